@@ -1,0 +1,1 @@
+"""The air: geometry, propagation, fading and NR tables. Pure functions and arrays."""

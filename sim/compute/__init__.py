@@ -1,0 +1,1 @@
+"""How long, and how many joules, a piece of model work takes."""

@@ -1,0 +1,47 @@
+"""What a piece of model work costs: seconds and joules, from the sizes of the forwards alone."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class WorkSize:
+    """The size of one forward, all that its price depends on.
+
+    Attributes:
+        new_tokens: Tokens fed to the model (those that its cache lacks).
+        context_tokens: Length of the text that they attend to, themselves included.
+        num_rows: Rows of logits computed.
+    """
+
+    new_tokens: int
+    context_tokens: int
+    num_rows: int
+
+
+@dataclass(frozen=True, slots=True)
+class Price:
+    """What a batch of forwards costs.
+
+    Attributes:
+        seconds: Time during which the processor is busy with the batch.
+        joules: Energy above idle.
+    """
+
+    seconds: float
+    joules: float
+
+
+class ComputeModel(ABC):
+    """Prices batches of forwards of one model at one site."""
+
+    @abstractmethod
+    def price(self, batch: Sequence[WorkSize]) -> Price:
+        """Seconds and joules of one batched forward; the batch is not empty."""
+
+    def describe(self) -> dict[str, object]:
+        """What was assumed, for the manifest: kind, coefficients, fit errors, sources."""
+        return {}

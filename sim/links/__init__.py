@@ -1,0 +1,1 @@
+"""SimPy links between the devices of a cell and its edge node."""

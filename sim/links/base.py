@@ -1,0 +1,112 @@
+"""What a link is to the nodes: a place where a message's bits wait, fly and arrive, each part of the delay named."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+import simpy
+
+
+class Direction(StrEnum):
+    """Which way a message crosses the air."""
+
+    UPLINK = "uplink"
+    DOWNLINK = "downlink"
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """One message's way over the air; the four parts add up to the time from sending to delivery.
+
+    Attributes:
+        access_ns: Waiting before its first bit is sent: scheduling request, grant, queue behind other messages.
+        air_ns: Time in which the air carries its bits for the first time (gaps between its bits included).
+        retransmission_ns: Extra time spent on retransmissions.
+        transport_ns: Fixed one-way delay beyond the air.
+        bits_on_air: Bits that crossed the air, headers and retransmissions included.
+        airtime_ns: Time for which this message occupied the transmitter; what the radio's energy is priced by.
+        notes: Finer parts of the delay by name, in nanoseconds, for links that know them.
+    """
+
+    access_ns: int
+    air_ns: int
+    retransmission_ns: int
+    transport_ns: int
+    bits_on_air: int
+    airtime_ns: int
+    notes: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def total_ns(self) -> int:
+        """From sending to delivery."""
+        return self.access_ns + self.air_ns + self.retransmission_ns + self.transport_ns
+
+
+@dataclass(frozen=True, slots=True)
+class Parcel:
+    """A message as the link sees it: bits, and what a scheduler may know about them.
+
+    Attributes:
+        device: Index of the device that sends or receives it.
+        direction: Which way it goes.
+        payload_bits: Bits of the encoded message; the link adds its own headers.
+        kind: Name of the message type, such as ``draft`` or ``verdict``.
+        tokens_at_stake: Tokens that its delivery may unblock, for schedulers that know about rounds.
+        deadline_ns: Absolute time by which it would like to arrive, or None.
+    """
+
+    device: int
+    direction: Direction
+    payload_bits: int
+    kind: str = "message"
+    tokens_at_stake: int = 1
+    deadline_ns: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ChannelReport:
+    """What a device knows of its channel: the last measured state, never the future.
+
+    Attributes:
+        uplink_bps: Rate its next uplink message may expect, in bit/s.
+        downlink_bps: The same for the downlink.
+        round_trip_s: Fixed delays of one small message each way, in seconds.
+    """
+
+    uplink_bps: float
+    downlink_bps: float
+    round_trip_s: float
+
+
+class Link(ABC):
+    """The air between all devices of a cell and the edge node.
+
+    Args:
+        env: SimPy environment whose time is in whole nanoseconds.
+        num_devices: Devices that contend for the link.
+        seed: Master seed; the link keys its own luck by purpose and device.
+    """
+
+    def __init__(self, env: simpy.Environment, num_devices: int, seed: int) -> None:
+        self.env = env
+        self.num_devices = num_devices
+        self.seed = seed
+
+    @abstractmethod
+    def send(self, parcel: Parcel) -> simpy.Event:
+        """Accept a message now; the event returned succeeds at its delivery with a ``Delivery``."""
+
+    @abstractmethod
+    def report(self, device: int) -> ChannelReport:
+        """The channel state that a device would have measured by now."""
+
+    def summary(self) -> dict[str, float]:
+        """Cell-wide figures of the run so far, names with units, such as ``uplink_utilisation``."""
+        return {}
+
+    def timeline(self) -> list[dict[str, Any]]:
+        """Spans for the timeline (name, track, start_ns, end_ns, args), if the link records any."""
+        return []

@@ -1,0 +1,1 @@
+"""Language models: one interface, Hugging Face checkpoints, probability tables, and the embedded pair."""

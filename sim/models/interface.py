@@ -1,0 +1,213 @@
+"""What a language model is to the rest of the house: named, content-addressed, and able to run batches of forwards."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+Logits = npt.NDArray[np.floating]  # [num_rows, vocab_size]
+
+
+@dataclass(frozen=True, slots=True)
+class Forward:
+    """One forward pass over one request's text, optionally followed by a block of drafted tokens.
+
+    Row 0 is the distribution that follows the context's last token, row 1 + i the one that follows block node i.
+    Only the rows from ``first_row`` on are returned.
+
+    Attributes:
+        session: Which key-value cache this text lives in; one per (request, model).
+        context: Token ids of the committed text, at least one.
+        block: Token ids of drafted nodes after the context.
+        parents: Parent of each node as an index into ``block``, -1 for the context's last token; a node's parent
+            comes before the node. None means a chain.
+        first_row: First row wanted; earlier positions are only fed to the model if its cache lacks them.
+    """
+
+    session: Hashable
+    context: Sequence[int]
+    block: tuple[int, ...] = ()
+    parents: tuple[int, ...] | None = None
+    first_row: int = 0
+
+    def __post_init__(self) -> None:
+        if not self.context:
+            raise ValueError("a forward needs at least one token of context")
+        if self.parents is not None:
+            if len(self.parents) != len(self.block):
+                raise ValueError(f"{len(self.block)} block tokens but {len(self.parents)} parents")
+            if any(not -1 <= parent < node for node, parent in enumerate(self.parents)):
+                raise ValueError(f"every node's parent must come before it, got parents {self.parents}")
+        if not 0 <= self.first_row <= len(self.block):
+            raise ValueError(f"first_row must lie in 0..{len(self.block)}, got {self.first_row}")
+
+    @property
+    def parent_nodes(self) -> tuple[int, ...]:
+        """Parent index of every block node, a chain spelled out."""
+        return tuple(range(-1, len(self.block) - 1)) if self.parents is None else self.parents
+
+    @property
+    def depths(self) -> tuple[int, ...]:
+        """Distance of every block node from the context's last token, 1 for its children."""
+        depths: list[int] = []
+        for parent in self.parent_nodes:
+            depths.append(1 if parent < 0 else depths[parent] + 1)
+        return tuple(depths)
+
+    @property
+    def text_length(self) -> int:
+        """Length of the longest text the forward looks at: the context and the deepest path of the block."""
+        return len(self.context) + (len(self.block) if self.parents is None else max(self.depths, default=0))
+
+    @property
+    def num_rows(self) -> int:
+        """How many rows the forward returns."""
+        return 1 + len(self.block) - self.first_row
+
+
+@dataclass(slots=True)
+class CachedText:
+    """What one key-value cache holds: a chain of tokens, and after it the nodes of the last block."""
+
+    chain: list[int] = field(default_factory=list)
+    block: tuple[int, ...] = ()
+    parents: tuple[int, ...] = ()
+
+    def match(self, forward: Forward) -> CacheMatch:
+        """Find how much of a forward is cached already.
+
+        The chain is matched token by token, then the context may walk on along a path of the cached block, and if
+        it ends exactly at the cached chain's end, the new block may repeat a prefix of the cached one.
+        """
+        context = forward.context
+        chain = self.chain
+        limit = min(len(context), len(chain))
+        if list(context[:limit]) == chain[:limit]:
+            length = limit
+        else:
+            length = next(i for i in range(limit) if context[i] != chain[i])
+        path: list[int] = []
+        shared_nodes = 0
+        if length == len(chain):
+            node = -1
+            for token in context[length:]:
+                found = self._child(node, token)
+                if found is None:
+                    break
+                path.append(found)
+                node = found
+            if length == len(context):
+                parents = forward.parent_nodes
+                while (
+                    shared_nodes < min(len(self.block), len(forward.block))
+                    and self.block[shared_nodes] == forward.block[shared_nodes]
+                    and self.parents[shared_nodes] == parents[shared_nodes]
+                ):
+                    shared_nodes += 1
+        return CacheMatch(length, tuple(path), shared_nodes, forward)
+
+    def _child(self, parent: int, token: int) -> int | None:
+        for node, (node_token, node_parent) in enumerate(zip(self.block, self.parents, strict=True)):
+            if node_parent == parent and node_token == token:
+                return node
+        return None
+
+    def remember(self, forward: Forward) -> None:
+        """Note that the forward's context and block are cached now."""
+        self.chain = list(forward.context)
+        self.block = forward.block
+        self.parents = forward.parent_nodes
+
+
+@dataclass(frozen=True, slots=True)
+class CacheMatch:
+    """How much of a forward a cache holds.
+
+    Attributes:
+        chain_length: Leading context tokens found in the cached chain.
+        path: Cached block nodes that hold the next context tokens, in order.
+        shared_nodes: Leading block nodes of the forward that are cached as block nodes already.
+    """
+
+    chain_length: int
+    path: tuple[int, ...]
+    shared_nodes: int
+    forward: Forward
+
+    @property
+    def reused_context(self) -> int:
+        """Context tokens that need not be fed again; the last one must be where its row is wanted."""
+        last = len(self.forward.context) - (1 if self.forward.first_row == 0 else 0)
+        return min(self.chain_length + len(self.path), last)
+
+    @property
+    def reused_nodes(self) -> int:
+        """Block nodes that need not be fed again, because they are cached and their rows are not wanted."""
+        if self.reused_context < len(self.forward.context):
+            return 0
+        return min(self.shared_nodes, max(0, self.forward.first_row - 1))
+
+    @property
+    def new_tokens(self) -> int:
+        """Tokens that the forward must feed to the model."""
+        forward = self.forward
+        return len(forward.context) - self.reused_context + len(forward.block) - self.reused_nodes
+
+
+class LanguageModel(ABC):
+    """A causal language model behind a batch of forwards.
+
+    Attributes:
+        name: What the user called it.
+        vocab_size: Number of meaningful token ids; every row has this width.
+        max_context: Longest text, prompt and generated tokens together.
+        eos_ids: Ids that end a text.
+        bos_id: Id that stands in for an empty prompt.
+        fingerprint: Content hash of weights, tokenizer and numerics.
+        num_parameters: Parameter count, embeddings included once.
+    """
+
+    name: str
+    vocab_size: int
+    max_context: int
+    eos_ids: frozenset[int]
+    bos_id: int
+    fingerprint: str
+    num_parameters: int
+
+    def __init__(self) -> None:
+        self._texts: dict[Hashable, CachedText] = {}
+
+    def new_tokens(self, forward: Forward) -> int:
+        """Tokens this forward must feed, given what its session's cache holds; what its computation is priced by."""
+        return self._texts.get(forward.session, CachedText()).match(forward).new_tokens
+
+    def forward(self, batch: Sequence[Forward]) -> list[Logits]:
+        """Run a batch; returns for each forward its logits [num_rows, vocab_size].
+
+        Raises:
+            ValueError: A text is longer than ``max_context``, or two forwards of the batch share a session.
+        """
+        if len({forward.session for forward in batch}) != len(batch):
+            raise ValueError("two forwards of one batch share a session")
+        for forward in batch:
+            if forward.text_length > self.max_context:
+                raise ValueError(
+                    f"{self.name}: a text of {forward.text_length} tokens exceeds its context of {self.max_context}"
+                )
+        logits = self._run(batch)
+        for forward in batch:
+            self._texts.setdefault(forward.session, CachedText()).remember(forward)
+        return logits
+
+    @abstractmethod
+    def _run(self, batch: Sequence[Forward]) -> list[Logits]:
+        """Compute the logits; ``self._texts`` still describes the caches as they were before this batch."""
+
+    def close(self, session: Hashable) -> None:
+        """Forget a session and free its cache."""
+        self._texts.pop(session, None)

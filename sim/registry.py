@@ -1,0 +1,115 @@
+"""Names that YAML may use: a registry per kind, filled by the files of one package, open to a user's own files."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any, Generic, TypeVar
+
+from sim.errors import InputError, choices
+from sim.settings import Settings
+
+T = TypeVar("T")
+
+
+class NoSettings(Settings):
+    """For entries that have nothing to set."""
+
+
+@dataclass(frozen=True)
+class Registered(Generic[T]):
+    """One thing that has a name.
+
+    Attributes:
+        name: What YAML calls it.
+        make: The class or function behind the name.
+        settings: Its keys in YAML.
+        facts: What else the house wants to know of it, by keyword given at registration.
+    """
+
+    name: str
+    make: T
+    settings: type[Settings]
+    facts: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def summary(self) -> str:
+        """First line of its docstring."""
+        return (getattr(self.make, "__doc__", None) or "").strip().split("\n")[0]
+
+
+class Registry(Generic[T]):
+    """All entries of one kind.
+
+    Args:
+        kind: What an entry is, for messages: ``protocol``.
+        package: Dotted package whose modules register the built-in entries, one file each.
+    """
+
+    def __init__(self, kind: str, package: str) -> None:
+        self.kind = kind
+        self.package = package
+        self._entries: dict[str, Registered[T]] = {}
+        self._loaded = False
+
+    def register(self, name: str, settings: type[Settings] = NoSettings, **facts: Any) -> Callable[[T], T]:
+        """Decorator that gives a class or function a name.
+
+        Raises:
+            ValueError: The name is taken by something else.
+        """
+
+        def enter(make: T) -> T:
+            entry = Registered(name, make, settings, facts)
+            taken = self._entries.get(name)
+            if taken is not None and getattr(taken.make, "__module__", None) != getattr(make, "__module__", None):
+                raise ValueError(
+                    f"{self.kind} name {name!r} is taken by {getattr(taken.make, '__module__', taken.make)}"
+                )
+            self._entries[name] = entry
+            return make
+
+        return enter
+
+    def __iter__(self) -> Iterator[Registered[T]]:
+        self._load()
+        return iter(sorted(self._entries.values(), key=lambda entry: entry.name))
+
+    def names(self) -> list[str]:
+        """All registered names, sorted."""
+        return [entry.name for entry in self]
+
+    def find(self, name: str) -> Registered[T]:
+        """Look a name up; ``package.module:Name`` imports a user's own file.
+
+        Raises:
+            InputError: No such name; the message lists the valid ones.
+        """
+        if name not in self._entries:
+            self._load()
+        if name in self._entries:
+            return self._entries[name]
+        if ":" in name:
+            return self._find_foreign(name)
+        raise InputError(choices(self.kind, name, self._entries))
+
+    def _load(self) -> None:
+        if not self._loaded:
+            package = importlib.import_module(self.package)
+            for module in pkgutil.iter_modules(package.__path__):
+                importlib.import_module(f"{self.package}.{module.name}")
+            self._loaded = True
+
+    def _find_foreign(self, name: str) -> Registered[T]:
+        module_name, _, attribute = name.partition(":")
+        try:
+            module = importlib.import_module(module_name)
+            make = getattr(module, attribute)
+        except (ImportError, AttributeError) as error:
+            raise InputError(f"cannot load {self.kind} {name!r}: {error}") from error
+        for entry in self._entries.values():
+            if entry.make is make:
+                return entry
+        raise InputError(f"{name!r} was imported but is not registered as a {self.kind}")
