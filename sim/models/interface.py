@@ -211,3 +211,8 @@ class LanguageModel(ABC):
     def close(self, session: Hashable) -> None:
         """Forget a session and free its cache."""
         self._texts.pop(session, None)
+
+    def close_request(self, request_id: int) -> None:
+        """Forget all sessions of one request; a session key starts with its request's id."""
+        for session in [key for key in self._texts if isinstance(key, tuple) and key[0] == request_id]:
+            self.close(session)

@@ -1,0 +1,141 @@
+"""``decode``: run a protocol with no time at all, as a library function of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import ValidationError
+
+from sim.decoding.draws import AddressedDraw, Draw
+from sim.decoding.instant import InstantDriver
+from sim.decoding.protocols.registry import PROTOCOLS
+from sim.decoding.request import Request
+from sim.decoding.rows import Sampling
+from sim.decoding.scripts import Record
+from sim.decoding.steps import Round
+from sim.errors import InputError
+from sim.models.interface import LanguageModel
+
+
+@dataclass(frozen=True, slots=True)
+class Decoded:
+    """What a protocol produced.
+
+    Attributes:
+        tokens: Generated token ids.
+        rounds: What each round did.
+        steps: Every step with its size, in order.
+        text: The tokens as text, where the target model has a tokenizer.
+    """
+
+    tokens: list[int]
+    rounds: list[Round]
+    steps: list[Record]
+    text: str | None = None
+
+    @property
+    def acceptance_rate(self) -> float:
+        """Accepted over tested positions, nan if none was tested."""
+        tested = sum(this.tested for this in self.rounds)
+        return sum(this.accepted for this in self.rounds) / tested if tested else float("nan")
+
+    @property
+    def block_efficiency(self) -> float:
+        """Tokens emitted per round."""
+        return len(self.tokens) / len(self.rounds)
+
+
+def decode(
+    protocol: str,
+    draft: LanguageModel | None,
+    target: LanguageModel | None,
+    prompt: Sequence[int] | str,
+    *,
+    seed: int = 0,
+    max_new_tokens: int = 64,
+    temperature: float = 1.0,
+    sampling: Sampling | None = None,
+    request_id: int = 0,
+    draw: Draw | None = None,
+    models: Mapping[str, LanguageModel] | None = None,
+    **settings: Any,
+) -> Decoded:
+    """Generate with a protocol, no clock, no radio.
+
+    Args:
+        protocol: Registered name, such as ``tslt``, or ``package.module:Name``.
+        draft: The draft model, None if the protocol needs none.
+        target: The target model, None if the protocol needs none.
+        prompt: Token ids, or text if the models have a tokenizer; an empty one stands for the begin-of-text token.
+        seed: Master seed of the luck.
+        max_new_tokens: Length limit.
+        temperature: Of the sampling that "lossless" is relative to; 0 is greedy.
+        sampling: The same with the target's top-k and top-p filters; overrides ``temperature``.
+        request_id: Keys the request's luck together with the seed.
+        draw: Another source of luck, such as the enumerating one.
+        models: Further models by role, for protocols over more than two.
+        settings: The protocol's own keys, such as ``draft_length=4, top_k=64``.
+
+    Raises:
+        InputError: Unknown protocol, wrong settings, a missing model, or a prompt that does not fit.
+    """
+    entry = PROTOCOLS.find(protocol)
+    try:
+        parsed = entry.settings(**settings)
+    except ValidationError as error:
+        raise InputError(f"protocol {protocol!r}: {first_problem(error)}") from error
+    by_role = {"draft": draft, "target": target, **(models or {})}
+    present = {role: model for role, model in by_role.items() if model is not None}
+    missing = [role for role in entry.facts["models"] if role not in present]
+    if missing:
+        raise InputError(f"protocol {protocol!r} needs a {missing[0]} model")
+    if len({model.vocab_size for model in present.values()}) > 1:
+        widths = ", ".join(f"{model.name} {model.vocab_size}" for model in present.values())
+        raise InputError(f"the models have different vocabularies ({widths}); load them as a pair")
+    leader = present.get("target") or present[entry.facts["models"][-1]]
+    request = Request(
+        request_id,
+        prompt_ids(prompt, leader, max_new_tokens),
+        leader.vocab_size,
+        max_new_tokens,
+        leader.eos_ids,
+        sampling if sampling is not None else Sampling(temperature),
+    )
+    luck = draw if draw is not None else AddressedDraw(seed, "request", request_id)
+    script = InstantDriver(present).run(entry.make(request, parsed, luck))
+    for model in present.values():
+        model.close_request(request_id)
+    tokenizer = getattr(leader, "tokenizer", None)
+    text = tokenizer.decode(request.tokens) if tokenizer is not None else None
+    return Decoded(request.tokens, request.rounds, script.records, text)
+
+
+def prompt_ids(prompt: Sequence[int] | str, model: LanguageModel, max_new_tokens: int) -> list[int]:
+    """A prompt as token ids that leave room for the generation.
+
+    Raises:
+        InputError: Text without a tokenizer, or a prompt too long for the model's context.
+    """
+    if isinstance(prompt, str):
+        tokenizer = getattr(model, "tokenizer", None)
+        if tokenizer is None:
+            raise InputError(f"{model.name} has no tokenizer; give the prompt as token ids")
+        ids = list(tokenizer.encode(prompt))
+    else:
+        ids = list(prompt)
+    ids = ids or [model.bos_id]
+    if len(ids) + max_new_tokens > model.max_context:
+        raise InputError(
+            f"a prompt of {len(ids)} tokens and {max_new_tokens} new ones exceed "
+            f"the context of {model.name}, {model.max_context} tokens"
+        )
+    return ids
+
+
+def first_problem(error: ValidationError) -> str:
+    """The first problem that pydantic found, in one line."""
+    problem = error.errors()[0]
+    where = ".".join(str(part) for part in problem["loc"])
+    return f"{where}: {problem['msg']}" if where else problem["msg"]

@@ -1,0 +1,97 @@
+"""The instant driver: steps take no time. Many requests advance together, and their forwards are batched."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Any
+
+from sim.decoding.scripts import Action, ComputeRecord, LiveScript, ObserveRecord
+from sim.decoding.steps import Observation, Protocol
+from sim.models.interface import LanguageModel
+
+
+class InstantDriver:
+    """Runs protocols to their end without a clock.
+
+    Args:
+        models: Language models by role.
+        max_batch: Most forwards per batch.
+    """
+
+    def __init__(self, models: Mapping[str, LanguageModel], max_batch: int = 64) -> None:
+        self.models = models
+        self.max_batch = max_batch
+
+    def run(self, protocol: Protocol) -> LiveScript:
+        """Run one protocol; the script returned holds its records."""
+        return self.run_all([protocol])[0]
+
+    def run_all(
+        self, protocols: Sequence[Protocol], on_done: Callable[[int, LiveScript], None] | None = None
+    ) -> list[LiveScript]:
+        """Run protocols side by side, batching the forwards that wait for the same model.
+
+        Args:
+            protocols: Coroutines, all at their start.
+            on_done: Called with index and script as each one ends.
+        """
+        scripts = [LiveScript(protocol, self.models) for protocol in protocols]
+        pool = _Pool(self.models, self.max_batch)
+        for index, script in enumerate(scripts):
+            pool.start(script, partial(on_done, index, script) if on_done else _ignore)
+        pool.drain()
+        return scripts
+
+
+def _ignore() -> None:
+    pass
+
+
+class _Pool:
+    """Scripts that are ready to advance, and forwards that wait for their model."""
+
+    def __init__(self, models: Mapping[str, LanguageModel], max_batch: int) -> None:
+        self._models = models
+        self._max_batch = max_batch
+        self._waiting: dict[str, list[tuple[Action, Callable[[Any], None]]]] = {}
+
+    def start(self, script: LiveScript, done: Callable[[], None]) -> None:
+        self._go_on(script, None, done)
+
+    def _go_on(self, script: LiveScript, result: Any, done: Callable[[], None]) -> None:
+        while (action := script.advance(result)) is not None:
+            result = None
+            if isinstance(action.record, ComputeRecord):
+                queue = self._waiting.setdefault(action.record.model, [])
+                queue.append((action, lambda logits: self._go_on(script, logits, done)))
+                return
+            if isinstance(action.record, ObserveRecord):
+                result = Observation()
+            elif action.branches:
+                self._fork(action, lambda: self._go_on(script, None, done))
+                return
+        done()
+
+    def _fork(self, action: Action, joined: Callable[[], None]) -> None:
+        left = len(action.branches)
+
+        def branch_done() -> None:
+            nonlocal left
+            left -= 1
+            if left == 0:
+                joined()
+
+        for branch in action.branches:
+            assert isinstance(branch, LiveScript)
+            self.start(branch, branch_done)
+
+    def drain(self) -> None:
+        """Run the fullest queue's next batch until nothing waits."""
+        while any(self._waiting.values()):
+            model = max(self._waiting, key=lambda role: len(self._waiting[role]))
+            queue = self._waiting[model]
+            batch, self._waiting[model] = queue[: self._max_batch], queue[self._max_batch :]
+            works = [action.work for action, _ in batch if action.work is not None]
+            for (_, resume), logits in zip(batch, self._models[model].forward(works), strict=True):
+                resume(logits)

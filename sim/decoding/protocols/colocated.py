@@ -1,0 +1,30 @@
+"""Speculative decoding with both models at the edge (Leviathan et al., arXiv 2211.17192): only tokens on the air."""
+
+from __future__ import annotations
+
+from sim.decoding.drafting import draft_chain
+from sim.decoding.draws import Draw
+from sim.decoding.messages import TokensLayout
+from sim.decoding.protocols.prompt import send_prompt
+from sim.decoding.protocols.registry import ChainSettings, protocol
+from sim.decoding.request import Request
+from sim.decoding.rules.base import find_rule
+from sim.decoding.steps import Hop, Protocol, Site, Stream
+from sim.decoding.verification import finish_round, target_rows, verify
+from sim.decoding.wire.row_codec import RowCodec, RowFormat
+
+
+@protocol("colocated", ChainSettings, lossless=True, source="arXiv 2211.17192")
+def colocated(request: Request, settings: ChainSettings, draw: Draw) -> Protocol:
+    """Speculative decoding where the server hosts the draft model too; each round's tokens stream down."""
+    # Both models share a memory, so rows keep single precision and never become a message.
+    codec = RowCodec(request.vocab_size, RowFormat(values="fp32"))
+    rule = find_rule("single", "iid", 1)
+    tokens_layout = TokensLayout("tokens", request.vocab_size, settings.draft_length + 1)
+    yield from send_prompt(request)
+    while not request.finished:
+        draft = yield from draft_chain(request, settings.draft_length, codec, draw, Site.EDGE)
+        rows = yield from target_rows(request, draft)
+        verdict = verify(rows, draft, rule, request.position, draw)
+        this = finish_round(request, draft, verdict.body, verdict).round
+        yield Stream(Hop.DOWNLINK, tokens_layout(this.tokens), this)

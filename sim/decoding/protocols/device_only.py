@@ -1,0 +1,18 @@
+"""Draft only, on the device: no radio at all. Lossy by nature: the text follows the draft model, not the target."""
+
+from __future__ import annotations
+
+from sim.decoding.draws import Draw
+from sim.decoding.protocols.registry import protocol
+from sim.decoding.request import Request
+from sim.decoding.steps import Protocol, Site
+from sim.registry import NoSettings
+
+
+@protocol("device_only", NoSettings, lossless=False, models=("draft",))
+def device_only(request: Request, settings: NoSettings, draw: Draw) -> Protocol:
+    """Autoregressive decoding by the draft model on the device (lossy: the draft's law, not the target's)."""
+    while not request.finished:
+        logits = yield request.forward(Site.DEVICE, "draft")
+        token = draw.at("verify", request.position).pick(request.sampling.row(logits[0]))
+        yield request.emit([token])

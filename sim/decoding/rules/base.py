@@ -1,0 +1,70 @@
+"""What a verification rule is, and the registry of their names."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+from sim.decoding.draws import Draw
+from sim.decoding.rows import Row
+from sim.errors import InputError
+from sim.registry import Registry
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """A rule's decision at one position.
+
+    Attributes:
+        accepted: Index of the accepted candidate, or None.
+        token: The accepted candidate's id, or the correction.
+    """
+
+    accepted: int | None
+    token: int
+
+
+class Rule(ABC):
+    """Accepts one of the candidates of a position or corrects.
+
+    Attributes:
+        exact_for: Ways of drawing candidates (``sim.decoding.drafting.draw_candidates``) for which the emitted token
+            follows the target's row exactly.
+        max_candidates: Most candidates per position that it can handle, or None.
+    """
+
+    exact_for: ClassVar[frozenset[str]]
+    max_candidates: ClassVar[int | None] = None
+
+    @abstractmethod
+    def choose(self, p: Row, q: Row, candidates: Sequence[int], draw: Draw) -> Choice:
+        """Decide one position.
+
+        Args:
+            p: The target's row.
+            q: The row that the candidates were drawn from.
+            candidates: Token ids in draw order, at least one.
+            draw: Luck.
+        """
+
+
+RULES: Registry[type[Rule]] = Registry("verification rule", "sim.decoding.rules")
+
+
+def find_rule(name: str, mode: str, candidates: int) -> Rule:
+    """A rule by name, for candidates drawn in a given way.
+
+    Raises:
+        InputError: No such rule, or the pairing is not exact.
+    """
+    rule = RULES.find(name).make
+    if rule.max_candidates is not None and candidates > rule.max_candidates:
+        raise InputError(
+            f"verification rule {name!r} tests {rule.max_candidates} candidate(s) per position, got {candidates}"
+        )
+    if candidates > 1 and mode not in rule.exact_for:
+        exact = ", ".join(sorted(rule.exact_for))
+        raise InputError(f"verification rule {name!r} is not exact for candidates drawn {mode!r}; exact for: {exact}")
+    return rule()

@@ -1,0 +1,167 @@
+"""Scripts: a request's steps as actions with their sizes, live from a protocol or replayed from records."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sim.decoding.steps import Compute, Emit, Hop, Observe, Protocol, Round, Site, Stream, Together, Transmit
+from sim.models.interface import Forward, LanguageModel
+
+
+@dataclass(frozen=True, slots=True)
+class ComputeRecord:
+    """A forward's place and size."""
+
+    site: Site
+    model: str
+    new_tokens: int
+    context_tokens: int
+    num_rows: int
+
+
+@dataclass(frozen=True, slots=True)
+class TransmitRecord:
+    """A message's way and size.
+
+    Attributes:
+        hop: Which stretch it crosses.
+        kind: Message type.
+        payload_bits: 8 * len(bytes) of the encoded message.
+        charged_bits: Bits charged to the link; equal to ``payload_bits`` unless a publication counts otherwise.
+        tokens_at_stake: Tokens that its arrival may unblock.
+        round: The round that is emitted at its delivery, for streamed messages that nobody waits for.
+    """
+
+    hop: Hop
+    kind: str
+    payload_bits: int
+    charged_bits: int
+    tokens_at_stake: int
+    round: Round | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class EmitRecord:
+    """A round that has ended."""
+
+    round: Round
+
+
+@dataclass(frozen=True, slots=True)
+class ObserveRecord:
+    """A look at clock and channel."""
+
+
+@dataclass(frozen=True, slots=True)
+class TogetherRecord:
+    """Branches that run at the same time."""
+
+    branches: tuple[tuple[Record, ...], ...]
+
+
+Record = ComputeRecord | TransmitRecord | EmitRecord | ObserveRecord | TogetherRecord
+
+
+@dataclass(slots=True)
+class Action:
+    """What a driver must give a meaning to.
+
+    Attributes:
+        record: Places and sizes.
+        work: The forward itself when live, whose logits must be sent back; None in a replay.
+        branches: Scripts of the branches, for ``TogetherRecord``.
+    """
+
+    record: Record
+    work: Forward | None = None
+    branches: Sequence[Script] = ()
+
+
+class Script(ABC):
+    """Hands out actions one by one; a driver cannot tell whether they are live or replayed."""
+
+    @abstractmethod
+    def advance(self, result: Any = None) -> Action | None:
+        """Send the last action's result (logits, or an ``Observation``), get the next action, None at the end."""
+
+
+class LiveScript(Script):
+    """Runs a protocol: encodes and decodes its messages, sizes its forwards, and keeps what was done.
+
+    Args:
+        protocol: The coroutine.
+        models: Language models by role.
+    """
+
+    def __init__(self, protocol: Protocol, models: Mapping[str, LanguageModel]) -> None:
+        self._protocol = protocol
+        self._models = models
+        self._reply: Any = None
+        self._replies = False
+        self.records: list[Record] = []
+        self.value: Any = None
+
+    def advance(self, result: Any = None) -> Action | None:
+        reply = self._reply if self._replies else result
+        branches = reply if isinstance(reply, _Branches) else None
+        if branches is not None:
+            self.records[branches.index] = TogetherRecord(tuple(tuple(b.records) for b in branches.scripts))
+            reply = [branch.value for branch in branches.scripts]
+        self._reply, self._replies = None, True
+        try:
+            step = self._protocol.send(reply)
+        except StopIteration as end:
+            self.value = end.value
+            return None
+        action = self._action(step)
+        self.records.append(action.record)
+        return action
+
+    def _action(self, step: object) -> Action:
+        match step:
+            case Compute(site, model, work):
+                self._replies = False
+                size = self._models[model].new_tokens(work)
+                return Action(ComputeRecord(site, model, size, work.text_length, work.num_rows), work)
+            case Transmit(hop, message, charged_bits):
+                data = message.to_bytes()
+                bits = 8 * len(data)
+                self._reply = message.decode(data)
+                charged = bits if charged_bits is None else charged_bits
+                return Action(TransmitRecord(hop, message.kind, bits, charged, message.tokens_at_stake))
+            case Stream(hop, message, this):
+                bits = 8 * len(message.to_bytes())
+                return Action(TransmitRecord(hop, message.kind, bits, bits, message.tokens_at_stake, this))
+            case Emit(this):
+                return Action(EmitRecord(this))
+            case Observe():
+                self._replies = False
+                return Action(ObserveRecord())
+            case Together(protocols):
+                scripts = [LiveScript(branch, self._models) for branch in protocols]
+                self._reply = _Branches(len(self.records), scripts)
+                return Action(TogetherRecord(()), branches=scripts)
+        raise TypeError(f"a protocol yielded {step!r}, which is no step")
+
+
+@dataclass(slots=True)
+class _Branches:
+    index: int
+    scripts: list[LiveScript]
+
+
+class ReplayScript(Script):
+    """Hands out recorded actions; results are ignored."""
+
+    def __init__(self, records: Sequence[Record]) -> None:
+        self._records = iter(records)
+
+    def advance(self, result: Any = None) -> Action | None:
+        for record in self._records:
+            if isinstance(record, TogetherRecord):
+                return Action(record, branches=[ReplayScript(branch) for branch in record.branches])
+            return Action(record)
+        return None

@@ -1,0 +1,116 @@
+"""Verification: walk down a draft with a rule until no candidate is accepted, and say what was kept."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sim.decoding.drafting import DraftTree
+from sim.decoding.draws import Draw
+from sim.decoding.messages import VerdictBody
+from sim.decoding.request import Request
+from sim.decoding.rows import Row, overlap
+from sim.decoding.rules.base import Rule
+from sim.decoding.steps import Emit, Site, Step
+from sim.models.interface import Logits
+
+
+class TargetRows:
+    """The target's rows after the text and after each drafted node, made from logits when they are asked for."""
+
+    def __init__(self, request: Request, logits: Logits) -> None:
+        self._sampling = request.sampling
+        self._logits = logits
+
+    def after(self, node: int) -> Row:
+        """The row after a node, -1 for the text's last token."""
+        return self._sampling.row(self._logits[node + 1])
+
+
+def target_rows(
+    request: Request,
+    draft: DraftTree,
+    site: Site = Site.EDGE,
+    model: str = "target",
+) -> Generator[Step, Any, TargetRows]:
+    """One forward of the target over the whole draft."""
+    logits = yield request.forward(site, model, draft.tokens, draft.shape)
+    return TargetRows(request, logits)
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What verification decided.
+
+    Attributes:
+        last_accepted: Deepest accepted node, -1 for none.
+        token: The correction after it, or the bonus token at a leaf.
+        tested: Nodes after which candidates were tested, from the text's end (-1) down.
+        overlaps: sum min(p, q) at each of them.
+    """
+
+    last_accepted: int
+    token: int
+    tested: tuple[int, ...] = ()
+    overlaps: tuple[float, ...] = ()
+
+    @property
+    def body(self) -> VerdictBody:
+        """What of it crosses the air."""
+        return VerdictBody(self.last_accepted, self.token)
+
+
+def verify(rows: TargetRows, draft: DraftTree, rule: Rule, position: int, draw: Draw) -> Verdict:
+    """Test a draft, a chain or a tree, against the target's rows.
+
+    Args:
+        rows: The target's rows.
+        draft: What was drafted, with the rows it was drawn from.
+        rule: Accepts one of the candidates of a position or corrects.
+        position: Index of the first drafted token in the request's generation; addresses the luck.
+        draw: Luck.
+    """
+    node = -1
+    tested: list[int] = []
+    overlaps: list[float] = []
+    while True:
+        p = rows.after(node)
+        children = draft.children(node)
+        luck = draw.at("verify", position + draft.depth_of(node))
+        if not children:
+            return Verdict(node, luck.pick(p), tuple(tested), tuple(overlaps))
+        q = draft.row_after(node).row
+        choice = rule.choose(p, q, [draft.tokens[child] for child in children], luck)
+        tested.append(node)
+        overlaps.append(overlap(p, q))
+        if choice.accepted is None:
+            return Verdict(node, choice.token, tuple(tested), tuple(overlaps))
+        node = children[choice.accepted]
+
+
+def finish_round(request: Request, draft: DraftTree, said: VerdictBody, verdict: Verdict) -> Emit:
+    """Append a verified round to the text and make the step that says so.
+
+    Args:
+        request: Whose text grows.
+        draft: The sender's own draft; only the sender knows what its truncation dropped.
+        said: The verdict as it arrived.
+        verdict: The verdict as it was reached, for the round's figures.
+    """
+    tested = [draft.row_after(node) for node in verdict.tested]
+    return request.emit(
+        [*draft.path_to(said.last_accepted), said.token],
+        drafted=len(draft.tokens),
+        tested=len(tested),
+        accepted=draft.depth_of(said.last_accepted),
+        stats=(
+            ("overlap", _mean(verdict.overlaps)),
+            ("tail_mass", _mean([coded.tail_mass for coded in tested])),
+            ("draft_entropy_bits", _mean([coded.row.entropy_bits for coded in tested])),
+        ),
+    )
+
+
+def _mean(values: Sequence[float]) -> float:
+    return sum(values) / len(values) if values else float("nan")
