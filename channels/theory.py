@@ -69,11 +69,6 @@ def chase_outage_probability(mean_snr_db: npt.ArrayLike, rate_bps_hz: npt.ArrayL
     return np.asarray(special.gammainc(num_rounds, threshold))
 
 
-def doppler_hz(speed_m_s: npt.ArrayLike, carrier_ghz: npt.ArrayLike) -> Array:
-    """Maximum Doppler shift v fc / c, c = 299 792 458 m/s. Broadcasts."""
-    return np.asarray(np.asarray(speed_m_s, dtype=np.float64) * np.asarray(carrier_ghz) * 1e9 / 299_792_458.0)
-
-
 def jakes_autocorrelation(max_doppler_hz: npt.ArrayLike, lag_s: npt.ArrayLike) -> Array:
     """J0(2 pi fd tau), the autocorrelation of isotropic Rayleigh fading. Broadcasts."""
     return np.asarray(special.j0(2 * np.pi * np.asarray(max_doppler_hz, dtype=np.float64) * np.asarray(lag_s)))

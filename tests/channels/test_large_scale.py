@@ -1,0 +1,67 @@
+"""Large-scale gains put together: sums of their parts, functions of position, sectors."""
+
+import numpy as np
+import pytest
+
+from channels.antenna import SectorAntenna
+from channels.geometry import SECTOR_BORESIGHTS_DEG, SiteLayout, drop_devices
+from channels.large_scale import LargeScaleModel, coupling_gain_db
+from channels.propagation import SCENARIOS
+
+
+def test_without_luck_it_is_the_path_loss():
+    model = LargeScaleModel("uma", SiteLayout(1), 3.5, seed=1, los_state="nlos", shadowing=False)
+    state = model.state([[500.0, 0.0]])
+    assert state.path_gain_db[0, 0] == pytest.approx(-129.92, abs=0.0051)
+
+
+@pytest.mark.parametrize("scenario", SCENARIOS)
+def test_every_scenario_gives_finite_gains(scenario):
+    model = LargeScaleModel(scenario, SiteLayout(1, 100.0), 3.5, seed=1)
+    state = model.state(drop_devices(50, 57.0, seed=1, min_distance_m=1.0))
+    assert np.all(np.isfinite(state.path_gain_db))
+    np.testing.assert_allclose(state.path_gain_db, state.shadowing_db - state.path_loss_db, atol=1e-9)
+
+
+def test_a_move_and_company_redraw_nothing():
+    model = LargeScaleModel("umi", SiteLayout(7, 200.0), 3.5, seed=3)
+    positions = drop_devices(40, 115.0, seed=3)
+    before = model.state(positions).path_gain_db
+    model.state(positions + 17.0)
+    np.testing.assert_array_equal(model.state(positions).path_gain_db, before)
+    np.testing.assert_array_equal(model.state(positions[7:9]).path_gain_db, before[7:9])
+    moved = model.state(positions + np.array([0.01, 0.0]))
+    same_state = moved.is_los == model.state(positions).is_los
+    assert np.mean(same_state) > 0.97
+    assert np.max(np.abs(moved.path_gain_db - before)[same_state]) < 2.0
+
+
+def test_indoor_devices_lose_their_wall():
+    positions = np.array([[100.0, 0.0], [100.0, 0.0]])
+    model = LargeScaleModel("umi", SiteLayout(1), 3.5, 1, shadowing=False, penetration_db=np.array([0.0, 13.0]))
+    gain = model.state(positions).path_gain_db[:, 0]
+    assert gain[0] - gain[1] == pytest.approx(13.0)
+    alone = model.state(positions[1:], devices=np.array([1])).path_gain_db[:, 0]
+    assert alone[0] == gain[1]
+
+
+def test_sectors_face_their_devices():
+    """A device dropped in a sector hears that sector best, and its gain is the path plus 8 dBi at most."""
+    model = LargeScaleModel("uma", SiteLayout(1), 3.5, seed=2)
+    cells = [SectorAntenna(boresight_deg=b) for b in SECTOR_BORESIGHTS_DEG]
+    for sector in range(3):
+        state = model.state(drop_devices(30, 280.0, seed=4, sector=sector, min_distance_m=35.0))
+        gains = coupling_gain_db(state, np.zeros(3, dtype=int), cells)
+        assert np.all(np.argmax(gains, axis=1) == sector)
+        assert np.all(gains <= state.path_gain_db[:, [0]] + 8.0)
+
+
+def test_rma_shadowing_widens_beyond_the_breakpoint():
+    """sigma 4 dB before and 6 dB beyond dBP = 2 pi hBS hUT fc / c = 3849 m (TR 38.901 Table 7.4.1-1)."""
+    model = LargeScaleModel("rma", SiteLayout(1), 3.5, seed=1, los_state="los")
+    angle = np.linspace(0, 2 * np.pi, 3000, endpoint=False)
+    ring = np.stack([np.cos(angle), np.sin(angle)], axis=1)
+    near, far = (model.state(ring * r).shadowing_db.std() for r in (3500.0, 4200.0))
+    # 22 km of ring hold about 300 independent shadows: 4 standard errors are 16 %.
+    assert near == pytest.approx(4.0, rel=0.16)
+    assert far == pytest.approx(6.0, rel=0.16)
