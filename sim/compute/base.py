@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,11 +37,21 @@ class Price:
 
 
 class ComputeModel(ABC):
-    """Prices batches of forwards of one model at one site."""
+    """Prices batches of forwards of one model at one site.
+
+    Attributes:
+        needs_wall_clock: Sizes do not tell the price: time the forwards as they run and ask ``price_measured``.
+    """
+
+    needs_wall_clock: ClassVar[bool] = False
 
     @abstractmethod
     def price(self, batch: Sequence[WorkSize]) -> Price:
         """Seconds and joules of one batched forward; the batch is not empty."""
+
+    def price_measured(self, seconds: float) -> Price:
+        """Price of a batched forward that took ``seconds`` on this host; only where ``needs_wall_clock``."""
+        raise TypeError(f"{type(self).__name__} prices by size, not by the {seconds} s that were measured")
 
     def describe(self) -> dict[str, object]:
         """What was assumed, for the manifest: kind, coefficients, fit errors, sources."""

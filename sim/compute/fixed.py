@@ -1,0 +1,46 @@
+"""Compute that takes a stated time: for closed forms, queueing tests and what-if studies."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from pydantic import Field
+
+from sim.compute.base import ComputeModel, Price, WorkSize
+from sim.compute.registry import COMPUTE, DEFAULT_POWER_W
+from sim.models.interface import LanguageModel
+from sim.settings import Settings
+
+
+class FixedSettings(Settings):
+    """Keys of ``fixed``."""
+
+    per_forward_s: float = Field(default=0.0, ge=0)
+    """Time of one batched forward, whatever its size [s]."""
+    per_token_s: float = Field(default=0.0, ge=0)
+    """Time added by every token fed to the model [s]."""
+    power_w: float = Field(default=DEFAULT_POWER_W, ge=0)
+    """Power drawn above idle while a forward runs [W]."""
+
+
+class FixedCompute(ComputeModel):
+    """seconds = per_forward_s + per_token_s * sum(new_tokens)."""
+
+    def __init__(self, settings: FixedSettings) -> None:
+        self.settings = settings
+
+    def price(self, batch: Sequence[WorkSize]) -> Price:
+        """Price by the stated times."""
+        new_tokens = sum(work.new_tokens for work in batch)
+        seconds = self.settings.per_forward_s + self.settings.per_token_s * new_tokens
+        return Price(seconds, seconds * self.settings.power_w)
+
+    def describe(self) -> dict[str, object]:
+        """The stated times and power."""
+        return {"kind": "fixed", **self.settings.model_dump()}
+
+
+@COMPUTE.register("fixed", FixedSettings)
+def make_fixed(settings: FixedSettings, model: LanguageModel | None = None) -> FixedCompute:
+    """A stated time per forward and per token."""
+    return FixedCompute(settings)
