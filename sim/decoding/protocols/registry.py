@@ -1,4 +1,10 @@
-"""The registry of protocols, and the settings that many of them share."""
+"""The registry of protocols, and the settings that many of them share.
+
+Whether a protocol looks at clock or channel can depend on its settings (a draft length of ``auto``), so the fact
+``adaptive`` may be a function of the settings: ask ``is_adaptive(entry, settings)``. ``lossless`` never depends on
+them: a scheme that is exact in some of its configurations only is registered under two names, and the name of the
+lossy one says ``lossless=False`` for all of its settings.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +16,7 @@ from pydantic import Field
 from sim.decoding.draws import Draw
 from sim.decoding.request import Request
 from sim.decoding.steps import Protocol
-from sim.registry import Registry
+from sim.registry import Registered, Registry
 from sim.settings import Settings
 
 PROTOCOLS: Registry[Callable[[Request, Any, Draw], Protocol]] = Registry("protocol", "sim.decoding.protocols")
@@ -22,7 +28,7 @@ def protocol(
     *,
     lossless: bool,
     models: tuple[str, ...] = ("draft", "target"),
-    adaptive: bool = False,
+    adaptive: bool | Callable[[Any], bool] = False,
     source: str = "",
 ) -> Callable[[Callable[[Request, Any, Draw], Protocol]], Callable[[Request, Any, Draw], Protocol]]:
     """Register a protocol.
@@ -30,12 +36,19 @@ def protocol(
     Args:
         name: What YAML calls it.
         settings: Its keys.
-        lossless: Whether its output follows the target's law exactly, proved by test.
+        lossless: Whether its output follows the target's law exactly under all of its settings, proved by test.
         models: Roles it needs.
-        adaptive: Whether it looks at clocks or channels, so that it cannot be replayed from a tape.
+        adaptive: Whether it looks at clocks or channels, so that it cannot be replayed from a tape; or a function
+            that says so from its settings.
         source: Where it was published.
     """
     return PROTOCOLS.register(name, settings, lossless=lossless, models=models, adaptive=adaptive, source=source)
+
+
+def is_adaptive(entry: Registered[Callable[[Request, Any, Draw], Protocol]], settings: Settings) -> bool:
+    """Whether a protocol under these settings looks at clock or channel, so that no tape can stand in for it."""
+    adaptive = entry.facts["adaptive"]
+    return bool(adaptive(settings) if callable(adaptive) else adaptive)
 
 
 class ChainSettings(Settings):

@@ -1,0 +1,88 @@
+"""Distributed split speculative decoding: the edge tests, the device corrects (DSSD, arXiv 2507.12000)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from typing import Any
+
+from sim.decoding.drafting import draft_chain
+from sim.decoding.draws import Draw
+from sim.decoding.messages import Layout, VerdictBody
+from sim.decoding.protocols.prompt import send_prompt
+from sim.decoding.protocols.registry import protocol
+from sim.decoding.request import Request
+from sim.decoding.rows import Row, residual
+from sim.decoding.rows_down import LogitsLayout
+from sim.decoding.split import (
+    ScalarDraftLayout,
+    ScalarSettings,
+    SplitVerdict,
+    SplitVerdictLayout,
+    count_accepted,
+    reached,
+)
+from sim.decoding.steps import Hop, Protocol, Site, Step, Transmit
+from sim.decoding.verification import TargetRows, finish_round
+from sim.models.interface import Logits
+
+Tell = Callable[[Any], Transmit]
+"""The edge's next message to the device about the rejected position; the result is a ``SplitVerdict``."""
+
+Correct = Callable[[Tell, Logits, Row, int], Generator[Step, Any, int]]
+"""Agree on a token of norm(max(0, p - q)), given the target's logits, the device's row q, and the position."""
+
+
+@protocol("dssd", ScalarSettings, lossless=True, source="arXiv 2507.12000")
+def dssd(request: Request, settings: ScalarSettings, draw: Draw) -> Protocol:
+    """Distributed split speculative decoding: ids and scalars up, a full target row down on rejection only."""
+    whole_row = LogitsLayout(request.vocab_size, request.sampling)
+    yield from device_corrects(request, settings, draw, whole_row, resample_at_device(draw))
+
+
+def resample_at_device(draw: Draw) -> Correct:
+    """The edge sends its row, the device subtracts its own and draws."""
+
+    def correct(tell: Tell, logits: Logits, q: Row, position: int) -> Generator[Step, Any, int]:
+        said = yield tell(logits)
+        return draw.at("verify", position).pick(residual(said.help, q))
+
+    return correct
+
+
+def device_corrects(
+    request: Request, settings: ScalarSettings, draw: Draw, help_layout: Layout, correct: Correct
+) -> Protocol:
+    """Rounds in which the device keeps its rows and draws the correction itself.
+
+    Args:
+        request: The text so far.
+        settings: Draft length and the device's value format.
+        draw: Luck.
+        help_layout: What the edge may say about a rejected position.
+        correct: How a rejection ends.
+    """
+    codec = settings.codec(request.vocab_size)
+    draft_layout = ScalarDraftLayout(codec, settings.draft_length)
+    verdict_layout = SplitVerdictLayout(request.vocab_size, settings.draft_length, help_layout)
+    unsaid: int | None = None  # the device's own correction, which the edge has not heard of yet
+    yield from send_prompt(request)
+    while not request.finished:
+        draft = yield from draft_chain(request, settings.draft_length, codec, draw)
+        received = yield Transmit(Hop.UPLINK, draft_layout((draft, unsaid), tokens_at_stake=draft.depth + 1))
+        logits = yield request.forward(Site.EDGE, "target", received.tokens)
+        rows = TargetRows(request, logits)
+        accepted = count_accepted(rows, received, request.position, draw)
+        position = request.position + accepted
+        if accepted == len(received.tokens):
+            bonus = draw.at("verify", position).pick(rows.after(accepted - 1))
+            said = yield Transmit(Hop.DOWNLINK, verdict_layout(SplitVerdict(accepted, bonus)))
+            token, unsaid = said.token, None
+        else:
+
+            def tell(help: Any, accepted: int = accepted) -> Transmit:
+                return Transmit(Hop.DOWNLINK, verdict_layout(SplitVerdict(accepted, help=help)))
+
+            q = draft.row_after(accepted - 1).row
+            token = unsaid = yield from correct(tell, logits[accepted], q, position)
+        body = VerdictBody(accepted - 1, token)
+        yield finish_round(request, draft, body, reached(rows, draft, body))

@@ -1,0 +1,31 @@
+"""DSSD with a rounded, truncated row on the downlink: cheaper than the whole row, and no longer lossless."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from sim.decoding.draws import Draw
+from sim.decoding.protocols.dssd import device_corrects, resample_at_device
+from sim.decoding.protocols.registry import protocol
+from sim.decoding.request import Request
+from sim.decoding.rows_down import CodedRowLayout
+from sim.decoding.split import ScalarSettings
+from sim.decoding.steps import Protocol
+from sim.decoding.wire.row_codec import RowCodec, RowFormat, Values
+
+
+class DssdBoundedSettings(ScalarSettings):
+    """Keys of ``dssd_bounded``."""
+
+    down_top_k: int | None = Field(default=64, ge=1)
+    """Entries of the target's row sent on a rejection; null sends the whole row, rounded, as published."""
+    down_values: Values = "fp16"
+    """Value format of the target's row."""
+
+
+@protocol("dssd_bounded", DssdBoundedSettings, lossless=False, source="arXiv 2507.12000, eq. 8 and 9")
+def dssd_bounded(request: Request, settings: DssdBoundedSettings, draw: Draw) -> Protocol:
+    """Split speculative decoding with a rounded or truncated target row down (lossy: corrections miss its tail)."""
+    down = RowCodec(request.vocab_size, RowFormat(top_k=settings.down_top_k, values=settings.down_values))
+    rounded = CodedRowLayout(down, request.sampling)
+    yield from device_corrects(request, settings, draw, rounded, resample_at_device(draw))
