@@ -1,0 +1,183 @@
+"""Processor sharing of a fading band: active devices hold equal shares, and bits flow as a fluid over blocks."""
+
+from __future__ import annotations
+
+import heapq
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import simpy
+
+from sim.links.base import Delivery, Parcel
+from sim.links.lane import Lane
+
+ROUNDING_NS = 1e-6
+"""Slack below which a finishing time counts as the whole nanosecond before it (as in ``sim.clock.to_ns``)."""
+
+
+class Arrival(simpy.Event):
+    """A message's delivery, which becomes due when its last bit has left."""
+
+    def due(self, delivery: Delivery, delay_ns: int) -> None:
+        """Succeed with the delivery after a delay: one entry in the event queue, as a timeout is."""
+        self._ok = True
+        self._value = delivery
+        self.env.schedule(self, delay=delay_ns)
+
+
+class _Flow:
+    """A message on its way through the band."""
+
+    __slots__ = ("arrival", "bits", "chunk", "device", "rate", "sent_ns", "started_ns")
+
+    def __init__(self, device: int, bits: int, sent_ns: int, arrival: Arrival) -> None:
+        self.device = device
+        self.bits = bits
+        self.sent_ns = sent_ns
+        self.started_ns = 0
+        self.rate = 0.0  # in this block, bit/ns of the whole band
+        self.chunk: Sequence[float] = ()  # the device's rates in this chunk of blocks
+        self.arrival = arrival
+
+
+class FluidLane(Lane):
+    """One direction of a band that its active devices share equally, moment by moment.
+
+    Within a block every rate is constant, so sharing is kept by one clock of *service*: the nanoseconds for which
+    each active device would have held the whole band. A message of b bits at rate c leaves when service has grown by
+    b / c; only the earliest such moment, or the block's end, is on the event queue. At a block's end the service that
+    each message still needs is rescaled to its new rate. The fluid is integrated exactly, whatever a message's length,
+    and arrivals and departures cost O(log n) for n active devices.
+
+    A device's own messages follow each other in the order in which they were sent (access); with equal shares there
+    is no other waiting. A message leaves at the first whole nanosecond by which its last bit has been carried.
+
+    Args:
+        env: SimPy environment whose time is in whole nanoseconds.
+        rates: Of a device and a chunk index: the rates that it would have with the whole band [bit/ns], > 0, in the
+            blocks of that chunk. Asked for no later chunk than the present one.
+        chunk_blocks: Blocks in a chunk.
+        block_ns: Length of a block in nanoseconds; blocks start at time zero.
+        header_bits: Added to each message's payload.
+        one_way_delay_s: Fixed delay from the end of the air to the receiver [s].
+    """
+
+    def __init__(
+        self,
+        env: simpy.Environment,
+        rates: Callable[[int, int], Sequence[float]],
+        chunk_blocks: int,
+        block_ns: int,
+        header_bits: int,
+        one_way_delay_s: float,
+    ) -> None:
+        super().__init__(env, header_bits, one_way_delay_s)
+        self._rates = rates
+        self._chunk_blocks = chunk_blocks
+        self._block_ns = block_ns
+        self._active: list[tuple[float, int, _Flow]] = []  # heap of (service at which it leaves, start order, flow)
+        self._waiting: dict[int, deque[_Flow]] = {}  # per device with a flow: its messages behind that one
+        self._starts = 0
+        self._service = 0.0  # since the block's start, or since the band was last idle if that is later
+        self._now_ns = 0  # up to when service is accounted
+        self._block = 0
+        self._timer: simpy.Event | None = None
+        self._busy_ns = 0
+
+    def send(self, parcel: Parcel) -> simpy.Event:
+        """Accept a message now; the event returned succeeds at its delivery with a ``Delivery``."""
+        bits = parcel.payload_bits + self.header_bits
+        self.num_messages += 1
+        self.bits_accepted += bits
+        arrival = Arrival(self.env)
+        flow = _Flow(parcel.device, bits, int(self.env.now), arrival)
+        behind = self._waiting.get(parcel.device)
+        if behind is not None:
+            behind.append(flow)
+        else:
+            self._advance()
+            self._waiting[parcel.device] = deque()
+            self._start(flow)
+            self._plan()
+        return arrival
+
+    def expected_bps(self, device: int) -> float:
+        """Rate in the last complete block at the share that the device has, or would have on joining now."""
+        chunk, offset = divmod(int(self.env.now) // self._block_ns - 1, self._chunk_blocks)
+        sharers = len(self._active) + (device not in self._waiting)
+        return self._rates(device, chunk)[offset] * 1e9 / sharers
+
+    def utilisation(self) -> float:
+        """Share of the time since zero in which somebody was active."""
+        now = int(self.env.now)
+        ongoing = now - self._now_ns if self._active else 0
+        return (self._busy_ns + ongoing) / max(1, now)
+
+    def _advance(self) -> None:
+        """Bring service up to now; a timer stands at every block's end while anybody is active, so none is skipped."""
+        now = int(self.env.now)
+        if self._active:
+            self._service += (now - self._now_ns) / len(self._active)
+            self._busy_ns += now - self._now_ns
+        else:
+            self._service = 0.0
+            self._block = now // self._block_ns
+        self._now_ns = now
+
+    def _start(self, flow: _Flow) -> None:
+        flow.started_ns = self._now_ns
+        chunk, offset = divmod(self._block, self._chunk_blocks)
+        flow.chunk = self._rates(flow.device, chunk)
+        flow.rate = flow.chunk[offset]
+        self._starts += 1
+        heapq.heappush(self._active, (self._service + flow.bits / flow.rate, self._starts, flow))
+
+    def _plan(self) -> None:
+        """Set the timer to the earliest departure or the block's end; a timer that it replaces fires unheard."""
+        if not self._active:
+            self._timer = None
+            return
+        needed = (self._active[0][0] - self._service) * len(self._active)
+        departure_in = max(0, -int(-(needed - ROUNDING_NS) // 1))
+        block_ends_in = (self._block + 1) * self._block_ns - self._now_ns
+        self._timer = self.env.timeout(min(departure_in, block_ends_in))
+        assert self._timer.callbacks is not None
+        self._timer.callbacks.append(self._wake)
+
+    def _wake(self, timer: Any) -> None:
+        if timer is not self._timer:
+            return
+        self._advance()
+        while self._active and self._active[0][0] <= self._service + ROUNDING_NS:
+            self._depart(heapq.heappop(self._active)[2])
+        if self._active and self._now_ns == (self._block + 1) * self._block_ns:
+            self._enter_next_block()
+        self._plan()
+
+    def _depart(self, flow: _Flow) -> None:
+        air_ns = self._now_ns - flow.started_ns
+        access_ns = flow.started_ns - flow.sent_ns
+        flow.arrival.due(Delivery(access_ns, air_ns, 0, self.transport_ns, flow.bits, air_ns), self.transport_ns)
+        behind = self._waiting[flow.device]
+        if behind:
+            self._start(behind.popleft())
+        else:
+            del self._waiting[flow.device]
+
+    def _enter_next_block(self) -> None:
+        """Rescale what each message still needs to the new block's rates, and restart the service clock."""
+        self._block += 1
+        chunk, offset = divmod(self._block, self._chunk_blocks)
+        if offset == 0:
+            for _, _, flow in self._active:
+                flow.chunk = self._rates(flow.device, chunk)
+        service = self._service
+        rescaled = []
+        for leaves_at, order, flow in self._active:
+            rate = flow.chunk[offset]
+            rescaled.append(((leaves_at - service) * flow.rate / rate, order, flow))
+            flow.rate = rate
+        heapq.heapify(rescaled)
+        self._active = rescaled
+        self._service = 0.0

@@ -1,0 +1,93 @@
+"""A link that is made of two lanes, one per direction, each of which carries messages in its own way."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+
+import simpy
+
+from sim.clock import to_ns
+from sim.links.base import ChannelReport, Direction, Link, Parcel
+
+HEADER_BITS = 320
+"""Headers below the payload, per message: IPv4 20, UDP 8 and layer 2 (SDAP, PDCP, RLC, MAC) 12 bytes."""
+
+
+class Lane(ABC):
+    """One direction of the air.
+
+    Args:
+        env: SimPy environment whose time is in whole nanoseconds.
+        header_bits: Added to each message's payload.
+        one_way_delay_s: Fixed delay from the end of the air to the receiver [s].
+
+    Attributes:
+        num_messages: Messages accepted so far.
+        bits_accepted: Their bits, headers included.
+    """
+
+    def __init__(self, env: simpy.Environment, header_bits: int, one_way_delay_s: float) -> None:
+        self.env = env
+        self.header_bits = header_bits
+        self.transport_ns = to_ns(one_way_delay_s)
+        self.num_messages = 0
+        self.bits_accepted = 0
+
+    @abstractmethod
+    def send(self, parcel: Parcel) -> simpy.Event:
+        """Accept a message now; the event returned succeeds at its delivery with a ``Delivery``."""
+
+    @abstractmethod
+    def expected_bps(self, device: int) -> float:
+        """Rate that a message of this device may expect once it is served, measured by now."""
+
+    @abstractmethod
+    def utilisation(self) -> float:
+        """Share of what the lane has offered since time zero that carried bits."""
+
+
+class TwoLaneLink(Link):
+    """A link whose directions do not touch each other.
+
+    Args:
+        env: SimPy environment whose time is in whole nanoseconds.
+        num_devices: Devices that contend for the link.
+        seed: Master seed.
+        uplink: Lane of the uplink.
+        downlink: Lane of the downlink.
+    """
+
+    def __init__(self, env: simpy.Environment, num_devices: int, seed: int, uplink: Lane, downlink: Lane) -> None:
+        super().__init__(env, num_devices, seed)
+        self.uplink = uplink
+        self.downlink = downlink
+        self._round_trip_s = (uplink.transport_ns + downlink.transport_ns) / 1e9
+
+    def send(self, parcel: Parcel) -> simpy.Event:
+        """Accept a message now; the event returned succeeds at its delivery with a ``Delivery``.
+
+        Raises:
+            ValueError: The device does not exist, or the payload is negative.
+        """
+        self._require_device(parcel.device)
+        if parcel.payload_bits < 0:
+            raise ValueError(f"payload_bits: got {parcel.payload_bits}; valid: >= 0")
+        return (self.uplink if parcel.direction == Direction.UPLINK else self.downlink).send(parcel)
+
+    def report(self, device: int) -> ChannelReport:
+        """The channel state that a device would have measured by now."""
+        self._require_device(device)
+        return ChannelReport(self.uplink.expected_bps(device), self.downlink.expected_bps(device), self._round_trip_s)
+
+    def summary(self) -> dict[str, float]:
+        """Per direction: utilisation, messages, and mean bits on air per message (headers included)."""
+        figures: dict[str, float] = {}
+        for direction, lane in ((Direction.UPLINK, self.uplink), (Direction.DOWNLINK, self.downlink)):
+            figures[f"{direction}_utilisation"] = lane.utilisation()
+            figures[f"{direction}_messages"] = lane.num_messages
+            figures[f"{direction}_mean_bits_on_air"] = lane.bits_accepted / max(1, lane.num_messages)
+        return figures
+
+    def _require_device(self, device: int) -> None:
+        if not 0 <= device < self.num_devices:
+            raise ValueError(f"device: got {device}; valid: 0 to {self.num_devices - 1}")

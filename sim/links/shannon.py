@@ -1,0 +1,160 @@
+"""The Shannon link: a band in MHz shared by the active devices, each with its own SNR and block fading."""
+
+from __future__ import annotations
+
+import math
+from typing import Annotated, Literal
+
+import numpy as np
+import simpy
+from pydantic import Field
+
+from channels.addressed import generator
+from channels.block_fading import CHUNK_BLOCKS, BlockFading
+from sim.clock import to_ns
+from sim.errors import InputError
+from sim.links.base import Direction
+from sim.links.fluid import FluidLane
+from sim.links.lane import HEADER_BITS, TwoLaneLink
+from sim.links.registry import LINKS
+from sim.settings import Settings
+
+SnrDb = Annotated[float, Field(ge=-40, le=80)]
+
+
+class ShannonLinkSettings(Settings):
+    """Keys of the ``shannon`` link."""
+
+    uplink_bandwidth_mhz: float = Field(default=5.0, ge=1e-3, le=1e5)
+    """Bandwidth of the uplink [MHz], shared equally by the devices that are sending at that moment."""
+
+    downlink_bandwidth_mhz: float = Field(default=20.0, ge=1e-3, le=1e5)
+    """Bandwidth of the downlink [MHz], shared equally by the devices that are being sent to at that moment."""
+
+    snr_db: SnrDb | list[SnrDb] = 10.0
+    """Mean SNR [dB] in both directions, one for all devices or one for each; a ratio of power spectral densities, so
+    it stays the same whatever share of the band a device holds."""
+
+    snr_spread_db: float = Field(default=0.0, ge=0, le=40)
+    """Each device's mean SNR is shifted by its own uniform draw between minus and plus this [dB]."""
+
+    fading: Literal["none", "rayleigh", "rician"] = "rayleigh"
+    """Law of the gain around its mean, independent between devices and directions."""
+
+    k_factor_db: float = Field(default=6.0, ge=-40, le=60)
+    """K factor [dB] of ``rician`` fading."""
+
+    doppler_hz: float = Field(default=9.72, ge=0, le=1e5)
+    """Maximum Doppler shift [Hz]: speed times carrier over c; 9.72 Hz is 3 km/h at 3.5 GHz. Blocks are correlated by
+    J0 of 2 pi times it times their distance in time."""
+
+    block_s: float = Field(default=0.01, ge=1e-5, le=100)
+    """Length of a block, in which gains are constant [s]."""
+
+    efficiency: float = Field(default=0.75, gt=0, le=1)
+    """Fraction of the Shannon rate log2(1 + SNR) that coding and overhead leave."""
+
+    one_way_delay_s: float = Field(default=0.005, ge=0, le=1000)
+    """Fixed delay each way beyond transmission [s]."""
+
+    header_bits: int = Field(default=HEADER_BITS, ge=0)
+    """Headers added to each message [bit]: IPv4 + UDP + layer 2, 40 bytes unless set."""
+
+
+class FadingRates:
+    """Rates of all devices in one direction, evaluated when asked for, a chunk of blocks at a time.
+
+    A rate is a pure function of (seed, device, direction, block). Only a device's latest chunk is kept, so memory does
+    not grow with time.
+
+    Args:
+        seed: Master seed.
+        direction: Which direction's gains.
+        bandwidth_mhz: The whole band [MHz].
+        snr_db: Mean SNR per device [dB]: [num_devices].
+        settings: Fading and efficiency.
+    """
+
+    def __init__(
+        self, seed: int, direction: Direction, bandwidth_mhz: float, snr_db: list[float], settings: ShannonLinkSettings
+    ) -> None:
+        self._seed = seed
+        self._direction = str(direction)
+        self._bits_per_ns = settings.efficiency * bandwidth_mhz * 1e-3 / math.log(2)  # per neper of ln(1 + SNR)
+        self._snr = [10 ** (value / 10) for value in snr_db]
+        self._settings = settings
+        self._fadings: dict[int, BlockFading] = {}
+        self._chunks: dict[int, tuple[int, list[float]]] = {}
+
+    def __call__(self, device: int, chunk_index: int) -> list[float]:
+        """Rates over the whole band in the blocks of a chunk [bit/ns]: [CHUNK_BLOCKS]."""
+        kept = self._chunks.get(device)
+        if kept is None or kept[0] != chunk_index:
+            spectral = np.log1p(self._snr[device] * self.gains(device, chunk_index))
+            kept = self._chunks[device] = (chunk_index, (self._bits_per_ns * spectral).tolist())
+        return kept[1]
+
+    def gains(self, device: int, chunk_index: int) -> np.ndarray:
+        """Power gains |h|^2 of the blocks of a chunk, of mean 1: [CHUNK_BLOCKS]."""
+        settings = self._settings
+        if settings.fading == "none":
+            return np.ones(CHUNK_BLOCKS)
+        fading = self._fadings.get(device)
+        if fading is None:
+            fading = self._fadings[device] = BlockFading(
+                self._seed,
+                device,
+                self._direction,
+                doppler_hz=settings.doppler_hz,
+                block_s=settings.block_s,
+                k_factor_db=settings.k_factor_db if settings.fading == "rician" else None,
+            )
+        amplitudes = fading.chunk(chunk_index)
+        return amplitudes.real**2 + amplitudes.imag**2
+
+
+@LINKS.register("shannon", settings=ShannonLinkSettings)
+class ShannonLink(TwoLaneLink):
+    """Bandwidth shared equally by the active devices at a fraction of the Shannon rate, under block fading.
+
+    A device's rate is efficiency * bandwidth / num_active * log2(1 + SNR |h|^2), integrated over blocks as they come,
+    never taken at the start of a message.
+
+    Args:
+        env: SimPy environment whose time is in whole nanoseconds.
+        num_devices: Devices that contend for the link.
+        seed: Master seed of gains and SNR shifts, keyed by device: another device changes nobody's luck.
+        settings: Band, SNR and fading.
+
+    Raises:
+        InputError: ``snr_db`` is a list of another length than the number of devices.
+    """
+
+    def __init__(self, env: simpy.Environment, num_devices: int, seed: int, settings: ShannonLinkSettings) -> None:
+        snr_db = device_snrs_db(seed, num_devices, settings)
+        block_ns = to_ns(settings.block_s)
+
+        def lane(direction: Direction, bandwidth_mhz: float) -> FluidLane:
+            rates = FadingRates(seed, direction, bandwidth_mhz, snr_db, settings)
+            return FluidLane(env, rates, CHUNK_BLOCKS, block_ns, settings.header_bits, settings.one_way_delay_s)
+
+        uplink = lane(Direction.UPLINK, settings.uplink_bandwidth_mhz)
+        downlink = lane(Direction.DOWNLINK, settings.downlink_bandwidth_mhz)
+        super().__init__(env, num_devices, seed, uplink, downlink)
+        self.snr_db = snr_db
+
+
+def device_snrs_db(seed: int, num_devices: int, settings: ShannonLinkSettings) -> list[float]:
+    """Mean SNR of each device [dB], its own shift included.
+
+    Raises:
+        InputError: ``snr_db`` is a list of another length than the number of devices.
+    """
+    given = settings.snr_db
+    means = given if isinstance(given, list) else [given] * num_devices
+    if len(means) != num_devices:
+        raise InputError(f"snr_db: got {len(means)} values for {num_devices} devices; give one each, or one for all")
+    if not settings.snr_spread_db:
+        return list(means)
+    shifts = [2 * generator(seed, "snr_spread", device).random() - 1 for device in range(num_devices)]
+    return [mean + settings.snr_spread_db * float(shift) for mean, shift in zip(means, shifts, strict=True)]
