@@ -1,0 +1,182 @@
+"""What every model with a key-value cache does alike: match texts, take slots, cut batches into passes."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Hashable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import zip_longest
+
+import numpy as np
+import numpy.typing as npt
+
+from sim.models.interface import CacheMatch, Forward, LanguageModel, Logits
+from sim.models.kv_store import KvStore
+
+PREFILL_CHUNK = 256  # tokens of one text fed at once; bounds activations and attention scores
+PASS_TOKENS = 2048  # padded tokens of one pass
+ALWAYS_TOGETHER = 16  # pieces up to this length share a pass, however unequal
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """A run of one forward's tokens that is fed in one pass.
+
+    Attributes:
+        slot: Where the session's keys and values stand.
+        start: Column of the first token; the others follow in consecutive columns.
+        tokens: Token ids.
+        num_rows: How many of the last tokens' rows are wanted.
+        context_length: Columns below it are plain text, those from it on are block nodes.
+        ancestors: [num_nodes, num_nodes], bool: node i sees node j. None if the block is a chain.
+        depths: Distance of each node from the context's last token; empty if the block is a chain.
+    """
+
+    slot: int
+    start: int
+    tokens: tuple[int, ...]
+    num_rows: int
+    context_length: int
+    ancestors: npt.NDArray[np.bool_] | None = None
+    depths: tuple[int, ...] = ()
+
+    @property
+    def stop(self) -> int:
+        """One past the last token's column; also how many columns the last token may see."""
+        return self.start + len(self.tokens)
+
+    @property
+    def positions(self) -> npt.NDArray[np.int64]:
+        """Text position of each token: its column, or for a tree's node its depth after the context."""
+        positions = np.arange(self.start, self.stop)
+        if self.ancestors is not None:
+            first = max(self.start, self.context_length)
+            nodes = np.array(self.depths[first - self.context_length : self.stop - self.context_length], dtype=np.int64)
+            positions[first - self.start :] = self.context_length - 1 + nodes
+        return positions
+
+    def visible(self, num_columns: int) -> npt.NDArray[np.bool_]:
+        """Which columns each token sees, [num_tokens, num_columns], bool."""
+        columns = np.arange(num_columns)
+        seen = columns[None, :] <= np.arange(self.start, self.stop)[:, None]
+        if self.ancestors is not None:
+            first = max(self.start, self.context_length)
+            nodes = slice(first - self.context_length, self.stop - self.context_length)
+            width = self.stop - self.context_length
+            seen[first - self.start :, self.context_length : self.stop] = self.ancestors[nodes, :width]
+        return seen
+
+
+class CachedModel(LanguageModel):
+    """A language model whose keys and values live in a ``KvStore``; subclasses feed the pieces.
+
+    A cached text is not fed again. Physical reuse follows the logical books (``new_tokens``) until a slot is evicted;
+    then the text is fed anew and the rows are the same up to rounding.
+
+    Logits of the same text agree between batches, chunk sizes and cached lengths up to floating-point rounding, not
+    bit by bit: matrix kernels sum in an order that depends on the shapes.
+    """
+
+    _store: KvStore
+
+    @abstractmethod
+    def _feed(self, pieces: Sequence[Piece]) -> list[Logits]:
+        """Run one pass, writing keys and values; returns for each piece its last ``num_rows`` rows, over vocab_size."""
+
+    def _run(self, batch: Sequence[Forward]) -> list[Logits]:
+        if not batch:
+            return []
+        num_columns = max(len(forward.context) + len(forward.block) for forward in batch)
+        limit = self._store.slot_limit(num_columns)
+        rows: list[Logits] = []
+        for first in range(0, len(batch), limit):
+            rows.extend(self._run_resident(batch[first : first + limit], num_columns))
+        return rows
+
+    def _run_resident(self, batch: Sequence[Forward], num_columns: int) -> list[Logits]:
+        store = self._store
+        matches = [store.text(forward.session).match(forward) for forward in batch]
+        slots = store.admit([forward.session for forward in batch], num_columns)
+        plans = []
+        for forward, match, slot in zip(batch, matches, slots, strict=True):
+            store.void(forward.session)
+            _walk_path(store, slot, match)
+            plans.append(plan_pieces(slot, match))
+        rows: dict[int, Logits] = {}
+        if len(plans) == 1:
+            for piece in plans[0]:
+                rows[0] = self._feed([piece])[0]
+        else:
+            for stage in zip_longest(*plans):
+                present = [(index, piece) for index, piece in enumerate(stage) if piece is not None]
+                for group in group_pieces(present):
+                    fed = self._feed([piece for _, piece in group])
+                    rows.update((index, own) for (index, _), own in zip(group, fed, strict=True))
+        for forward in batch:
+            store.text(forward.session).remember(forward)
+        return [rows[index] for index in range(len(batch))]
+
+    def close(self, session: Hashable) -> None:
+        """Forget a session and free its slot."""
+        super().close(session)
+        self._store.forget(session)
+
+
+def _walk_path(store: KvStore, slot: int, match: CacheMatch) -> None:
+    """Where the context went on along the cached block's nodes, move their columns into the chain."""
+    num_walked = match.reused_context - match.chain_length
+    if num_walked > 0:
+        store.move_columns(
+            slot, [match.chain_length + node for node in match.path[:num_walked]], target=match.chain_length
+        )
+
+
+def plan_pieces(slot: int, match: CacheMatch, chunk: int = PREFILL_CHUNK) -> list[Piece]:
+    """Cut what a forward must feed into pieces of at most ``chunk`` tokens; block and wanted rows stay whole."""
+    forward = match.forward
+    context = forward.context
+    length = len(context)
+    column = match.reused_context
+    pieces: list[Piece] = []
+    last_split = length - 1 if forward.first_row == 0 else length
+    while length - column + len(forward.block) > chunk and column < last_split:
+        stop = min(column + chunk, last_split)
+        pieces.append(Piece(slot, column, tuple(context[column:stop]), 0, length))
+        column = stop
+    tokens = (*context[column:], *forward.block[match.reused_nodes :])
+    start = column + match.reused_nodes
+    if is_chain(forward):
+        pieces.append(Piece(slot, start, tokens, forward.num_rows, length))
+    else:
+        ancestors = ancestor_matrix(forward.parent_nodes)
+        pieces.append(Piece(slot, start, tokens, forward.num_rows, length, ancestors, forward.depths))
+    return pieces
+
+
+def is_chain(forward: Forward) -> bool:
+    """Whether every block node follows the one before it."""
+    return forward.parents is None or all(parent == node - 1 for node, parent in enumerate(forward.parents))
+
+
+def ancestor_matrix(parents: Sequence[int]) -> npt.NDArray[np.bool_]:
+    """Which nodes lie on each node's path, itself included; [num_nodes, num_nodes], bool."""
+    seen = np.eye(len(parents), dtype=bool)
+    for node, parent in enumerate(parents):
+        if parent >= 0:
+            seen[node] |= seen[parent]
+    return seen
+
+
+def group_pieces(pieces: Sequence[tuple[int, Piece]]) -> Iterator[list[tuple[int, Piece]]]:
+    """Put pieces of similar length together: little padding, and at most ``PASS_TOKENS`` padded tokens in a pass."""
+    group: list[tuple[int, Piece]] = []
+    for index, piece in sorted(pieces, key=lambda item: len(item[1].tokens)):
+        count = len(piece.tokens)
+        if group:
+            unequal = count > max(ALWAYS_TOGETHER, 2 * len(group[0][1].tokens))
+            if unequal or count * (len(group) + 1) > PASS_TOKENS:
+                yield group
+                group = []
+        group.append((index, piece))
+    if group:
+        yield group

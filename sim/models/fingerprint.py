@@ -1,0 +1,57 @@
+"""Content hashes of model files, so that a result names the weights it came from."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import torch
+
+BLOCK = 1 << 22
+
+
+def file_digest(path: Path) -> str:
+    """SHA-256 of a file; computed once per path, modification time and size."""
+    status = path.stat()
+    return _file_digest(str(path.resolve()), status.st_mtime_ns, status.st_size)
+
+
+@lru_cache(maxsize=1024)
+def _file_digest(path: str, modified_ns: int, size: int) -> str:
+    digest = hashlib.sha256()
+    with open(path, "rb") as stream:
+        while block := stream.read(BLOCK):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def weights_digest(folder: Path) -> str:
+    """Hash of a model folder's safetensors files in the order of their names, and of its configuration.
+
+    Raises:
+        FileNotFoundError: The folder holds no safetensors file.
+    """
+    files = sorted(folder.glob("*.safetensors"))
+    if not files:
+        raise FileNotFoundError(f"no *.safetensors file in {folder}")
+    return combine(file_digest(path) for path in [*files, folder / "config.json"])
+
+
+def parameters_digest(network: torch.nn.Module) -> str:
+    """Hash of a network's parameters and buffers by name, for weights that lie in no folder of their own."""
+    import torch
+
+    digest = hashlib.sha256()
+    for name, tensor in sorted(network.state_dict().items()):
+        digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}".encode())
+        digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().data)
+    return digest.hexdigest()
+
+
+def combine(parts: Iterable[Any]) -> str:
+    """One hash of several parts."""
+    return hashlib.sha256("\n".join(str(part) for part in parts).encode()).hexdigest()

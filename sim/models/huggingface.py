@@ -1,0 +1,283 @@
+"""Any causal language model of Hugging Face transformers behind the LanguageModel interface."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from transformers.cache_utils import Cache, CacheLayerMixin, DynamicCache, DynamicLayer
+
+from sim.errors import InputError
+from sim.models.cached_model import CachedModel, Piece, ancestor_matrix
+from sim.models.interface import Logits
+from sim.models.kv_store import DEFAULT_MAX_BYTES, DEFAULT_MAX_SLOTS, KvStore, LayerShape
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedConfig, PreTrainedModel
+
+FULL_ATTENTION = "full_attention"
+CHECK_TOLERANCE = {torch.float64: 1e-4, torch.float32: 1e-3, torch.bfloat16: 0.15, torch.float16: 0.05}
+
+
+def to_numpy(logits: torch.Tensor) -> Logits:
+    """Logits as an array, sharing memory where they lie on the CPU as float32 or float64."""
+    if logits.dtype not in (torch.float32, torch.float64):
+        logits = logits.float()
+    return logits.cpu().numpy()
+
+
+_NOWHERE = torch.empty(0, dtype=torch.long)
+
+
+@dataclass(slots=True)
+class _Address:
+    """Where the tokens of the pass at hand are written, and which columns of which slots they read."""
+
+    pieces: Sequence[Piece] = ()
+    width: int = 0
+    num_columns: int = 0
+    slots: torch.Tensor = _NOWHERE
+    token_slots: torch.Tensor = _NOWHERE
+    token_columns: torch.Tensor = _NOWHERE
+    batch_rows: torch.Tensor = _NOWHERE
+    batch_columns: torch.Tensor = _NOWHERE
+
+    def point_at(self, pieces: Sequence[Piece], device: torch.device) -> None:
+        self.pieces = pieces
+        self.width = max(len(piece.tokens) for piece in pieces)
+        self.num_columns = max(piece.stop for piece in pieces)
+        if len(pieces) == 1:
+            return
+        rows, columns = [], []
+        for row, piece in enumerate(pieces):
+            count = len(piece.tokens)
+            rows.append(np.full(count, row))
+            columns.append(np.arange(self.width - count, self.width))
+        slots = np.array([piece.slot for piece in pieces])
+        batch_rows = np.concatenate(rows)
+        token_columns = np.concatenate([np.arange(piece.start, piece.stop) for piece in pieces])
+        self.slots = torch.from_numpy(slots).to(device)
+        self.token_slots = torch.from_numpy(slots[batch_rows]).to(device)
+        self.token_columns = torch.from_numpy(token_columns).to(device)
+        self.batch_rows = torch.from_numpy(batch_rows).to(device)
+        self.batch_columns = torch.from_numpy(np.concatenate(columns)).to(device)
+
+
+class _SlotLayer(CacheLayerMixin):
+    """One layer's view of the store: new keys and values go to their slots, the pass's slots come back."""
+
+    is_sliding = False
+
+    def __init__(self, store: KvStore, layer_index: int, address: _Address) -> None:
+        super().__init__()
+        self.store = store
+        self.layer_index = layer_index
+        self.address = address
+        self.is_initialized = True
+
+    def lazy_initialization(self, key_states: torch.Tensor, value_states: torch.Tensor) -> None:
+        """Nothing: the store is laid out beforehand."""
+
+    def update(
+        self, key_states: torch.Tensor, value_states: torch.Tensor, *args: Any, **kwargs: Any
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Write [batch, heads, width, dim] and return [batch, heads, num_columns, dim]."""
+        return (
+            self._exchange(self.store.keys[self.layer_index], key_states),
+            self._exchange(self.store.values[self.layer_index], value_states),
+        )
+
+    def _exchange(self, kept: torch.Tensor, new: torch.Tensor) -> torch.Tensor:
+        address = self.address
+        if len(address.pieces) == 1:
+            piece = address.pieces[0]
+            kept[piece.slot, :, piece.start : piece.stop] = new[0]
+            return kept[piece.slot : piece.slot + 1, :, : piece.stop]
+        written = new.transpose(1, 2)[address.batch_rows, address.batch_columns]
+        kept[address.token_slots, :, address.token_columns] = written
+        return kept[:, :, : address.num_columns].index_select(0, address.slots)
+
+    def get_mask_sizes(self, query_length: int) -> tuple[int, int]:
+        """Columns that the pass looks at, from column 0 on."""
+        return self.address.num_columns, 0
+
+    def get_seq_length(self) -> int:
+        """Columns held before the pass; positions and masks are always given, so that nothing is derived from it."""
+        return max(self.address.num_columns - self.address.width, 0)
+
+    def get_max_length(self) -> int:
+        """No fixed bound: the store grows."""
+        return -1
+
+
+class HuggingFaceModel(CachedModel):
+    """A stock transformers causal LM over one slot-indexed key-value store.
+
+    Ragged batches of chains and trees run in one call: each row has its own write columns, a 4-D mask says which
+    columns each token sees, and positions are given (depth for tree nodes).
+
+    Args:
+        network: A ``...ForCausalLM`` in evaluation mode.
+        name: What the user called it.
+        vocab_size: Meaningful ids; a wider (padded) head is cut to it before any softmax.
+        eos_ids, bos_id: Special ids; ends outside the vocabulary are dropped.
+        fingerprint: Content hash.
+        max_slots, max_bytes: Bounds of the key-value store.
+
+    Raises:
+        InputError: The architecture cannot be rolled back or does not follow a 4-D mask.
+    """
+
+    def __init__(
+        self,
+        network: PreTrainedModel,
+        name: str,
+        vocab_size: int,
+        eos_ids: frozenset[int],
+        bos_id: int,
+        fingerprint: str,
+        max_slots: int = DEFAULT_MAX_SLOTS,
+        max_bytes: int = DEFAULT_MAX_BYTES,
+    ) -> None:
+        super().__init__()
+        refuse_unfit(network.config, name)
+        self.name = name
+        self.network = network.eval()
+        self.vocab_size = vocab_size
+        self.max_context = context_length(network.config, name)
+        self.eos_ids = frozenset(token for token in eos_ids if token < vocab_size)
+        self.bos_id = bos_id
+        self.fingerprint = fingerprint
+        self.num_parameters = sum(parameter.numel() for parameter in network.parameters())
+        self._is_eager = network.config._attn_implementation == "eager"
+        self._address = _Address()
+        with torch.inference_mode():
+            shapes = _probe_layers(network, name)
+            self._store = KvStore(shapes, network.dtype, network.device, max_slots, max_bytes)
+            self._cache = Cache(layers=[_SlotLayer(self._store, index, self._address) for index in range(len(shapes))])
+            self._check_tree()
+
+    def _feed(self, pieces: Sequence[Piece]) -> list[Logits]:
+        with torch.inference_mode():
+            return self._feed_tokens(pieces)
+
+    def _feed_tokens(self, pieces: Sequence[Piece]) -> list[Logits]:
+        device = self._store.device
+        self._address.point_at(pieces, device)
+        width, num_columns = self._address.width, self._address.num_columns
+        # Pieces are aligned on the right, so that the wanted rows are the last ones of each; fillers on the left see
+        # column 0, because a softmax over nothing is not a number.
+        ids = np.zeros((len(pieces), width), dtype=np.int64)
+        positions = np.zeros((len(pieces), width), dtype=np.int64)
+        seen = np.zeros((len(pieces), 1, width, num_columns), dtype=bool)
+        for row, piece in enumerate(pieces):
+            first = width - len(piece.tokens)
+            ids[row, first:] = piece.tokens
+            positions[row, first:] = piece.positions
+            seen[row, 0, :first, 0] = True
+            seen[row, 0, first:] = piece.visible(num_columns)
+        num_kept = max(1, *(piece.num_rows for piece in pieces))  # 0 would mean all
+        logits = self.network(
+            input_ids=torch.from_numpy(ids).to(device),
+            attention_mask=self._mask(torch.from_numpy(seen).to(device)),
+            position_ids=torch.from_numpy(positions).to(device),
+            past_key_values=self._cache,
+            use_cache=True,
+            logits_to_keep=num_kept,
+        ).logits
+        rows = to_numpy(logits[:, :, : self.vocab_size])
+        return [rows[row, rows.shape[1] - piece.num_rows :] for row, piece in enumerate(pieces)]
+
+    def _mask(self, seen: torch.Tensor) -> torch.Tensor:
+        """Boolean for sdpa, additive for eager attention: each silently misreads the other's."""
+        assert seen.dtype is torch.bool
+        if not self._is_eager:
+            return seen
+        lowest = torch.finfo(self.network.dtype).min
+        return torch.zeros(seen.shape, dtype=self.network.dtype, device=seen.device).masked_fill_(~seen, lowest)
+
+    def _check_tree(self) -> None:
+        """Hold a tree's two branches against plain forwards of their paths: not every architecture reads masks."""
+        a, b, c, d = (token % self.vocab_size for token in (5, 7, 11, 13))
+        slot = self._store.admit(["check"], 4)[0]
+        tree = Piece(slot, 1, (b, c, d), 2, 2, ancestor_matrix((-1, -1)), (1, 1))
+        try:
+            self._feed_tokens([Piece(slot, 0, (a,), 0, 2)])
+            rows = self._feed_tokens([tree])[0]
+        except (AttributeError, IndexError, RuntimeError, TypeError, ValueError) as error:
+            raise InputError(
+                f"{self.name}: model type {self.network.config.model_type!r} does not run with a 4-D attention mask "
+                f"and a cache of slots ({type(error).__name__}: {error}), so drafts cannot be verified with it"
+            ) from error
+        self._store.forget("check")
+        for row, path in zip(rows, ((a, b, c), (a, b, d)), strict=True):
+            ids = torch.tensor([path], device=self._store.device)
+            plain = to_numpy(self.network(input_ids=ids, use_cache=False).logits[0, -1, : self.vocab_size])
+            error = float(np.abs(row - plain).max())
+            if not error <= CHECK_TOLERANCE[self.network.dtype] * max(1.0, float(np.abs(plain).max())):
+                raise InputError(
+                    f"{self.name}: model type {self.network.config.model_type!r} does not follow a token tree's "
+                    f"attention mask (logits are off by {error:.2g}), so drafts cannot be verified with it"
+                )
+
+
+def context_length(config: PreTrainedConfig, name: str) -> int:
+    """Longest text that the configuration allows."""
+    length = getattr(config.get_text_config(), "max_position_embeddings", None)
+    if not isinstance(length, int) or length < 1:
+        raise InputError(f"{name}: model type {config.model_type!r} states no context length")
+    return length
+
+
+def refuse_unfit(config: PreTrainedConfig, name: str) -> None:
+    """Refuse, in words, architectures that cannot be rolled back after a rejected draft.
+
+    Raises:
+        InputError: Encoder-decoder, sliding-window, chunked or linear attention.
+    """
+    if config.is_encoder_decoder or getattr(config, "add_cross_attention", False):
+        raise InputError(f"{name}: model type {config.model_type!r} is an encoder-decoder; give a decoder-only model")
+    text = config.get_text_config()
+    kinds = set(getattr(text, "layer_types", None) or [FULL_ATTENTION])
+    window = getattr(text, "sliding_window", None)
+    fits = isinstance(window, int) and window >= context_length(config, name)
+    is_windowed = "sliding_attention" in kinds or not hasattr(text, "layer_types")
+    if window is not None and is_windowed and not fits:
+        raise InputError(
+            f"{name}: model type {config.model_type!r} attends over a sliding window of {window} tokens, which "
+            "forgets what a rejected draft must roll back to; give a model with full attention"
+        )
+    if "local" in getattr(text, "attention_layers", ()):
+        raise InputError(
+            f"{name}: model type {config.model_type!r} has local attention layers; give a model with full attention"
+        )
+    others = kinds - {FULL_ATTENTION, "sliding_attention"}
+    layers = DynamicCache(config=config).layers
+    unlike = {type(layer).__name__ for layer in layers if not fits and type(layer) is not DynamicLayer}
+    if others or unlike:
+        kind = ", ".join(sorted(others or unlike))
+        raise InputError(
+            f"{name}: model type {config.model_type!r} has layers whose cache cannot be rolled back after a rejected "
+            f"draft ({kind}); give a model with full attention"
+        )
+
+
+def _probe_layers(network: PreTrainedModel, name: str) -> list[LayerShape]:
+    """Run one token to see what each layer keeps."""
+    cache = DynamicCache()
+    network(input_ids=torch.zeros((1, 1), dtype=torch.long, device=network.device), past_key_values=cache)
+    num_layers = network.config.get_text_config().num_hidden_layers
+    kept = [
+        (layer.keys, layer.values)
+        for layer in cache.layers
+        if isinstance(layer, CacheLayerMixin) and layer.keys is not None and layer.values is not None
+    ]
+    if len(kept) != num_layers or any(keys.shape[-2] != 1 for keys, _ in kept):
+        raise InputError(
+            f"{name}: model type {network.config.model_type!r} keeps its past in {len(kept)} of {num_layers} layers; "
+            "only models with keys and values in every layer can be rolled back"
+        )
+    return [LayerShape(keys.shape[1], keys.shape[-1], values.shape[-1]) for keys, values in kept]
