@@ -16,13 +16,14 @@ class Architecture:
     num_layers: int
     num_heads: int
     intermediate_size: int
+    vocab_size: int = VOCAB_SIZE
 
     def config(self) -> Any:
         """The transformers configuration, with one token as beginning, end and padding."""
         from transformers import LlamaConfig
 
         return LlamaConfig(
-            vocab_size=VOCAB_SIZE,
+            vocab_size=self.vocab_size,
             hidden_size=self.hidden_size,
             intermediate_size=self.intermediate_size,
             num_hidden_layers=self.num_layers,

@@ -29,7 +29,12 @@ class BlockSampler:
     @property
     def tokens_per_step(self) -> int:
         """Predicted tokens in one step."""
-        return self.blocks_per_step * BLOCK_TOKENS
+        return self.tokens_in(self.blocks_per_step)
+
+    @staticmethod
+    def tokens_in(num_blocks: int) -> int:
+        """Tokens in a number of blocks."""
+        return num_blocks * BLOCK_TOKENS
 
     def inputs_and_labels(self, step: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
         """Token ids and their successors, both [batch, window], of step `step`."""

@@ -60,7 +60,8 @@ def orthogonalise(matrices: torch.Tensor, num_iterations: int = 5) -> torch.Tens
 
 def build_optimisers(model: torch.nn.Module, muon_lr: float, adam_lr: float) -> list[torch.optim.Optimizer]:
     """Split the parameters of a Llama model among the two optimisers; each parameter is in exactly one."""
-    matrices, others = [], []
+    matrices: list[torch.nn.Parameter] = []
+    others: list[torch.nn.Parameter] = []
     for name, parameter in model.named_parameters():
         is_matrix = parameter.ndim == 2 and "embed" not in name and "lm_head" not in name
         (matrices if is_matrix else others).append(parameter)

@@ -16,10 +16,9 @@ from sim.models.training.batches import BlockSampler
 from sim.models.training.optimiser import build_optimisers
 
 WARM_UP_STEPS = 40
-DECAY_SHARE = 0.6
+DECAY_SHARE = 0.5
 """The learning rate is constant, then falls linearly to zero over this last share of the steps."""
 TIMED_STEPS = 30
-FINAL_RATE_SHARE = 0.0
 CHECKPOINT_EVERY_S = 120.0
 LOG_EVERY_STEPS = 20
 
