@@ -1,4 +1,4 @@
-"""A calibration: a model's forward time on a host as five non-negative coefficients, and the fit that finds them."""
+"""A calibration: a model's forward time on a host as six non-negative coefficients, and the fit that finds them."""
 
 from __future__ import annotations
 
@@ -17,13 +17,15 @@ from sim.compute.base import WorkSize
 
 @dataclass(frozen=True, slots=True)
 class Coefficients:
-    """seconds = forward + request (B - 1) + token sum(n) + attention sum(n c) + row sum(r), none of them negative.
+    """seconds = forward + matrix [N > 1] + request (B - 1) + token N + attention sum(n c) + row sum(r).
 
-    B forwards share the batch; each feeds n new tokens that attend to a text of c tokens and returns r rows.
-    So time never falls when a batch, a text or a draft grows.
+    B forwards share the batch; each feeds n new tokens (N in all) that attend to a text of c tokens and returns r
+    rows. None is negative, so time never falls when a batch, a text or a draft grows.
 
     Attributes:
         forward_s: One batched forward, whatever its size.
+        matrix_s: Once if the batch feeds more than one token: matrix products where a single token, the step of all
+            drafting, needs products with a vector only.
         request_s: Every further forward of the batch.
         token_s: Every token fed.
         attention_s: Every pair of a token fed and a token of its text.
@@ -31,6 +33,7 @@ class Coefficients:
     """
 
     forward_s: float
+    matrix_s: float
     request_s: float
     token_s: float
     attention_s: float
@@ -44,6 +47,8 @@ class Coefficients:
     def seconds(self, batch: Sequence[WorkSize]) -> float:
         """Time of one batched forward [s]."""
         total = self.forward_s + self.request_s * (len(batch) - 1)
+        if len(batch) > 1 or batch[0].new_tokens > 1:
+            total += self.matrix_s
         for work in batch:
             total += work.new_tokens * (self.token_s + self.attention_s * work.context_tokens)
             total += self.row_s * work.num_rows

@@ -19,7 +19,7 @@ from sim.models.interface import Forward, LanguageModel
 
 Clock = Callable[[], float]
 
-DEFAULT_BUDGET_S = 2.5
+DEFAULT_BUDGET_S = 2.0
 _MIN_REPEATS = 3
 _MAX_REPEATS = 15
 # Largest batch and longest text of the grid, from full size to what a model far too large for this host still allows.

@@ -41,7 +41,7 @@ class ClockedModel(LanguageModel):
         return [np.zeros((item.num_rows, self.vocab_size)) for item in batch]
 
 
-LAW = Coefficients(forward_s=3e-3, request_s=4e-4, token_s=2e-4, attention_s=2e-7, row_s=5e-5)
+LAW = Coefficients(forward_s=3e-3, matrix_s=1e-3, request_s=4e-4, token_s=2e-4, attention_s=2e-7, row_s=5e-5)
 
 
 @pytest.fixture

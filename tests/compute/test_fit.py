@@ -16,7 +16,7 @@ COUNTS = st.integers(1, 64)
 WORK = st.builds(lambda new, past, rows: WorkSize(new, new + past, min(rows, new)), COUNTS, st.integers(0, 500), COUNTS)
 BATCH = st.lists(WORK, min_size=1, max_size=16)
 SECONDS = st.floats(0, 1, allow_subnormal=False)
-LAWS = st.builds(Coefficients, SECONDS, SECONDS, SECONDS, SECONDS, SECONDS)
+LAWS = st.builds(Coefficients, SECONDS, SECONDS, SECONDS, SECONDS, SECONDS, SECONDS)
 
 
 def designed_batches() -> list[list[WorkSize]]:
@@ -78,6 +78,7 @@ def test_price_is_monotone(law: Coefficients, batch: list[WorkSize], data: st.Da
 def test_price_is_the_stated_sum(law: Coefficients, batch: list[WorkSize]) -> None:
     expected = (
         law.forward_s
+        + law.matrix_s * (sum(work.new_tokens for work in batch) > 1)
         + law.request_s * (len(batch) - 1)
         + law.token_s * sum(work.new_tokens for work in batch)
         + law.attention_s * sum(work.new_tokens * work.context_tokens for work in batch)
