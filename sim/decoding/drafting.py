@@ -91,11 +91,16 @@ def draw_candidates(mode: str, row: Row, count: int, draw: Draw) -> list[int]:
     Args:
         mode: ``iid`` (independent), ``without_replacement`` (sequential, renormalised; may run short),
             ``top_k`` (the most probable, deterministic), ``top_k_plus_sample`` (all but the last deterministic, the
-            last drawn from what remains; Hu et al., arXiv 2502.18779).
+            last drawn from what remains; Hu et al., arXiv 2502.18779), ``shared_noise`` (one, at the address at which
+            the target will pick).
         row: What to draw from.
         count: How many.
         draw: Luck.
     """
+    if mode == "shared_noise":
+        if count != 1:
+            raise ValueError(f"shared noise gives one candidate per position, got {count}")
+        return [draw.pick(row)]
     if mode == "iid":
         return [draw.pick(row) for _ in range(count)]
     if mode == "without_replacement":
@@ -110,6 +115,11 @@ def draw_candidates(mode: str, row: Row, count: int, draw: Draw) -> list[int]:
         rest = row.without(best)
         return best if rest is None else [*best, draw.pick(rest)]
     raise ValueError(f"unknown way of drawing candidates {mode!r}")
+
+
+def candidate_luck(mode: str, draw: Draw, position: int, node: int = -1) -> Draw:
+    """The luck with which candidates for a position are drawn; shared noise is that of the target's own pick there."""
+    return draw.at("verify", position) if mode == "shared_noise" else draw.at("draft", position, node)
 
 
 def _draw_distinct(row: Row, count: int, draw: Draw) -> list[int]:
@@ -149,7 +159,7 @@ def draft_tree(
         next_frontier: list[int] = []
         for node in frontier:
             coded = codec.code(request.sampling.row(logits[node + 1 - first_row]))
-            luck = draw.at("draft", request.position + tree.depth_of(node), node)
+            luck = candidate_luck(mode, draw, request.position + tree.depth_of(node), node)
             next_frontier += tree.expand(node, coded, draw_candidates(mode, coded.row, width, luck))
         frontier = next_frontier
     return tree

@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
-from sim.decoding.drafting import draw_candidates
+from sim.decoding.drafting import candidate_luck, draw_candidates
 from sim.decoding.draws import Draw
+from sim.decoding.races import race_probability
 from sim.decoding.rows import Probabilities, Row
 from sim.decoding.rules.base import RULES, Rule
 from sim.decoding.wire.row_codec import RowCodec, RowFormat
 from sim.errors import InputError
 
 Outcome = TypeVar("Outcome", bound=Hashable)
+
+# Branches of less than this share are rounding: the integral over an empty cone.
+_NOTHING = 1e-15
 
 
 class _Script:
@@ -26,11 +32,11 @@ class _Script:
         self.options: list[list[tuple[object, float]]] = []
         self.at = 0
 
-    def branch(self, options: list[tuple[object, float]]) -> object:
-        """Take the scripted option, or the first one beyond the script."""
+    def branch(self, options: Callable[[], list[tuple[object, float]]]) -> object:
+        """Take the scripted option, or the first one beyond the script; options are only worked out there."""
         if self.at == len(self.taken):
             self.taken.append(0)
-            self.options.append(options)
+            self.options.append(options())
         outcome = self.options[self.at][self.taken[self.at]][0]
         self.at += 1
         return outcome
@@ -55,28 +61,80 @@ class _Script:
         return False
 
 
-class EnumeratingDraw(Draw):
-    """Luck that follows every branch of positive probability; addresses do not matter, every draw is fresh."""
+Address = tuple[int | str, ...]
 
-    def __init__(self, script: _Script | None = None) -> None:
-        self._script = script if script is not None else _Script()
+
+@dataclass(slots=True)
+class _Path:
+    """One path: its script, and what is known on it of the noise at each address.
+
+    Attributes:
+        script: Branches taken.
+        races: Rows picked from at an address, and what each pick returned.
+        uniforms: Interval in which the uniform number of an address lies.
+    """
+
+    script: _Script
+    races: dict[Address, list[tuple[Row, int]]] = field(default_factory=dict)
+    uniforms: dict[Address, tuple[float, float]] = field(default_factory=dict)
+
+
+class EnumeratingDraw(Draw):
+    """Luck that follows every branch of positive probability.
+
+    Addresses mean what they mean to ``AddressedDraw``: asked twice, one address has the same noise. A second flip
+    there sees the same uniform number and a second pick the same exponentials, so their branches carry the
+    probabilities that the earlier outcomes leave (``sim.decoding.races``).
+    """
+
+    def __init__(self, path: _Path | None = None, address: Address = ()) -> None:
+        self._path = path if path is not None else _Path(_Script())
+        self._address = address
+        self._flips = 0
+        self._picks = 0
 
     def at(self, purpose: str, *address: int) -> EnumeratingDraw:
-        return self
+        return EnumeratingDraw(self._path, (*self._address, purpose, *address))
 
     def flip(self, probability: float) -> bool:
-        chance = min(1.0, max(0.0, probability))
+        key = (*self._address, self._flips)
+        self._flips += 1
+        low, high = self._path.uniforms.get(key, (0.0, 1.0))
+        edge = min(high, max(low, probability))
+        chance = (edge - low) / (high - low)
         options: list[tuple[object, float]] = [(True, chance), (False, 1.0 - chance)]
-        return bool(self._script.branch([option for option in options if option[1] > 0]))
+        heads = bool(self._path.script.branch(lambda: [option for option in options if option[1] > 0]))
+        self._path.uniforms[key] = (low, edge) if heads else (edge, high)
+        return heads
 
     def pick(self, row: Row) -> int:
-        ids = range(row.vocab_size) if row.ids is None else row.ids.tolist()
-        options: list[tuple[object, float]] = [
-            (token, float(p)) for token, p in zip(ids, row.probs.tolist(), strict=True) if p > 0
-        ]
-        token = self._script.branch(options)
+        races = self._path.races.setdefault((*self._address, self._picks), [])
+        self._picks += 1
+        token = self._path.script.branch(lambda: _finishers(row, races))
         assert isinstance(token, int)
+        races.append((row, token))
         return token
+
+
+def _finishers(row: Row, races: Sequence[tuple[Row, int]]) -> list[tuple[object, float]]:
+    """Tokens that can win a race, with their probabilities given earlier races on the same noise."""
+    if not races:
+        ids = range(row.vocab_size) if row.ids is None else row.ids.tolist()
+        return [(token, float(p)) for token, p in zip(ids, row.probs.tolist(), strict=True) if p > 0]
+    rows = tuple(earlier.dense().tobytes() for earlier, _ in races)
+    winners = tuple(winner for _, winner in races)
+    return list(_finishers_after(rows, winners, row.dense().tobytes()))
+
+
+@lru_cache(maxsize=65_536)
+def _finishers_after(rows: tuple[bytes, ...], winners: tuple[int, ...], row: bytes) -> list[tuple[object, float]]:
+    if row in rows:
+        return [(winners[rows.index(row)], 1.0)]
+    dense = [np.frombuffer(values) for values in (*rows, row)]
+    alive = np.flatnonzero(dense[-1] > 0).tolist()
+    weights = {token: race_probability(dense, (*winners, token)) for token in alive}
+    total = sum(weights.values())
+    return [(token, weight / total) for token, weight in weights.items() if weight > _NOTHING * total]
 
 
 def law(run: Callable[[Draw], Outcome], max_paths: int = 1_000_000) -> dict[Outcome, float]:
@@ -92,7 +150,7 @@ def law(run: Callable[[Draw], Outcome], max_paths: int = 1_000_000) -> dict[Outc
     script = _Script()
     outcomes: dict[Outcome, float] = {}
     for _ in range(max_paths):
-        outcome = run(EnumeratingDraw(script))
+        outcome = run(EnumeratingDraw(_Path(script)))
         outcomes[outcome] = outcomes.get(outcome, 0.0) + script.weight
         if not script.next_path():
             return outcomes
@@ -125,17 +183,20 @@ def analyse(
     Raises:
         InputError: Unknown rule, or rows that are no distributions of one width.
     """
-    chosen = RULES.find(rule).make() if isinstance(rule, str) else rule
+    if isinstance(rule, str):
+        chosen = RULES.find(rule).make(draw)
+    else:
+        chosen = rule
     target, proposal = _as_row(p, "p"), _as_row(q, "q")
     if target.vocab_size != proposal.vocab_size:
         raise InputError(f"p has {target.vocab_size} entries and q has {proposal.vocab_size}")
     if row_format is not None:
         proposal = RowCodec(proposal.vocab_size, row_format).code(proposal).row
-    mode = draw if draw is not None else default_mode(chosen)
+    mode = draw if draw is not None else chosen.mode
 
     def once(luck: Draw) -> tuple[int, bool]:
-        tokens = draw_candidates(mode, proposal, candidates, luck)
-        choice = chosen.choose(target, proposal, tokens, luck)
+        tokens = draw_candidates(mode, proposal, candidates, candidate_luck(mode, luck, 0))
+        choice = chosen.choose(target, proposal, tokens, luck.at("verify", 0))
         return choice.token, choice.accepted is not None
 
     outcomes = law(once)
@@ -143,14 +204,6 @@ def analyse(
     for (token, _), weight in outcomes.items():
         output[token] += weight
     return output, sum(weight for (_, accepted), weight in outcomes.items() if accepted)
-
-
-def default_mode(rule: Rule) -> str:
-    """The first way of drawing candidates, in the order in which the facts of the field list them, that is exact."""
-    for mode in ("iid", "without_replacement", "top_k_plus_sample", "top_k", "shared_noise"):
-        if mode in rule.exact_for:
-            return mode
-    raise InputError(f"{type(rule).__name__} is exact for no way of drawing candidates")
 
 
 def _as_row(values: npt.ArrayLike, name: str) -> Row:

@@ -12,6 +12,11 @@ from sim.decoding.rows import Row
 from sim.errors import InputError
 from sim.registry import Registry
 
+MODES = ("iid", "without_replacement", "top_k_plus_sample", "top_k", "shared_noise")
+
+# With one candidate these ways of drawing are the same.
+_ONE_SAMPLE = frozenset({"iid", "without_replacement", "top_k_plus_sample"})
+
 
 @dataclass(frozen=True, slots=True)
 class Choice:
@@ -31,12 +36,16 @@ class Rule(ABC):
 
     Attributes:
         exact_for: Ways of drawing candidates (``sim.decoding.drafting.draw_candidates``) for which the emitted token
-            follows the target's row exactly.
+            follows the target's row exactly; every pairing with another is refused.
         max_candidates: Most candidates per position that it can handle, or None.
     """
 
     exact_for: ClassVar[frozenset[str]]
     max_candidates: ClassVar[int | None] = None
+
+    def __init__(self, mode: str | None = None) -> None:
+        """Remember how candidates are drawn, by default in the first way for which the rule is exact."""
+        self.mode = mode if mode is not None else next(way for way in MODES if way in self.exact_for)
 
     @abstractmethod
     def choose(self, p: Row, q: Row, candidates: Sequence[int], draw: Draw) -> Choice:
@@ -53,6 +62,18 @@ class Rule(ABC):
 RULES: Registry[type[Rule]] = Registry("verification rule", "sim.decoding.rules")
 
 
+def proposal_of(row: Row, token: int) -> float:
+    """Probability with which a candidate was drawn.
+
+    Raises:
+        ValueError: None, so that it cannot have been drawn from this row.
+    """
+    probability = row.prob(token)
+    if probability <= 0:
+        raise ValueError(f"candidate {token} has no probability in the row it was drawn from")
+    return probability
+
+
 def find_rule(name: str, mode: str, candidates: int) -> Rule:
     """A rule by name, for candidates drawn in a given way.
 
@@ -64,7 +85,8 @@ def find_rule(name: str, mode: str, candidates: int) -> Rule:
         raise InputError(
             f"verification rule {name!r} tests {rule.max_candidates} candidate(s) per position, got {candidates}"
         )
-    if candidates > 1 and mode not in rule.exact_for:
+    alike = _ONE_SAMPLE if candidates == 1 and mode in _ONE_SAMPLE else frozenset({mode})
+    if not alike & rule.exact_for:
         exact = ", ".join(sorted(rule.exact_for))
         raise InputError(f"verification rule {name!r} is not exact for candidates drawn {mode!r}; exact for: {exact}")
-    return rule()
+    return rule(mode)

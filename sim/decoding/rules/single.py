@@ -6,21 +6,18 @@ from collections.abc import Sequence
 
 from sim.decoding.draws import Draw
 from sim.decoding.rows import Row, residual
-from sim.decoding.rules.base import RULES, Choice, Rule
+from sim.decoding.rules.base import RULES, Choice, Rule, proposal_of
 
 
 @RULES.register("single")
 class Single(Rule):
     """Accept the one candidate x with probability min(1, p(x)/q(x)), else correct from norm(max(0, p - q))."""
 
-    exact_for = frozenset({"iid", "without_replacement"})
+    exact_for = frozenset({"iid", "without_replacement", "top_k_plus_sample"})
     max_candidates = 1
 
     def choose(self, p: Row, q: Row, candidates: Sequence[int], draw: Draw) -> Choice:
         (token,) = candidates
-        q_token = q.prob(token)
-        if q_token <= 0:
-            raise ValueError(f"candidate {token} has no probability in the row it was drawn from")
-        if draw.flip(p.prob(token) / q_token):
+        if draw.flip(p.prob(token) / proposal_of(q, token)):
             return Choice(0, token)
         return Choice(None, draw.pick(residual(p, q)))

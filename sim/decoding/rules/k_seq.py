@@ -1,0 +1,56 @@
+"""K-SEQ: sequential selection among independent candidates with one inflated ratio (SpecTr, arXiv 2310.15141)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from sim.decoding.draws import Draw
+from sim.decoding.rows import Probabilities, Row
+from sim.decoding.rules.base import RULES, Choice, Rule, proposal_of
+
+
+@RULES.register("k_seq")
+class KSeq(Rule):
+    """Accept each candidate in turn with probability min(1, p/(r q)), r the smallest ratio that leaves a residual."""
+
+    exact_for = frozenset({"iid"})
+
+    def choose(self, p: Row, q: Row, candidates: Sequence[int], draw: Draw) -> Choice:
+        dense = p.dense()
+        inside = dense if q.ids is None else dense[q.ids]
+        ratio = inflation(inside, q.probs, len(candidates))
+        for index, token in enumerate(candidates):
+            if draw.flip(p.prob(token) / (ratio * proposal_of(q, token))):
+                return Choice(index, token)
+        taken = np.minimum(q.probs, inside / ratio)
+        beta = taken.sum()
+        rest = dense.copy()
+        if beta > 0:
+            rest[slice(None) if q.ids is None else q.ids] -= taken * ((1 - (1 - beta) ** len(candidates)) / beta)
+        np.maximum(rest, 0.0, out=rest)
+        total = rest.sum()
+        return Choice(None, draw.pick(Row(p.vocab_size, rest / total) if total > 0 else p))
+
+
+def inflation(p: Probabilities, q: Probabilities, candidates: int) -> float:
+    """r in [1, candidates] with 1 - (1 - beta)^k = r beta, beta(r) = sum_x min(q, p/r) (ibid., section 5).
+
+    Args:
+        p: Target probabilities on the draft's support.
+        q: Draft probabilities on it.
+        candidates: k.
+    """
+
+    def excess(ratio: float) -> float:
+        beta = float(np.minimum(q, p / ratio).sum())
+        return 1 - (1 - beta) ** candidates - ratio * beta
+
+    if candidates == 1 or excess(1.0) <= 0:
+        return 1.0
+    if excess(float(candidates)) >= 0:
+        return float(candidates)
+    from scipy.optimize import brentq
+
+    return float(brentq(excess, 1.0, float(candidates), xtol=1e-15, rtol=1e-15))
