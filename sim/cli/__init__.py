@@ -1,0 +1,40 @@
+"""The command line. Importing it is cheap: whatever a command needs is imported when the command runs."""
+
+from __future__ import annotations
+
+import sys
+
+
+def main() -> None:
+    """Entry point of ``specran``: exit code 0 done, 2 the input is wrong, 1 it failed."""
+    sys.exit(_main(sys.argv[1:]))
+
+
+def _main(arguments: list[str]) -> int:
+    import click
+    import typer
+
+    from sim.cli.app import build
+    from sim.errors import InputError, RunError
+
+    command = typer.main.get_command(build())
+    try:
+        result = command.main(arguments, prog_name="specran", standalone_mode=False)
+        return result if isinstance(result, int) else 0
+    except click.exceptions.Exit as stop:
+        return stop.exit_code
+    except (click.exceptions.Abort, KeyboardInterrupt):
+        print("specran: interrupted; what was finished is kept", file=sys.stderr)
+        return 130
+    except click.ClickException as error:
+        error.show(sys.stderr)
+        return 2
+    except InputError as error:
+        print(f"specran: {error}", file=sys.stderr)
+        return 2
+    except RunError as error:
+        print(f"specran: {error}", file=sys.stderr)
+        return 1
+    except BrokenPipeError:
+        sys.stderr.close()
+        return 1

@@ -1,0 +1,1 @@
+"""Results: the rows and columns of the tables, and their files on disk."""

@@ -1,0 +1,1 @@
+"""Sweeps: points that are independent of each other, run anywhere, gathered in one table."""

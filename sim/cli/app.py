@@ -1,0 +1,144 @@
+"""The commands and their options; each command's work lives in a module of its own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Optional
+
+import typer
+
+ScenarioArgument = Annotated[str, typer.Argument(help="A YAML file, or the name of a bundled scenario.")]
+SetOption = Annotated[
+    Optional[list[str]],  # noqa: UP045 -- typer reads the annotation at run time
+    typer.Option("--set", metavar="KEY.PATH=VALUE", help="Change one key; may be repeated."),
+]
+SeedOption = Annotated[Optional[int], typer.Option(help="Master seed; the scenario's own by default.")]  # noqa: UP045
+OutOption = Annotated[Path, typer.Option(help="Folder of results.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print the summary as JSON on stdout.")]
+
+
+def build() -> typer.Typer:
+    """Put the application together."""
+    app = typer.Typer(
+        name="specran",
+        help="Simulate language-model inference that is split across a 5G radio link, with real models in the loop.",
+        no_args_is_help=True,
+        add_completion=False,
+        pretty_exceptions_enable=False,
+        rich_markup_mode=None,
+    )
+    app.command()(run)
+    app.command()(sweep)
+    app.command()(plot)
+    app.command()(compare)
+    app.command()(validate)
+    app.command()(calibrate)
+    app.command(name="list")(list_names)
+    app.command()(schema)
+    return app
+
+
+def run(
+    scenario: ScenarioArgument,
+    set_: SetOption = None,
+    seed: SeedOption = None,
+    out: OutOption = Path("results"),
+    live: Annotated[bool, typer.Option(help="Decode while simulating, even where a tape would do.")] = False,
+    json: JsonOption = False,
+) -> None:
+    """Run one scenario: table, figures, files."""
+    from sim.cli.running import run_command
+
+    run_command(scenario, set_ or [], seed, out, live, json)
+
+
+def sweep(
+    scenario: ScenarioArgument,
+    vary: Annotated[
+        Optional[list[str]],  # noqa: UP045
+        typer.Option(metavar="KEY.PATH=V1,V2,...", help="Add or replace an axis; may be repeated."),
+    ] = None,
+    set_: SetOption = None,
+    seed: SeedOption = None,
+    jobs: Annotated[Optional[int], typer.Option(min=1, help="Worker processes; all cores by default.")] = None,  # noqa: UP045
+    scheduler: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(metavar="tcp://HOST:PORT", help="Address of a Dask scheduler to run on."),
+    ] = None,
+    resume: Annotated[bool, typer.Option(help="Skip points that are finished already.")] = False,
+    out: OutOption = Path("results"),
+    json: JsonOption = False,
+) -> int:
+    """Run all points of a scenario's sweep: table, figures, files."""
+    from sim.cli.running import sweep_command
+
+    return sweep_command(scenario, vary or [], set_ or [], seed, jobs, scheduler, resume, out, json)
+
+
+def plot(
+    results: Annotated[list[Path], typer.Argument(help="Folders of runs or sweeps, or their tables.")],
+    x: Annotated[Optional[str], typer.Option(help="Column on the horizontal axis.")] = None,  # noqa: UP045
+    y: Annotated[str, typer.Option(help="Column on the vertical axis.")] = "e2e_mean_s",
+    by: Annotated[Optional[str], typer.Option(help="Column that makes the series.")] = None,  # noqa: UP045
+    facet: Annotated[Optional[str], typer.Option(help="Column that makes the panels.")] = None,  # noqa: UP045
+    kind: Annotated[str, typer.Option(help="line, pareto or heatmap.")] = "line",
+    style: Annotated[str, typer.Option(help="one_column or two_column.")] = "one_column",
+    out: Annotated[Path, typer.Option(help="Picture to write; the suffix gives the format.")] = Path("plot.png"),
+) -> None:
+    """Draw a figure from tables on disk; simulates nothing."""
+    from sim.cli.looking import plot_command
+
+    plot_command(results, x, y, by, facet, kind, style, out)
+
+
+def compare(
+    a: Annotated[Path, typer.Argument(help="Folder of a run or sweep.")],
+    b: Annotated[Path, typer.Argument(help="Another one.")],
+    metric: Annotated[str, typer.Option(help="Column to compare.")] = "e2e_mean_s",
+) -> None:
+    """Paired differences B - A with 95 % intervals; both sides saw the same luck."""
+    from sim.cli.looking import compare_command
+
+    compare_command(a, b, metric)
+
+
+def validate(
+    scenarios: Annotated[list[str], typer.Argument(help="YAML files or names of bundled scenarios.")],
+) -> None:
+    """Check scenarios: schema and sense, with file and line."""
+    from sim.cli.looking import validate_command
+
+    validate_command(scenarios)
+
+
+def calibrate(
+    scenario: Annotated[str, typer.Argument(help="Whose models to time.")] = "quickstart",
+    set_: SetOption = None,
+    out: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option(help="Also write a calibration file that other hosts can use."),
+    ] = None,
+) -> None:
+    """Measure this host's model timings anew."""
+    from sim.cli.looking import calibrate_command
+
+    calibrate_command(scenario, set_ or [], out)
+
+
+def list_names(
+    kind: Annotated[
+        str,
+        typer.Argument(help="protocols, rules, links, controllers, schedulers, compute, hardware, scenarios, columns"),
+    ] = "protocols",
+) -> None:
+    """What can be named in YAML, one line each."""
+    from sim.cli.looking import list_command
+
+    list_command(kind)
+
+
+def schema() -> None:
+    """JSON Schema of scenarios, for editors."""
+    from sim.cli.looking import schema_command
+
+    schema_command()

@@ -1,0 +1,140 @@
+"""Commands that simulate nothing: validate, list, schema, plot, compare, calibrate."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from sim.errors import InputError, choices
+from sim.registry import Registry
+from sim.scenario.loading import bundled_scenarios, load_scenario
+
+
+def validate_command(names: list[str]) -> None:
+    """Check each scenario; all wrong ones are told, one line each."""
+    wrong = []
+    for name in names:
+        try:
+            scenario = load_scenario(name)
+            if scenario.sweep is not None:
+                from sim.sweep.points import expand
+
+                expand(scenario)
+        except InputError as error:
+            wrong.append(str(error))
+        else:
+            print(f"{name}: valid")
+    if wrong:
+        raise InputError("\nspecran: ".join(wrong))
+
+
+def _registries() -> dict[str, Registry[Any]]:
+    from sim.compute.registry import COMPUTE
+    from sim.decoding.controllers.registry import CONTROLLERS
+    from sim.decoding.protocols.registry import PROTOCOLS
+    from sim.decoding.rules.base import RULES
+    from sim.links.nr.schedulers.registry import SCHEDULERS
+    from sim.links.registry import LINKS
+
+    return {
+        "protocols": PROTOCOLS,
+        "rules": RULES,
+        "links": LINKS,
+        "controllers": CONTROLLERS,
+        "schedulers": SCHEDULERS,
+        "compute": COMPUTE,
+    }
+
+
+def list_command(kind: str) -> None:
+    """One line per name."""
+    for name, text in _names_of(kind):
+        print(f"{name:<28} {text}")
+
+
+def _names_of(kind: str) -> list[tuple[str, str]]:
+    registries = _registries()
+    if kind in registries:
+        return [(entry.name, _marked(entry)) for entry in registries[kind]]
+    if kind == "scenarios":
+        return [(name, _first_comment(path)) for name, path in bundled_scenarios().items()]
+    if kind == "columns":
+        from sim.results.columns import REQUEST_COLUMNS, ROUND_COLUMNS, SUMMARY_COLUMNS
+
+        tables = {"requests": REQUEST_COLUMNS, "rounds": ROUND_COLUMNS, "summary": SUMMARY_COLUMNS}
+        return [(f"{table}.{name}", text) for table, columns in tables.items() for name, text in columns.items()]
+    if kind == "hardware":
+        from sim.compute.hardware import find_hardware, hardware_names
+
+        return [(name, find_hardware(name).title) for name in hardware_names()]
+    raise InputError(choices("kind", kind, [*registries, "scenarios", "columns", "hardware"]))
+
+
+def _marked(entry: Any) -> str:
+    lossless = entry.facts.get("lossless")
+    if lossless is None:
+        return entry.summary
+    mark = "depends on settings" if callable(lossless) else ("lossless" if lossless else "lossy")
+    return f"[{mark}] {entry.summary}"
+
+
+def _first_comment(path: Path) -> str:
+    with path.open(encoding="utf-8") as file:
+        return file.readline().lstrip("# ").strip()
+
+
+def schema_command() -> None:
+    """JSON Schema on stdout."""
+    from sim.scenario.json_schema import scenario_json_schema
+
+    json.dump(scenario_json_schema(), sys.stdout, indent=2)
+    sys.stdout.write("\n")
+
+
+def plot_command(
+    results: list[Path], x: str | None, y: str, by: str | None, facet: str | None, kind: str, style: str, out: Path
+) -> None:
+    """Draw one figure."""
+    from sim.cli.output import say
+    from sim.figures.plot import plot
+    from sim.results.reading import read_table
+
+    figure = plot([read_table(path) for path in results], x, y, by=by, facet=facet, kind=kind, style=style)
+    if out.suffix not in (".png", ".pdf", ".svg"):
+        raise InputError(f"--out: {choices('picture format', out.suffix, ['.png', '.pdf', '.svg'])}")
+    try:
+        figure.savefig(out)
+    except OSError as error:
+        raise InputError(f"cannot write {out}: {error.strerror or error}") from error
+    say(f"figure:  {out}")
+
+
+def compare_command(a: Path, b: Path, metric: str) -> None:
+    """Print paired differences."""
+    from sim.cli.output import print_table
+    from sim.figures.compare import compare
+    from sim.results.reading import read_table
+
+    table = compare(read_table(a), read_table(b), metric)
+    print_table(f"{metric}: {b} against {a}", list(table.columns), table.values.tolist())
+
+
+def calibrate_command(name: str, set_: list[str], out: Path | None) -> None:
+    """Time the models of a scenario on this host."""
+    from sim.cli.output import print_table, say
+    from sim.cli.running import changes_of
+    from sim.compute.calibration_files import calibrate
+    from sim.prepare import load_models
+
+    scenario = load_scenario(name, changes_of(set_, None))
+    models = load_models(scenario.models, tuple(scenario.protocol.fact("models")))
+    made = calibrate(models.values(), out)
+    rows = [
+        (role, model.name, calibration.median_relative_error)
+        for (role, model), calibration in zip(models.items(), made, strict=True)
+    ]
+    print_table("Calibrated on this host", ("role", "model", "median relative error of the fit"), rows)
+    if out is not None:
+        say(f"file:    {out}")

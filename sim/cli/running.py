@@ -1,0 +1,93 @@
+"""``specran run`` and ``specran sweep``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from sim.cli.output import ProgressBars, print_json, print_table, say
+from sim.scenario.loading import load_scenario
+from sim.scenario.overrides import parse_assignment, parse_axis
+
+_RUN_ROWS = (
+    ("End-to-end latency, mean", "e2e_mean_s", "s"),
+    ("End-to-end latency, median", "e2e_p50_s", "s"),
+    ("End-to-end latency, 95 %", "e2e_p95_s", "s"),
+    ("Time to first token, mean", "ttft_mean_s", "s"),
+    ("Time per output token, mean", "tpot_mean_s", "s"),
+    ("Throughput, all devices", "tokens_per_s", "tokens/s"),
+    ("Acceptance rate", "acceptance_rate", ""),
+    ("Block efficiency", "block_efficiency", "tokens/round"),
+    ("Uplink payload", "uplink_bits_per_token", "bit/token"),
+    ("Downlink payload", "downlink_bits_per_token", "bit/token"),
+    ("Device energy", "device_energy_per_token_j", "J/token"),
+    ("Edge utilisation", "edge_utilisation", ""),
+)
+
+
+def changes_of(set_: list[str], seed: int | None) -> dict[str, Any]:
+    """Changes by dotted key from ``--set`` and ``--seed``."""
+    changes = dict(parse_assignment(text, "--set") for text in set_)
+    if seed is not None:
+        changes["seed"] = seed
+    return changes
+
+
+def run_command(
+    name: str, set_: list[str], seed: int | None, out: Path, live: bool, as_json: bool
+) -> None:
+    """Run one scenario and show what came of it."""
+    scenario = load_scenario(name, changes_of(set_, seed))
+    from sim.results.columns import BREAKDOWN_COLUMNS
+    from sim.runs import run
+
+    with ProgressBars() as progress:
+        result = run(scenario, out, live=live, progress=progress)
+    summary = result.summary
+    if as_json:
+        print_json({**summary, "folder": str(result.folder)})
+    title = f"{scenario.name}: {scenario.protocol.name} over {scenario.link.name}, {summary['requests']} requests"
+    rows = [(label, summary[key], unit) for label, key, unit in _RUN_ROWS if key in summary]
+    print_table(title, ("figure", "value", "unit"), rows)
+    total = summary["e2e_mean_s"]
+    parts = [
+        (column.removesuffix("_s"), summary[column.removesuffix("_s") + "_mean_s"]) for column in BREAKDOWN_COLUMNS
+    ]
+    breakdown = [(name.replace("_", " "), value, f"{value / total:.1%}") for name, value in parts if value]
+    print_table("Where the time of a mean request goes", ("part", "seconds", "share"), breakdown)
+    say(f"files:   {result.folder}")
+    assert result.folder is not None
+    say(f"report:  {result.folder / 'report.html'}")
+
+
+def sweep_command(
+    name: str,
+    vary: list[str],
+    set_: list[str],
+    seed: int | None,
+    jobs: int | None,
+    scheduler: str | None,
+    resume: bool,
+    out: Path,
+    as_json: bool,
+) -> int:
+    """Run a sweep and show its table; 1 if a point failed."""
+    axes = dict(parse_axis(text) for text in vary)
+    scenario = load_scenario(name, changes_of(set_, seed), axes)
+    from sim.sweep.run import sweep
+
+    with ProgressBars() as progress:
+        result = sweep(scenario, out, jobs=jobs, scheduler=scheduler, resume=resume, progress=progress)
+    if as_json:
+        print_json({"folder": str(result.folder), "points": result.table.to_dict("records")})
+    if len(result.table):
+        columns, rows = result.overview()
+        print_table(f"{scenario.name}: {len(result.table)} runs", columns, rows)
+    say(f"table:   {result.folder / 'sweep.csv'}")
+    for picture in sorted((result.folder / "figures").glob("*.png")):
+        say(f"figure:  {picture}")
+    if (result.folder / "report.html").exists():
+        say(f"report:  {result.folder / 'report.html'}")
+    for failure in result.failed:
+        say(f"failed:  {failure}")
+    return 1 if result.failed else 0

@@ -1,0 +1,286 @@
+"""Playing a script in simulated time: each action becomes compute at a site or a message over a link."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import simpy
+
+from sim.breakdown import Breakdown
+from sim.clock import NS_PER_S, to_ns
+from sim.compute.base import ComputeModel, WorkSize
+from sim.decoding.scripts import (
+    Action,
+    ComputeRecord,
+    EmitRecord,
+    ObserveRecord,
+    Script,
+    TogetherRecord,
+    TransmitRecord,
+)
+from sim.decoding.steps import Hop, Observation, Round, Site
+from sim.links.base import Delivery, Direction, Link, Parcel
+from sim.models.interface import LanguageModel, Logits
+from sim.nodes.site import Served, run_forwards
+from sim.nodes.site import Site as SiteNode
+
+Process = Generator[simpy.Event, Any, Any]
+
+_DIRECTIONS = {Hop.UPLINK: Direction.UPLINK, Hop.DOWNLINK: Direction.DOWNLINK}
+
+
+@dataclass(slots=True)
+class Surroundings:
+    """What a player plays against.
+
+    Attributes:
+        env: SimPy environment in nanoseconds.
+        link: The air.
+        sites: Edge and cloud.
+        device_pricers: Compute model of the devices by model role.
+        models: Language models by role, for live scripts.
+        backhaul_delay_ns: One-way delay between edge and cloud.
+        backhaul_bps: Rate between edge and cloud.
+        tx_power_w: Radio power of a sending device.
+        rx_power_w: Radio power of a receiving device.
+    """
+
+    env: simpy.Environment
+    link: Link
+    sites: Mapping[Site, SiteNode]
+    device_pricers: Mapping[str, ComputeModel]
+    models: Mapping[str, LanguageModel]
+    backhaul_delay_ns: int
+    backhaul_bps: float
+    tx_power_w: float
+    rx_power_w: float
+    on_span: Any = None
+
+
+@dataclass(slots=True)
+class Played:
+    """What became of one request so far.
+
+    Attributes:
+        breakdown: Where its time went, along the critical path.
+        emitted: Rounds with the times at which their tokens were at the device, in nanoseconds.
+        uplink_bits: Payload bits sent up so far; ``downlink_bits`` likewise.
+        device_joules: Energy of device compute and radio.
+        edge_joules: Its share of the sites' energy.
+    """
+
+    breakdown: Breakdown = field(default_factory=Breakdown)
+    emitted: list[EmittedRound] = field(default_factory=list)
+    uplink_bits: int = 0
+    downlink_bits: int = 0
+    uplink_messages: int = 0
+    downlink_messages: int = 0
+    uplink_airtime_ns: int = 0
+    downlink_airtime_ns: int = 0
+    device_joules: float = 0.0
+    edge_joules: float = 0.0
+    draft_ns: int = 0
+    draft_tokens: int = 0
+    edge_ns: int = 0
+    edge_forwards: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class EmittedRound:
+    """A round, when it was emitted, and the totals of the request up to then."""
+
+    round: Round
+    time_ns: int
+    uplink_bits: int
+    downlink_bits: int
+    parts_ns: tuple[int, ...]
+
+
+class Player:
+    """Plays one request's script at one device.
+
+    Device compute is private to the device, so its time is only owed until the next action that anyone else can see;
+    a whole draft costs one event.
+    """
+
+    def __init__(self, around: Surroundings, device: int, played: Played) -> None:
+        self.around = around
+        self.env = around.env
+        self.device = device
+        self.played = played
+        self.owed_ns = 0
+
+    @property
+    def now_ns(self) -> int:
+        """Simulated time."""
+        return int(self.env.now)
+
+    def run(self, script: Script) -> Process:
+        """Play a script to its end, and wait for the last streamed message."""
+        streams: list[tuple[simpy.Event, int]] = []
+        yield from self._play(script, self.played.breakdown, streams)
+        yield from self._settle()
+        yield from self._await_streams(streams)
+
+    def _play(self, script: Script, breakdown: Breakdown, streams: list[tuple[simpy.Event, int]]) -> Process:
+        result: Any = None
+        while (action := script.advance(result)) is not None:
+            result = None
+            record = action.record
+            if isinstance(record, ComputeRecord):
+                if record.site is Site.DEVICE:
+                    result = self._compute_here(record, action, breakdown)
+                else:
+                    yield from self._settle()
+                    result = yield from self._compute_at(record, action, breakdown)
+            elif isinstance(record, TransmitRecord):
+                yield from self._settle()
+                if record.round is not None:
+                    streams.append((self._stream(record), self.now_ns))
+                else:
+                    yield from self._transmit(record, breakdown)
+            elif isinstance(record, EmitRecord):
+                self._emit(record.round, self.now_ns + self.owed_ns)
+            elif isinstance(record, ObserveRecord):
+                result = self._observe()
+            else:
+                assert isinstance(record, TogetherRecord)
+                yield from self._settle()
+                yield from self._fork(action, breakdown, streams)
+
+    def _settle(self) -> Process:
+        if self.owed_ns:
+            owed, self.owed_ns = self.owed_ns, 0
+            yield self.env.timeout(owed)
+
+    def _compute_here(self, record: ComputeRecord, action: Action, breakdown: Breakdown) -> Logits | None:
+        size = WorkSize(record.new_tokens, record.context_tokens, record.num_rows)
+        model = self.around.models.get(record.model)
+        (logits,), price = run_forwards([action.work], model, self.around.device_pricers[record.model], [size])
+        ns = to_ns(price.seconds)
+        start_ns = self.now_ns + self.owed_ns
+        self.owed_ns += ns
+        breakdown.add(_compute_part(record.model), ns)
+        self.played.device_joules += price.joules
+        self.played.draft_ns += ns
+        self.played.draft_tokens += 1
+        self._span(f"{record.model} forward", start_ns, start_ns + ns, {"new_tokens": record.new_tokens})
+        return logits
+
+    def _compute_at(self, record: ComputeRecord, action: Action, breakdown: Breakdown) -> Process:
+        served: Served = yield self.around.sites[record.site].submit(record, action.work)
+        breakdown.add("edge_queue", served.queue_ns)
+        breakdown.add(_compute_part(record.model), served.compute_ns)
+        self.played.edge_joules += served.joules
+        self.played.edge_ns += served.queue_ns + served.compute_ns
+        self.played.edge_forwards += 1
+        return served.logits
+
+    def _transmit(self, record: TransmitRecord, breakdown: Breakdown) -> Process:
+        if record.hop not in _DIRECTIONS:
+            ns = self.around.backhaul_delay_ns + to_ns(record.charged_bits / self.around.backhaul_bps)
+            breakdown.add("transport", ns)
+            yield self.env.timeout(ns)
+            return
+        sent_ns = self.now_ns
+        delivery: Delivery = yield self._send(record)
+        self._account(record, delivery)
+        direction = record.hop.value
+        breakdown.add(f"{direction}_access", delivery.access_ns)
+        breakdown.add(f"{direction}_air", delivery.air_ns)
+        breakdown.add(f"{direction}_retransmission", delivery.retransmission_ns)
+        breakdown.add("transport", delivery.transport_ns)
+        self._span(f"{direction} {record.kind}", sent_ns, self.now_ns, {"payload_bits": record.payload_bits})
+
+    def _send(self, record: TransmitRecord) -> simpy.Event:
+        direction = _DIRECTIONS[record.hop]
+        return self.around.link.send(
+            Parcel(self.device, direction, record.charged_bits, record.kind, record.tokens_at_stake)
+        )
+
+    def _account(self, record: TransmitRecord, delivery: Delivery) -> None:
+        played = self.played
+        if record.hop is Hop.UPLINK:
+            played.uplink_bits += record.payload_bits
+            played.uplink_messages += 1
+            played.uplink_airtime_ns += delivery.airtime_ns
+            played.device_joules += self.around.tx_power_w * delivery.airtime_ns / NS_PER_S
+        else:
+            played.downlink_bits += record.payload_bits
+            played.downlink_messages += 1
+            played.downlink_airtime_ns += delivery.airtime_ns
+            played.device_joules += self.around.rx_power_w * delivery.airtime_ns / NS_PER_S
+
+    def _stream(self, record: TransmitRecord) -> simpy.Event:
+        arrived = self._send(record)
+
+        def on_arrival(event: simpy.Event) -> None:
+            assert record.round is not None
+            self._account(record, event.value)  # type: ignore[arg-type]
+            self._emit(record.round, self.now_ns)
+
+        assert arrived.callbacks is not None
+        arrived.callbacks.append(on_arrival)
+        return arrived
+
+    def _await_streams(self, streams: list[tuple[simpy.Event, int]]) -> Process:
+        """Wait for what is still flying; the critical path then ends with the message that arrives last."""
+        start_ns = self.now_ns
+        last: Delivery | None = None
+        for event, _ in streams:
+            if not event.processed:
+                last = yield event
+        wait_ns = self.now_ns - start_ns
+        if last is None or wait_ns == 0:
+            return
+        parts = {
+            "transport": last.transport_ns,
+            "downlink_retransmission": last.retransmission_ns,
+            "downlink_air": last.air_ns,
+            "downlink_access": last.access_ns,
+        }
+        for part, ns in parts.items():
+            share = min(ns, wait_ns)
+            self.played.breakdown.add(part, share)
+            wait_ns -= share
+
+    def _fork(self, action: Action, breakdown: Breakdown, streams: list[tuple[simpy.Event, int]]) -> Process:
+        """Run branches as processes; the one that ends last is the critical path."""
+        ends: list[tuple[int, Breakdown]] = []
+
+        def branch(script: Script) -> Process:
+            player = Player(self.around, self.device, self.played)
+            own = Breakdown()
+            yield from player._play(script, own, streams)
+            yield from player._settle()
+            ends.append((self.now_ns, own))
+
+        yield self.env.all_of([self.env.process(branch(script)) for script in action.branches])
+        breakdown.include(ends[-1][1])
+
+    def _emit(self, this: Round, time_ns: int) -> None:
+        played = self.played
+        parts = tuple(played.breakdown.ns.values())
+        played.emitted.append(EmittedRound(this, time_ns, played.uplink_bits, played.downlink_bits, parts))
+
+    def _observe(self) -> Observation:
+        report = self.around.link.report(self.device)
+        played = self.played
+        return Observation(
+            now_s=(self.now_ns + self.owed_ns) / NS_PER_S,
+            uplink_bps=report.uplink_bps,
+            downlink_bps=report.downlink_bps,
+            round_trip_s=report.round_trip_s,
+            draft_token_s=played.draft_ns / NS_PER_S / played.draft_tokens if played.draft_tokens else None,
+            target_forward_s=played.edge_ns / NS_PER_S / played.edge_forwards if played.edge_forwards else None,
+        )
+
+    def _span(self, name: str, start_ns: int, end_ns: int, args: dict[str, Any]) -> None:
+        if self.around.on_span is not None:
+            self.around.on_span(self.device, name, start_ns, end_ns, args)
+
+
+def _compute_part(model: str) -> str:
+    return "draft_compute" if model == "draft" else "verify_compute"

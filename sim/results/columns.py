@@ -1,0 +1,96 @@
+"""The data dictionary: every column of every table, its unit in its name, and what it means."""
+
+from __future__ import annotations
+
+from sim.breakdown import PARTS
+
+_PART_MEANINGS = {
+    "device_queue": "waiting at the device before the request is begun (open loop)",
+    "draft_compute": "forwards of the draft model",
+    "uplink_access": "waiting for the uplink: scheduling request, grant, queue",
+    "uplink_air": "first transmission of uplink bits",
+    "uplink_retransmission": "uplink retransmissions",
+    "transport": "fixed delays beyond the air, both ways, and the backhaul to the cloud",
+    "edge_queue": "waiting for the edge's or cloud's batch to start",
+    "verify_compute": "forwards of the target and any other model than the draft",
+    "downlink_access": "waiting for the downlink",
+    "downlink_air": "first transmission of downlink bits",
+    "downlink_retransmission": "downlink retransmissions",
+}
+
+BREAKDOWN_COLUMNS = tuple(f"{part}_s" for part in PARTS)
+
+_SHARED = {
+    "device": "index of the device",
+    "request": "number of the request at its device",
+    "tokens": "tokens emitted",
+    "drafted_tokens": "tokens (tree nodes) drafted",
+    "tested_positions": "positions at which a verification rule tested candidates",
+    "accepted_tokens": "positions at which it accepted one",
+    "uplink_payload_bits": "bits of encoded messages sent up, headers below them excluded",
+    "downlink_payload_bits": "bits of encoded messages sent down",
+}
+
+REQUEST_COLUMNS = {
+    **_SHARED,
+    "issued_s": "when the request was asked for",
+    "e2e_s": "from then until its last token is at the device; the sum of the breakdown columns",
+    "ttft_s": "time to first token",
+    "tpot_s": "time per output token, (e2e - ttft) / (tokens - 1)",
+    "max_itl_s": "largest gap between two successive tokens",
+    "prompt_tokens": "tokens of the prompt",
+    "rounds": "turns of the protocol",
+    "acceptance_rate": "alpha: accepted over tested positions",
+    "accepted_fraction": "accepted over drafted tokens; not the acceptance rate",
+    "block_efficiency": "tokens emitted per round",
+    "uplink_messages": "messages sent up",
+    "downlink_messages": "messages sent down",
+    "uplink_airtime_s": "time for which its uplink messages occupied the transmitter",
+    "downlink_airtime_s": "the same for the downlink",
+    "device_energy_j": "energy of device compute and radio",
+    "edge_energy_j": "share of the edge's and cloud's energy",
+    **{f"{part}_s": meaning for part, meaning in _PART_MEANINGS.items()},
+}
+
+ROUND_COLUMNS = {
+    **_SHARED,
+    "round": "number of the round in its request",
+    "start_s": "end of the round before",
+    "duration_s": "until this round's tokens were at the device",
+    "overlap": "mean of sum min(p, q) over the tested positions: the acceptance probability of single-draft rejection",
+    "tail_mass": "mean draft probability that the truncation dropped at the tested positions",
+    "draft_entropy_bits": "mean entropy of the draft's rows as sent, at the tested positions",
+    **{f"{part}_s": f"{meaning}, in this round" for part, meaning in _PART_MEANINGS.items()},
+}
+
+SUMMARY_COLUMNS = {
+    "requests": "requests that ended",
+    "tokens": "tokens emitted in all",
+    "simulated_s": "when the last request ended",
+    "e2e_mean_s": "mean end-to-end time of a request",
+    "e2e_p50_s": "median of it",
+    "e2e_p95_s": "95th percentile of it",
+    "e2e_p99_s": "99th percentile of it",
+    "ttft_mean_s": "mean time to first token",
+    "ttft_p95_s": "95th percentile of it",
+    "tpot_mean_s": "mean time per output token",
+    "tpot_p95_s": "95th percentile of it",
+    "token_latency_s": "total end-to-end time over total tokens",
+    "tokens_per_s": "tokens of all devices over the simulated time",
+    "acceptance_rate": "alpha: accepted over tested positions, ratio of sums",
+    "accepted_fraction": "accepted over drafted tokens, ratio of sums",
+    "block_efficiency": "tokens per round, ratio of sums",
+    "uplink_bits_per_token": "uplink payload bits over tokens emitted",
+    "downlink_bits_per_token": "downlink payload bits over tokens emitted",
+    "uplink_payload_bits": "uplink payload bits in all",
+    "downlink_payload_bits": "downlink payload bits in all",
+    "device_energy_per_token_j": "device energy over tokens emitted",
+    "edge_energy_per_token_j": "edge and cloud energy over tokens emitted",
+    "overlap": "mean of sum min(p, q) over rounds, weighted by tested positions",
+    "tail_mass": "mean truncated draft mass, weighted likewise",
+    **{f"{part}_mean_s": f"{meaning}, mean per request" for part, meaning in _PART_MEANINGS.items()},
+    "edge_utilisation": "fraction of the simulated time in which the edge was busy",
+    "edge_mean_batch": "forwards per batch at the edge",
+    "cloud_utilisation": "the same for the cloud",
+    "cloud_mean_batch": "forwards per batch at the cloud",
+}

@@ -1,0 +1,87 @@
+"""A run's folder: tables, summary, scenario, manifest; written beside its place and moved there when complete."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from sim.errors import InputError, RunError
+from sim.scenario.schema import Scenario
+
+
+def run_id(scenario: Scenario) -> str:
+    """Content address of a run: the same scenario and seed always land in the same folder."""
+    keys = scenario.dump()
+    keys.pop("sweep", None)
+    return hashlib.sha256(json.dumps(keys, sort_keys=True).encode()).hexdigest()[:12]
+
+
+@contextmanager
+def complete_folder(place: Path) -> Iterator[Path]:
+    """A temporary folder that becomes ``place`` when the block ends well, and vanishes when it does not.
+
+    Raises:
+        InputError: The results' folder cannot be written to.
+        RunError: The disk is full.
+    """
+    try:
+        place.parent.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(dir=place.parent, prefix=f".{place.name}-"))
+    except OSError as error:
+        raise InputError(f"cannot write results below {place.parent}: {error.strerror or error}") from error
+    try:
+        yield temporary
+        temporary.chmod(0o755)
+        _take_place(temporary, place)
+    except OSError as error:
+        raise RunError(f"cannot write results to {place}: {error.strerror or error}") from error
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _take_place(temporary: Path, place: Path) -> None:
+    """Rename into place; an older folder of the same content address gives way."""
+    while True:
+        try:
+            os.rename(temporary, place)
+            return
+        except OSError:
+            if not place.exists():
+                raise
+            old = Path(tempfile.mkdtemp(dir=place.parent, prefix=f".{place.name}-old-"))
+            try:
+                os.rename(place, old / "run")
+            finally:
+                shutil.rmtree(old, ignore_errors=True)
+
+
+def write_table(rows: Any, folder: Path, name: str) -> None:
+    """Write rows or a frame as Parquet and CSV."""
+    import pandas as pd
+
+    frame = rows if isinstance(rows, pd.DataFrame) else pd.DataFrame(rows)
+    frame.to_parquet(folder / f"{name}.parquet", index=False)
+    frame.to_csv(folder / f"{name}.csv", index=False)
+
+
+def write_json(value: Any, path: Path) -> None:
+    """Write JSON that every parser reads: not-a-number becomes null."""
+    path.write_text(json.dumps(_plain(value), indent=2, allow_nan=False) + "\n", encoding="utf-8")
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value

@@ -1,0 +1,51 @@
+"""The manifest: what a result came from, so that it can be made again or doubted."""
+
+from __future__ import annotations
+
+import platform
+import sys
+from importlib import metadata
+from typing import Any
+
+from sim.scenario.schema import Scenario
+from sim.tape.key import code_version
+from sim.world import Ingredients
+
+_PACKAGES = ("specran", "simpy", "numpy", "scipy", "torch", "transformers", "sionna-no-rt", "pandas", "pyarrow")
+
+
+def versions() -> dict[str, str]:
+    """Versions of this project and what it stands on."""
+    found = {"python": platform.python_version()}
+    for package in _PACKAGES:
+        try:
+            found[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def host() -> dict[str, Any]:
+    """The machine, without its name."""
+    import os
+
+    return {"machine": platform.machine(), "system": platform.system(), "cpus": os.cpu_count()}
+
+
+def make_manifest(scenario: Scenario, ingredients: Ingredients, wall_s: float) -> dict[str, Any]:
+    """Versions, seed, hashes, host and wall time of one run."""
+    return {
+        "seed": scenario.seed,
+        "lossless": bool(scenario.protocol.fact("lossless")),
+        "decoding_code": code_version(),
+        "models": {role: fact.to_plain() for role, fact in ingredients.facts.items()},
+        "compute": {
+            site: {role: pricer.describe() for role, pricer in pricers.items()}
+            for site, pricers in ingredients.pricers.items()
+        },
+        "decoded": "live" if ingredients.tape is None else "replayed from tape",
+        "versions": versions(),
+        "host": host(),
+        "command": "specran " + " ".join(sys.argv[1:]) if sys.argv[:1] else "",
+        "wall_s": wall_s,
+    }

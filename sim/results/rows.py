@@ -1,0 +1,93 @@
+"""From ended requests to table rows; every column is declared, with its unit and meaning, in ``columns``."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import Any
+
+from sim.breakdown import PARTS
+from sim.nodes.device import Outcome
+
+_NAN = float("nan")
+
+
+def request_row(outcome: Outcome) -> dict[str, Any]:
+    """One row of ``requests``."""
+    played, planned = outcome.played, outcome.planned
+    rounds = [emitted.round for emitted in played.emitted]
+    times_s = _token_times_s(outcome)
+    tokens = len(times_s)
+    e2e_s = (outcome.ended_ns - outcome.issued_ns) / 1e9
+    drafted = sum(this.drafted for this in rounds)
+    tested = sum(this.tested for this in rounds)
+    accepted = sum(this.accepted for this in rounds)
+    ttft_s = times_s[0] - outcome.issued_ns / 1e9 if times_s else _NAN
+    gaps = [later - earlier for earlier, later in pairwise(times_s)]
+    return {
+        "device": planned.device,
+        "request": planned.index,
+        "issued_s": outcome.issued_ns / 1e9,
+        "e2e_s": e2e_s,
+        "ttft_s": ttft_s,
+        "tpot_s": (e2e_s - ttft_s) / (tokens - 1) if tokens > 1 else _NAN,
+        "max_itl_s": max(gaps, default=_NAN),
+        "prompt_tokens": len(planned.prompt),
+        "tokens": tokens,
+        "rounds": len(rounds),
+        "drafted_tokens": drafted,
+        "tested_positions": tested,
+        "accepted_tokens": accepted,
+        "acceptance_rate": accepted / tested if tested else _NAN,
+        "accepted_fraction": accepted / drafted if drafted else _NAN,
+        "block_efficiency": tokens / len(rounds) if rounds else _NAN,
+        "uplink_payload_bits": played.uplink_bits,
+        "downlink_payload_bits": played.downlink_bits,
+        "uplink_messages": played.uplink_messages,
+        "downlink_messages": played.downlink_messages,
+        "uplink_airtime_s": played.uplink_airtime_ns / 1e9,
+        "downlink_airtime_s": played.downlink_airtime_ns / 1e9,
+        "device_energy_j": played.device_joules,
+        "edge_energy_j": played.edge_joules,
+        **played.breakdown.columns(),
+    }
+
+
+def _token_times_s(outcome: Outcome) -> list[float]:
+    return [emitted.time_ns / 1e9 for emitted in outcome.played.emitted for _ in emitted.round.tokens]
+
+
+def round_rows(outcome: Outcome) -> list[dict[str, Any]]:
+    """The rows of ``rounds`` of one request; bits and parts are those since the round before."""
+    rows = []
+    bits_up = bits_down = 0
+    before = (0,) * len(PARTS)
+    start_ns = outcome.started_ns
+    for number, emitted in enumerate(outcome.played.emitted):
+        this = emitted.round
+        rows.append(
+            {
+                "device": outcome.planned.device,
+                "request": outcome.planned.index,
+                "round": number,
+                "start_s": start_ns / 1e9,
+                "duration_s": (emitted.time_ns - start_ns) / 1e9,
+                "tokens": len(this.tokens),
+                "drafted_tokens": this.drafted,
+                "tested_positions": this.tested,
+                "accepted_tokens": this.accepted,
+                "uplink_payload_bits": emitted.uplink_bits - bits_up,
+                "downlink_payload_bits": emitted.downlink_bits - bits_down,
+                **dict(this.stats),
+                **{
+                    f"{part}_s": (now - then) / 1e9
+                    for part, now, then in zip(PARTS, emitted.parts_ns, before, strict=True)
+                },
+            }
+        )
+        bits_up, bits_down, before, start_ns = (
+            emitted.uplink_bits,
+            emitted.downlink_bits,
+            emitted.parts_ns,
+            emitted.time_ns,
+        )
+    return rows

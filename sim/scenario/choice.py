@@ -1,0 +1,73 @@
+"""A named part of a scenario: the entry that a registry knows by that name, and the keys that belong to it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from sim.errors import InputError
+from sim.registry import Registered, Registry
+from sim.scenario.problems import Problem, ScenarioProblems, problems_of
+from sim.settings import Settings
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One part of a scenario that is chosen by name.
+
+    Attributes:
+        selector: The key that names it: ``name`` or ``kind``.
+        entry: What the registry knows by that name.
+        settings: Its keys, checked, defaults filled in.
+    """
+
+    selector: str
+    entry: Registered[Any]
+    settings: Settings
+
+    @property
+    def name(self) -> str:
+        """The registered name."""
+        return self.entry.name
+
+    def fact(self, key: str) -> Any:
+        """A fact stated at registration; one given as a function is asked about these settings."""
+        value = self.entry.facts.get(key)
+        return value(self.settings) if callable(value) else value
+
+    def dump(self) -> dict[str, Any]:
+        """As YAML has it, defaults included."""
+        return {self.selector: self.entry.name, **self.settings.model_dump(mode="json")}
+
+
+def parse_choice(registry: Registry[Any], selector: str, value: object, where: tuple[str, ...]) -> Choice:
+    """Check one named part.
+
+    Args:
+        registry: Knows the names.
+        selector: The key that names the entry.
+        value: What YAML holds: a mapping, or the name alone.
+        where: Path of the part in the scenario, for messages.
+
+    Raises:
+        ScenarioProblems: Unknown name or wrong keys.
+    """
+    if isinstance(value, str):
+        value = {selector: value}
+    if not isinstance(value, Mapping):
+        raise ScenarioProblems([Problem(where, f"expected a {registry.kind} with its keys, got {value!r}")])
+    keys = dict(value)
+    name = keys.pop(selector, None)
+    if not isinstance(name, str):
+        valid = ", ".join(registry.names())
+        raise ScenarioProblems([Problem((*where, selector), f"a {registry.kind} must be named; valid: {valid}")])
+    try:
+        entry = registry.find(name)
+    except InputError as error:
+        raise ScenarioProblems([Problem((*where, selector), str(error))]) from error
+    try:
+        settings = entry.settings.model_validate(keys)
+    except Exception as error:
+        raise ScenarioProblems(problems_of(error, entry.settings, where)) from error
+    return Choice(selector, entry, settings)

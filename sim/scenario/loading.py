@@ -1,0 +1,127 @@
+"""Loading a scenario file: YAML with its lines remembered, so that every message says file, line and key."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from sim.errors import InputError
+from sim.scenario.overrides import apply_overrides
+from sim.scenario.problems import Problem, ScenarioProblems
+from sim.scenario.schema import Scenario, resolve_paths
+
+Lines = dict[tuple[str | int, ...], int]
+
+
+def scenario_folders() -> list[Path]:
+    """Where bundled scenarios live: inside an installed package, or beside the packages in a checkout."""
+    package = Path(__file__).resolve().parent.parent
+    return [folder for folder in (package / "bundled_scenarios", package.parent / "scenarios") if folder.is_dir()]
+
+
+def bundled_scenarios() -> dict[str, Path]:
+    """Bundled scenario files by name."""
+    return {path.stem: path for folder in scenario_folders() for path in sorted(folder.glob("*.yaml"))}
+
+
+def find_scenario(name: str) -> Path:
+    """A scenario file by path, or a bundled one by name.
+
+    Raises:
+        InputError: Neither exists.
+    """
+    path = Path(name)
+    if path.is_file():
+        return path
+    bundled = bundled_scenarios()
+    if name in bundled:
+        return bundled[name]
+    near = difflib.get_close_matches(path.stem, bundled, n=1, cutoff=0.5)
+    hint = f" (did you mean {near[0]!r}?)" if near else ""
+    kind = "is a folder, not a file" if path.is_dir() else "no such file or bundled scenario"
+    raise InputError(f"{name}: {kind}{hint}; bundled: {', '.join(sorted(bundled)) or 'none'}")
+
+
+def read_yaml(path: Path) -> tuple[dict[str, Any], Lines]:
+    """A YAML mapping and the line of each of its keys.
+
+    Raises:
+        InputError: The file cannot be read, is no YAML, or is no mapping.
+    """
+    import yaml
+
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: cannot be read: {error}") from error
+    try:
+        node = yaml.compose(text, Loader=yaml.SafeLoader)
+        lines: Lines = {}
+        if node is not None:
+            _collect_lines(node, (), lines, path)
+        data = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f":{mark.line + 1}" if mark is not None else ""
+        raise InputError(f"{path}{where}: not YAML: {getattr(error, 'problem', error)}") from error
+    if not isinstance(data, dict):
+        got = "nothing" if data is None else type(data).__name__
+        raise InputError(f"{path}:1: a scenario is a mapping of keys, got {got}")
+    return data, lines
+
+
+def _collect_lines(node: Any, at: tuple[str | int, ...], lines: Lines, path: Path) -> None:
+    import yaml
+
+    lines.setdefault(at, node.start_mark.line + 1)
+    if isinstance(node, yaml.MappingNode):
+        seen = set()
+        for key, value in node.value:
+            if key.value in seen:
+                raise InputError(f"{path}:{key.start_mark.line + 1}: key {key.value!r} is given twice")
+            seen.add(key.value)
+            lines[(*at, key.value)] = key.start_mark.line + 1
+            _collect_lines(value, (*at, key.value), lines, path)
+    elif isinstance(node, yaml.SequenceNode):
+        for index, value in enumerate(node.value):
+            _collect_lines(value, (*at, index), lines, path)
+
+
+def load_scenario(
+    name: str | Path, changes: Mapping[str, Any] | None = None, axes: Mapping[str, Any] | None = None
+) -> Scenario:
+    """Load, change and check a scenario.
+
+    Args:
+        name: Path of a YAML file, or the name of a bundled scenario.
+        changes: Values by dotted key, such as from ``--set``.
+        axes: Sweep axes by dotted key, such as from ``--vary``; they add to or replace the scenario's own.
+
+    Raises:
+        InputError: One message with file, line, key, what was expected and the nearest valid name.
+    """
+    path = find_scenario(str(name))
+    data, lines = read_yaml(path)
+    changes = dict(changes or {})
+    data = resolve_paths(apply_overrides({"name": path.stem, **data}, changes), path.resolve().parent)
+    if axes:
+        sweep = data.setdefault("sweep", {})
+        if isinstance(sweep, dict):
+            sweep["axes"] = {**(sweep.get("axes") or {}), **axes}
+    try:
+        return Scenario.from_dict(data)
+    except ScenarioProblems as error:
+        first = error.problems[0]
+        if any(first.key == key or first.key.startswith(key + ".") for key in changes):
+            raise InputError(f"--set {first.key}: {first.message}") from error
+        raise InputError(f"{path}:{line_of(first, lines)}: {first.key}: {first.message}") from error
+
+
+def line_of(problem: Problem, lines: Lines) -> int:
+    """Line of a problem's key, or of the nearest key above it that the file has."""
+    where = problem.where
+    while where and where not in lines:
+        where = where[:-1]
+    return lines.get(where, 1)

@@ -1,0 +1,101 @@
+"""Changes by dotted key: what ``--set``, ``--vary``, sweep axes and ``Scenario.replace`` are made of."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from typing import Any
+
+from sim.errors import InputError
+from sim.registry import Registry
+from sim.scenario.problems import Problem, ScenarioProblems
+
+# Parts chosen by name: naming another entry drops the old one's keys, which mean nothing to it.
+_SELECTORS = {("protocol", "name"), ("link", "kind")}
+
+
+def apply_overrides(data: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """A copy of a scenario's nested mappings with dotted keys changed; ``protocol.name`` resets the protocol's keys.
+
+    Selectors are applied first, so that the order of the changes does not matter.
+
+    Raises:
+        ScenarioProblems: A key goes through something that has no keys.
+    """
+    result = copy.deepcopy(dict(data))
+    for key in sorted(changes, key=lambda name: not _is_selector(name)):
+        _change(result, key, changes[key])
+    return result
+
+
+def _is_selector(key: str) -> bool:
+    parts = tuple(key.split("."))
+    return parts in _SELECTORS or (parts[0] == "compute" and parts[-1] == "kind")
+
+
+def _change(data: dict[str, Any], key: str, value: Any) -> None:
+    parts = key.split(".")
+    current: dict[str, Any] = data
+    for depth, part in enumerate(parts[:-1]):
+        below: Any = current.get(part)
+        if isinstance(below, str) and depth == len(parts) - 2 and parts[0] in ("protocol", "link", "compute"):
+            # A part given by its name alone, such as `protocol: tslt`.
+            below = {"name" if parts[0] == "protocol" else "kind": below}
+        elif below is None:
+            below = {}
+        if not isinstance(below, dict):
+            raise ScenarioProblems([Problem(tuple(parts), f"{'.'.join(parts[: depth + 1])} has no keys below it")])
+        current[part] = below
+        current = below
+    if _is_selector(key):
+        if current.get(parts[-1]) != value:
+            kept = _shared_keys(parts[0], current, value)
+            current.clear()
+            current.update(kept)
+        current[parts[-1]] = value
+    else:
+        current[parts[-1]] = copy.deepcopy(value)
+
+
+def _shared_keys(part: str, old: Mapping[str, Any], name: Any) -> dict[str, Any]:
+    """Keys of the old entry that the new one has too, such as the draft length of two protocols."""
+    from sim.compute.registry import COMPUTE
+    from sim.decoding.protocols.registry import PROTOCOLS
+    from sim.links.registry import LINKS
+
+    registries: dict[str, Registry[Any]] = {"protocol": PROTOCOLS, "link": LINKS, "compute": COMPUTE}
+    try:
+        fields = registries[part].find(str(name)).settings.model_fields
+    except InputError:
+        return {}
+    return {key: value for key, value in old.items() if key in fields}
+
+
+def parse_axis(text: str) -> tuple[str, Any]:
+    """Split ``key.path=v1,v2,...`` into an axis; a value in braces is a range as YAML has it.
+
+    Raises:
+        InputError: No equals sign, or values that are no YAML.
+    """
+    key, _, raw = text.partition("=")
+    if raw.strip().startswith(("{", "[")):
+        return parse_assignment(text, "--vary")
+    name, values = parse_assignment(f"{key}=[{raw}]" if "=" in text else text, "--vary")
+    return name, values
+
+
+def parse_assignment(text: str, option: str) -> tuple[str, Any]:
+    """Split ``key.path=value``, the value read as YAML.
+
+    Raises:
+        InputError: No equals sign, or a value that is no YAML.
+    """
+    import yaml
+
+    key, equals, raw = text.partition("=")
+    if not equals or not key.strip():
+        raise InputError(f"{option} expects key.path=value, got {text!r}")
+    try:
+        return key.strip(), yaml.safe_load(raw)
+    except yaml.YAMLError as error:
+        raise InputError(f"{option} {key}: {raw!r} is not YAML") from error

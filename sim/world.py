@@ -1,0 +1,163 @@
+"""The world of one run: builds link, sites and devices from a scenario, runs them, and collects the tables' rows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import simpy
+
+from sim.clock import NS_PER_S, to_ns
+from sim.compute.base import ComputeModel
+from sim.decoding.scripts import LiveScript, ReplayScript, Script
+from sim.decoding.steps import Site
+from sim.links.base import Link
+from sim.models.facts import ModelFacts
+from sim.models.interface import LanguageModel
+from sim.nodes.device import Device, Outcome
+from sim.nodes.play import Surroundings
+from sim.nodes.site import Site as SiteNode
+from sim.results.rows import request_row, round_rows
+from sim.scenario.schema import EdgeSettings, Scenario
+from sim.tape.key import describe, key_of
+from sim.tape.recorder import needed_models
+from sim.tape.store import TapeStore
+from sim.workload import PlannedRequest, arrival_times_s, luck_of, make_request, think_times_s
+
+
+@dataclass
+class Ingredients:
+    """What a world is built from besides its scenario.
+
+    Attributes:
+        planned: All requests.
+        facts: Model facts by role.
+        pricers: Compute model by site and role.
+        models: Loaded models by role; empty when everything is replayed.
+        tape: Recorded requests, or None to decode live.
+    """
+
+    planned: list[PlannedRequest]
+    facts: dict[str, ModelFacts]
+    pricers: dict[str, dict[str, ComputeModel]]
+    models: Mapping[str, LanguageModel] = field(default_factory=dict)
+    tape: TapeStore | None = None
+
+
+@dataclass
+class RunOutput:
+    """What a run has produced.
+
+    Attributes:
+        requests: One row per request, in order of device and index.
+        rounds: One row per round.
+        link: Cell-wide figures of the link.
+        sites: Figures of edge and cloud by column name.
+        simulated_s: When the last request ended.
+    """
+
+    requests: list[dict[str, Any]]
+    rounds: list[dict[str, Any]]
+    link: dict[str, float]
+    sites: dict[str, float]
+    simulated_s: float
+
+
+class World:
+    """One scenario, ready to run.
+
+    Args:
+        scenario: What to simulate.
+        ingredients: Requests, models, prices, tape.
+        on_outcome: Called as each request ends; by default rows are kept for the output.
+    """
+
+    def __init__(
+        self,
+        scenario: Scenario,
+        ingredients: Ingredients,
+        on_outcome: Callable[[Outcome], None] | None = None,
+    ) -> None:
+        self.scenario = scenario
+        self.ingredients = ingredients
+        self.env = simpy.Environment()
+        self.link: Link = scenario.link.entry.make(
+            self.env, scenario.devices.count, scenario.seed, scenario.link.settings
+        )
+        self.sites = {
+            Site.EDGE: self._site("edge", scenario.edge),
+            Site.CLOUD: self._site("cloud", scenario.cloud),
+        }
+        self.around = Surroundings(
+            self.env,
+            self.link,
+            self.sites,
+            ingredients.pricers["device"],
+            ingredients.models,
+            to_ns(scenario.cloud.one_way_delay_s),
+            scenario.cloud.backhaul_mbps * 1e6,
+            scenario.devices.tx_power_w,
+            scenario.devices.rx_power_w,
+        )
+        self._requests: list[dict[str, Any]] = []
+        self._rounds: list[dict[str, Any]] = []
+        self._on_outcome = on_outcome if on_outcome is not None else self._keep
+        self._start_devices()
+
+    def _site(self, name: str, settings: EdgeSettings) -> SiteNode:
+        return SiteNode(
+            self.env,
+            self.ingredients.pricers[name],
+            self.ingredients.models,
+            settings.max_batch,
+            settings.max_batch_tokens,
+            settings.batch_window_s,
+        )
+
+    def _start_devices(self) -> None:
+        by_device: dict[int, list[PlannedRequest]] = {}
+        for planned in self.ingredients.planned:
+            by_device.setdefault(planned.device, []).append(planned)
+        closed = self.scenario.devices.arrivals == "closed"
+        arrivals = [] if closed else arrival_times_s(self.scenario)
+        for index, requests in sorted(by_device.items()):
+            device = Device(self.around, index, requests, self._script, self._on_outcome)
+            times = think_times_s(self.scenario, index) if closed else arrivals[index]
+            self.env.process(device.closed_loop(times) if closed else device.open_loop(times))
+
+    def _script(self, planned: PlannedRequest) -> Script:
+        scenario, facts = self.scenario, needed_models(self.scenario, self.ingredients.facts)
+        if self.ingredients.tape is not None:
+            records = self.ingredients.tape.get(key_of(describe(planned, scenario, facts)))
+            if records is None:
+                raise LookupError(f"request {planned.id} is not on tape")
+            return ReplayScript(records)
+        request = make_request(planned, scenario, facts)
+        protocol = scenario.protocol.entry.make(request, scenario.protocol.settings, luck_of(planned, scenario))
+        return LiveScript(protocol, self.ingredients.models)
+
+    def _keep(self, outcome: Outcome) -> None:
+        self._requests.append(request_row(outcome))
+        self._rounds.extend(round_rows(outcome))
+        for model in self.ingredients.models.values():
+            model.close_request(outcome.planned.id)
+
+    def run(self) -> RunOutput:
+        """Run until the last request has ended."""
+        self.env.run()
+        order = ("device", "request")
+        self._requests.sort(key=lambda row: tuple(row[key] for key in order))
+        self._rounds.sort(key=lambda row: (*(row[key] for key in order), row["round"]))
+        ended_ns = int(self.env.now)
+        return RunOutput(
+            self._requests, self._rounds, self.link.summary(), self._site_figures(ended_ns), ended_ns / NS_PER_S
+        )
+
+    def _site_figures(self, ended_ns: int) -> dict[str, float]:
+        figures: dict[str, float] = {}
+        for site, node in self.sites.items():
+            if node.num_batches:
+                figures[f"{site.value}_utilisation"] = node.busy_ns / ended_ns if ended_ns else 0.0
+                figures[f"{site.value}_mean_batch"] = node.num_forwards / node.num_batches
+        return figures
