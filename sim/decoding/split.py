@@ -183,3 +183,15 @@ def reached(rows: TargetRows, draft: DraftTree, said: VerdictBody) -> Verdict:
     tested = tuple(node for node in reversed(path) if draft.children(node))
     overlaps: Sequence[float] = [overlap(rows.after(node), draft.row_after(node).row) for node in tested]
     return Verdict(said.last_accepted, said.token, tested, tuple(overlaps))
+
+
+class MoreLayout(Layout):
+    """The device's word, one bit, that the help it got does not settle a correction yet."""
+
+    kind = "more"
+
+    def write(self, writer: BitWriter, body: None) -> None:
+        writer.write(1, 1)
+
+    def read(self, reader: BitReader) -> None:
+        reader.read(1)

@@ -1,12 +1,10 @@
-"""Models given as tables of known rows, and the exact distance of a protocol's text from its target's law."""
+"""Pairs of models with known rows, and the exact distance of a protocol's text from its target's law."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 import pytest
 
 from sim.decoding.decode import Decoded, decode
@@ -14,68 +12,24 @@ from sim.decoding.exact import law, text_law
 from sim.decoding.rows import Sampling
 from sim.decoding.scripts import Record, TogetherRecord, TransmitRecord
 from sim.models.interface import Forward, LanguageModel
+from sim.models.tabular import TabularModel
 
 PROMPT = (0,)
 TOLERANCE = 1e-12  # a few hundred float64 roundings; the smallest known mistake (fp16 rounding) is above 1e-5
 
 
-class TableModel(LanguageModel):
-    """A model whose row after a text is drawn once from the text itself: random, with zeros, ties and one-hot rows.
+def make_pair(seed: int, vocab_size: int = 3, odd: bool = True) -> tuple[TabularModel, TabularModel]:
+    """A draft and a target: for even seeds they agree in part, for odd ones they know nothing of each other.
 
     Args:
-        seed: Two models with the same seed are the same model.
+        seed: Names the pair.
         vocab_size: Width of the rows.
-        near: A model whose rows this one's are mixed with, so that drafts are neither hopeless nor perfect.
-        odd: Whether one row in four is special: zeros, all equal, or one-hot.
+        odd: Whether rows have zeros and ties now and then.
     """
-
-    def __init__(self, seed: int, vocab_size: int = 3, near: TableModel | None = None, odd: bool = True) -> None:
-        super().__init__()
-        self.name = self.fingerprint = f"table {seed}"
-        self.vocab_size = vocab_size
-        self.max_context = 64
-        self.eos_ids = frozenset()
-        self.bos_id = 0
-        self.num_parameters = 1
-        self._seed = seed
-        self._near = near
-        self._odd = odd
-
-    def row(self, text: Sequence[int]) -> npt.NDArray[np.float64]:
-        """The row after a text."""
-        rng = np.random.default_rng([self._seed, len(text), *text])
-        row = rng.dirichlet(np.full(self.vocab_size, 0.8))
-        kind = rng.integers(12) if self._odd else 11
-        if kind == 0:
-            row[rng.integers(self.vocab_size)] = 0.0
-        elif kind == 1:
-            row[:] = 1.0
-        elif kind == 2:
-            row = np.eye(self.vocab_size)[rng.integers(self.vocab_size)]
-        elif self._near is not None:
-            row += self._near.row(text)
-        return row / row.sum()
-
-    def _run(self, batch: Sequence[Forward]) -> list[Any]:
-        return [self._logits(forward) for forward in batch]
-
-    def _logits(self, forward: Forward) -> npt.NDArray[np.float64]:
-        rows = []
-        for last in range(forward.first_row - 1, len(forward.block)):
-            path: list[int] = []
-            node = last
-            while node >= 0:
-                path.append(forward.block[node])
-                node = forward.parent_nodes[node]
-            rows.append(self.row([*forward.context, *path[::-1]]))
-        with np.errstate(divide="ignore"):
-            return np.log(np.array(rows))
-
-
-def make_pair(seed: int, vocab_size: int = 3, odd: bool = True) -> tuple[TableModel, TableModel]:
-    """A draft and a target that agree in part."""
-    target = TableModel(1000 + seed, vocab_size, odd=odd)
-    return TableModel(seed, vocab_size, near=target, odd=odd), target
+    share = 0.2 if odd else 0.0
+    target = TabularModel.random(1000 + seed, vocab_size, zeros=share, ties=share)
+    near = target if seed % 2 == 0 else None
+    return TabularModel.random(seed, vocab_size, zeros=share, ties=share, near=near, name="draft"), target
 
 
 def distance(
@@ -123,7 +77,7 @@ class Toolbox:
     """What the tests of this folder share."""
 
     tolerance = TOLERANCE
-    model = TableModel
+    model = TabularModel
     pair = staticmethod(make_pair)
     distance = staticmethod(distance)
     sent = staticmethod(sent)

@@ -1,0 +1,24 @@
+"""AsymSpec with a fidelity budget: progressive correction that stops when its certificate is good enough."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from sim.decoding.draws import Draw
+from sim.decoding.protocols.asym import StageSettings, certified, staged_correction
+from sim.decoding.protocols.registry import protocol
+from sim.decoding.request import Request
+from sim.decoding.steps import Protocol
+
+
+class AsymBoundedSettings(StageSettings):
+    """Keys of ``asym_bounded``."""
+
+    budget: float = Field(default=0.01, gt=0, lt=1)
+    """Largest total variation between a correction's law and the exact one at which the device stops asking."""
+
+
+@protocol("asym_bounded", AsymBoundedSettings, lossless=False, source="arXiv 2608.04974")
+def asym_bounded(request: Request, settings: AsymBoundedSettings, draw: Draw) -> Protocol:
+    """Progressive correction over the downlink until a TV certificate holds (lossy: each correction within budget)."""
+    yield from staged_correction(request, settings, draw, certified(settings.budget))

@@ -1,0 +1,93 @@
+"""Interactive residual: the edge proposes corrections from its row, the device thins them with its own; no row flies.
+
+A proposal y drawn from p and accepted with probability max(0, 1 - q(y)/p(y)) follows norm(max(0, p - q)); a rejected
+position needs 1/TV(p, q) proposals on average and occurs with probability TV(p, q), so one proposal per tested
+position whatever the vocabulary. Giving up would be biased: after ``max_messages`` the whole row goes down instead.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from typing import Any
+
+from pydantic import Field
+
+from sim.decoding.draws import Draw
+from sim.decoding.messages import Layout
+from sim.decoding.protocols.dssd import Correct, Tell, device_corrects
+from sim.decoding.protocols.registry import protocol
+from sim.decoding.request import Request
+from sim.decoding.rows import Row, residual
+from sim.decoding.rows_down import LogitsLayout
+from sim.decoding.split import DOUBLE_BITS, MoreLayout, ScalarSettings, double_to_int, int_to_double
+from sim.decoding.steps import Hop, Protocol, Step, Transmit
+from sim.decoding.wire.bits import BitReader, BitWriter, bits_for
+from sim.models.interface import Logits
+
+
+class ResidualSettings(ScalarSettings):
+    """Keys of ``residual``."""
+
+    proposals: int = Field(default=1, ge=1, le=64)
+    """Proposals per message; more of them save round trips and cost bits."""
+    max_messages: int = Field(default=8, ge=1, le=64)
+    """Messages with proposals before the whole row is sent instead."""
+
+
+@protocol("residual", ResidualSettings, lossless=True, source="arXiv 2211.17192, Alg. 1, drawn by two parties")
+def interactive_residual(request: Request, settings: ResidualSettings, draw: Draw) -> Protocol:
+    """Interactive residual sampling: ids and scalars up, proposals from the target's row down, tens of bits each."""
+    whole_row = LogitsLayout(request.vocab_size, request.sampling)
+    help_layout = ProposalsLayout(request.vocab_size, settings.proposals, whole_row)
+
+    def correct(tell: Tell, logits: Logits, q: Row, position: int) -> Generator[Step, Any, int]:
+        p = request.sampling.row(logits)
+        edge, device = draw.at("propose", position), draw.at("correct", position)
+        for _ in range(settings.max_messages):
+            proposals = [edge.pick(p) for _ in range(settings.proposals)]
+            said = yield tell([(token, p.prob(token)) for token in proposals])
+            for token, p_token in said.help:
+                if device.flip(1 - q.prob(token) / p_token):
+                    return int(token)
+            yield Transmit(Hop.UPLINK, MoreLayout()(None))
+        said = yield tell(logits)
+        return device.pick(residual(said.help, q))
+
+    correction: Correct = correct
+    yield from device_corrects(request, settings, draw, help_layout, correction)
+
+
+class ProposalsLayout(Layout):
+    """Proposals with their probabilities at 64 bits, or the whole row.
+
+    Args:
+        vocab_size: Width of the vocabulary.
+        num_proposals: Proposals per message.
+        whole_row: Writes the row when proposals have failed too often.
+    """
+
+    kind = "proposals"
+
+    def __init__(self, vocab_size: int, num_proposals: int, whole_row: LogitsLayout) -> None:
+        self.id_bits = bits_for(vocab_size)
+        self.num_proposals = num_proposals
+        self.whole_row = whole_row
+
+    def write(self, writer: BitWriter, body: list[tuple[int, float]] | Logits) -> None:
+        writer.write(not isinstance(body, list), 1)
+        if not isinstance(body, list):
+            self.whole_row.write(writer, body)
+            return
+        for token, prob in body:
+            writer.write(token, self.id_bits)
+            writer.write(double_to_int(prob), DOUBLE_BITS)
+
+    def read(self, reader: BitReader) -> list[tuple[int, float]] | Row:
+        if reader.read(1):
+            return self.whole_row.read(reader)
+        return [(reader.read(self.id_bits), int_to_double(reader.read(DOUBLE_BITS))) for _ in range(self.num_proposals)]
+
+    @property
+    def proposal_bits(self) -> int:
+        """Closed form of what ``write`` writes for proposals."""
+        return 1 + self.num_proposals * (self.id_bits + DOUBLE_BITS)

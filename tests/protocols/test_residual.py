@@ -1,0 +1,43 @@
+"""Interactive residual: exact by two-party sampling, and some tens of bits per rejection."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from sim.decoding.protocols.residual import ProposalsLayout
+from sim.decoding.rows import Sampling
+from sim.decoding.rows_down import LogitsLayout
+
+
+@pytest.mark.parametrize(("proposals", "max_messages"), [(1, 1), (1, 2), (2, 1)])
+def test_exact(assert_exact, proposals, max_messages):
+    assert_exact("residual", length=2, draft_length=1, proposals=proposals, max_messages=max_messages, lattice_levels=9)
+
+
+@pytest.mark.parametrize("values", ["fp32", "fp16", "log8"])
+def test_exact_for_every_value_format(assert_exact, values):
+    assert_exact("residual", seeds=2, vocab_size=2, draft_length=2, max_messages=1, values=values)
+
+
+def test_one_proposal_per_tested_position_on_average(tables):
+    """P(reject) = TV and 1 / TV proposals each: the mean over positions is 1 whatever the pair."""
+    proposals = tested = 0
+    for seed in range(6):
+        draft, target = tables.pair(seed, vocab_size=16, odd=False)
+        done = tables.run("residual", draft, target, max_new_tokens=60, max_messages=64, seed=seed)
+        tested += sum(this.tested for this in done.rounds)
+        rejections = [down.payload_bits for down in tables.sent(done.steps, "verdict")]
+        proposals += sum(bits == tables.padded(3 + 1 + 1 + 4 + 64) for bits in rejections)
+    # 300 positions, a geometric count each: standard error about 0.1.
+    assert proposals / tested == pytest.approx(1.0, abs=0.3)
+
+
+def test_payload(tables):
+    whole_row = LogitsLayout(32000, Sampling())
+    layout = ProposalsLayout(32000, 1, whole_row)
+    assert layout.proposal_bits == 1 + 15 + 64
+    assert len(layout([(7, 0.25)]).to_bytes()) == 10
+    assert layout([(7, 0.1)]).decode(layout([(7, 0.1)]).to_bytes()) == [(7, 0.1)]
+    logits = np.zeros(32000, dtype=np.float32)
+    assert len(layout(logits).to_bytes()) * 8 == tables.padded(1 + whole_row.bits(logits)) == 1024008
