@@ -1,0 +1,126 @@
+"""Loading scenarios: what is right loads and round-trips; what is wrong gets one message with file, line and key."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from sim.errors import InputError
+from sim.scenario import Scenario, load_scenario
+from sim.scenario.loading import bundled_scenarios
+from sim.sweep.points import expand
+
+
+def write(tmp_path: Path, text: str) -> Path:
+    """A scenario file."""
+    path = tmp_path / "case.yaml"
+    path.write_text(text)
+    return path
+
+
+@pytest.mark.parametrize("name", bundled_scenarios())
+def test_bundled_scenarios_load_and_open_with_two_lines_that_say_what_they_show(name: str):
+    path = bundled_scenarios()[name]
+    first, second = path.read_text().splitlines()[:2]
+    assert first.startswith("# ") and second.startswith("# ")
+    scenario = load_scenario(name)
+    assert Scenario.from_dict(yaml.safe_load(scenario.to_yaml())) == scenario
+    assert expand(scenario)
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "says"),
+    [
+        ("seed: 1\nlink: {kind: fixed, uplink_mbsp: 3}\n", 2, "did you mean 'uplink_mbps'"),
+        ("seed: 1\nprotocol:\n  name: tslt\n  top_kk: 3\n", 4, "did you mean 'top_k'"),
+        ("protocol: {name: tslr}\n", 1, "did you mean 'tslt'"),
+        ("\n\ndevices: {count: 0}\n", 3, "greater than or equal to 1"),
+        ("devices:\n  count: many\n", 2, "valid integer"),
+        ("link:\n  kind: fixed\n  uplink_mbps: -2\n", 3, "greater than"),
+        ("link:\n  kind: fixed\n  uplink_mbps: 5 MHz\n", 3, "valid number"),
+        ("link: {kind: carrier_pigeon}\n", 1, "unknown link"),
+        ("sed: 3\n", 1, "did you mean 'seed'"),
+        ("compute: {edge: calibrate}\n", 1, "did you mean 'calibrated'"),
+        ("compute: {eadge: calibrated}\n", 1, "unknown site"),
+        ("protocol: {name: tslt, top_k: 4, top_p: 0.5}\n", 1, "not both"),
+        ("protocol: {name: tslt, candidates: [2, 2], draft_length: 3}\n", 1, "2 depths"),
+        ("devices: {arrivals: poisson}\n", 1, "arrival_rate_hz"),
+        ("workload: {temperature: -1}\n", 1, "greater than or equal to 0"),
+        ("sweep: {axes: {link.uplink_mbps: []}}\n", 1, "empty"),
+        ("sweep: {axes: {link.uplink_mbps: 5}}\n", 1, "list of values or a range"),
+        ("sweep: {precision: many}\n", 1, "fraction"),
+        ("sweep: {zip: {a: [1], b: [1, 2]}}\n", 1, "equal lengths"),
+        ("seed: 1\nseed: 2\n", 2, "given twice"),
+        ("- 1\n", 1, "mapping of keys"),
+        ("", 1, "mapping of keys"),
+        ("a: [1\nb: }\n", 2, "not YAML"),
+        ("a: !!python/object/apply:os.system ['true']\n", 1, "not YAML"),
+    ],
+)
+def test_wrong_input_names_file_line_and_what_was_expected(tmp_path: Path, text: str, line: int, says: str):
+    path = write(tmp_path, text)
+    with pytest.raises(InputError) as caught:
+        load_scenario(path)
+    message = str(caught.value)
+    assert message.startswith(f"{path}:{line}:")
+    assert says in message
+    assert "\n" not in message
+
+
+def test_missing_file_names_the_bundled_ones():
+    with pytest.raises(InputError, match="did you mean 'quickstart'"):
+        load_scenario("quickstrat")
+
+
+def test_a_change_is_blamed_on_the_option(tmp_path: Path):
+    with pytest.raises(InputError, match=r"--set link\.uplink_mbps"):
+        load_scenario("quickstart", {"link.uplink_mbps": -1})
+
+
+def test_replace_leaves_the_original_alone():
+    scenario = load_scenario("quickstart")
+    changed = scenario.replace("link.one_way_delay_s", 0.25)
+    assert changed.link.settings.one_way_delay_s == 0.25
+    assert scenario.link.settings.one_way_delay_s != 0.25
+    with pytest.raises(InputError, match="unknown key"):
+        scenario.replace("link.nonsense", 1)
+
+
+def test_renaming_a_protocol_keeps_the_keys_that_both_have():
+    scenario = load_scenario("quickstart", {"protocol.draft_length": 7, "protocol.name": "dsd"})
+    assert scenario.protocol.name == "dsd"
+    assert scenario.protocol.settings.draft_length == 7
+
+
+def test_relative_paths_are_relative_to_the_scenario(tmp_path: Path):
+    (tmp_path / "mine.jsonl").write_text('{"text": "def f"}\n')
+    path = write(tmp_path, "workload: {prompts: mine.jsonl}\n")
+    assert load_scenario(path).workload.prompts == str(tmp_path / "mine.jsonl")
+
+
+def test_points_are_the_product_and_share_their_seeds():
+    scenario = Scenario.from_dict(
+        {
+            "sweep": {
+                "axes": {"link.uplink_mbps": {"from": 1, "to": 100, "points": 3, "scale": "log"}},
+                "zip": {"protocol.top_k": [8, 64], "protocol.draft_length": [2, 5]},
+                "variants": {"a": {}, "b": {"protocol.values": "log8"}},
+                "replications": 2,
+            }
+        }
+    )
+    points = expand(scenario)
+    assert len(points) == 3 * 2 * 2 * 2
+    assert [point.index for point in points] == list(range(len(points)))
+    assert len({point.key for point in points}) == len(points)
+    assert {point.scenario.seed for point in points if point.replication == 0} == {scenario.seed}
+    assert len({point.scenario.seed for point in points if point.replication == 1}) == 1
+    assert sorted({point.changes["link.uplink_mbps"] for point in points}) == [1, 10, 100]
+
+
+def test_an_unknown_axis_is_refused_before_anything_runs():
+    scenario = Scenario.from_dict({"sweep": {"axes": {"link.uplink_mpbs": [1, 2]}}})
+    with pytest.raises(InputError, match="did you mean 'uplink_mbps'"):
+        expand(scenario)

@@ -1,0 +1,118 @@
+"""The queueing parts of the world against closed forms: the edge as an M/D/1 server, and its batching."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import simpy
+
+from sim.clock import NS_PER_S, to_ns
+from sim.compute.fixed import FixedCompute, FixedSettings
+from sim.decoding.scripts import ComputeRecord
+from sim.decoding.steps import Site
+from sim.nodes.site import Batch, Served
+from sim.nodes.site import Site as SiteNode
+
+
+def edge(env: simpy.Environment, max_batch: int = 1, window_s: float = 0.0, tokens: int = 4096) -> SiteNode:
+    """An edge whose every forward takes 1 s and 0.1 s per token beyond."""
+    pricers = {role: FixedCompute(FixedSettings(per_forward_s=1.0)) for role in ("target", "draft")}
+    return SiteNode(env, pricers, {}, max_batch, tokens, window_s)
+
+
+def forward(model: str = "target", new_tokens: int = 1) -> ComputeRecord:
+    """One forward at the edge."""
+    return ComputeRecord(Site.EDGE, model, new_tokens, new_tokens, 1)
+
+
+def test_mean_wait_is_that_of_m_d_1():
+    """Wq = rho / (2 (1 - rho)) service times; 40,000 arrivals put the standard error near 2 % at rho = 0.7."""
+    rho, arrivals = 0.7, 40_000
+    env = simpy.Environment()
+    site = edge(env)
+    waits: list[int] = []
+    times = np.cumsum(np.random.Generator(np.random.Philox(key=3)).exponential(1 / rho, arrivals))
+
+    def one(at_ns: int):
+        yield env.timeout(at_ns)
+        served: Served = yield site.submit(forward(), None)
+        waits.append(served.queue_ns)
+
+    for time_s in times:
+        env.process(one(to_ns(float(time_s))))
+    env.run()
+    assert np.mean(waits) / NS_PER_S == pytest.approx(rho / (2 * (1 - rho)), rel=0.08)
+
+
+def submit_at(env: simpy.Environment, site: SiteNode, times_s: list[float], record: ComputeRecord) -> list[Served]:
+    """Submit at given times and collect what becomes of it."""
+    results: list[Served] = []
+
+    def one(at_s: float):
+        yield env.timeout(to_ns(at_s))
+        results.append((yield site.submit(record, None)))
+
+    for at_s in times_s:
+        env.process(one(at_s))
+    return results
+
+
+def batches_of(site: SiteNode) -> list[Batch]:
+    """Notes every batch that the site runs."""
+    noted: list[Batch] = []
+    site.on_batch = noted.append
+    return noted
+
+
+def test_a_window_gathers_company():
+    env = simpy.Environment()
+    site = edge(env, max_batch=8, window_s=0.5)
+    noted = batches_of(site)
+    submit_at(env, site, [0.0, 0.2, 0.4, 0.6], forward())
+    env.run()
+    assert [(batch.start_ns / NS_PER_S, batch.size) for batch in noted] == [(0.5, 3), (1.5, 1)]
+
+
+def test_a_full_batch_does_not_wait():
+    env = simpy.Environment()
+    site = edge(env, max_batch=2, window_s=5.0)
+    noted = batches_of(site)
+    submit_at(env, site, [0.0, 0.2], forward())
+    env.run()
+    assert [(batch.start_ns / NS_PER_S, batch.size) for batch in noted] == [(0.2, 2)]
+
+
+def test_token_limit_splits_batches_in_order():
+    env = simpy.Environment()
+    site = edge(env, max_batch=8, tokens=5)
+    noted = batches_of(site)
+    submit_at(env, site, [0.0, 0.1, 0.2, 0.3], forward(new_tokens=3))
+    env.run()
+    assert [batch.new_tokens for batch in noted] == [3, 3, 3, 3]
+
+
+def test_a_forward_beyond_the_token_limit_runs_alone():
+    env = simpy.Environment()
+    site = edge(env, max_batch=8, tokens=5)
+    noted = batches_of(site)
+    submit_at(env, site, [0.0], forward(new_tokens=9))
+    env.run()
+    assert [batch.new_tokens for batch in noted] == [9]
+
+
+def test_models_are_not_mixed_in_a_batch():
+    env = simpy.Environment()
+    site = edge(env, max_batch=8)
+    noted = batches_of(site)
+    submit_at(env, site, [0.0, 0.1, 0.3], forward("target"))
+    submit_at(env, site, [0.2], forward("draft"))
+    env.run()
+    assert [(batch.model, batch.size) for batch in noted] == [("target", 1), ("target", 2), ("draft", 1)]
+
+
+def test_first_come_first_served():
+    env = simpy.Environment()
+    site = edge(env, max_batch=1)
+    results = submit_at(env, site, [0.0, 0.1, 0.2], forward())
+    env.run()
+    assert [served.queue_ns / NS_PER_S for served in results] == pytest.approx([0.0, 0.9, 1.8])

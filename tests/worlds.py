@@ -1,0 +1,69 @@
+"""Small worlds for tests: scenarios over table-driven models and stated compute times, nothing on disk."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sim.models.facts import ModelFacts
+from sim.models.interface import LanguageModel
+from sim.models.tabular import TabularModel
+from sim.scenario.schema import Scenario
+from sim.workload import PlannedRequest
+from sim.world import Ingredients, RunOutput, World
+
+VOCABULARY = 16
+FIXED_COMPUTE = {
+    "device": {"kind": "fixed", "per_forward_s": 0.002, "per_token_s": 0.0005},
+    "edge": {"kind": "fixed", "per_forward_s": 0.01, "per_token_s": 0.001},
+    "cloud": {"kind": "fixed", "per_forward_s": 0.004, "per_token_s": 0.0002},
+}
+
+
+def table_models(vocab_size: int = VOCABULARY) -> dict[str, LanguageModel]:
+    """A draft and a middle model that agree in part with the target."""
+    target = TabularModel.random(2, vocab_size, name="target")
+    draft = TabularModel.random(1, vocab_size, near=target, nearness=0.7, name="draft")
+    middle = TabularModel.random(3, vocab_size, near=target, nearness=0.9, name="middle")
+    return {"draft": draft, "middle": middle, "target": target}
+
+
+def small_scenario(**changes: Any) -> Scenario:
+    """Three devices, two requests each, over a fixed link; parts given replace the defaults."""
+    keys: dict[str, Any] = {
+        "name": "small",
+        "seed": 5,
+        "devices": {"count": 3, "requests": 2, "think_time_s": 0.05},
+        "workload": {"max_new_tokens": 12},
+        "models": {"middle": "middle"},
+        "protocol": {"name": "tslt", "draft_length": 3, "top_k": 6},
+        "link": {"kind": "fixed", "uplink_mbps": 0.2, "downlink_mbps": 1, "one_way_delay_s": 0.004},
+        "edge": {"max_batch": 4, "batch_window_s": 0.001},
+        "compute": FIXED_COMPUTE,
+    }
+    return Scenario.from_dict({**keys, **changes})
+
+
+def planned_requests(scenario: Scenario) -> list[PlannedRequest]:
+    """Prompts of two to five tokens."""
+    return [
+        PlannedRequest(device, index, tuple((device + index + i) % VOCABULARY for i in range(2 + (device + index) % 4)))
+        for device in range(scenario.devices.count)
+        for index in range(scenario.devices.requests)
+    ]
+
+
+def ingredients(scenario: Scenario, models: dict[str, LanguageModel] | None = None) -> Ingredients:
+    """Live ingredients over table-driven models."""
+    by_role = models if models is not None else table_models()
+    used = {role: by_role[role] for role in scenario.protocol.fact("models")}
+    pricers = {
+        site: {role: choice.entry.make(choice.settings, model) for role, model in used.items()}
+        for site, choice in scenario.compute.items()
+    }
+    facts = {role: ModelFacts.of(model) for role, model in used.items()}
+    return Ingredients(planned_requests(scenario), facts, pricers, used)
+
+
+def simulate(scenario: Scenario, models: dict[str, LanguageModel] | None = None) -> RunOutput:
+    """Run a scenario live over table-driven models."""
+    return World(scenario, ingredients(scenario, models)).run()
