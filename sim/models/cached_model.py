@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Hashable, Iterator, Sequence
-from dataclasses import dataclass
 from itertools import zip_longest
 
 import numpy as np
@@ -12,59 +11,11 @@ import numpy.typing as npt
 
 from sim.models.interface import CacheMatch, Forward, LanguageModel, Logits
 from sim.models.kv_store import KvStore
+from sim.models.layout import Piece
 
 PREFILL_CHUNK = 256  # tokens of one text fed at once; bounds activations and attention scores
 PASS_TOKENS = 2048  # padded tokens of one pass
 ALWAYS_TOGETHER = 16  # pieces up to this length share a pass, however unequal
-
-
-@dataclass(frozen=True, slots=True)
-class Piece:
-    """A run of one forward's tokens that is fed in one pass.
-
-    Attributes:
-        slot: Where the session's keys and values stand.
-        start: Column of the first token; the others follow in consecutive columns.
-        tokens: Token ids.
-        num_rows: How many of the last tokens' rows are wanted.
-        context_length: Columns below it are plain text, those from it on are block nodes.
-        ancestors: [num_nodes, num_nodes], bool: node i sees node j. None if the block is a chain.
-        depths: Distance of each node from the context's last token; empty if the block is a chain.
-    """
-
-    slot: int
-    start: int
-    tokens: tuple[int, ...]
-    num_rows: int
-    context_length: int
-    ancestors: npt.NDArray[np.bool_] | None = None
-    depths: tuple[int, ...] = ()
-
-    @property
-    def stop(self) -> int:
-        """One past the last token's column; also how many columns the last token may see."""
-        return self.start + len(self.tokens)
-
-    @property
-    def positions(self) -> npt.NDArray[np.int64]:
-        """Text position of each token: its column, or for a tree's node its depth after the context."""
-        positions = np.arange(self.start, self.stop)
-        if self.ancestors is not None:
-            first = max(self.start, self.context_length)
-            nodes = np.array(self.depths[first - self.context_length : self.stop - self.context_length], dtype=np.int64)
-            positions[first - self.start :] = self.context_length - 1 + nodes
-        return positions
-
-    def visible(self, num_columns: int) -> npt.NDArray[np.bool_]:
-        """Which columns each token sees, [num_tokens, num_columns], bool."""
-        columns = np.arange(num_columns)
-        seen = columns[None, :] <= np.arange(self.start, self.stop)[:, None]
-        if self.ancestors is not None:
-            first = max(self.start, self.context_length)
-            nodes = slice(first - self.context_length, self.stop - self.context_length)
-            width = self.stop - self.context_length
-            seen[first - self.start :, self.context_length : self.stop] = self.ancestors[nodes, :width]
-        return seen
 
 
 class CachedModel(LanguageModel):

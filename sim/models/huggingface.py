@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,9 +10,10 @@ import torch
 from transformers.cache_utils import Cache, CacheLayerMixin, DynamicCache, DynamicLayer
 
 from sim.errors import InputError
-from sim.models.cached_model import CachedModel, Piece, ancestor_matrix
+from sim.models.cached_model import CachedModel, ancestor_matrix
 from sim.models.interface import Logits
 from sim.models.kv_store import DEFAULT_MAX_BYTES, DEFAULT_MAX_SLOTS, KvStore, LayerShape
+from sim.models.layout import PassLayout, Piece
 
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig, PreTrainedModel
@@ -29,41 +29,19 @@ def to_numpy(logits: torch.Tensor) -> Logits:
     return logits.cpu().numpy()
 
 
-_NOWHERE = torch.empty(0, dtype=torch.long)
-
-
-@dataclass(slots=True)
 class _Address:
     """Where the tokens of the pass at hand are written, and which columns of which slots they read."""
 
-    pieces: Sequence[Piece] = ()
-    width: int = 0
-    num_columns: int = 0
-    slots: torch.Tensor = _NOWHERE
-    token_slots: torch.Tensor = _NOWHERE
-    token_columns: torch.Tensor = _NOWHERE
-    batch_rows: torch.Tensor = _NOWHERE
-    batch_columns: torch.Tensor = _NOWHERE
+    layout: PassLayout
 
-    def point_at(self, pieces: Sequence[Piece], device: torch.device) -> None:
-        self.pieces = pieces
-        self.width = max(len(piece.tokens) for piece in pieces)
-        self.num_columns = max(piece.stop for piece in pieces)
-        if len(pieces) == 1:
-            return
-        rows, columns = [], []
-        for row, piece in enumerate(pieces):
-            count = len(piece.tokens)
-            rows.append(np.full(count, row))
-            columns.append(np.arange(self.width - count, self.width))
-        slots = np.array([piece.slot for piece in pieces])
-        batch_rows = np.concatenate(rows)
-        token_columns = np.concatenate([np.arange(piece.start, piece.stop) for piece in pieces])
-        self.slots = torch.from_numpy(slots).to(device)
-        self.token_slots = torch.from_numpy(slots[batch_rows]).to(device)
-        self.token_columns = torch.from_numpy(token_columns).to(device)
-        self.batch_rows = torch.from_numpy(batch_rows).to(device)
-        self.batch_columns = torch.from_numpy(np.concatenate(columns)).to(device)
+    def point_at(self, layout: PassLayout, device: torch.device) -> None:
+        self.layout = layout
+        if len(layout.pieces) > 1:
+            self.slots = torch.from_numpy(layout.slots).to(device)
+            self.token_slots = torch.from_numpy(layout.slots[layout.token_rows]).to(device)
+            self.token_columns = torch.from_numpy(layout.token_columns).to(device)
+            self.token_rows = torch.from_numpy(layout.token_rows).to(device)
+            self.token_places = torch.from_numpy(layout.token_places).to(device)
 
 
 class _SlotLayer(CacheLayerMixin):
@@ -92,21 +70,22 @@ class _SlotLayer(CacheLayerMixin):
 
     def _exchange(self, kept: torch.Tensor, new: torch.Tensor) -> torch.Tensor:
         address = self.address
-        if len(address.pieces) == 1:
-            piece = address.pieces[0]
+        pieces = address.layout.pieces
+        if len(pieces) == 1:
+            piece = pieces[0]
             kept[piece.slot, :, piece.start : piece.stop] = new[0]
             return kept[piece.slot : piece.slot + 1, :, : piece.stop]
-        written = new.transpose(1, 2)[address.batch_rows, address.batch_columns]
+        written = new.transpose(1, 2)[address.token_rows, address.token_places]
         kept[address.token_slots, :, address.token_columns] = written
-        return kept[:, :, : address.num_columns].index_select(0, address.slots)
+        return kept[:, :, : address.layout.num_columns].index_select(0, address.slots)
 
     def get_mask_sizes(self, query_length: int) -> tuple[int, int]:
         """Columns that the pass looks at, from column 0 on."""
-        return self.address.num_columns, 0
+        return self.address.layout.num_columns, 0
 
     def get_seq_length(self) -> int:
         """Columns held before the pass; positions and masks are always given, so that nothing is derived from it."""
-        return max(self.address.num_columns - self.address.width, 0)
+        return self.address.layout.num_columns - self.address.layout.width
 
     def get_max_length(self) -> int:
         """No fixed bound: the store grows."""
@@ -166,24 +145,14 @@ class HuggingFaceModel(CachedModel):
 
     def _feed_tokens(self, pieces: Sequence[Piece]) -> list[Logits]:
         device = self._store.device
-        self._address.point_at(pieces, device)
-        width, num_columns = self._address.width, self._address.num_columns
-        # Pieces are aligned on the right, so that the wanted rows are the last ones of each; fillers on the left see
-        # column 0, because a softmax over nothing is not a number.
-        ids = np.zeros((len(pieces), width), dtype=np.int64)
-        positions = np.zeros((len(pieces), width), dtype=np.int64)
-        seen = np.zeros((len(pieces), 1, width, num_columns), dtype=bool)
-        for row, piece in enumerate(pieces):
-            first = width - len(piece.tokens)
-            ids[row, first:] = piece.tokens
-            positions[row, first:] = piece.positions
-            seen[row, 0, :first, 0] = True
-            seen[row, 0, first:] = piece.visible(num_columns)
+        layout = PassLayout(pieces)
+        self._address.point_at(layout, device)
+        seen = torch.from_numpy(layout.seen()[:, None]).to(device)
         num_kept = max(1, *(piece.num_rows for piece in pieces))  # 0 would mean all
         logits = self.network(
-            input_ids=torch.from_numpy(ids).to(device),
-            attention_mask=self._mask(torch.from_numpy(seen).to(device)),
-            position_ids=torch.from_numpy(positions).to(device),
+            input_ids=torch.from_numpy(layout.padded(layout.ids)).to(device),
+            attention_mask=self._mask(seen),
+            position_ids=torch.from_numpy(layout.padded(layout.positions)).to(device),
             past_key_values=self._cache,
             use_cache=True,
             logits_to_keep=num_kept,

@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from sim.errors import InputError
-from sim.models import cached_model
+from sim.models import cached_model, layout
 from sim.models.huggingface import HuggingFaceModel, refuse_unfit
 from sim.models.interface import Forward
 from sim.models.loading import load_model
@@ -249,6 +249,6 @@ def test_architecture_without_4d_masks_is_refused():
 
 
 def test_architecture_that_misreads_the_tree_is_refused(monkeypatch):
-    monkeypatch.setattr(cached_model.Piece, "positions", property(lambda piece: np.arange(piece.start, piece.stop)))
+    monkeypatch.setattr(layout.Piece, "positions", property(lambda piece: np.arange(piece.start, piece.stop)))
     with pytest.raises(InputError, match="does not follow a token tree's attention mask"):
         fresh(builders.network("llama").double())

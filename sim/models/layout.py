@@ -1,0 +1,118 @@
+"""How the pieces of one pass lie side by side: padded rows, slots and columns, positions, and what each token sees."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import numpy.typing as npt
+
+Ints = npt.NDArray[np.int64]
+Bools = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """A run of one forward's tokens that is fed in one pass.
+
+    Attributes:
+        slot: Where the session's keys and values stand.
+        start: Column of the first token; the others follow in consecutive columns.
+        tokens: Token ids.
+        num_rows: How many of the last tokens' rows are wanted.
+        context_length: Columns below it are plain text, those from it on are block nodes.
+        ancestors: [num_nodes, num_nodes], bool: node i sees node j. None if the block is a chain.
+        depths: Distance of each node from the context's last token; empty if the block is a chain.
+    """
+
+    slot: int
+    start: int
+    tokens: tuple[int, ...]
+    num_rows: int
+    context_length: int
+    ancestors: Bools | None = None
+    depths: tuple[int, ...] = ()
+
+    @property
+    def stop(self) -> int:
+        """One past the last token's column; also how many columns the last token may see."""
+        return self.start + len(self.tokens)
+
+    @property
+    def positions(self) -> Ints:
+        """Text position of each token: its column, or for a tree's node its depth after the context."""
+        positions = np.arange(self.start, self.stop)
+        if self.ancestors is not None:
+            first = max(self.start, self.context_length)
+            nodes = np.array(self.depths[first - self.context_length : self.stop - self.context_length], dtype=np.int64)
+            positions[first - self.start :] = self.context_length - 1 + nodes
+        return positions
+
+    def show_tree(self, seen: Bools) -> None:
+        """Correct a causal mask [num_tokens, num_columns] in place: a tree's node sees only its own path."""
+        if self.ancestors is not None:
+            first = max(self.start, self.context_length)
+            nodes = slice(first - self.context_length, self.stop - self.context_length)
+            width = self.stop - self.context_length
+            seen[first - self.start :, self.context_length : self.stop] = self.ancestors[nodes, :width]
+
+
+class PassLayout:
+    """Pieces aligned on the right in a padded [num_pieces, width] grid, so that the wanted rows are each one's last.
+
+    Attributes:
+        width: Tokens of the longest piece.
+        num_columns: Columns that the longest text needs.
+        slots: [num_pieces].
+    """
+
+    def __init__(self, pieces: Sequence[Piece]) -> None:
+        self.pieces = pieces
+        self.counts = np.array([len(piece.tokens) for piece in pieces])
+        self.width = int(self.counts.max())
+        self.num_columns = max(piece.stop for piece in pieces)
+        self.slots = np.array([piece.slot for piece in pieces])
+
+    @cached_property
+    def ids(self) -> Ints:
+        """Token ids one piece after another, [num_tokens]."""
+        return np.array([token for piece in self.pieces for token in piece.tokens], dtype=np.int64)
+
+    @cached_property
+    def positions(self) -> Ints:
+        """Text position of each token, [num_tokens]."""
+        return np.concatenate([piece.positions for piece in self.pieces])
+
+    @cached_property
+    def token_rows(self) -> Ints:
+        """Piece of each token, [num_tokens]."""
+        return np.repeat(np.arange(len(self.pieces)), self.counts)
+
+    @cached_property
+    def token_places(self) -> Ints:
+        """Place of each token in its padded row, [num_tokens]."""
+        return np.concatenate([np.arange(self.width - count, self.width) for count in self.counts])
+
+    @cached_property
+    def token_columns(self) -> Ints:
+        """Column that each token's key and value is written to, [num_tokens]."""
+        return np.concatenate([np.arange(piece.start, piece.stop) for piece in self.pieces])
+
+    def padded(self, values: Ints) -> Ints:
+        """Values of the tokens in the padded grid, [num_pieces, width], zero for fillers."""
+        grid = np.zeros((len(self.pieces), self.width), dtype=np.int64)
+        grid[self.token_rows, self.token_places] = values
+        return grid
+
+    def seen(self) -> Bools:
+        """Which columns each token sees, [num_pieces, width, num_columns].
+
+        A filler sees column 0, because a softmax over nothing is not a number.
+        """
+        last = self.padded(self.token_columns)
+        seen = np.arange(self.num_columns) <= last[:, :, None]
+        for row, piece in enumerate(self.pieces):
+            piece.show_tree(seen[row, self.width - len(piece.tokens) :])
+        return seen
