@@ -79,6 +79,7 @@ class FadingChannel:
         # [levels, sinusoids, devices, taps]
         self._rotations = _unit_phasors(steps)
         self._anchors = np.zeros(self._omega.shape, dtype=np.complex64)
+        self._work = np.empty_like(self._anchors)
         self._anchor_blocks = np.full(len(speeds), np.iinfo(np.int64).min)
 
     def _draw_sinusoids(self, dopplers_hz: Array, ids: npt.NDArray[np.int64], seed: int, link: str, count: int) -> None:
@@ -139,7 +140,7 @@ class FadingChannel:
         return np.square(response.real) + np.square(response.imag)
 
     def _sinusoids(self, time_s: float, devices: npt.NDArray[np.int64] | None) -> npt.NDArray[np.complex64]:
-        """Every sinusoid at one time, [sinusoids, devices, taps]."""
+        """Every sinusoid at one time, [sinusoids, devices, taps]; valid until the next call."""
         tick = round(time_s / self.tick_s)
         if abs(tick * self.tick_s - time_s) > _GRID_TOLERANCE_S:
             rows: slice | npt.NDArray[np.int64] = slice(None) if devices is None else devices
@@ -147,14 +148,14 @@ class FadingChannel:
         block, step = divmod(tick, _BLOCK_TICKS)
         self._refresh_anchors(block, devices)
         current = self._anchors if devices is None else self._anchors.take(devices, axis=1)
-        in_place = devices is not None
+        # A fresh array of this size would cost more in page faults than the product itself.
+        result = self._work if devices is None else current
         for level in range(_LEVELS):
             if step >> level & 1:
                 rotation = self._rotations[level]
                 if devices is not None:
                     rotation = rotation.take(devices, axis=1)
-                current = np.multiply(current, rotation, out=current if in_place else None)
-                in_place = True
+                current = np.multiply(current, rotation, out=result)
         return current
 
     def _refresh_anchors(self, block: int, devices: npt.NDArray[np.int64] | None) -> None:
