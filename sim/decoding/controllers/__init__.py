@@ -1,0 +1,1 @@
+"""Controllers of draft length, truncation, candidates and speculation, one file each."""

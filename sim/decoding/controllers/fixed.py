@@ -1,0 +1,12 @@
+"""The fixed controller: every round has the knobs of the scenario."""
+
+from __future__ import annotations
+
+from sim.decoding.controllers.base import Controller
+from sim.decoding.controllers.registry import CONTROLLERS
+from sim.registry import NoSettings
+
+
+@CONTROLLERS.register("fixed", NoSettings, adaptive=False)
+class Fixed(Controller):
+    """Leave draft length, truncation and candidates as the scenario has them."""
