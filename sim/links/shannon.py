@@ -110,7 +110,7 @@ class FadingRates:
                 k_factor_db=settings.k_factor_db if settings.fading == "rician" else None,
             )
         amplitudes = fading.chunk(chunk_index)
-        return amplitudes.real**2 + amplitudes.imag**2
+        return (amplitudes * amplitudes.conj()).real
 
 
 @LINKS.register("shannon", settings=ShannonLinkSettings)
