@@ -126,7 +126,8 @@ def prices(scenario: Scenario, facts: dict[str, ModelFacts]) -> dict[str, dict[s
 def must_be_live(scenario: Scenario) -> bool:
     """Whether the scenario's decoding depends on clock or channel, or its prices on real forwards."""
     measured = any(choice.name == "measured" for choice in scenario.compute.values())
-    return bool(scenario.protocol.fact("adaptive")) or measured
+    adaptive = scenario.protocol.fact("adaptive") or scenario.controller.fact("adaptive")
+    return bool(adaptive) or measured
 
 
 def prepare(scenario: Scenario, progress: Progress = no_progress, live: bool = False) -> Ingredients:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from sim.decoding.controllers.base import Controller
 from sim.decoding.draws import AddressedDraw
 from sim.decoding.request import Request
 from sim.decoding.rows import Sampling
@@ -146,8 +147,20 @@ def _fit(
     return tuple(ids) if ids else (leader.bos_id,)
 
 
-def make_request(planned: PlannedRequest, scenario: Scenario, models: dict[str, ModelFacts]) -> Request:
-    """The live request behind a planned one."""
+def make_request(
+    planned: PlannedRequest,
+    scenario: Scenario,
+    models: dict[str, ModelFacts],
+    controller: Controller | None = None,
+) -> Request:
+    """The live request behind a planned one.
+
+    Args:
+        planned: The request.
+        scenario: Its limits and sampling.
+        models: Facts by role.
+        controller: The device's own, which has learned from its requests so far; a fresh one by default.
+    """
     leader = models.get("target") or next(iter(models.values()))
     workload = scenario.workload
     return Request(
@@ -157,7 +170,13 @@ def make_request(planned: PlannedRequest, scenario: Scenario, models: dict[str, 
         workload.max_new_tokens,
         leader.eos_ids if workload.stop_at_eos else frozenset(),
         Sampling(workload.temperature, workload.top_k, workload.top_p),
+        controller if controller is not None else make_controller(scenario),
     )
+
+
+def make_controller(scenario: Scenario) -> Controller:
+    """A controller that has seen nothing yet."""
+    return scenario.controller.entry.make(scenario.controller.settings)
 
 
 def luck_of(planned: PlannedRequest, scenario: Scenario) -> AddressedDraw:

@@ -10,6 +10,7 @@ import simpy
 
 from sim.clock import NS_PER_S, to_ns
 from sim.compute.base import ComputeModel
+from sim.decoding.controllers.base import Controller
 from sim.decoding.scripts import LiveScript, ReplayScript, Script
 from sim.decoding.steps import Site
 from sim.links.base import Link
@@ -23,7 +24,7 @@ from sim.scenario.schema import EdgeSettings, Scenario
 from sim.tape.key import describe, key_of
 from sim.tape.recorder import needed_models
 from sim.tape.store import TapeStore
-from sim.workload import PlannedRequest, arrival_times_s, luck_of, make_request, think_times_s
+from sim.workload import PlannedRequest, arrival_times_s, luck_of, make_controller, make_request, think_times_s
 
 
 @dataclass
@@ -102,6 +103,7 @@ class World:
         )
         self._requests: list[dict[str, Any]] = []
         self._rounds: list[dict[str, Any]] = []
+        self._controllers: dict[int, Controller] = {}
         self._on_outcome = on_outcome if on_outcome is not None else self._keep
         self._start_devices()
 
@@ -133,7 +135,8 @@ class World:
             if records is None:
                 raise LookupError(f"request {planned.id} is not on tape")
             return ReplayScript(records)
-        request = make_request(planned, scenario, facts)
+        controller = self._controllers.setdefault(planned.device, make_controller(scenario))
+        request = make_request(planned, scenario, facts, controller)
         protocol = scenario.protocol.entry.make(request, scenario.protocol.settings, luck_of(planned, scenario))
         return LiveScript(protocol, self.ingredients.models)
 

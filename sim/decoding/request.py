@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from sim.decoding.controllers.base import Controller
 from sim.decoding.rows import Sampling
 from sim.decoding.steps import Compute, Emit, Round, Site
 from sim.models.interface import Forward, Logits
@@ -21,6 +22,7 @@ class Request:
         max_new_tokens: Length limit of the generation.
         eos_ids: Ids that end the text.
         sampling: How the target's logits become rows; the draft uses the same filter.
+        controller: Turns the protocol's knobs between rounds; None leaves them alone.
 
     Raises:
         ValueError: An empty prompt, an id outside the vocabulary, or nothing to generate.
@@ -34,6 +36,7 @@ class Request:
         max_new_tokens: int,
         eos_ids: frozenset[int] = frozenset(),
         sampling: Sampling | None = None,
+        controller: Controller | None = None,
     ) -> None:
         if not prompt:
             raise ValueError("a request needs at least one prompt token")
@@ -47,6 +50,7 @@ class Request:
         self.max_new_tokens = max_new_tokens
         self.eos_ids = eos_ids
         self.sampling = sampling if sampling is not None else Sampling()
+        self.controller = controller if controller is not None else Controller(None)
         self.tokens: list[int] = []
         self.rounds: list[Round] = []
         self.finished = False

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from sim.compute.registry import COMPUTE
+from sim.decoding.controllers.registry import CONTROLLERS
 from sim.decoding.protocols.registry import PROTOCOLS
 from sim.links.registry import LINKS
 from sim.registry import Registry
@@ -20,6 +21,7 @@ def scenario_json_schema() -> dict[str, Any]:
     compute = _choice_schema(COMPUTE, "kind", definitions)
     schema["properties"] |= {
         "protocol": _choice_schema(PROTOCOLS, "name", definitions),
+        "controller": _choice_schema(CONTROLLERS, "name", definitions),
         "link": _choice_schema(LINKS, "kind", definitions),
         "compute": {
             "type": "object",

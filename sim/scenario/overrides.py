@@ -11,7 +11,7 @@ from sim.registry import Registry
 from sim.scenario.problems import Problem, ScenarioProblems
 
 # Parts chosen by name: naming another entry drops the old one's keys, which mean nothing to it.
-_SELECTORS = {("protocol", "name"), ("link", "kind")}
+_SELECTORS = {("protocol", "name"), ("controller", "name"), ("link", "kind")}
 
 
 def apply_overrides(data: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
@@ -38,9 +38,13 @@ def _change(data: dict[str, Any], key: str, value: Any) -> None:
     current: dict[str, Any] = data
     for depth, part in enumerate(parts[:-1]):
         below: Any = current.get(part)
-        if isinstance(below, str) and depth == len(parts) - 2 and parts[0] in ("protocol", "link", "compute"):
+        if (
+            isinstance(below, str)
+            and depth == len(parts) - 2
+            and parts[0] in ("protocol", "controller", "link", "compute")
+        ):
             # A part given by its name alone, such as `protocol: tslt`.
-            below = {"name" if parts[0] == "protocol" else "kind": below}
+            below = {"name" if parts[0] in ("protocol", "controller") else "kind": below}
         elif below is None:
             below = {}
         if not isinstance(below, dict):
@@ -60,10 +64,16 @@ def _change(data: dict[str, Any], key: str, value: Any) -> None:
 def _shared_keys(part: str, old: Mapping[str, Any], name: Any) -> dict[str, Any]:
     """Keys of the old entry that the new one has too, such as the draft length of two protocols."""
     from sim.compute.registry import COMPUTE
+    from sim.decoding.controllers.registry import CONTROLLERS
     from sim.decoding.protocols.registry import PROTOCOLS
     from sim.links.registry import LINKS
 
-    registries: dict[str, Registry[Any]] = {"protocol": PROTOCOLS, "link": LINKS, "compute": COMPUTE}
+    registries: dict[str, Registry[Any]] = {
+        "protocol": PROTOCOLS,
+        "controller": CONTROLLERS,
+        "link": LINKS,
+        "compute": COMPUTE,
+    }
     try:
         fields = registries[part].find(str(name)).settings.model_fields
     except InputError:

@@ -9,6 +9,7 @@ from typing import Any, Literal
 from pydantic import ConfigDict, Field, model_validator
 
 from sim.compute.registry import COMPUTE
+from sim.decoding.controllers.registry import CONTROLLERS
 from sim.decoding.protocols.registry import PROTOCOLS
 from sim.links.registry import LINKS
 from sim.scenario.choice import Choice, parse_choice
@@ -125,6 +126,8 @@ class Scenario(Settings):
     """Language models by role."""
     protocol: Choice
     """Decoding protocol: `name` and its own keys."""
+    controller: Choice
+    """Controller of the protocol's knobs: `name` and its own keys."""
     link: Choice
     """The air: `kind` and its own keys."""
     edge: EdgeSettings = EdgeSettings()
@@ -155,6 +158,7 @@ class Scenario(Settings):
 
         parts: dict[str, Any] = {
             "protocol": choose("protocol", PROTOCOLS, "name", {"name": "tslt", "top_k": 64}),
+            "controller": choose("controller", CONTROLLERS, "name", "fixed"),
             "link": choose("link", LINKS, "kind", "fixed"),
         }
         parts["compute"] = _parse_compute(keys.pop("compute", {}), problems)

@@ -20,6 +20,7 @@ def describe(planned: PlannedRequest, scenario: Scenario, models: dict[str, Mode
         "models": {role: model.fingerprint for role, model in sorted(models.items())},
         "prompt": list(planned.prompt),
         "protocol": scenario.protocol.dump(),
+        "controller": scenario.controller.dump(),
         "luck": [scenario.seed, planned.id],
         "sampling": [workload.temperature, workload.top_k, workload.top_p],
         "limits": [workload.max_new_tokens, workload.stop_at_eos],
