@@ -58,7 +58,8 @@ def decode(
     temperature: float = 1.0,
     sampling: Sampling | None = None,
     request_id: int = 0,
-    draw: Draw | None = None,
+    luck: Draw | None = None,
+    draw: Draw | str | None = None,
     models: Mapping[str, LanguageModel] | None = None,
     **settings: Any,
 ) -> Decoded:
@@ -74,7 +75,8 @@ def decode(
         temperature: Of the sampling that "lossless" is relative to; 0 is greedy.
         sampling: The same with the target's top-k and top-p filters; overrides ``temperature``.
         request_id: Keys the request's luck together with the seed.
-        draw: Another source of luck, such as the enumerating one.
+        luck: Another source of luck, such as the enumerating one.
+        draw: The protocol's own key of this name, such as ``"top_k"``; or a source of luck, like ``luck``.
         models: Further models by role, for protocols over more than two.
         settings: The protocol's own keys, such as ``draft_length=4, top_k=64``.
 
@@ -82,6 +84,10 @@ def decode(
         InputError: Unknown protocol, wrong settings, a missing model, or a prompt that does not fit.
     """
     entry = PROTOCOLS.find(protocol)
+    if isinstance(draw, str):
+        settings["draw"] = draw
+    elif luck is None:
+        luck = draw
     try:
         parsed = entry.settings(**settings)
     except ValidationError as error:
@@ -103,8 +109,8 @@ def decode(
         leader.eos_ids,
         sampling if sampling is not None else Sampling(temperature),
     )
-    luck = draw if draw is not None else AddressedDraw(seed, "request", request_id)
-    script = InstantDriver(present).run(entry.make(request, parsed, luck))
+    source = luck if luck is not None else AddressedDraw(seed, "request", request_id)
+    script = InstantDriver(present).run(entry.make(request, parsed, source))
     for model in present.values():
         model.close_request(request_id)
     tokenizer = getattr(leader, "tokenizer", None)

@@ -9,9 +9,11 @@ lossy one says ``lossless=False`` for all of its settings.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from itertools import accumulate
+from operator import mul
+from typing import Any, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from sim.decoding.draws import Draw
 from sim.decoding.request import Request
@@ -56,3 +58,32 @@ class ChainSettings(Settings):
 
     draft_length: int = Field(default=4, ge=1, le=64)
     """Tokens drafted per round (gamma)."""
+
+
+class TreeSettings(Settings):
+    """Keys of protocols that draft a token tree a round; a chain is one."""
+
+    draft_length: int = Field(default=4, ge=1, le=64)
+    """Tokens drafted per round (gamma); levels of the tree when there are several candidates."""
+    candidates: int | list[int] = 1
+    """Drafted alternatives per expanded node: one number for the first level, or one per depth such as [4, 2, 2]."""
+
+    @model_validator(mode="after")
+    def _sensible_tree(self) -> Self:
+        if any(width < 1 for width in self.branching):
+            raise ValueError(f"candidates must be at least 1 at every depth, got {self.candidates}")
+        if isinstance(self.candidates, list) and len(self.candidates) != self.draft_length:
+            raise ValueError(f"candidates lists {len(self.candidates)} depths but draft_length is {self.draft_length}")
+        return self
+
+    @property
+    def branching(self) -> list[int]:
+        """Candidates per expanded node, by depth."""
+        if isinstance(self.candidates, list):
+            return self.candidates
+        return [self.candidates, *[1] * (self.draft_length - 1)]
+
+    @property
+    def num_nodes(self) -> int:
+        """Most nodes that a tree has."""
+        return sum(accumulate(self.branching, mul))

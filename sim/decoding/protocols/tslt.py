@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field, model_validator
+from pydantic import model_validator
 
 from sim.decoding.drafting import draft_tree
 from sim.decoding.draws import Draw
 from sim.decoding.messages import DraftLayout, VerdictLayout
 from sim.decoding.protocols.prompt import send_prompt
-from sim.decoding.protocols.registry import protocol
+from sim.decoding.protocols.registry import TreeSettings, protocol
 from sim.decoding.request import Request
 from sim.decoding.rules.base import find_rule
 from sim.decoding.steps import Hop, Protocol, Transmit
@@ -18,13 +18,9 @@ from sim.decoding.verification import finish_round, target_rows, verify
 from sim.decoding.wire.row_codec import RowCodec, RowFormat
 
 
-class TsltSettings(RowFormat):
+class TsltSettings(TreeSettings, RowFormat):
     """Keys of ``tslt``."""
 
-    draft_length: int = Field(default=4, ge=1, le=64)
-    """Tokens drafted per round (gamma); levels of the tree when there are several candidates."""
-    candidates: int | list[int] = 1
-    """Drafted alternatives per expanded node: one number for the first level, or one per depth such as [4, 2, 2]."""
     draw: Literal["iid", "without_replacement", "top_k", "top_k_plus_sample"] = "without_replacement"
     """How the candidates of a node are drawn from its truncated row."""
     rule: str | None = None
@@ -34,23 +30,12 @@ class TsltSettings(RowFormat):
     def _sensible(self) -> TsltSettings:
         if self.top_k is not None and self.top_p is not None:
             raise ValueError("set top_k or top_p, not both")
-        if any(width < 1 for width in self.branching):
-            raise ValueError(f"candidates must be at least 1 at every depth, got {self.candidates}")
-        if isinstance(self.candidates, list) and len(self.candidates) != self.draft_length:
-            raise ValueError(f"candidates lists {len(self.candidates)} depths but draft_length is {self.draft_length}")
         if self.top_k is not None and self.top_k < max(self.branching):
             raise ValueError(
                 f"top_k {self.top_k} holds fewer tokens than the {max(self.branching)} candidates of a node"
             )
         find_rule(self.rule_name, self.draw, max(self.branching))
         return self
-
-    @property
-    def branching(self) -> list[int]:
-        """Candidates per expanded node, by depth."""
-        if isinstance(self.candidates, list):
-            return self.candidates
-        return [self.candidates, *[1] * (self.draft_length - 1)]
 
     @property
     def rule_name(self) -> str:
@@ -66,7 +51,7 @@ def tslt(request: Request, settings: TsltSettings, draw: Draw) -> Protocol:
     codec = RowCodec(request.vocab_size, settings)
     rule = find_rule(settings.rule_name, settings.draw, max(settings.branching))
     draft_layout = DraftLayout(codec, settings.branching, may_run_short=settings.draw != "iid")
-    verdict_layout = VerdictLayout(request.vocab_size, num_nodes(settings.branching))
+    verdict_layout = VerdictLayout(request.vocab_size, settings.num_nodes)
     yield from send_prompt(request)
     while not request.finished:
         draft = yield from draft_tree(request, settings.branching, codec, draw, settings.draw)
@@ -75,12 +60,3 @@ def tslt(request: Request, settings: TsltSettings, draw: Draw) -> Protocol:
         verdict = verify(rows, received, rule, request.position, draw)
         said = yield Transmit(Hop.DOWNLINK, verdict_layout(verdict.body))
         yield finish_round(request, draft, said, verdict)
-
-
-def num_nodes(branching: list[int]) -> int:
-    """Most nodes that a tree with this branching has."""
-    total, level = 0, 1
-    for width in branching:
-        level *= width
-        total += level
-    return total

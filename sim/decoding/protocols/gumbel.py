@@ -1,0 +1,22 @@
+"""Gumbel coupling: device and edge pick with the same noise, so ids alone suffice (arXiv 2408.07978).
+
+The noise is keyed by seed, request and position, known to both ends without a message. The text is the target's own
+pick at every position, hence a function of seed and target only: no draft model, draft length, loss or deadline can
+change it, and ``edge_only`` under the same seed tells the same text.
+"""
+
+from __future__ import annotations
+
+from sim.decoding.draws import Draw
+from sim.decoding.protocols.match import ids_only
+from sim.decoding.protocols.registry import ChainSettings, TreeSettings, protocol
+from sim.decoding.request import Request
+from sim.decoding.rules.base import find_rule
+from sim.decoding.steps import Protocol
+
+
+@protocol("gumbel", ChainSettings, lossless=True, source="arXiv 2408.07978")
+def gumbel(request: Request, settings: ChainSettings, draw: Draw) -> Protocol:
+    """Gumbel coupling by shared noise: token ids up, and a text that depends on seed and target alone."""
+    chain = TreeSettings(draft_length=settings.draft_length)
+    yield from ids_only(request, chain, "shared_noise", find_rule("gumbel", "shared_noise", 1), draw)

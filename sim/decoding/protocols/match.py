@@ -1,0 +1,48 @@
+"""Ids only, target first: the target draws each token, and the draft was right or wrong (as in MCNS and SpecEdge)."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from sim.decoding.drafting import draft_tree
+from sim.decoding.draws import Draw
+from sim.decoding.ids_drafts import IdsLayout
+from sim.decoding.messages import VerdictLayout
+from sim.decoding.protocols.prompt import send_prompt
+from sim.decoding.protocols.registry import TreeSettings, protocol
+from sim.decoding.request import Request
+from sim.decoding.rules.base import Rule, find_rule
+from sim.decoding.split import reached
+from sim.decoding.steps import Hop, Protocol, Transmit
+from sim.decoding.verification import finish_round, target_rows, verify
+from sim.decoding.wire.row_codec import RowCodec, RowFormat
+
+
+class MatchSettings(TreeSettings):
+    """Keys of ``match``."""
+
+    draw: Literal["iid", "without_replacement", "top_k", "top_k_plus_sample"] = "top_k"
+    """How candidates are drawn; with the rows kept at the device the most probable ones match most often."""
+
+
+@protocol("match", MatchSettings, lossless=True, source="arXiv 2505.17052")
+def match(request: Request, settings: MatchSettings, draw: Draw) -> Protocol:
+    """Target-first matching: token ids up, the target's own draws down; no probabilities in either direction."""
+    rule = find_rule("target_first", settings.draw, max(settings.branching))
+    yield from ids_only(request, settings, settings.draw, rule, draw)
+
+
+def ids_only(request: Request, tree: TreeSettings, mode: str, rule: Rule, draw: Draw) -> Protocol:
+    """Rounds that send ids and verify them with a rule that needs no draft row."""
+    # The rows stay at the device, in single precision.
+    codec = RowCodec(request.vocab_size, RowFormat(values="fp32"))
+    draft_layout = IdsLayout(request.vocab_size, tree.branching, may_run_short=max(tree.branching) > 1)
+    verdict_layout = VerdictLayout(request.vocab_size, tree.num_nodes)
+    yield from send_prompt(request)
+    while not request.finished:
+        draft = yield from draft_tree(request, tree.branching, codec, draw, mode)
+        received = yield Transmit(Hop.UPLINK, draft_layout(draft, tokens_at_stake=draft.depth + 1))
+        rows = yield from target_rows(request, received)
+        verdict = verify(rows, received, rule, request.position, draw)
+        said = yield Transmit(Hop.DOWNLINK, verdict_layout(verdict.body))
+        yield finish_round(request, draft, said, reached(rows, draft, said))
