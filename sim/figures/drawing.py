@@ -1,0 +1,139 @@
+"""The two kinds of panel that most figures are made of: curves with confidence bands, and stacked breakdown bars."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from sim.breakdown import PARTS
+from sim.figures.labels import label_of, number, part_name, value_label
+from sim.figures.statistics import over_replications
+from sim.figures.style import COLOURS, HATCHED_PARTS, LINES, MARKERS, PART_COLOURS
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+# Axes that span more than this are logarithmic.
+_LOG_DECADES = 1.5
+# Parts that are below this share of every bar are drawn together.
+_SMALL_PART = 0.01
+
+
+def spans_decades(values: npt.ArrayLike, decades: float = _LOG_DECADES) -> bool:
+    """Whether positive values span more than so many decades; False if any is not positive."""
+    finite = np.asarray(values, dtype=float)
+    finite = finite[np.isfinite(finite)]
+    return bool(len(finite) and finite.min() > 0 and np.log10(finite.max() / finite.min()) > decades)
+
+
+def draw_curves(axes: Axes, table: pd.DataFrame, x: str, y: str, by: str | None, series: Sequence[Any]) -> set[int]:
+    """Draw a curve per series with its band; returns how many replications the points have."""
+    counts: set[int] = set()
+    for index, name in enumerate(series):
+        chosen = table if by is None else table[table[by] == name]
+        if chosen.empty:
+            continue
+        points = over_replications(chosen, x, y).dropna(subset=["mean"])
+        counts.update(int(n) for n in points["n"])
+        style = index % len(COLOURS)
+        label = None if by is None else value_label(by, name)
+        colour = COLOURS[style]
+        axes.plot(points["x"], points["mean"], color=colour, marker=MARKERS[style], ls=LINES[style], label=label)
+        half = points["half"].fillna(0.0)
+        axes.fill_between(
+            points["x"], points["mean"] - half, points["mean"] + half, color=colour, alpha=0.22, linewidth=0
+        )
+    axes.set_xlabel(label_of(x))
+    axes.set_ylabel(label_of(y))
+    return counts
+
+
+def set_scales(axes: Axes, x_values: npt.ArrayLike, y_values: npt.ArrayLike, log_x: bool, log_y: bool) -> None:
+    """Logarithmic axes with plain numbers on their ticks; a linear y axis that starts near zero starts at it."""
+    for axis, values, log in ((axes.xaxis, x_values, log_x), (axes.yaxis, y_values, log_y)):
+        if log:
+            _log_axis(axis, np.asarray(values, dtype=float))
+    y = np.asarray(y_values, dtype=float)
+    y = y[np.isfinite(y)]
+    if not log_y and len(y) and y.min() >= 0 and y.min() < 0.6 * y.max():
+        axes.set_ylim(bottom=0)
+
+
+def _log_axis(axis: Any, values: npt.NDArray[np.float64]) -> None:
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+    axis.axes.set(**{f"{axis.axis_name}scale": "log"})
+    finite = values[np.isfinite(values) & (values > 0)]
+    decades = float(np.log10(finite.max() / finite.min())) if len(finite) else 3.0
+    subs = (1.0, 2.0, 5.0) if decades <= 2.5 else (1.0,)
+    axis.set_major_locator(LogLocator(base=10, subs=subs, numticks=20))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: number(float(value))))
+    axis.set_minor_formatter(NullFormatter())
+
+
+def legend_above(figure: Figure, axes: Axes, columns: int) -> None:
+    """One legend for the figure, above its panels, where it covers no data."""
+    handles, labels = axes.get_legend_handles_labels()
+    if labels:
+        figure.legend(handles, labels, loc="outside upper center", ncols=min(columns, len(labels)))
+
+
+def draw_breakdown(axes: Axes, names: Sequence[str], means: pd.DataFrame, parts: Sequence[str]) -> None:
+    """Horizontal stacked bars.
+
+    Args:
+        axes: Where to.
+        names: Label of each bar.
+        means: Seconds, a row per bar and a column per part, ``other`` among them if it is in ``parts``.
+        parts: Which parts, in their order.
+    """
+    places = np.arange(len(names))
+    left = np.zeros(len(names))
+    for part in parts:
+        seconds = means[part].to_numpy(dtype=float)
+        axes.barh(
+            places,
+            seconds,
+            left=left,
+            height=0.7,
+            color=PART_COLOURS[part],
+            edgecolor="white",
+            linewidth=0.4,
+            hatch="////" if part in HATCHED_PARTS else None,
+            label="other" if part == "other" else part_name(part),
+        )
+        left += seconds
+    for place, total in zip(places, left, strict=True):
+        axes.annotate(
+            f"{total:.3g} s", (total, place), xytext=(3, 0), textcoords="offset points", va="center", fontsize=7
+        )
+    axes.set_yticks(places, names)
+    axes.invert_yaxis()
+    axes.grid(axis="y", visible=False)
+    axes.tick_params(axis="y", length=0)
+    axes.set_xlim(0, float(left.max()) * 1.17 if left.max() > 0 else 1.0)
+
+
+def parts_of(table: pd.DataFrame, suffix: str) -> tuple[pd.DataFrame, list[str]]:
+    """Breakdown columns by part, small ones summed as ``other``, and the parts there are to draw.
+
+    Args:
+        table: With columns ``<part><suffix>``.
+        suffix: ``_s`` of requests, ``_mean_s`` of sweeps.
+    """
+    import pandas as pd
+
+    frame = pd.DataFrame({part: table[f"{part}{suffix}"] for part in PARTS if f"{part}{suffix}" in table}).fillna(0.0)
+    totals = frame.sum(axis=1).replace(0.0, np.nan)
+    largest = frame.div(totals, axis=0).max()
+    small = [part for part in frame if 0 < largest[part] < _SMALL_PART]
+    shown = [str(part) for part in frame if largest[part] >= _SMALL_PART]
+    if small:
+        frame["other"] = frame[small].sum(axis=1)
+        shown.append("other")
+    return frame, shown

@@ -1,0 +1,137 @@
+"""What a column is called in a figure or report: one dictionary of names and units, and a fallback by suffix."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sim.breakdown import PARTS
+
+# Suffix of a column's name: unit as people write it. Longer suffixes first.
+_UNITS = (
+    ("_bits_per_token", "bit/token"),
+    ("_per_token_j", "J/token"),
+    ("_tokens_per_s", "tokens/s"),
+    ("_per_s", "1/s"),
+    ("_mbps", "Mbit/s"),
+    ("_kmh", "km/h"),
+    ("_mps", "m/s"),
+    ("_dbm", "dBm"),
+    ("_bits", "bit"),
+    ("_ghz", "GHz"),
+    ("_mhz", "MHz"),
+    ("_khz", "kHz"),
+    ("_hz", "Hz"),
+    ("_db", "dB"),
+    ("_km", "km"),
+    ("_ms", "ms"),
+    ("_s", "s"),
+    ("_m", "m"),
+    ("_j", "J"),
+    ("_w", "W"),
+)
+
+_NAMES = {
+    "e2e": "End-to-end latency",
+    "e2e_mean": "End-to-end latency",
+    "e2e_p50": "Median end-to-end latency",
+    "e2e_p95": "95th percentile of latency",
+    "e2e_p99": "99th percentile of latency",
+    "ttft": "Time to first token",
+    "ttft_mean": "Time to first token",
+    "ttft_p95": "95th percentile of time to first token",
+    "tpot": "Time per output token",
+    "tpot_mean": "Time per output token",
+    "tpot_p95": "95th percentile of time per token",
+    "token_latency": "Latency per token",
+    "max_itl": "Largest inter-token gap",
+    "tokens": "Throughput",
+    "acceptance_rate": "Acceptance rate α",
+    "accepted_fraction": "Accepted fraction",
+    "block_efficiency": "Tokens per round",
+    "overlap": "Overlap of draft and target rows",
+    "tail_mass": "Draft probability truncated",
+    "uplink": "Uplink payload",
+    "downlink": "Downlink payload",
+    "uplink_payload": "Uplink payload",
+    "downlink_payload": "Downlink payload",
+    "device_energy": "Device energy",
+    "edge_energy": "Edge energy",
+    "edge_utilisation": "Edge utilisation",
+    "edge_mean_batch": "Forwards per batch at the edge",
+    "requests": "Requests",
+    "simulated": "Simulated time",
+    "variant": "Variant",
+    "replication": "Replication",
+    "link.uplink": "Uplink rate",
+    "link.downlink": "Downlink rate",
+    "link.bandwidth": "Bandwidth",
+    "link.one_way_delay": "One-way delay",
+    "link.snr": "Signal-to-noise ratio",
+    "protocol.name": "Protocol",
+    "protocol.top_k": "Row length K",
+    "protocol.draft_length": "Draft length γ",
+    "protocol.candidates": "Candidates per position",
+    "protocol.values": "Value format",
+    "devices.count": "Devices",
+    "workload.temperature": "Temperature",
+    "workload.max_new_tokens": "Tokens per request",
+    "edge.max_batch": "Largest batch at the edge",
+    "edge.batch_window": "Batch window",
+}
+
+_PART_NAMES = {
+    "device_queue": "device queue",
+    "draft_compute": "draft compute",
+    "uplink_access": "uplink access",
+    "uplink_air": "uplink air",
+    "uplink_retransmission": "uplink retransm.",
+    "transport": "transport",
+    "edge_queue": "edge queue",
+    "verify_compute": "verify compute",
+    "downlink_access": "downlink access",
+    "downlink_air": "downlink air",
+    "downlink_retransmission": "downlink retransm.",
+}
+
+
+def unit_of(column: str) -> str:
+    """The unit that a column's name ends in, as people write it; empty if it has none."""
+    return next((unit for suffix, unit in _UNITS if column.endswith(suffix)), "")
+
+
+def name_of(column: str) -> str:
+    """What a column is called, without its unit."""
+    suffix = next((suffix for suffix, _ in _UNITS if column.endswith(suffix)), "")
+    stem = column[: len(column) - len(suffix)]
+    if column in _NAMES or stem in _NAMES:
+        return _NAMES.get(column) or _NAMES[stem]
+    part = stem.removesuffix("_mean")
+    if part in PARTS:
+        return part_name(part).capitalize()
+    return (stem.rpartition(".")[2] or column).replace("_", " ").capitalize()
+
+
+def label_of(column: str) -> str:
+    """The label of an axis: name and unit, such as ``End-to-end latency (s)``."""
+    unit = unit_of(column)
+    return f"{name_of(column)} ({unit})" if unit else name_of(column)
+
+
+def part_name(part: str) -> str:
+    """What a part of the breakdown is called."""
+    return _PART_NAMES[part]
+
+
+def value_label(column: str, value: Any) -> str:
+    """A value with its column's name or unit: ``5 Mbit/s``, ``Row length K = 64``."""
+    if column == "variant" or isinstance(value, str):
+        return str(value)
+    unit = unit_of(column)
+    return f"{number(value)} {unit}" if unit else f"{name_of(column)} = {number(value)}"
+
+
+def number(value: Any) -> str:
+    """A number with at most four significant digits; anything else as it is."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return str(value)
+    return f"{value:,.0f}" if abs(value) >= 1000 or float(value).is_integer() else f"{value:.3g}"

@@ -1,0 +1,136 @@
+"""How figures look: widths of a paper's columns, colours everyone can tell apart, files that are the same twice."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sim.errors import InputError, choices
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+# Inches: one and two columns of a two-column page.
+WIDTHS_IN = {"one_column": 3.5, "two_column": 7.16}
+
+# Okabe and Ito (2008), yellow last because it is faint on white.
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#B8A800")
+MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
+LINES: tuple[Any, ...] = (
+    "-",
+    (0, (5, 1.5)),
+    (0, (1.2, 1.2)),
+    (0, (5, 1.2, 1.2, 1.2)),
+    (0, (8, 2)),
+    (0, (3, 1, 1, 1, 1, 1)),
+    (0, (2, 2)),
+    (0, (9, 1.5, 2, 1.5)),
+)
+
+# Where the time goes: device orange, uplink blue, edge green, downlink purple, delays grey. Within a family the shades
+# differ in lightness, and retransmissions are hatched, so that the bars read in grey as well.
+PART_COLOURS = {
+    "device_queue": "#8C6D1F",
+    "draft_compute": "#E69F00",
+    "uplink_access": "#A6D5F2",
+    "uplink_air": "#0072B2",
+    "uplink_retransmission": "#003B5C",
+    "transport": "#9A9A9A",
+    "edge_queue": "#9ADBC5",
+    "verify_compute": "#009E73",
+    "downlink_access": "#EBC4DA",
+    "downlink_air": "#CC79A7",
+    "downlink_retransmission": "#7A3F5F",
+    "other": "#E3E3E3",
+}
+HATCHED_PARTS = ("uplink_retransmission", "downlink_retransmission")
+
+_RC: dict[str, Any] = {
+    "font.family": "sans-serif",
+    "font.sans-serif": ["DejaVu Sans"],
+    "font.size": 7.5,
+    "axes.labelsize": 8,
+    "axes.titlesize": 8,
+    "xtick.labelsize": 7.5,
+    "ytick.labelsize": 7.5,
+    "legend.fontsize": 7.5,
+    "legend.frameon": False,
+    "legend.handlelength": 2.6,
+    "legend.columnspacing": 1.2,
+    "legend.handletextpad": 0.5,
+    "legend.borderaxespad": 0.2,
+    "axes.linewidth": 0.7,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.axisbelow": True,
+    "axes.grid": True,
+    "grid.color": "#DDDDDD",
+    "grid.linewidth": 0.5,
+    "xtick.major.width": 0.7,
+    "ytick.major.width": 0.7,
+    "lines.linewidth": 1.3,
+    "lines.markersize": 4,
+    "hatch.linewidth": 0.6,
+    "figure.constrained_layout.use": True,
+    "svg.hashsalt": "specran",
+    "svg.fonttype": "path",
+    "pdf.fonttype": 42,
+}
+
+_DPI = 250
+_METADATA: dict[str, dict[str, Any]] = {
+    "png": {"Software": None},
+    "pdf": {"CreationDate": None, "ModDate": None, "Producer": None, "Creator": "SpecRAN"},
+    "svg": {"Date": None, "Creator": "SpecRAN"},
+}
+
+
+@contextmanager
+def styled() -> Iterator[None]:
+    """Within the block, matplotlib draws in this project's style; nothing outside is changed."""
+    import matplotlib
+
+    with matplotlib.rc_context(_RC):
+        yield
+
+
+def new_figure(style: str, height_in: float) -> Figure:
+    """An empty figure of a paper's column width, drawn without a display.
+
+    Args:
+        style: ``one_column`` or ``two_column``.
+        height_in: Height [inch].
+
+    Raises:
+        InputError: Unknown style.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    if style not in WIDTHS_IN:
+        raise InputError(choices("figure style", style, WIDTHS_IN))
+    figure = Figure(figsize=(WIDTHS_IN[style], height_in), dpi=_DPI)
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def save(figure: Figure, path: Path) -> Path:
+    """Write a figure; the suffix gives the format, and the same figure gives the same bytes.
+
+    Raises:
+        InputError: Unknown format.
+    """
+    suffix = path.suffix.removeprefix(".")
+    if suffix not in _METADATA:
+        raise InputError(choices("picture format", suffix, _METADATA))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with styled():
+        figure.savefig(path, metadata=_METADATA[suffix])
+    return path
+
+
+def save_all(figure: Figure, folder: Path, name: str) -> list[Path]:
+    """Write a figure as PNG, PDF and SVG."""
+    return [save(figure, folder / f"{name}.{suffix}") for suffix in ("png", "pdf", "svg")]

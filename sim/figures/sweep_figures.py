@@ -1,0 +1,156 @@
+"""The figures of a sweep: latency with confidence bands, the breakdown as stacked bars, what rows cost, throughput."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from sim.figures.drawing import (
+    draw_breakdown,
+    draw_curves,
+    legend_above,
+    parts_of,
+    set_scales,
+    spans_decades,
+)
+from sim.figures.labels import value_label
+from sim.figures.style import new_figure, save_all, styled
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+_MOST_SERIES = 8
+_MOST_PANELS = 4
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Which axis of a sweep goes where.
+
+    Attributes:
+        x: The horizontal axis, None if no axis is numeric.
+        by: What makes the curves.
+        facet: What makes the panels.
+        fixed: Value at which each remaining axis is held.
+    """
+
+    x: str | None
+    by: str | None
+    facet: str | None
+    fixed: dict[str, Any]
+
+
+def plan_axes(table: pd.DataFrame, sweep_axes: Sequence[str]) -> Plan:
+    """Share a sweep's axes among horizontal axis, curves and panels; what is left is held at its middle value."""
+    import pandas as pd
+
+    varied = [axis for axis in sweep_axes if axis in table and table[axis].nunique() > 1]
+    numeric = [axis for axis in varied if pd.api.types.is_numeric_dtype(table[axis])]
+    x = numeric[0] if numeric else None
+    rest = [axis for axis in varied if axis != x]
+    if "variant" in table and table["variant"].nunique() > 1:
+        rest.insert(0, "variant")
+    by = rest.pop(0) if rest else None
+    facet = rest.pop(0) if rest else None
+    return Plan(x, by, facet, {axis: values_of(table, axis)[table[axis].nunique() // 2] for axis in rest})
+
+
+def values_of(table: pd.DataFrame, column: str) -> list[Any]:
+    """The values of a column, numbers in ascending order, names in the table's order."""
+    import pandas as pd
+
+    values = list(table[column].dropna().unique())
+    return sorted(values) if pd.api.types.is_numeric_dtype(table[column]) else values
+
+
+def spread(values: Sequence[Any], most: int) -> list[Any]:
+    """At most so many of the values, evenly spread, first and last among them."""
+    if len(values) <= most:
+        return list(values)
+    return [values[round(i * (len(values) - 1) / (most - 1))] for i in range(most)]
+
+
+def draw_sweep(table: pd.DataFrame, sweep_axes: list[str], folder: Path, style: str = "one_column") -> list[Path]:
+    """Draw a sweep's figures into ``folder``.
+
+    Args:
+        table: One row per point and replication: a column per varied key, labels, summary columns.
+        sweep_axes: The varied keys, the one for the horizontal axis first.
+        folder: Made if it is missing.
+        style: ``one_column`` or ``two_column``.
+
+    Returns:
+        The files, PNG, PDF and SVG of each figure.
+    """
+    if table.empty:
+        return []
+    plan = plan_axes(table, sweep_axes)
+    for axis, value in plan.fixed.items():
+        table = table[table[axis] == value]
+    written: list[Path] = []
+    with styled():
+        if plan.x is not None:
+            written += save_all(_curves(table, plan, "e2e_mean_s", style), folder, "latency")
+            written += save_all(_curves(table, plan, "tokens_per_s", style), folder, "throughput")
+        written += save_all(_breakdown(table, plan, style), folder, "breakdown")
+    return written
+
+
+def _curves(table: pd.DataFrame, plan: Plan, y: str, style: str) -> Figure:
+    assert plan.x is not None
+    panels = [None] if plan.facet is None else spread(values_of(table, plan.facet), _MOST_PANELS)
+    series = [None] if plan.by is None else spread(values_of(table, plan.by), _MOST_SERIES)
+    wide = len(panels) > 1
+    figure = new_figure("two_column" if wide else style, 2.5)
+    grid = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
+    counts: set[int] = set()
+    log_x, log_y = spans_decades(table[plan.x]), spans_decades(table[y], 1.0)
+    for axes, panel in zip(grid, panels, strict=True):
+        chosen = table if panel is None else table[table[plan.facet] == panel]
+        counts |= draw_curves(axes, chosen, plan.x, y, plan.by, series)
+        set_scales(axes, table[plan.x], table[y], log_x, log_y)
+        if panel is not None:
+            axes.set_title(value_label(str(plan.facet), panel))
+        axes.label_outer()
+    _say_replications(grid[0], counts)
+    legend_above(figure, grid[0], 6 if wide or style == "two_column" else 2)
+    return figure
+
+
+def _say_replications(axes: Axes, counts: set[int]) -> None:
+    if counts and max(counts) > 1:
+        least, most = min(counts), max(counts)
+        text = f"bands: 95 % CI, n = {least}" + ("" if least == most else f"–{most}")
+    else:
+        text = "one replication: no CI"
+    axes.set_title(text, loc="right", fontsize=6.5, color="#555555") if not axes.get_title() else None
+
+
+def _breakdown(table: pd.DataFrame, plan: Plan, style: str) -> Figure:
+    at: list[Any] = [None] if plan.x is None else spread(values_of(table, plan.x), 3)
+    if plan.facet is not None:
+        table = table[table[plan.facet] == values_of(table, plan.facet)[0]]
+    names: list[Any] = [None] if plan.by is None else spread(values_of(table, plan.by), _MOST_SERIES)
+    frame, parts = parts_of(table, "_mean_s")
+    figure = new_figure(style, 0.9 + len(at) * (0.42 + 0.2 * len(names)))
+    grid = figure.subplots(len(at), 1, squeeze=False)[:, 0]
+    for axes, value in zip(grid, at, strict=True):
+        here = np.ones(len(table), dtype=bool) if plan.x is None else (table[plan.x] == value).to_numpy()
+        groups = {name: here if name is None else here & (table[plan.by] == name).to_numpy() for name in names}
+        groups = {name: mask for name, mask in groups.items() if mask.any()}
+        import pandas as pd
+
+        means = pd.DataFrame([frame[mask].mean() for mask in groups.values()])
+        labels = ["all" if name is None else value_label(str(plan.by), name) for name in groups]
+        draw_breakdown(axes, labels, means, parts)
+        if plan.x is not None:
+            axes.set_title(value_label(plan.x, value), loc="left", fontsize=7.5)
+    grid[-1].set_xlabel("Time per request (s)")
+    legend_above(figure, grid[0], 3 if style == "one_column" else 6)
+    return figure
