@@ -56,6 +56,10 @@ def effective_sinr(sinr: npt.ArrayLike, beta: npt.ArrayLike, weights: npt.ArrayL
     values = np.asarray(sinr, dtype=np.float64)
     scale = np.asarray(beta, dtype=np.float64)
     require_positive("beta", scale)
+    if weights is None and values.shape[-1] > 0:
+        least = values.min(axis=-1)
+        spread = np.exp((least[..., None] - values) / scale[..., None]).mean(axis=-1)
+        return np.asarray(least - scale * np.log(spread))
     share = (
         np.ones_like(values)
         if weights is None

@@ -48,7 +48,7 @@ def incremental_code_rate(code_rate: npt.ArrayLike, num_transmissions: npt.Array
     require_choice("base_graph", base_graph, tuple(MOTHER_CODE_RATE))
     rate = np.asarray(code_rate, dtype=np.float64)
     floor = np.minimum(rate, MOTHER_CODE_RATE[base_graph])
-    return np.maximum(rate / np.asarray(num_transmissions), floor)
+    return np.asarray(np.maximum(rate / np.asarray(num_transmissions), floor))
 
 
 def incremental_equivalent_sinr(

@@ -54,7 +54,7 @@ class FadingTrace:
     @property
     def duration_s(self) -> float:
         """Time from the first sample to the last."""
-        return (self.power_gain.shape[1] - 1) * self.sample_period_s
+        return float((self.power_gain.shape[1] - 1) * self.sample_period_s)
 
     def save(self, path: Path) -> None:
         """Write the trace as .npz."""

@@ -81,6 +81,13 @@ def jain_index(values: npt.ArrayLike) -> float:
     return float(np.sum(x)) ** 2 / power if power > 0 else math.nan
 
 
+def harq_mean_delay(round_trip: npt.ArrayLike, error_probability: npt.ArrayLike) -> Array:
+    """Mean delay added by unlimited retransmissions that fail independently: RTT p / (1 - p), in the unit of RTT."""
+    require_between("error_probability", error_probability, 0, np.nextafter(1, 0))
+    p = np.asarray(error_probability, dtype=np.float64)
+    return np.asarray(np.asarray(round_trip) * p / (1 - p))
+
+
 def mm1_sojourn(utilisation: npt.ArrayLike) -> Array:
     """Mean time in an M/M/1 queue, in mean service times: 1 / (1 - rho)."""
     require_between("utilisation", utilisation, 0, np.nextafter(1, 0))

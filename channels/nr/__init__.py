@@ -2,6 +2,7 @@
 
 from channels.nr.bandwidth import num_prb, prb_bandwidth_hz, prb_group_centres_hz, prb_group_sizes
 from channels.nr.bsr import bsr_index, bsr_levels_bytes, bsr_reported_bytes
+from channels.nr.dmrs import dmrs_re_per_prb
 from channels.nr.mcs import McsTable, cqi_efficiency, cqi_to_mcs, efficiency_to_cqi, mcs_table, modulation_and_rate
 from channels.nr.numerology import (
     SYMBOLS_PER_SLOT,
@@ -38,6 +39,7 @@ __all__ = [
     "cqi_efficiency",
     "cqi_to_mcs",
     "default_k2_rows",
+    "dmrs_re_per_prb",
     "efficiency_to_cqi",
     "mcs_table",
     "min_k2",

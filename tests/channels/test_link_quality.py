@@ -80,6 +80,7 @@ def test_weights_count_resource_elements():
     assert effective_sinr([1.0, 1e9], 2.0, [1, 0]) == pytest.approx(1.0)
     per_mcs = effective_sinr(sinrs[None, :], eesm_betas(1))
     assert per_mcs.shape == (29,)
+    np.testing.assert_allclose(per_mcs, effective_sinr(sinrs[None, :], eesm_betas(1), [1, 1, 1]), rtol=1e-12)
 
 
 def test_effective_sinr_matches_sionna_where_it_does_not_underflow():

@@ -169,6 +169,14 @@ def test_special_symbols_must_fill_the_slot():
         nr.TddPattern("DSU", (10, 2, 1))
 
 
+def test_dmrs_overhead():
+    """TS 38.211 6.4.1.1.3: two full symbols take 24 RE, one CDM group of type 1 takes 6, of type 2 takes 4."""
+    assert [nr.dmrs_re_per_prb(2), nr.dmrs_re_per_prb(3), nr.dmrs_re_per_prb(1, 1)] == [24, 36, 6]
+    assert nr.dmrs_re_per_prb(1, 1, configuration_type=2) == 4
+    with pytest.raises(ValueError, match="cdm_groups_without_data: got 3; valid: 1, 2"):
+        nr.dmrs_re_per_prb(2, 3)
+
+
 def test_transport_block_error_law():
     """TBLER = 1 - (1 - CBLER)^C, accurate for tiny errors."""
     np.testing.assert_allclose(nr.transport_block_error(0.1, [1, 2, 3]), [0.1, 0.19, 0.271], rtol=1e-14)

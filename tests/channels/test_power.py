@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from channels.noise import snr_db
 from channels.power import FRACTIONAL_ALPHAS, UplinkPowerControl, tpc_command_db
 from channels.propagation import path_loss_db
 
@@ -47,6 +48,15 @@ def test_fractional_compensation():
         assert received[1] - received[0] == pytest.approx(-10 * (1 - alpha), abs=1e-9)
     with pytest.raises(ValueError, match=r"alpha: got 0\.3; valid: 0\.0, 0\.4"):
         UplinkPowerControl(alpha=0.3)
+
+
+def test_power_limited_snr_falls_with_every_prb():
+    """At P_CMAX the SNR per PRB loses 10 log10 M: narrow grants serve a cell edge better."""
+    prb = np.array([1, 2, 10, 51])
+    power = UplinkPowerControl(p0_dbm=-80).transmit_power_dbm(prb, 130.0)
+    np.testing.assert_array_equal(power, 23.0)
+    snr = snr_db(power, 8 - 130.0, prb * 360e3)
+    np.testing.assert_allclose(snr - snr[0], -10 * np.log10(prb), atol=1e-9)
 
 
 def test_tpc_commands():

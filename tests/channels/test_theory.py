@@ -80,6 +80,13 @@ def test_queues():
         theory.mm1_sojourn(1.0)
 
 
+def test_harq_delay_law():
+    """RTT of 3 slots (FDD) and 5 slots (DDDSU) of 0.5 ms at p = 0.1: 0.167 and 0.278 ms; and by simulation."""
+    np.testing.assert_allclose(theory.harq_mean_delay([1.5, 2.5], 0.1), [0.167, 0.278], atol=5e-4)
+    failures = np.random.default_rng(0).geometric(0.7, 200_000) - 1
+    assert 4 * failures.mean() == pytest.approx(float(theory.harq_mean_delay(4, 0.3)), rel=0.02)
+
+
 def test_jain():
     assert theory.jain_index([3, 3, 3, 3]) == pytest.approx(1.0)
     assert theory.jain_index([1, 0, 0, 0]) == pytest.approx(0.25)
