@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import re
-from functools import lru_cache
+from collections.abc import Callable
+from functools import lru_cache, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from sim.errors import InputError, choices
 from sim.models.fingerprint import combine, parameters_digest, weights_digest
 from sim.models.interface import LanguageModel
 from sim.models.pairing import check_same_tokens
 from sim.models.tokenizer import TextTokenizer, light_tokenizer, transformers_tokenizer
-
-if TYPE_CHECKING:
-    pass
 
 EMBEDDED = "embedded/"
 EMBEDDED_FOLDER = Path(__file__).parent / "embedded"
@@ -99,7 +98,29 @@ def resolve_device(device: str) -> str:
 def _load_model(name: str, device: str, dtype: str, trust_remote_code: bool, width: int | None) -> LanguageModel:
     folder = resolve_folder(name)
     tokenizer = _load_tokenizer(name, trust_remote_code)
-    return _load_transformers(name, folder, tokenizer, device, dtype, trust_remote_code, width)
+    fast = _load_fast(name, folder, tokenizer, dtype, width) if device == "cpu" else None
+    return fast or _load_transformers(name, folder, tokenizer, device, dtype, trust_remote_code, width)
+
+
+def _load_fast(
+    name: str, folder: Path, tokenizer: TextTokenizer, dtype: str, width: int | None
+) -> LanguageModel | None:
+    """The lean forward, if the checkpoint is one that it knows."""
+    from sim.models.llama_fast import DTYPES as FAST_DTYPES
+    from sim.models.llama_fast import LlamaFast, LlamaSizes
+
+    config = _read_json(folder / "config.json")
+    sizes = LlamaSizes.from_config(config)
+    if sizes is None or dtype not in FAST_DTYPES or not any(folder.glob("*.safetensors")):
+        return None
+    vocab_size = min(len(tokenizer), sizes.vocab_size) if width is None else width
+    generation = _read_json(folder / "generation_config.json")
+    ends, begin = _special_ids(generation.get, config.get, tokenizer)
+    content = combine(["llama fast", weights_digest(folder), tokenizer.fingerprint, dtype, "cpu", vocab_size])
+    try:
+        return LlamaFast(folder, sizes, dtype, name, vocab_size, ends, begin, content)
+    except (KeyError, RuntimeError) as error:
+        raise _cannot_load(name, str(folder), error) from error
 
 
 def _load_transformers(
@@ -122,7 +143,8 @@ def _load_transformers(
     weights = weights_digest(folder) if has_weights else parameters_digest(network)
     head = network.get_output_embeddings().weight.shape[0]
     vocab_size = min(len(tokenizer), head) if width is None else width
-    ends, begin = _special_ids(network.generation_config, config, tokenizer)
+    generation = network.generation_config
+    ends, begin = _special_ids(partial(getattr, generation), partial(getattr, config), tokenizer)
     return HuggingFaceModel(
         network,
         name=name,
@@ -168,12 +190,14 @@ def _network(name: str, source: str, config: Any, dtype: str, trust_remote_code:
         raise _cannot_load(name, source, error) from error
 
 
-def _special_ids(generation: Any, config: Any, tokenizer: TextTokenizer) -> tuple[frozenset[int], int]:
+def _special_ids(
+    generation: Callable[[str, None], Any], config: Callable[[str, None], Any], tokenizer: TextTokenizer
+) -> tuple[frozenset[int], int]:
     """Ids that end a text (all that model and tokenizer name) and the id that begins one."""
     ends: set[int] = set()
-    for source in (getattr(generation, "eos_token_id", None), config.eos_token_id, tokenizer.special_ids.get("eos")):
-        ends.update([source] if isinstance(source, int) else source or [])
-    begins = (tokenizer.special_ids.get("bos"), config.bos_token_id, tokenizer.special_ids.get("eos"), 0)
+    for named in (generation("eos_token_id", None), config("eos_token_id", None), tokenizer.special_ids.get("eos")):
+        ends.update([named] if isinstance(named, int) else named or [])
+    begins = (tokenizer.special_ids.get("bos"), config("bos_token_id", None), tokenizer.special_ids.get("eos"), 0)
     begin = next(token for token in begins if isinstance(token, int) and token < len(tokenizer))
     return frozenset(ends), begin
 
@@ -233,6 +257,10 @@ def _hub_snapshot(name: str) -> Path:
             f"cannot load model {name!r}: no folder of that name here, and the Hugging Face hub says: "
             f"{_first_line(error)}"
         ) from error
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
 
 
 def _cannot_load(name: str, source: str, error: Exception) -> InputError:

@@ -1,7 +1,7 @@
 """Cached, chunked, batched, rolled-back and tree forwards of every architecture equal plain uncached ones.
 
-In float64 with 1e-9 as the tolerance: rounding of these two-layer networks stays below 1e-13, and a wrong mask,
-position or cache column shows as 0.1 or more. Gemma's and RoPE's float32 tables are the same on both sides.
+In float64 with 1e-5 as the tolerance: transformers' root-mean-square norms round to float32 even then, so that a last
+bit may show as 1e-6; a wrong mask, position or cache column shows as 0.1 or more.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from sim.models.loading import load_model
 from tests.models import builders
 from tests.models.conftest import uncached_rows
 
-TOLERANCE = 1e-9
+TOLERANCE = 1e-5
 
 
 @pytest.fixture(params=builders.ARCHITECTURES)

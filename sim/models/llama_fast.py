@@ -1,0 +1,341 @@
+"""A lean CPU forward for Llama checkpoints: fused projections over concatenated tokens of chains and trees.
+
+Same function as transformers' LlamaForCausalLM up to floating-point rounding (its oracle in the tests), without its
+per-module overhead, which dominates in small models. What is arranged differently, all of it exact in real numbers:
+
+* query, key and value are one matrix, gate and up are one; norms' gains and 1/sqrt(head_dim) are folded into them;
+* each head's dimensions are interleaved, so that the rotary embedding is one complex product;
+* the root-mean-square norm of x is the layer norm of (x, -x), whose mean is zero and which is one fused kernel.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+from sim.models.cached_model import CachedModel
+from sim.models.interface import Logits
+from sim.models.kv_store import DEFAULT_MAX_BYTES, DEFAULT_MAX_SLOTS, KvStore, LayerShape
+from sim.models.layout import PassLayout, Piece
+
+DTYPES = {"float32": torch.float32, "float64": torch.float64}
+REQUIRED = (
+    "vocab_size",
+    "hidden_size",
+    "intermediate_size",
+    "num_hidden_layers",
+    "num_attention_heads",
+    "max_position_embeddings",
+)
+
+Attend = Callable[[int, torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]
+
+
+@dataclass(frozen=True)
+class LlamaSizes:
+    """Sizes of a Llama network, read from its ``config.json``."""
+
+    vocab_size: int
+    hidden_size: int
+    intermediate_size: int
+    num_layers: int
+    num_heads: int
+    num_kv_heads: int
+    head_dim: int
+    max_context: int
+    norm_epsilon: float
+    rope_theta: float
+    is_tied: bool
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> LlamaSizes | None:
+        """The sizes, or None if the configuration asks for something that the lean forward does not do."""
+        ropes = [config.get(key) or {} for key in ("rope_parameters", "rope_scaling")]
+        plain_rope = all(rope.get(key, "default") == "default" for rope in ropes for key in ("rope_type", "type"))
+        rope = {**ropes[0], **ropes[1]}
+        head_dim = config.get("head_dim")
+        if (
+            config.get("architectures") != ["LlamaForCausalLM"]
+            or config.get("model_type") != "llama"
+            or config.get("hidden_act", "silu") != "silu"
+            or config.get("quantization_config") is not None
+            or config.get("attention_bias")
+            or config.get("mlp_bias")
+            or any(not isinstance(config.get(key), int) for key in REQUIRED)
+            or not plain_rope
+            or rope.get("partial_rotary_factor", 1.0) != 1.0
+        ):
+            return None
+        num_heads = config["num_attention_heads"]
+        head_dim = head_dim or config["hidden_size"] // num_heads
+        if head_dim % 2:
+            return None
+        return cls(
+            vocab_size=config["vocab_size"],
+            hidden_size=config["hidden_size"],
+            intermediate_size=config["intermediate_size"],
+            num_layers=config["num_hidden_layers"],
+            num_heads=num_heads,
+            num_kv_heads=config.get("num_key_value_heads") or num_heads,
+            head_dim=head_dim,
+            max_context=config["max_position_embeddings"],
+            norm_epsilon=config.get("rms_norm_eps", 1e-6),
+            rope_theta=rope.get("rope_theta", config.get("rope_theta", 10000.0)),
+            is_tied=config.get("tie_word_embeddings", False),
+        )
+
+
+@dataclass(frozen=True)
+class _Layer:
+    """One layer's weights, fused: [out, in] each."""
+
+    qkv: torch.Tensor
+    attention_out: torch.Tensor
+    gate_up: torch.Tensor
+    down: torch.Tensor
+
+
+class LlamaFast(CachedModel):
+    """A Llama network on the CPU, read straight from safetensors files.
+
+    Args:
+        folder: Holds ``config.json`` and ``*.safetensors``.
+        sizes: From ``LlamaSizes.from_config``.
+        dtype: ``float32`` or ``float64``.
+        name, vocab_size, eos_ids, bos_id, fingerprint, max_slots, max_bytes: As for ``HuggingFaceModel``.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        sizes: LlamaSizes,
+        dtype: str,
+        name: str,
+        vocab_size: int,
+        eos_ids: frozenset[int],
+        bos_id: int,
+        fingerprint: str,
+        max_slots: int = DEFAULT_MAX_SLOTS,
+        max_bytes: int = DEFAULT_MAX_BYTES,
+    ) -> None:
+        super().__init__()
+        self.name = name
+        self.vocab_size = vocab_size
+        self.max_context = sizes.max_context
+        self.eos_ids = frozenset(token for token in eos_ids if token < vocab_size)
+        self.bos_id = bos_id
+        self.fingerprint = fingerprint
+        self.sizes = sizes
+        self._dtype = DTYPES[dtype]
+        with torch.inference_mode():
+            self._read_weights(folder)
+            self._turns = rotary_turns(sizes, self._dtype)
+        shapes = [LayerShape(sizes.num_kv_heads, sizes.head_dim, sizes.head_dim)] * sizes.num_layers
+        self._store = KvStore(shapes, self._dtype, torch.device("cpu"), max_slots, max_bytes)
+
+    def _read_weights(self, folder: Path) -> None:
+        sizes = self.sizes
+        with _Weights(folder, self._dtype) as read:
+            self._embedding = read("model.embed_tokens.weight")
+            head = self._embedding if sizes.is_tied else read("lm_head.weight")
+            self._head = head[: self.vocab_size]
+            self._final_gain = read("model.norm.weight").repeat(2)
+            self._layers = [_fuse_layer(read, f"model.layers.{index}.", sizes) for index in range(sizes.num_layers)]
+            self.num_parameters = read.num_parameters
+
+    def _feed(self, pieces: Sequence[Piece]) -> list[Logits]:
+        with torch.inference_mode():
+            if len(pieces) == 1:
+                return [self._feed_one(pieces[0])]
+            return self._feed_batch(PassLayout(pieces))
+
+    def _feed_one(self, piece: Piece) -> Logits:
+        sizes = self.sizes
+        count, start, stop = len(piece.tokens), piece.start, piece.stop
+        first_bias, bias = self._bias(piece)
+        keys = [layer[piece.slot] for layer in self._store.keys]
+        values = [layer[piece.slot] for layer in self._store.values]
+
+        def attend(index: int, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor) -> torch.Tensor:
+            own_keys, own_values = keys[index], values[index]
+            own_keys[:, start:stop] = key.transpose(0, 1)
+            own_values[:, start:stop] = value.transpose(0, 1)
+            query = group_queries(query.unsqueeze(0), sizes.num_kv_heads)[0]
+            scores = torch.bmm(query, own_keys[:, :stop].transpose(1, 2))
+            if bias is not None:
+                scores.view(sizes.num_kv_heads, -1, count, stop)[..., first_bias:].add_(bias)
+            mixed = torch.bmm(torch.softmax(scores, -1), own_values[:, :stop])
+            return ungroup_queries(mixed.unsqueeze(0), count)
+
+        ids = torch.tensor(piece.tokens)
+        turns = self._turns[start:stop] if piece.ancestors is None else self._turns[torch.from_numpy(piece.positions)]
+        hidden = self._run_layers(F.embedding(ids, self._embedding), turns, attend)
+        return self._rows(hidden[count - piece.num_rows :])
+
+    def _bias(self, piece: Piece) -> tuple[int, torch.Tensor | None]:
+        """First column that not every token sees, and what is added to the scores from there on; None for nothing."""
+        count = len(piece.tokens)
+        if count == 1 and piece.ancestors is None:
+            return 0, None
+        if piece.ancestors is None:
+            return piece.start, _causal_bias(count, self._dtype)
+        first = min(piece.start, piece.context_length)
+        seen = np.arange(piece.stop) <= np.arange(piece.start, piece.stop)[:, None]
+        piece.show_tree(seen)
+        return first, _bias_of(seen[:, first:], self._dtype)
+
+    def _feed_batch(self, layout: PassLayout) -> list[Logits]:
+        sizes = self.sizes
+        num_pieces, width, num_columns = len(layout.pieces), layout.width, layout.num_columns
+        slots = _run_or_index(layout.slots)
+        bias = _bias_of(layout.seen(), self._dtype)[:, None, None]
+        token_slots = torch.from_numpy(layout.slots[layout.token_rows])
+        columns = torch.from_numpy(layout.token_columns)
+        places = torch.from_numpy(layout.token_rows * width + layout.token_places)
+        is_padded = len(layout.ids) < num_pieces * width
+        # A filler repeats its pass's first token; what comes of it is dropped.
+        fill = torch.from_numpy(layout.padded(np.arange(len(layout.ids))).reshape(-1))
+
+        def attend(index: int, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor) -> torch.Tensor:
+            all_keys, all_values = self._store.keys[index], self._store.values[index]
+            all_keys[token_slots, :, columns] = key
+            all_values[token_slots, :, columns] = value
+            own_keys, own_values = all_keys[slots, :, :num_columns], all_values[slots, :, :num_columns]
+            if is_padded:
+                query = query.index_select(0, fill)
+            query = group_queries(query.view(num_pieces, width, -1, sizes.head_dim), sizes.num_kv_heads)
+            scores = torch.matmul(query, own_keys.transpose(2, 3))
+            scores.view(num_pieces, sizes.num_kv_heads, -1, width, num_columns).add_(bias)
+            mixed = ungroup_queries(torch.matmul(torch.softmax(scores, -1), own_values), width)
+            return mixed.index_select(0, places) if is_padded else mixed
+
+        embedded = F.embedding(torch.from_numpy(layout.ids), self._embedding)
+        hidden = self._run_layers(embedded, self._turns[torch.from_numpy(layout.positions)], attend)
+        wanted = [piece.num_rows for piece in layout.pieces]
+        if sum(wanted) == 0:
+            return [np.empty((0, self.vocab_size))] * num_pieces
+        ends = np.cumsum(layout.counts)
+        kept = np.concatenate([np.arange(end - rows, end) for end, rows in zip(ends, wanted, strict=True)])
+        rows = self._rows(hidden.index_select(0, torch.from_numpy(kept)))
+        return np.split(rows, np.cumsum(wanted)[:-1])
+
+    def _run_layers(self, hidden: torch.Tensor, turns: torch.Tensor, attend: Attend) -> torch.Tensor:
+        """All layers over concatenated tokens [num_tokens, hidden_size]; ``attend`` keeps and reads keys and values."""
+        sizes = self.sizes
+        epsilon = sizes.norm_epsilon
+        num_turned = sizes.num_heads + sizes.num_kv_heads
+        turned_width = num_turned * sizes.head_dim
+        count = hidden.shape[0]
+        turns = turns.unsqueeze(1)
+        for index, layer in enumerate(self._layers):
+            qkv = F.linear(rms_norm(hidden, epsilon), layer.qkv)
+            pairs = torch.view_as_complex(qkv[:, :turned_width].view(count, num_turned, -1, 2))
+            turned = torch.view_as_real(pairs * turns).view(count, num_turned, -1)
+            value = qkv[:, turned_width:].view(count, sizes.num_kv_heads, -1)
+            mixed = attend(index, turned[:, : sizes.num_heads], turned[:, sizes.num_heads :], value)
+            hidden = torch.addmm(hidden, mixed, layer.attention_out.t())
+            gate_up = F.linear(rms_norm(hidden, epsilon), layer.gate_up)
+            gated = F.silu(gate_up[:, : sizes.intermediate_size]).mul_(gate_up[:, sizes.intermediate_size :])
+            hidden = torch.addmm(hidden, gated, layer.down.t())
+        return hidden
+
+    def _rows(self, hidden: torch.Tensor) -> Logits:
+        rows: Logits = F.linear(rms_norm(hidden, self.sizes.norm_epsilon, self._final_gain), self._head).numpy()
+        return rows
+
+
+def rms_norm(hidden: torch.Tensor, epsilon: float, doubled_gain: torch.Tensor | None = None) -> torch.Tensor:
+    """x / sqrt(mean(x^2) + epsilon) along the last axis, times the gain if one is given (repeated twice)."""
+    width = hidden.shape[-1]
+    return F.layer_norm(torch.cat((hidden, -hidden), -1), (2 * width,), doubled_gain, None, epsilon)[:, :width]
+
+
+def group_queries(query: torch.Tensor, num_kv_heads: int) -> torch.Tensor:
+    """[batch, width, num_heads, dim] -> [batch, num_kv_heads, group * width, dim], heads that share keys together."""
+    batch, width, num_heads, dim = query.shape
+    grouped = query.view(batch, width, num_kv_heads, num_heads // num_kv_heads, dim)
+    return grouped.permute(0, 2, 3, 1, 4).reshape(batch, num_kv_heads, -1, dim)
+
+
+def ungroup_queries(mixed: torch.Tensor, width: int) -> torch.Tensor:
+    """[batch, num_kv_heads, group * width, dim] -> [batch * width, num_heads * dim]."""
+    batch, num_kv_heads, _, dim = mixed.shape
+    return mixed.view(batch, num_kv_heads, -1, width, dim).permute(0, 3, 1, 2, 4).reshape(batch * width, -1)
+
+
+def rotary_turns(sizes: LlamaSizes, dtype: torch.dtype) -> torch.Tensor:
+    """exp(i position theta^(-2k/dim)), [max_context, head_dim / 2]; rounded to float32 first, as transformers does."""
+    exponents = torch.arange(0, sizes.head_dim, 2, dtype=torch.int64).float() / sizes.head_dim
+    angles = torch.outer(torch.arange(sizes.max_context).float(), 1.0 / (sizes.rope_theta**exponents))
+    return torch.complex(angles.cos().to(dtype), angles.sin().to(dtype))
+
+
+@lru_cache(maxsize=32)
+def _causal_bias(count: int, dtype: torch.dtype) -> torch.Tensor:
+    return _bias_of(np.tri(count, dtype=bool), dtype)
+
+
+def _bias_of(seen: np.ndarray[Any, np.dtype[np.bool_]], dtype: torch.dtype) -> torch.Tensor:
+    """0 where a token sees a column, -inf where it does not."""
+    return torch.zeros(seen.shape, dtype=dtype).masked_fill_(torch.from_numpy(~seen), -torch.inf)
+
+
+def _run_or_index(slots: np.ndarray[Any, np.dtype[np.int64]]) -> slice | torch.Tensor:
+    """A slice (which copies nothing) where the slots follow one another, an index otherwise."""
+    first = int(slots[0])
+    if (slots == np.arange(first, first + len(slots))).all():
+        return slice(first, first + len(slots))
+    return torch.from_numpy(slots)
+
+
+def _fuse_layer(read: _Weights, prefix: str, sizes: LlamaSizes) -> _Layer:
+    attention_gain = read(f"{prefix}input_layernorm.weight")
+    mlp_gain = read(f"{prefix}post_attention_layernorm.weight")
+    query = _interleave(read(f"{prefix}self_attn.q_proj.weight"), sizes.head_dim) * sizes.head_dim**-0.5
+    key = _interleave(read(f"{prefix}self_attn.k_proj.weight"), sizes.head_dim)
+    value = read(f"{prefix}self_attn.v_proj.weight")
+    gate, up = read(f"{prefix}mlp.gate_proj.weight"), read(f"{prefix}mlp.up_proj.weight")
+    return _Layer(
+        qkv=torch.cat((query, key, value)) * attention_gain,
+        attention_out=read(f"{prefix}self_attn.o_proj.weight"),
+        gate_up=torch.cat((gate, up)) * mlp_gain,
+        down=read(f"{prefix}mlp.down_proj.weight"),
+    )
+
+
+def _interleave(weight: torch.Tensor, head_dim: int) -> torch.Tensor:
+    """Put rows k and k + dim/2 of each head side by side: the pair that the rotary embedding turns together."""
+    halves = weight.view(-1, 2, head_dim // 2, weight.shape[-1])
+    return halves.transpose(1, 2).reshape(weight.shape)
+
+
+class _Weights:
+    """Tensors of a folder's safetensors files by name, cast to one dtype."""
+
+    def __init__(self, folder: Path, dtype: torch.dtype) -> None:
+        self._folder = folder
+        self._dtype = dtype
+        self.num_parameters = 0
+
+    def __enter__(self) -> _Weights:
+        from safetensors import safe_open
+
+        self._files = [safe_open(path, framework="pt") for path in sorted(self._folder.glob("*.safetensors"))]
+        self._homes = {name: file for file in self._files for name in file.keys()}  # noqa: SIM118 (no mapping)
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._homes.clear()
+        self._files.clear()
+
+    def __call__(self, name: str) -> torch.Tensor:
+        tensor = self._homes[name].get_tensor(name)
+        self.num_parameters += tensor.numel()
+        return tensor.to(self._dtype)

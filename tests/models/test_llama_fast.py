@@ -1,0 +1,164 @@
+"""The lean Llama forward against transformers' own, the oracle: every batch shape, in float64 and float32.
+
+Tolerances: 1e-10 in float64 and 2e-4 in float32, where logits of these networks reach 10; folding gains into weights
+moves the last bits only.
+"""
+
+from __future__ import annotations
+
+import json
+from functools import partial
+
+import numpy as np
+import pytest
+import torch
+
+from sim.models.huggingface import HuggingFaceModel
+from sim.models.interface import Forward
+from sim.models.llama_fast import LlamaFast, LlamaSizes
+from sim.models.loading import load_model
+from tests.models import builders
+from tests.models.conftest import uncached_rows
+
+TOLERANCE = 1e-10
+SHAPES = {
+    "grouped": {"num_key_value_heads": 2},
+    "tied": {"num_key_value_heads": 4, "tie_word_embeddings": True},
+    "wide heads": {"num_key_value_heads": 1, "head_dim": 24, "rms_norm_eps": 1e-4},
+    "turned slowly": {"rope_parameters": {"rope_type": "default", "rope_theta": 500.0}, "vocab_size": 128},
+}
+
+
+@pytest.fixture(scope="module", params=SHAPES)
+def both(request, tmp_path_factory):
+    """The lean model and the network that it is held against."""
+    sizes = {**builders.MODERN, "vocab_size": builders.VOCAB_SIZE, **SHAPES[request.param]}
+    network = builders.network("Llama", **sizes)
+    with torch.no_grad():
+        for name, parameter in network.named_parameters():
+            if "norm" in name:
+                parameter.uniform_(0.5, 2.0)
+    folder = builders.save(network, tmp_path_factory.mktemp("llama"))
+    model = load_model(str(folder), dtype="float64", device="cpu")
+    assert isinstance(model, LlamaFast)
+    network.double()
+    for module in network.modules():
+        if type(module).__name__ == "LlamaRMSNorm":
+            module.forward = partial(exact_norm, module)
+    return model, network, folder
+
+
+def exact_norm(module, hidden):
+    """transformers computes this norm in float32 whatever the model's precision; here in the model's own."""
+    return module.weight * hidden * torch.rsqrt(hidden.pow(2).mean(-1, keepdim=True) + module.variance_epsilon)
+
+
+def text(seed: int, length: int) -> list[int]:
+    return np.random.default_rng(seed).integers(3, builders.VOCAB_SIZE, length).tolist()
+
+
+def check(both, *batch: Forward) -> None:
+    model, network, _ = both
+    for rows, forward in zip(model.forward(batch), batch, strict=True):
+        assert rows.shape == (forward.num_rows, builders.VOCAB_SIZE)
+        np.testing.assert_allclose(rows, uncached_rows(network, forward), rtol=0, atol=TOLERANCE)
+
+
+def test_single_chains(both):
+    ids = text(1, 40)
+    check(both, Forward("s", ids[:20]))
+    check(both, Forward("s", ids[:20], tuple(ids[20:25])))
+    check(both, Forward("s", ids[:23], (5, 6)))
+    check(both, Forward("s", ids[:23], (5, 6, 7), first_row=3))
+    check(both, Forward("s", ids[:10]))
+
+
+def test_single_trees_and_accepted_paths(both):
+    ids = text(2, 20)
+    check(both, Forward("t", ids))
+    check(both, Forward("t", ids, (5, 6), (-1, -1), first_row=1))
+    check(both, Forward("t", ids, (5, 6, 7, 8, 9), (-1, -1, 0, 1, 1), first_row=3))
+    check(both, Forward("t", [*ids, 6, 9, 40], (41, 42, 43), (-1, -1, 1)))
+    check(both, Forward("u", ids[:7], (41, 42, 43), (-1, -1, 1), first_row=2))
+
+
+def test_ragged_batches_in_neighbouring_and_scattered_slots(both):
+    ids = text(3, 70)
+    check(both, *(Forward(f"r{i}", ids[i : 10 + 3 * i]) for i in range(6)))
+    check(both, *(Forward(f"r{i}", ids[i : 11 + 3 * i], tuple(ids[:4])) for i in range(6)))
+    check(both, *(Forward(f"r{i}", ids[i : 11 + 3 * i], tuple(ids[: i + 1]), first_row=i) for i in (5, 0, 3)))
+    check(
+        both,
+        Forward("r4", ids[4:30], (4, 5, 6), (-1, -1, 0)),
+        Forward("r1", ids[1:20]),
+        Forward("r2", ids[2:20], (8, 9), (-1, -1), first_row=2),
+        Forward("long", ids),
+    )
+
+
+def test_long_prompts_in_a_batch_are_fed_in_chunks(both, monkeypatch):
+    from sim.models import cached_model
+
+    monkeypatch.setattr(cached_model.plan_pieces, "__defaults__", (16,))
+    check(both, Forward("c0", text(4, 60), (5, 6)), Forward("c1", text(5, 43)), Forward("c2", text(6, 5)))
+
+
+def test_float32_agrees_with_the_transformers_model_and_picks_the_same_tokens(both):
+    _, network, folder = both
+    fast = load_model(str(folder), device="cpu")
+    slow = HuggingFaceModel(network.float(), "oracle", builders.VOCAB_SIZE, frozenset(), 1, "none")
+    assert isinstance(fast, LlamaFast)
+    for seed in range(4):
+        batch = [Forward((seed, i), text(10 * seed + i, 12 + 5 * i), (4, 5, 6), (-1, 0, 0)) for i in range(4)]
+        for got, expected in zip(fast.forward(batch), slow.forward(batch), strict=True):
+            assert got.dtype == np.float32
+            np.testing.assert_allclose(got, expected, rtol=0, atol=2e-4)
+            np.testing.assert_array_equal(got.argmax(axis=1), expected.argmax(axis=1))
+    assert fast.num_parameters == slow.num_parameters
+    assert fast.max_context == slow.max_context
+    network.double()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"attention_bias": True},
+        {"mlp_bias": True},
+        {"hidden_act": "gelu"},
+        {"architectures": ["LlamaForSequenceClassification"]},
+        {"rope_scaling": {"type": "linear", "factor": 2.0}},
+        {"rope_parameters": {"rope_type": "llama3", "rope_theta": 5e5, "factor": 8.0}},
+        {"quantization_config": {"bits": 4}},
+        {"head_dim": 7},
+        {"model_type": "mistral"},
+    ],
+)
+def test_unknown_variants_are_left_to_transformers(change, both):
+    config = json.loads((both[2] / "config.json").read_text())
+    assert LlamaSizes.from_config(config) is not None
+    assert LlamaSizes.from_config({**config, **change}) is None
+
+
+def test_scaled_rope_goes_through_transformers(tmp_path):
+    scaled = {"rope_type": "linear", "rope_theta": 10000.0, "factor": 2.0}
+    network = builders.network("Llama", **builders.MODERN, rope_parameters=scaled)
+    model = load_model(str(builders.save(network, tmp_path)), dtype="float64", device="cpu")
+    assert isinstance(model, HuggingFaceModel)
+    forward = Forward("a", text(1, 30), (4, 5))
+    np.testing.assert_allclose(
+        model.forward([forward])[0], uncached_rows(network.double(), forward), rtol=0, atol=TOLERANCE
+    )
+
+
+def test_missing_weight_is_an_input_error(both, tmp_path):
+    from safetensors.torch import load_file, save_file
+
+    from sim.errors import InputError
+
+    weights = load_file(both[2] / "model.safetensors")
+    del weights["model.layers.1.mlp.up_proj.weight"]
+    save_file(weights, tmp_path / "model.safetensors")
+    for path in both[2].glob("*.json"):
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    with pytest.raises(InputError, match="up_proj"):
+        load_model(str(tmp_path), device="cpu")
