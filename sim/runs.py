@@ -8,9 +8,10 @@ from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 from sim.prepare import Progress, no_progress, prepare
-from sim.results.folder import complete_folder, run_id, write_json, write_table
+from sim.results.folder import complete_folder, run_id, write_json
 from sim.results.manifest import make_manifest
-from sim.results.summary import summarise
+from sim.results.summary import SummaryBuilder
+from sim.results.tables import RunTables, Table
 from sim.scenario.schema import Scenario
 from sim.world import Ingredients, RunOutput, World
 
@@ -24,7 +25,7 @@ class RunResult:
 
     Attributes:
         scenario: What was run.
-        output: Rows of the tables and figures of link and sites.
+        output: Tables, and figures of link and sites.
         summary: Figures over the requests, by column name.
         manifest: Where it came from.
         folder: Where its files lie, if they were written.
@@ -39,23 +40,29 @@ class RunResult:
     @property
     def requests(self) -> pd.DataFrame:
         """One row per request."""
-        import pandas as pd
-
-        return pd.DataFrame(self.output.requests)
+        return self._table("requests")
 
     @property
     def rounds(self) -> pd.DataFrame:
         """One row per round."""
+        return self._table("rounds")
+
+    def _table(self, name: str) -> pd.DataFrame:
         import pandas as pd
 
-        return pd.DataFrame(self.output.rounds)
+        if self.folder is not None:
+            return pd.read_parquet(self.folder / f"{name}.parquet")
+        table: Table = getattr(self.output.tables, name)
+        return table.frame()
 
 
-def simulate(scenario: Scenario, ingredients: Ingredients) -> RunResult:
-    """Run a prepared scenario."""
+def simulate(scenario: Scenario, ingredients: Ingredients, folder: Path | None = None) -> RunResult:
+    """Run a prepared scenario; tables go to ``folder`` as they grow, or stay in memory."""
     start = perf_counter()
-    output = World(scenario, ingredients).run()
-    return RunResult(scenario, output, summarise(output), make_manifest(scenario, ingredients, perf_counter() - start))
+    builder = SummaryBuilder()
+    output = World(scenario, ingredients, RunTables(folder, builder.add)).run()
+    manifest = make_manifest(scenario, ingredients, perf_counter() - start)
+    return RunResult(scenario, output, builder.summary(output), manifest)
 
 
 def run(
@@ -72,21 +79,22 @@ def run(
     Raises:
         InputError: Something the scenario names cannot be used.
     """
-    result = simulate(scenario, prepare(scenario, progress, live))
-    if out is not None:
-        result.folder = write_run(result, Path(out) / scenario.name / run_id(scenario))
+    ingredients = prepare(scenario, progress, live)
+    if out is None:
+        return simulate(scenario, ingredients)
+    place = Path(out) / scenario.name / run_id(scenario)
+    with complete_folder(place) as folder:
+        result = simulate(scenario, ingredients, folder)
+        write_run(result, folder)
+    result.folder = place
     return result
 
 
-def write_run(result: RunResult, place: Path) -> Path:
-    """Write a run's folder, figures included; returns it."""
+def write_run(result: RunResult, folder: Path) -> None:
+    """Write what goes beside a run's tables: scenario, summary, manifest, figures."""
     from sim.figures.run_figures import draw_run
 
-    with complete_folder(place) as folder:
-        (folder / "scenario.yaml").write_text(result.scenario.to_yaml(), encoding="utf-8")
-        write_table(result.requests, folder, "requests")
-        write_table(result.rounds, folder, "rounds")
-        write_json(result.summary, folder / "summary.json")
-        write_json(result.manifest, folder / "manifest.json")
-        draw_run(result.requests, folder / "figures")
-    return place
+    (folder / "scenario.yaml").write_text(result.scenario.to_yaml(), encoding="utf-8")
+    write_json(result.summary, folder / "summary.json")
+    write_json(result.manifest, folder / "manifest.json")
+    draw_run(result.output.tables.requests.frame(), folder / "figures")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -20,6 +20,7 @@ from sim.nodes.device import Device, Outcome
 from sim.nodes.play import Surroundings
 from sim.nodes.site import Site as SiteNode
 from sim.results.rows import request_row, round_rows
+from sim.results.tables import RunTables
 from sim.scenario.schema import EdgeSettings, Scenario
 from sim.tape.key import describe, key_of
 from sim.tape.recorder import needed_models
@@ -51,18 +52,26 @@ class RunOutput:
     """What a run has produced.
 
     Attributes:
-        requests: One row per request, in order of device and index.
-        rounds: One row per round.
+        tables: One row per request, one per round.
         link: Cell-wide figures of the link.
         sites: Figures of edge and cloud by column name.
         simulated_s: When the last request ended.
     """
 
-    requests: list[dict[str, Any]]
-    rounds: list[dict[str, Any]]
+    tables: RunTables
     link: dict[str, float]
     sites: dict[str, float]
     simulated_s: float
+
+    @property
+    def requests(self) -> list[dict[str, Any]]:
+        """Rows of ``requests`` in order of device and index, where they were kept in memory."""
+        return self.tables.requests.rows
+
+    @property
+    def rounds(self) -> list[dict[str, Any]]:
+        """Rows of ``rounds``, likewise."""
+        return self.tables.rounds.rows
 
 
 class World:
@@ -71,14 +80,14 @@ class World:
     Args:
         scenario: What to simulate.
         ingredients: Requests, models, prices, tape.
-        on_outcome: Called as each request ends; by default rows are kept for the output.
+        tables: Take the rows as requests end; by default they are kept in memory.
     """
 
     def __init__(
         self,
         scenario: Scenario,
         ingredients: Ingredients,
-        on_outcome: Callable[[Outcome], None] | None = None,
+        tables: RunTables | None = None,
     ) -> None:
         self.scenario = scenario
         self.ingredients = ingredients
@@ -101,10 +110,8 @@ class World:
             scenario.devices.tx_power_w,
             scenario.devices.rx_power_w,
         )
-        self._requests: list[dict[str, Any]] = []
-        self._rounds: list[dict[str, Any]] = []
+        self.tables = tables if tables is not None else RunTables()
         self._controllers: dict[int, Controller] = {}
-        self._on_outcome = on_outcome if on_outcome is not None else self._keep
         self._start_devices()
 
     def _site(self, name: str, settings: EdgeSettings) -> SiteNode:
@@ -124,7 +131,7 @@ class World:
         closed = self.scenario.devices.arrivals == "closed"
         arrivals = [] if closed else arrival_times_s(self.scenario)
         for index, requests in sorted(by_device.items()):
-            device = Device(self.around, index, requests, self._script, self._on_outcome)
+            device = Device(self.around, index, requests, self._script, self._keep)
             times = think_times_s(self.scenario, index) if closed else arrivals[index]
             self.env.process(device.closed_loop(times) if closed else device.open_loop(times))
 
@@ -141,21 +148,16 @@ class World:
         return LiveScript(protocol, self.ingredients.models)
 
     def _keep(self, outcome: Outcome) -> None:
-        self._requests.append(request_row(outcome))
-        self._rounds.extend(round_rows(outcome))
+        self.tables.add(request_row(outcome), round_rows(outcome))
         for model in self.ingredients.models.values():
             model.close_request(outcome.planned.id)
 
     def run(self) -> RunOutput:
         """Run until the last request has ended."""
         self.env.run()
-        order = ("device", "request")
-        self._requests.sort(key=lambda row: tuple(row[key] for key in order))
-        self._rounds.sort(key=lambda row: (*(row[key] for key in order), row["round"]))
+        self.tables.close()
         ended_ns = int(self.env.now)
-        return RunOutput(
-            self._requests, self._rounds, self.link.summary(), self._site_figures(ended_ns), ended_ns / NS_PER_S
-        )
+        return RunOutput(self.tables, self.link.summary(), self._site_figures(ended_ns), ended_ns / NS_PER_S)
 
     def _site_figures(self, ended_ns: int) -> dict[str, float]:
         figures: dict[str, float] = {}

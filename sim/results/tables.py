@@ -1,0 +1,110 @@
+"""Tables that grow while a run goes on: rows are flushed to Parquet and CSV, so that memory does not follow time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sim.errors import RunError
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import pyarrow.parquet
+
+# Rows kept before they are written; a row of ``rounds`` takes a few kilobytes as a mapping.
+FLUSH_ROWS = 5_000
+
+
+class Table:
+    """One table of a run.
+
+    Without a folder all rows stay in memory. With one, rows are written as they come, in the order in which requests
+    end; a table that fits into one flush is written in the order of its keys.
+
+    Args:
+        name: File name without suffix.
+        keys: Columns that tell rows apart; a small table is sorted by them.
+        folder: Where the files go, or None.
+    """
+
+    def __init__(self, name: str, keys: tuple[str, ...], folder: Path | None = None) -> None:
+        self.name = name
+        self.keys = keys
+        self.folder = folder
+        self.rows: list[dict[str, Any]] = []
+        self._columns: list[str] = []
+        self._writer: pyarrow.parquet.ParquetWriter | None = None
+
+    def extend(self, rows: Iterable[dict[str, Any]]) -> None:
+        """Append rows."""
+        self.rows.extend(rows)
+        if self.folder is not None and len(self.rows) >= FLUSH_ROWS:
+            self._flush()
+
+    def close(self) -> None:
+        """Sort what never left memory, write what is left."""
+        if self._writer is None:
+            self.rows.sort(key=lambda row: tuple(row[key] for key in self.keys))
+        if self.folder is not None:
+            if self.rows or self._writer is None:
+                self._flush()
+            if self._writer is not None:
+                self._writer.close()
+
+    def frame(self) -> pd.DataFrame:
+        """The whole table; read back from disk where it was written."""
+        import pandas as pd
+
+        if self.folder is None:
+            return pd.DataFrame(self.rows)
+        return pd.read_parquet(self.folder / f"{self.name}.parquet")
+
+    def _flush(self) -> None:
+        import pandas as pd
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        assert self.folder is not None
+        frame = pd.DataFrame(self.rows, columns=self._columns or None)
+        first = self._writer is None
+        if first:
+            self._columns = list(frame.columns)
+        elif unknown := {column for row in self.rows for column in row} - set(self._columns):
+            raise RunError(f"{self.name}: column {sorted(unknown)[0]!r} appeared after the first rows were written")
+        batch = pa.Table.from_pandas(frame, preserve_index=False)
+        if self._writer is None:
+            self._writer = pq.ParquetWriter(self.folder / f"{self.name}.parquet", batch.schema)
+        self._writer.write_table(batch.cast(self._writer.schema))
+        frame.to_csv(self.folder / f"{self.name}.csv", mode="w" if first else "a", header=first, index=False)
+        self.rows.clear()
+
+
+class RunTables:
+    """The tables of one run.
+
+    Args:
+        folder: Where they are written, or None to keep them in memory.
+        on_request: Called with each row of ``requests`` and its rows of ``rounds``, such as by a summary.
+    """
+
+    def __init__(
+        self,
+        folder: Path | None = None,
+        on_request: Callable[[dict[str, Any], list[dict[str, Any]]], None] | None = None,
+    ) -> None:
+        self.requests = Table("requests", ("device", "request"), folder)
+        self.rounds = Table("rounds", ("device", "request", "round"), folder)
+        self._on_request = on_request
+
+    def add(self, request: dict[str, Any], rounds: list[dict[str, Any]]) -> None:
+        """Take one ended request."""
+        if self._on_request is not None:
+            self._on_request(request, rounds)
+        self.requests.extend([request])
+        self.rounds.extend(rounds)
+
+    def close(self) -> None:
+        """No more rows will come."""
+        self.requests.close()
+        self.rounds.close()
