@@ -80,8 +80,6 @@ def _key(path: tuple[int | str, ...]) -> int:
 
 @lru_cache(maxsize=64)
 def _exponentials(path: tuple[int | str, ...], count: int) -> Probabilities:
-    uniforms = np.random.Generator(np.random.Philox(key=_key(path))).random(count)
-    np.log1p(-uniforms, out=uniforms)
-    np.negative(uniforms, out=uniforms)
-    uniforms.setflags(write=False)
-    return uniforms
+    noise = np.random.Generator(np.random.Philox(key=_key(path))).standard_exponential(count)
+    noise.setflags(write=False)
+    return noise

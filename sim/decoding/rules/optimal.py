@@ -1,0 +1,45 @@
+"""Optimal transport: the highest acceptance any lossless verifier can reach (SpecTr; Khisti et al.; Hu et al.)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from sim.decoding.draws import Draw
+from sim.decoding.rows import Row, residual
+from sim.decoding.rules.base import RULES, Choice, Rule, proposal_of
+from sim.decoding.transport import DistinctSelection, IndependentSelection, Selection
+
+
+@RULES.register("optimal")
+class Optimal(Rule):
+    """Choose the candidate to test by the optimal transport plan, then test it alone (arXiv 2410.18234, 2502.18779).
+
+    Independent draws have no limit; draws without replacement are refused where the plan would be too large
+    (``sim.decoding.transport.MAX_SETS``).
+    """
+
+    exact_for = frozenset({"iid", "without_replacement"})
+
+    def __init__(self, mode: str | None = None) -> None:
+        super().__init__(mode)
+        self._latest: tuple[Row, Row, int, Selection] | None = None
+
+    def choose(self, p: Row, q: Row, candidates: Sequence[int], draw: Draw) -> Choice:
+        for token in candidates:
+            proposal_of(q, token)
+        plan = self._plan(p, q, len(candidates))
+        index = plan.select(candidates, draw)
+        token = candidates[index]
+        if draw.flip(p.prob(token) / proposal_of(plan.row, token)):
+            return Choice(index, token)
+        return Choice(None, draw.pick(residual(p, plan.row)))
+
+    def _plan(self, p: Row, q: Row, count: int) -> Selection:
+        """The plan of this pair of rows; the latest is kept, for enumeration asks again and again."""
+        latest = self._latest
+        if latest is not None and latest[0] is p and latest[1] is q and latest[2] == count:
+            return latest[3]
+        kind = DistinctSelection if self.mode == "without_replacement" else IndependentSelection
+        plan = kind(p, q, count)
+        self._latest = (p, q, count, plan)
+        return plan
