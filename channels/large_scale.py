@@ -25,6 +25,7 @@ BS_HEIGHT_M = {
     "inf_dl": 1.5,
     "inf_sh": 8.0,
     "inf_dh": 8.0,
+    "inf_hh": 8.0,
 }
 LOS_STATES = ("drawn", "los", "nlos")
 
@@ -89,7 +90,7 @@ class LargeScaleModel:
     @property
     def height_m(self) -> float:
         """Base station height in use."""
-        return BS_HEIGHT_M.get(self.scenario, 8.0) if self.bs_height_m is None else self.bs_height_m
+        return BS_HEIGHT_M[self.scenario] if self.bs_height_m is None else self.bs_height_m
 
     def state(self, positions_m: npt.ArrayLike, devices: npt.NDArray[np.int64] | None = None) -> LargeScaleState:
         """Large-scale values at positions [num_devices, 2]; `devices` tells whose they are, None for all in order."""

@@ -19,8 +19,8 @@ from channels.propagation import SCENARIOS
 
 Array = npt.NDArray[np.float64]
 _DEFAULT_WAVES = 256
-# Points per evaluation chunk: bounds memory at _CHUNK * num_waves doubles.
-_CHUNK = 4096
+# Points evaluated together: few enough that the work stays in cache.
+_CHUNK = 128
 
 
 class CorrelatedField:
@@ -40,9 +40,9 @@ class CorrelatedField:
         share = (np.arange(num_waves) + draw.random(num_waves)) / num_waves
         wave_number = np.sqrt(1 / (1 - share) ** 2 - 1) / correlation_m
         direction = 2 * np.pi * (draw.permutation(num_waves) + draw.random(num_waves)) / num_waves
-        # [2, num_waves]
-        self._waves = wave_number * np.stack([np.cos(direction), np.sin(direction)])
-        self._phases = draw.uniform(0, 2 * np.pi, num_waves)
+        # Turns per metre, [2, num_waves], and turns.
+        self._waves = wave_number / (2 * np.pi) * np.stack([np.cos(direction), np.sin(direction)])
+        self._phases = draw.random(num_waves)
         self._amplitude = float(np.sqrt(2 / num_waves))
         self.correlation_m = float(correlation_m)
 
@@ -54,8 +54,10 @@ class CorrelatedField:
         for start in range(0, len(points), _CHUNK):
             x, y = points[start : start + _CHUNK].T
             # Elementwise, not a matrix product: a position's value must not depend on how many are asked for.
-            angle = x[:, None] * self._waves[0] + y[:, None] * self._waves[1] + self._phases
-            result[start : start + _CHUNK] = np.cos(angle).sum(axis=1)
+            turns = x[:, None] * self._waves[0] + y[:, None] * self._waves[1] + self._phases
+            # Within one turn single precision is exact to 1e-7, and its cosine several times faster.
+            angle = ((turns - np.rint(turns)) * (2 * np.pi)).astype(np.float32)
+            result[start : start + _CHUNK] = np.cos(angle).sum(axis=1, dtype=np.float64)
         return np.asarray(self._amplitude * result.reshape(positions.shape[:-1]))
 
 

@@ -131,6 +131,9 @@ def test_penetration_belongs_to_the_device():
     few = draw_penetration_db(3, [4, 5], "umi", "low", 3.5)
     many = draw_penetration_db(3, np.arange(1000), "umi", "low", 3.5)
     np.testing.assert_array_equal(few, many[4:6])
+    half = draw_penetration_db(3, np.arange(1000), "umi", "low", 3.5, indoor_probability=0.5)
+    assert np.mean(half > 0) == pytest.approx(0.5, abs=4 * np.sqrt(0.25 / 1000))
+    np.testing.assert_array_equal(half[half > 0], many[half > 0])
     # Mean of the smaller of two U(0, 25): 25/3 m; four standard errors of the mean are 0.7 dB.
     assert many.mean() == pytest.approx(12.70 + 0.5 * 25 / 3, abs=0.7)
 
