@@ -76,11 +76,22 @@ def _log_axis(axis: Any, values: npt.NDArray[np.float64]) -> None:
     axis.set_minor_formatter(NullFormatter())
 
 
-def legend_above(figure: Figure, axes: Axes, columns: int) -> None:
+def legend_above(figure: Figure, axes: Axes, columns: int, handle_length: float = 2.6) -> None:
     """One legend for the figure, above its panels, where it covers no data."""
     handles, labels = axes.get_legend_handles_labels()
     if labels:
-        figure.legend(handles, labels, loc="outside upper center", ncols=min(columns, len(labels)))
+        columns = min(columns, len(labels))
+        rows = -(-len(labels) // columns)
+        # matplotlib fills column by column; people read row by row.
+        order = [row * columns + column for column in range(columns) for row in range(rows)]
+        order = [place for place in order if place < len(labels)]
+        figure.legend(
+            [handles[place] for place in order],
+            [labels[place] for place in order],
+            loc="outside upper center",
+            ncols=columns,
+            handlelength=handle_length,
+        )
 
 
 def draw_breakdown(axes: Axes, names: Sequence[str], means: pd.DataFrame, parts: Sequence[str]) -> None:
@@ -130,9 +141,9 @@ def parts_of(table: pd.DataFrame, suffix: str) -> tuple[pd.DataFrame, list[str]]
 
     frame = pd.DataFrame({part: table[f"{part}{suffix}"] for part in PARTS if f"{part}{suffix}" in table}).fillna(0.0)
     totals = frame.sum(axis=1).replace(0.0, np.nan)
-    largest = frame.div(totals, axis=0).max()
-    small = [part for part in frame if 0 < largest[part] < _SMALL_PART]
-    shown = [str(part) for part in frame if largest[part] >= _SMALL_PART]
+    largest = {str(part): float(share) for part, share in frame.div(totals, axis=0).max().items()}
+    small = [part for part, share in largest.items() if 0 < share < _SMALL_PART]
+    shown = [part for part, share in largest.items() if share >= _SMALL_PART]
     if small:
         frame["other"] = frame[small].sum(axis=1)
         shown.append("other")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from sim.figures.drawing import draw_breakdown, legend_above, parts_of
-from sim.figures.labels import label_of
+from sim.figures.labels import name_of
 from sim.figures.style import COLOURS, LINES, new_figure, save_all, styled
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ def _breakdown(requests: pd.DataFrame, style: str) -> Figure:
     axes = figure.add_subplot()
     draw_breakdown(axes, list(groups), frame, parts)
     axes.set_xlabel("Time per request (s)")
-    legend_above(figure, axes, 3 if style == "one_column" else 6)
+    legend_above(figure, axes, 3 if style == "one_column" else 6, handle_length=1.2)
     return figure
 
 
@@ -64,7 +64,7 @@ def _ecdf(requests: pd.DataFrame, style: str) -> Figure:
         values = np.sort(requests[column].dropna().to_numpy(dtype=float))
         if len(values):
             shares = np.arange(1, len(values) + 1) / len(values)
-            axes.step(values, shares, where="post", color=COLOURS[index], ls=LINES[index], label=label_of(column))
+            axes.step(values, shares, where="post", color=COLOURS[index], ls=LINES[index], label=name_of(column))
     axes.set_ylim(0, 1.02)
     axes.set_xlim(left=0)
     axes.set_xlabel("Time (s)")

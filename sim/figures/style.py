@@ -92,7 +92,8 @@ def styled() -> Iterator[None]:
     """Within the block, matplotlib draws in this project's style; nothing outside is changed."""
     import matplotlib
 
-    with matplotlib.rc_context(_RC):
+    settings: Any = _RC
+    with matplotlib.rc_context(settings):
         yield
 
 
@@ -132,5 +133,8 @@ def save(figure: Figure, path: Path) -> Path:
 
 
 def save_all(figure: Figure, folder: Path, name: str) -> list[Path]:
-    """Write a figure as PNG, PDF and SVG."""
+    """Write a figure as PNG, PDF and SVG, laid out once."""
+    with styled():
+        figure.draw_without_rendering()
+        figure.set_layout_engine("none")
     return [save(figure, folder / f"{name}.{suffix}") for suffix in ("png", "pdf", "svg")]

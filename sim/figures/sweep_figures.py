@@ -152,5 +152,5 @@ def _breakdown(table: pd.DataFrame, plan: Plan, style: str) -> Figure:
         if plan.x is not None:
             axes.set_title(value_label(plan.x, value), loc="left", fontsize=7.5)
     grid[-1].set_xlabel("Time per request (s)")
-    legend_above(figure, grid[0], 3 if style == "one_column" else 6)
+    legend_above(figure, grid[0], 3 if style == "one_column" else 6, handle_length=1.2)
     return figure
