@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import copy
 
 from sim.decoding.controllers.base import Controller
 from sim.decoding.rows import Sampling
@@ -73,6 +74,17 @@ class Request:
     def draft_limit(self, draft_length: int) -> int:
         """How many tokens a round may usefully draft: one of the round's tokens comes from the target."""
         return max(0, min(draft_length, self.remaining - 1))
+
+    def supposing(self, tokens: Sequence[int]) -> Request:
+        """A request whose text goes on with these tokens, for work that is done before they are known to be right.
+
+        It shares this one's id, hence caches and luck; it is finished if the tokens end the text.
+        """
+        supposed = copy(self)
+        supposed.tokens = [*self.tokens, *tokens]
+        supposed.rounds = list(self.rounds)
+        supposed.finished = supposed.remaining <= 0 or any(token in self.eos_ids for token in tokens)
+        return supposed
 
     def forward(
         self,

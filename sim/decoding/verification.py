@@ -89,7 +89,13 @@ def verify(rows: TargetRows, draft: DraftTree, rule: Rule, position: int, draw: 
         node = children[choice.accepted]
 
 
-def finish_round(request: Request, draft: DraftTree, said: VerdictBody, verdict: Verdict) -> Emit:
+def finish_round(
+    request: Request,
+    draft: DraftTree,
+    said: VerdictBody,
+    verdict: Verdict,
+    stats: Sequence[tuple[str, float]] = (),
+) -> Emit:
     """Append a verified round to the text and make the step that says so.
 
     Args:
@@ -97,6 +103,7 @@ def finish_round(request: Request, draft: DraftTree, said: VerdictBody, verdict:
         draft: The sender's own draft; only the sender knows what its truncation dropped.
         said: The verdict as it arrived.
         verdict: The verdict as it was reached, for the round's figures.
+        stats: Further figures of the round.
     """
     tested = [draft.row_after(node) for node in verdict.tested]
     return request.emit(
@@ -108,6 +115,7 @@ def finish_round(request: Request, draft: DraftTree, said: VerdictBody, verdict:
             ("overlap", _mean(verdict.overlaps)),
             ("tail_mass", _mean([coded.tail_mass for coded in tested])),
             ("draft_entropy_bits", _mean([coded.row.entropy_bits for coded in tested])),
+            *stats,
         ),
     )
 

@@ -8,13 +8,13 @@ from sim.decoding.drafting import draft_tree
 from sim.decoding.draws import Draw
 from sim.decoding.ids_drafts import IdsLayout
 from sim.decoding.messages import VerdictLayout
+from sim.decoding.protocols.exchange import Exchange
 from sim.decoding.protocols.prompt import send_prompt
 from sim.decoding.protocols.registry import TreeSettings, protocol
 from sim.decoding.request import Request
 from sim.decoding.rules.base import Rule, find_rule
-from sim.decoding.split import reached
-from sim.decoding.steps import Hop, Protocol, Transmit
-from sim.decoding.verification import finish_round, target_rows, verify
+from sim.decoding.steps import Protocol
+from sim.decoding.verification import finish_round
 from sim.decoding.wire.row_codec import RowCodec, RowFormat
 
 
@@ -36,13 +36,13 @@ def ids_only(request: Request, tree: TreeSettings, mode: str, rule: Rule, draw: 
     """Rounds that send ids and verify them with a rule that needs no draft row."""
     # The rows stay at the device, in single precision.
     codec = RowCodec(request.vocab_size, RowFormat(values="fp32"))
-    draft_layout = IdsLayout(request.vocab_size, tree.branching, may_run_short=max(tree.branching) > 1)
-    verdict_layout = VerdictLayout(request.vocab_size, tree.num_nodes)
+    exchange = Exchange(
+        IdsLayout(request.vocab_size, tree.branching, may_run_short=max(tree.branching) > 1),
+        VerdictLayout(request.vocab_size, tree.num_nodes),
+        rule,
+    )
     yield from send_prompt(request)
     while not request.finished:
         draft = yield from draft_tree(request, tree.branching, codec, draw, mode)
-        received = yield Transmit(Hop.UPLINK, draft_layout(draft, tokens_at_stake=draft.depth + 1))
-        rows = yield from target_rows(request, received)
-        verdict = verify(rows, received, rule, request.position, draw)
-        said = yield Transmit(Hop.DOWNLINK, verdict_layout(verdict.body))
-        yield finish_round(request, draft, said, reached(rows, draft, said))
+        said, verdict = yield from exchange.round_trip(request, draft, draw)
+        yield finish_round(request, draft, said, verdict)

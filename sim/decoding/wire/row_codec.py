@@ -74,15 +74,18 @@ class RowCodec:
     def code(self, q: Row) -> CodedRow:
         """Truncate and quantise a row; what comes back is what the other end will see."""
         dense = q.dense()
-        if self.format.top_p is not None:
-            ids = nucleus(dense, self.format.top_p)
-        else:
-            assert self.fixed_k is not None
-            ids = largest(dense, self.fixed_k)
+        ids = self.keep(dense)
         kept = dense[ids]
         mass = float(kept.sum())
         codes = self._quantise(kept / mass)
         return CodedRow(ids, codes, self.rebuild(ids, codes), max(0.0, 1.0 - mass))
+
+    def keep(self, dense: npt.NDArray[np.float64]) -> Ids:
+        """Ids to send of a row [vocab_size], ascending, at least one."""
+        if self.format.top_p is not None:
+            return nucleus(dense, self.format.top_p)
+        assert self.fixed_k is not None
+        return largest(dense, self.fixed_k)
 
     def rebuild(self, ids: Ids, codes: Codes) -> Row:
         """The row that ids and codes stand for; the same float64 operations in the same order at both ends."""

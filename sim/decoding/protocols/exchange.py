@@ -1,0 +1,60 @@
+"""One exchange of speculative decoding: a draft goes up, is verified at the edge, and the verdict comes back."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from dataclasses import dataclass
+from typing import Any
+
+from sim.decoding.drafting import DraftTree
+from sim.decoding.draws import Draw
+from sim.decoding.ids_drafts import IdsLayout
+from sim.decoding.messages import DraftLayout, VerdictBody, VerdictLayout
+from sim.decoding.request import Request
+from sim.decoding.rules.base import Rule
+from sim.decoding.split import reached
+from sim.decoding.steps import Hop, Step, Transmit
+from sim.decoding.verification import Verdict, target_rows, verify
+
+
+@dataclass(frozen=True, slots=True)
+class Exchange:
+    """What both ends agree on beforehand.
+
+    Attributes:
+        draft_layout: How drafts are written, with rows or as ids alone.
+        verdict_layout: How verdicts are.
+        rule: How the edge verifies; one that needs no row if the draft carries none.
+    """
+
+    draft_layout: DraftLayout | IdsLayout
+    verdict_layout: VerdictLayout
+    rule: Rule
+
+    def round_trip(
+        self,
+        request: Request,
+        draft: DraftTree,
+        draw: Draw,
+        charged_up: int | None = None,
+        charged_down: int | None = None,
+    ) -> Generator[Step, Any, tuple[VerdictBody, Verdict]]:
+        """Send a draft, verify it, send the verdict.
+
+        Args:
+            request: The text so far.
+            draft: The device's own.
+            draw: Luck.
+            charged_up: Bits charged for the draft if not those that it has.
+            charged_down: Bits charged for the verdict if not those that it has.
+
+        Returns:
+            The verdict as it arrived, and as it was reached, with its figures.
+        """
+        message = self.draft_layout(draft, tokens_at_stake=draft.depth + 1)
+        received = yield Transmit(Hop.UPLINK, message, charged_up)
+        rows = yield from target_rows(request, received)
+        verdict = verify(rows, received, self.rule, request.position, draw)
+        said = yield Transmit(Hop.DOWNLINK, self.verdict_layout(verdict.body), charged_down)
+        informed = isinstance(self.draft_layout, DraftLayout)
+        return said, verdict if informed else reached(rows, draft, said)

@@ -1,0 +1,60 @@
+"""Sparsify, quantise, sample: the kept set on a lattice, its size fixed or conformal (SQS, arXiv 2510.09942)."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from sim.decoding.drafting import draft_chain
+from sim.decoding.draws import Draw
+from sim.decoding.messages import DraftLayout, VerdictLayout
+from sim.decoding.protocols.exchange import Exchange
+from sim.decoding.protocols.prompt import send_prompt
+from sim.decoding.protocols.registry import ChainSettings, protocol
+from sim.decoding.request import Request
+from sim.decoding.rules.base import find_rule
+from sim.decoding.steps import Protocol
+from sim.decoding.verification import finish_round
+from sim.decoding.wire.conformal import ConformalCodec
+from sim.decoding.wire.row_codec import RowCodec, RowFormat
+
+
+class SqsSettings(ChainSettings):
+    """Keys of ``sqs``."""
+
+    set_size: Literal["fixed", "conformal"] = "fixed"
+    """Keep the top_k most probable tokens (K-SQS), or those above a threshold that learns from past rows (C-SQS)."""
+    top_k: int = Field(default=64, ge=1)
+    """Tokens kept when the set size is fixed, and their largest number when it is conformal."""
+    lattice_levels: int = Field(default=255, ge=1, le=65535)
+    """Sum of the integer counts of the kept tokens (ell)."""
+    dropped_mass: float = Field(default=0.1, gt=0, lt=1)
+    """Conformal: probability that the kept sets leave out on average."""
+    step: float = Field(default=0.005, gt=0, le=1)
+    """Conformal: how far the threshold moves per unit of missed target."""
+    threshold: float = Field(default=0.005, ge=0, le=1)
+    """Conformal: the threshold's start, a probability."""
+
+    def codec(self, vocab_size: int) -> RowCodec:
+        """Sparsifies and quantises; a conformal one learns from the rows of one request."""
+        row_format = RowFormat(top_k=self.top_k, values="lattice", lattice_levels=self.lattice_levels)
+        if self.set_size == "fixed":
+            return RowCodec(vocab_size, row_format)
+        return ConformalCodec(vocab_size, row_format, self.dropped_mass, self.step, self.threshold)
+
+
+@protocol("sqs", SqsSettings, lossless=True, source="arXiv 2510.09942")
+def sqs(request: Request, settings: SqsSettings, draw: Draw) -> Protocol:
+    """Sparsify-quantise-sample: a kept set on an integer lattice, of fixed size or chosen by conformal prediction."""
+    codec = settings.codec(request.vocab_size)
+    exchange = Exchange(
+        DraftLayout(codec, [1] * settings.draft_length),
+        VerdictLayout(request.vocab_size, settings.draft_length),
+        find_rule("single", "iid", 1),
+    )
+    yield from send_prompt(request)
+    while not request.finished:
+        draft = yield from draft_chain(request, settings.draft_length, codec, draw)
+        said, verdict = yield from exchange.round_trip(request, draft, draw)
+        yield finish_round(request, draft, said, verdict)

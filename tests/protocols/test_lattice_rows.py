@@ -1,0 +1,69 @@
+"""Rows on a lattice, full (QSV) and sparse (SQS): exact because drafts are drawn after quantising."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from sim.decoding.protocols.sqs import SqsSettings
+from sim.decoding.rows import Row
+from sim.decoding.wire.bits import bits_for
+from sim.decoding.wire.row_codec import RowCodec, RowFormat
+from sim.decoding.wire.subsets import subset_bits
+
+
+@pytest.mark.parametrize("levels", [1, 4, 255])
+def test_qsv_is_exact(assert_exact, levels):
+    assert_exact("qsv", draft_length=2, lattice_levels=levels)
+
+
+@pytest.mark.parametrize("settings", [{"top_k": 1}, {"top_k": 2, "lattice_levels": 6}])
+def test_fixed_sqs_is_exact(assert_exact, settings):
+    assert_exact("sqs", draft_length=2, **settings)
+
+
+@pytest.mark.parametrize("threshold", [0.0, 0.3])
+def test_conformal_sqs_is_exact(assert_exact, threshold):
+    """A fast learner whose sets change at almost every row, with what was drawn and thrown away included."""
+    assert_exact(
+        "sqs",
+        draft_length=2,
+        set_size="conformal",
+        threshold=threshold,
+        step=0.9,
+        dropped_mass=0.2,
+        lattice_levels=9,
+    )
+
+
+@pytest.mark.parametrize(("levels", "bits"), [(4, 74), (24, 312), (240, 2209), (720, 5467)])
+def test_qsv_published_payload(levels, bits):
+    """arXiv 2507.00605, V = 50272: the lattice point and a 16-bit token."""
+    codec = RowCodec(50272, RowFormat(values="lattice", lattice_levels=levels))
+    assert codec.row_bits(50272) + bits_for(50272) == bits
+
+
+def test_qsv_payload_is_its_closed_form(tables):
+    draft, target = tables.pair(3, vocab_size=8)
+    done = tables.run("qsv", draft, target, max_new_tokens=30, draft_length=3, lattice_levels=12)
+    for this, up in zip(done.rounds, tables.sent(done.steps, "draft"), strict=True):
+        assert up.payload_bits == tables.padded(2 + this.drafted * (subset_bits(12 + 7, 7) + 3))
+
+
+def test_sqs_payload_is_its_closed_form(tables):
+    """ceil(log2 C(V, K)) + ceil(log2 C(ell + K - 1, K - 1)) + ceil(log2 K) per token; V = 64 and K = 5 leave no
+    cheaper index code."""
+    draft, target = tables.pair(3, vocab_size=64)
+    done = tables.run("sqs", draft, target, max_new_tokens=30, draft_length=3, top_k=5, lattice_levels=12)
+    per_token = subset_bits(64, 5) + subset_bits(12 + 4, 4) + 3
+    for this, up in zip(done.rounds, tables.sent(done.steps, "draft"), strict=True):
+        assert up.payload_bits == tables.padded(2 + this.drafted * per_token)
+
+
+def test_conformal_threshold_reaches_its_target():
+    """The mean dropped mass tends to the target at rate 1 / (step * rows)."""
+    rng = np.random.default_rng(0)
+    codec = SqsSettings(set_size="conformal", top_k=400, dropped_mass=0.1, lattice_levels=1000).codec(400)
+    coded = [codec.code(Row.dense_row(rng.dirichlet(np.full(400, 0.05)))) for _ in range(3000)]
+    assert np.mean([row.tail_mass for row in coded]) == pytest.approx(0.1, abs=0.005)
+    assert len({len(row.ids) for row in coded[-100:]}) > 10
