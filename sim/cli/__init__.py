@@ -11,7 +11,7 @@ def main() -> None:
 
 
 def _main(arguments: list[str]) -> int:
-    import click
+
     import typer
 
     from sim.cli.app import build
@@ -21,12 +21,12 @@ def _main(arguments: list[str]) -> int:
     try:
         result = command.main(arguments, prog_name="specran", standalone_mode=False)
         return result if isinstance(result, int) else 0
-    except click.exceptions.Exit as stop:
+    except typer.Exit as stop:
         return stop.exit_code
-    except (click.exceptions.Abort, KeyboardInterrupt):
+    except (typer.Abort, KeyboardInterrupt):
         print("specran: interrupted; what was finished is kept", file=sys.stderr)
         return 130
-    except click.ClickException as error:
+    except typer.TyperException as error:
         error.show(sys.stderr)
         return 2
     except InputError as error:

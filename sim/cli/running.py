@@ -33,9 +33,7 @@ def changes_of(set_: list[str], seed: int | None) -> dict[str, Any]:
     return changes
 
 
-def run_command(
-    name: str, set_: list[str], seed: int | None, out: Path, live: bool, as_json: bool
-) -> None:
+def run_command(name: str, set_: list[str], seed: int | None, out: Path, live: bool, as_json: bool) -> None:
     """Run one scenario and show what came of it."""
     scenario = load_scenario(name, changes_of(set_, seed))
     from sim.results.columns import BREAKDOWN_COLUMNS
