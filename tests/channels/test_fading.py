@@ -172,3 +172,33 @@ def test_refusals():
         make(rayleigh_profile(), 3, 3, device_ids=[1, 2])
     with pytest.raises(ValueError, match="speeds_m_s: got -1"):
         FadingChannel(rayleigh_profile(), [-1.0], 3.5, [0.0], 1)
+
+
+@pytest.mark.parametrize(("model", "letter"), [("tdl_a", "A"), ("tdl_d", "D")])
+def test_statistics_of_sionna_tdl(model, letter):
+    """sionna.phy TDL at 300 ns and 30 km/h: spread of |H|^2, of its band mean, frequency and time correlation.
+
+    Tolerances are about four standard errors of each statistic over 1500 links.
+    """
+    import torch
+    from sionna.phy import config
+    from sionna.phy.channel import cir_to_ofdm_channel
+    from sionna.phy.channel.tr38901 import TDL
+
+    num_links, speed_m_s = 1500, 30 / 3.6
+    torch_state = torch.get_rng_state()
+    config.seed = 5
+    source = TDL(letter, 300e-9, 3.5e9, min_speed=speed_m_s, max_speed=speed_m_s, device="cpu")
+    paths, delays = source(num_links, 3, 1000.0)
+    response = cir_to_ofdm_channel(torch.tensor(GROUPS_HZ, dtype=torch.float32), paths, delays, normalize=False)
+    torch.set_rng_state(torch_state)
+    channel = make(tdl_profile(model, 300e-9), num_links, 30)
+    ours = np.stack([channel.frequency_response(t * 1e-3) for t in range(3)], axis=1)
+    for measure, tolerance in (
+        (lambda h: (np.abs(h) ** 2).mean(), 0.06),
+        (lambda h: (np.abs(h) ** 2).std(), 0.12),
+        (lambda h: (np.abs(h) ** 2).mean(axis=2).std(), 0.08),
+        (lambda h: np.abs((h[:, 0, 1:] * h[:, 0, :1].conj()).mean(axis=0)), 0.1),
+        (lambda h: np.abs((h[:, 1:] * h[:, :1].conj()).mean(axis=(0, 2))), 0.06),
+    ):
+        np.testing.assert_allclose(measure(ours), measure(response[:, 0, 0, 0, 0].numpy()), atol=tolerance)
