@@ -1,0 +1,112 @@
+"""Proactive drafting: while the verdict is in flight the device drafts on from its best guess (SpecEdge, 2505.17052).
+
+The guess is that the most probable drafted path survives whole and that the draft model's favourite follows it. What
+is drafted ahead is drawn with the luck of its own positions, which no verdict depends on: whether it is used is
+decided by the text alone, and the text is that of the same protocol without drafting ahead.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+
+from sim.decoding.drafting import DraftTree, candidate_luck, draft_tree, draw_candidates
+from sim.decoding.draws import Draw
+from sim.decoding.ids_drafts import IdsLayout
+from sim.decoding.messages import DraftLayout, VerdictLayout
+from sim.decoding.protocols.exchange import Exchange
+from sim.decoding.protocols.prompt import send_prompt
+from sim.decoding.protocols.registry import protocol
+from sim.decoding.protocols.tslt import TsltSettings
+from sim.decoding.request import Request
+from sim.decoding.rules.base import find_rule
+from sim.decoding.steps import Protocol, Site, Step, Together
+from sim.decoding.verification import finish_round
+from sim.decoding.wire.row_codec import RowCodec
+
+RULES_WITHOUT_ROWS = frozenset({"target_first", "gumbel"})
+
+
+class SpecEdgeSettings(TsltSettings):
+    """Keys of ``specedge``; row format and value format matter on the air only for rules that need rows."""
+
+    draw: Literal["iid", "without_replacement", "top_k", "top_k_plus_sample", "shared_noise"] = "top_k"  # type: ignore[assignment]
+    """How the candidates of a node are drawn."""
+    rule: str | None = "target_first"
+    """Verification rule; target_first and gumbel send ids alone. Null picks one that fits the candidates."""
+
+    def exchange(self, codec: RowCodec) -> Exchange:
+        """What both ends agree on."""
+        may_run_short = self.draw not in {"iid", "shared_noise"} and max(self.branching) > 1
+        layout: IdsLayout | DraftLayout = DraftLayout(codec, self.branching, may_run_short)
+        if self.rule_name in RULES_WITHOUT_ROWS:
+            layout = IdsLayout(codec.vocab_size, self.branching, may_run_short)
+        rule = find_rule(self.rule_name, self.draw, max(self.branching))
+        return Exchange(layout, VerdictLayout(codec.vocab_size, self.num_nodes), rule)
+
+
+@dataclass(frozen=True, slots=True)
+class Ahead:
+    """A draft that is right to send if the round in flight emits exactly these tokens."""
+
+    tokens: tuple[int, ...]
+    draft: DraftTree
+
+
+@protocol("specedge", SpecEdgeSettings, lossless=True, source="arXiv 2505.17052")
+def specedge(request: Request, settings: SpecEdgeSettings, draw: Draw) -> Protocol:
+    """Proactive drafting: the device drafts on from its best guess while the verdict is in flight."""
+    codec = RowCodec(request.vocab_size, settings)
+    exchange = settings.exchange(codec)
+    ahead: Ahead | None = None
+    emitted: tuple[int, ...] = ()
+    yield from send_prompt(request)
+    while not request.finished:
+        reused = ahead is not None and ahead.tokens == emitted
+        if ahead is not None and reused:
+            draft = ahead.draft
+        else:
+            draft = yield from draft_tree(request, settings.branching, codec, draw, settings.draw)
+        (said, verdict), ahead = yield Together(
+            (exchange.round_trip(request, draft, draw), draft_ahead(request, draft, settings, codec, draw))
+        )
+        this = finish_round(request, draft, said, verdict, stats=[("reused", float(reused))])
+        emitted = this.round.tokens
+        yield this
+
+
+def draft_ahead(
+    request: Request, draft: DraftTree, settings: SpecEdgeSettings, codec: RowCodec, draw: Draw
+) -> Generator[Step, Any, Ahead | None]:
+    """Guess what the round in flight will emit and draft the next round's tree from there, None at the text's end."""
+    path = draft.path_to(best_leaf(draft))
+    supposed = request.supposing(path)
+    if supposed.finished:
+        return None
+    logits = yield supposed.forward(Site.DEVICE, "draft")
+    favourite = guess_bonus(supposed, codec, logits[0], settings.draw, draw)
+    supposed = supposed.supposing([favourite])
+    if supposed.finished:
+        return None
+    tree = yield from draft_tree(supposed, settings.branching, codec, draw, settings.draw)
+    return Ahead((*path, favourite), tree)
+
+
+def best_leaf(draft: DraftTree) -> int:
+    """The leaf whose path has the largest probability under the rows that it was drawn from, -1 of an empty tree."""
+    scores: list[float] = []
+    for token, parent in zip(draft.tokens, draft.parents, strict=True):
+        scores.append(draft.row_after(parent).row.prob(token) * (scores[parent] if parent >= 0 else 1.0))
+    leaves = [node for node in range(len(draft.tokens)) if not draft.children(node)]
+    return max(leaves, key=lambda node: scores[node], default=-1)
+
+
+def guess_bonus(request: Request, codec: RowCodec, logits: Any, mode: str, draw: Draw) -> int:
+    """The token that most likely follows: the most probable one, or with shared noise the draft's own pick."""
+    row = codec.code(request.sampling.row(logits)).row
+    if mode == "shared_noise":
+        return draw_candidates(mode, row, 1, candidate_luck(mode, draw, request.position))[0]
+    return int(np.argmax(row.dense()))
