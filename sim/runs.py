@@ -91,10 +91,13 @@ def run(
 
 
 def write_run(result: RunResult, folder: Path) -> None:
-    """Write what goes beside a run's tables: scenario, summary, manifest, figures."""
+    """Write what goes beside a run's tables: scenario, summary, manifest, figures, report."""
     from sim.figures.run_figures import draw_run
+    from sim.report.results import report_run
 
     (folder / "scenario.yaml").write_text(result.scenario.to_yaml(), encoding="utf-8")
     write_json(result.summary, folder / "summary.json")
     write_json(result.manifest, folder / "manifest.json")
-    draw_run(result.output.tables.requests.frame(), folder / "figures")
+    requests = result.output.tables.requests.frame()
+    figures = draw_run(requests, folder / "figures")
+    report_run(folder, result.scenario, result.summary, result.manifest, requests, figures)

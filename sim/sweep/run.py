@@ -134,8 +134,10 @@ def _gather(
         write_table(table, folder, "sweep")
         write_json({"points": len(points), "failed": failures}, folder / "manifest.json")
         from sim.figures.sweep_figures import draw_sweep
+        from sim.report.results import report_sweep
 
-        draw_sweep(table, axes, folder / "figures")
+        figures = draw_sweep(table, axes, folder / "figures")
+        report_sweep(folder, scenario, points, table, failures, figures)
     return SweepResult(table, place, axes, [f"{points[i].labels}: {text}" for i, text in sorted(failures.items())])
 
 

@@ -1,0 +1,16 @@
+"""One sentence per figure that every run or sweep draws: what it shows."""
+
+from __future__ import annotations
+
+_CAPTIONS = {
+    "breakdown": "Where the time of a mean request goes, in the order in which a round meets the parts.",
+    "latency_ecdf": "How many requests, and how many first tokens, were done within a given time.",
+    "latency": "Mean end-to-end latency of a request, with 95 % confidence bands over replications.",
+    "throughput": "Tokens per second of all devices together, with 95 % confidence bands over replications.",
+    "rows": "What shorter rows save on the uplink, and what they cost in acceptance.",
+}
+
+
+def caption_of(stem: str) -> str:
+    """The caption of a figure by its file's name without suffix; the name in words if it has none."""
+    return _CAPTIONS.get(stem) or stem.replace("_", " ").capitalize()

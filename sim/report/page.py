@@ -1,0 +1,212 @@
+"""One self-contained HTML page: everything is inline, nothing is fetched, and every text is escaped."""
+
+from __future__ import annotations
+
+import base64
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from html import escape
+from importlib.resources import files
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sim.figures.captions import caption_of
+from sim.figures.labels import name_of, number, unit_of
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+# More rows than a person scrolls through; the CSV beside the page has them all.
+_MOST_ROWS = 500
+_IMAGE_TYPES = {".svg": "image/svg+xml", ".png": "image/png"}
+
+
+def write_report(
+    folder: Path,
+    title: str,
+    summary_rows: Sequence[Mapping[str, Any]],
+    tables: Mapping[str, pd.DataFrame],
+    figures: Sequence[Path],
+    scenario_yaml: str,
+    manifest: Mapping[str, Any],
+    warnings: Sequence[str],
+    subtitle: str = "",
+) -> Path:
+    """Write ``report.html``.
+
+    Args:
+        folder: Where to.
+        title: Head of the page.
+        summary_rows: One card each: ``label``, ``value``, and if wanted ``unit`` and ``note``.
+        tables: Frames by heading.
+        figures: Pictures; of files that differ in suffix alone, SVG is taken before PNG, others are left out.
+        scenario_yaml: The resolved scenario.
+        manifest: Versions and whatever else the result came from, nested.
+        warnings: What to know before believing it.
+        subtitle: A line below the title.
+
+    Returns:
+        The page's path.
+    """
+    sections = [
+        _warnings(warnings),
+        _cards(summary_rows),
+        _figures(figures),
+        *(_table_section(heading, frame) for heading, frame in tables.items()),
+        _scenario(scenario_yaml),
+        _manifest(manifest),
+    ]
+    page = _page(title, subtitle, "\n".join(section for section in sections if section))
+    path = folder / "report.html"
+    path.write_text(page, encoding="utf-8")
+    return path
+
+
+def _page(title: str, subtitle: str, body: str) -> str:
+    assets = files("sim.report")
+    css = assets.joinpath("page.css").read_text(encoding="utf-8")
+    script = assets.joinpath("page.js").read_text(encoding="utf-8")
+    return f"""<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<link rel="icon" href="data:,">
+<title>{escape(title)}</title>
+<style>
+{css}</style>
+</head>
+<body>
+<main class="page">
+<h1>{escape(title)}</h1>
+<p class="subtitle">{escape(subtitle)}</p>
+{body}
+<footer>Written by SpecRAN. Tables and figures lie beside this page.</footer>
+</main>
+<script>
+{script}</script>
+</body>
+</html>
+"""
+
+
+def _warnings(warnings: Sequence[str]) -> str:
+    if not warnings:
+        return ""
+    items = "\n".join(f"<li>{escape(text[:1].upper() + text[1:])}</li>" for text in warnings)
+    return f'<ul class="warnings" aria-label="Warnings">\n{items}\n</ul>'
+
+
+def _cards(rows: Sequence[Mapping[str, Any]]) -> str:
+    if not rows:
+        return ""
+    cards = []
+    for row in rows:
+        unit = f' <span class="unit">{escape(str(row["unit"]))}</span>' if row.get("unit") else ""
+        note = f' <span class="note">{escape(str(row["note"]))}</span>' if row.get("note") else ""
+        value = escape(cell_text(row["value"]))
+        cards.append(f"<div><dt>{escape(str(row['label']))}</dt><dd>{value}{unit}{note}</dd></div>")
+    return '<dl class="cards">\n' + "\n".join(cards) + "\n</dl>"
+
+
+def _figures(figures: Sequence[Path]) -> str:
+    chosen: dict[str, Path] = {}
+    for path in figures:
+        if path.suffix in _IMAGE_TYPES and chosen.get(path.stem, path).suffix != ".svg":
+            chosen[path.stem] = path
+    if not chosen:
+        return ""
+    shown = "\n".join(_figure(stem, path) for stem, path in chosen.items())
+    return f'<h2>Figures</h2>\n<div class="figures">\n{shown}\n</div>'
+
+
+def _figure(stem: str, path: Path) -> str:
+    data = base64.b64encode(path.read_bytes()).decode("ascii")
+    caption = escape(caption_of(stem))
+    return (
+        f'<figure><img alt="{caption}" src="data:{_IMAGE_TYPES[path.suffix]};base64,{data}">'
+        f"<figcaption>{caption}</figcaption></figure>"
+    )
+
+
+def _table_section(heading: str, frame: pd.DataFrame) -> str:
+    if frame.empty:
+        return ""
+    left_out = len(frame) - _MOST_ROWS
+    note = f'<p class="note">The first {_MOST_ROWS} of {len(frame)} rows.</p>' if left_out > 0 else ""
+    table = html_table(frame.head(_MOST_ROWS))
+    box = f'<div class="box" role="region" tabindex="0" aria-label="{escape(heading)}">\n{table}\n</div>'
+    return f"<h2>{escape(heading)}</h2>\n{box}{note}"
+
+
+def html_table(frame: pd.DataFrame) -> str:
+    """A frame as a table whose heads sort it; numbers in full precision behind the cells."""
+    import pandas as pd
+
+    numeric = [pd.api.types.is_numeric_dtype(frame[column]) for column in frame]
+    heads = "".join(
+        f'<th scope="col"{"" if is_number else " class=text"} title="{escape(str(column))}">{_head(str(column))}</th>'
+        for column, is_number in zip(frame, numeric, strict=True)
+    )
+    rows = []
+    for row in frame.itertuples(index=False):
+        cells = "".join(_cell(value, is_number) for value, is_number in zip(row, numeric, strict=True))
+        rows.append(f"<tr>{cells}</tr>")
+    return f"<table>\n<thead><tr>{heads}</tr></thead>\n<tbody>\n" + "\n".join(rows) + "\n</tbody>\n</table>"
+
+
+def _head(column: str) -> str:
+    unit = unit_of(column)
+    below = f'<span class="unit">{escape(unit)}</span>' if unit else ""
+    return f'<button type="button">{escape(name_of(column))}{below}</button>'
+
+
+def _cell(value: Any, is_number: bool) -> str:
+    if not is_number:
+        return f'<td class="text">{escape(str(value))}</td>'
+    behind = "" if _is_missing(value) else repr(value.item() if hasattr(value, "item") else value)
+    return f'<td data-value="{escape(behind)}">{escape(cell_text(value))}</td>'
+
+
+def cell_text(value: Any) -> str:
+    """A value as people read it: three or four significant digits, a dash where there is none."""
+    if _is_missing(value):
+        return "–"
+    return number(value.item() if hasattr(value, "item") else value)
+
+
+def _is_missing(value: Any) -> bool:
+    return value is None or (isinstance(value, float) and not math.isfinite(value))
+
+
+def _scenario(text: str) -> str:
+    if not text:
+        return ""
+    return (
+        "<h2>Scenario</h2>\n<details><summary>The resolved scenario, every key spelled out</summary>\n"
+        f'<div class="box" role="region" tabindex="0" aria-label="Scenario"><pre>{escape(text)}</pre></div>\n</details>'
+    )
+
+
+def _manifest(manifest: Mapping[str, Any]) -> str:
+    rows = "\n".join(
+        f"<tr><td>{escape(key)}</td><td>{escape(cell_text(value))}</td></tr>" for key, value in _flat("", manifest)
+    )
+    if not rows:
+        return ""
+    return (
+        "<h2>Where it comes from</h2>\n<details><summary>Versions, seed, hashes, host</summary>\n"
+        f'<div class="box" role="region" tabindex="0" aria-label="Manifest">'
+        f'<table class="facts"><tbody>\n{rows}\n</tbody></table></div>\n</details>'
+    )
+
+
+def _flat(prefix: str, value: Any) -> Iterator[tuple[str, Any]]:
+    """Leaves of nested mappings with their dotted keys."""
+    if isinstance(value, Mapping):
+        for key, inner in value.items():
+            yield from _flat(f"{prefix}.{key}" if prefix else str(key), inner)
+    elif isinstance(value, list | tuple):
+        yield prefix, ", ".join(cell_text(item) for item in value)
+    else:
+        yield prefix, value

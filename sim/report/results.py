@@ -1,0 +1,166 @@
+"""What a report of a run and a report of a sweep say: their cards, tables and warnings."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sim.figures.labels import name_of, unit_of, value_label
+from sim.figures.statistics import mean_interval
+from sim.report.page import write_report
+from sim.report.warnings import run_warnings, sweep_warnings
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from sim.scenario.schema import Scenario
+    from sim.sweep.points import Point
+
+_CARDS = (
+    "e2e_mean_s",
+    "e2e_p95_s",
+    "ttft_mean_s",
+    "tpot_mean_s",
+    "tokens_per_s",
+    "acceptance_rate",
+    "block_efficiency",
+    "uplink_bits_per_token",
+    "device_energy_per_token_j",
+    "edge_utilisation",
+    "uplink_utilisation",
+    "requests",
+)
+_REQUEST_COLUMNS = (
+    "device",
+    "request",
+    "issued_s",
+    "tokens",
+    "rounds",
+    "e2e_s",
+    "ttft_s",
+    "tpot_s",
+    "acceptance_rate",
+    "uplink_payload_bits",
+    "device_energy_j",
+)
+_SWEEP_COLUMNS = (
+    "e2e_mean_s",
+    "ttft_mean_s",
+    "tpot_mean_s",
+    "tokens_per_s",
+    "acceptance_rate",
+    "uplink_bits_per_token",
+    "edge_utilisation",
+)
+
+
+def report_run(
+    folder: Path,
+    scenario: Scenario,
+    summary: Mapping[str, Any],
+    manifest: Mapping[str, Any],
+    requests: pd.DataFrame,
+    figures: Sequence[Path],
+) -> Path:
+    """Write the report of one run."""
+    cards = [
+        {"label": name_of(column), "value": summary[column], "unit": unit_of(column)}
+        for column in _CARDS
+        if column in summary
+    ]
+    return write_report(
+        folder,
+        scenario.name,
+        cards,
+        {"Requests": requests[[column for column in _REQUEST_COLUMNS if column in requests]]},
+        figures,
+        scenario.to_yaml(),
+        manifest,
+        run_warnings(summary, manifest),
+        subtitle=f"{scenario.protocol.name} over {scenario.link.name}, {scenario.devices.count} devices, "
+        f"seed {scenario.seed}",
+    )
+
+
+def report_sweep(
+    folder: Path,
+    scenario: Scenario,
+    points: Sequence[Point],
+    table: pd.DataFrame,
+    failures: Mapping[int, str],
+    figures: Sequence[Path],
+) -> Path:
+    """Write the report of a sweep."""
+    import pandas as pd
+
+    from sim.results.manifest import host, versions
+
+    axes = list(points[0].changes)
+    lossy = {
+        point.variant or point.scenario.protocol.name: None
+        for point in points
+        if not point.scenario.protocol.fact("lossless")
+    }
+    tables = {"Means over replications": means_with_intervals(table, axes)}
+    if failures:
+        tables["Failed runs"] = pd.DataFrame(
+            [{**points[index].labels, "message": text} for index, text in sorted(failures.items())]
+        )
+    return write_report(
+        folder,
+        scenario.name,
+        sweep_cards(table, axes),
+        tables,
+        figures,
+        scenario.to_yaml(),
+        {"seed": scenario.seed, "runs": len(points), "failed": len(failures), "versions": versions(), "host": host()},
+        sweep_warnings(table, axes, lossy, len(failures)),
+        subtitle=f"{len(table)} runs over {', '.join(name_of(axis).lower() for axis in axes) or 'variants'}, "
+        f"{scenario.devices.count} devices, seed {scenario.seed}",
+    )
+
+
+def means_with_intervals(table: pd.DataFrame, axes: Sequence[str]) -> pd.DataFrame:
+    """One row per point: means over replications, the half width of latency's 95 % interval, how many."""
+    import pandas as pd
+
+    if table.empty:
+        return table
+    groups = [column for column in [*axes, "variant"] if column in table and (table[column] != "").any()]
+    rows = []
+    for key, group in table.groupby(groups, sort=False, dropna=False) if groups else [((), table)]:
+        values = key if isinstance(key, tuple) else (key,)
+        row = dict(zip(groups, values, strict=True))
+        for column in _SWEEP_COLUMNS:
+            if column in group:
+                mean, half, count = mean_interval(group[column])
+                row[column] = mean
+                if column == "e2e_mean_s":
+                    row["± 95 %"] = half
+                    row["n"] = count
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def sweep_cards(table: pd.DataFrame, axes: Sequence[str]) -> list[dict[str, Any]]:
+    """The fastest and slowest point, the range of acceptance, the number of runs."""
+    if table.empty:
+        return [{"label": "Runs", "value": 0}]
+    means = means_with_intervals(table, axes)
+    cards: list[dict[str, Any]] = [{"label": "Runs", "value": len(table), "note": f"{len(means)} points"}]
+    groups = [column for column in [*axes, "variant"] if column in means]
+    for label, column, largest in (
+        ("Lowest mean latency", "e2e_mean_s", False),
+        ("Highest mean latency", "e2e_mean_s", True),
+        ("Highest throughput", "tokens_per_s", True),
+        ("Highest acceptance rate α", "acceptance_rate", True),
+        ("Least uplink payload", "uplink_bits_per_token", False),
+    ):
+        if column not in means or means[column].isna().all():
+            continue
+        place = means[column].idxmax() if largest else means[column].idxmin()
+        where = ", ".join(value_label(group, means[group].loc[place]) for group in groups)
+        value = float(means[column].loc[place])
+        cards.append({"label": label, "value": value, "unit": unit_of(column), "note": where})
+    return cards

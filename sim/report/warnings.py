@@ -1,0 +1,145 @@
+"""What a reader should know before believing a result: pure functions of summaries, tables and manifests."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from sim.figures.labels import value_label
+from sim.figures.statistics import mean_interval
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+# Below this share of its capacity the air is hardly contended for; above the other, queues grow with the run.
+_IDLE = 0.10
+_FULL = 0.95
+_BUSY_EDGE = 0.90
+# A percentile needs about this many values beyond it to be steady.
+_FEWEST_FOR_TAIL = 100
+_POOR_FIT = 0.25
+_WIDE_INTERVAL = 0.10
+
+
+def run_warnings(summary: Mapping[str, Any], manifest: Mapping[str, Any]) -> list[str]:
+    """Warnings about one run, most serious first.
+
+    Args:
+        summary: Figures by column name.
+        manifest: Where the run came from.
+    """
+    return [
+        *_lossy_warning(manifest),
+        *_load_warnings(summary),
+        *_compute_warnings(manifest),
+        *_sample_warnings(summary),
+    ]
+
+
+def _lossy_warning(manifest: Mapping[str, Any]) -> list[str]:
+    if manifest.get("lossless") is False:
+        return ["lossy protocol: its text does not follow the target model's distribution"]
+    return []
+
+
+def _load_warnings(summary: Mapping[str, Any]) -> list[str]:
+    found = []
+    for site in ("edge", "cloud"):
+        used = _number(summary, f"{site}_utilisation")
+        if used >= _BUSY_EDGE:
+            found.append(f"{site} {used:.0%} utilised: latency is set by its queue as much as by the radio")
+    for direction in ("uplink", "downlink"):
+        used = _number(summary, f"{direction}_utilisation")
+        if used >= _FULL:
+            found.append(f"{direction} {used:.0%} utilised: its queue grows for as long as requests come in")
+        elif direction == "uplink" and used < _IDLE:
+            share = "less than 1 %" if used < 0.01 else f"{used:.0%}".replace("%", " %")
+            found.append(f"offered uplink load is {share} of capacity: devices hardly contend for the air")
+    return [text.replace("% utilised", " % utilised") for text in found]
+
+
+def _compute_warnings(manifest: Mapping[str, Any]) -> list[str]:
+    found = []
+    for site, pricers in manifest.get("compute", {}).items():
+        for role, pricer in pricers.items():
+            if pricer.get("kind") == "measured":
+                found.append(f"{site} {role}: measured while running, so this result cannot be repeated exactly")
+            error = pricer.get("median_relative_error")
+            if error is not None and error > _POOR_FIT:
+                found.append(f"{site} {role}: calibration fits its timings to {error * 100:.0f} % only")
+    return found
+
+
+def _sample_warnings(summary: Mapping[str, Any]) -> list[str]:
+    requests = _number(summary, "requests")
+    if requests < _FEWEST_FOR_TAIL:
+        return [f"only {requests:.0f} requests: the 95th and 99th percentiles are coarse"]
+    return []
+
+
+def sweep_warnings(
+    table: pd.DataFrame, axes: Sequence[str], lossy: Iterable[str] = (), num_failed: int = 0
+) -> list[str]:
+    """Warnings about a sweep, most serious first.
+
+    Args:
+        table: One row per point and replication.
+        axes: The varied keys.
+        lossy: Names of the variants or protocols that are lossy.
+        num_failed: How many points failed.
+    """
+    found = []
+    if num_failed:
+        found.append(f"{num_failed} of {num_failed + len(table)} runs failed and are missing from tables and figures")
+    found += [f"lossy protocol {name}: its text does not follow the target model's distribution" for name in lossy]
+    if table.empty:
+        return found
+    return found + _replication_warnings(table, axes) + _sweep_load_warnings(table)
+
+
+def _replication_warnings(table: pd.DataFrame, axes: Sequence[str]) -> list[str]:
+    groups = [column for column in [*axes, "variant"] if column in table]
+    if "replication" not in table or table["replication"].nunique() < 2:
+        return ["only 1 replication: no interval"]
+    if "e2e_mean_s" not in table:
+        return []
+    widest, where = 0.0, ""
+    for key, group in table.groupby(groups, sort=False, dropna=False):
+        mean, half, _ = mean_interval(group["e2e_mean_s"])
+        if mean > 0 and half / mean > widest:
+            values = key if isinstance(key, tuple) else (key,)
+            widest = half / mean
+            where = ", ".join(
+                value_label(name, value) for name, value in zip(groups, values, strict=True) if value != ""
+            )
+    if widest <= _WIDE_INTERVAL:
+        return []
+    at = f" (at {where})" if where else ""
+    return [f"95 % intervals of mean latency reach ±{widest * 100:.0f} %{at}: more replications would narrow them"]
+
+
+def _sweep_load_warnings(table: pd.DataFrame) -> list[str]:
+    found = []
+    runs = len(table)
+    for column, what, limit in (
+        ("edge_utilisation", "edge", _BUSY_EDGE),
+        ("cloud_utilisation", "cloud", _BUSY_EDGE),
+        ("uplink_utilisation", "uplink", _FULL),
+        ("downlink_utilisation", "downlink", _FULL),
+    ):
+        if column not in table:
+            continue
+        busy = int((table[column] >= limit).sum())
+        if busy:
+            most = table[column].max() * 100
+            found.append(f"{what} up to {most:.0f} % utilised; {limit * 100:.0f} % or more in {busy} of {runs} runs")
+    if "uplink_utilisation" in table and table["uplink_utilisation"].max() < _IDLE:
+        most = table["uplink_utilisation"].max() * 100
+        found.append(f"offered uplink load is {most:.1g} % of capacity at most: devices hardly contend for the air")
+    return found
+
+
+def _number(values: Mapping[str, Any], name: str) -> float:
+    value = values.get(name)
+    return float(value) if isinstance(value, int | float) else math.nan
