@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from sim.decoding.decode import Decoded, decode
 from sim.decoding.exact import law, text_law
+from sim.decoding.library import Decoded, decode
 from sim.decoding.rows import Sampling
 from sim.decoding.scripts import Record, TogetherRecord, TransmitRecord
 from sim.models.interface import Forward, LanguageModel

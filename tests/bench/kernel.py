@@ -1,0 +1,97 @@
+"""The event kernel: recorded requests replayed over links, simulated seconds per wall second on one core."""
+
+from __future__ import annotations
+
+import statistics
+from time import perf_counter
+from typing import Any
+
+from sim.compute.fixed import FixedCompute, FixedSettings
+from sim.decoding.scripts import ComputeRecord, EmitRecord, Record, ReplayScript, TransmitRecord
+from sim.decoding.steps import Hop, Round, Site
+from sim.models.facts import ModelFacts
+from sim.scenario.schema import Scenario
+from sim.workload import PlannedRequest
+from sim.world import Ingredients, World
+from tests.bench.measure import result
+
+DEVICES = 64
+ROUNDS_PER_REQUEST = 20
+ROUNDS_PER_S = 150
+SIMULATED_S = 30
+
+LINKS: dict[str, dict[str, Any]] = {
+    "fixed": {"kind": "fixed", "uplink_mbps": 20, "downlink_mbps": 100, "one_way_delay_s": 0.005},
+    "shannon": {"kind": "shannon", "uplink_bandwidth_mhz": 10, "downlink_bandwidth_mhz": 20, "snr_db": 10},
+}
+
+
+def request_records() -> list[Record]:
+    """What a tslt request with four drafted tokens and top-64 rows does, as the tape has it."""
+    records: list[Record] = [TransmitRecord(Hop.UPLINK, "prompt", 840, 840, 1)]
+    for _ in range(ROUNDS_PER_REQUEST):
+        records += [ComputeRecord(Site.DEVICE, "draft", 1, 80 + i, 1) for i in range(4)]
+        records += [
+            TransmitRecord(Hop.UPLINK, "draft", 6288, 6288, 5),
+            ComputeRecord(Site.EDGE, "target", 5, 84, 5),
+            TransmitRecord(Hop.DOWNLINK, "verdict", 16, 16, 1),
+            EmitRecord(Round((1, 2, 3), 4, 3, 2, (("overlap", 0.6), ("tail_mass", 0.3)))),
+        ]
+    return records
+
+
+class RecordedWorld(World):
+    """A world whose every request is the same recorded one."""
+
+    records = request_records()
+
+    def _script(self, planned: PlannedRequest) -> ReplayScript:
+        return ReplayScript(self.records)
+
+
+def world(link: dict[str, Any], simulated_s: float) -> World:
+    """An open loop of 64 devices with 150 rounds per second in all."""
+    requests = max(1, round(simulated_s * ROUNDS_PER_S / ROUNDS_PER_REQUEST / DEVICES))
+    scenario = Scenario.from_dict(
+        {
+            "devices": {
+                "count": DEVICES,
+                "requests": requests,
+                "arrivals": "poisson",
+                "arrival_rate_hz": ROUNDS_PER_S / ROUNDS_PER_REQUEST / DEVICES,
+            },
+            "link": link,
+            "edge": {"max_batch": 16, "batch_window_s": 0.002},
+        }
+    )
+    fixed = FixedCompute(FixedSettings(per_forward_s=0.003, per_token_s=0.0001))
+    pricers = {site: {"draft": fixed, "target": fixed} for site in ("device", "edge", "cloud")}
+    facts = {role: ModelFacts(role, 8192, 1024, frozenset(), 0, role, 1) for role in ("draft", "target")}
+    planned = [PlannedRequest(d, i, (1, 2, 3)) for d in range(DEVICES) for i in range(requests)]
+    return RecordedWorld(scenario, Ingredients(planned, facts, pricers))
+
+
+def speed(link: str) -> tuple[float, float]:
+    """Simulated seconds per wall second, and rounds per simulated second as they really were."""
+    ready = world(LINKS[link], SIMULATED_S)
+    start = perf_counter()
+    output = ready.run()
+    return output.simulated_s / (perf_counter() - start), len(output.rounds) / output.simulated_s
+
+
+def run() -> list[dict[str, Any]]:
+    """Medians of five runs per link, rows of both tables included."""
+    results = []
+    for link, floor, aim in (("fixed", 60, 100), ("shannon", 25, 40)):
+        runs = [speed(link) for _ in range(5)]
+        results.append(
+            result(
+                f"event kernel, 64 devices, recorded requests, {link}",
+                statistics.median(r[0] for r in runs),
+                "simulated s / wall s",
+                at_least=floor,
+                aim=aim,
+                rounds_per_simulated_s=statistics.median(r[1] for r in runs),
+            )
+        )
+    return results

@@ -1,0 +1,44 @@
+"""Peak memory against simulated time, tables flushed to disk."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from typing import Any
+
+from tests.bench.measure import result
+
+_CHILD = """
+import resource, sys, tempfile
+from pathlib import Path
+from sim.results.tables import RunTables
+from sim.results.summary import SummaryBuilder
+from tests.bench.kernel import LINKS, world
+with tempfile.TemporaryDirectory() as folder:
+    ready = world(LINKS["fixed"], float(sys.argv[1]))
+    ready.tables = RunTables(Path(folder), SummaryBuilder().add)
+    ready.run()
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+"""
+
+
+def peak_mib(simulated_s: float) -> float:
+    """Peak resident memory of a run of this length in a process of its own."""
+    command = [sys.executable, "-c", _CHILD, str(simulated_s)]
+    printed = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    return int(printed.split()[-1]) / 1024
+
+
+def run() -> list[dict[str, Any]]:
+    """Eight times the simulated time must not cost more than a tenth more memory."""
+    short, long = peak_mib(150), peak_mib(1200)
+    return [
+        result(
+            "peak memory, 1200 over 150 simulated seconds",
+            long / short,
+            "ratio",
+            at_most=1.1,
+            short_mib=short,
+            long_mib=long,
+        )
+    ]
