@@ -159,8 +159,8 @@ def sweep_cards(table: pd.DataFrame, axes: Sequence[str]) -> list[dict[str, Any]
     ):
         if column not in means or means[column].isna().all():
             continue
-        place = means[column].idxmax() if largest else means[column].idxmin()
-        where = ", ".join(value_label(group, means[group].loc[place]) for group in groups)
-        value = float(means[column].loc[place])
+        place = int(means[column].argmax() if largest else means[column].argmin())
+        where = ", ".join(value_label(group, means[group].iloc[place]) for group in groups)
+        value = float(means[column].iloc[place])
         cards.append({"label": label, "value": value, "unit": unit_of(column), "note": where})
     return cards
