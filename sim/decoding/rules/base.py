@@ -85,6 +85,8 @@ def find_rule(name: str, mode: str, candidates: int) -> Rule:
         raise InputError(
             f"verification rule {name!r} tests {rule.max_candidates} candidate(s) per position, got {candidates}"
         )
+    if mode == "shared_noise" and candidates > 1:
+        raise InputError(f"shared_noise draws 1 candidate per position, got {candidates}")
     alike = _ONE_SAMPLE if candidates == 1 and mode in _ONE_SAMPLE else frozenset({mode})
     if not alike & rule.exact_for:
         exact = ", ".join(sorted(rule.exact_for))
