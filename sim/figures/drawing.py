@@ -44,13 +44,30 @@ def draw_curves(axes: Axes, table: pd.DataFrame, x: str, y: str, by: str | None,
         label = None if by is None else value_label(by, name)
         colour = COLOURS[style]
         axes.plot(points["x"], points["mean"], color=colour, marker=MARKERS[style], ls=LINES[style], label=label)
-        half = points["half"].fillna(0.0)
-        axes.fill_between(
-            points["x"], points["mean"] - half, points["mean"] + half, color=colour, alpha=0.22, linewidth=0
-        )
+        if points["half"].notna().any():
+            _draw_band(axes, points, colour)
     axes.set_xlabel(label_of(x))
     axes.set_ylabel(label_of(y))
     return counts
+
+
+def _draw_band(axes: Axes, points: pd.DataFrame, colour: str) -> None:
+    """The interval as a band with edges, so that bands on top of each other can be told apart."""
+    half = points["half"].fillna(0.0)
+    low, high = points["mean"] - half, points["mean"] + half
+    axes.fill_between(points["x"], low, high, color=colour, alpha=0.13, linewidth=0)
+    for edge in (low, high):
+        axes.plot(points["x"], edge, color=colour, lw=0.5, alpha=0.6)
+
+
+def say_replications(axes: Axes, counts: set[int]) -> None:
+    """Say over how many replications the bands are, above the panel."""
+    if counts and max(counts) > 1:
+        least, most = min(counts), max(counts)
+        text = f"bands: 95 % CI, n = {least}" + ("" if least == most else f" to {most}")
+    else:
+        text = "one replication: no interval"
+    axes.set_title(text, loc="right", fontsize=6.5, color="#555555", pad=3)
 
 
 def set_scales(axes: Axes, x_values: npt.ArrayLike, y_values: npt.ArrayLike, log_x: bool, log_y: bool) -> None:
@@ -76,9 +93,13 @@ def _log_axis(axis: Any, values: npt.NDArray[np.float64]) -> None:
     axis.set_minor_formatter(NullFormatter())
 
 
-def legend_above(figure: Figure, axes: Axes, columns: int, handle_length: float = 2.6) -> None:
+def legend_above(figure: Figure, panels: Sequence[Axes], columns: int, handle_length: float = 2.8) -> None:
     """One legend for the figure, above its panels, where it covers no data."""
-    handles, labels = axes.get_legend_handles_labels()
+    entries: dict[str, Any] = {}
+    for axes in panels:
+        for handle, label in zip(*axes.get_legend_handles_labels(), strict=True):
+            entries.setdefault(label, handle)
+    labels, handles = list(entries), list(entries.values())
     if labels:
         columns = min(columns, len(labels))
         rows = -(-len(labels) // columns)

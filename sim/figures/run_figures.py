@@ -53,7 +53,7 @@ def _breakdown(requests: pd.DataFrame, style: str) -> Figure:
     axes = figure.add_subplot()
     draw_breakdown(axes, list(groups), frame, parts)
     axes.set_xlabel("Time per request (s)")
-    legend_above(figure, axes, 3 if style == "one_column" else 6, handle_length=1.2)
+    legend_above(figure, [axes], 3 if style == "one_column" else 6, handle_length=1.2)
     return figure
 
 
@@ -69,5 +69,5 @@ def _ecdf(requests: pd.DataFrame, style: str) -> Figure:
     axes.set_xlim(left=0)
     axes.set_xlabel("Time (s)")
     axes.set_ylabel("Fraction of requests")
-    legend_above(figure, axes, 2)
+    legend_above(figure, [axes], 2)
     return figure

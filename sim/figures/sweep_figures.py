@@ -9,20 +9,22 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from sim.figures.conditions import spread, values_of
 from sim.figures.drawing import (
     draw_breakdown,
     draw_curves,
     legend_above,
     parts_of,
+    say_replications,
     set_scales,
     spans_decades,
 )
 from sim.figures.labels import value_label
+from sim.figures.rows_figure import draw_rows
 from sim.figures.style import new_figure, save_all, styled
 
 if TYPE_CHECKING:
     import pandas as pd
-    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 _MOST_SERIES = 8
@@ -61,21 +63,6 @@ def plan_axes(table: pd.DataFrame, sweep_axes: Sequence[str]) -> Plan:
     return Plan(x, by, facet, {axis: values_of(table, axis)[table[axis].nunique() // 2] for axis in rest})
 
 
-def values_of(table: pd.DataFrame, column: str) -> list[Any]:
-    """The values of a column, numbers in ascending order, names in the table's order."""
-    import pandas as pd
-
-    values = list(table[column].dropna().unique())
-    return sorted(values) if pd.api.types.is_numeric_dtype(table[column]) else values
-
-
-def spread(values: Sequence[Any], most: int) -> list[Any]:
-    """At most so many of the values, evenly spread, first and last among them."""
-    if len(values) <= most:
-        return list(values)
-    return [values[round(i * (len(values) - 1) / (most - 1))] for i in range(most)]
-
-
 def draw_sweep(table: pd.DataFrame, sweep_axes: list[str], folder: Path, style: str = "one_column") -> list[Path]:
     """Draw a sweep's figures into ``folder``.
 
@@ -99,6 +86,9 @@ def draw_sweep(table: pd.DataFrame, sweep_axes: list[str], folder: Path, style: 
             written += save_all(_curves(table, plan, "e2e_mean_s", style), folder, "latency")
             written += save_all(_curves(table, plan, "tokens_per_s", style), folder, "throughput")
         written += save_all(_breakdown(table, plan, style), folder, "breakdown")
+        figure = draw_rows(table, plan.by, [axis for axis in sweep_axes if axis not in plan.fixed], style)
+        if figure is not None:
+            written += save_all(figure, folder, "rows")
     return written
 
 
@@ -118,18 +108,10 @@ def _curves(table: pd.DataFrame, plan: Plan, y: str, style: str) -> Figure:
         if panel is not None:
             axes.set_title(value_label(str(plan.facet), panel))
         axes.label_outer()
-    _say_replications(grid[0], counts)
-    legend_above(figure, grid[0], 6 if wide or style == "two_column" else 2)
+    if not wide:
+        say_replications(grid[0], counts)
+    legend_above(figure, list(grid), 6 if wide or style == "two_column" else 2)
     return figure
-
-
-def _say_replications(axes: Axes, counts: set[int]) -> None:
-    if counts and max(counts) > 1:
-        least, most = min(counts), max(counts)
-        text = f"bands: 95 % CI, n = {least}" + ("" if least == most else f"–{most}")
-    else:
-        text = "one replication: no CI"
-    axes.set_title(text, loc="right", fontsize=6.5, color="#555555") if not axes.get_title() else None
 
 
 def _breakdown(table: pd.DataFrame, plan: Plan, style: str) -> Figure:
@@ -152,5 +134,5 @@ def _breakdown(table: pd.DataFrame, plan: Plan, style: str) -> Figure:
         if plan.x is not None:
             axes.set_title(value_label(plan.x, value), loc="left", fontsize=7.5)
     grid[-1].set_xlabel("Time per request (s)")
-    legend_above(figure, grid[0], 3 if style == "one_column" else 6, handle_length=1.2)
+    legend_above(figure, list(grid), 3 if style == "one_column" else 6, handle_length=1.2)
     return figure

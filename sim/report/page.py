@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import math
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from html import escape
 from importlib.resources import files
@@ -93,7 +94,7 @@ def _page(title: str, subtitle: str, body: str) -> str:
 def _warnings(warnings: Sequence[str]) -> str:
     if not warnings:
         return ""
-    items = "\n".join(f"<li>{escape(text[:1].upper() + text[1:])}</li>" for text in warnings)
+    items = "\n".join(f"<li>{escape(_unbroken(text[:1].upper() + text[1:]))}</li>" for text in warnings)
     return f'<ul class="warnings" aria-label="Warnings">\n{items}\n</ul>'
 
 
@@ -122,11 +123,28 @@ def _figures(figures: Sequence[Path]) -> str:
 
 def _figure(stem: str, path: Path) -> str:
     data = base64.b64encode(path.read_bytes()).decode("ascii")
-    caption = escape(caption_of(stem))
+    caption = escape(_unbroken(caption_of(stem)))
+    wide = ' class="wide"' if _is_wide(path) else ""
     return (
-        f'<figure><img alt="{caption}" src="data:{_IMAGE_TYPES[path.suffix]};base64,{data}">'
+        f'<figure{wide}><img alt="{caption}" src="data:{_IMAGE_TYPES[path.suffix]};base64,{data}">'
         f"<figcaption>{caption}</figcaption></figure>"
     )
+
+
+def _is_wide(path: Path) -> bool:
+    """Whether a picture is so much wider than high that it needs the page's width."""
+    if path.suffix == ".png":
+        header = path.read_bytes()[16:24]
+        width, height = int.from_bytes(header[:4], "big"), int.from_bytes(header[4:], "big")
+    else:
+        box = re.search(r'viewBox="0 0 ([\d.]+) ([\d.]+)"', path.read_text(encoding="utf-8")[:4000])
+        width, height = (float(side) for side in box.groups()) if box else (1, 1)
+    return width > 2.2 * height
+
+
+def _unbroken(text: str) -> str:
+    """The text with percent signs kept beside their numbers."""
+    return text.replace(" %", "\u00a0%")
 
 
 def _table_section(heading: str, frame: pd.DataFrame) -> str:

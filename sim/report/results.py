@@ -137,7 +137,7 @@ def means_with_intervals(table: pd.DataFrame, axes: Sequence[str]) -> pd.DataFra
                 mean, half, count = mean_interval(group[column])
                 row[column] = mean
                 if column == "e2e_mean_s":
-                    row["± 95 %"] = half
+                    row["e2e_half_s"] = half
                     row["n"] = count
         rows.append(row)
     return pd.DataFrame(rows)

@@ -1,0 +1,100 @@
+"""``specran compare``: paired differences of two results that saw the same luck."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from sim.errors import InputError
+from sim.figures.conditions import check_columns, check_numeric
+from sim.figures.statistics import mean_interval
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_LABELS = ("variant", "seed", "replication", "device", "request", "round")
+
+
+def compare(a: pd.DataFrame, b: pd.DataFrame, metric: str) -> pd.DataFrame:
+    """Differences B - A of pairs of rows, with 95 % intervals (Student's t over the pairs).
+
+    Rows are paired by everything that both tables say about the condition: axes, variant, seed, replication, device,
+    request. What is constant in each table and differs between them is what is being compared, and is not matched;
+    seeds always are, since a pair must have seen the same luck.
+
+    Args:
+        a: Requests of a run, or a sweep's table.
+        b: The same kind of table.
+        metric: Column to compare.
+
+    Returns:
+        A row for all pairs, and if an axis or variant varies one per value of those, with columns ``condition``,
+        ``pairs``, ``mean_a``, ``mean_b``, ``difference``, ``difference_low``, ``difference_high``, ``ratio``,
+        ``ratio_low``, ``ratio_high``. The ratio is the geometric mean of B / A with the interval of its logarithm.
+
+    Raises:
+        InputError: A column that is missing, or no pairs.
+    """
+    for table in (a, b):
+        check_columns(table, metric=metric)
+        check_numeric(table, metric=metric)
+    keys = _pairing_keys(a, b)
+    if not keys:
+        raise InputError("nothing to pair rows by: the tables share no axis, seed, device or request")
+    pairs = _paired(a, b, metric, keys)
+    if pairs.empty:
+        raise InputError(f"no rows of the two results belong together; paired by {', '.join(keys)}")
+    return _table_of(pairs, [key for key in keys if "." in key or key == "variant"])
+
+
+def _pairing_keys(a: pd.DataFrame, b: pd.DataFrame) -> list[str]:
+    shared = [str(column) for column in a if column in b.columns and ("." in str(column) or column in _LABELS)]
+    return [key for key in shared if not _differs_as_a_whole(a, b, key)]
+
+
+def _differs_as_a_whole(a: pd.DataFrame, b: pd.DataFrame, key: str) -> bool:
+    """Whether a key has one value in A and another one in B, so that it is what is compared."""
+    first, second = a[key].unique(), b[key].unique()
+    return key != "seed" and len(first) == len(second) == 1 and first[0] != second[0]
+
+
+def _paired(a: pd.DataFrame, b: pd.DataFrame, metric: str, keys: list[str]) -> pd.DataFrame:
+    sides = []
+    for name, table in (("a", a), ("b", b)):
+        side = table[[*keys, metric]].rename(columns={metric: name}).dropna(subset=[name])
+        if side.duplicated(keys).any():
+            raise InputError(f"rows of {name.upper()} cannot be told apart by {', '.join(keys)}: pairs are not unique")
+        sides.append(side)
+    return sides[0].merge(sides[1], on=keys, how="inner")
+
+
+def _table_of(pairs: pd.DataFrame, conditions: list[str]) -> pd.DataFrame:
+    import pandas as pd
+
+    varied = [key for key in conditions if pairs[key].nunique() > 1]
+    rows = [{"condition": "all", **_differences(pairs)}]
+    for key, group in pairs.groupby(varied, sort=False) if varied else ():
+        label = ", ".join(f"{name}={value}" for name, value in zip(varied, key, strict=True))
+        rows.append({"condition": label, **_differences(group)})
+    return pd.DataFrame(rows)
+
+
+def _differences(pairs: pd.DataFrame) -> dict[str, float]:
+    first, second = pairs["a"].to_numpy(dtype=float), pairs["b"].to_numpy(dtype=float)
+    difference, half, count = mean_interval(second - first)
+    ratio = log_half = float("nan")
+    if (first > 0).all() and (second > 0).all():
+        log_ratio, log_half, _ = mean_interval(np.log(second / first))
+        ratio = float(np.exp(log_ratio))
+    return {
+        "pairs": count,
+        "mean_a": float(first.mean()),
+        "mean_b": float(second.mean()),
+        "difference": difference,
+        "difference_low": difference - half,
+        "difference_high": difference + half,
+        "ratio": ratio,
+        "ratio_low": ratio * float(np.exp(-log_half)),
+        "ratio_high": ratio * float(np.exp(log_half)),
+    }

@@ -1,0 +1,57 @@
+"""Pareto fronts: the conditions that no other beats in both figures."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from sim.figures.conditions import means_by, varied_columns
+from sim.figures.labels import label_of, value_label
+from sim.figures.style import COLOURS, MARKERS
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.axes import Axes
+
+# Of all other columns less is better.
+MORE_IS_BETTER = ("tokens_per_s", "acceptance_rate", "accepted_fraction", "block_efficiency", "overlap")
+
+
+def pareto_front(
+    x: npt.ArrayLike, y: npt.ArrayLike, more_x: bool = False, more_y: bool = False
+) -> npt.NDArray[np.bool_]:
+    """Which points no other point equals or beats in both values and beats in one.
+
+    Args:
+        x: Values. [num_points]
+        y: Values. [num_points]
+        more_x: More is better, rather than less.
+        more_y: The same for ``y``.
+    """
+    first = np.asarray(x, dtype=float) * (-1 if more_x else 1)
+    second = np.asarray(y, dtype=float) * (-1 if more_y else 1)
+    no_worse = (first[None, :] <= first[:, None]) & (second[None, :] <= second[:, None])
+    better = (first[None, :] < first[:, None]) | (second[None, :] < second[:, None])
+    return ~(no_worse & better).any(axis=1) & np.isfinite(first) & np.isfinite(second)
+
+
+def draw_front(axes: Axes, table: pd.DataFrame, x: str, y: str, by: str | None, series: Sequence[Any]) -> None:
+    """Every condition's mean as a point, filled on the front, and the front as a line."""
+    groups = varied_columns(table)
+    points = means_by(table, groups, list(dict.fromkeys([x, y]))).dropna(subset=[x, y])
+    front = pareto_front(points[x], points[y], x in MORE_IS_BETTER, y in MORE_IS_BETTER)
+    on_front = points[front].sort_values([x, y])
+    axes.plot(on_front[x], on_front[y], color="#8A8A8A", lw=1, zorder=1, label="Pareto front")
+    for index, name in enumerate(series):
+        chosen = np.ones(len(points), dtype=bool) if by is None else (points[by] == name).to_numpy()
+        colour = COLOURS[index % len(COLOURS)]
+        marker = MARKERS[index % len(MARKERS)]
+        label = None if by is None else value_label(by, name)
+        for mask, face in ((chosen & ~front, "white"), (chosen & front, colour)):
+            axes.plot(points[x][mask], points[y][mask], ls="", marker=marker, mec=colour, mfc=face, mew=0.9)
+        axes.plot([], [], ls="", marker=marker, mec=colour, mfc=colour, label=label)
+    axes.set_xlabel(label_of(x))
+    axes.set_ylabel(label_of(y))

@@ -1,0 +1,99 @@
+"""What shorter rows save and cost: acceptance rate and uplink payload, over row length K or by variant."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from sim.figures.conditions import spread, values_of
+from sim.figures.drawing import draw_curves, legend_above, set_scales, spans_decades
+from sim.figures.labels import label_of, number, value_label
+from sim.figures.statistics import mean_interval
+from sim.figures.style import COLOURS, MARKERS, new_figure
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+_METRICS = ("acceptance_rate", "uplink_bits_per_token")
+# Keys that set how much of a row is sent, by the last part of their name.
+_ROW_KEYS = ("top_k", "top_p")
+_MOST_SERIES = 8
+
+
+def draw_rows(table: pd.DataFrame, by: str | None, axes: Sequence[str], style: str) -> Figure | None:
+    """Acceptance and payload over K if it was varied, else by variant; None if neither was.
+
+    Values are means over the other axes within a replication: neither depends on the channel unless a protocol
+    adapts to it.
+    """
+    table = table[table[_METRICS[0]].notna()]
+    row_axis = next((axis for axis in axes if axis.endswith(_ROW_KEYS) and table[axis].nunique() > 1), None)
+    if row_axis is not None:
+        return _over_row_length(table, row_axis, by if by != row_axis else None, style)
+    if by is None or table[by].nunique() < 2:
+        return None
+    return _by_name(table, by, style)
+
+
+def _over_row_length(table: pd.DataFrame, row_axis: str, by: str | None, style: str) -> Figure:
+    figure = new_figure(style, 2.3 if style == "two_column" else 3.4)
+    grid = figure.subplots(1, 2) if style == "two_column" else figure.subplots(2, 1, sharex=True)
+    series: list[Any] = [None] if by is None else spread(values_of(table, by), _MOST_SERIES)
+    labels = [row_axis, "replication", *([by] if by else [])]
+    means = table.groupby(labels, sort=False)[list(_METRICS)].mean().reset_index()
+    for panel, metric in zip(grid, _METRICS, strict=True):
+        draw_curves(panel, means, row_axis, metric, by, series)
+        set_scales(panel, means[row_axis], means[metric], spans_decades(means[row_axis]), spans_decades(means[metric]))
+        panel.label_outer()
+    legend_above(figure, list(grid), 2 if style == "one_column" else 5)
+    return figure
+
+
+def _by_name(table: pd.DataFrame, by: str, style: str) -> Figure:
+    names = spread(values_of(table, by), _MOST_SERIES)
+    figure = new_figure(style, 0.75 + 0.26 * len(names))
+    grid = figure.subplots(1, 2, sharey=True)
+    for panel, metric in zip(grid, _METRICS, strict=True):
+        _dots(panel, table, by, names, metric)
+    grid[0].set_yticks(range(len(names)), [value_label(by, name) for name in names])
+    grid[0].set_ylim(len(names) - 0.4, -0.6)
+    return figure
+
+
+def _dots(panel: Axes, table: pd.DataFrame, by: str, names: Sequence[Any], metric: str) -> None:
+    """A dot per name with its interval, and its value in words above it."""
+    values = []
+    for place, name in enumerate(names):
+        of_replications = table[table[by] == name].groupby("replication")[metric].mean()
+        mean, half, _ = mean_interval(of_replications)
+        values.append(mean)
+        panel.errorbar(
+            mean,
+            place,
+            xerr=None if np.isnan(half) else half,
+            fmt=MARKERS[place % len(MARKERS)],
+            color=COLOURS[place % len(COLOURS)],
+            capsize=2,
+            elinewidth=1,
+        )
+        panel.annotate(
+            number(mean),
+            (mean, place),
+            xytext=(0, 4),
+            textcoords="offset points",
+            ha="center",
+            va="bottom",
+            fontsize=6.5,
+        )
+    set_scales(panel, values, [1.0], spans_decades(values), False)
+    if not spans_decades(values):
+        panel.set_xlim(0, max(values) * 1.25)
+    else:
+        panel.set_xlim(min(values) / 2.5, max(values) * 2.5)
+    panel.set_xlabel(label_of(metric))
+    panel.grid(axis="y", visible=False)
+    panel.tick_params(axis="y", length=0)
