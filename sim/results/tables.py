@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import pyarrow.parquet
 
 # Rows kept before they are written; a row of ``rounds`` takes a few kilobytes as a mapping.
-FLUSH_ROWS = 5_000
+FLUSH_ROWS = 2_000
 
 
 class Table:

@@ -30,11 +30,11 @@ def peak_mib(simulated_s: float) -> float:
 
 
 def run() -> list[dict[str, Any]]:
-    """Eight times the simulated time must not cost more than a tenth more memory."""
-    short, long = peak_mib(150), peak_mib(1200)
+    """Six times the simulated time must not cost more than a tenth more memory."""
+    short, long = peak_mib(300), peak_mib(1800)
     return [
         result(
-            "peak memory, 1200 over 150 simulated seconds",
+            "peak memory, 1800 over 300 simulated seconds",
             long / short,
             "ratio",
             at_most=1.1,
