@@ -1,0 +1,35 @@
+"""Uncertainty-gated hybrid inference with compressed rows (CU-HLM, arXiv 2505.11788).
+
+Lossy twice over: by the gate of U-HLM, and because the token is drawn before its row is cut.
+"""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from sim.decoding.draws import Draw
+from sim.decoding.protocols.registry import protocol
+from sim.decoding.protocols.u_hlm import GateSettings, Prepared, gated
+from sim.decoding.request import Request
+from sim.decoding.rows import Row
+from sim.decoding.steps import Protocol
+from sim.decoding.wire.refilled import ClosestCutCodec, RefilledRowLayout
+
+
+class CuHlmSettings(GateSettings):
+    """Keys of ``cu_hlm``."""
+
+    max_deviation: float = Field(default=0.1, ge=0, lt=1)
+    """Total variation allowed between a row and what the edge rebuilds of it; the smallest set within it is sent."""
+
+
+@protocol("cu_hlm", CuHlmSettings, lossless=False, source="arXiv 2505.11788")
+def cu_hlm(request: Request, settings: CuHlmSettings, draw: Draw) -> Protocol:
+    """Uncertainty-gated hybrid inference with truncated rows (lossy: unverified tokens, rows cut after drawing)."""
+    codec = ClosestCutCodec(request.vocab_size, settings.max_deviation)
+
+    def prepare(q: Row) -> Prepared:
+        coded = codec.code(q)
+        return Prepared(q, coded, coded.tail_mass)
+
+    yield from gated(request, settings, draw, RefilledRowLayout(codec), prepare)

@@ -1,0 +1,165 @@
+"""Uncertainty-gated hybrid inference: the device keeps a token it is sure of without asking (U-HLM, 2412.12687).
+
+Lossy: whether the target is asked depends on the very token that was drawn, and kept tokens follow the draft. The
+perturbed samples are priced at nothing, as published.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from pydantic import Field
+
+from sim.decoding.draws import Draw
+from sim.decoding.messages import Layout, TokensLayout
+from sim.decoding.protocols.prompt import send_prompt
+from sim.decoding.protocols.registry import protocol
+from sim.decoding.request import Request
+from sim.decoding.rows import Row, overlap, residual
+from sim.decoding.steps import Hop, Protocol, Site, Transmit
+from sim.decoding.wire.bits import BitReader, BitWriter, bits_for
+from sim.decoding.wire.row_codec import RowCodec, RowFormat
+from sim.models.interface import Logits
+from sim.settings import Settings
+
+WIDEST_TEMPERATURE = 2.0
+
+
+class GateSettings(Settings):
+    """Keys of both uncertainty-gated protocols."""
+
+    threshold: float = Field(default=0.073, ge=0, le=1)
+    """Ask the target when the uncertainty exceeds this; published: 0.073 risk-averse, 0.43 risk-prone."""
+    samples: int = Field(default=20, ge=1, le=256)
+    """Temperature-perturbed samples whose disagreement with the drafted token is the uncertainty."""
+
+
+@protocol("u_hlm", GateSettings, lossless=False, source="arXiv 2412.12687")
+def u_hlm(request: Request, settings: GateSettings, draw: Draw) -> Protocol:
+    """Uncertainty-gated hybrid inference: full rows up for uncertain tokens only (lossy: sure tokens go unverified)."""
+    codec = RowCodec(request.vocab_size, RowFormat(values="fp16"))
+
+    def prepare(q: Row) -> Prepared:
+        coded = codec.code(q)
+        return Prepared(coded.row, coded, coded.tail_mass)
+
+    yield from gated(request, settings, draw, WholeRowLayout(codec), prepare)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Prepared:
+    """A draft row before its token is drawn.
+
+    Attributes:
+        source: What the token is drawn from.
+        body: What the row's layout writes if the target is asked.
+        tail_mass: Probability that is not sent.
+    """
+
+    source: Row
+    body: Any
+    tail_mass: float
+
+
+def gated(
+    request: Request, settings: GateSettings, draw: Draw, row_layout: Layout, prepare: Callable[[Row], Prepared]
+) -> Protocol:
+    """One token a round, verified by the target only if the device is unsure of it.
+
+    Args:
+        request: The text so far.
+        settings: Of the gate.
+        draw: Luck.
+        row_layout: How a row is written and read.
+        prepare: Makes of a draft row what is drawn from and what is sent.
+    """
+    draft_layout = GatedDraftLayout(request.vocab_size, request.max_new_tokens, row_layout)
+    token_layout = TokensLayout("verdict", request.vocab_size, max_tokens=1)
+    unsaid: list[int] = []  # tokens kept without asking, which the edge has not heard of
+    yield from send_prompt(request)
+    while not request.finished:
+        position = request.position
+        logits = yield request.forward(Site.DEVICE, "draft")
+        prepared = prepare(request.sampling.row(logits[0]))
+        token = draw.at("draft", position).pick(prepared.source)
+        doubt = uncertainty(request, logits[0], token, settings.samples, draw.at("uncertainty", position))
+        stats = (("uncertainty", doubt), ("asked", float(doubt > settings.threshold)))
+        if doubt <= settings.threshold:
+            unsaid.append(token)
+            yield request.emit([token], drafted=1, stats=stats)
+            continue
+        received = yield Transmit(Hop.UPLINK, draft_layout(GatedDraft(unsaid, token, prepared.body)))
+        unsaid = []
+        logits = yield request.forward(Site.EDGE, "target")
+        p, q = request.sampling.row(logits[0]), received.row
+        luck = draw.at("verify", position)
+        accepted = luck.flip(p.prob(token) / q.prob(token)) if q.prob(token) > 0 else True
+        (said,) = yield Transmit(Hop.DOWNLINK, token_layout([token if accepted else luck.pick(residual(p, q))]))
+        figures = (("overlap", overlap(p, q)), ("tail_mass", prepared.tail_mass), *stats)
+        yield request.emit([said], drafted=1, tested=1, accepted=int(accepted), stats=figures)
+
+
+def uncertainty(request: Request, logits: Logits, token: int, samples: int, luck: Draw) -> float:
+    """Share of samples, drawn at temperatures spread over (0, 2], that differ from the drafted token."""
+    temperatures: Sequence[float] = np.linspace(0, WIDEST_TEMPERATURE, samples + 1)[1:].tolist()
+    rows = [replace(request.sampling, temperature=temperature).row(logits) for temperature in temperatures]
+    return sum(luck.pick(row) != token for row in rows) / samples
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class GatedDraft:
+    """An uncertain token with its row, after the tokens that were kept since the target was last asked."""
+
+    unsaid: list[int]
+    token: int
+    row: Any
+
+
+class GatedDraftLayout(Layout):
+    """Number and ids of unsaid tokens, id of the uncertain one, its row.
+
+    Args:
+        vocab_size: Width of the vocabulary.
+        max_unsaid: Most tokens that can go unsaid.
+        row_layout: Writes the row.
+    """
+
+    kind = "draft"
+
+    def __init__(self, vocab_size: int, max_unsaid: int, row_layout: Layout) -> None:
+        self.id_bits = bits_for(vocab_size)
+        self.count_bits = bits_for(max_unsaid + 1)
+        self.row_layout = row_layout
+
+    def write(self, writer: BitWriter, body: GatedDraft) -> None:
+        writer.write(len(body.unsaid), self.count_bits)
+        for token in [*body.unsaid, body.token]:
+            writer.write(token, self.id_bits)
+        self.row_layout.write(writer, body.row)
+
+    def read(self, reader: BitReader) -> GatedDraft:
+        count = reader.read(self.count_bits)
+        unsaid = [reader.read(self.id_bits) for _ in range(count)]
+        return GatedDraft(unsaid, reader.read(self.id_bits), self.row_layout.read(reader))
+
+    def bits(self, num_unsaid: int, row_bits: int) -> int:
+        """Closed form of the encoded length before padding to bytes."""
+        return self.count_bits + (num_unsaid + 1) * self.id_bits + row_bits
+
+
+class WholeRowLayout(Layout):
+    """A coded row; what is read is the row alone."""
+
+    kind = "row"
+
+    def __init__(self, codec: RowCodec) -> None:
+        self.codec = codec
+
+    def write(self, writer: BitWriter, body: Any) -> None:
+        self.codec.write(writer, body)
+
+    def read(self, reader: BitReader) -> Row:
+        return self.codec.read(reader).row

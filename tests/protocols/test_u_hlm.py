@@ -1,0 +1,103 @@
+"""Uncertainty-gated inference: lossy, by how much, and why; the bytes of the two published payloads."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from sim.decoding.payloads import cu_hlm_bits_per_token
+from sim.decoding.protocols import u_hlm
+from sim.decoding.protocols.registry import PROTOCOLS
+from sim.decoding.rows import Row
+from sim.decoding.wire.bits import BitReader, BitWriter
+from sim.decoding.wire.refilled import ClosestCutCodec, RefilledRowLayout, refill_deviations
+
+
+@pytest.mark.parametrize("name", ["u_hlm", "cu_hlm"])
+def test_the_gate_is_lossy_and_says_so(tables, name):
+    """The distance grows with the threshold, up to that of the draft alone when nobody is asked."""
+    assert PROTOCOLS.find(name).facts["lossless"] is False
+    assert "lossy" in PROTOCOLS.find(name).summary
+    draft, target = tables.pair(1, odd=False)
+
+    def measured(threshold: float) -> float:
+        return tables.distance(name, draft, target, length=1, samples=2, threshold=threshold)
+
+    alone = tables.distance("device_only", draft, target, length=1)
+    never, rarely, often = measured(1.0), measured(0.5), measured(0.0)
+    assert never == pytest.approx(alone, abs=1e-3)  # half precision
+    assert 1e-3 < often < rarely < never
+
+
+def test_asking_always_is_exact_with_rows_rounded_before_drawing(tables, monkeypatch):
+    """The gate alone makes U-HLM lossy; CU-HLM stays lossy without it, within its deviation per token."""
+    monkeypatch.setattr(u_hlm, "uncertainty", lambda *_: 2.0)
+    for seed in range(3):
+        draft, target = tables.pair(seed, vocab_size=4)
+        assert tables.distance("u_hlm", draft, target, length=2) < tables.tolerance
+    draft, target = tables.pair(1, vocab_size=4, odd=False)
+    cut = tables.distance("cu_hlm", draft, target, length=2, max_deviation=0.2)
+    assert 1e-3 < cut < 2 * (0.2 + 0.05)  # eighths of an octave round values by up to 4.4 %
+
+
+def test_uncertainty_tells_flat_rows_from_peaked_ones(tables):
+    """A one-hot row never disagrees with its own token; a flat one of V tokens disagrees in all but 1/V of samples."""
+    target = tables.model.from_table({}, default=np.full(16, 1 / 16))
+    sure = tables.model.from_table({}, default=np.eye(16)[3])
+    for drafter, doubt, spread in ((sure, 0.0, 0.0), (target, 15 / 16, 0.02)):
+        done = tables.run("u_hlm", drafter, target, max_new_tokens=100)
+        seen = [dict(this.stats)["uncertainty"] for this in done.rounds]
+        assert np.mean(seen) == pytest.approx(doubt, abs=spread)
+
+
+def test_payload_is_its_closed_form(tables):
+    """Count of unsaid tokens 5 bits, 3 bits an id, 8 half-precision values; tokens unsaid travel with the next row."""
+    draft, target = tables.pair(2, vocab_size=8, odd=False)
+    done = tables.run("u_hlm", draft, target, max_new_tokens=30, threshold=0.5)
+    ups = iter(tables.sent(done.steps, "draft"))
+    unsaid = 0
+    for this in done.rounds:
+        if dict(this.stats)["asked"]:
+            assert next(ups).payload_bits == tables.padded(5 + 3 * (unsaid + 1) + 8 * 16)
+            unsaid = 0
+        else:
+            unsaid += 1
+    assert next(ups, None) is None
+    assert 0 < sum(dict(this.stats)["asked"] for this in done.rounds) < 30
+
+
+def test_published_payloads():
+    """V = 32000: 92 kB for all, 86.25 bytes for 30 entries; on the air the set's size and tail add 15 + 8 bits."""
+    assert cu_hlm_bits_per_token(32000, 32000) == 92_000 * 8
+    assert cu_hlm_bits_per_token(32000, 30) == 86.25 * 8
+    codec = ClosestCutCodec(32000, 0.1)
+    assert RefilledRowLayout(codec).bits(30) == cu_hlm_bits_per_token(32000, 30) + 15 + 8
+
+
+def test_the_smallest_cut_within_the_deviation():
+    """Against the definition, cut by cut."""
+    row = np.random.default_rng(3).dirichlet(np.full(40, 0.3))
+    order = np.argsort(-row)
+    expected = []
+    for k in range(1, 41):
+        refilled = row.copy()
+        if k < 40:
+            refilled[order[k:]] = row[order[k:]].mean()
+        expected.append(0.5 * np.abs(row - refilled).sum())
+    assert refill_deviations(row) == pytest.approx(expected, abs=1e-14)
+    codec = ClosestCutCodec(40, 0.05)
+    k = len(codec.code(Row.dense_row(row)).ids)
+    assert expected[k - 1] <= 0.05 < expected[k - 2]
+
+
+def test_refilled_rows_arrive_close(tables):
+    row = np.random.default_rng(3).dirichlet(np.full(200, 0.1))
+    codec = ClosestCutCodec(200, 0.1)
+    layout = RefilledRowLayout(codec)
+    writer = BitWriter()
+    coded = codec.code(Row.dense_row(row))
+    layout.write(writer, coded)
+    assert writer.num_bits == layout.bits(len(coded.ids))
+    rebuilt = layout.read(BitReader(writer.to_bytes())).dense()
+    assert rebuilt.sum() == pytest.approx(1.0, abs=1e-12)
+    assert 0.5 * np.abs(rebuilt - row).sum() < 0.1 + 0.05
