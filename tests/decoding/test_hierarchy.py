@@ -1,0 +1,90 @@
+"""The hierarchy planner against brute force over every chain and every choice of blocks."""
+
+from __future__ import annotations
+
+from itertools import combinations, product
+
+import numpy as np
+import pytest
+
+from sim.decoding.hierarchy import HopCosts, chain_token_s, plan
+from sim.decoding.theory import expected_tokens, walltime_ratio
+
+
+def brute_force(costs, acceptance, max_block, hop_costs=None) -> float:
+    target = len(costs) - 1
+    best = costs[target]
+    for size in range(1, len(costs)):
+        for below in combinations(range(target), size):
+            for blocks in product(range(1, max_block + 1), repeat=size):
+                best = min(best, chain_token_s(costs, acceptance, (*below, target), blocks, hop_costs))
+    return best
+
+
+def random_case(seed: int) -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(seed)
+    num_models = int(rng.integers(2, 5))
+    costs = np.sort(rng.uniform(0.01, 1.0, num_models))
+    acceptance = rng.uniform(0.2, 0.98, (num_models, num_models))
+    return costs, (acceptance + acceptance.T) / 2
+
+
+@pytest.mark.parametrize("seed", range(25))
+@pytest.mark.parametrize("with_hops", [False, True])
+def test_plan_is_the_best_of_all_chains(seed, with_hops):
+    costs, acceptance = random_case(seed)
+    rng = np.random.default_rng(seed + 100)
+    shape = acceptance.shape
+    hops = HopCosts(rng.uniform(0, 0.3, shape), rng.uniform(0, 0.05, shape)) if with_hops else None
+    found = plan(costs, acceptance, 4, hops)
+    assert found.token_s == pytest.approx(brute_force(costs, acceptance, 4, hops), rel=1e-12)
+    assert found.chain[-1] == len(costs) - 1
+    assert list(found.chain) == sorted(found.chain)
+    assert len(found.blocks) == len(found.chain) - 1
+    assert chain_token_s(costs, acceptance, found.chain, found.blocks, hops) == pytest.approx(found.token_s, rel=1e-12)
+
+
+def test_cases_cover_chains_of_every_depth():
+    depths = {len(plan(*random_case(seed), 4).chain) for seed in range(200)}
+    assert {1, 2, 3} <= depths
+
+
+def test_two_models_at_one_site_are_ordinary_speculative_decoding():
+    found = plan([0.1, 1.0], [[1, 0.8], [0.8, 1]], 16)
+    best = max(range(1, 17), key=lambda gamma: walltime_ratio(0.8, gamma, 0.1))
+    assert found.chain == (0, 1)
+    assert found.blocks == (best,)
+    assert found.token_s == pytest.approx(1 / walltime_ratio(0.8, best, 0.1))
+
+
+def test_a_cheap_close_middle_model_earns_its_place():
+    acceptance = np.array([[1.0, 0.85, 0.4], [0.85, 1.0, 0.9], [0.4, 0.9, 1.0]])
+    found = plan([0.005, 0.08, 1.0], acceptance, 16)
+    assert found.chain == (0, 1, 2)
+    assert found.token_s < plan([0.005, 1.0], acceptance[np.ix_([0, 2], [0, 2])], 16).token_s
+    assert found.token_s < plan([0.08, 1.0], acceptance[1:, 1:], 16).token_s
+
+
+def test_a_long_hop_lengthens_blocks_and_then_ends_speculation():
+    costs, acceptance = [0.02, 1.0], [[1, 0.8], [0.8, 1]]
+    near = plan(costs, acceptance, 32, [[0, 0.0], [0, 0]])
+    far = plan(costs, acceptance, 32, [[0, 1.5], [0, 0]])
+    beyond = plan(costs, acceptance, 32, [[0, 9.0], [0, 0]])
+    assert near.blocks[0] < far.blocks[0]
+    assert beyond.chain == (1,)
+    assert beyond.token_s == 1.0
+    n = far.blocks[0]
+    assert far.token_s == pytest.approx((n * 0.02 + 1.0 + 1.5) / expected_tokens(0.8, n))
+
+
+def test_wrong_arguments_are_refused():
+    with pytest.raises(ValueError, match="costs must be positive"):
+        plan([0.0, 1.0], np.ones((2, 2)), 4)
+    with pytest.raises(ValueError, match=r"acceptance must have shape \(2, 2\)"):
+        plan([0.1, 1.0], np.ones((3, 3)), 4)
+    with pytest.raises(ValueError, match=r"acceptance must lie in 0\.\.1"):
+        plan([0.1, 1.0], [[1, 1.2], [1, 1]], 4)
+    with pytest.raises(ValueError, match="max_block must be at least 1"):
+        plan([0.1, 1.0], np.ones((2, 2)), 0)
+    with pytest.raises(ValueError, match="hop_costs must be non-negative"):
+        plan([0.1, 1.0], np.ones((2, 2)), 4, [[0, -1], [0, 0]])
