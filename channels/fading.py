@@ -10,11 +10,14 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from channels._validation import require_between, require_positive
+from channels._validation import require_between, require_choice, require_positive
 from channels.addressed import generator
 from channels.tap_profiles import LOS_DOPPLER_FRACTION, TapProfile
 
 Array = npt.NDArray[np.float64]
+_LOOKAHEADS = (1, 2, 4, 8, 16, 32)
+# Device-ticks that are filled together: few enough that the work stays in cache.
+_FILL_SIZE = 256
 # Rotations by 1, 2, 4 ... ticks are stored up to this power, so one anchor of phases serves 2^5 ticks.
 _LEVELS = 5
 _BLOCK_TICKS = 1 << _LEVELS
@@ -44,6 +47,8 @@ class FadingChannel:
         num_sinusoids: per tap; None takes 8 for a multi-tap profile and 64 for a flat one.
         tick_s: slot duration. Times that are multiples of it are evaluated by stored rotations, several times
             faster than others; both agree to about 1e-5.
+        lookahead_ticks: power gains of a device are worked out for so many consecutive ticks at once, 1 to 32, a
+            power of two. 16 suits devices that are asked for in most slots; 1 suits rare questions about many devices.
 
     Notes: reciprocal, so uplink and downlink of a TDD carrier share it. Single antenna at both ends. The specular path
     of a LoS profile shifts by 0.7 fd (TR 38.901 7.7.2).
@@ -60,6 +65,7 @@ class FadingChannel:
         link: str = "",
         num_sinusoids: int | None = None,
         tick_s: float = 0.5e-3,
+        lookahead_ticks: int = 16,
     ) -> None:
         speeds = np.atleast_1d(np.asarray(speeds_m_s, dtype=np.float64))
         require_between("speeds_m_s", speeds, 0, 1000)
@@ -71,6 +77,7 @@ class FadingChannel:
         if num_sinusoids is None:
             num_sinusoids = _TAP_SINUSOIDS if len(profile.powers) > 1 else _FLAT_SINUSOIDS
         require_between("num_sinusoids", num_sinusoids, 1, 1024)
+        require_choice("lookahead_ticks", lookahead_ticks, _LOOKAHEADS)
         self.profile = profile
         self.tick_s = float(tick_s)
         self._draw_sinusoids(doppler_hz(speeds, carrier_ghz), ids, seed, link, num_sinusoids)
@@ -79,8 +86,10 @@ class FadingChannel:
         # [levels, sinusoids, devices, taps]
         self._rotations = _unit_phasors(steps)
         self._anchors = np.zeros(self._omega.shape, dtype=np.complex64)
-        self._work = np.empty_like(self._anchors)
         self._anchor_blocks = np.full(len(speeds), np.iinfo(np.int64).min)
+        # Power gains of the ticks ahead, [ticks, devices, groups], and the block of ticks that each device's are of.
+        self._gains = np.zeros((lookahead_ticks, len(speeds), self.num_groups), dtype=np.float32)
+        self._gain_blocks = self._anchor_blocks.copy()
 
     def _draw_sinusoids(self, dopplers_hz: Array, ids: npt.NDArray[np.int64], seed: int, link: str, count: int) -> None:
         """Angular frequencies [rad/s] and phases [rad] of every sinusoid, [sinusoids, devices, taps]."""
@@ -124,9 +133,8 @@ class FadingChannel:
             devices: row numbers (not ids) of the devices wanted; None for all.
         """
         # [devices, taps]
-        taps = _sum_rows(self._sinusoids(time_s, devices))
-        # One vector-matrix product per device: a matrix product would round differently with the number of rows,
-        # and adding a device must leave every bit of the others' channels alone.
+        taps = _sum_over(self._sinusoids(time_s, devices), axis=0)
+        # One product per device, as in `_fill`.
         response: npt.NDArray[np.complex64] = (taps[:, None, :] @ self._response)[:, 0]
         if self._los_amplitude:
             rows: slice | npt.NDArray[np.int64] = slice(None) if devices is None else devices
@@ -136,37 +144,69 @@ class FadingChannel:
 
     def power_gains(self, time_s: float, devices: npt.NDArray[np.int64] | None = None) -> npt.NDArray[np.float32]:
         """|H|^2 at one time for all devices or those indexed, mean 1. [num_devices, num_groups] float32"""
-        response = self.frequency_response(time_s, devices)
-        return np.square(response.real) + np.square(response.imag)
+        tick = self._tick_of(time_s)
+        if tick is None:
+            return _squared_magnitude(self.frequency_response(time_s, devices))
+        block, offset = divmod(tick, len(self._gains))
+        blocks = self._gain_blocks if devices is None else self._gain_blocks[devices]
+        stale = blocks != block
+        if stale.any():
+            rows = np.flatnonzero(stale) if devices is None else np.unique(devices[stale])
+            stride = _FILL_SIZE // len(self._gains)
+            for first in range(0, len(rows), stride):
+                self._fill(block, rows[first : first + stride])
+        ahead: npt.NDArray[np.float32] = self._gains[offset]
+        return ahead.copy() if devices is None else ahead[devices]
+
+    def _fill(self, block: int, rows: npt.NDArray[np.int64]) -> None:
+        """Work out the power gains of some devices for all ticks of a block."""
+        count = len(self._gains)
+        # [ticks, sinusoids, devices, taps]; each level doubles the ticks that are known.
+        ahead = np.empty((count, self._omega.shape[0], len(rows), self._omega.shape[2]), dtype=np.complex64)
+        ahead[0] = self._sinusoids(block * count * self.tick_s, rows)
+        known = 1
+        for rotation in self._rotations[: count.bit_length() - 1]:
+            np.multiply(ahead[:known], rotation.take(rows, axis=1), out=ahead[known : 2 * known])
+            known *= 2
+        # [devices, ticks, taps]
+        taps = np.ascontiguousarray(_sum_over(ahead, axis=1).transpose(1, 0, 2))
+        # One product of fixed shape per device: a product over all would round differently with their number, and
+        # adding a device must leave every bit of the others' channels alone.
+        response: npt.NDArray[np.complex64] = taps @ self._response
+        if self._los_amplitude:
+            times_s = (block * count + np.arange(count)) * self.tick_s
+            phase = self._los_omega[rows, None] * times_s + self._los_phase[rows, None]
+            response += (self._los_amplitude * _unit_phasors(phase))[:, :, None]
+        self._gains[:, rows] = _squared_magnitude(response).transpose(1, 0, 2)
+        self._gain_blocks[rows] = block
+
+    def _tick_of(self, time_s: float) -> int | None:
+        """The tick that a time is, or None between ticks."""
+        tick = round(time_s / self.tick_s)
+        return tick if abs(tick * self.tick_s - time_s) <= _GRID_TOLERANCE_S else None
 
     def _sinusoids(self, time_s: float, devices: npt.NDArray[np.int64] | None) -> npt.NDArray[np.complex64]:
-        """Every sinusoid at one time, [sinusoids, devices, taps]; valid until the next call."""
-        tick = round(time_s / self.tick_s)
-        if abs(tick * self.tick_s - time_s) > _GRID_TOLERANCE_S:
-            rows: slice | npt.NDArray[np.int64] = slice(None) if devices is None else devices
+        """Every sinusoid at one time, [sinusoids, devices, taps]."""
+        tick = self._tick_of(time_s)
+        rows: slice | npt.NDArray[np.int64] = slice(None) if devices is None else devices
+        if tick is None:
             return _unit_phasors(self._omega[:, rows] * time_s + self._phase[:, rows])
         block, step = divmod(tick, _BLOCK_TICKS)
-        self._refresh_anchors(block, devices)
-        current = self._anchors if devices is None else self._anchors.take(devices, axis=1)
-        # A fresh array of this size would cost more in page faults than the product itself.
-        result = self._work if devices is None else current
+        wanted = np.arange(self.num_devices) if devices is None else devices
+        self._refresh_anchors(block, wanted)
+        current = self._anchors.take(wanted, axis=1)
         for level in range(_LEVELS):
             if step >> level & 1:
-                rotation = self._rotations[level]
-                if devices is not None:
-                    rotation = rotation.take(devices, axis=1)
-                current = np.multiply(current, rotation, out=result)
+                current *= self._rotations[level].take(wanted, axis=1)
         return current
 
-    def _refresh_anchors(self, block: int, devices: npt.NDArray[np.int64] | None) -> None:
+    def _refresh_anchors(self, block: int, devices: npt.NDArray[np.int64]) -> None:
         """Bring the stored phasors of the devices to the start of a block of ticks, from the phases in double."""
-        blocks = self._anchor_blocks if devices is None else self._anchor_blocks[devices]
-        if np.all(blocks == block):
-            return
-        stale = np.flatnonzero(blocks != block) if devices is None else devices[blocks != block]
-        start_s = block * _BLOCK_TICKS * self.tick_s
-        self._anchors[:, stale] = _unit_phasors(self._omega[:, stale] * start_s + self._phase[:, stale])
-        self._anchor_blocks[stale] = block
+        stale = devices[self._anchor_blocks[devices] != block]
+        if stale.size:
+            start_s = block * _BLOCK_TICKS * self.tick_s
+            self._anchors[:, stale] = _unit_phasors(self._omega[:, stale] * start_s + self._phase[:, stale])
+            self._anchor_blocks[stale] = block
 
 
 def _unit_phasors(phase_rad: Array) -> npt.NDArray[np.complex64]:
@@ -179,11 +219,17 @@ def _unit_phasors(phase_rad: Array) -> npt.NDArray[np.complex64]:
     return phasors
 
 
-def _sum_rows(values: npt.NDArray[np.complex64]) -> npt.NDArray[np.complex64]:
-    """Sum over the first axis, row after row; a lone column would else be summed pairwise and round differently."""
-    lone = values[0].size == 1
-    total: npt.NDArray[np.complex64] = np.add.accumulate(values, axis=0)[-1] if lone else np.add.reduce(values, axis=0)
+def _sum_over(values: npt.NDArray[np.complex64], axis: int) -> npt.NDArray[np.complex64]:
+    """Sum over the sinusoids one after another; a lone column would else be summed pairwise and round otherwise."""
+    if values.shape[-1] * values.shape[-2] == 1:
+        running: npt.NDArray[np.complex64] = np.add.accumulate(values, axis=axis).take(-1, axis=axis)
+        return running
+    total: npt.NDArray[np.complex64] = np.add.reduce(values, axis=axis)
     return total
+
+
+def _squared_magnitude(response: npt.NDArray[np.complex64]) -> npt.NDArray[np.float32]:
+    return np.square(response.real) + np.square(response.imag)
 
 
 class IndependentFading:
