@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
+import numpy.typing as npt
 
 from sim.errors import InputError
 from sim.figures.conditions import check_columns, check_numeric
@@ -17,7 +18,10 @@ _LABELS = ("variant", "seed", "replication", "device", "request", "round")
 
 
 def compare(a: pd.DataFrame, b: pd.DataFrame, metric: str) -> pd.DataFrame:
-    """Differences B - A of pairs of rows, with 95 % intervals (Student's t over the pairs).
+    """Differences B - A of pairs of rows, with 95 % intervals (Student's t).
+
+    Points of a sweep under one seed share their luck, so the intervals are over seeds, each one's pairs averaged first;
+    where no seed is told, as in the requests of one run, they are over the pairs.
 
     Rows are paired by everything that both tables say about the condition: axes, variant, seed, replication, device,
     request. What is constant in each table and differs between them is what is being compared, and is not matched;
@@ -30,8 +34,9 @@ def compare(a: pd.DataFrame, b: pd.DataFrame, metric: str) -> pd.DataFrame:
 
     Returns:
         A row for all pairs, and if an axis or variant varies one per value of those, with columns ``condition``,
-        ``pairs``, ``mean_a``, ``mean_b``, ``difference``, ``difference_low``, ``difference_high``, ``ratio``,
-        ``ratio_low``, ``ratio_high``. The ratio is the geometric mean of B / A with the interval of its logarithm.
+        ``pairs``, ``independent`` (seeds, or pairs), ``mean_a``, ``mean_b``, ``difference``, ``difference_low``,
+        ``difference_high``, ``ratio``, ``ratio_low``, ``ratio_high``. The ratio is the geometric mean of B / A with the
+        interval of its logarithm.
 
     Raises:
         InputError: A column that is missing, or no pairs.
@@ -82,13 +87,14 @@ def _table_of(pairs: pd.DataFrame, conditions: list[str]) -> pd.DataFrame:
 
 def _differences(pairs: pd.DataFrame) -> dict[str, float]:
     first, second = pairs["a"].to_numpy(dtype=float), pairs["b"].to_numpy(dtype=float)
-    difference, half, count = mean_interval(second - first)
+    difference, half, count = mean_interval(_per_seed(pairs, second - first))
     ratio = log_half = float("nan")
     if (first > 0).all() and (second > 0).all():
-        log_ratio, log_half, _ = mean_interval(np.log(second / first))
+        log_ratio, log_half, _ = mean_interval(_per_seed(pairs, np.log(second / first)))
         ratio = float(np.exp(log_ratio))
     return {
-        "pairs": count,
+        "pairs": len(pairs),
+        "independent": count,
         "mean_a": float(first.mean()),
         "mean_b": float(second.mean()),
         "difference": difference,
@@ -98,3 +104,10 @@ def _differences(pairs: pd.DataFrame) -> dict[str, float]:
         "ratio_low": ratio * float(np.exp(-log_half)),
         "ratio_high": ratio * float(np.exp(log_half)),
     }
+
+
+def _per_seed(pairs: pd.DataFrame, values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Means of the values of each seed; the values themselves where no seed is told."""
+    if "seed" not in pairs:
+        return values
+    return pairs.assign(value=values).groupby("seed")["value"].mean().to_numpy(dtype=float)

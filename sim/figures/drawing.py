@@ -71,7 +71,10 @@ def say_replications(axes: Axes, counts: set[int]) -> None:
 
 
 def set_scales(axes: Axes, x_values: npt.ArrayLike, y_values: npt.ArrayLike, log_x: bool, log_y: bool) -> None:
-    """Logarithmic axes with plain numbers on their ticks; a linear y axis that starts near zero starts at it."""
+    """Logarithmic axes with plain numbers on their ticks; a linear y axis that starts near zero starts at it.
+
+    To be called when all panels that share the axes are drawn: it ends automatic limits.
+    """
     for axis, values, log in ((axes.xaxis, x_values, log_x), (axes.yaxis, y_values, log_y)):
         if log:
             _log_axis(axis, np.asarray(values, dtype=float))
@@ -89,8 +92,13 @@ def _log_axis(axis: Any, values: npt.NDArray[np.float64]) -> None:
     decades = float(np.log10(finite.max() / finite.min())) if len(finite) else 3.0
     subs = (1.0, 2.0, 5.0) if decades <= 2.5 else (1.0,)
     axis.set_major_locator(LogLocator(base=10, subs=subs, numticks=20))
-    axis.set_major_formatter(FuncFormatter(lambda value, _: number(float(value))))
+    in_thousands = bool(len(finite)) and finite.max() >= 10_000
+    axis.set_major_formatter(FuncFormatter(lambda value, _: _tick(float(value), in_thousands)))
     axis.set_minor_formatter(NullFormatter())
+
+
+def _tick(value: float, in_thousands: bool) -> str:
+    return f"{value / 1000:g}k" if in_thousands and value >= 1000 else number(value)
 
 
 def legend_above(figure: Figure, panels: Sequence[Axes], columns: int, handle_length: float = 2.8) -> None:

@@ -65,7 +65,10 @@ def draw_best(
                 axes.plot(
                     [], [], ls="", marker="s", ms=7, color=COLOURS[place % len(COLOURS)], label=value_label(by, name)
                 )
-        axes.set_title(f"best {label_of(metric)}", fontsize=6.5, color="#555555", loc="right")
+        extreme = "highest" if metric in MORE_IS_BETTER else "lowest"
+        axes.set_title(
+            f"{extreme} {label_of(metric)[0].lower()}{label_of(metric)[1:]}", fontsize=6.5, color="#555555", loc="right"
+        )
     axes.set_xticks(range(len(columns)), [number(value) for value in columns])
     axes.set_yticks(range(len(rows)), [number(value) for value in rows])
     axes.set_xlabel(label_of(x))

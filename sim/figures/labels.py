@@ -133,6 +133,12 @@ def value_label(column: str, value: Any) -> str:
     return f"{number(value)} {unit}" if unit else f"{name_of(column)} = {number(value)}"
 
 
+def panel_label(column: str, value: Any) -> str:
+    """The head of a panel: the column's name and the value with its unit, such as ``One-way delay 0.01 s``."""
+    text = value_label(column, value)
+    return text if "=" in text or column in ("variant", "result") else f"{name_of(column)} {text}"
+
+
 def number(value: Any) -> str:
     """A number with at most four significant digits; anything else as it is."""
     if isinstance(value, bool) or not isinstance(value, int | float):

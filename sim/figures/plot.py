@@ -10,7 +10,7 @@ from sim.errors import InputError, choices
 from sim.figures.conditions import check_columns, check_numeric, join, spread, values_of, varied_columns
 from sim.figures.drawing import draw_curves, legend_above, say_replications, set_scales, spans_decades
 from sim.figures.heatmap import draw_best
-from sim.figures.labels import value_label
+from sim.figures.labels import label_of, panel_label
 from sim.figures.pareto import draw_front
 from sim.figures.style import new_figure, styled
 
@@ -121,42 +121,45 @@ def _draw(table: pd.DataFrame, roles: _Roles, kind: str, log_x: bool | None, log
     rows = -(-len(panels) // columns)
     figure = new_figure(style, 0.45 + 2.1 * rows)
     grid = figure.subplots(rows, columns, squeeze=False, sharex=kind != "heatmap", sharey=kind != "heatmap").ravel()
-    for axes in grid[len(panels) :]:
-        axes.remove()
-    for place, (axes, panel) in enumerate(zip(grid, panels, strict=False)):
+    for unused in grid[len(panels) :]:
+        unused.remove()
+    grid = grid[: len(panels)]
+    counts: set[int] = set()
+    for axes, panel in zip(grid, panels, strict=True):
         chosen = table if panel is None else table[table[roles.facet] == panel]
-        _draw_panel(axes, chosen, table, roles, series, kind, log_x, log_y, with_note=place == 0 and panel is None)
+        counts |= _draw_panel(axes, chosen, roles, series, kind)
         if panel is not None:
-            axes.set_title(value_label(str(roles.facet), panel))
-        if kind != "heatmap":
-            axes.label_outer()
-    legend_above(figure, list(grid[: len(panels)]), 2 if style == "one_column" else 5)
+            axes.set_title(panel_label(str(roles.facet), panel))
+    if kind != "heatmap":
+        _finish_axes(grid, columns, table, roles, log_x, log_y)
+    if counts and len(panels) == 1:
+        say_replications(grid[0], counts)
+    legend_above(figure, list(grid), 2 if style == "one_column" else 5, handle_length=2.8 if kind == "line" else 1.2)
     return figure
 
 
-def _draw_panel(
-    axes: Axes,
-    chosen: pd.DataFrame,
-    table: pd.DataFrame,
-    roles: _Roles,
-    series: Sequence[Any],
-    kind: str,
-    log_x: bool | None,
-    log_y: bool | None,
-    with_note: bool,
-) -> None:
+def _draw_panel(axes: Axes, table: pd.DataFrame, roles: _Roles, series: Sequence[Any], kind: str) -> set[int]:
+    """Draw one panel; returns the numbers of replications that its bands are over."""
     if kind == "heatmap":
-        draw_best(axes, chosen, roles.x, roles.y, roles.metric, roles.by, series)
-        return
-    if kind == "pareto":
-        draw_front(axes, chosen, roles.x, roles.y, roles.by, series)
-        counts: set[int] = set()
+        draw_best(axes, table, roles.x, roles.y, roles.metric, roles.by, series)
+    elif kind == "pareto":
+        draw_front(axes, table, roles.x, roles.y, roles.by, series)
     else:
-        counts = draw_curves(axes, chosen, roles.x, roles.y, roles.by, series)
+        return draw_curves(axes, table, roles.x, roles.y, roles.by, series)
+    return set()
+
+
+def _finish_axes(
+    grid: Sequence[Axes], columns: int, table: pd.DataFrame, roles: _Roles, log_x: bool | None, log_y: bool | None
+) -> None:
+    """Scales, and labels on the outer panels alone; a panel with none below it is an outer one."""
     logs = [
         spans_decades(table[column]) if wanted is None else wanted
         for column, wanted in ((roles.x, log_x), (roles.y, log_y))
     ]
-    set_scales(axes, table[roles.x], table[roles.y], *logs)
-    if with_note and kind == "line":
-        say_replications(axes, counts)
+    for axes in grid:
+        set_scales(axes, table[roles.x], table[roles.y], *logs)
+        axes.label_outer()
+    for axes in grid[-columns:]:
+        axes.tick_params(labelbottom=True)
+        axes.set_xlabel(label_of(roles.x))

@@ -30,13 +30,14 @@ def draw_rows(table: pd.DataFrame, by: str | None, axes: Sequence[str], style: s
     Values are means over the other axes within a replication: neither depends on the channel unless a protocol
     adapts to it.
     """
+    names = [] if by is None else spread(values_of(table, by), _MOST_SERIES)
     table = table[table[_METRICS[0]].notna()]
     row_axis = next((axis for axis in axes if axis.endswith(_ROW_KEYS) and table[axis].nunique() > 1), None)
     if row_axis is not None:
         return _over_row_length(table, row_axis, by if by != row_axis else None, style)
     if by is None or table[by].nunique() < 2:
         return None
-    return _by_name(table, by, style)
+    return _by_name(table, by, names, style)
 
 
 def _over_row_length(table: pd.DataFrame, row_axis: str, by: str | None, style: str) -> Figure:
@@ -53,47 +54,48 @@ def _over_row_length(table: pd.DataFrame, row_axis: str, by: str | None, style: 
     return figure
 
 
-def _by_name(table: pd.DataFrame, by: str, style: str) -> Figure:
-    names = spread(values_of(table, by), _MOST_SERIES)
-    figure = new_figure(style, 0.75 + 0.26 * len(names))
+def _by_name(table: pd.DataFrame, by: str, names: Sequence[Any], style: str) -> Figure:
+    """A dot per name with its interval; a name's colour is that of its curve in the other figures."""
+    there = set(table[by])
+    shown = [(index, name) for index, name in enumerate(names) if name in there]
+    figure = new_figure(style, 0.85 + 0.26 * len(shown))
     grid = figure.subplots(1, 2, sharey=True)
     for panel, metric in zip(grid, _METRICS, strict=True):
-        _dots(panel, table, by, names, metric)
-    grid[0].set_yticks(range(len(names)), [value_label(by, name) for name in names])
-    grid[0].set_ylim(len(names) - 0.4, -0.6)
+        values = []
+        for place, (index, name) in enumerate(shown):
+            of_replications = table[table[by] == name].groupby("replication")[metric].mean()
+            mean, half, _ = mean_interval(of_replications)
+            values.append(mean)
+            _dot(panel, mean, half, place, index)
+        _finish(panel, metric, values)
+    grid[0].set_yticks(range(len(shown)), [value_label(by, name) for _, name in shown])
+    grid[0].set_ylim(len(shown) - 0.4, -0.7)
     return figure
 
 
-def _dots(panel: Axes, table: pd.DataFrame, by: str, names: Sequence[Any], metric: str) -> None:
-    """A dot per name with its interval, and its value in words above it."""
-    values = []
-    for place, name in enumerate(names):
-        of_replications = table[table[by] == name].groupby("replication")[metric].mean()
-        mean, half, _ = mean_interval(of_replications)
-        values.append(mean)
-        panel.errorbar(
-            mean,
-            place,
-            xerr=None if np.isnan(half) else half,
-            fmt=MARKERS[place % len(MARKERS)],
-            color=COLOURS[place % len(COLOURS)],
-            capsize=2,
-            elinewidth=1,
-        )
-        panel.annotate(
-            number(mean),
-            (mean, place),
-            xytext=(0, 4),
-            textcoords="offset points",
-            ha="center",
-            va="bottom",
-            fontsize=6.5,
-        )
-    set_scales(panel, values, [1.0], spans_decades(values), False)
-    if not spans_decades(values):
-        panel.set_xlim(0, max(values) * 1.25)
-    else:
+def _dot(panel: Axes, mean: float, half: float, place: int, index: int) -> None:
+    panel.errorbar(
+        mean,
+        place,
+        xerr=None if np.isnan(half) else half,
+        fmt=MARKERS[index % len(MARKERS)],
+        color=COLOURS[index % len(COLOURS)],
+        capsize=2,
+        elinewidth=1,
+    )
+    panel.annotate(
+        number(mean), (mean, place), xytext=(0, 4), textcoords="offset points", ha="center", va="bottom", fontsize=6.5
+    )
+
+
+def _finish(panel: Axes, metric: str, values: Sequence[float]) -> None:
+    log = spans_decades(values)
+    set_scales(panel, values, [1.0], log, False)
+    if log:
         panel.set_xlim(min(values) / 2.5, max(values) * 2.5)
-    panel.set_xlabel(label_of(metric))
+    else:
+        panel.set_xlim(0, max(values) * 1.25)
+    # Two panels in a column leave no width for name and unit on one line.
+    panel.set_xlabel(label_of(metric).replace(" (", "\n("))
     panel.grid(axis="y", visible=False)
     panel.tick_params(axis="y", length=0)

@@ -19,7 +19,7 @@ from sim.figures.drawing import (
     set_scales,
     spans_decades,
 )
-from sim.figures.labels import value_label
+from sim.figures.labels import panel_label, value_label
 from sim.figures.rows_figure import draw_rows
 from sim.figures.style import new_figure, save_all, styled
 
@@ -104,9 +104,10 @@ def _curves(table: pd.DataFrame, plan: Plan, y: str, style: str) -> Figure:
     for axes, panel in zip(grid, panels, strict=True):
         chosen = table if panel is None else table[table[plan.facet] == panel]
         counts |= draw_curves(axes, chosen, plan.x, y, plan.by, series)
-        set_scales(axes, table[plan.x], table[y], log_x, log_y)
         if panel is not None:
-            axes.set_title(value_label(str(plan.facet), panel))
+            axes.set_title(panel_label(str(plan.facet), panel))
+    for axes in grid:
+        set_scales(axes, table[plan.x], table[y], log_x, log_y)
         axes.label_outer()
     if not wide:
         say_replications(grid[0], counts)
@@ -132,7 +133,7 @@ def _breakdown(table: pd.DataFrame, plan: Plan, style: str) -> Figure:
         labels = ["all" if name is None else value_label(str(plan.by), name) for name in groups]
         draw_breakdown(axes, labels, means, parts)
         if plan.x is not None:
-            axes.set_title(value_label(plan.x, value), loc="left", fontsize=7.5)
+            axes.set_title(panel_label(plan.x, value), loc="left", fontsize=7.5)
     grid[-1].set_xlabel("Time per request (s)")
     legend_above(figure, list(grid), 3 if style == "one_column" else 6, handle_length=1.2)
     return figure
