@@ -1,4 +1,4 @@
-"""Rows on a lattice, full (QSV) and sparse (SQS): exact because drafts are drawn after quantising."""
+"""Sparsify-quantise-sample: exact for fixed and for learning sets, at its closed form of bits."""
 
 from __future__ import annotations
 
@@ -7,14 +7,7 @@ import pytest
 
 from sim.decoding.protocols.sqs import SqsSettings
 from sim.decoding.rows import Row
-from sim.decoding.wire.bits import bits_for
-from sim.decoding.wire.row_codec import RowCodec, RowFormat
 from sim.decoding.wire.subsets import subset_bits
-
-
-@pytest.mark.parametrize("levels", [1, 4, 255])
-def test_qsv_is_exact(assert_exact, levels):
-    assert_exact("qsv", draft_length=2, lattice_levels=levels)
 
 
 @pytest.mark.parametrize("settings", [{"top_k": 1}, {"top_k": 2, "lattice_levels": 6}])
@@ -34,20 +27,6 @@ def test_conformal_sqs_is_exact(assert_exact, threshold):
         dropped_mass=0.2,
         lattice_levels=9,
     )
-
-
-@pytest.mark.parametrize(("levels", "bits"), [(4, 74), (24, 312), (240, 2209), (720, 5467)])
-def test_qsv_published_payload(levels, bits):
-    """arXiv 2507.00605, V = 50272: the lattice point and a 16-bit token."""
-    codec = RowCodec(50272, RowFormat(values="lattice", lattice_levels=levels))
-    assert codec.row_bits(50272) + bits_for(50272) == bits
-
-
-def test_qsv_payload_is_its_closed_form(tables):
-    draft, target = tables.pair(3, vocab_size=8)
-    done = tables.run("qsv", draft, target, max_new_tokens=30, draft_length=3, lattice_levels=12)
-    for this, up in zip(done.rounds, tables.sent(done.steps, "draft"), strict=True):
-        assert up.payload_bits == tables.padded(2 + this.drafted * (subset_bits(12 + 7, 7) + 3))
 
 
 def test_sqs_payload_is_its_closed_form(tables):
