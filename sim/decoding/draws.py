@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import threading
 from abc import ABC, abstractmethod
 from functools import lru_cache
 
 import numpy as np
+import numpy.typing as npt
 
 from sim.decoding.rows import Probabilities, Row
 
@@ -45,16 +47,16 @@ class AddressedDraw(Draw):
 
     def __init__(self, *path: int | str) -> None:
         self._path = path
-        self._flips: np.random.Generator | None = None
+        self._flips = 0
         self._picks = 0
 
     def at(self, purpose: str, *address: int) -> AddressedDraw:
         return AddressedDraw(*self._path, purpose, *address)
 
     def flip(self, probability: float) -> bool:
-        if self._flips is None:
-            self._flips = np.random.Generator(np.random.Philox(key=_key((*self._path, "flip"))))
-        return bool(self._flips.random() < probability)
+        block, place = divmod(self._flips, _FLIPS_AT_ONCE)
+        self._flips += 1
+        return bool(_uniforms((*self._path, "flip", block))[place] < probability)
 
     def pick(self, row: Row) -> int:
         noise = _exponentials((*self._path, "pick", self._picks), row.vocab_size)
@@ -63,23 +65,53 @@ class AddressedDraw(Draw):
 
 
 def race(row: Row, noise: Probabilities) -> int:
-    """The token that finishes first when token x takes noise[x] / row(x), noise exponential [vocab_size]."""
+    """The token that finishes first when token x takes noise[x] / row(x), noise exponential and positive [vocab_size].
+
+    Written as the largest row(x) / noise[x], where a probability of zero needs no case of its own.
+    """
     if row.ids is None:
-        with np.errstate(divide="ignore", invalid="ignore"):
-            times = noise / row.probs
-        return int(np.argmin(np.where(row.probs > 0, times, np.inf)))
-    alive = row.probs > 0
-    ids = row.ids[alive]
-    return int(ids[np.argmin(noise[ids] / row.probs[alive])])
+        return int((row.probs / noise).argmax())
+    return int(row.ids[(row.probs / noise[row.ids]).argmax()])
 
 
-def _key(path: tuple[int | str, ...]) -> int:
-    digest = hashlib.blake2b(repr(path).encode(), digest_size=16).digest()
-    return int.from_bytes(digest, "little")
+Path = tuple[int | str, ...]
+
+_FLIPS_AT_ONCE = 8
+
+# A draw of exactly zero, one in 2^53, would win any race.
+_SMALLEST = np.finfo(np.float64).tiny
+
+
+class _Stream(threading.local):
+    """One Philox generator per thread, set to the start of whatever stream is asked for.
+
+    Making a generator takes ten times as long as setting its state.
+    """
+
+    def __init__(self) -> None:
+        self._philox = np.random.Philox(key=0)
+        self._generator = np.random.Generator(self._philox)
+        self._state = self._philox.state
+
+    def start(self, path: Path) -> np.random.Generator:
+        """The generator at the start of the stream of this path; to be used before the next call."""
+        digest = hashlib.blake2b(repr(path).encode(), digest_size=16).digest()
+        self._state["state"]["key"] = np.frombuffer(digest, dtype="<u8")
+        self._philox.state = self._state
+        return self._generator
+
+
+_stream = _Stream()
 
 
 @lru_cache(maxsize=64)
-def _exponentials(path: tuple[int | str, ...], count: int) -> Probabilities:
-    noise = np.random.Generator(np.random.Philox(key=_key(path))).standard_exponential(count)
+def _uniforms(path: Path) -> npt.NDArray[np.float64]:
+    return _stream.start(path).random(_FLIPS_AT_ONCE)
+
+
+@lru_cache(maxsize=64)
+def _exponentials(path: Path, count: int) -> Probabilities:
+    noise = _stream.start(path).standard_exponential(count)
+    np.maximum(noise, _SMALLEST, out=noise)
     noise.setflags(write=False)
     return noise

@@ -8,9 +8,8 @@ import numpy as np
 
 from sim.decoding.draws import Draw
 from sim.decoding.exact import law, text_law
-from sim.decoding.request import Request
 from sim.decoding.rows import Row, Sampling
-from sim.models.interface import LanguageModel
+from sim.models.interface import Forward, LanguageModel
 from sim.models.tabular import TabularModel
 
 # Enumeration adds up at most some ten thousand products of doubles; measured errors are below 1e-14.
@@ -101,8 +100,7 @@ def target_text_law(
     """Law of the target's own next tokens under a sampling filter, from its logits."""
 
     def row_after(text: tuple[int, ...]) -> list[float]:
-        request = Request(0, (*prompt, *text), target.vocab_size, 1)
-        logits = target.forward([request.forward("edge", "oracle").work])[0]
+        logits = target.forward([Forward("oracle", (*prompt, *text))])[0]
         return sampling.row(logits[0]).dense().tolist()
 
     return text_law(row_after, length)

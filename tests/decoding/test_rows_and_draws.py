@@ -1,0 +1,181 @@
+"""Rows and their filters; luck that is addressed, not consumed."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from sim.decoding.draws import AddressedDraw, race
+from sim.decoding.exact import law
+from sim.decoding.rows import Row, Sampling, largest, nucleus, overlap, residual
+from tests.decoding.laws import EXACT, P, Q, assert_law_equal, random_pairs, rows
+
+# ---- rows -----------------------------------------------------------------------------------------------------------
+
+
+def sparse(vocab_size: int, entries: dict[int, float]) -> Row:
+    return Row.sparse_row(
+        vocab_size, np.array(sorted(entries)), np.array([entries[token] for token in sorted(entries)])
+    )
+
+
+def test_sparse_and_dense_rows_say_the_same():
+    row = sparse(5, {1: 0.5, 4: 1.5})
+    assert [row.prob(token) for token in range(5)] == [0.0, 0.25, 0.0, 0.0, 0.75]
+    assert row.dense().tolist() == [0.0, 0.25, 0.0, 0.0, 0.75]
+    assert row.entropy_bits == pytest.approx(Row.dense_row(row.dense()).entropy_bits)
+
+
+def test_without_removes_and_renormalises():
+    for row in (Row.dense_row([0.5, 0.3, 0.2, 0.0]), sparse(4, {0: 0.5, 1: 0.3, 2: 0.2})):
+        rest = row.without([0])
+        assert rest is not None
+        assert rest.dense() == pytest.approx([0.0, 0.6, 0.4, 0.0])
+        assert row.without([0, 1, 2]) is None
+
+
+@pytest.mark.parametrize("as_sparse", [False, True])
+def test_residual_and_overlap_against_their_definitions(as_sparse):
+    for p, q in random_pairs(31, 6, 40):
+        target, draft = rows(p, q)
+        if as_sparse:
+            draft = Row.sparse_row(6, np.flatnonzero(q > 0), q[q > 0])
+        assert overlap(target, draft) == pytest.approx(np.minimum(p, q).sum(), abs=EXACT)
+        rest = np.maximum(p - q, 0.0)
+        if rest.sum() > EXACT:
+            assert residual(target, draft).dense() == pytest.approx(rest / rest.sum(), abs=1e-9)
+
+
+def test_residual_of_equal_rows_is_the_row():
+    p = Row.dense_row(P)
+    assert residual(p, p) is p
+
+
+def test_largest_keeps_the_lowest_ids_among_ties():
+    values = np.array([0.1, 0.3, 0.2, 0.2, 0.2])
+    assert largest(values, 2).tolist() == [1, 2]
+    assert largest(values, 3).tolist() == [1, 2, 3]
+    assert largest(values, 9).tolist() == [0, 1, 2, 3, 4]
+
+
+def test_nucleus_is_the_smallest_set_with_the_mass():
+    probs = np.array([0.1, 0.4, 0.2, 0.3])
+    assert nucleus(probs, 0.4).tolist() == [1]
+    assert nucleus(probs, 0.41).tolist() == [1, 3]
+    assert nucleus(probs, 0.7).tolist() == [1, 3]
+    assert nucleus(probs, 1.0).tolist() == [0, 1, 2, 3]
+    assert nucleus(np.array([0.0, 1.0]), 0.5).tolist() == [1]
+
+
+@pytest.mark.parametrize("top_k", [None, 1, 3])
+@pytest.mark.parametrize("top_p", [None, 0.5, 1.0])
+@pytest.mark.parametrize("temperature", [0.5, 1.0, 2.0])
+def test_sampling_filters_are_temperature_then_top_k_then_top_p(temperature, top_k, top_p):
+    logits = np.random.default_rng(1).normal(0, 2, 8).astype(np.float32)
+    weights = np.exp(logits.astype(float) / temperature)
+    if top_k is not None:
+        weights[np.argsort(-weights)[top_k:]] = 0.0
+    if top_p is not None:
+        order = np.argsort(-weights)
+        before = np.cumsum(weights[order]) - weights[order]
+        weights[order[before >= top_p * weights.sum()]] = 0.0
+    row = Sampling(temperature, top_k, top_p).row(logits)
+    assert row.probs == pytest.approx(weights / weights.sum(), abs=EXACT)
+
+
+def test_temperature_zero_is_one_hot_at_the_first_maximum():
+    assert Sampling(0.0).row(np.array([1.0, 3.0, 3.0])).probs.tolist() == [0.0, 1.0, 0.0]
+
+
+def test_logits_of_minus_infinity_and_of_any_size_are_fine():
+    row = Sampling().row(np.array([-np.inf, 1e4, 1e4 - np.log(3)]))
+    assert row.probs == pytest.approx([0.0, 0.75, 0.25])
+
+
+# ---- luck -----------------------------------------------------------------------------------------------------------
+
+
+def test_an_address_gives_the_same_luck_whenever_it_is_asked():
+    row = Row.dense_row(np.full(50, 0.02))
+    first = AddressedDraw(1, "request", 3)
+    picks = [first.at("verify", position).pick(row) for position in range(20)]
+    again = AddressedDraw(1, "request", 3)
+    assert [again.at("verify", position).pick(row) for position in reversed(range(20))] == picks[::-1]
+    assert len(set(picks)) > 5
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        AddressedDraw(2, "request", 3),
+        AddressedDraw(1, "request", 4),
+        AddressedDraw(1, "request", 3).at("draft", 0),
+    ],
+)
+def test_other_seeds_requests_and_purposes_have_luck_of_their_own(other):
+    row = Row.dense_row(np.full(1000, 1e-3))
+    here = AddressedDraw(1, "request", 3)
+    same = sum(here.at("x", i).pick(row) == other.at("x", i).pick(row) for i in range(100))
+    assert same < 5  # by chance 0.1
+
+
+def test_successive_draws_at_one_address_differ_and_flips_do_not_shift_picks():
+    row = Row.dense_row(np.full(1000, 1e-3))
+    draw, other = AddressedDraw(7).at("a", 0), AddressedDraw(7).at("a", 0)
+    picks = [draw.pick(row) for _ in range(5)]
+    assert len(set(picks)) == 5
+    flipped = []
+    for _ in range(5):
+        other.flip(0.5)
+        flipped.append(other.pick(row))
+    assert flipped == picks
+
+
+def test_certain_flips_are_certain():
+    draw = AddressedDraw(0)
+    assert all(draw.flip(1.0) for _ in range(100))
+    assert not any(draw.flip(0.0) for _ in range(100))
+    assert all(draw.flip(1.7) for _ in range(10))
+
+
+def test_picks_never_land_on_zeros_and_sparse_picks_equal_dense_ones():
+    for index, (p, _) in enumerate(random_pairs(32, 6, 40)):
+        alive = np.flatnonzero(p > 0)
+        dense, thin = Row.dense_row(p), Row.sparse_row(6, alive, p[alive])
+        for place in range(10):
+            token = AddressedDraw(index).at("x", place).pick(dense)
+            assert p[token] > 0
+            assert AddressedDraw(index).at("x", place).pick(thin) == token
+
+
+def test_rounding_hardly_ever_moves_a_pick():
+    rng = np.random.default_rng(4)
+    moved = 0
+    for place in range(500):
+        weights = rng.dirichlet(np.full(200, 0.3))
+        noisy = weights * (1 + 1e-7 * rng.normal(size=200))
+        draw = AddressedDraw(1).at("x", place)
+        moved += draw.pick(Row.dense_row(weights)) != AddressedDraw(1).at("x", place).pick(Row.dense_row(noisy))
+    assert moved == 0
+
+
+def test_race_takes_the_earliest_finisher():
+    assert race(Row.dense_row([0.5, 0.5, 0.0]), np.array([2.0, 1.0, 1e-300])) == 1
+    assert race(Row.dense_row([0.9, 0.1, 0.0]), np.array([2.0, 1.0, 1e-300])) == 0
+
+
+# ---- enumeration ----------------------------------------------------------------------------------------------------
+
+
+def test_enumeration_gives_the_law_of_picks_and_flips():
+    p, q = rows(P, Q)
+    assert_law_equal(law(lambda luck: luck.pick(p)), P)
+    both = law(lambda luck: (luck.pick(p), luck.pick(q)))
+    assert_law_equal(both, {(a, b): P[a] * Q[b] for a in range(5) for b in range(5)})
+    assert_law_equal(law(lambda luck: luck.flip(0.3)), {True: 0.3, False: 0.7})
+    assert law(lambda luck: luck.flip(1.5)) == {True: 1.0}
+
+
+def test_enumeration_gives_up_where_told():
+    with pytest.raises(RuntimeError, match="more than 4 paths"):
+        law(lambda luck: luck.pick(Row.dense_row(P)), max_paths=4)
