@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sim.breakdown import PARTS
+from sim.figures.conditions import means_by, varied_columns
 from sim.figures.labels import label_of, number, part_name, value_label
 from sim.figures.statistics import over_replications
 from sim.figures.style import COLOURS, HATCHED_PARTS, LINES, MARKERS, PART_COLOURS
@@ -49,6 +50,34 @@ def draw_curves(axes: Axes, table: pd.DataFrame, x: str, y: str, by: str | None,
     axes.set_xlabel(label_of(x))
     axes.set_ylabel(label_of(y))
     return counts
+
+
+def draw_conditions(axes: Axes, table: pd.DataFrame, x: str, y: str, by: str | None, series: Sequence[Any]) -> None:
+    """One figure against another: a point per condition at its means, with 95 % intervals both ways.
+
+    The points of a series are joined in the order of the axis that makes them, if it is one alone.
+    """
+    varied = varied_columns(table)
+    points = means_by(table, varied, list(dict.fromkeys([x, y])))
+    order = [column for column in varied if column != by]
+    if len(order) == 1:
+        points = points.sort_values(order[0])
+    for index, name in enumerate(series):
+        chosen = points if by is None else points[points[by] == name]
+        style = index % len(COLOURS)
+        axes.errorbar(
+            chosen[x],
+            chosen[y],
+            xerr=chosen[f"{x}_half"],
+            yerr=chosen[f"{y}_half"],
+            color=COLOURS[style],
+            marker=MARKERS[style],
+            ls=LINES[style] if len(order) == 1 else "",
+            elinewidth=0.7,
+            label=None if by is None else value_label(by, name),
+        )
+    axes.set_xlabel(label_of(x))
+    axes.set_ylabel(label_of(y))
 
 
 def _draw_band(axes: Axes, points: pd.DataFrame, colour: str) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from sim.errors import InputError, choices
 from sim.figures.conditions import check_columns, check_numeric, join, spread, values_of, varied_columns
-from sim.figures.drawing import draw_curves, legend_above, say_replications, set_scales, spans_decades
+from sim.figures.drawing import draw_conditions, draw_curves, legend_above, say_replications, set_scales, spans_decades
 from sim.figures.heatmap import draw_best
 from sim.figures.labels import label_of, panel_label
 from sim.figures.pareto import draw_front
@@ -87,7 +87,7 @@ def _roles(table: pd.DataFrame, x: str | None, y: str, by: str | None, facet: st
     rest.sort(key=lambda column: column not in ("variant", "result"))
     if by is None and rest:
         by = rest.pop(0)
-    if facet is None and rest and kind == "line":
+    if facet is None and rest and kind == "line" and x in varied:
         facet = rest.pop(0)
     return _Roles(x, y, by, facet)
 
@@ -131,7 +131,7 @@ def _draw(table: pd.DataFrame, roles: _Roles, kind: str, log_x: bool | None, log
         if panel is not None:
             axes.set_title(panel_label(str(roles.facet), panel))
     if kind != "heatmap":
-        _finish_axes(grid, columns, table, roles, log_x, log_y)
+        _finish_axes(list(grid), columns, table, roles, log_x, log_y)
     if counts and len(panels) == 1:
         say_replications(grid[0], counts)
     legend_above(figure, list(grid), 2 if style == "one_column" else 5, handle_length=2.8 if kind == "line" else 1.2)
@@ -144,8 +144,10 @@ def _draw_panel(axes: Axes, table: pd.DataFrame, roles: _Roles, series: Sequence
         draw_best(axes, table, roles.x, roles.y, roles.metric, roles.by, series)
     elif kind == "pareto":
         draw_front(axes, table, roles.x, roles.y, roles.by, series)
-    else:
+    elif roles.x in varied_columns(table):
         return draw_curves(axes, table, roles.x, roles.y, roles.by, series)
+    else:
+        draw_conditions(axes, table, roles.x, roles.y, roles.by, series)
     return set()
 
 

@@ -63,8 +63,10 @@ def _ecdf(requests: pd.DataFrame, style: str) -> Figure:
     for index, column in enumerate(("e2e_s", "ttft_s")):
         values = np.sort(requests[column].dropna().to_numpy(dtype=float))
         if len(values):
-            shares = np.arange(1, len(values) + 1) / len(values)
-            axes.step(values, shares, where="post", color=COLOURS[index], ls=LINES[index], label=name_of(column))
+            shares = np.arange(len(values) + 1) / len(values)
+            axes.step(
+                [values[0], *values], shares, where="post", color=COLOURS[index], ls=LINES[index], label=name_of(column)
+            )
     axes.set_ylim(0, 1.02)
     axes.set_xlim(left=0)
     axes.set_xlabel("Time (s)")

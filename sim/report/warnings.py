@@ -32,7 +32,7 @@ def run_warnings(summary: Mapping[str, Any], manifest: Mapping[str, Any]) -> lis
     return [
         *_lossy_warning(manifest),
         *_load_warnings(summary),
-        *_compute_warnings(manifest),
+        *_compute_warnings(summary, manifest),
         *_sample_warnings(summary),
     ]
 
@@ -48,27 +48,33 @@ def _load_warnings(summary: Mapping[str, Any]) -> list[str]:
     for site in ("edge", "cloud"):
         used = _number(summary, f"{site}_utilisation")
         if used >= _BUSY_EDGE:
-            found.append(f"{site} {used:.0%} utilised: latency is set by its queue as much as by the radio")
+            found.append(f"{site} {_percent(used)} utilised: latency is set by its queue as much as by the radio")
     for direction in ("uplink", "downlink"):
         used = _number(summary, f"{direction}_utilisation")
         if used >= _FULL:
-            found.append(f"{direction} {used:.0%} utilised: its queue grows for as long as requests come in")
-        elif direction == "uplink" and used < _IDLE:
-            share = "less than 1 %" if used < 0.01 else f"{used:.0%}".replace("%", " %")
-            found.append(f"offered uplink load is {share} of capacity: devices hardly contend for the air")
-    return [text.replace("% utilised", " % utilised") for text in found]
-
-
-def _compute_warnings(manifest: Mapping[str, Any]) -> list[str]:
-    found = []
-    for site, pricers in manifest.get("compute", {}).items():
-        for role, pricer in pricers.items():
-            if pricer.get("kind") == "measured":
-                found.append(f"{site} {role}: measured while running, so this result cannot be repeated exactly")
-            error = pricer.get("median_relative_error")
-            if error is not None and error > _POOR_FIT:
-                found.append(f"{site} {role}: calibration fits its timings to {error * 100:.0f} % only")
+            found.append(f"{direction} {_percent(used)} utilised: its queue grows for as long as requests come in")
+    uplink = _number(summary, "uplink_utilisation")
+    if uplink < _IDLE:
+        found.append(f"offered uplink load is {_percent(uplink)} of capacity: devices hardly contend for the air")
     return found
+
+
+def _compute_warnings(summary: Mapping[str, Any], manifest: Mapping[str, Any]) -> list[str]:
+    """About models' timings, one warning for all sites that share it; an idle cloud's do not matter."""
+    sites_by_text: dict[str, list[str]] = {}
+    for site, pricers in manifest.get("compute", {}).items():
+        if site == "cloud" and not _number(summary, "cloud_utilisation") > 0:
+            continue
+        for role, pricer in pricers.items():
+            error = pricer.get("median_relative_error")
+            if pricer.get("kind") == "measured":
+                text = f"{role} measured while running, so this result cannot be repeated exactly"
+            elif error is not None and error > _POOR_FIT:
+                text = f"calibration fits the timings of the {role} to {_percent(error)} only"
+            else:
+                continue
+            sites_by_text.setdefault(text, []).append(site)
+    return [f"{' and '.join(sites)}: {text}" for text, sites in sites_by_text.items()]
 
 
 def _sample_warnings(summary: Mapping[str, Any]) -> list[str]:
@@ -116,7 +122,7 @@ def _replication_warnings(table: pd.DataFrame, axes: Sequence[str]) -> list[str]
     if widest <= _WIDE_INTERVAL:
         return []
     at = f" (at {where})" if where else ""
-    return [f"95 % intervals of mean latency reach ±{widest * 100:.0f} %{at}: more replications would narrow them"]
+    return [f"95 % intervals of mean latency reach ±{_percent(widest)}{at}: more replications would narrow them"]
 
 
 def _sweep_load_warnings(table: pd.DataFrame) -> list[str]:
@@ -132,14 +138,18 @@ def _sweep_load_warnings(table: pd.DataFrame) -> list[str]:
             continue
         busy = int((table[column] >= limit).sum())
         if busy:
-            most = table[column].max() * 100
-            found.append(f"{what} up to {most:.0f} % utilised; {limit * 100:.0f} % or more in {busy} of {runs} runs")
+            most = _percent(table[column].max())
+            found.append(f"{what} up to {most} utilised; {_percent(limit)} or more in {busy} of {runs} runs")
     if "uplink_utilisation" in table and table["uplink_utilisation"].max() < _IDLE:
-        most = table["uplink_utilisation"].max() * 100
-        found.append(f"offered uplink load is {most:.1g} % of capacity at most: devices hardly contend for the air")
+        most = _percent(table["uplink_utilisation"].max())
+        found.append(f"offered uplink load is {most} of capacity at most: devices hardly contend for the air")
     return found
 
 
 def _number(values: Mapping[str, Any], name: str) -> float:
     value = values.get(name)
     return float(value) if isinstance(value, int | float) else math.nan
+
+
+def _percent(fraction: float) -> str:
+    return f"{fraction * 100:.0f} %" if fraction >= 0.01 or fraction == 0 else f"{fraction * 100:.1g} %"

@@ -1,0 +1,67 @@
+"""Paired comparison: shared luck cancels, intervals are over what is independent."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import stats
+
+from sim.errors import InputError
+from sim.figures.compare import compare
+from tests.figures.tables import UPLINK, requests_table, sweep_table
+
+
+def _scheme(name: str) -> pd.DataFrame:
+    table = sweep_table()
+    return table[table["variant"] == name]
+
+
+def test_shared_luck_cancels() -> None:
+    """Both schemes have the same luck, so the difference at one rate is that of the airtimes, known to rounding."""
+    result = compare(_scheme("edge only"), _scheme("top-8"), "e2e_mean_s").set_index("condition")
+    row = result.loc[f"{UPLINK}=0.5"]
+    airtime_s = (600 - 20) / 0.5e6
+    assert row["difference"] == pytest.approx(airtime_s, abs=1e-12)
+    assert row["difference_low"] == pytest.approx(airtime_s, abs=1e-12)
+    assert row["pairs"] == row["independent"] == 3
+
+
+def test_interval_is_over_seeds_not_points() -> None:
+    a = _scheme("top-8")
+    b = a.assign(e2e_mean_s=a["e2e_mean_s"] + 0.1 * a["seed"])
+    row = compare(a, b, "e2e_mean_s").iloc[0]
+    assert (row["pairs"], row["independent"]) == (12, 3)
+    low, high = stats.t.interval(0.95, 2, loc=0.2, scale=stats.sem([0.1, 0.2, 0.3]))
+    assert (row["difference_low"], row["difference_high"]) == pytest.approx((low, high))
+
+
+def test_requests_are_paired_by_device_and_request() -> None:
+    a = requests_table()
+    b = a.assign(e2e_s=2 * a["e2e_s"]).sample(frac=1.0, random_state=1)
+    row = compare(a, b, "e2e_s").iloc[0]
+    assert row["ratio"] == pytest.approx(2.0)
+    assert (row["ratio_low"], row["ratio_high"]) == pytest.approx((2.0, 2.0))
+    assert row["difference"] == pytest.approx(a["e2e_s"].mean())
+
+
+def test_ratio_is_undefined_for_zeros_and_the_difference_is_not() -> None:
+    a = requests_table()
+    row = compare(a, a, "uplink_access_s").iloc[0]
+    assert row["difference"] == 0.0
+    assert np.isnan(row["ratio"])
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "metric", "message"),
+    [
+        (sweep_table(), sweep_table(), "e2e_mean", "--metric: unknown column .*'e2e_mean_s'"),
+        (sweep_table(), sweep_table().assign(seed=99), "e2e_mean_s", "belong together"),
+        (sweep_table(), requests_table(), "e2e_mean_s", "unknown column"),
+        (pd.DataFrame({"e2e_s": [1.0]}), pd.DataFrame({"e2e_s": [1.0]}), "e2e_s", "nothing to pair"),
+        (pd.concat([requests_table()] * 2), requests_table(), "e2e_s", "pairs are not unique"),
+    ],
+)
+def test_what_cannot_be_paired_is_refused(a: pd.DataFrame, b: pd.DataFrame, metric: str, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        compare(a, b, metric)

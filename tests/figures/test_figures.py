@@ -1,0 +1,221 @@
+"""Figures: what is drawn are the table's numbers, files are the same twice, and wrong requests are refused in words."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import stats
+
+from sim.errors import InputError
+from sim.figures.drawing import draw_breakdown, draw_curves, parts_of
+from sim.figures.heatmap import best_series
+from sim.figures.labels import label_of, panel_label, unit_of, value_label
+from sim.figures.pareto import pareto_front
+from sim.figures.plot import plot
+from sim.figures.rows_figure import draw_rows
+from sim.figures.run_figures import draw_run
+from sim.figures.statistics import mean_interval
+from sim.figures.style import COLOURS, LINES, MARKERS, WIDTHS_IN, new_figure, save, save_all, styled
+from sim.figures.sweep_figures import draw_sweep, plan_axes
+from sim.results.columns import REQUEST_COLUMNS, SUMMARY_COLUMNS
+from tests.figures.tables import UPLINK, requests_table, sweep_table
+
+
+def test_interval_is_student_t() -> None:
+    values = [1.0, 2.0, 4.0, 8.0]
+    mean, half, count = mean_interval([*values, float("nan")])
+    low, high = stats.t.interval(0.95, 3, loc=np.mean(values), scale=stats.sem(values))
+    assert (mean, count) == (np.mean(values), 4)
+    assert (mean - half, mean + half) == pytest.approx((low, high), rel=1e-12)
+
+
+def test_no_interval_below_two_values() -> None:
+    assert mean_interval([3.0])[0] == 3.0
+    assert np.isnan(mean_interval([3.0])[1])
+    assert mean_interval([])[2] == 0
+
+
+def test_curve_is_mean_over_replications_and_band_its_interval() -> None:
+    table = sweep_table()
+    axes = new_figure("one_column", 2).add_subplot()
+    assert draw_curves(axes, table, UPLINK, "e2e_mean_s", "variant", ["top-8"]) == {3}
+    chosen = table[table["variant"] == "top-8"].groupby(UPLINK)["e2e_mean_s"]
+    curve, low, high = axes.lines
+    np.testing.assert_allclose(np.asarray(curve.get_ydata(), float), chosen.mean())
+    half = chosen.sem() * stats.t.ppf(0.975, 2)
+    np.testing.assert_allclose(np.asarray(low.get_ydata(), float), chosen.mean() - half)
+    np.testing.assert_allclose(np.asarray(high.get_ydata(), float), chosen.mean() + half)
+
+
+def test_bars_add_up_and_small_parts_are_other() -> None:
+    frame, parts = parts_of(requests_table(), "_s")
+    assert parts == ["draft_compute", "uplink_air", "other"]
+    axes = new_figure("one_column", 2).add_subplot()
+    draw_breakdown(axes, [str(place) for place in range(len(frame))], frame, parts)
+    ends = [patch.get_x() + patch.get_width() for patch in axes.containers[-1]]
+    np.testing.assert_allclose(ends, requests_table()["e2e_s"])
+
+
+def test_run_figures_are_written_in_three_formats(tmp_path: Path) -> None:
+    written = draw_run(requests_table(), tmp_path)
+    assert {path.name for path in written} == {
+        f"{stem}.{suffix}" for stem in ("breakdown", "latency_ecdf") for suffix in ("png", "pdf", "svg")
+    }
+    assert all(path.stat().st_size > 1000 for path in written)
+
+
+def test_sweep_figures_are_written(sweep_figures: list[Path]) -> None:
+    assert {path.stem for path in sweep_figures} == {"latency", "throughput", "breakdown", "rows"}
+    assert {path.suffix for path in sweep_figures} == {".png", ".pdf", ".svg"}
+
+
+def test_files_are_the_same_bytes_twice(sweep_figures: list[Path], tmp_path: Path) -> None:
+    with styled():
+        figure = draw_rows(sweep_table(), "variant", [UPLINK], "one_column")
+    assert figure is not None
+    first = {path.name: path for path in sweep_figures}
+    for path in save_all(figure, tmp_path, "rows"):
+        assert path.read_bytes() == first[path.name].read_bytes(), path.name
+
+
+def test_files_have_the_width_of_a_column_and_enough_dots(tmp_path: Path) -> None:
+    for style, width_in in WIDTHS_IN.items():
+        with styled():
+            figure = new_figure(style, 2.0)
+            figure.add_subplot()
+        png = save(figure, tmp_path / f"{style}.png").read_bytes()
+        assert int.from_bytes(png[16:20], "big") >= 200 * width_in
+        svg = save(figure, tmp_path / f"{style}.svg").read_text()
+        found = re.search(r'width="([\d.]+)pt"', svg)
+        assert found is not None
+        assert float(found.group(1)) == pytest.approx(width_in * 72)
+
+
+def test_few_requests_have_no_distribution_and_drawing_changes_no_setting(tmp_path: Path) -> None:
+    import matplotlib
+
+    before = dict(matplotlib.rcParams)
+    assert {path.stem for path in draw_run(requests_table(3), tmp_path)} == {"breakdown"}
+    assert dict(matplotlib.rcParams) == before
+
+
+def test_series_differ_in_colour_marker_and_line() -> None:
+    assert len(set(COLOURS)) == len(set(MARKERS)) == len(set(LINES)) == len(COLOURS)
+
+
+def test_a_sweep_without_numeric_axis_or_replications_is_drawn(tmp_path: Path) -> None:
+    table = sweep_table(replications=1, rates=(5.0,))
+    assert {path.stem for path in draw_sweep(table, [UPLINK], tmp_path)} == {"breakdown", "rows"}
+    assert draw_sweep(table.iloc[:0], [UPLINK], tmp_path) == []
+
+
+def test_axes_are_shared_among_x_curves_panels_and_the_rest_is_held() -> None:
+    table = sweep_table()
+    table["protocol.draft_length"] = np.arange(len(table)) % 3
+    table["devices.count"] = np.arange(len(table)) % 5
+    plan = plan_axes(table, [UPLINK, "protocol.draft_length", "devices.count"])
+    assert (plan.x, plan.by, plan.facet) == (UPLINK, "variant", "protocol.draft_length")
+    assert plan.fixed == {"devices.count": 2}
+
+
+def test_labels_have_units() -> None:
+    assert label_of("e2e_mean_s") == "End-to-end latency (s)"
+    assert label_of(UPLINK) == "Uplink rate (Mbit/s)"
+    assert label_of("tokens_per_s") == "Throughput (tokens/s)"
+    assert label_of("link.some_new_thing_db") == "Some new thing (dB)"
+    assert value_label("protocol.top_k", 64) == "Row length K = 64"
+    assert panel_label("link.one_way_delay_s", 0.01) == "One-way delay 0.01 s"
+
+
+def test_every_column_with_a_unit_in_its_name_shows_it() -> None:
+    for column in {**REQUEST_COLUMNS, **SUMMARY_COLUMNS}:
+        if column.endswith(("_s", "_j", "_bits", "_bits_per_token")):
+            assert unit_of(column), column
+
+
+def test_plot_takes_any_column_against_any() -> None:
+    figure = plot([sweep_table()], "uplink_bits_per_token", "e2e_mean_s", log_x=True, log_y=False)
+    axes = figure.axes[0]
+    assert (axes.get_xscale(), axes.get_yscale()) == ("log", "linear")
+    assert axes.get_xlabel() == "Uplink payload (bit/token)"
+
+
+def test_figures_against_each_other_are_means_joined_along_the_axis_left() -> None:
+    table = sweep_table()
+    axes = plot([table], "tokens_per_s", "e2e_mean_s").axes[0]
+    means = table[table["variant"] == "full rows"].groupby(UPLINK)[["tokens_per_s", "e2e_mean_s"]].mean()
+    np.testing.assert_allclose(np.asarray(axes.lines[0].get_xydata(), float), means)
+
+
+def test_requests_of_a_run_can_be_plotted() -> None:
+    axes = plot([requests_table()], "ttft_s", "e2e_s").axes[0]
+    assert len(np.asarray(axes.lines[0].get_xdata())) == len(requests_table())
+
+
+def test_plot_finds_x_series_and_panels_by_itself() -> None:
+    table = sweep_table()
+    table["link.one_way_delay_s"] = np.where(np.arange(len(table)) % 2, 0.01, 0.1)
+    figure = plot([table], None, "e2e_mean_s", style="two_column")
+    assert [axes.get_title() for axes in figure.axes] == ["One-way delay 0.01 s", "One-way delay 0.1 s"]
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["full rows", "top-8", "edge only"]
+
+
+def test_tables_of_two_results_are_told_apart() -> None:
+    table = sweep_table()
+    table = table[table["variant"] == "top-8"]
+    figure = plot([table, table.assign(e2e_mean_s=9.0)], UPLINK, "e2e_mean_s")
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["result 1", "result 2"]
+
+
+@pytest.mark.parametrize(
+    ("keywords", "message"),
+    [
+        ({"x": "link.uplink_mbs", "y": "e2e_mean_s"}, "--x: unknown column .*did you mean 'link.uplink_mbps'"),
+        ({"x": UPLINK, "y": "e2e_means"}, "--y: unknown column .*did you mean 'e2e_mean_s'"),
+        ({"x": UPLINK, "y": "e2e_mean_s", "by": "varint"}, "--by: unknown column"),
+        ({"x": UPLINK, "y": "variant"}, "does not hold numbers"),
+        ({"x": UPLINK, "y": "e2e_mean_s", "kind": "lines"}, "unknown kind of figure .*did you mean 'line'"),
+        ({"x": UPLINK, "y": "e2e_mean_s", "style": "wide"}, "unknown figure style"),
+        ({"x": UPLINK, "y": "e2e_mean_s", "kind": "heatmap"}, "two varied keys"),
+        ({"x": UPLINK, "y": "e2e_mean_s", "by": "run_id"}, "at most 8"),
+    ],
+)
+def test_plot_refuses_in_words(keywords: dict[str, str], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        plot([sweep_table()], **keywords)  # type: ignore[arg-type]
+
+
+def test_pareto_front_by_hand() -> None:
+    x, y = [1, 2, 3, 2, 4], [5, 3, 3, 4, 1]
+    assert pareto_front(x, y).tolist() == [True, True, False, False, True]
+    assert pareto_front(x, y, more_x=True, more_y=True).tolist() == [True, False, True, True, True]
+    assert pareto_front([1, np.nan], [1, 0]).tolist() == [True, False]
+
+
+def test_pareto_figure_fills_the_front_alone() -> None:
+    table = sweep_table(rates=(10.0, 100.0))
+    figure = plot([table], "uplink_bits_per_token", "acceptance_rate", kind="pareto")
+    front = figure.axes[0].lines[0]
+    # Less payload, more acceptance: both drafting schemes are on it, each once per rate and equal there.
+    assert np.unique(np.asarray(front.get_xdata(), float)).tolist() == [600.0, 200_000.0]
+
+
+def test_heat_map_names_the_best_in_each_cell() -> None:
+    table = sweep_table()
+    second = table.assign(**{"link.one_way_delay_s": 0.1})
+    second.loc[second["variant"] == "edge only", "e2e_mean_s"] += 100.0
+    both = pd.concat([table.assign(**{"link.one_way_delay_s": 0.01}), second])
+    names = ["full rows", "top-8", "edge only"]
+    index, best = best_series(both, UPLINK, "link.one_way_delay_s", "e2e_mean_s", "variant", names)
+    assert [[names[place] for place in row] for row in index] == [["edge only"] * 4, ["top-8"] * 4]
+    assert best[1, 0] == pytest.approx(
+        table[(table["variant"] == "top-8") & (table[UPLINK] == 0.5)]["e2e_mean_s"].mean()
+    )
+    most, _ = best_series(both, UPLINK, "link.one_way_delay_s", "tokens_per_s", "variant", names)
+    assert names[most[0, 0]] == "edge only"
+    figure = plot([both], UPLINK, "link.one_way_delay_s", kind="heatmap")
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["top-8", "edge only"]
