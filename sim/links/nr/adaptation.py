@@ -1,0 +1,72 @@
+"""Which MCS a device is given: fixed, or by its last reported channel and an outer loop."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from sim.links.nr.carrier import Carrier
+
+Array = npt.NDArray[np.float64]
+Indices = npt.NDArray[np.int64]
+FULL_SLOT_SYMBOLS = 14
+
+
+class Adaptation(Protocol):
+    """What the base station knows of the channels of one direction.
+
+    Attributes:
+        wideband_mcs: MCS of each device over the whole carrier, [num_devices].
+        most_prb: PRBs beyond which a device's power would not carry the lowest MCS, [num_devices].
+        least_prb: Smallest grant.
+        rate_bps: Rate of each PRB group, [num_devices, num_groups].
+    """
+
+    wideband_mcs: Indices
+    most_prb: Indices
+    least_prb: int
+    rate_bps: Array
+
+    def refresh(self, devices: Indices, slot: int) -> None:
+        """Take in the reports of these devices that have become known by ``slot``."""
+
+    def choose(self, devices: Indices, shares: Array, num_prb: Indices) -> Indices:
+        """MCS of a block on given PRBs: shares [num_blocks, num_groups]."""
+
+    def learn(self, device: int, received: bool) -> None:
+        """The outcome of a first transmission."""
+
+
+def bits_per_prb(carrier: Carrier) -> Array:
+    """Bits that one PRB carries in a full slot, by MCS. [num_mcs]"""
+    return np.asarray(carrier.block_bytes(FULL_SLOT_SYMBOLS)[:, -1] * (8.0 / carrier.num_prb), dtype=np.float64)
+
+
+class FixedMcs:
+    """The same MCS always, and the same rate everywhere.
+
+    Args:
+        carrier: The carrier.
+        num_devices: Devices of all cells.
+        mcs: The index.
+    """
+
+    def __init__(self, carrier: Carrier, num_devices: int, mcs: int) -> None:
+        self._mcs = mcs
+        self.wideband_mcs = np.full(num_devices, mcs, dtype=np.int64)
+        self.most_prb = np.full(num_devices, carrier.num_prb, dtype=np.int64)
+        self.least_prb = 1
+        rate = bits_per_prb(carrier)[mcs] * carrier.group_sizes * 1e9 / carrier.slot_ns
+        self.rate_bps = np.broadcast_to(rate, (num_devices, carrier.num_groups))
+
+    def refresh(self, devices: Indices, slot: int) -> None:
+        """Nothing is reported."""
+
+    def choose(self, devices: Indices, shares: Array, num_prb: Indices) -> Indices:
+        """The fixed MCS."""
+        return np.full(len(devices), self._mcs, dtype=np.int64)
+
+    def learn(self, device: int, received: bool) -> None:
+        """Nothing changes."""

@@ -1,0 +1,49 @@
+"""A transport block from its grant to its acknowledgement."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from sim.links.nr.message import Chunk
+
+
+@dataclass(slots=True, eq=False)
+class TransportBlock:
+    """One block of one device and direction; the same object lives through all its HARQ transmissions.
+
+    Attributes:
+        cell, device: Whose it is.
+        size_bytes: TBS / 8.
+        mcs, num_prb, num_symbols: What its size follows from.
+        weights: PRBs of each group in the present transmission, [num_groups].
+        grant_slot: Slot of the DCI of the first transmission.
+        granted_bytes: All bytes granted to the device up to and with this block; what its buffer report is set against.
+        chunks: What it carries.
+        reported_bytes: Buffer status that it carries (uplink), -1 if none.
+        luck: Uniform draw that decides about its decoding.
+        attempt: Transmissions before the present one.
+        effective: Effective SINR combined so far, linear.
+        combined_re: Resource elements behind it.
+        first_slot: Slot of the first transmission.
+        is_configured: Sent on a configured grant.
+        received: Outcome of the present transmission.
+    """
+
+    cell: int
+    device: int
+    size_bytes: int
+    mcs: int
+    num_prb: int
+    num_symbols: int
+    weights: list[int]
+    grant_slot: int
+    granted_bytes: int = 0
+    chunks: list[Chunk] = field(default_factory=list)
+    reported_bytes: int = -1
+    luck: float = 0.0
+    attempt: int = 0
+    effective: float = 0.0
+    combined_re: float = 0.0
+    first_slot: int = -1
+    is_configured: bool = False
+    received: bool = False

@@ -1,0 +1,194 @@
+"""The carrier as the MAC sees it: which slot may do what, PRB groups, and the size of any transport block."""
+
+from __future__ import annotations
+
+import math
+from functools import cached_property
+
+import numpy as np
+import numpy.typing as npt
+
+from channels.nr import (
+    SYMBOLS_PER_SLOT,
+    TddPattern,
+    mcs_table,
+    min_k2,
+    num_prb,
+    numerology_of,
+    prb_group_centres_hz,
+    prb_group_sizes,
+    processing_symbols,
+    transport_block_bits,
+)
+from sim.clock import to_ns
+from sim.links.base import Direction
+from sim.links.nr.settings import CarrierSettings, NrLinkSettings
+
+Indices = npt.NDArray[np.int64]
+_DMRS_RE_PER_SYMBOL = 12
+# Blocks up to this length carry one DMRS symbol (TS 38.211 Table 6.4.1.1.3-3).
+_SHORT_BLOCK_SYMBOLS = 7
+# RBG size by carrier width, configuration 1 of TS 38.214 Table 5.1.2.2.1-1.
+_RBG_SIZES = ((36, 2), (72, 4), (144, 8), (275, 16))
+
+
+def tdd_pattern(settings: CarrierSettings) -> TddPattern:
+    """The pattern that the settings describe."""
+    return TddPattern(
+        settings.tdd_pattern,
+        settings.special_symbols,
+        settings.special_carries_pdsch,
+        settings.special_carries_pusch,
+    )
+
+
+class Carrier:
+    """Slots, PRBs and block sizes of one carrier; slot n starts at n * ``slot_ns``.
+
+    Args:
+        settings: Keys of the link.
+
+    Attributes:
+        slot_ns: Duration of a slot.
+        num_prb: PRBs of the carrier.
+        group_sizes: PRBs of each group, [num_groups].
+        k2, k1: Least slots from grant to PUSCH, and from PDSCH to acknowledgement.
+        decode_ns: From the end of a block to its delivery upwards.
+    """
+
+    def __init__(self, settings: NrLinkSettings) -> None:
+        scs_khz = settings.scs_khz
+        self.scs_khz = scs_khz
+        self.slot_ns = 1_000_000 >> numerology_of(scs_khz)
+        self.pattern = tdd_pattern(settings)
+        self.num_prb = num_prb(settings.bandwidth_mhz, scs_khz)
+        size = settings.prb_group_size or next(size for limit, size in _RBG_SIZES if self.num_prb <= limit)
+        self.group_sizes = prb_group_sizes(self.num_prb, min(size, self.num_prb))
+        self.group_centres_hz = prb_group_centres_hz(self.num_prb, min(size, self.num_prb), scs_khz)
+        self.k2 = min_k2(scs_khz) if settings.k2_slots is None else settings.k2_slots
+        least_k1 = math.ceil((1 + processing_symbols("n1", scs_khz)) / SYMBOLS_PER_SLOT)
+        self.k1 = least_k1 if settings.k1_slots is None else settings.k1_slots
+        self.decision_slots = settings.gnb_decision_slots
+        latency = settings.decode_latency_s
+        self.decode_ns = self.slot_ns if latency is None else to_ns(latency)
+        self.mcs_table = mcs_table(settings.mcs_table)
+        self._settings = settings
+        period = self.pattern.period_slots
+        self._letters = [self.pattern.letter(slot) for slot in range(period)]
+        # Uplink symbol counts and downlink data symbol counts by slot of the period.
+        self._uplink_symbols = [self.pattern.uplink_data_symbols(slot) for slot in range(period)]
+        control = settings.pdcch_symbols
+        self._downlink_symbols = [max(0, self.pattern.downlink_data_symbols(s) - control) for s in range(period)]
+        self._sizes: dict[int, Indices] = {}
+        self._decisions = self._decision_offsets()
+
+    @property
+    def num_groups(self) -> int:
+        """PRB groups of the carrier."""
+        return len(self.group_sizes)
+
+    @cached_property
+    def sr_symbol_ns(self) -> int:
+        """Offset of a slot's last symbol, which carries the scheduling request."""
+        return self.slot_ns * (SYMBOLS_PER_SLOT - 1) // SYMBOLS_PER_SLOT
+
+    def _decision_offsets(self) -> list[list[int]]:
+        """For each slot of the period, the offsets to the uplink slots that it is the last to grant, nearest first."""
+        period = self.pattern.period_slots
+        offsets: list[list[int]] = [[] for _ in range(period)]
+        for uplink in (s for s in range(period) if self._uplink_symbols[s]):
+            back = self.k2
+            while not self.pattern.carries_downlink_control(uplink - back):
+                back += 1
+            offsets[(uplink - back) % period].append(back)
+        return [sorted(row) for row in offsets]
+
+    def data_symbols(self, direction: Direction, slot: int) -> int:
+        """Symbols that carry data (and DMRS) of a direction in a slot; 0 where it has none."""
+        row = self._uplink_symbols if direction == Direction.UPLINK else self._downlink_symbols
+        return row[slot % len(row)]
+
+    def decided_at(self, slot: int) -> list[int]:
+        """Uplink slots whose grants are decided in this slot: it is the last from which K2 reaches them."""
+        return [slot + offset for offset in self._decisions[slot % len(self._decisions)]]
+
+    def next_decision(self, slot: int) -> int:
+        """First slot >= ``slot`` that decides about an uplink slot."""
+        while not self._decisions[slot % len(self._decisions)]:
+            slot += 1
+        return slot
+
+    def next_data(self, direction: Direction, slot: int) -> int:
+        """First slot >= ``slot`` that carries data of the direction."""
+        row = self._uplink_symbols if direction == Direction.UPLINK else self._downlink_symbols
+        while not row[slot % len(row)]:
+            slot += 1
+        return slot
+
+    def num_data_slots(self, direction: Direction, slot: int) -> int:
+        """Slots before ``slot`` that carry data of the direction."""
+        row = self._uplink_symbols if direction == Direction.UPLINK else self._downlink_symbols
+        periods, rest = divmod(slot, len(row))
+        return periods * sum(1 for symbols in row if symbols) + sum(1 for symbols in row[:rest] if symbols)
+
+    def acknowledged_at(self, slot: int) -> int:
+        """Slot that carries the acknowledgement of a downlink block."""
+        return slot + self.pattern.smallest_k1(slot, self.k1)
+
+    def first_slot_from(self, time_ns: int) -> int:
+        """First slot that starts at or after a time."""
+        return -(-time_ns // self.slot_ns)
+
+    def data_fraction(self, direction: Direction) -> float:
+        """Share of all symbols that carry data of the direction."""
+        row = self._uplink_symbols if direction == Direction.UPLINK else self._downlink_symbols
+        return sum(row) / (SYMBOLS_PER_SLOT * len(row))
+
+    def block_bytes(self, num_symbols: int) -> Indices:
+        """Transport block size of every MCS and number of PRBs. [num_mcs, num_prb + 1] bytes, column 0 is 0."""
+        sizes = self._sizes.get(num_symbols)
+        if sizes is None:
+            dmrs = self._settings.dmrs_symbols if num_symbols > _SHORT_BLOCK_SYMBOLS else 1
+            table = self.mcs_table
+            bits = transport_block_bits(
+                np.arange(1, self.num_prb + 1)[None, :],
+                num_symbols,
+                dmrs * _DMRS_RE_PER_SYMBOL,
+                self._settings.overhead_re_per_prb,
+                table.modulation_order[:, None],
+                table.code_rate[:, None],
+            )
+            sizes = np.zeros((len(table), self.num_prb + 1), dtype=np.int64)
+            sizes[:, 1:] = np.asarray(bits) // 8
+            self._sizes[num_symbols] = sizes
+        return sizes
+
+
+class RequestOpportunities:
+    """When each device may send a scheduling request: slots with (s - offset) mod P = 0 that carry uplink control.
+
+    Args:
+        carrier: The carrier.
+        period_slots: P.
+
+    Notes: devices are spread over the offsets at which any uplink slot falls.
+    """
+
+    def __init__(self, carrier: Carrier, period_slots: int) -> None:
+        self._carrier = carrier
+        self._period = period_slots
+        pattern = carrier.pattern
+        self._cycle = math.lcm(period_slots, pattern.period_slots)
+        uplink = [slot for slot in range(self._cycle) if pattern.carries_uplink_control(slot)]
+        self._offsets = sorted({slot % period_slots for slot in uplink})
+        self._slots = {o: [slot for slot in uplink if slot % period_slots == o] for o in self._offsets}
+
+    def slot(self, device: int, time_ns: int) -> int:
+        """First opportunity of a device whose last symbol starts at or after a time."""
+        earliest = -(-(time_ns - self._carrier.sr_symbol_ns) // self._carrier.slot_ns)
+        slots = self._slots[self._offsets[device % len(self._offsets)]]
+        cycles, rest = divmod(max(0, earliest), self._cycle)
+        for slot in slots:
+            if slot >= rest:
+                return cycles * self._cycle + slot
+        return (cycles + 1) * self._cycle + slots[0]

@@ -1,0 +1,70 @@
+"""Configured grants: periodic PRBs that are a device's own (TS 38.321 5.8.2, type 1)."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from sim.links.base import Direction
+from sim.links.nr.allocation import PrbBoard
+from sim.links.nr.block import TransportBlock
+from sim.links.nr.side import SideParts
+
+Turn = list[tuple[int, list[int]]]
+
+
+class ConfiguredGrants:
+    """Which device owns which PRBs in which uplink slot.
+
+    The carrier is split evenly between a cell's devices, or into grants of ``configured_grant_prb``; devices that do
+    not fit beside each other take turns, uplink slot by uplink slot.
+
+    Args:
+        parts: Of the uplink.
+    """
+
+    def __init__(self, parts: SideParts) -> None:
+        self._parts = parts
+        self._tables: dict[int, tuple[bytes, list[Turn]]] = {}
+
+    def turn(self, cell: int, slot: int) -> Turn:
+        """Devices that own PRBs of an uplink slot, with their PRBs by group."""
+        turns = self._turns(cell)
+        index = self._parts.carrier.num_data_slots(Direction.UPLINK, slot)
+        return turns[index % len(turns)] if turns else []
+
+    def reserve(self, cell: int, slot: int, board: PrbBoard) -> list[int]:
+        """Take the owned PRBs off a slot's board; returns their owners."""
+        turn = self.turn(cell, slot)
+        for _, weights in turn:
+            board.free = [free - taken for free, taken in zip(board.free, weights, strict=True)]
+        board.num_free = sum(board.free)
+        return [device for device, _ in turn]
+
+    def of(self, block: TransportBlock, slot: int) -> list[int] | None:
+        """PRBs that the block's device owns in a slot, if they are as many as the block has."""
+        for device, weights in self.turn(block.cell, slot):
+            if device == block.device:
+                return list(weights) if sum(weights) == block.num_prb else None
+        return None
+
+    def _turns(self, cell: int) -> list[Turn]:
+        key = self._parts.serving.tobytes()
+        held = self._tables.get(cell)
+        if held is None or held[0] != key:
+            held = self._tables[cell] = (key, self._split(np.flatnonzero(self._parts.serving == cell).tolist()))
+        return held[1]
+
+    def _split(self, devices: list[int]) -> list[Turn]:
+        carrier, wanted = self._parts.carrier, self._parts.settings.configured_grant_prb
+        if not devices:
+            return []
+        width = min(carrier.num_prb, wanted or max(1, carrier.num_prb // len(devices)))
+        beside = carrier.num_prb // width
+        num_turns = -(-len(devices) // beside)
+        turns: list[Turn] = [[] for _ in range(num_turns)]
+        ends = np.cumsum(carrier.group_sizes)
+        for index, device in enumerate(devices):
+            first = (index // num_turns) * width
+            inside = np.minimum(ends, first + width) - np.maximum(ends - carrier.group_sizes, first)
+            turns[index % num_turns].append((device, np.maximum(inside, 0).tolist()))
+        return turns

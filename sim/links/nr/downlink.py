@@ -1,0 +1,85 @@
+"""The downlink MAC: blocks in downlink slots, acknowledged after K1."""
+
+from __future__ import annotations
+
+from sim.clock import to_ns
+from sim.links.base import Direction
+from sim.links.nr.allocation import PrbBoard
+from sim.links.nr.block import TransportBlock
+from sim.links.nr.message import Message
+from sim.links.nr.side import Side, SideParts
+
+
+class Downlink(Side):
+    """The base station sends from its own queues.
+
+    A message waits for the transport from the edge and for the decision time, then for PRBs. Its device acknowledges a
+    block in the first uplink slot that is K1 or more behind it.
+
+    Args:
+        parts: What it is built from.
+    """
+
+    direction = Direction.DOWNLINK
+
+    def __init__(self, parts: SideParts) -> None:
+        super().__init__(parts)
+        self.transport_ns = to_ns(parts.settings.transport_delay_s)
+
+    def push(self, message: Message) -> None:
+        """The edge sends a message to a device, now."""
+        slot = self.carrier.first_slot_from(message.ready_ns) + self.carrier.decision_slots
+        self.agenda.note(slot, self._enqueue, message)
+
+    def _enqueue(self, message: Message, slot: int) -> None:
+        device = message.parcel.device
+        self.queues[device].push(message)
+        self._sync(device)
+
+    def _sync(self, device: int) -> None:
+        self.sync_head(device)
+        self.backlog[device] = self.queues[device].buffer_bytes
+
+    def next_needed(self, slot: int) -> int | None:
+        """First slot >= ``slot`` in which the downlink has something to do, the agenda apart."""
+        if any(self.resend) or self.backlog.any():
+            return self.carrier.next_data(self.direction, slot)
+        return None
+
+    def known_at(self, slot: int) -> int:
+        """The acknowledgement comes after K1."""
+        return self.carrier.acknowledged_at(slot) + 1 + self.carrier.decision_slots
+
+    def run(self, slot: int) -> None:
+        """Send what there is in this slot, in all cells."""
+        num_symbols = self.carrier.data_symbols(self.direction, slot)
+        if not num_symbols or not (any(self.resend) or self.backlog.any()):
+            return
+        blocks: list[TransportBlock] = []
+        for cell in range(self.parts.num_cells):
+            blocks += self._cell_blocks(cell, slot, num_symbols)
+        if blocks:
+            self.transmit(slot, blocks)
+
+    def _cell_blocks(self, cell: int, slot: int, num_symbols: int) -> list[TransportBlock]:
+        board = PrbBoard(self.carrier.group_sizes.tolist())
+        blocks = self.place_again(cell, board, num_symbols, slot)
+        if not board.num_free:
+            return blocks
+        devices = self.candidates(cell, [block.device for block in blocks])
+        most = self.settings.max_grants_per_slot - len(blocks)
+        new = self.grant_new(cell, (slot, slot), num_symbols, board, devices, most)
+        for block in new:
+            if self.fill(block, block.size_bytes, slot):
+                blocks.append(block)
+            else:
+                self.num_free[block.device] += 1
+            self.backlog[block.device] = self.queues[block.device].buffer_bytes
+        return blocks
+
+    def on_known(self, block: TransportBlock) -> None:
+        """The queue is the base station's own: nothing to learn."""
+
+    def on_requeued(self, device: int, slot: int) -> None:
+        """Lost bytes wait again."""
+        self._sync(device)

@@ -1,0 +1,97 @@
+"""Counters of one direction in constant memory, and the cell's figures made from them."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from channels.theory import jain_index
+from sim.links.base import Delivery
+from sim.links.nr.block import TransportBlock
+from sim.links.nr.message import Message
+
+# Delays are counted in bins of 1 % from a microsecond to a thousand seconds.
+_BIN_RATIO = 1.01
+_FIRST_BIN_NS = 1e3
+_NUM_BINS = 2084
+
+
+class DelayHistogram:
+    """Delays in logarithmic bins: any quantile to within 1 %."""
+
+    def __init__(self) -> None:
+        self._counts = np.zeros(_NUM_BINS, dtype=np.int64)
+
+    def add(self, delay_ns: int) -> None:
+        """Count a delay."""
+        place = int(np.log(max(delay_ns, _FIRST_BIN_NS) / _FIRST_BIN_NS) / np.log(_BIN_RATIO))
+        self._counts[min(place, _NUM_BINS - 1)] += 1
+
+    def quantile_s(self, probability: float) -> float:
+        """Quantile [s]; NaN without delays."""
+        total = int(self._counts.sum())
+        if not total:
+            return float("nan")
+        place = int(np.searchsorted(np.cumsum(self._counts), probability * total, side="left"))
+        return float(_FIRST_BIN_NS * _BIN_RATIO ** (place + 0.5) * 1e-9) if place else 0.0
+
+
+class SideKpis:
+    """What one direction has done so far.
+
+    Args:
+        num_devices: Devices of all cells.
+
+    Attributes:
+        payload_bits: Payload delivered to each device, [num_devices].
+        received_bits: Bits of decoded blocks of each device, padding included, [num_devices].
+        prbs_used: PRBs of all transmissions.
+        num_transmissions: Transmissions, first ones and retransmissions.
+        num_first, num_first_failed: First transmissions, and those that failed.
+        num_blocks: Blocks that ended: decoded, or given to the RLC.
+        num_lost: Blocks that HARQ gave up and the RLC sent again.
+        num_messages: Messages delivered.
+    """
+
+    def __init__(self, num_devices: int) -> None:
+        self.payload_bits = np.zeros(num_devices, dtype=np.int64)
+        self.received_bits = np.zeros(num_devices, dtype=np.int64)
+        self.prbs_used = 0
+        self.num_transmissions = 0
+        self.num_first = 0
+        self.num_first_failed = 0
+        self.num_lost = 0
+        self.num_messages = 0
+        self.access = DelayHistogram()
+
+    def on_air(self, block: TransportBlock) -> None:
+        """Count a transmission, its outcome being known to the simulation."""
+        self.prbs_used += block.num_prb
+        self.num_transmissions += 1
+        if not block.attempt:
+            self.num_first += 1
+            self.num_first_failed += not block.received
+        if block.received:
+            self.received_bits[block.device] += 8 * block.size_bytes
+
+    def on_delivery(self, message: Message, delivery: Delivery) -> None:
+        """Count a delivered message."""
+        self.num_messages += 1
+        self.payload_bits[message.parcel.device] += message.parcel.payload_bits
+        self.access.add(delivery.access_ns)
+
+    def figures(self, elapsed_s: float, prbs_offered: int) -> dict[str, float]:
+        """Cell figures by name, units in the names."""
+        ended = max(1, self.num_first)
+        carried = self.received_bits[self.received_bits > 0]
+        return {
+            "messages": float(self.num_messages),
+            "throughput_bps": float(self.payload_bits.sum()) / elapsed_s if elapsed_s else 0.0,
+            "prb_utilisation": self.prbs_used / max(1, prbs_offered),
+            "first_transmission_bler": self.num_first_failed / ended,
+            "harq_rounds_mean": self.num_transmissions / ended,
+            "rlc_retransmissions": float(self.num_lost),
+            "access_p50_s": self.access.quantile_s(0.5),
+            "access_p95_s": self.access.quantile_s(0.95),
+            "access_p99_s": self.access.quantile_s(0.99),
+            "jain_index": jain_index(carried) if len(carried) else float("nan"),
+        }

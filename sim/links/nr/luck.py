@@ -1,0 +1,39 @@
+"""Uniform numbers addressed by (seed, purpose, device, position), made a block at a time."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from channels.addressed import generator
+
+_BLOCK = 256
+
+
+class AddressedUniforms:
+    """The n-th uniform number of each device; each device's row is its own, whoever else there is.
+
+    Args:
+        seed: Master seed.
+        purpose: What they are for.
+        num_devices: Rows.
+    """
+
+    def __init__(self, seed: int, purpose: str, num_devices: int) -> None:
+        self._seed, self._purpose = seed, purpose
+        self._next: list[int] = [0] * num_devices
+        self._blocks: list[list[float]] = [[]] * num_devices
+
+    def draw(self, device: int) -> float:
+        """The device's next number in [0, 1)."""
+        position = self._next[device]
+        self._next[device] = position + 1
+        block, offset = divmod(position, _BLOCK)
+        if not offset:
+            draw = generator(self._seed, self._purpose, device, block)
+            self._blocks[device] = _as_list(draw.random(_BLOCK))
+        return self._blocks[device][offset]
+
+
+def _as_list(values: npt.NDArray[np.float64]) -> list[float]:
+    return [float(value) for value in values]

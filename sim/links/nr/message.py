@@ -1,0 +1,150 @@
+"""A message on its way through layer 2: datagrams cut into blocks, put together again when all bytes have come."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import simpy
+
+from channels.nr import HeaderModel
+from sim.links.base import Parcel
+
+
+class Packing:
+    """How bytes of a message become bytes of a transport block.
+
+    A message is a row of SDUs (datagrams with UDP, IP, SDAP and PDCP headers); its position counts their bytes. Every
+    piece of an SDU in a block costs an RLC and a MAC header (TS 38.322 6.2.2, TS 38.321 6.1.2).
+
+    Args:
+        headers: Sizes of the headers.
+        segment_headers: False makes a message one run of its unsegmented layer-2 bytes that cuts cost nothing.
+    """
+
+    def __init__(self, headers: HeaderModel, segment_headers: bool) -> None:
+        self._headers = headers
+        self._plain = not segment_headers
+        self._complete = headers.rlc_header_bytes("complete")
+        self._first = headers.rlc_header_bytes("first")
+        self._later = headers.rlc_header_bytes("later")
+        self.sdu_bytes = headers.max_udp_payload_bytes + headers.above_rlc_bytes
+        self.piece_header_bytes = 0 if self._plain else self._later + headers.mac_subheader_bytes(self.sdu_bytes)
+
+    def layer2_bytes(self, payload_bytes: int) -> int:
+        """Bytes at the MAC if no SDU is cut."""
+        return self._headers.layer2_bytes(payload_bytes)
+
+    def stream_bytes(self, payload_bytes: int) -> int:
+        """Bytes of all SDUs of a message, the range of its positions."""
+        if self._plain:
+            return self._headers.layer2_bytes(payload_bytes)
+        num = len(self._headers.datagram_payloads_bytes(payload_bytes))
+        return payload_bytes + num * self._headers.above_rlc_bytes
+
+    def take(self, start: int, stop: int, total: int, room: int) -> tuple[int, int]:
+        """Pack bytes [start, stop) of a message of ``total`` stream bytes into ``room`` bytes of a block.
+
+        Returns:
+            Stream bytes taken, and block bytes used for them, headers included.
+        """
+        if self._plain:
+            taken = min(stop - start, room)
+            return taken, taken
+        sdu, position, used = self.sdu_bytes, start, 0
+        while position < stop:
+            offset = position % sdu
+            end = min(position - offset + sdu, total)
+            rest = min(end, stop) - position
+            if offset == 0 and end <= stop:
+                cost = rest + self._complete
+                cost += 2 if cost < 256 else 3
+                if used + cost <= room:
+                    # All full SDUs cost the same: take as many as fit at once.
+                    count = max(1, min((room - used) // cost, (stop - position) // sdu)) if rest == sdu else 1
+                    position += count * rest
+                    used += count * cost
+                    continue
+            header = self._later if offset else self._first
+            piece, cost = self._piece(rest, header, room - used)
+            position += piece
+            used += cost
+            if piece < rest:
+                break
+        return position - start, used
+
+    @staticmethod
+    def _piece(rest: int, header: int, room: int) -> tuple[int, int]:
+        """Largest piece of ``rest`` bytes that fits ``room`` with its headers, and its cost."""
+        piece = min(rest, room - header - 2)
+        if piece + header >= 256:
+            piece = max(255 - header, min(rest, room - header - 3))
+        if piece <= 0:
+            return 0, 0
+        return piece, piece + header + (2 if piece + header < 256 else 3)
+
+
+class Message:
+    """One message in one direction.
+
+    Attributes:
+        total_bytes: Stream bytes, see ``Packing``.
+        position: Stream bytes sent at least once.
+        received_bytes: Stream bytes that have arrived, each counted once.
+        first_ns: Start of the slot that carried its first bit, -1 before.
+        last_new_ns: End of the slot that carried its last new bit.
+        request_end_ns: End of the slot with the scheduling request that it caused, -1 without.
+        grant_ns: Start of the slot with the grant for its first bit, -1 in the downlink.
+        used_bits: Bits on air so far, headers and retransmissions included.
+        airtime_ns: Time of all its blocks, shared with other messages in them by bytes.
+    """
+
+    __slots__ = (
+        "airtime_ns",
+        "event",
+        "first_ns",
+        "grant_ns",
+        "last_new_ns",
+        "parcel",
+        "position",
+        "ready_ns",
+        "received_bytes",
+        "request_end_ns",
+        "sent_ns",
+        "total_bytes",
+        "used_bits",
+    )
+
+    def __init__(self, parcel: Parcel, event: simpy.Event, sent_ns: int, ready_ns: int, total_bytes: int) -> None:
+        self.parcel = parcel
+        self.event = event
+        self.sent_ns = sent_ns
+        self.ready_ns = ready_ns
+        self.total_bytes = total_bytes
+        self.position = 0
+        self.received_bytes = 0
+        self.first_ns = self.last_new_ns = self.request_end_ns = self.grant_ns = -1
+        self.used_bits = 0
+        self.airtime_ns = 0
+
+    def __repr__(self) -> str:
+        return (
+            f"<Message device {self.parcel.device} {self.parcel.direction}: "
+            f"{self.received_bytes} of {self.total_bytes} bytes received, {self.position} sent>"
+        )
+
+
+@dataclass(slots=True)
+class Chunk:
+    """Bytes [start, stop) of a message's stream inside one block.
+
+    Attributes:
+        used_bytes: Block bytes that it takes, headers included.
+        is_new: Whether they are sent for the first time by the RLC.
+        num_resent: Times that the RLC has sent them before.
+    """
+
+    message: Message
+    start: int
+    stop: int
+    used_bytes: int = 0
+    num_resent: int = 0

@@ -1,0 +1,120 @@
+"""The cells of a link, slot by slot: one process that wakes for the slots in which somebody has something to do."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+import numpy as np
+import simpy
+
+from channels.nr import HeaderModel
+from sim.clock import to_ns
+from sim.links.base import Delivery, Direction, Parcel
+from sim.links.nr.adaptation import Adaptation, FixedMcs
+from sim.links.nr.carrier import Carrier
+from sim.links.nr.downlink import Downlink
+from sim.links.nr.luck import AddressedUniforms
+from sim.links.nr.message import Message, Packing
+from sim.links.nr.receiver import IdealReceiver, Receiver
+from sim.links.nr.schedulers.registry import SCHEDULERS
+from sim.links.nr.settings import NrLinkSettings
+from sim.links.nr.side import Agenda, SideParts
+from sim.links.nr.uplink import Uplink
+
+# SimPy events of equal time run by priority; a slot comes after all messages that were sent at its start.
+_AFTER_MESSAGES = 2
+
+
+def _succeed(event: simpy.Event, delivery: Delivery, _: simpy.Event) -> None:
+    event.succeed(delivery)
+
+
+class Network:
+    """All cells of one link.
+
+    Args:
+        env: SimPy environment whose time is in whole nanoseconds.
+        num_devices: Devices of all cells.
+        seed: Master seed.
+        settings: Keys of the link.
+
+    Attributes:
+        num_slots_run: Slots that had anything to do.
+    """
+
+    def __init__(self, env: simpy.Environment, num_devices: int, seed: int, settings: NrLinkSettings) -> None:
+        self.env = env
+        self.settings = settings
+        self.carrier = Carrier(settings)
+        self.agenda = Agenda()
+        self.num_slots_run = 0
+        self.serving = np.zeros(num_devices, dtype=np.int64)
+        self.num_cells = 1
+        self.packing = Packing(HeaderModel(), settings.segment_headers)
+        luck = {way: AddressedUniforms(seed, f"decoding {way}", num_devices) for way in Direction}
+        adaptations: dict[Direction, Adaptation] = {}
+        assert settings.mcs is not None
+        fixed = FixedMcs(self.carrier, num_devices, settings.mcs)
+        adaptations = {Direction.UPLINK: fixed, Direction.DOWNLINK: fixed}
+        receiver: Receiver = IdealReceiver(settings.block_error_rate, luck)
+        scheduler = SCHEDULERS.find(settings.scheduler).make(settings.delay_budget_s)
+        common: dict[str, Any] = {
+            "carrier": self.carrier,
+            "settings": settings,
+            "agenda": self.agenda,
+            "serving": self.serving,
+            "num_cells": self.num_cells,
+            "scheduler": scheduler,
+            "receiver": receiver,
+            "packing": self.packing,
+            "deliver": self._deliver,
+        }
+        up, down = Direction.UPLINK, Direction.DOWNLINK
+        self.uplink = Uplink(SideParts(adaptation=adaptations[up], luck=luck[up], **common))
+        self.downlink = Downlink(SideParts(adaptation=adaptations[down], luck=luck[down], **common))
+        self._armed: int | None = None
+        self._last_slot = -1
+
+    def send(self, parcel: Parcel) -> simpy.Event:
+        """Accept a message now; the event returned succeeds at its delivery with a ``Delivery``."""
+        event = self.env.event()
+        now = int(self.env.now)
+        total = self.packing.stream_bytes(-(-parcel.payload_bits // 8))
+        if parcel.direction == Direction.UPLINK:
+            self.uplink.push(Message(parcel, event, now, now, total))
+        else:
+            ready = now + to_ns(self.settings.transport_delay_s)
+            self.downlink.push(Message(parcel, event, now, ready, total))
+        self._arm(max(self._last_slot + 1, self.carrier.first_slot_from(now)))
+        return event
+
+    def _deliver(self, message: Message, delivery: Delivery, at_ns: int) -> None:
+        """Let the message's event succeed at its time of delivery."""
+        arrival = self.env.timeout(at_ns - int(self.env.now))
+        arrival.callbacks.append(partial(_succeed, message.event, delivery))
+
+    def _arm(self, earliest: int) -> None:
+        """Wake up for the next slot in which there is something to do, if any."""
+        needed = (self.agenda.next_slot(), self.uplink.next_needed(earliest), self.downlink.next_needed(earliest))
+        slot = min((slot for slot in needed if slot is not None), default=None)
+        if slot is None or (self._armed is not None and self._armed <= slot):
+            return
+        self._armed = slot
+        wake = self.env.event()
+        wake.callbacks.append(partial(self._on_slot, slot))
+        wake._ok, wake._value = True, None
+        delay = slot * self.carrier.slot_ns - int(self.env.now)
+        self.env.schedule(wake, priority=_AFTER_MESSAGES, delay=delay)  # type: ignore[arg-type]
+
+    def _on_slot(self, slot: int, _: simpy.Event) -> None:
+        if slot != self._armed:
+            return
+        self._armed = None
+        self._last_slot = slot
+        self.num_slots_run += 1
+        self.agenda.run(slot)
+        self.uplink.decide(slot)
+        self.downlink.run(slot)
+        self.uplink.run(slot)
+        self._arm(slot + 1)

@@ -1,0 +1,43 @@
+"""Which blocks of a slot are decoded: ideally all, or by SINR, EESM, soft combining and block error curves."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from sim.links.base import Direction
+from sim.links.nr.block import TransportBlock
+from sim.links.nr.luck import AddressedUniforms
+
+if TYPE_CHECKING:
+    pass
+
+Array = npt.NDArray[np.float64]
+
+
+class Receiver(Protocol):
+    """Decides about all blocks of one direction in one slot."""
+
+    def receive(self, direction: Direction, slot: int, blocks: list[TransportBlock]) -> None:
+        """Set ``received`` (and what is combined) of each block."""
+
+
+class IdealReceiver:
+    """Decodes everything, but for an independent error of every attempt.
+
+    Args:
+        block_error_rate: Probability that an attempt fails.
+        luck: One uniform number per attempt, by direction.
+    """
+
+    def __init__(self, block_error_rate: float, luck: dict[Direction, AddressedUniforms]) -> None:
+        self._error_rate = block_error_rate
+        self._luck = luck
+
+    def receive(self, direction: Direction, slot: int, blocks: list[TransportBlock]) -> None:
+        """Set ``received`` of each block."""
+        luck = self._luck[direction]
+        for block in blocks:
+            block.received = self._error_rate <= 0 or luck.draw(block.device) >= self._error_rate

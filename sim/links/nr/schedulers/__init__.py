@@ -1,0 +1,1 @@
+"""Schedulers of the NR cell, one file each."""

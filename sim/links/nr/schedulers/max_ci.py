@@ -1,0 +1,15 @@
+"""Maximum carrier to interference: whoever has the best channel."""
+
+from __future__ import annotations
+
+from sim.links.nr.schedulers.base import Array, QueueView, Scheduler
+from sim.links.nr.schedulers.registry import SCHEDULERS
+
+
+@SCHEDULERS.register("max_ci")
+class MaxCi(Scheduler):
+    """Serves the highest rate in each PRB group; most bits per slot, and none for the cell edge under load."""
+
+    def priority(self, queues: QueueView) -> Array:
+        """R_ig."""
+        return queues.rate_bps

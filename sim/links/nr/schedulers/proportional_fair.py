@@ -1,0 +1,17 @@
+"""Proportional fair: whoever's channel is best relative to what they have been given."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from sim.links.nr.schedulers.base import Array, QueueView, Scheduler
+from sim.links.nr.schedulers.registry import SCHEDULERS
+
+
+@SCHEDULERS.register("proportional_fair")
+class ProportionalFair(Scheduler):
+    """Serves the best ratio of present to average rate in each PRB group (Kelly 1998; Viswanath et al. 2002)."""
+
+    def priority(self, queues: QueueView) -> Array:
+        """R_ig / T_i."""
+        return queues.rate_bps / np.maximum(queues.average_rate_bps, 1e-3)[:, None]

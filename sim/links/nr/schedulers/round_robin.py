@@ -1,0 +1,15 @@
+"""Round robin: whoever has waited longest for a grant."""
+
+from __future__ import annotations
+
+from sim.links.nr.schedulers.base import Array, QueueView, Scheduler
+from sim.links.nr.schedulers.registry import SCHEDULERS
+
+
+@SCHEDULERS.register("round_robin")
+class RoundRobin(Scheduler):
+    """Serves the queue whose last grant lies furthest back, blind to channels and delays."""
+
+    def priority(self, queues: QueueView) -> Array:
+        """Slots since the last grant."""
+        return queues.slots_since_served[:, None].astype(float)

@@ -1,0 +1,92 @@
+"""The RLC's transmission buffer of one device and direction: bytes to send again first, then messages in order."""
+
+from __future__ import annotations
+
+from collections import deque
+
+from sim.links.nr.message import Chunk, Message, Packing
+
+
+class SendQueue:
+    """First come, first served; several messages may share a block.
+
+    Args:
+        packing: How bytes fill a block.
+
+    Attributes:
+        stream_bytes: Stream bytes that wait, those to be sent again included.
+    """
+
+    __slots__ = ("_again", "_messages", "_packing", "stream_bytes")
+
+    def __init__(self, packing: Packing) -> None:
+        self._packing = packing
+        self._messages: deque[Message] = deque()
+        self._again: deque[Chunk] = deque()
+        self.stream_bytes = 0
+
+    def __len__(self) -> int:
+        return len(self._messages) + len(self._again)
+
+    @property
+    def head(self) -> Message | None:
+        """Message whose bytes go next."""
+        if self._again:
+            return self._again[0].message
+        return self._messages[0] if self._messages else None
+
+    @property
+    def head_bytes(self) -> int:
+        """Bytes of the first message that wait."""
+        if self._again:
+            return self._again[0].stop - self._again[0].start
+        return self._messages[0].total_bytes - self._messages[0].position if self._messages else 0
+
+    @property
+    def buffer_bytes(self) -> int:
+        """What a buffer status report counts: waiting bytes with their headers."""
+        if not self.stream_bytes:
+            return 0
+        packing = self._packing
+        pieces = len(self) + self.stream_bytes // packing.sdu_bytes
+        return self.stream_bytes + pieces * packing.piece_header_bytes
+
+    def push(self, message: Message) -> None:
+        """Append a message."""
+        self._messages.append(message)
+        self.stream_bytes += message.total_bytes
+
+    def push_again(self, chunks: list[Chunk]) -> None:
+        """Put bytes that were lost for good in a block before all others."""
+        for chunk in reversed(chunks):
+            self._again.appendleft(Chunk(chunk.message, chunk.start, chunk.stop, 0, chunk.num_resent + 1))
+            self.stream_bytes += chunk.stop - chunk.start
+
+    def fill(self, room: int) -> list[Chunk]:
+        """Take bytes for a block of ``room`` bytes; an empty list if nothing waits or nothing fits."""
+        chunks: list[Chunk] = []
+        take = self._packing.take
+        while self._again and room > 0:
+            lost = self._again[0]
+            taken, used = take(lost.start, lost.stop, lost.message.total_bytes, room)
+            if not taken:
+                break
+            chunks.append(Chunk(lost.message, lost.start, lost.start + taken, used, lost.num_resent))
+            room -= used
+            self.stream_bytes -= taken
+            lost.start += taken
+            if lost.start == lost.stop:
+                self._again.popleft()
+        while self._messages and not self._again and room > 0:
+            message = self._messages[0]
+            start = message.position
+            taken, used = take(start, message.total_bytes, message.total_bytes, room)
+            if not taken:
+                break
+            chunks.append(Chunk(message, start, start + taken, used))
+            room -= used
+            self.stream_bytes -= taken
+            message.position += taken
+            if message.position == message.total_bytes:
+                self._messages.popleft()
+        return chunks

@@ -1,0 +1,329 @@
+"""Keys of the ``nr`` link: carrier, access, retransmission, scheduling, channel."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, ValidationInfo, field_validator
+
+from channels._validation import require_choice
+from channels.nr import check_sr_period, mcs_table, min_k2, num_prb
+from channels.nr.tdd import TddPattern
+from channels.power import FRACTIONAL_ALPHAS
+from sim.links.nr.schedulers.registry import SCHEDULERS
+from sim.settings import Settings
+
+
+class CarrierSettings(Settings):
+    """The carrier: width, numerology, who may send when, and what each block spends on control."""
+
+    bandwidth_mhz: float = Field(default=20.0, gt=0, le=400)
+    """Channel bandwidth [MHz], one that TS 38.101 has at this subcarrier spacing."""
+
+    scs_khz: Literal[15, 30, 60, 120] = Field(default=30, validate_default=True)
+    """Subcarrier spacing [kHz]; the slot lasts 15/scs ms."""
+
+    special_symbols: tuple[int, int, int] = (10, 2, 2)
+    """Downlink, guard and uplink symbols of a special slot S; they sum to 14."""
+
+    special_carries_pdsch: bool = True
+    """Whether the special slot's downlink symbols carry data."""
+
+    special_carries_pusch: bool = False
+    """Whether the special slot's uplink symbols carry data."""
+
+    tdd_pattern: str = Field(default="DDDSU", validate_default=True)
+    """Slots of one period: D downlink, U uplink, S special; ``F`` for FDD."""
+
+    pdcch_symbols: int = Field(default=1, ge=0, le=3)
+    """Symbols of each downlink slot that carry control instead of data."""
+
+    dmrs_symbols: int = Field(default=2, ge=1, le=4)
+    """DMRS symbols per slot, 12 resource elements per PRB each; short blocks of the special slot have one."""
+
+    overhead_re_per_prb: Literal[0, 6, 12, 18] = 0
+    """Further resource elements per PRB that carry no data (xOverhead of TS 38.214 5.1.3.2)."""
+
+    prb_group_size: int | None = Field(default=None, ge=1, le=275)
+    """PRBs per group, the unit of channel evaluation and scheduling; the RBG size of TS 38.214 if left out."""
+
+    @field_validator("scs_khz")
+    @classmethod
+    def _bandwidth_exists(cls, scs_khz: int, info: ValidationInfo) -> int:
+        if "bandwidth_mhz" in info.data:
+            num_prb(info.data["bandwidth_mhz"], scs_khz)
+        return scs_khz
+
+    @field_validator("tdd_pattern")
+    @classmethod
+    def _pattern_is_sound(cls, letters: str, info: ValidationInfo) -> str:
+        if "special_symbols" in info.data:
+            carries_pusch = bool(info.data.get("special_carries_pusch", False))
+            TddPattern(letters, info.data["special_symbols"], special_carries_pusch=carries_pusch)
+        return letters
+
+
+class AccessSettings(CarrierSettings):
+    """How a device comes to send, and how long everyone takes to answer."""
+
+    k2_slots: int | None = Field(default=None, ge=0, le=32)
+    """Least slots from a grant to its PUSCH; the smallest that the device's preparation time allows if left out."""
+
+    k1_slots: int | None = Field(default=None, ge=0, le=32)
+    """Least slots from PDSCH to its acknowledgement; the smallest that processing allows if left out."""
+
+    gnb_decision_slots: int = Field(default=1, ge=0, le=64)
+    """Whole slots between what the base station receives and the first grant that can follow from it."""
+
+    decode_latency_s: float | None = Field(default=None, ge=0, le=1)
+    """From the end of a block's last symbol to its delivery upwards [s]; one slot if left out."""
+
+    sr_period_slots: int = Field(default=1, validate_default=True)
+    """Period of a device's scheduling request opportunities [slots], one that TS 38.331 has; 1 is every uplink slot."""
+
+    sr_grant_bytes: int = Field(default=512, ge=1, le=100_000)
+    """Size of the grant that answers a scheduling request [byte]; it carries data beside the buffer status report."""
+
+    bsr_format: Literal["short", "long"] = "long"
+    """Buffer status report: 5-bit or 8-bit levels (TS 38.321 6.1.3.1)."""
+
+    configured_grant: bool = False
+    """True gives each device periodic uplink resources of its own: no request and no grant before sending."""
+
+    configured_grant_prb: int | None = Field(default=None, ge=1, le=275)
+    """PRBs of one configured grant; an equal share of the carrier if left out. Devices take turns if need be."""
+
+    segment_headers: bool = True
+    """False charges no header for cutting a datagram between blocks and none for the buffer status report."""
+
+    transport_delay_s: float = Field(default=0.0002, ge=0, le=10)
+    """Base station to edge, one way [s]; 0.2 ms is an edge node at the base station."""
+
+    @field_validator("sr_period_slots")
+    @classmethod
+    def _sr_period_is_legal(cls, period_slots: int, info: ValidationInfo) -> int:
+        if "scs_khz" in info.data:
+            check_sr_period(period_slots, info.data["scs_khz"])
+        return period_slots
+
+    @field_validator("k2_slots")
+    @classmethod
+    def _k2_is_possible(cls, k2_slots: int | None, info: ValidationInfo) -> int | None:
+        if k2_slots is not None and "scs_khz" in info.data:
+            # Capability 2 is the faster one; it does not exist at 120 kHz.
+            scs_khz = info.data["scs_khz"]
+            least = min_k2(scs_khz, 1 if scs_khz == 120 else 2)
+            if k2_slots < least:
+                raise ValueError(f"k2_slots at {scs_khz} kHz: got {k2_slots}; valid: {least} to 32")
+        return k2_slots
+
+
+class ReliabilitySettings(AccessSettings):
+    """Link adaptation and retransmissions."""
+
+    mcs_table: Literal[1, 2, 3] = 1
+    """MCS table of TS 38.214 5.1.3.1: 1 up to 64QAM, 2 up to 256QAM, 3 for low rates."""
+
+    mcs: int | None = Field(default=None)
+    """A fixed MCS index; left out, it follows the reported channel."""
+
+    target_bler: float = Field(default=0.1, ge=0.001, le=0.5)
+    """Error rate of first transmissions that the outer loop holds."""
+
+    olla_step_db: float = Field(default=0.2, ge=0, le=5)
+    """Step of the outer loop on a failed first transmission [dB]; 0 switches it off."""
+
+    bler_table: Literal["specran", "sionna"] = "specran"
+    """Whose block error curves: our own waterfalls, or Sionna's tables."""
+
+    harq_processes: int = Field(default=16, ge=1, le=32)
+    """Blocks that a device may have in flight in one direction."""
+
+    harq_combining: Literal["chase", "incremental", "none"] = "incremental"
+    """Soft combining of a block's transmissions; ``none`` decodes each attempt alone."""
+
+    max_harq_retransmissions: int = Field(default=4, ge=0, le=31)
+    """Retransmissions of one block before the RLC takes over."""
+
+    rlc_status_delay_s: float = Field(default=0.01, ge=0, le=10)
+    """From a block's last failure to the RLC sender knowing of it [s]."""
+
+    max_rlc_retransmissions: int = Field(default=32, ge=1, le=1000)
+    """Times that the RLC sends the same bytes anew before the run stops with a message: the channel carries nothing."""
+
+    @field_validator("mcs")
+    @classmethod
+    def _mcs_is_in_table(cls, mcs: int | None, info: ValidationInfo) -> int | None:
+        if mcs is not None and "mcs_table" in info.data:
+            mcs_table(info.data["mcs_table"]).check(mcs)
+        return mcs
+
+
+class SchedulingSettings(ReliabilitySettings):
+    """Who is served."""
+
+    scheduler: str = "proportional_fair"
+    """Order of service in both directions; ``specran list schedulers`` names them."""
+
+    multiplexing: Literal["ofdma", "tdma"] = "ofdma"
+    """``ofdma`` shares a slot's PRB groups between devices; ``tdma`` gives a slot to one device."""
+
+    average_window_slots: float = Field(default=100.0, ge=1, le=1e6)
+    """Averaging window of served rates, in slots that carry data, for proportional fair."""
+
+    delay_budget_s: float = Field(default=0.1, gt=0, le=100)
+    """Time in which a message without a deadline of its own should arrive [s], for schedulers that look at delays."""
+
+    max_grants_per_slot: int = Field(default=16, ge=1, le=275)
+    """New blocks per slot, cell and direction: what the control channel can announce."""
+
+    @field_validator("scheduler")
+    @classmethod
+    def _scheduler_exists(cls, name: str) -> str:
+        SCHEDULERS.find(name)
+        return name
+
+
+Position = Annotated[tuple[float, float], Field(description="x, y [m]")]
+
+
+class GeometrySettings(SchedulingSettings):
+    """Where sites and devices stand."""
+
+    scenario: Literal["umi", "uma", "rma", "inh", "inf_sl", "inf_dl", "inf_sh", "inf_dh", "inf_hh"] = "umi"
+    """Propagation scenario of TR 38.901."""
+
+    num_sites: Literal[1, 7, 19] = 1
+    """Sites of the hexagonal layout; devices attach to the best cell."""
+
+    sectors_per_site: Literal[1, 3] = 1
+    """Cells per site: one with an omnidirectional antenna, or three sectors."""
+
+    inter_site_distance_m: float = Field(default=200.0, gt=10, le=20_000)
+    """Distance of neighbouring sites [m]; a cell's radius is this over sqrt 3."""
+
+    wrap_around: bool = True
+    """Repeat the layout over the plane, so that every cell has neighbours all around."""
+
+    positions_m: list[Position] | None = None
+    """Positions of the devices [m], one each, the first site at the origin; dropped at random if left out."""
+
+    distances_m: list[float] | None = None
+    """Distances of the devices from the first site [m], one each, instead of positions."""
+
+    min_distance_m: float = Field(default=10.0, ge=0)
+    """No device is dropped nearer to a site than this [m]."""
+
+    mobility: Literal["fixed", "linear", "random_waypoint"] = "fixed"
+    """``fixed``: only the fading moves, at the given speed."""
+
+    speed_kmh: float = Field(default=3.0, ge=0, le=1000)
+    """Speed of the devices [km/h]; sets the Doppler shift."""
+
+    large_scale_period_s: float = Field(default=0.1, gt=0, le=100)
+    """How often a moving device's path gain and serving cell are renewed [s]."""
+
+    handover_hysteresis_db: float = Field(default=3.0, ge=0, le=30)
+    """A moving device changes to a cell that is stronger by this much [dB]."""
+
+
+class NrLinkSettings(GeometrySettings):
+    """Keys of the ``nr`` link: a 5G NR cell, 20 MHz, 30 kHz, DDDSU, 3.5 GHz UMi unless said otherwise."""
+
+    channel: Literal["radio", "ideal"] = "radio"
+    """``ideal``: every block arrives, but for ``block_error_rate``; needs ``mcs``."""
+
+    block_error_rate: float = Field(default=0.0, ge=0, lt=1)
+    """Independent error rate of every attempt under the ideal channel."""
+
+    snr_db: float | list[float] | None = None
+    """A fixed mean SNR per PRB in both directions [dB], for all devices or one each, instead of geometry and powers."""
+
+    carrier_ghz: float = Field(default=3.5, ge=0.5, le=100)
+    """Carrier frequency [GHz]."""
+
+    los: Literal["auto", "los", "nlos"] = "auto"
+    """Line of sight: by the scenario's probability, or the same for all."""
+
+    shadowing: bool = True
+    """Log-normal shadowing, a fixed field over the plane."""
+
+    indoor_share: float = Field(default=0.0, ge=0, le=1)
+    """Share of devices indoors (umi, uma, rma)."""
+
+    building: Literal["low", "high"] = "low"
+    """Penetration loss of buildings (TR 38.901 7.4.3)."""
+
+    fading: Literal["none", "rayleigh", "rician", "tdl_a", "tdl_b", "tdl_c", "tdl_d", "tdl_e", "independent"] = "tdl_a"
+    """Small-scale fading: TDL profiles, one flat tap, or flat Rayleigh drawn anew every slot (``independent``)."""
+
+    fading_trace: str | None = None
+    """File of recorded fading to read instead."""
+
+    delay_spread_ns: float = Field(default=100.0, gt=0, le=10_000)
+    """RMS delay spread of the TDL profiles [ns]."""
+
+    rician_k_db: float = Field(default=9.0, ge=-40, le=60)
+    """Power of the direct path over the scattered ones for ``rician`` [dB]."""
+
+    bs_height_m: float | None = Field(default=None, gt=1, le=200)
+    """Height of the base station's antenna [m]; the scenario's usual one if left out."""
+
+    ut_height_m: float = Field(default=1.5, ge=1, le=25)
+    """Height of the devices [m]."""
+
+    gnb_power_dbm: float = Field(default=44.0, ge=-30, le=70)
+    """Power of a base station over the whole carrier [dBm], spread evenly."""
+
+    gnb_antenna_dbi: float = Field(default=8.0, ge=-10, le=40)
+    """Gain of the base station's antenna [dBi]."""
+
+    gnb_noise_figure_db: float = Field(default=5.0, ge=0, le=30)
+    """Noise figure of the base station [dB]."""
+
+    ue_power_dbm: float = Field(default=23.0, ge=-30, le=43)
+    """Largest power of a device [dBm]."""
+
+    ue_antenna_dbi: float = Field(default=0.0, ge=-20, le=30)
+    """Gain of a device's antenna [dBi]."""
+
+    ue_noise_figure_db: float = Field(default=7.0, ge=0, le=30)
+    """Noise figure of a device [dB]."""
+
+    p0_dbm: float = Field(default=-90.0, ge=-202, le=24)
+    """Uplink power control: wanted received power per PRB at 15 kHz [dBm] (TS 38.213 7.1.1)."""
+
+    alpha: float = 1.0
+    """Share of the path loss that the device makes up for: 0, 0.4, 0.5 ... 1."""
+
+    interference: Literal["none", "rise_over_thermal", "explicit"] = "none"
+    """``explicit``: from whoever the neighbouring cells really schedule in the slot."""
+
+    rise_db: float = Field(default=3.0, ge=0, le=60)
+    """Noise plus interference over noise for ``rise_over_thermal`` [dB]."""
+
+    csi_period_slots: int = Field(default=10, ge=1, le=10_000)
+    """Slots between two measurements of a device's channel."""
+
+    csi_delay_slots: int = Field(default=4, ge=0, le=1000)
+    """Slots from a measurement to its use."""
+
+    record_slots: bool = False
+    """Keep a record of every block (PRBs, MCS, SINR, outcome) for pictures and the timeline."""
+
+    max_records: int = Field(default=20_000, ge=1, le=10_000_000)
+    """Blocks kept; the oldest go first."""
+
+    @field_validator("alpha")
+    @classmethod
+    def _alpha_is_legal(cls, alpha: float) -> float:
+        require_choice("alpha", alpha, FRACTIONAL_ALPHAS)
+        return alpha
+
+    @field_validator("channel")
+    @classmethod
+    def _ideal_needs_mcs(cls, channel: str, info: ValidationInfo) -> str:
+        if channel == "ideal" and info.data.get("mcs") is None and "mcs_table" in info.data:
+            last = len(mcs_table(info.data["mcs_table"])) - 1
+            raise ValueError(f"channel 'ideal' needs a fixed mcs; valid: 0 to {last}")
+        return channel

@@ -1,0 +1,357 @@
+"""What uplink and downlink have in common: queues, HARQ, grants for new blocks, and the fate of sent ones."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from sim.clock import to_ns
+from sim.errors import RunError
+from sim.links.base import Delivery, Direction
+from sim.links.nr.adaptation import Adaptation
+from sim.links.nr.allocation import PrbBoard, hand_out
+from sim.links.nr.block import TransportBlock
+from sim.links.nr.carrier import Carrier
+from sim.links.nr.kpis import SideKpis
+from sim.links.nr.luck import AddressedUniforms
+from sim.links.nr.message import Message, Packing
+from sim.links.nr.receiver import Receiver
+from sim.links.nr.schedulers.base import QueueView, Scheduler
+from sim.links.nr.send_queue import SendQueue
+from sim.links.nr.settings import NrLinkSettings
+
+Indices = npt.NDArray[np.int64]
+_NEVER_SERVED = -(1 << 40)
+
+
+class Agenda:
+    """Things to do at the start of a slot, in the order in which they were noted."""
+
+    def __init__(self) -> None:
+        self._slots: dict[int, list[tuple[Callable[[Any, int], None], Any]]] = {}
+
+    def note(self, slot: int, action: Callable[[Any, int], None], about: Any) -> None:
+        """Call ``action(about, slot)`` at the start of a slot."""
+        self._slots.setdefault(slot, []).append((action, about))
+
+    def run(self, slot: int) -> None:
+        """Do what was noted for this slot."""
+        for action, about in self._slots.pop(slot, ()):
+            action(about, slot)
+
+    def next_slot(self) -> int | None:
+        """First slot with something to do."""
+        return min(self._slots, default=None)
+
+
+@dataclass(frozen=True)
+class SideParts:
+    """What a side is built from.
+
+    Attributes:
+        serving: Cell of each device, renewed in place, [num_devices].
+        deliver: Takes each finished message with its delivery and the delay after the end of the slot.
+    """
+
+    carrier: Carrier
+    settings: NrLinkSettings
+    agenda: Agenda
+    serving: Indices
+    num_cells: int
+    adaptation: Adaptation
+    scheduler: Scheduler
+    receiver: Receiver
+    luck: AddressedUniforms
+    packing: Packing
+    deliver: Callable[[Message, Delivery, int], None]
+
+
+class Side(ABC):
+    """One direction of all cells.
+
+    Args:
+        parts: What it is built from.
+
+    Attributes:
+        queues: RLC buffer of each device.
+        backlog: Bytes that the base station believes to wait, [num_devices].
+        num_free: HARQ processes without a block, [num_devices].
+        resend: Blocks that wait for a retransmission, by cell.
+        kpis: Counters.
+    """
+
+    direction: Direction
+    delay_before_ns = 0
+
+    def __init__(self, parts: SideParts) -> None:
+        settings = parts.settings
+        self.parts = parts
+        self.carrier = parts.carrier
+        self.settings = settings
+        self.agenda = parts.agenda
+        self.serving = parts.serving
+        self.adaptation = parts.adaptation
+        count = len(parts.serving)
+        self.queues = [SendQueue(parts.packing) for _ in range(count)]
+        self.backlog = np.zeros(count, dtype=np.int64)
+        self.num_free = np.full(count, settings.harq_processes, dtype=np.int64)
+        self.resend: list[deque[TransportBlock]] = [deque() for _ in range(parts.num_cells)]
+        self.granted_bytes = [0] * count
+        self.last_grant = np.full(count, _NEVER_SERVED, dtype=np.int64)
+        self.kpis = SideKpis(count)
+        self._served = np.zeros(count)
+        self._served_scale, self._aged = 1.0, 0
+        self._decay = 1 - 1 / settings.average_window_slots
+        self._head_ns = np.zeros(count, dtype=np.int64)
+        self._head_deadline_ns = np.zeros(count, dtype=np.int64)
+        self._head_tokens = np.ones(count)
+        self._head_bytes = np.zeros(count, dtype=np.int64)
+        self._budget_ns = to_ns(settings.delay_budget_s)
+        self._status_delay_ns = to_ns(settings.rlc_status_delay_s)
+        self._after_ns = self.carrier.decode_ns
+
+    # -- what the directions do differently ------------------------------------------------------------------------
+
+    @abstractmethod
+    def known_at(self, slot: int) -> int:
+        """Slot at whose start the base station can act on the outcome of a block sent in ``slot``."""
+
+    @abstractmethod
+    def on_known(self, block: TransportBlock) -> None:
+        """A block has been decoded and the base station knows it."""
+
+    @abstractmethod
+    def on_requeued(self, device: int, slot: int) -> None:
+        """Bytes that a block has lost for good are back in the buffer."""
+
+    # -- grants -----------------------------------------------------------------------------------------------------
+
+    def place_again(self, cell: int, board: PrbBoard, num_symbols: int, data_slot: int) -> list[TransportBlock]:
+        """Retransmissions that fit a slot, oldest first; each device sends one block per slot at most."""
+        waiting = self.resend[cell]
+        if not waiting:
+            return []
+        placed: list[TransportBlock] = []
+        busy: set[int] = set()
+        kept: deque[TransportBlock] = deque()
+        most = 1 if self.settings.multiplexing == "tdma" else len(waiting)
+        for block in waiting:
+            weights = None
+            if len(placed) < most and block.device not in busy and num_symbols >= block.num_symbols:
+                weights = self.own_prbs(block, data_slot) or board.take_any(block.num_prb)
+            if weights is None:
+                kept.append(block)
+                continue
+            block.weights = weights
+            busy.add(block.device)
+            placed.append(block)
+        self.resend[cell] = kept
+        if placed and self.settings.multiplexing == "tdma":
+            board.free, board.num_free = [0] * len(board.free), 0
+        return placed
+
+    def own_prbs(self, block: TransportBlock, data_slot: int) -> list[int] | None:
+        """PRBs that are the device's own in a slot and fit its block, if any."""
+        return None
+
+    def candidates(self, cell: int, busy: Sequence[int]) -> Indices:
+        """Devices of a cell that may get a new block: a backlog, a free HARQ process, no block in the slot yet."""
+        wanted = (self.backlog > 0) & (self.num_free > 0)
+        if self.parts.num_cells > 1:
+            wanted &= self.serving == cell
+        if busy:
+            wanted[list(busy)] = False
+        return np.flatnonzero(wanted)
+
+    def grant_new(
+        self, cell: int, slots: tuple[int, int], num_symbols: int, board: PrbBoard, devices: Indices, most: int
+    ) -> list[TransportBlock]:
+        """New blocks for some of the devices by the scheduler's priorities; ``slots`` are those of grant and data."""
+        if not len(devices) or not board.num_free or most < 1:
+            return []
+        grant_slot, data_slot = slots
+        self.adaptation.refresh(devices, grant_slot)
+        sizes = self.carrier.block_bytes(num_symbols)
+        needed = self.prb_needed(devices, sizes)
+        priority = self.parts.scheduler.priority(self._view(devices, needed, sizes, slots))
+        given = hand_out(board, priority, needed.tolist(), most, self.settings.multiplexing == "tdma")
+        if not given:
+            return []
+        chosen = devices[list(given)]
+        return self.make_blocks(cell, grant_slot, data_slot, num_symbols, chosen, list(given.values()))
+
+    def make_blocks(
+        self,
+        cell: int,
+        grant_slot: int,
+        data_slot: int,
+        num_symbols: int,
+        devices: Indices,
+        weights: list[list[int]],
+    ) -> list[TransportBlock]:
+        """Blocks for devices with their PRBs: MCS by the reported channel of just these PRBs."""
+        shares = np.array(weights, dtype=np.float64)
+        num_prb = np.array([sum(row) for row in weights], dtype=np.int64)
+        mcs = self.adaptation.choose(devices, shares, num_prb)
+        sizes = self.carrier.block_bytes(num_symbols)[mcs, num_prb].tolist()
+        self._age(data_slot)
+        gain = 8e9 / self.carrier.slot_ns / self.settings.average_window_slots / self._served_scale
+        blocks = []
+        for device, size, row, index, count in zip(
+            devices.tolist(), sizes, weights, mcs.tolist(), num_prb.tolist(), strict=True
+        ):
+            block = TransportBlock(cell, device, size, index, count, num_symbols, row, grant_slot)
+            self.granted_bytes[device] += size
+            block.granted_bytes = self.granted_bytes[device]
+            block.luck = self.parts.luck.draw(device)
+            self._served[device] += size * gain
+            blocks.append(block)
+        self.num_free[devices] -= 1
+        self.last_grant[devices] = data_slot
+        return blocks
+
+    def prb_needed(self, devices: Indices, sizes: Indices) -> Indices:
+        """PRBs that each device's backlog needs at its reported wideband channel, within what its power allows."""
+        mcs, most = self.adaptation.wideband_mcs[devices], self.adaptation.most_prb[devices]
+        want = self.backlog[devices]
+        needed = most.copy()
+        small = np.flatnonzero(want < sizes[mcs, most])
+        if len(small):
+            enough = (sizes[mcs[small]] < want[small, None]).sum(axis=1)
+            needed[small] = np.maximum(enough, self.adaptation.least_prb)
+        return needed
+
+    def _view(self, devices: Indices, needed: Indices, sizes: Indices, slots: tuple[int, int]) -> QueueView:
+        now_ns = slots[0] * self.carrier.slot_ns
+        mcs, most = self.adaptation.wideband_mcs[devices], self.adaptation.most_prb[devices]
+        self._age(slots[1])
+        return QueueView(
+            device=devices,
+            backlog_bytes=self.backlog[devices],
+            num_prb_needed=needed,
+            message_prb_needed=self._head_bytes[devices] * (most / np.maximum(sizes[mcs, most], 1)),
+            head_of_line_s=np.asarray((now_ns - self._head_ns[devices]) * 1e-9, dtype=np.float64),
+            time_to_deadline_s=np.asarray((self._head_deadline_ns[devices] - now_ns) * 1e-9, dtype=np.float64),
+            tokens_at_stake=self._head_tokens[devices],
+            rate_bps=self.adaptation.rate_bps[devices],
+            average_rate_bps=self._served[devices] * self._served_scale,
+            slots_since_served=slots[1] - self.last_grant[devices],
+        )
+
+    def _age(self, data_slot: int) -> None:
+        """Let the averages of served rates fade by the data slots that have passed, used or not."""
+        count = self.carrier.num_data_slots(self.direction, data_slot)
+        if count > self._aged:
+            self._served_scale *= self._decay ** (count - self._aged)
+            self._aged = count
+            if self._served_scale < 1e-100:
+                self._served *= self._served_scale
+                self._served_scale = 1.0
+
+    # -- queues -----------------------------------------------------------------------------------------------------
+
+    def sync_head(self, device: int) -> None:
+        """Renew what schedulers see of the message that a queue serves next."""
+        queue = self.queues[device]
+        head = queue.head
+        if head is None:
+            self._head_bytes[device] = 0
+            return
+        parcel = head.parcel
+        self._head_ns[device] = head.sent_ns
+        deadline = parcel.deadline_ns
+        self._head_deadline_ns[device] = head.sent_ns + self._budget_ns if deadline is None else deadline
+        self._head_tokens[device] = parcel.tokens_at_stake
+        self._head_bytes[device] = queue.head_bytes
+
+    def fill(self, block: TransportBlock, room: int, slot: int) -> bool:
+        """Put waiting bytes into a block that goes on air for the first time; False if nothing waits."""
+        device = block.device
+        block.chunks = self.queues[device].fill(room)
+        if not block.chunks:
+            return False
+        start_ns = slot * self.carrier.slot_ns
+        for chunk in block.chunks:
+            message = chunk.message
+            if message.first_ns < 0:
+                message.first_ns = start_ns
+                message.grant_ns = -1 if block.is_configured else block.grant_slot * self.carrier.slot_ns
+            if not chunk.num_resent:
+                message.last_new_ns = start_ns + self.carrier.slot_ns
+        self.sync_head(device)
+        return True
+
+    # -- on air and after -------------------------------------------------------------------------------------------
+
+    def transmit(self, slot: int, blocks: list[TransportBlock]) -> None:
+        """Send a slot's blocks of all cells and note when their outcomes will be known."""
+        self.parts.receiver.receive(self.direction, slot, blocks)
+        known = self.known_at(slot)
+        slot_ns = self.carrier.slot_ns
+        for block in blocks:
+            if not block.attempt:
+                block.first_slot = slot
+            self.kpis.on_air(block)
+            used = sum(chunk.used_bytes for chunk in block.chunks)
+            airtime_ns = slot_ns * block.num_symbols // 14
+            for chunk in block.chunks:
+                message = chunk.message
+                message.used_bits += 8 * chunk.used_bytes
+                message.airtime_ns += airtime_ns * chunk.used_bytes // used
+                if block.received:
+                    message.received_bytes += chunk.stop - chunk.start
+                    if message.received_bytes == message.total_bytes:
+                        self._finish(message, (slot + 1) * slot_ns)
+            self.agenda.note(known, self._outcome, block)
+
+    def _finish(self, message: Message, end_ns: int) -> None:
+        ready_ns = message.ready_ns
+        access_ns = message.first_ns - ready_ns
+        transport_ns = int(self.settings.transport_delay_s * 1e9 + 0.5)
+        after_ns = self._after_ns
+        air_ns, again_ns = message.last_new_ns - message.first_ns, end_ns - message.last_new_ns
+        notes = self._access_notes(message, access_ns)
+        notes.update(air=air_ns, retransmission=again_ns, decode=after_ns, transport=transport_ns)
+        delivery = Delivery(
+            access_ns, air_ns, again_ns, after_ns + transport_ns, message.used_bits, message.airtime_ns, notes
+        )
+        self.kpis.on_delivery(message, delivery)
+        self.parts.deliver(message, delivery, message.sent_ns + delivery.total_ns)
+
+    def _access_notes(self, message: Message, access_ns: int) -> dict[str, int]:
+        return {"queue": access_ns}
+
+    def _outcome(self, block: TransportBlock, slot: int) -> None:
+        """The base station learns what became of a transmission."""
+        if not block.attempt:
+            self.adaptation.learn(block.device, block.received)
+        if block.received:
+            self.num_free[block.device] += 1
+            self.on_known(block)
+        elif block.attempt < self.settings.max_harq_retransmissions:
+            block.attempt += 1
+            self.resend[int(self.serving[block.device])].append(block)
+        else:
+            self.num_free[block.device] += 1
+            self.kpis.num_lost += 1
+            at_ns = slot * self.carrier.slot_ns + self._status_delay_ns
+            self.agenda.note(max(slot + 1, self.carrier.first_slot_from(at_ns)), self._send_again, block)
+
+    def _send_again(self, block: TransportBlock, slot: int) -> None:
+        """The RLC sender learns that a block is lost and takes its bytes back."""
+        worst = max(chunk.num_resent for chunk in block.chunks) + 1
+        if worst > self.settings.max_rlc_retransmissions:
+            raise RunError(
+                f"device {block.device}: the same {self.direction} bytes were lost in {worst} blocks in a row (MCS "
+                f"{block.mcs}, {block.num_prb} PRBs, {self.settings.max_harq_retransmissions + 1} transmissions each): "
+                "out of coverage; move the device nearer, raise its power or antenna gain, or use mcs_table 3"
+            )
+        self.queues[block.device].push_again(block.chunks)
+        self.sync_head(block.device)
+        self.on_requeued(block.device, slot)

@@ -1,0 +1,231 @@
+"""The uplink MAC: scheduling requests, buffer status reports, grants after K2, configured grants."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+
+import numpy as np
+
+from channels.nr import SHORT_BSR_CE_BYTES, bsr_levels_bytes
+from sim.links.base import Direction
+from sim.links.nr.allocation import PrbBoard
+from sim.links.nr.block import TransportBlock
+from sim.links.nr.carrier import RequestOpportunities
+from sim.links.nr.configured_grants import ConfiguredGrants
+from sim.links.nr.message import Message
+from sim.links.nr.side import Side, SideParts
+
+_NO_REQUEST = np.iinfo(np.int64).max
+
+
+class Uplink(Side):
+    """Devices ask, the base station grants, devices send.
+
+    A message that finds its buffer empty causes a scheduling request in the last symbol of the first opportunity. The
+    base station answers with a grant of ``sr_grant_bytes``, whose block carries data and a buffer status report; what
+    the report tells is granted next. Every block carries a report. A device with nothing to send leaves its grant
+    unused. Decisions for an uplink slot are taken in the last downlink slot from which K2 reaches it.
+
+    Args:
+        parts: What it is built from.
+    """
+
+    direction = Direction.UPLINK
+
+    def __init__(self, parts: SideParts) -> None:
+        super().__init__(parts)
+        settings, count = parts.settings, len(parts.serving)
+        self._opportunities = RequestOpportunities(parts.carrier, settings.sr_period_slots)
+        self._request_slot = np.full(count, _NO_REQUEST, dtype=np.int64)
+        self._num_requests = 0
+        self._urgent: set[int] = set()
+        self._planned: dict[int, list[TransportBlock]] = {}
+        self._levels: list[int] = bsr_levels_bytes(settings.bsr_format).tolist()
+        self._report_bytes = SHORT_BSR_CE_BYTES if settings.segment_headers else 0
+        self._configured = ConfiguredGrants(parts) if settings.configured_grant else None
+        self._waiting: set[int] = set()
+
+    def push(self, message: Message) -> None:
+        """A device has a message to send, now."""
+        device = message.parcel.device
+        queue = self.queues[device]
+        was_empty = not queue.stream_bytes
+        queue.push(message)
+        if was_empty:
+            self.sync_head(device)
+            if self._configured:
+                self._waiting.add(device)
+            else:
+                slot = self._request(device, message.sent_ns)
+                message.request_end_ns = (slot + 1) * self.carrier.slot_ns
+
+    def _request(self, device: int, now_ns: int) -> int:
+        """Put a scheduling request into its opportunity; returns the slot."""
+        if self._request_slot[device] == _NO_REQUEST:
+            self._num_requests += 1
+            self._request_slot[device] = self._opportunities.slot(device, now_ns)
+        return int(self._request_slot[device])
+
+    def next_needed(self, slot: int) -> int | None:
+        """First slot >= ``slot`` in which the uplink has something to do, the agenda apart."""
+        needed = []
+        if self._planned:
+            needed.append(min(self._planned))
+        if self._waiting:
+            needed.append(self.carrier.next_data(self.direction, slot))
+        if any(self.resend) or self.backlog.any():
+            needed.append(self.carrier.next_decision(slot))
+        elif self._num_requests:
+            known = int(self._request_slot.min()) + 1 + self.carrier.decision_slots
+            needed.append(self.carrier.next_decision(max(slot, known)))
+        return min(needed, default=None)
+
+    def known_at(self, slot: int) -> int:
+        """The base station decodes what it receives: one slot and its decision time."""
+        return slot + 1 + self.carrier.decision_slots
+
+    # -- grants -----------------------------------------------------------------------------------------------------
+
+    def decide(self, slot: int) -> None:
+        """Grants for the uplink slots that are decided in this one."""
+        targets = self.carrier.decided_at(slot)
+        if not targets:
+            return
+        if self._num_requests:
+            self._take_requests(slot)
+        for target in targets:
+            for cell in range(self.parts.num_cells):
+                blocks = self._grants(cell, slot, target)
+                if blocks:
+                    self._planned.setdefault(target, []).extend(blocks)
+
+    def _take_requests(self, slot: int) -> None:
+        heard = np.flatnonzero(self._request_slot <= slot - 1 - self.carrier.decision_slots)
+        self._request_slot[heard] = _NO_REQUEST
+        self._num_requests -= len(heard)
+        self.backlog[heard] = np.maximum(self.backlog[heard], self.settings.sr_grant_bytes)
+        self._urgent.update(heard.tolist())
+
+    def _grants(self, cell: int, slot: int, target: int) -> list[TransportBlock]:
+        if not any(self.resend) and not self.backlog.any():
+            return []
+        num_symbols = self.carrier.data_symbols(self.direction, target)
+        board = PrbBoard(self.carrier.group_sizes.tolist())
+        busy: list[int] = []
+        if self._configured:
+            busy = self._configured.reserve(cell, target, board)
+        blocks = self.place_again(cell, board, num_symbols, target)
+        if not board.num_free:
+            return blocks
+        busy += [block.device for block in blocks]
+        devices = self.candidates(cell, busy)
+        most = self.settings.max_grants_per_slot - len(blocks)
+        new: list[TransportBlock] = []
+        if self._urgent and len(devices):
+            first = np.array([device for device in devices.tolist() if device in self._urgent], dtype=np.int64)
+            new = self._answer_requests(cell, slot, target, num_symbols, board, first, most)
+            devices = np.setdiff1d(devices, [block.device for block in new], assume_unique=True)
+        new += self.grant_new(cell, (slot, target), num_symbols, board, devices, most - len(new))
+        for block in new:
+            self._urgent.discard(block.device)
+            self.backlog[block.device] = max(0, int(self.backlog[block.device]) - block.size_bytes)
+        return blocks + new
+
+    def _answer_requests(
+        self, cell: int, slot: int, target: int, num_symbols: int, board: PrbBoard, devices: np.ndarray, most: int
+    ) -> list[TransportBlock]:
+        """Small grants for devices that have asked, before all other new blocks."""
+        if not len(devices):
+            return []
+        self.adaptation.refresh(devices, slot)
+        needed = self.prb_needed(devices, self.carrier.block_bytes(num_symbols)).tolist()
+        chosen: list[int] = []
+        weights: list[list[int]] = []
+        limit = 1 if self.settings.multiplexing == "tdma" else most
+        for device, count in zip(devices.tolist(), needed, strict=True):
+            taken = board.take_any(min(count, board.num_free)) if len(chosen) < limit and board.num_free else None
+            if taken:
+                chosen.append(device)
+                weights.append(taken)
+        if not chosen:
+            return []
+        if self.settings.multiplexing == "tdma":
+            board.free, board.num_free = [0] * len(board.free), 0
+        return self.make_blocks(cell, slot, target, num_symbols, np.array(chosen, dtype=np.int64), weights)
+
+    # -- sending ----------------------------------------------------------------------------------------------------
+
+    def run(self, slot: int) -> None:
+        """Devices send what was granted for this slot, and what they may send without asking."""
+        num_symbols = self.carrier.data_symbols(self.direction, slot)
+        if not num_symbols:
+            return
+        granted = self._planned.pop(slot, [])
+        if self._configured and self._waiting:
+            granted += self._configured_blocks(slot, num_symbols, granted)
+        sent = [block for block in granted if block.attempt or self._load(block, slot)]
+        if sent:
+            self.transmit(slot, sent)
+
+    def _load(self, block: TransportBlock, slot: int) -> bool:
+        """Fill a new block and write its buffer report; False if the device has nothing to send."""
+        device = block.device
+        if not self.fill(block, block.size_bytes - self._report_bytes, slot):
+            self.num_free[device] += 1
+            return False
+        queue = self.queues[device]
+        level = bisect_left(self._levels, queue.buffer_bytes)
+        block.reported_bytes = self._levels[min(level, len(self._levels) - 1)]
+        if slot <= self._request_slot[device] < _NO_REQUEST:
+            self._request_slot[device] = _NO_REQUEST
+            self._num_requests -= 1
+        if not queue.stream_bytes:
+            self._waiting.discard(device)
+        return True
+
+    def _configured_blocks(self, slot: int, num_symbols: int, granted: list[TransportBlock]) -> list[TransportBlock]:
+        assert self._configured is not None
+        busy = {block.device for block in granted}
+        blocks: list[TransportBlock] = []
+        for cell in range(self.parts.num_cells):
+            turn = [
+                (device, weights)
+                for device, weights in self._configured.turn(cell, slot)
+                if device in self._waiting and device not in busy and self.num_free[device] > 0
+            ]
+            if turn:
+                devices = np.array([device for device, _ in turn], dtype=np.int64)
+                self.adaptation.refresh(devices, slot)
+                made = self.make_blocks(cell, slot, slot, num_symbols, devices, [list(w) for _, w in turn])
+                for block in made:
+                    block.is_configured = True
+                blocks += made
+        return blocks
+
+    def own_prbs(self, block: TransportBlock, data_slot: int) -> list[int] | None:
+        """A configured grant's PRBs, for a retransmission of the same width."""
+        return self._configured.of(block, data_slot) if self._configured else None
+
+    # -- what comes back --------------------------------------------------------------------------------------------
+
+    def on_known(self, block: TransportBlock) -> None:
+        """Take the buffer report in, less what has been granted since."""
+        device = block.device
+        since = self.granted_bytes[device] - block.granted_bytes
+        self.backlog[device] = max(0, block.reported_bytes - since)
+
+    def on_requeued(self, device: int, slot: int) -> None:
+        """Lost bytes make the device ask anew, even if others wait (retxBSR-Timer, TS 38.321 5.4.5)."""
+        if self._configured:
+            self._waiting.add(device)
+        else:
+            self._request(device, slot * self.carrier.slot_ns)
+
+    def _access_notes(self, message: Message, access_ns: int) -> dict[str, int]:
+        if message.grant_ns < 0:
+            return {"queue": access_ns}
+        k2_ns = message.first_ns - message.grant_ns
+        if not message.sent_ns <= message.request_end_ns <= message.grant_ns:
+            return {"queue": access_ns - k2_ns, "k2": k2_ns} if k2_ns <= access_ns else {"queue": access_ns}
+        waited_ns = message.request_end_ns - message.sent_ns
+        return {"sr_wait": waited_ns, "grant": message.grant_ns - message.request_end_ns, "k2": k2_ns}
