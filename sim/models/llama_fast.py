@@ -10,6 +10,7 @@ per-module overhead, which dominates in small models. What is arranged different
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -26,6 +27,8 @@ from sim.models.kv_store import DEFAULT_MAX_BYTES, DEFAULT_MAX_SLOTS, KvStore, L
 from sim.models.layout import PassLayout, Piece
 
 DTYPES = {"float32": torch.float32, "float64": torch.float64}
+MOST_COPIED = 1 << 24  # numbers in an output projection that is kept in several layouts
+TYPICAL_ROWS = 5  # of a verification; only a hint to oneDNN's packing
 REQUIRED = (
     "vocab_size",
     "hidden_size",
@@ -92,14 +95,55 @@ class LlamaSizes:
         )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class _Layer:
-    """One layer's weights, fused: [out, in] each."""
+    """One layer's weights, fused; [in, out] each, the faster layout for a handful of tokens."""
 
     qkv: torch.Tensor
     attention_out: torch.Tensor
     gate_up: torch.Tensor
     down: torch.Tensor
+
+
+@dataclass(frozen=True, slots=True)
+class _SlotView:
+    """One layer's keys and values of one slot, in the shapes that they are written and read in."""
+
+    keys_by_column: torch.Tensor  # [capacity, num_kv_heads, head_dim]
+    values_by_column: torch.Tensor  # [capacity, num_kv_heads, head_dim]
+    turned_keys: torch.Tensor  # [num_kv_heads, head_dim, capacity]
+    values: torch.Tensor  # [num_kv_heads, capacity, head_dim]
+
+    @classmethod
+    def of(cls, keys: torch.Tensor, values: torch.Tensor) -> _SlotView:
+        return cls(keys.transpose(0, 1), values.transpose(0, 1), keys.transpose(1, 2), values)
+
+
+class OutputProjection:
+    """Hidden states to logits: x W^T for a weight [vocab_size, hidden_size].
+
+    A weight of moderate size is kept in two more layouts, because plain matrix products are slow for a handful of
+    rows against a tall matrix: by input for one row, and packed by oneDNN, where there is one, for several.
+    """
+
+    def __init__(self, weight: torch.Tensor) -> None:
+        self.weight = weight
+        self.by_input: torch.Tensor | None = None
+        self.packed: torch.Tensor | None = None
+        if weight.numel() <= MOST_COPIED:
+            self.by_input = weight.t().contiguous()
+            if weight.dtype is torch.float32 and torch.backends.mkldnn.is_available():
+                with contextlib.suppress(AttributeError, RuntimeError, NotImplementedError):
+                    self.packed = torch.ops.mkldnn._reorder_linear_weight(weight.clone(), TYPICAL_ROWS)
+
+    def __call__(self, hidden: torch.Tensor) -> torch.Tensor:
+        """Logits [num_rows, vocab_size] of hidden states [num_rows, hidden_size]."""
+        if hidden.shape[0] == 1 and self.by_input is not None:
+            return torch.mm(hidden, self.by_input)
+        if self.packed is not None:
+            logits: torch.Tensor = torch.ops.mkldnn._linear_pointwise(hidden, self.packed, None, "none", [], "")
+            return logits
+        return F.linear(hidden, self.weight)
 
 
 class LlamaFast(CachedModel):
@@ -139,13 +183,15 @@ class LlamaFast(CachedModel):
             self._turns = rotary_turns(sizes, self._dtype)
         shapes = [LayerShape(sizes.num_kv_heads, sizes.head_dim, sizes.head_dim)] * sizes.num_layers
         self._store = KvStore(shapes, self._dtype, torch.device("cpu"), max_slots, max_bytes)
+        self._views: dict[int, list[_SlotView]] = {}
+        self._viewed: torch.Tensor | None = None
 
     def _read_weights(self, folder: Path) -> None:
         sizes = self.sizes
         with _Weights(folder, self._dtype) as read:
             self._embedding = read("model.embed_tokens.weight")
             head = self._embedding if sizes.is_tied else read("lm_head.weight")
-            self._head = head[: self.vocab_size]
+            self._head = OutputProjection(head[: self.vocab_size])
             self._final_gain = read("model.norm.weight").repeat(2)
             self._layers = [_fuse_layer(read, f"model.layers.{index}.", sizes) for index in range(sizes.num_layers)]
             self.num_parameters = read.num_parameters
@@ -160,24 +206,47 @@ class LlamaFast(CachedModel):
         sizes = self.sizes
         count, start, stop = len(piece.tokens), piece.start, piece.stop
         first_bias, bias = self._bias(piece)
-        keys = [layer[piece.slot] for layer in self._store.keys]
-        values = [layer[piece.slot] for layer in self._store.values]
+        views = self._slot_views(piece.slot)
+        num_kv_heads, head_dim = sizes.num_kv_heads, sizes.head_dim
 
+        # Each call of a tensor method costs as much as the arithmetic of a small model: narrow, not slices.
         def attend(index: int, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor) -> torch.Tensor:
-            own_keys, own_values = keys[index], values[index]
-            own_keys[:, start:stop] = key.transpose(0, 1)
-            own_values[:, start:stop] = value.transpose(0, 1)
-            query = group_queries(query.unsqueeze(0), sizes.num_kv_heads)[0]
-            scores = torch.bmm(query, own_keys[:, :stop].transpose(1, 2))
+            view = views[index]
+            view.keys_by_column.narrow(0, start, count).copy_(key)
+            view.values_by_column.narrow(0, start, count).copy_(value)
+            if count == 1:
+                query = query.reshape(num_kv_heads, -1, head_dim)
+            elif sizes.num_heads == num_kv_heads:
+                query = query.transpose(0, 1)
+            else:
+                query = group_queries(query.unsqueeze(0), num_kv_heads)[0]
+            scores = torch.bmm(query, view.turned_keys.narrow(2, 0, stop))
             if bias is not None:
-                scores.view(sizes.num_kv_heads, -1, count, stop)[..., first_bias:].add_(bias)
-            mixed = torch.bmm(torch.softmax(scores, -1), own_values[:, :stop])
-            return ungroup_queries(mixed.unsqueeze(0), count)
+                scores.view(num_kv_heads, -1, count, stop).narrow(3, first_bias, stop - first_bias).add_(bias)
+            mixed = torch.bmm(torch.softmax(scores, -1), view.values.narrow(1, 0, stop))
+            return mixed.view(1, -1) if count == 1 else ungroup_queries(mixed.unsqueeze(0), count)
 
-        ids = torch.tensor(piece.tokens)
-        turns = self._turns[start:stop] if piece.ancestors is None else self._turns[torch.from_numpy(piece.positions)]
-        hidden = self._run_layers(F.embedding(ids, self._embedding), turns, attend)
-        return self._rows(hidden[count - piece.num_rows :])
+        if piece.ancestors is None:
+            turns = self._turns.narrow(0, start, count)
+        else:
+            turns = self._turns.index_select(0, torch.from_numpy(piece.positions))
+        if count == 1:
+            embedded = self._embedding.narrow(0, piece.tokens[0], 1)
+        else:
+            embedded = self._embedding.index_select(0, torch.from_numpy(np.array(piece.tokens)))
+        hidden = self._run_layers(embedded, turns, attend)
+        return self._rows(hidden.narrow(0, count - piece.num_rows, piece.num_rows))
+
+    def _slot_views(self, slot: int) -> list[_SlotView]:
+        """Views on one slot's keys and values, made once until the store is laid out anew."""
+        if self._viewed is not self._store.keys[0]:
+            self._viewed = self._store.keys[0]
+            self._views.clear()
+        views = self._views.get(slot)
+        if views is None:
+            pairs = zip(self._store.keys, self._store.values, strict=True)
+            views = self._views[slot] = [_SlotView.of(keys[slot], values[slot]) for keys, values in pairs]
+        return views
 
     def _bias(self, piece: Piece) -> tuple[int, torch.Tensor | None]:
         """First column that not every token sees, and what is added to the scores from there on; None for nothing."""
@@ -216,7 +285,7 @@ class LlamaFast(CachedModel):
             mixed = ungroup_queries(torch.matmul(torch.softmax(scores, -1), own_values), width)
             return mixed.index_select(0, places) if is_padded else mixed
 
-        embedded = F.embedding(torch.from_numpy(layout.ids), self._embedding)
+        embedded = self._embedding.index_select(0, torch.from_numpy(layout.ids))
         hidden = self._run_layers(embedded, self._turns[torch.from_numpy(layout.positions)], attend)
         wanted = [piece.num_rows for piece in layout.pieces]
         if sum(wanted) == 0:
@@ -231,30 +300,31 @@ class LlamaFast(CachedModel):
         sizes = self.sizes
         epsilon = sizes.norm_epsilon
         num_turned = sizes.num_heads + sizes.num_kv_heads
-        turned_width = num_turned * sizes.head_dim
+        num_gates = sizes.intermediate_size
         count = hidden.shape[0]
         turns = turns.unsqueeze(1)
         for index, layer in enumerate(self._layers):
-            qkv = F.linear(rms_norm(hidden, epsilon), layer.qkv)
-            pairs = torch.view_as_complex(qkv[:, :turned_width].view(count, num_turned, -1, 2))
+            qkv = torch.mm(rms_norm(hidden, epsilon), layer.qkv).view(count, -1, sizes.head_dim)
+            pairs = torch.view_as_complex(qkv.narrow(1, 0, num_turned).view(count, num_turned, -1, 2))
             turned = torch.view_as_real(pairs * turns).view(count, num_turned, -1)
-            value = qkv[:, turned_width:].view(count, sizes.num_kv_heads, -1)
-            mixed = attend(index, turned[:, : sizes.num_heads], turned[:, sizes.num_heads :], value)
-            hidden = torch.addmm(hidden, mixed, layer.attention_out.t())
-            gate_up = F.linear(rms_norm(hidden, epsilon), layer.gate_up)
-            gated = F.silu(gate_up[:, : sizes.intermediate_size]).mul_(gate_up[:, sizes.intermediate_size :])
-            hidden = torch.addmm(hidden, gated, layer.down.t())
+            query, key = turned.narrow(1, 0, sizes.num_heads), turned.narrow(1, sizes.num_heads, sizes.num_kv_heads)
+            mixed = attend(index, query, key, qkv.narrow(1, num_turned, sizes.num_kv_heads))
+            hidden = torch.addmm(hidden, mixed, layer.attention_out)
+            gate_up = torch.mm(rms_norm(hidden, epsilon), layer.gate_up)
+            gated = F.silu(gate_up.narrow(1, 0, num_gates)).mul_(gate_up.narrow(1, num_gates, num_gates))
+            hidden = torch.addmm(hidden, gated, layer.down)
         return hidden
 
     def _rows(self, hidden: torch.Tensor) -> Logits:
-        rows: Logits = F.linear(rms_norm(hidden, self.sizes.norm_epsilon, self._final_gain), self._head).numpy()
+        rows: Logits = self._head(rms_norm(hidden, self.sizes.norm_epsilon, self._final_gain)).numpy()
         return rows
 
 
 def rms_norm(hidden: torch.Tensor, epsilon: float, doubled_gain: torch.Tensor | None = None) -> torch.Tensor:
     """x / sqrt(mean(x^2) + epsilon) along the last axis, times the gain if one is given (repeated twice)."""
     width = hidden.shape[-1]
-    return F.layer_norm(torch.cat((hidden, -hidden), -1), (2 * width,), doubled_gain, None, epsilon)[:, :width]
+    doubled = torch.cat((hidden, -hidden), -1)
+    return torch.layer_norm(doubled, (2 * width,), doubled_gain, None, epsilon).narrow(-1, 0, width)
 
 
 def group_queries(query: torch.Tensor, num_kv_heads: int) -> torch.Tensor:
@@ -303,10 +373,10 @@ def _fuse_layer(read: _Weights, prefix: str, sizes: LlamaSizes) -> _Layer:
     value = read(f"{prefix}self_attn.v_proj.weight")
     gate, up = read(f"{prefix}mlp.gate_proj.weight"), read(f"{prefix}mlp.up_proj.weight")
     return _Layer(
-        qkv=torch.cat((query, key, value)) * attention_gain,
-        attention_out=read(f"{prefix}self_attn.o_proj.weight"),
-        gate_up=torch.cat((gate, up)) * mlp_gain,
-        down=read(f"{prefix}mlp.down_proj.weight"),
+        qkv=(torch.cat((query, key, value)) * attention_gain).t().contiguous(),
+        attention_out=read(f"{prefix}self_attn.o_proj.weight").t().contiguous(),
+        gate_up=(torch.cat((gate, up)) * mlp_gain).t().contiguous(),
+        down=read(f"{prefix}mlp.down_proj.weight").t().contiguous(),
     )
 
 
