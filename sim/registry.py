@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import importlib
+import os
 import pkgutil
+import sys
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Generic, TypeVar
 
 from sim.errors import InputError, choices
@@ -104,6 +106,9 @@ class Registry(Generic[T]):
 
     def _find_foreign(self, name: str) -> Registered[T]:
         module_name, _, attribute = name.partition(":")
+        here = os.getcwd()
+        if here not in sys.path:
+            sys.path.append(here)
         try:
             module = importlib.import_module(module_name)
             make = getattr(module, attribute)
@@ -111,5 +116,6 @@ class Registry(Generic[T]):
             raise InputError(f"cannot load {self.kind} {name!r}: {error}") from error
         for entry in self._entries.values():
             if entry.make is make:
-                return entry
+                # Keep the full name: whoever reads it back from a file or in another process needs the module.
+                return replace(entry, name=name)
         raise InputError(f"{name!r} was imported but is not registered as a {self.kind}")

@@ -1,0 +1,129 @@
+"""The command line as a user meets it: exit codes, one clear message, JSON alone on stdout, nothing half-written."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+QUICK = [
+    "--set", "devices.count=2", "--set", "devices.requests=1", "--set", "workload.max_new_tokens=6",
+    "--set", "compute={device: {kind: fixed, per_token_s: 0.001}, edge: {kind: fixed, per_forward_s: 0.003}}",
+    "--set", "link={kind: fixed, uplink_mbps: 2}",
+]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A cache that the commands of this module share."""
+    return tmp_path_factory.mktemp("cache")
+
+
+def specran(cache: Path, *arguments: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+    """Run the command line in a process of its own."""
+    root = Path(__file__).resolve().parent.parent.parent
+    environment = {**os.environ, "SPECRAN_CACHE": str(cache), "PYTHONPATH": str(root), "COLUMNS": "200"}
+    return subprocess.run(
+        [sys.executable, "-m", "sim.cli", *arguments], capture_output=True, text=True, env=environment, cwd=cwd
+    )
+
+
+def test_run_writes_a_complete_folder_and_json_alone_on_stdout(cache: Path, tmp_path: Path):
+    done = specran(cache, "run", "quickstart", *QUICK, "--set", "name=mine", "--out", str(tmp_path), "--json")
+    assert done.returncode == 0, done.stderr
+    summary = json.loads(done.stdout)
+    assert summary["requests"] == 2 and summary["e2e_mean_s"] > 0
+    (folder,) = (tmp_path / "mine").iterdir()
+    assert Path(summary["folder"]) == folder
+    names = {path.name for path in folder.iterdir()}
+    assert {"scenario.yaml", "summary.json", "requests.parquet", "requests.csv", "manifest.json", "figures"} <= names
+    again = specran(cache, "run", str(folder / "scenario.yaml"), "--out", str(tmp_path / "again"))
+    assert again.returncode == 0, again.stderr
+    (second,) = (tmp_path / "again" / "mine").iterdir()
+    assert second.name == folder.name
+    for table in ("requests.parquet", "rounds.parquet"):
+        assert (second / table).read_bytes() == (folder / table).read_bytes()
+
+
+def test_seed_changes_the_folder_and_the_bytes(cache: Path, tmp_path: Path):
+    folders = []
+    for seed in ("1", "2"):
+        done = specran(cache, "run", "quickstart", *QUICK, "--seed", seed, "--out", str(tmp_path), "--json")
+        folders.append(Path(json.loads(done.stdout)["folder"]))
+    assert folders[0] != folders[1]
+    assert (folders[0] / "requests.parquet").read_bytes() != (folders[1] / "requests.parquet").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["run", "no_such_scenario"], "no such file or bundled scenario"),
+        (["run", "quickstart", "--set", "link.uplink_mbps=-1"], "--set link.uplink_mbps"),
+        (["run", "quickstart", "--set", "protocol.top_kk=1"], "did you mean 'top_k'"),
+        (["run", "quickstart", "--set", "nonsense"], "expects key.path=value"),
+        (["run", "quickstart", "--set", "devices.count=0"], "devices.count"),
+        (["run", "quickstart", "--set", "models.draft=/no/such/folder"], "/no/such/folder"),
+        (["run", "quickstart", "--set", "workload.prompts=/no/prompts.jsonl"], "/no/prompts.jsonl"),
+        (["run", "quickstart", "--set", "workload.max_new_tokens=5000"], "context"),
+        (["run", "quickstart", "--seed", "many"], "--seed"),
+        (["sweep", "quickstart", "--vary", "link.uplink_mpbs=1,2"], "did you mean 'uplink_mbps'"),
+        (["sweep", "quickstart", "--vary", "link.uplink_mbps="], "empty"),
+        (["plot", "/no/such/results"], "no table here"),
+        (["list", "nonsense"], "unknown kind"),
+        (["validate", "no_such_scenario"], "no such file"),
+        (["nonsense"], "No such command"),
+    ],
+)
+def test_wrong_input_exits_with_2_one_message_and_writes_nothing(
+    cache: Path, tmp_path: Path, arguments: list[str], says: str
+):
+    done = specran(cache, *arguments, cwd=tmp_path)
+    assert done.returncode == 2, (done.stdout, done.stderr)
+    assert says in done.stderr
+    assert "Traceback" not in done.stderr
+    assert done.stdout == ""
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_broken_prompt_line_is_named(cache: Path, tmp_path: Path):
+    prompts = tmp_path / "prompts.jsonl"
+    prompts.write_text('{"text": "def f"}\n{"text": 3}\n')
+    done = specran(cache, "run", "quickstart", "--set", f"workload.prompts={prompts}", "--out", str(tmp_path / "out"))
+    assert done.returncode == 2
+    assert f"{prompts}:2" in done.stderr
+    assert not (tmp_path / "out").exists()
+
+
+def test_results_that_cannot_be_written_give_one_message(cache: Path, tmp_path: Path):
+    (tmp_path / "file").write_text("")
+    done = specran(cache, "run", "quickstart", *QUICK, "--out", str(tmp_path / "file"))
+    assert done.returncode == 2
+    assert "cannot write results" in done.stderr and "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("kind", ["protocols", "rules", "links", "controllers", "compute", "hardware", "scenarios"])
+def test_list_gives_a_line_per_name(cache: Path, kind: str):
+    done = specran(cache, "list", kind)
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    assert lines and all(len(line.split(maxsplit=1)) == 2 for line in lines)
+
+
+def test_schema_is_json_schema(cache: Path):
+    schema = json.loads(specran(cache, "schema").stdout)
+    assert {"protocol", "link", "devices", "compute"} <= set(schema["properties"])
+
+
+def test_a_users_own_protocol_is_found_by_module_and_name(cache: Path, tmp_path: Path):
+    readme = (Path(__file__).resolve().parent.parent.parent / "README.md").read_text()
+    code = next(block for block in readme.split("```python\n") if "def greedy_pairs" in block).split("```")[0]
+    (tmp_path / "mine.py").write_text(code)
+    done = specran(
+        cache, "run", "quickstart", *QUICK, "--set", "protocol={name: 'mine:greedy_pairs'}", "--json", cwd=tmp_path
+    )
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["acceptance_rate"] > 0
