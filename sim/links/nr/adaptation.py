@@ -32,8 +32,11 @@ class Adaptation(Protocol):
     def refresh(self, devices: Indices, slot: int) -> None:
         """Take in the reports of these devices that have become known by ``slot``."""
 
-    def choose(self, devices: Indices, shares: Array, num_prb: Indices) -> Indices:
+    def choose(self, devices: Indices, shares: Array, num_prb: Indices, num_symbols: int, slot: int) -> Indices:
         """MCS of a block on given PRBs: shares [num_blocks, num_groups]."""
+
+    def renew(self) -> None:
+        """Mean gains have changed."""
 
     def learn(self, device: int, received: bool) -> None:
         """The outcome of a first transmission."""
@@ -64,9 +67,12 @@ class FixedMcs:
     def refresh(self, devices: Indices, slot: int) -> None:
         """Nothing is reported."""
 
-    def choose(self, devices: Indices, shares: Array, num_prb: Indices) -> Indices:
+    def choose(self, devices: Indices, shares: Array, num_prb: Indices, num_symbols: int, slot: int) -> Indices:
         """The fixed MCS."""
         return np.full(len(devices), self._mcs, dtype=np.int64)
+
+    def renew(self) -> None:
+        """Nothing changes."""
 
     def learn(self, device: int, received: bool) -> None:
         """Nothing changes."""

@@ -27,6 +27,7 @@ class TransportBlock:
         first_slot: Slot of the first transmission.
         is_configured: Sent on a configured grant.
         received: Outcome of the present transmission.
+        sinr_db, error_rate: Effective SINR after combining and the error rate there; NaN under the ideal channel.
     """
 
     cell: int
@@ -47,3 +48,5 @@ class TransportBlock:
     first_slot: int = -1
     is_configured: bool = False
     received: bool = False
+    sinr_db: float = float("nan")
+    error_rate: float = float("nan")

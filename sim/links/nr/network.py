@@ -12,11 +12,17 @@ from channels.nr import HeaderModel
 from sim.clock import to_ns
 from sim.links.base import Delivery, Direction, Parcel
 from sim.links.nr.adaptation import Adaptation, FixedMcs
+from sim.links.nr.air import Air
+from sim.links.nr.block_errors import BlockErrors
 from sim.links.nr.carrier import Carrier
 from sim.links.nr.downlink import Downlink
+from sim.links.nr.interference import Interference
+from sim.links.nr.link_adaptation import ReportedChannel
 from sim.links.nr.luck import AddressedUniforms
 from sim.links.nr.message import Message, Packing
+from sim.links.nr.radio_receiver import RadioReceiver
 from sim.links.nr.receiver import IdealReceiver, Receiver
+from sim.links.nr.records import SlotRecords
 from sim.links.nr.schedulers.registry import SCHEDULERS
 from sim.links.nr.settings import NrLinkSettings
 from sim.links.nr.side import Agenda, SideParts
@@ -28,6 +34,18 @@ _AFTER_MESSAGES = 2
 
 def _succeed(event: simpy.Event, delivery: Delivery, _: simpy.Event) -> None:
     event.succeed(delivery)
+
+
+def _radio(air: Air, luck: dict[Direction, AddressedUniforms]) -> tuple[dict[Direction, Adaptation], Receiver]:
+    """Link adaptation of both directions and the receiver, over one air."""
+    settings = air.settings
+    errors = BlockErrors(air.carrier, settings.bler_table, settings.target_bler)
+    explicit = settings.interference == "explicit" and air.num_cells > 1
+    interference = {way: Interference(air, way) for way in Direction} if explicit else None
+    adaptations: dict[Direction, Adaptation] = {
+        way: ReportedChannel(air, errors, interference[way] if interference else None, way) for way in Direction
+    }
+    return adaptations, RadioReceiver(air, errors, interference, luck, settings.harq_combining)
 
 
 class Network:
@@ -49,15 +67,20 @@ class Network:
         self.carrier = Carrier(settings)
         self.agenda = Agenda()
         self.num_slots_run = 0
-        self.serving = np.zeros(num_devices, dtype=np.int64)
-        self.num_cells = 1
         self.packing = Packing(HeaderModel(), settings.segment_headers)
         luck = {way: AddressedUniforms(seed, f"decoding {way}", num_devices) for way in Direction}
-        adaptations: dict[Direction, Adaptation] = {}
-        assert settings.mcs is not None
-        fixed = FixedMcs(self.carrier, num_devices, settings.mcs)
-        adaptations = {Direction.UPLINK: fixed, Direction.DOWNLINK: fixed}
-        receiver: Receiver = IdealReceiver(settings.block_error_rate, luck)
+        self.air: Air | None = None
+        self.records = SlotRecords(settings.max_records, self.carrier.slot_ns) if settings.record_slots else None
+        if settings.channel == "ideal":
+            assert settings.mcs is not None
+            fixed = FixedMcs(self.carrier, num_devices, settings.mcs)
+            self.adaptations: dict[Direction, Adaptation] = dict.fromkeys(Direction, fixed)
+            receiver: Receiver = IdealReceiver(settings.block_error_rate, luck)
+            self.num_cells, self.serving = 1, np.zeros(num_devices, dtype=np.int64)
+        else:
+            self.air = Air(self.carrier, settings, num_devices, seed)
+            self.adaptations, receiver = _radio(self.air, luck)
+            self.num_cells, self.serving = self.air.num_cells, self.air.serving
         scheduler = SCHEDULERS.find(settings.scheduler).make(settings.delay_budget_s)
         common: dict[str, Any] = {
             "carrier": self.carrier,
@@ -69,10 +92,11 @@ class Network:
             "receiver": receiver,
             "packing": self.packing,
             "deliver": self._deliver,
+            "records": self.records,
         }
         up, down = Direction.UPLINK, Direction.DOWNLINK
-        self.uplink = Uplink(SideParts(adaptation=adaptations[up], luck=luck[up], **common))
-        self.downlink = Downlink(SideParts(adaptation=adaptations[down], luck=luck[down], **common))
+        self.uplink = Uplink(SideParts(adaptation=self.adaptations[up], luck=luck[up], **common))
+        self.downlink = Downlink(SideParts(adaptation=self.adaptations[down], luck=luck[down], **common))
         self._armed: int | None = None
         self._last_slot = -1
 
@@ -113,6 +137,9 @@ class Network:
         self._armed = None
         self._last_slot = slot
         self.num_slots_run += 1
+        if self.air is not None and self.air.update(slot):
+            for adaptation in self.adaptations.values():
+                adaptation.renew()
         self.agenda.run(slot)
         self.uplink.decide(slot)
         self.downlink.run(slot)

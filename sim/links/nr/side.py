@@ -22,6 +22,7 @@ from sim.links.nr.kpis import SideKpis
 from sim.links.nr.luck import AddressedUniforms
 from sim.links.nr.message import Message, Packing
 from sim.links.nr.receiver import Receiver
+from sim.links.nr.records import SlotRecords
 from sim.links.nr.schedulers.base import QueueView, Scheduler
 from sim.links.nr.send_queue import SendQueue
 from sim.links.nr.settings import NrLinkSettings
@@ -70,6 +71,7 @@ class SideParts:
     luck: AddressedUniforms
     packing: Packing
     deliver: Callable[[Message, Delivery, int], None]
+    records: SlotRecords | None
 
 
 class Side(ABC):
@@ -148,7 +150,7 @@ class Side(ABC):
             if weights is None:
                 kept.append(block)
                 continue
-            block.weights = weights
+            block.weights, block.cell = weights, cell
             busy.add(block.device)
             placed.append(block)
         self.resend[cell] = kept
@@ -198,7 +200,7 @@ class Side(ABC):
         """Blocks for devices with their PRBs: MCS by the reported channel of just these PRBs."""
         shares = np.array(weights, dtype=np.float64)
         num_prb = np.array([sum(row) for row in weights], dtype=np.int64)
-        mcs = self.adaptation.choose(devices, shares, num_prb)
+        mcs = self.adaptation.choose(devices, shares, num_prb, num_symbols, grant_slot)
         sizes = self.carrier.block_bytes(num_symbols)[mcs, num_prb].tolist()
         self._age(data_slot)
         gain = 8e9 / self.carrier.slot_ns / self.settings.average_window_slots / self._served_scale
@@ -298,6 +300,8 @@ class Side(ABC):
             if not block.attempt:
                 block.first_slot = slot
             self.kpis.on_air(block)
+            if self.parts.records is not None:
+                self.parts.records.add(slot, self.direction, block)
             used = sum(chunk.used_bytes for chunk in block.chunks)
             airtime_ns = slot_ns * block.num_symbols // 14
             for chunk in block.chunks:

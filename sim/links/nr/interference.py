@@ -1,0 +1,77 @@
+"""Interference between cells from what they really send in a slot, and its running mean for reports."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from sim.links.base import Direction
+from sim.links.nr.air import Air
+
+Array = npt.NDArray[np.float64]
+Indices = npt.NDArray[np.int64]
+# Data slots over which receivers average the interference that they report.
+_WINDOW_SLOTS = 20.0
+
+
+class Interference:
+    """Interference over noise per PRB, by direction, mean path gains on the interfering ways.
+
+    Args:
+        air: Gains and powers.
+        way: Direction.
+    """
+
+    def __init__(self, air: Air, way: Direction) -> None:
+        self._air, self._way = air, way
+        self._sizes = air.carrier.group_sizes.astype(np.float64)
+        # Uplink: received interference [mW] per PRB of each cell; downlink: share of PRBs that each cell uses.
+        self._mean = np.zeros((air.num_cells, air.carrier.num_groups))
+        self._aged = 0
+
+    def over_noise(self, slot: int, cells: Indices, devices: Indices, shares: Array, num_prb: Indices) -> Array:
+        """I / N of each block in each group, from all blocks of other cells in this slot. [num_blocks, num_groups]"""
+        noise_mw = self._air.noise_mw[self._way]
+        loads = shares / self._sizes
+        if self._way == Direction.UPLINK:
+            received = self._uplink_mw(cells, devices, loads, num_prb)
+            self._remember(slot, received)
+            return np.asarray(received[cells] / noise_mw)
+        used = np.zeros_like(self._mean)
+        np.add.at(used, cells, loads)
+        self._remember(slot, used)
+        return np.asarray(self._downlink_mw(used, devices) / noise_mw)
+
+    def expected_over_noise(self, slot: int, devices: Indices) -> Array:
+        """Running mean of I / N as reported, of devices in their cells. [num_devices, num_groups]"""
+        self._fade(slot)
+        noise_mw = self._air.noise_mw[self._way]
+        if self._way == Direction.UPLINK:
+            return np.asarray(self._mean[self._air.serving[devices]] / noise_mw)
+        return np.asarray(self._downlink_mw(self._mean, devices) / noise_mw)
+
+    def _uplink_mw(self, cells: Indices, devices: Indices, loads: Array, num_prb: Indices) -> Array:
+        """Power per PRB at each cell from the devices of others. [num_cells, num_groups]"""
+        air = self._air
+        own_mw = air.snr(self._way, devices, num_prb) * air.noise_mw[self._way]
+        relative_db = air.gain_db[devices] - air.gain_db[devices, cells][:, None]
+        gains = own_mw[:, None] * 10 ** (relative_db / 10)
+        gains[np.arange(len(cells)), cells] = 0.0
+        return np.asarray(gains.T @ loads)
+
+    def _downlink_mw(self, used: Array, devices: Indices) -> Array:
+        """Power per PRB at each device from the cells that do not serve it. [num_devices, num_groups]"""
+        air = self._air
+        gains = 10 ** ((air.gain_db[devices] + air.gnb_psd_dbm) / 10)
+        gains[np.arange(len(devices)), air.serving[devices]] = 0.0
+        return np.asarray(gains @ used)
+
+    def _fade(self, slot: int) -> None:
+        count = self._air.carrier.num_data_slots(self._way, slot)
+        if count > self._aged:
+            self._mean *= (1 - 1 / _WINDOW_SLOTS) ** (count - self._aged)
+            self._aged = count
+
+    def _remember(self, slot: int, present: Array) -> None:
+        self._fade(slot + 1)
+        self._mean += present / _WINDOW_SLOTS

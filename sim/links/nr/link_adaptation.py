@@ -1,0 +1,128 @@
+"""Link adaptation by report: the last measured channel, an effective SINR, an outer loop per device."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from channels.eesm import eesm_betas, effective_sinr
+from channels.link_adaptation import OuterLoop
+from sim.links.base import Direction
+from sim.links.nr.adaptation import FULL_SLOT_SYMBOLS, bits_per_prb
+from sim.links.nr.air import Air
+from sim.links.nr.block_errors import BlockErrors
+from sim.links.nr.interference import Interference
+
+Array = npt.NDArray[np.float64]
+Indices = npt.NDArray[np.int64]
+_MARGIN_DB = 2.0
+"""A power-limited device is given no more PRBs than leave its mean SNR this far above the lowest MCS's threshold."""
+_LEAST_BLOCK_BYTES = 24
+"""The smallest grant is one that carries this much at the lowest MCS: headers, a buffer report and some data."""
+_SHANNON_GAP = 10 ** (1.5 / 10)
+_NO_REPORT = np.iinfo(np.int64).min
+
+
+class ReportedChannel:
+    """What the base station knows of one direction: |H|^2 per PRB group as of each device's last report.
+
+    Device n is measured in slots n mod ``csi_period_slots``, and so on; a measurement counts ``csi_delay_slots`` later.
+    The channel is evaluated when a report is first needed, at the time of its measurement.
+
+    Args:
+        air: Channels.
+        errors: Error curves.
+        interference: Running mean of other cells, or None.
+        way: Direction.
+    """
+
+    def __init__(self, air: Air, errors: BlockErrors, interference: Interference | None, way: Direction) -> None:
+        settings, carrier = air.settings, air.carrier
+        count = air.num_devices
+        self._air, self._errors, self._interference, self._way = air, errors, interference, way
+        self._carrier = carrier
+        self._period, self._delay = settings.csi_period_slots, settings.csi_delay_slots
+        self._phase = np.arange(count, dtype=np.int64) % self._period
+        self._held = np.full(count, _NO_REPORT, dtype=np.int64)
+        self._gains = np.ones((count, carrier.num_groups))
+        self._fixed_mcs = settings.mcs
+        self._betas = eesm_betas(carrier.mcs_table.index)
+        loop = OuterLoop(settings.target_bler, max(settings.olla_step_db, 1e-9))
+        adapts = settings.olla_step_db > 0 and settings.mcs is None
+        self._steps = (-loop.nack_step_db, loop.ack_step_db) if adapts else (0.0, 0.0)
+        self._offset_range = loop.min_offset_db, loop.max_offset_db
+        self.offset_db = np.zeros(count)
+        self.wideband_mcs = np.full(count, errors.available[0] if settings.mcs is None else settings.mcs)
+        self.rate_bps = np.zeros((count, carrier.num_groups))
+        self._group_shares = carrier.group_sizes / carrier.num_prb
+        bits = bits_per_prb(carrier)
+        self._efficiency_bps = carrier.group_sizes * (bits[-1] / carrier.mcs_table.spectral_efficiency[-1])
+        self._efficiency_bps = self._efficiency_bps * (1e9 / carrier.slot_ns)
+        self._most_efficiency = float(carrier.mcs_table.spectral_efficiency[-1])
+        lowest = errors.available[0]
+        sizes = carrier.block_bytes(FULL_SLOT_SYMBOLS)[lowest]
+        self.least_prb = min(int((sizes < _LEAST_BLOCK_BYTES).sum()), carrier.num_prb)
+        self._needed_db = float(errors.thresholds_db(FULL_SLOT_SYMBOLS)[lowest, carrier.num_prb]) + _MARGIN_DB
+        self.most_prb = np.full(count, carrier.num_prb, dtype=np.int64)
+        self.renew()
+
+    def renew(self) -> None:
+        """Mean gains have changed: take the limits of power anew, and the reports on their next use."""
+        if self._way == Direction.UPLINK:
+            self.most_prb = np.maximum(self._air.most_prb(self._needed_db), self.least_prb)
+        self._held[:] = _NO_REPORT
+
+    def refresh(self, devices: Indices, slot: int) -> None:
+        """Take in the reports of these devices that have become known by ``slot``."""
+        due = (slot - self._delay - self._phase[devices]) // self._period
+        is_stale = due != self._held[devices]
+        if not is_stale.any():
+            return
+        rows, due = devices[is_stale], due[is_stale]
+        self._held[rows] = due
+        measured = np.maximum(due * self._period + self._phase[rows], 0)
+        if (measured == measured[0]).all():
+            self._gains[rows] = self._air.power_gains(self._way, int(measured[0]), rows)
+        else:
+            for at in np.unique(measured).tolist():
+                same = rows[measured == at]
+                self._gains[same] = self._air.power_gains(self._way, at, same)
+        self._evaluate(rows, slot)
+
+    def _evaluate(self, rows: Indices, slot: int) -> None:
+        """Rates per group and the MCS of the whole carrier, at the new reports."""
+        width = self.most_prb[rows]
+        snr = self._air.snr(self._way, rows, width)
+        sinr = snr[:, None] * self._gains[rows]
+        if self._interference is not None:
+            sinr /= 1 + self._interference.expected_over_noise(slot, rows)
+        usable = sinr * (10 ** (self.offset_db[rows, None] / 10) / _SHANNON_GAP)
+        efficiency = np.log2(1 + usable)
+        self.rate_bps[rows] = np.minimum(efficiency, self._most_efficiency) * self._efficiency_bps
+        if self._fixed_mcs is None:
+            mean = efficiency @ self._group_shares
+            level_db = 10 * np.log10(np.maximum((2**mean - 1) * _SHANNON_GAP, 1e-12))
+            self.wideband_mcs[rows] = self._errors.choose(level_db, width, FULL_SLOT_SYMBOLS)
+
+    def choose(self, devices: Indices, shares: Array, num_prb: Indices, num_symbols: int, slot: int) -> Indices:
+        """MCS of blocks on given PRBs, shares [num_blocks, num_groups] of PRBs, at the reported channel.
+
+        A first guess by mean capacity gives the beta of the effective SINR that decides.
+        """
+        if self._fixed_mcs is not None:
+            return np.full(len(devices), self._fixed_mcs, dtype=np.int64)
+        sinr = self._air.snr(self._way, devices, num_prb)[:, None] * self._gains[devices]
+        if self._interference is not None:
+            sinr /= 1 + self._interference.expected_over_noise(slot, devices)
+        mean = (np.log2(1 + sinr) * shares).sum(axis=1) / num_prb
+        offset_db = self.offset_db[devices]
+        level_db = 10 * np.log10(np.maximum(2**mean - 1, 1e-12)) + offset_db
+        guess = self._errors.choose(level_db, num_prb, num_symbols)
+        effective = effective_sinr(sinr, self._betas[guess], shares)
+        level_db = 10 * np.log10(np.maximum(effective, 1e-12)) + offset_db
+        return self._errors.choose(level_db, num_prb, num_symbols)
+
+    def learn(self, device: int, received: bool) -> None:
+        """Move the outer loop's offset by the outcome of a first transmission."""
+        low, high = self._offset_range
+        self.offset_db[device] = min(max(self.offset_db[device] + self._steps[received], low), high)

@@ -1,0 +1,87 @@
+"""Records of what each slot carried, for the picture of a cell and the timeline."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+from typing import Any
+
+from sim.links.base import Direction
+from sim.links.nr.block import TransportBlock
+
+
+@dataclass(frozen=True, slots=True)
+class BlockRecord:
+    """One transmission of one block.
+
+    Attributes:
+        slot: When it was on air.
+        weights: PRBs of each group.
+        attempt: 0 for a first transmission.
+        sinr_db: Effective SINR after combining; NaN under the ideal channel.
+        error_rate: Error rate that decided, NaN likewise.
+    """
+
+    slot: int
+    direction: Direction
+    cell: int
+    device: int
+    weights: tuple[int, ...]
+    num_prb: int
+    size_bytes: int
+    mcs: int
+    attempt: int
+    sinr_db: float
+    error_rate: float
+    received: bool
+
+
+class SlotRecords:
+    """The last transmissions, as many as are wanted.
+
+    Args:
+        most: Transmissions kept.
+        slot_ns: Duration of a slot.
+    """
+
+    def __init__(self, most: int, slot_ns: int) -> None:
+        self.blocks: deque[BlockRecord] = deque(maxlen=most)
+        self._slot_ns = slot_ns
+
+    def add(self, slot: int, direction: Direction, block: TransportBlock) -> None:
+        """Note a transmission."""
+        self.blocks.append(
+            BlockRecord(
+                slot,
+                direction,
+                block.cell,
+                block.device,
+                tuple(block.weights),
+                block.num_prb,
+                block.size_bytes,
+                block.mcs,
+                block.attempt,
+                block.sinr_db,
+                block.error_rate,
+                block.received,
+            )
+        )
+
+    def spans(self) -> list[dict[str, Any]]:
+        """One span per transmission, with its MCS, SINR and outcome."""
+        return [
+            {
+                "name": f"{record.direction} MCS {record.mcs}" + (f" again {record.attempt}" if record.attempt else ""),
+                "track": f"device {record.device} {record.direction}",
+                "start_ns": record.slot * self._slot_ns,
+                "end_ns": (record.slot + 1) * self._slot_ns,
+                "args": {
+                    "prbs": record.num_prb,
+                    "bytes": record.size_bytes,
+                    "sinr_db": record.sinr_db,
+                    "error_rate": record.error_rate,
+                    "received": record.received,
+                },
+            }
+            for record in self.blocks
+        ]
