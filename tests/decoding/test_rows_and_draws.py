@@ -8,6 +8,7 @@ import pytest
 from sim.decoding.draws import AddressedDraw, race
 from sim.decoding.exact import law
 from sim.decoding.rows import Row, Sampling, largest, nucleus, overlap, residual
+from sim.decoding.wire.row_codec import RowCodec, RowFormat
 from tests.decoding.laws import EXACT, P, Q, assert_law_equal, random_pairs, rows
 
 # ---- rows -----------------------------------------------------------------------------------------------------------
@@ -179,3 +180,23 @@ def test_enumeration_gives_the_law_of_picks_and_flips():
 def test_enumeration_gives_up_where_told():
     with pytest.raises(RuntimeError, match="more than 4 paths"):
         law(lambda luck: luck.pick(Row.dense_row(P)), max_paths=4)
+
+
+# ---- truncation -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("top_k", [1, 3, 32, 400])
+def test_truncation_costs_at_most_the_tail_that_it_drops(top_k):
+    """TV(q, q_hat) = eps and |alpha_K - alpha| <= eps, eps the dropped mass (TSLT, arXiv 2512.16273)."""
+    codec = RowCodec(400, RowFormat(top_k=top_k, values="fp32"))
+    rng = np.random.default_rng(top_k)
+    for _ in range(200):
+        shared = rng.normal(0, 2, 400)
+        p, q = (Sampling().row(shared + rng.normal(0, rng.uniform(0.1, 2), 400)) for _ in range(2))
+        coded = codec.code(q)
+        # Single precision moves a probability by at most 6e-8 of itself.
+        assert np.abs(coded.row.dense() - q.probs).sum() / 2 == pytest.approx(coded.tail_mass, abs=1e-7)
+        alpha, truncated = overlap(p, q), overlap(p, coded.row)
+        assert abs(truncated - alpha) <= coded.tail_mass + 1e-7
+        kept = coded.ids
+        assert truncated >= np.minimum(p.probs, q.probs)[kept].sum() - 1e-7
