@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -134,9 +134,9 @@ def save(figure: Figure, path: Path) -> Path:
     return path
 
 
-def save_all(figure: Figure, folder: Path, name: str) -> list[Path]:
-    """Write a figure as PNG, PDF and SVG, laid out once."""
+def save_all(figure: Figure, folder: Path, name: str, formats: Sequence[str] = ("png", "pdf", "svg")) -> list[Path]:
+    """Write a figure in several formats, laid out once."""
     with styled():
         figure.draw_without_rendering()
         figure.set_layout_engine("none")
-    return [save(figure, folder / f"{name}.{suffix}") for suffix in ("png", "pdf", "svg")]
+    return [save(figure, folder / f"{name}.{suffix}") for suffix in formats]

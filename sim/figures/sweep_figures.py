@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,6 +26,9 @@ from sim.figures.style import new_figure, save_all, styled
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
+
+# Draws one figure from a sweep's table and its axes in a style; None if the table has nothing for it.
+SweepFigure = Callable[..., "Figure | None"]
 
 _MOST_SERIES = 8
 _MOST_PANELS = 4
@@ -77,37 +80,72 @@ def draw_sweep(table: pd.DataFrame, sweep_axes: list[str], folder: Path, style: 
     """
     if table.empty:
         return []
-    plan = plan_axes(table, sweep_axes)
-    for axis, value in plan.fixed.items():
-        table = table[table[axis] == value]
     written: list[Path] = []
-    with styled():
-        if plan.x is not None:
-            written += save_all(_curves(table, plan, "e2e_mean_s", style), folder, "latency")
-            written += save_all(_curves(table, plan, "tokens_per_s", style), folder, "throughput")
-        written += save_all(_breakdown(table, plan, style), folder, "breakdown")
-        figure = draw_rows(table, plan.by, [axis for axis in sweep_axes if axis not in plan.fixed], style)
+    for name, draw in FIGURES.items():
+        figure = draw(table, sweep_axes, style)
         if figure is not None:
-            written += save_all(figure, folder, "rows")
+            written += save_all(figure, folder, name)
     return written
 
 
-def _curves(table: pd.DataFrame, plan: Plan, y: str, style: str) -> Figure:
-    assert plan.x is not None
+def latency(table: pd.DataFrame, sweep_axes: Sequence[str], style: str = "one_column") -> Figure | None:
+    """Mean end-to-end latency over the first numeric axis; None if there is none."""
+    return _curves(table, sweep_axes, "e2e_mean_s", style)
+
+
+def throughput(table: pd.DataFrame, sweep_axes: Sequence[str], style: str = "one_column") -> Figure | None:
+    """Tokens per second of all devices over the first numeric axis; None if there is none."""
+    return _curves(table, sweep_axes, "tokens_per_s", style)
+
+
+def breakdown(table: pd.DataFrame, sweep_axes: Sequence[str], style: str = "one_column") -> Figure:
+    """Where the time goes, a bar per scheme, at the ends and the middle of the first numeric axis."""
+    table, plan = _held(table, sweep_axes)
+    with styled():
+        return _bars(table, plan, style)
+
+
+def rows(table: pd.DataFrame, sweep_axes: Sequence[str], style: str = "one_column") -> Figure | None:
+    """Acceptance rate and uplink payload over row length or by scheme; None if neither was varied."""
+    table, plan = _held(table, sweep_axes)
+    with styled():
+        return draw_rows(table, plan.by, [axis for axis in sweep_axes if axis not in plan.fixed], style)
+
+
+FIGURES: dict[str, SweepFigure] = {"latency": latency, "throughput": throughput, "breakdown": breakdown, "rows": rows}
+
+
+def _held(table: pd.DataFrame, sweep_axes: Sequence[str]) -> tuple[pd.DataFrame, Plan]:
+    """The rows at the held values of the axes that are not drawn, and the plan."""
+    plan = plan_axes(table, sweep_axes)
+    for axis, value in plan.fixed.items():
+        table = table[table[axis] == value]
+    return table, plan
+
+
+def _curves(table: pd.DataFrame, sweep_axes: Sequence[str], y: str, style: str) -> Figure | None:
+    table, plan = _held(table, sweep_axes)
+    if plan.x is None:
+        return None
+    with styled():
+        return _draw_curves(table, plan, plan.x, y, style)
+
+
+def _draw_curves(table: pd.DataFrame, plan: Plan, x: str, y: str, style: str) -> Figure:
     panels = [None] if plan.facet is None else spread(values_of(table, plan.facet), _MOST_PANELS)
     series = [None] if plan.by is None else spread(values_of(table, plan.by), _MOST_SERIES)
     wide = len(panels) > 1
     figure = new_figure("two_column" if wide else style, 2.5)
     grid = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
     counts: set[int] = set()
-    log_x, log_y = spans_decades(table[plan.x]), spans_decades(table[y], 1.0)
+    log_x, log_y = spans_decades(table[x]), spans_decades(table[y], 1.0)
     for axes, panel in zip(grid, panels, strict=True):
         chosen = table if panel is None else table[table[plan.facet] == panel]
-        counts |= draw_curves(axes, chosen, plan.x, y, plan.by, series)
+        counts |= draw_curves(axes, chosen, x, y, plan.by, series)
         if panel is not None:
             axes.set_title(panel_label(str(plan.facet), panel))
     for axes in grid:
-        set_scales(axes, table[plan.x], table[y], log_x, log_y)
+        set_scales(axes, table[x], table[y], log_x, log_y)
         axes.label_outer()
     if not wide:
         say_replications(grid[0], counts)
@@ -115,7 +153,7 @@ def _curves(table: pd.DataFrame, plan: Plan, y: str, style: str) -> Figure:
     return figure
 
 
-def _breakdown(table: pd.DataFrame, plan: Plan, style: str) -> Figure:
+def _bars(table: pd.DataFrame, plan: Plan, style: str) -> Figure:
     at: list[Any] = [None] if plan.x is None else spread(values_of(table, plan.x), 3)
     if plan.facet is not None:
         table = table[table[plan.facet] == values_of(table, plan.facet)[0]]

@@ -1,0 +1,152 @@
+"""The committed figures and tables in ``results/reference``: one line each here, all made by ``make figures``."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sim.errors import InputError, RunError, choices
+from sim.figures import sweep_figures
+from sim.figures.plot import plot
+from sim.figures.style import save_all
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.figure import Figure
+
+FOLDER = Path("results/reference")
+_RESULTS = Path("results")
+
+# Draws a figure from a sweep's table and its axes.
+Draw = Callable[["pd.DataFrame", Sequence[str]], "Figure | None"]
+
+
+@dataclass(frozen=True)
+class Reference:
+    """One committed figure.
+
+    Attributes:
+        name: Of its files.
+        scenario: Whose sweep it is drawn from.
+        draw: How.
+        caption: What it shows, in one sentence.
+    """
+
+    name: str
+    scenario: str
+    draw: Draw
+    caption: str
+
+
+def plotted(x: str | None, y: str, by: str | None = None, facet: str | None = None, kind: str = "line") -> Draw:
+    """A figure as ``specran plot`` draws it."""
+    return lambda table, axes: plot([table], x, y, by=by, facet=facet, kind=kind)
+
+
+REFERENCES = (
+    Reference(
+        "quickstart_latency",
+        "quickstart",
+        sweep_figures.latency,
+        "Truncated rows take nearly the same time at every uplink rate, while full rows need tens of Mbit/s to catch up.",
+    ),
+    Reference(
+        "quickstart_breakdown",
+        "quickstart",
+        sweep_figures.breakdown,
+        "At a low uplink rate full rows wait for the air, and at a high one every scheme waits for compute.",
+    ),
+    Reference(
+        "quickstart_rows",
+        "quickstart",
+        sweep_figures.rows,
+        "Truncation to K tokens saves orders of magnitude of payload and costs acceptance.",
+    ),
+)
+
+
+def make(scenario_names: Sequence[str] = (), folder: Path = FOLDER, results: Path = _RESULTS) -> list[Path]:
+    """Run the sweeps that are not finished yet, draw their figures, and write the folder's README.
+
+    Args:
+        scenario_names: Which scenarios; all if empty.
+        folder: Where figures and tables go.
+        results: Where the sweeps lie; what is finished there is not run again.
+
+    Returns:
+        The figures' files.
+
+    Raises:
+        InputError: A name that no reference is drawn from.
+        RunError: Points of a sweep failed.
+    """
+    known = list(dict.fromkeys(reference.scenario for reference in REFERENCES))
+    for name in scenario_names:
+        if name not in known:
+            raise InputError(choices("scenario of a reference", name, known))
+    written: list[Path] = []
+    for scenario_name in scenario_names or known:
+        table, axes = _swept(scenario_name, results)
+        folder.mkdir(parents=True, exist_ok=True)
+        table.to_csv(folder / f"{scenario_name}.csv", index=False)
+        for reference in REFERENCES:
+            if reference.scenario == scenario_name:
+                written += _draw(reference, table, axes, folder)
+    (folder / "README.md").write_text(readme(folder), encoding="utf-8")
+    return written
+
+
+def _swept(scenario_name: str, results: Path) -> tuple[pd.DataFrame, list[str]]:
+    from sim.cli.output import ProgressBars
+    from sim.scenario.loading import load_scenario
+    from sim.sweep.run import sweep
+
+    with ProgressBars() as progress:
+        result = sweep(load_scenario(scenario_name), results, resume=True, progress=progress)
+    if result.failed:
+        raise RunError(f"{scenario_name}: {len(result.failed)} runs failed, the first: {result.failed[0]}")
+    return result.table, result.axes
+
+
+def _draw(reference: Reference, table: pd.DataFrame, axes: Sequence[str], folder: Path) -> list[Path]:
+    figure = reference.draw(table, axes)
+    if figure is None:
+        raise RunError(f"{reference.name}: the sweep of {reference.scenario} has nothing for this figure")
+    return save_all(figure, folder, reference.name, formats=("png", "pdf"))
+
+
+def readme(folder: Path) -> str:
+    """The text of the folder's README: every figure that lies there, with its caption and where it comes from."""
+    sections = [
+        f"## {reference.name}\n\n"
+        f"![{reference.caption}]({reference.name}.png)\n\n"
+        f"{reference.caption}\n\n"
+        f"`specran sweep {reference.scenario}` · [{reference.scenario}.csv]({reference.scenario}.csv) · "
+        f"[{reference.name}.pdf]({reference.name}.pdf)\n"
+        for reference in REFERENCES
+        if (folder / f"{reference.name}.png").exists()
+    ]
+    return (
+        "# Reference results\n\n"
+        "Made by `make figures`; bands and bars are 95 % confidence intervals over replications (Student's t).\n"
+        "Compute times are those of the host that made them unless a scenario names hardware, so seconds differ between\n"
+        "hosts.\n\n" + "\n".join(sections)
+    )
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Make the figures of the named scenarios, or all; exit code as ``specran``'s."""
+    try:
+        for path in make(arguments):
+            print(path)
+    except (InputError, RunError) as error:
+        print(f"figures: {error}", file=sys.stderr)
+        return 2 if isinstance(error, InputError) else 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
