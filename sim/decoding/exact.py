@@ -183,10 +183,7 @@ def analyse(
     Raises:
         InputError: Unknown rule, or rows that are no distributions of one width.
     """
-    if isinstance(rule, str):
-        chosen = RULES.find(rule).make(draw)
-    else:
-        chosen = rule
+    chosen = RULES.find(rule).make(draw) if isinstance(rule, str) else rule
     target, proposal = _as_row(p, "p"), _as_row(q, "q")
     if target.vocab_size != proposal.vocab_size:
         raise InputError(f"p has {target.vocab_size} entries and q has {proposal.vocab_size}")

@@ -47,10 +47,25 @@ def inflation(p: Probabilities, q: Probabilities, candidates: int) -> float:
         beta = float(np.minimum(q, p / ratio).sum())
         return 1 - (1 - beta) ** candidates - ratio * beta
 
-    if candidates == 1 or excess(1.0) <= 0:
-        return 1.0
-    if excess(float(candidates)) >= 0:
-        return float(candidates)
-    from scipy.optimize import brentq
-
-    return float(brentq(excess, 1.0, float(candidates), xtol=1e-15, rtol=1e-15))
+    low, high = 1.0, float(candidates)
+    at_low, at_high = excess(low), excess(high)
+    if candidates == 1 or at_low <= 0:
+        return low
+    if at_high >= 0:
+        return high
+    # Regula falsi with the Illinois step; an excess of e moves the output law by no more than e.
+    ratio, moved = low, 0
+    while high - low > 1e-15 * high:
+        ratio = (low * at_high - high * at_low) / (at_high - at_low)
+        here = excess(ratio)
+        if abs(here) < 1e-15:
+            break
+        if here > 0:
+            low, at_low = ratio, here
+            at_high /= 2 if moved > 0 else 1
+            moved = 1
+        else:
+            high, at_high = ratio, here
+            at_low /= 2 if moved < 0 else 1
+            moved = -1
+    return ratio
