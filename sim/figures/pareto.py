@@ -47,6 +47,8 @@ def draw_front(axes: Axes, table: pd.DataFrame, x: str, y: str, by: str | None, 
     axes.plot(on_front[x], on_front[y], color="#8A8A8A", lw=1, zorder=1, label="Pareto front")
     for index, name in enumerate(series):
         chosen = np.ones(len(points), dtype=bool) if by is None else (points[by] == name).to_numpy()
+        if not chosen.any():
+            continue
         colour = COLOURS[index % len(COLOURS)]
         marker = MARKERS[index % len(MARKERS)]
         label = None if by is None else value_label(by, name)

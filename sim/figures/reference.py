@@ -51,7 +51,7 @@ REFERENCES = (
         "quickstart_latency",
         "quickstart",
         sweep_figures.latency,
-        "Truncated rows take nearly the same time at every uplink rate, while full rows need tens of Mbit/s to catch up.",
+        "Truncated rows take nearly the same time at every uplink rate, while full rows need tens of Mbit/s.",
     ),
     Reference(
         "quickstart_breakdown",
@@ -132,8 +132,8 @@ def readme(folder: Path) -> str:
     return (
         "# Reference results\n\n"
         "Made by `make figures`; bands and bars are 95 % confidence intervals over replications (Student's t).\n"
-        "Compute times are those of the host that made them unless a scenario names hardware, so seconds differ between\n"
-        "hosts.\n\n" + "\n".join(sections)
+        "Compute times are those of the host that made them unless a scenario names hardware, so seconds differ by\n"
+        "host.\n\n" + "\n".join(sections)
     )
 
 
