@@ -55,10 +55,10 @@ def inflation(p: Probabilities, q: Probabilities, candidates: int) -> float:
         return high
     # Regula falsi with the Illinois step; an excess of e moves the output law by no more than e.
     ratio, moved = low, 0
-    while high - low > 1e-15 * high:
+    for _ in range(60):
         ratio = (low * at_high - high * at_low) / (at_high - at_low)
         here = excess(ratio)
-        if abs(here) < 1e-15:
+        if abs(here) < 1e-14 or not low < ratio < high:
             break
         if here > 0:
             low, at_low = ratio, here
