@@ -21,12 +21,14 @@ class Adaptation(Protocol):
         wideband_mcs: MCS of each device over the whole carrier, [num_devices].
         most_prb: PRBs beyond which a device's power would not carry the lowest MCS, [num_devices].
         least_prb: Smallest grant.
+        wideband_bytes: Block of a full slot at ``wideband_mcs`` and ``most_prb``, [num_devices].
         rate_bps: Rate of each PRB group, [num_devices, num_groups].
     """
 
     wideband_mcs: Indices
     most_prb: Indices
     least_prb: int
+    wideband_bytes: Indices
     rate_bps: Array
 
     def refresh(self, devices: Indices, slot: int) -> None:
@@ -61,6 +63,7 @@ class FixedMcs:
         self.wideband_mcs = np.full(num_devices, mcs, dtype=np.int64)
         self.most_prb = np.full(num_devices, carrier.num_prb, dtype=np.int64)
         self.least_prb = 1
+        self.wideband_bytes = carrier.block_bytes(FULL_SLOT_SYMBOLS)[self.wideband_mcs, self.most_prb]
         rate = bits_per_prb(carrier)[mcs] * carrier.group_sizes * 1e9 / carrier.slot_ns
         self.rate_bps = np.broadcast_to(rate, (num_devices, carrier.num_groups))
 

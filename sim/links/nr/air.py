@@ -26,6 +26,7 @@ from sim.links.nr.settings import NrLinkSettings
 Array = npt.NDArray[np.float64]
 Indices = npt.NDArray[np.int64]
 _UP, _DOWN = Direction.UPLINK, Direction.DOWNLINK
+_NEPER_PER_DB = np.log(10) / 10
 _LOS_STATES = {"auto": "drawn", "los": "los", "nlos": "nlos"}
 
 
@@ -198,7 +199,7 @@ class Air:
             width = 10 * np.log10(num_prb)
             level = np.minimum(self._uplink_psd_db[devices] + width, self._uplink_most_db[devices])
             level = np.maximum(level, self._uplink_least_db[devices]) - width
-        return np.asarray(10 ** (level / 10) * self._rise)
+        return np.asarray(np.exp(level * _NEPER_PER_DB) * self._rise)
 
     def most_prb(self, needed_snr_db: float) -> Indices:
         """PRBs over which a device's greatest power still gives an SNR, at least 1. [num_devices]"""

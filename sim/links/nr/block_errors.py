@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from channels.bler import BlerTable, WaterfallBlerTable
-from channels.nr import segment
+from channels.nr import SYMBOLS_PER_SLOT, segment
 from sim.links.nr.carrier import Carrier
 
 Array = npt.NDArray[np.float64]
@@ -34,6 +34,7 @@ class BlockErrors:
         self._cuts: dict[int, tuple[Array, Array]] = {}
         self._waterfalls: dict[int, tuple[Array, Array]] = {}
         self._thresholds: dict[int, Array] = {}
+        self._capacities: dict[int, Array] = {}
 
     def _segmentation(self, num_symbols: int) -> tuple[Array, Array]:
         """Code block bits and number of code blocks, each [num_mcs, num_prb + 1]; column 0 repeats column 1."""
@@ -64,10 +65,24 @@ class BlockErrors:
             self._thresholds[num_symbols] = held
         return held
 
-    def choose(self, sinr_db: Array, num_prb: Indices, num_symbols: int) -> Indices:
-        """Highest MCS that meets the target at an SINR; the lowest available where none does. [num_blocks]"""
-        reached = (self.thresholds_db(num_symbols)[:, num_prb] <= sinr_db).sum(axis=0)
-        return np.maximum(reached - 1, self.available[0]).astype(np.int64)
+    def _needed(self, num_symbols: int) -> Array:
+        """Thresholds as log2(1 + SINR). [num_prb + 1, num_mcs]"""
+        held = self._capacities.get(num_symbols)
+        if held is None:
+            held = np.log2(1 + 10 ** (self.thresholds_db(num_symbols).T / 10)).copy()
+            self._capacities[num_symbols] = held
+        return held
+
+    @property
+    def top_capacity(self) -> float:
+        """log2(1 + SINR) at which the highest MCS meets the target over the whole carrier."""
+        needed = self._needed(SYMBOLS_PER_SLOT)[-1]
+        return float(needed[np.isfinite(needed)].max())
+
+    def choose(self, capacity: Array, num_prb: Indices, num_symbols: int) -> Indices:
+        """Highest MCS that meets the target at a mean log2(1 + SINR); the lowest available where none does. [...]"""
+        reached = self._needed(num_symbols)[num_prb] <= capacity[:, None]
+        return np.maximum(reached.sum(axis=1) - 1, self.available[0])
 
     def error_rate(self, mcs: Indices, num_prb: Indices, num_symbols: Indices, sinr_db: Array) -> Array:
         """Transport block error rate, 1 - (1 - BLER)^C. [num_blocks]"""

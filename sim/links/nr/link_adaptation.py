@@ -1,11 +1,10 @@
-"""Link adaptation by report: the last measured channel, an effective SINR, an outer loop per device."""
+"""Link adaptation by report: the last measured channel, its mean capacity, an outer loop per device."""
 
 from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
 
-from channels.eesm import eesm_betas, effective_sinr
 from channels.link_adaptation import OuterLoop
 from sim.links.base import Direction
 from sim.links.nr.adaptation import FULL_SLOT_SYMBOLS, bits_per_prb
@@ -19,7 +18,6 @@ _MARGIN_DB = 2.0
 """A power-limited device is given no more PRBs than leave its mean SNR this far above the lowest MCS's threshold."""
 _LEAST_BLOCK_BYTES = 24
 """The smallest grant is one that carries this much at the lowest MCS: headers, a buffer report and some data."""
-_SHANNON_GAP = 10 ** (1.5 / 10)
 _NO_REPORT = np.iinfo(np.int64).min
 
 
@@ -46,22 +44,23 @@ class ReportedChannel:
         self._held = np.full(count, _NO_REPORT, dtype=np.int64)
         self._gains = np.ones((count, carrier.num_groups))
         self._fixed_mcs = settings.mcs
-        self._betas = eesm_betas(carrier.mcs_table.index)
         loop = OuterLoop(settings.target_bler, max(settings.olla_step_db, 1e-9))
         adapts = settings.olla_step_db > 0 and settings.mcs is None
-        self._steps = (-loop.nack_step_db, loop.ack_step_db) if adapts else (0.0, 0.0)
-        self._offset_range = loop.min_offset_db, loop.max_offset_db
-        self.offset_db = np.zeros(count)
-        self.wideband_mcs = np.full(count, errors.available[0] if settings.mcs is None else settings.mcs)
+        steps_db = (-loop.nack_step_db, loop.ack_step_db) if adapts else (0.0, 0.0)
+        self._steps = (10 ** (steps_db[0] / 10), 10 ** (steps_db[1] / 10))
+        self._offset_range = 10 ** (loop.min_offset_db / 10), 10 ** (loop.max_offset_db / 10)
+        self._offset = np.ones(count)
+        self._sizes = carrier.block_bytes(FULL_SLOT_SYMBOLS)
+        mcs = errors.available[0] if settings.mcs is None else settings.mcs
+        self.wideband_mcs = np.full(count, mcs, dtype=np.int64)
+        self.wideband_bytes = self._sizes[self.wideband_mcs, -1]
         self.rate_bps = np.zeros((count, carrier.num_groups))
         self._group_shares = carrier.group_sizes / carrier.num_prb
-        bits = bits_per_prb(carrier)
-        self._efficiency_bps = carrier.group_sizes * (bits[-1] / carrier.mcs_table.spectral_efficiency[-1])
-        self._efficiency_bps = self._efficiency_bps * (1e9 / carrier.slot_ns)
-        self._most_efficiency = float(carrier.mcs_table.spectral_efficiency[-1])
+        self._most_capacity = errors.top_capacity
+        per_prb = bits_per_prb(carrier)[errors.available[-1]] / self._most_capacity * 1e9 / carrier.slot_ns
+        self._bps_per_capacity = carrier.group_sizes * per_prb
         lowest = errors.available[0]
-        sizes = carrier.block_bytes(FULL_SLOT_SYMBOLS)[lowest]
-        self.least_prb = min(int((sizes < _LEAST_BLOCK_BYTES).sum()), carrier.num_prb)
+        self.least_prb = min(int((self._sizes[lowest] < _LEAST_BLOCK_BYTES).sum()), carrier.num_prb)
         self._needed_db = float(errors.thresholds_db(FULL_SLOT_SYMBOLS)[lowest, carrier.num_prb]) + _MARGIN_DB
         self.most_prb = np.full(count, carrier.num_prb, dtype=np.int64)
         self.renew()
@@ -70,6 +69,7 @@ class ReportedChannel:
         """Mean gains have changed: take the limits of power anew, and the reports on their next use."""
         if self._way == Direction.UPLINK:
             self.most_prb = np.maximum(self._air.most_prb(self._needed_db), self.least_prb)
+            self.wideband_bytes = self._sizes[self.wideband_mcs, self.most_prb]
         self._held[:] = _NO_REPORT
 
     def refresh(self, devices: Indices, slot: int) -> None:
@@ -89,40 +89,42 @@ class ReportedChannel:
                 self._gains[same] = self._air.power_gains(self._way, at, same)
         self._evaluate(rows, slot)
 
-    def _evaluate(self, rows: Indices, slot: int) -> None:
-        """Rates per group and the MCS of the whole carrier, at the new reports."""
-        width = self.most_prb[rows]
-        snr = self._air.snr(self._way, rows, width)
-        sinr = snr[:, None] * self._gains[rows]
-        if self._interference is not None:
-            sinr /= 1 + self._interference.expected_over_noise(slot, rows)
-        usable = sinr * (10 ** (self.offset_db[rows, None] / 10) / _SHANNON_GAP)
-        efficiency = np.log2(1 + usable)
-        self.rate_bps[rows] = np.minimum(efficiency, self._most_efficiency) * self._efficiency_bps
-        if self._fixed_mcs is None:
-            mean = efficiency @ self._group_shares
-            level_db = 10 * np.log10(np.maximum((2**mean - 1) * _SHANNON_GAP, 1e-12))
-            self.wideband_mcs[rows] = self._errors.choose(level_db, width, FULL_SLOT_SYMBOLS)
-
-    def choose(self, devices: Indices, shares: Array, num_prb: Indices, num_symbols: int, slot: int) -> Indices:
-        """MCS of blocks on given PRBs, shares [num_blocks, num_groups] of PRBs, at the reported channel.
-
-        A first guess by mean capacity gives the beta of the effective SINR that decides.
-        """
-        if self._fixed_mcs is not None:
-            return np.full(len(devices), self._fixed_mcs, dtype=np.int64)
-        sinr = self._air.snr(self._way, devices, num_prb)[:, None] * self._gains[devices]
+    def _capacity(self, devices: Indices, num_prb: Indices, slot: int) -> Array:
+        """log2(1 + SINR) per group at the reported channel, outer loop applied. [num_devices, num_groups]"""
+        scale = self._air.snr(self._way, devices, num_prb) * self._offset[devices]
+        sinr = scale[:, None] * self._gains[devices]
         if self._interference is not None:
             sinr /= 1 + self._interference.expected_over_noise(slot, devices)
-        mean = (np.log2(1 + sinr) * shares).sum(axis=1) / num_prb
-        offset_db = self.offset_db[devices]
-        level_db = 10 * np.log10(np.maximum(2**mean - 1, 1e-12)) + offset_db
-        guess = self._errors.choose(level_db, num_prb, num_symbols)
-        effective = effective_sinr(sinr, self._betas[guess], shares)
-        level_db = 10 * np.log10(np.maximum(effective, 1e-12)) + offset_db
-        return self._errors.choose(level_db, num_prb, num_symbols)
+        sinr += 1
+        return np.asarray(np.log2(sinr, out=sinr))
+
+    def _evaluate(self, rows: Indices, slot: int) -> None:
+        """Rates per group and the MCS of the whole carrier, at the new reports.
+
+        A group's rate is that of Shannon, scaled such that the highest MCS comes at its threshold, and cut there.
+        """
+        width = self.most_prb[rows]
+        capacity = self._capacity(rows, width, slot)
+        self.rate_bps[rows] = np.minimum(capacity, self._most_capacity) * self._bps_per_capacity
+        if self._fixed_mcs is None:
+            mcs = self._errors.choose(capacity @ self._group_shares, width, FULL_SLOT_SYMBOLS)
+            self.wideband_mcs[rows] = mcs
+            self.wideband_bytes[rows] = self._sizes[mcs, width]
+
+    def choose(self, devices: Indices, shares: Array, num_prb: Indices, num_symbols: int, slot: int) -> Indices:
+        """MCS of blocks on given PRBs, shares [num_blocks, num_groups] of PRBs: by mean capacity as reported."""
+        if self._fixed_mcs is not None:
+            return np.full(len(devices), self._fixed_mcs, dtype=np.int64)
+        capacity = self._capacity(devices, num_prb, slot)
+        capacity *= shares
+        return self._errors.choose(capacity.sum(axis=1) / num_prb, num_prb, num_symbols)
+
+    @property
+    def offset_db(self) -> Array:
+        """The outer loop's offset of each device, added to the reported SINR. [num_devices]"""
+        return np.asarray(10 * np.log10(self._offset))
 
     def learn(self, device: int, received: bool) -> None:
         """Move the outer loop's offset by the outcome of a first transmission."""
         low, high = self._offset_range
-        self.offset_db[device] = min(max(self.offset_db[device] + self._steps[received], low), high)
+        self._offset[device] = min(max(self._offset[device] * self._steps[received], low), high)

@@ -47,10 +47,8 @@ class RadioReceiver:
 
     def receive(self, direction: Direction, slot: int, blocks: list[TransportBlock]) -> None:
         """Set ``received``, ``sinr_db``, ``error_rate`` and what is combined of each block."""
-        devices = np.array([block.device for block in blocks], dtype=np.int64)
-        num_prb = np.array([block.num_prb for block in blocks], dtype=np.int64)
-        mcs = np.array([block.mcs for block in blocks], dtype=np.int64)
-        symbols = np.array([block.num_symbols for block in blocks], dtype=np.int64)
+        numbers = [(block.device, block.num_prb, block.mcs, block.num_symbols) for block in blocks]
+        devices, num_prb, mcs, symbols = np.array(numbers, dtype=np.int64).T.copy()
         shares = np.array([block.weights for block in blocks], dtype=np.float64)
         air = self._air
         sinr = air.snr(direction, devices, num_prb)[:, None] * air.power_gains(direction, slot, devices)

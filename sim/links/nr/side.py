@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from sim.clock import to_ns
 from sim.errors import RunError
@@ -23,11 +22,10 @@ from sim.links.nr.luck import AddressedUniforms
 from sim.links.nr.message import Message, Packing
 from sim.links.nr.receiver import Receiver
 from sim.links.nr.records import SlotRecords
-from sim.links.nr.schedulers.base import QueueView, Scheduler
+from sim.links.nr.schedulers.base import Array, Indices, Scheduler
 from sim.links.nr.send_queue import SendQueue
 from sim.links.nr.settings import NrLinkSettings
 
-Indices = npt.NDArray[np.int64]
 _NEVER_SERVED = -(1 << 40)
 
 
@@ -110,10 +108,10 @@ class Side(ABC):
         self._served = np.zeros(count)
         self._served_scale, self._aged = 1.0, 0
         self._decay = 1 - 1 / settings.average_window_slots
-        self._head_ns = np.zeros(count, dtype=np.int64)
-        self._head_deadline_ns = np.zeros(count, dtype=np.int64)
-        self._head_tokens = np.ones(count)
-        self._head_bytes = np.zeros(count, dtype=np.int64)
+        self.head_ns = np.zeros(count, dtype=np.int64)
+        self.head_deadline_ns = np.zeros(count, dtype=np.int64)
+        self.head_tokens = np.ones(count)
+        self.head_bytes = np.zeros(count, dtype=np.int64)
         self._budget_ns = to_ns(settings.delay_budget_s)
         self._status_delay_ns = to_ns(settings.rlc_status_delay_s)
         self._after_ns = self.carrier.decode_ns
@@ -179,9 +177,9 @@ class Side(ABC):
             return []
         grant_slot, data_slot = slots
         self.adaptation.refresh(devices, grant_slot)
-        sizes = self.carrier.block_bytes(num_symbols)
-        needed = self.prb_needed(devices, sizes)
-        priority = self.parts.scheduler.priority(self._view(devices, needed, sizes, slots))
+        needed = self.prb_needed(devices, self.carrier.block_bytes(num_symbols))
+        self._age(data_slot)
+        priority = self.parts.scheduler.priority(SideView(self, devices, needed, slots))
         given = hand_out(board, priority, needed.tolist(), most, self.settings.multiplexing == "tdma")
         if not given:
             return []
@@ -202,7 +200,6 @@ class Side(ABC):
         num_prb = np.array([sum(row) for row in weights], dtype=np.int64)
         mcs = self.adaptation.choose(devices, shares, num_prb, num_symbols, grant_slot)
         sizes = self.carrier.block_bytes(num_symbols)[mcs, num_prb].tolist()
-        self._age(data_slot)
         gain = 8e9 / self.carrier.slot_ns / self.settings.average_window_slots / self._served_scale
         blocks = []
         for device, size, row, index, count in zip(
@@ -220,31 +217,18 @@ class Side(ABC):
 
     def prb_needed(self, devices: Indices, sizes: Indices) -> Indices:
         """PRBs that each device's backlog needs at its reported wideband channel, within what its power allows."""
-        mcs, most = self.adaptation.wideband_mcs[devices], self.adaptation.most_prb[devices]
-        want = self.backlog[devices]
-        needed = most.copy()
-        small = np.flatnonzero(want < sizes[mcs, most])
+        adaptation = self.adaptation
+        want, needed = self.backlog[devices], adaptation.most_prb[devices]
+        # Blocks of a full slot are the largest: who wants more needs all PRBs in any slot.
+        small = np.flatnonzero(want < adaptation.wideband_bytes[devices])
         if len(small):
-            enough = (sizes[mcs[small]] < want[small, None]).sum(axis=1)
-            needed[small] = np.maximum(enough, self.adaptation.least_prb)
+            enough = (sizes[adaptation.wideband_mcs[devices[small]]] < want[small, None]).sum(axis=1)
+            needed[small] = np.clip(enough, adaptation.least_prb, needed[small])
         return needed
 
-    def _view(self, devices: Indices, needed: Indices, sizes: Indices, slots: tuple[int, int]) -> QueueView:
-        now_ns = slots[0] * self.carrier.slot_ns
-        mcs, most = self.adaptation.wideband_mcs[devices], self.adaptation.most_prb[devices]
-        self._age(slots[1])
-        return QueueView(
-            device=devices,
-            backlog_bytes=self.backlog[devices],
-            num_prb_needed=needed,
-            message_prb_needed=self._head_bytes[devices] * (most / np.maximum(sizes[mcs, most], 1)),
-            head_of_line_s=np.asarray((now_ns - self._head_ns[devices]) * 1e-9, dtype=np.float64),
-            time_to_deadline_s=np.asarray((self._head_deadline_ns[devices] - now_ns) * 1e-9, dtype=np.float64),
-            tokens_at_stake=self._head_tokens[devices],
-            rate_bps=self.adaptation.rate_bps[devices],
-            average_rate_bps=self._served[devices] * self._served_scale,
-            slots_since_served=slots[1] - self.last_grant[devices],
-        )
+    def average_rate_bps(self, devices: Indices) -> Array:
+        """Rates served, averaged over the window. [num_devices]"""
+        return np.asarray(self._served[devices] * self._served_scale)
 
     def _age(self, data_slot: int) -> None:
         """Let the averages of served rates fade by the data slots that have passed, used or not."""
@@ -263,14 +247,14 @@ class Side(ABC):
         queue = self.queues[device]
         head = queue.head
         if head is None:
-            self._head_bytes[device] = 0
+            self.head_bytes[device] = 0
             return
         parcel = head.parcel
-        self._head_ns[device] = head.sent_ns
+        self.head_ns[device] = head.sent_ns
         deadline = parcel.deadline_ns
-        self._head_deadline_ns[device] = head.sent_ns + self._budget_ns if deadline is None else deadline
-        self._head_tokens[device] = parcel.tokens_at_stake
-        self._head_bytes[device] = queue.head_bytes
+        self.head_deadline_ns[device] = head.sent_ns + self._budget_ns if deadline is None else deadline
+        self.head_tokens[device] = parcel.tokens_at_stake
+        self.head_bytes[device] = queue.head_bytes
 
     def fill(self, block: TransportBlock, room: int, slot: int) -> bool:
         """Put waiting bytes into a block that goes on air for the first time; False if nothing waits."""
@@ -359,3 +343,63 @@ class Side(ABC):
         self.queues[block.device].push_again(block.chunks)
         self.sync_head(block.device)
         self.on_requeued(block.device, slot)
+
+
+class SideView:
+    """The queues of some devices as a scheduler sees them (``QueueView``); each array is made when it is read.
+
+    Args:
+        side: Whose queues.
+        devices: Candidates, [num_queues].
+        num_prb_needed: PRBs that their backlogs need, [num_queues].
+        slots: Slots of grant and data.
+    """
+
+    def __init__(self, side: Side, devices: Indices, num_prb_needed: Indices, slots: tuple[int, int]) -> None:
+        self._side = side
+        self.device = devices
+        self.num_prb_needed = num_prb_needed
+        self._now_ns = slots[0] * side.carrier.slot_ns
+        self._data_slot = slots[1]
+
+    @property
+    def backlog_bytes(self) -> Indices:
+        """Bytes that wait."""
+        return self._side.backlog[self.device]
+
+    @property
+    def message_prb_needed(self) -> Array:
+        """PRBs for the rest of the first message."""
+        adaptation = self._side.adaptation
+        per_byte = adaptation.most_prb[self.device] / np.maximum(adaptation.wideband_bytes[self.device], 1)
+        return np.asarray(self._side.head_bytes[self.device] * per_byte)
+
+    @property
+    def head_of_line_s(self) -> Array:
+        """Time since the first message was sent."""
+        return np.asarray((self._now_ns - self._side.head_ns[self.device]) * 1e-9, dtype=np.float64)
+
+    @property
+    def time_to_deadline_s(self) -> Array:
+        """Time until the first message should arrive."""
+        return np.asarray((self._side.head_deadline_ns[self.device] - self._now_ns) * 1e-9, dtype=np.float64)
+
+    @property
+    def tokens_at_stake(self) -> Array:
+        """Tokens that the first message may unblock."""
+        return self._side.head_tokens[self.device]
+
+    @property
+    def rate_bps(self) -> Array:
+        """Rates of PRB groups."""
+        return self._side.adaptation.rate_bps[self.device]
+
+    @property
+    def average_rate_bps(self) -> Array:
+        """Served rates."""
+        return self._side.average_rate_bps(self.device)
+
+    @property
+    def slots_since_served(self) -> Indices:
+        """Slots since the last grant."""
+        return self._data_slot - self._side.last_grant[self.device]

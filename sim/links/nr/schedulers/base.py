@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 Array = npt.NDArray[np.float64]
+Indices = npt.NDArray[np.int64]
 
 
-@dataclass(frozen=True, slots=True)
-class QueueView:
-    """The queues that may be served in a slot, as the base station knows them; arrays over queues.
+class QueueView(Protocol):
+    """The queues that may be served in a slot, as the base station knows them; arrays over queues, made when read.
 
     Attributes:
         device: Whose queue, [num_queues].
@@ -26,18 +27,46 @@ class QueueView:
         rate_bps: Rate of each PRB group at the reported channel, [num_queues, num_groups].
         average_rate_bps: Rate served, averaged over the window, [num_queues].
         slots_since_served: Slots since the queue last had a grant, [num_queues].
+
+    Notes: deadlines and tokens are assistance information that a message carries to the scheduler.
     """
 
-    device: npt.NDArray[np.int64]
-    backlog_bytes: npt.NDArray[np.int64]
-    num_prb_needed: npt.NDArray[np.int64]
+    @property
+    def device(self) -> Indices: ...
+    @property
+    def backlog_bytes(self) -> Indices: ...
+    @property
+    def num_prb_needed(self) -> Indices: ...
+    @property
+    def message_prb_needed(self) -> Array: ...
+    @property
+    def head_of_line_s(self) -> Array: ...
+    @property
+    def time_to_deadline_s(self) -> Array: ...
+    @property
+    def tokens_at_stake(self) -> Array: ...
+    @property
+    def rate_bps(self) -> Array: ...
+    @property
+    def average_rate_bps(self) -> Array: ...
+    @property
+    def slots_since_served(self) -> Indices: ...
+
+
+@dataclass(frozen=True, slots=True)
+class QueueArrays:
+    """A ``QueueView`` whose arrays are given."""
+
+    device: Indices
+    backlog_bytes: Indices
+    num_prb_needed: Indices
     message_prb_needed: Array
     head_of_line_s: Array
     time_to_deadline_s: Array
     tokens_at_stake: Array
     rate_bps: Array
     average_rate_bps: Array
-    slots_since_served: npt.NDArray[np.int64]
+    slots_since_served: Indices
 
 
 class Scheduler(ABC):
