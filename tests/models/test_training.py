@@ -129,6 +129,16 @@ def test_rounds_of_a_model_with_itself_accept_everything():
     )  # float32 rows of one row and of four differ in rounding
 
 
+def test_rounds_accept_as_often_as_the_rows_overlap():
+    """Tested positions accept with probability 1 - TV each: the counted share is within four standard errors."""
+    draft, target = TINY.build(seed=1), TINY.build(seed=2)
+    played = play_rounds(draft, target, [[1, 2, 3], [4, 5]], 0.1, draft_length=3, max_new_tokens=250, seed=0)
+    num_accepted = (played.tokens_per_round - 1) * played.num_rounds
+    num_tested = num_accepted / played.accepted_share_of_tested
+    assert 0.3 < played.acceptance_mean < 0.9
+    assert played.accepted_share_of_tested == pytest.approx(played.acceptance_mean, abs=4 * 0.5 / num_tested**0.5)
+
+
 @pytest.mark.parametrize("shape", [(3, 16, 40), (3, 40, 16), (1, 24, 24)])
 def test_orthogonalised_matrices_have_singular_values_near_one(shape):
     matrices = torch.from_numpy(np.random.Generator(np.random.Philox(key=[1, 1])).normal(size=shape)).float()

@@ -32,7 +32,7 @@ from sim.models.training.train import (
 )
 
 BLOCKS_PER_STEP = 4
-DEFAULT_MINUTES_TARGET, DEFAULT_MINUTES_DRAFT = 44.0, 7.0
+DEFAULT_MINUTES_TARGET, DEFAULT_MINUTES_DRAFT = 25.0, 6.0
 
 
 @dataclass(frozen=True)

@@ -65,7 +65,7 @@ Acceptance is 1 - TV(p, q), the probability that rejection sampling accepts a to
 {_agreement_rows(held_out, on_policy)}
 
 Held-out: {held_out["acceptance_t1"]["num_positions"]:,} positions in evenly spaced windows of 256 tokens, each with at
-least 32 tokens of context. On-policy: draft/verify rounds of draft length 4 that continue 16 of the prompts by 64
+least 32 tokens of context. On-policy: draft/verify rounds of draft length 4 that continue 12 of the prompts by 40
 tokens or more; acceptance is averaged over the tested positions. Acceptance differs much between positions (see the
 quantiles): do not treat it as a constant.
 
@@ -123,7 +123,7 @@ def _model_rows(training: dict[str, Any], figures: dict[str, Any]) -> str:
         ],
         "training steps": [f"{training[role]['steps']:,}" for role in ("target", "draft")],
         "training tokens seen": [f"{training[role]['tokens']:,}" for role in ("target", "draft")],
-        "training time, minutes": [f"{training[role]['minutes']:.1f}" for role in ("target", "draft")],
+        "training time, CPU or GPU minutes": [f"{training[role]['minutes']:.1f}" for role in ("target", "draft")],
     }
     return "\n".join(f"| {name} | {target} | {draft} |" for name, (target, draft) in rows.items())
 

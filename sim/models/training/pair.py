@@ -28,7 +28,7 @@ PROMPTS_FILE = "prompts.jsonl"
 TEMPERATURES = (1.0, 0.7)
 SAMPLE_EVERY = 3
 """Every third prompt is in the sample on which a test recomputes the card's figures; all kinds are among them."""
-ROUND_PROMPTS, ROUND_NEW_TOKENS, ROUND_DRAFT_LENGTH = 16, 64, 4
+ROUND_PROMPTS, ROUND_NEW_TOKENS, ROUND_DRAFT_LENGTH = 12, 40, 4
 
 
 @dataclass(frozen=True)
