@@ -53,19 +53,15 @@ def inflation(p: Probabilities, q: Probabilities, candidates: int) -> float:
         return low
     if at_high >= 0:
         return high
-    # Regula falsi with the Illinois step; an excess of e moves the output law by no more than e.
-    ratio, moved = low, 0
-    for _ in range(60):
-        ratio = (low * at_high - high * at_low) / (at_high - at_low)
+    # Secant and bisection in turn: fast where the excess is straight, sure where it is not. An excess of e moves the
+    # output law by no more than e.
+    for step in range(110):
+        ratio = (low * at_high - high * at_low) / (at_high - at_low) if step % 2 == 0 else (low + high) / 2
         here = excess(ratio)
-        if abs(here) < 1e-14 or not low < ratio < high:
+        if abs(here) < 1e-15 or high - low < 1e-15 * high:
             break
         if here > 0:
             low, at_low = ratio, here
-            at_high /= 2 if moved > 0 else 1
-            moved = 1
         else:
             high, at_high = ratio, here
-            at_low /= 2 if moved < 0 else 1
-            moved = -1
     return ratio
