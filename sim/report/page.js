@@ -1,6 +1,11 @@
 "use strict";
 // A click on a column's head sorts its table by the values behind the cells; a second click turns the order round.
-for (const button of document.querySelectorAll("thead button")) {
+for (const button of document.querySelectorAll("thead .head")) {
+  button.addEventListener("keydown", (event) => {
+    if (event.key !== "Enter" && event.key !== " ") return;
+    event.preventDefault();
+    button.click();
+  });
   button.addEventListener("click", () => {
     const head = button.closest("th");
     const table = head.closest("table");

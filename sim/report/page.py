@@ -176,7 +176,8 @@ def html_table(frame: pd.DataFrame) -> str:
 def _head(column: str) -> str:
     unit = unit_of(column)
     below = f'<span class="unit">{escape(unit)}</span>' if unit else ""
-    return f'<button type="button">{escape(name_of(column))}{below}</button>'
+    # No button element: browsers leave those out where a page of paper repeats the head.
+    return f'<span class="head" role="button" tabindex="0">{escape(name_of(column))}{below}</span>'
 
 
 def _cell(value: Any, is_number: bool) -> str:

@@ -1,7 +1,7 @@
 // Put into a framed copy of the page by the browser test: sorts, looks, and tells the frame's owner what it found.
 addEventListener("load", () => setTimeout(() => {
   const column = (place) => [...document.querySelectorAll("table")[0].tBodies[0].rows].map((row) => row.children[place].textContent);
-  const button = document.querySelectorAll("thead button")[2];
+  const button = document.querySelectorAll("thead .head")[2];
   const before = column(2);
   button.click();
   const ascending = column(2);
