@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -12,16 +13,22 @@ from sim.models.facts import ModelFacts
 from sim.scenario.schema import Scenario
 from sim.workload import PlannedRequest
 
+# What tells one request of a scenario from another; the rest of a description is shared by all of them.
+_OWN = ("luck", "prompt")
 
-def describe(planned: PlannedRequest, scenario: Scenario, models: dict[str, ModelFacts]) -> dict[str, Any]:
-    """All that a request's decoding depends on: no link, no compute, no neighbours."""
+
+def needed_models(scenario: Scenario, models: Mapping[str, ModelFacts]) -> dict[str, ModelFacts]:
+    """Facts of the models that a scenario's protocol uses; the others cannot matter to its text."""
+    return {role: models[role] for role in scenario.protocol.fact("models")}
+
+
+def shared_description(scenario: Scenario, models: Mapping[str, ModelFacts]) -> dict[str, Any]:
+    """What the decoding of all requests of a scenario depends on: no link, no compute, no neighbours."""
     workload = scenario.workload
     return {
         "models": {role: model.fingerprint for role, model in sorted(models.items())},
-        "prompt": list(planned.prompt),
         "protocol": scenario.protocol.dump(),
         "controller": scenario.controller.dump(),
-        "luck": [scenario.seed, planned.id],
         "sampling": [workload.temperature, workload.top_k, workload.top_p],
         "limits": [workload.max_new_tokens, workload.stop_at_eos],
         "numerics": [scenario.models.dtype],
@@ -29,17 +36,61 @@ def describe(planned: PlannedRequest, scenario: Scenario, models: dict[str, Mode
     }
 
 
-def key_of(about: dict[str, Any]) -> str:
+def describe(planned: PlannedRequest, scenario: Scenario, models: Mapping[str, ModelFacts]) -> dict[str, Any]:
+    """All that a request's decoding depends on."""
+    own = {"prompt": list(planned.prompt), "luck": [scenario.seed, planned.id]}
+    return {**shared_description(scenario, models), **own}
+
+
+def key_of(about: Mapping[str, Any]) -> str:
     """Content address of a description."""
-    return hashlib.sha256(json.dumps(about, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+    shared = {name: value for name, value in about.items() if name not in _OWN}
+    return _combine(_digest(shared), about["prompt"], *about["luck"])
+
+
+def _digest(shared: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(shared, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+
+
+def _combine(shared: str, prompt: object, seed: int, request: int) -> str:
+    return hashlib.sha256(f"{shared} {seed} {request} {list(prompt)}".encode()).hexdigest()  # type: ignore[call-overload]
+
+
+class Addresses:
+    """Content addresses of the requests of one scenario; what they share is hashed once.
+
+    Args:
+        scenario: Whose requests.
+        models: Facts by role, at least of those that its protocol uses.
+    """
+
+    def __init__(self, scenario: Scenario, models: Mapping[str, ModelFacts]) -> None:
+        self._seed = scenario.seed
+        self._shared = _digest(shared_description(scenario, needed_models(scenario, models)))
+
+    def of(self, planned: PlannedRequest) -> str:
+        """Equal to ``key_of(describe(planned, ...))``."""
+        return _combine(self._shared, planned.prompt, self._seed, planned.id)
 
 
 @lru_cache(maxsize=1)
 def code_version() -> str:
     """Hash of the decoding code, so that a tape made by another version is not taken for one of this one."""
-    folder = Path(__file__).resolve().parent.parent / "decoding"
+    return _hash_of_sources(("decoding",))
+
+
+@lru_cache(maxsize=1)
+def simulator_version() -> str:
+    """Hash of all code of the simulator and its channels, so that a result of another version is not resumed from."""
+    return _hash_of_sources((".", "../channels"))
+
+
+def _hash_of_sources(rooms: tuple[str, ...]) -> str:
+    package = Path(__file__).resolve().parent.parent
     digest = hashlib.sha256()
-    for path in sorted(folder.rglob("*.py")):
-        digest.update(path.relative_to(folder).as_posix().encode())
-        digest.update(path.read_bytes())
+    for room in rooms:
+        folder = (package / room).resolve()
+        for path in sorted(folder.rglob("*.py")):
+            digest.update(path.relative_to(folder).as_posix().encode())
+            digest.update(path.read_bytes())
     return digest.hexdigest()[:16]

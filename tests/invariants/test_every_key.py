@@ -1,0 +1,265 @@
+"""Invariant: every key of a scenario changes some output. A knob that is parsed and never read fails here.
+
+For each key the schema itself gives another value (another choice, a doubled number); where a key acts only beside
+others, or needs a value that no rule can guess, the tables below say so. A key that is added to the schema is tested
+without anyone remembering to.
+"""
+
+from __future__ import annotations
+
+import types
+import typing
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Literal, Union
+
+import pytest
+from pydantic.fields import FieldInfo
+
+from sim.compute.registry import COMPUTE
+from sim.decoding.protocols.registry import PROTOCOLS
+from sim.links.registry import LINKS
+from sim.results.folder import run_id
+from sim.scenario.overrides import apply_overrides
+from sim.scenario.schema import Scenario, WithoutChoices
+from sim.settings import Settings
+from tests.worlds import simulate, small_scenario
+
+TRACES = Path(__file__).resolve().parent.parent.parent / "scenarios" / "traces"
+
+_CLOUD = {"protocol.name": "hsd", "protocol.sites": ["device", "edge", "cloud"]}
+_BUSY_CLOUD = {**_CLOUD, "devices.think_time_s": 0, "devices.count": 8, "compute.cloud.per_forward_s": 0.05}
+_CONFORMAL = {"protocol.set_size": "conformal"}
+_ROWS = {"protocol.rule": "recursive_without_replacement", "protocol.draw": "without_replacement"}
+_SLOW = {"link.uplink_mbps": 0.002}
+
+# Changes under which a key acts at all.
+BESIDE: dict[str, dict[str, Any]] = {
+    "devices.arrival_rate_hz": {"devices.arrivals": "poisson", "devices.think_time_s": 0, "devices.arrival_rate_hz": 2},
+    "edge.max_batch_tokens": {"edge.max_batch_tokens": 4096, "devices.think_time_s": 0},
+    "edge.max_batch": {"devices.think_time_s": 0, "edge.max_batch": 1},
+    "cloud.max_batch": {**_BUSY_CLOUD, "cloud.max_batch": 1},
+    "cloud.max_batch_tokens": _BUSY_CLOUD,
+    "cloud.batch_window_s": _CLOUD,
+    "cloud.one_way_delay_s": _CLOUD,
+    "cloud.backhaul_mbps": {**_CLOUD, "cloud.backhaul_mbps": 1},
+    "protocol.tslt.lattice_levels": {"protocol.values": "lattice"},
+    "protocol.tslt.draw": {"protocol.candidates": 2, "protocol.rule": "target_first"},
+    "protocol.tslt.rule": {"protocol.candidates": 2},
+    "protocol.tslt.index": {"protocol.top_k": 2},
+    "protocol.tslt.top_k": {"protocol.top_k": 8},
+    "protocol.dsd.lattice_levels": {"protocol.values": "lattice"},
+    "protocol.hsd.lattice_levels": {"protocol.values": "lattice"},
+    "protocol.hsd.index": {"protocol.top_k": 2},
+    "protocol.hsd.chain": {"protocol.blocks": [2, 2]},
+    "protocol.specedge.lattice_levels": {**_ROWS, "protocol.values": "lattice"},
+    "protocol.specedge.index": {**_ROWS, "protocol.top_k": 2},
+    "protocol.specedge.top_k": _ROWS,
+    "protocol.specedge.top_p": _ROWS,
+    "protocol.specedge.values": _ROWS,
+    "protocol.specedge.rule": {"protocol.draw": "iid", "protocol.candidates": 2},
+    "protocol.specedge.draw": {"protocol.candidates": 2},
+    "protocol.asym.correction": {"protocol.stages": [2, 4]},
+    "protocol.asym_bounded.budget": {"protocol.stages": [2, 4, 8], "protocol.budget": 0.01},
+    "protocol.residual.max_messages": {"protocol.max_messages": 1, "protocol.growth": 1},
+    "protocol.sqs.dropped_mass": _CONFORMAL,
+    "protocol.sqs.step": _CONFORMAL,
+    "protocol.sqs.threshold": _CONFORMAL,
+    "protocol.tk_slt.standalone_tokens": _SLOW,
+    "protocol.tk_slt.prior_load": _SLOW,
+    "link.shannon.k_factor_db": {"link.fading": "rician"},
+    "link.shannon.block_s": {"link.doppler_hz": 50.0},
+    "link.trace.downlink_mbps": {"link.downlink_trace": None, "link.downlink_mbps": 0.2},
+}
+# Values that no rule can guess.
+VALUES: dict[str, Any] = {
+    "devices.arrivals": "poisson",
+    "workload.top_k": 3,
+    "workload.top_p": 0.5,
+    "workload.temperature": 0.5,
+    "edge.max_batch_tokens": 1,
+    "cloud.max_batch_tokens": 1,
+    "protocol.tslt.top_p": 0.6,
+    "protocol.tslt.top_k": 2,
+    "protocol.tslt.candidates": 2,
+    "protocol.tslt.draw": "top_k",
+    "protocol.tslt.rule": "target_first",
+    "protocol.tslt.index": "bitmap",
+    "protocol.hsd.top_k": 3,
+    "protocol.hsd.top_p": 0.6,
+    "protocol.hsd.index": "bitmap",
+    "protocol.hsd.blocks": [1, 3],
+    "protocol.hsd.chain": ["draft", "target"],
+    "protocol.hsd.sites": ["device", "edge", "cloud"],
+    "protocol.specedge.top_k": 3,
+    "protocol.specedge.top_p": 0.6,
+    "protocol.specedge.index": "bitmap",
+    "protocol.specedge.rule": "recursive",
+    "protocol.specedge.draw": "iid",
+    "protocol.asym.lattice_levels": 255,
+    "protocol.asym_bounded.lattice_levels": 255,
+    "protocol.dssd.lattice_levels": 255,
+    "protocol.dssd_bounded.lattice_levels": 255,
+    "protocol.residual.lattice_levels": 255,
+    "protocol.asym.stages": [2, 4],
+    "protocol.asym_bounded.stages": [2, 4],
+    "protocol.asym_bounded.budget": 0.5,
+    "protocol.dssd_bounded.down_top_k": 3,
+    "protocol.sqs.top_k": 4,
+    "protocol.sqs.dropped_mass": 0.5,
+    "protocol.sqs.step": 0.2,
+    "protocol.sqs.threshold": 0.3,
+    "protocol.u_hlm.threshold": 0.6,
+    "protocol.cu_hlm.threshold": 0.6,
+    "protocol.tk_slt.top_k": 4,
+    "protocol.tk_slt.draft_length": 3,
+    "protocol.tk_slt.max_draft_length": 1,
+    "protocol.tk_slt.prior_acceptance": 0.2,
+    "protocol.tk_slt.standalone_tokens": 2,
+    "protocol.tk_slt.prior_load": 2.0,
+    "link.shannon.efficiency": 0.5,
+    "link.trace.uplink_trace": str(TRACES / "driving_uplink.csv"),
+    "link.trace.downlink_trace": str(TRACES / "pedestrian_uplink.mahimahi"),
+    "link.trace.downlink_mbps": 0.1,
+}
+ALSO: dict[str, dict[str, Any]] = {
+    "devices.arrivals": {"devices.arrival_rate_hz": 3.0, "devices.think_time_s": 0},
+    "protocol.tslt.top_p": {"protocol.top_k": None},
+    "protocol.hsd.chain": {"protocol.sites": ["device", "edge"], "protocol.blocks": [2]},
+}
+# Keys whose output is not the simulation of table-driven models; the test named holds them.
+ELSEWHERE: dict[str, str] = {
+    "name": "tests/cli: it names the result folder",
+    "sweep": "tests/scenario and tests/sweep",
+    "workload.prompts": "tests/world/test_workload.py",
+    "workload.max_prompt_tokens": "tests/world/test_workload.py",
+    "workload.stop_at_eos": "tests/world/test_workload.py",
+    "models.draft": "tests/world/test_workload.py",
+    "models.target": "tests/world/test_workload.py",
+    "models.middle": "tests/world/test_workload.py",
+    "models.device": "tests/models",
+    "models.dtype": "tests/models",
+    "models.trust_remote_code": "tests/models",
+}
+BASE: dict[str, dict[str, Any]] = {
+    "link.fixed": {"kind": "fixed", "uplink_mbps": 0.2, "downlink_mbps": 0.5, "one_way_delay_s": 0.004},
+    "link.shannon": {"kind": "shannon", "uplink_bandwidth_mhz": 0.05, "downlink_bandwidth_mhz": 0.05},
+    "link.trace": {
+        "kind": "trace",
+        "uplink_trace": str(TRACES / "pedestrian_uplink.mahimahi"),
+        "downlink_trace": str(TRACES / "driving_uplink.csv"),
+        "uplink_scale": 0.05,
+    },
+}
+
+
+def keys_of(schema: type[Settings], prefix: str) -> dict[str, FieldInfo]:
+    """Leaf keys of a schema by dotted name."""
+    found: dict[str, FieldInfo] = {}
+    for name, info in schema.model_fields.items():
+        inner = info.annotation
+        if isinstance(inner, type) and issubclass(inner, Settings):
+            found |= keys_of(inner, f"{prefix}{name}.")
+        else:
+            found[f"{prefix}{name}"] = info
+    return found
+
+
+def all_keys() -> dict[str, FieldInfo]:
+    """Every key that a scenario may have; those of named parts carry the name."""
+    keys = keys_of(WithoutChoices, "")
+    for part, registry in (("protocol", PROTOCOLS), ("link", LINKS)):
+        for entry in registry:
+            keys |= keys_of(entry.settings, f"{part}.{entry.name}.")
+    return keys
+
+
+def another(info: FieldInfo, current: Any) -> Any:
+    """A value of the key's type that is not the current one."""
+    choices = _literals(info.annotation)
+    if choices:
+        return next(choice for choice in choices if choice != current)
+    if isinstance(current, bool):
+        return not current
+    if isinstance(current, int | float):
+        return type(current)(current * 2 if current else 1)
+    raise AssertionError(f"say in VALUES what {info.annotation} may be other than {current!r}")
+
+
+def _literals(annotation: Any) -> list[Any]:
+    origin = typing.get_origin(annotation)
+    if origin is Literal:
+        return list(typing.get_args(annotation))
+    if origin in (Union, types.UnionType):
+        return [choice for part in typing.get_args(annotation) for choice in _literals(part)]
+    return []
+
+
+def split(key: str) -> tuple[str, str | None, str]:
+    """Part, name of the chosen entry, and key in the scenario."""
+    part, _, rest = key.partition(".")
+    if part in ("protocol", "link"):
+        name, _, inner = rest.partition(".")
+        return part, name, f"{part}.{inner}"
+    return part, None, key
+
+
+def base_scenario(key: str) -> Scenario:
+    """A scenario in which the key acts."""
+    part, name, _ = split(key)
+    keys = small_scenario().dump()
+    keys["devices"]["count"] = 3
+    if name is not None:
+        keys[part] = BASE.get(f"{part}.{name}", {"name" if part == "protocol" else "kind": name})
+    return Scenario.from_dict(apply_overrides(keys, BESIDE.get(key, {})))
+
+
+@lru_cache(maxsize=256)
+def outcome(scenario: Scenario) -> str:
+    """All that a run puts out."""
+    output = simulate(scenario)
+    return repr((output.requests, output.rounds, output.link, output.sites))
+
+
+TESTED = sorted(key for key in all_keys() if key not in ELSEWHERE and not key.startswith("link.nr."))
+
+
+@pytest.mark.parametrize("key", TESTED)
+def test_every_key_changes_some_output(key: str):
+    base = base_scenario(key)
+    _, _, path = split(key)
+    current: Any = base.dump()
+    for part in path.split("."):
+        current = current.get(part) if isinstance(current, dict) else None
+    value = VALUES.get(key) if key in VALUES else another(all_keys()[key], current)
+    changed = Scenario.from_dict(apply_overrides(base.dump(), {path: value, **ALSO.get(key, {})}))
+    assert run_id(changed) != run_id(base)
+    differs = outcome(changed) != outcome(base)
+    assert differs, f"{path}: {current!r} -> {value!r} changes nothing"
+
+
+def test_the_exceptions_are_keys():
+    for key in (*ELSEWHERE, *BESIDE, *VALUES):
+        assert key in all_keys() or key.startswith("protocol."), f"{key} is no key any more"
+
+
+@pytest.mark.parametrize("kind", ["fixed", "roofline"])
+def test_every_key_of_compute_changes_its_price(kind: str):
+    from sim.compute.base import WorkSize
+
+    entry = COMPUTE.find(kind)
+    beside: dict[str, Any] = {"roofline": {"hardware": "rtx-4090", "model_size": "1B"}}.get(kind, {})
+    values: dict[str, Any] = {"hardware": "h100", "model_size": "7B", "arithmetic": "int8"}
+    batches = [[WorkSize(1, 400, 1)], [WorkSize(5, 800, 5)] * 4, [WorkSize(2000, 2000, 1)] * 3]
+    default = {"per_forward_s": 0.1, "per_token_s": 0.01} if kind == "fixed" else beside
+    base = entry.settings.model_validate(default)
+
+    def prices(settings: Any) -> list[Any]:
+        model = entry.make(settings, None)
+        return [model.price(batch) for batch in batches]
+
+    for name, info in entry.settings.model_fields.items():
+        current = getattr(base, name)
+        value = values.get(name) or (another(info, current) if current is not None else 0.31)
+        changed = entry.settings.model_validate({**default, name: value})
+        assert prices(changed) != prices(base), f"{kind}.{name}: {current!r} -> {value!r} changes nothing"
