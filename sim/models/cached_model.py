@@ -51,8 +51,10 @@ class CachedModel(LanguageModel):
         plans = []
         for forward, match, slot in zip(batch, matches, slots, strict=True):
             store.void(forward.session)
-            _walk_path(store, slot, match)
-            plans.append(plan_pieces(slot, match))
+            reused = match.reused_context
+            if reused > match.chain_length:
+                _walk_path(store, slot, match, reused - match.chain_length)
+            plans.append(plan_pieces(slot, forward, reused, match.reused_nodes))
         rows: dict[int, Logits] = {}
         if len(plans) == 1:
             for piece in plans[0]:
@@ -72,30 +74,34 @@ class CachedModel(LanguageModel):
         super().close(session)
         self._store.forget(session)
 
+    def forget_all(self) -> None:
+        """Forget all sessions and start with a new store, so that nothing depends on what was computed before."""
+        super().forget_all()
+        store = self._store
+        self._store = KvStore(store.layers, store.dtype, store.device, store.max_slots, store.max_bytes)
 
-def _walk_path(store: KvStore, slot: int, match: CacheMatch) -> None:
+
+def _walk_path(store: KvStore, slot: int, match: CacheMatch, num_walked: int) -> None:
     """Where the context went on along the cached block's nodes, move their columns into the chain."""
-    num_walked = match.reused_context - match.chain_length
-    if num_walked > 0:
-        store.move_columns(
-            slot, [match.chain_length + node for node in match.path[:num_walked]], target=match.chain_length
-        )
+    length = match.chain_length
+    store.move_columns(slot, [length + node for node in match.path[:num_walked]], target=length)
 
 
-def plan_pieces(slot: int, match: CacheMatch, chunk: int = PREFILL_CHUNK) -> list[Piece]:
+def plan_pieces(
+    slot: int, forward: Forward, reused_context: int, reused_nodes: int, chunk: int = PREFILL_CHUNK
+) -> list[Piece]:
     """Cut what a forward must feed into pieces of at most ``chunk`` tokens; block and wanted rows stay whole."""
-    forward = match.forward
     context = forward.context
     length = len(context)
-    column = match.reused_context
+    column = reused_context
     pieces: list[Piece] = []
     last_split = length - 1 if forward.first_row == 0 else length
     while length - column + len(forward.block) > chunk and column < last_split:
         stop = min(column + chunk, last_split)
         pieces.append(Piece(slot, column, tuple(context[column:stop]), 0, length))
         column = stop
-    tokens = (*context[column:], *forward.block[match.reused_nodes :])
-    start = column + match.reused_nodes
+    tokens = (*context[column:], *forward.block[reused_nodes:])
+    start = column + reused_nodes
     if is_chain(forward):
         pieces.append(Piece(slot, start, tokens, forward.num_rows, length))
     else:
