@@ -100,7 +100,7 @@ def say_replications(axes: Axes, counts: set[int]) -> None:
 
 
 def set_scales(axes: Axes, x_values: npt.ArrayLike, y_values: npt.ArrayLike, log_x: bool, log_y: bool) -> None:
-    """Logarithmic axes with plain numbers on their ticks; a linear y axis that starts near zero starts at it.
+    """Logarithmic axes with plain numbers on their ticks; a linear y axis starts at zero.
 
     To be called when all panels that share the axes are drawn: it ends automatic limits.
     """
@@ -109,7 +109,7 @@ def set_scales(axes: Axes, x_values: npt.ArrayLike, y_values: npt.ArrayLike, log
             _log_axis(axis, np.asarray(values, dtype=float))
     y = np.asarray(y_values, dtype=float)
     y = y[np.isfinite(y)]
-    if not log_y and len(y) and y.min() >= 0 and y.min() < 0.6 * y.max():
+    if not log_y and len(y) and y.min() >= 0:
         axes.set_ylim(bottom=0)
 
 

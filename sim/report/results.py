@@ -105,7 +105,10 @@ def report_sweep(
     tables = {"Means over replications": means_with_intervals(table, axes)}
     if failures:
         tables["Failed runs"] = pd.DataFrame(
-            [{**points[index].labels, "message": text} for index, text in sorted(failures.items())]
+            [
+                {**points[index].labels, "seed": str(points[index].scenario.seed), "message": text}
+                for index, text in sorted(failures.items())
+            ]
         )
     return write_report(
         folder,
