@@ -1,0 +1,1 @@
+"""Figures: drawn from tables alone, in a paper's column widths; nothing here simulates."""
