@@ -86,6 +86,7 @@ class SideKpis:
         return {
             "messages": float(self.num_messages),
             "throughput_bps": float(self.payload_bits.sum()) / elapsed_s if elapsed_s else 0.0,
+            "mac_throughput_bps": float(self.received_bits.sum()) / elapsed_s if elapsed_s else 0.0,
             "prb_utilisation": self.prbs_used / max(1, prbs_offered),
             "first_transmission_bler": self.num_first_failed / ended,
             "harq_rounds_mean": self.num_transmissions / ended,

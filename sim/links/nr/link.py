@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from functools import cached_property
+from typing import Any
+
 import simpy
 
 from sim.links.base import ChannelReport, Direction, Link, Parcel
 from sim.links.nr.settings import NrLinkSettings
 from sim.links.registry import LINKS
+
+_SMALL_BYTES = 40
+_CALM_MCS = 10
 
 
 @LINKS.register("nr", settings=NrLinkSettings)
@@ -41,7 +47,17 @@ class NrLink(Link):
     def report(self, device: int) -> ChannelReport:
         """The channel state that a device would have measured by now."""
         self._require_device(device)
-        return ChannelReport(0.0, 0.0, 0.0)
+        up, down = (self.network.expected_bps(way, device) for way in (Direction.UPLINK, Direction.DOWNLINK))
+        return ChannelReport(up, down, self._idle_round_trip_s)
+
+    @cached_property
+    def _idle_round_trip_s(self) -> float:
+        """A small message each way in an idle, error-free cell, sent at the start of the pattern."""
+        from sim.links.nr.idle import idle_delivery
+
+        calm = {"channel": "ideal", "mcs": _CALM_MCS, "block_error_rate": 0.0, "record_slots": False, "num_sites": 1}
+        settings = self.settings.model_copy(update=calm)
+        return sum(idle_delivery(settings, _SMALL_BYTES, way).total_ns for way in Direction) / 1e9
 
     def summary(self) -> dict[str, float]:
         """Per direction: throughput, PRB utilisation, error rate, HARQ rounds, access delays, fairness."""
@@ -54,6 +70,11 @@ class NrLink(Link):
             for name, value in side.kpis.figures(now / 1e9, offered).items():
                 figures[f"{direction}_{name}"] = value
         return figures
+
+    def timeline(self) -> list[dict[str, Any]]:
+        """A span per transmission, newest last, if ``record_slots`` is set."""
+        records = self.network.records
+        return records.spans() if records is not None else []
 
     def _require_device(self, device: int) -> None:
         if not 0 <= device < self.num_devices:

@@ -113,6 +113,14 @@ class Network:
         self._arm(max(self._last_slot + 1, self.carrier.first_slot_from(now)))
         return event
 
+    def expected_bps(self, way: Direction, device: int) -> float:
+        """Rate of the whole carrier at a device's last reported channel, its share of the pattern counted [bit/s]."""
+        adaptation, carrier = self.adaptations[way], self.carrier
+        row = np.array([device])
+        adaptation.refresh(row, int(self.env.now) // carrier.slot_ns)
+        full_slot_bits = 8 * int(adaptation.wideband_bytes[device])
+        return full_slot_bits * carrier.data_fraction(way) * 1e9 / carrier.slot_ns
+
     def _deliver(self, message: Message, delivery: Delivery, at_ns: int) -> None:
         """Let the message's event succeed at its time of delivery."""
         arrival = self.env.timeout(at_ns - int(self.env.now))

@@ -44,6 +44,7 @@ class Uplink(Side):
         self._report_bytes = SHORT_BSR_CE_BYTES if settings.segment_headers else 0
         self._configured = ConfiguredGrants(parts) if settings.configured_grant else None
         self._waiting: set[int] = set()
+        self._reported_at = [0] * count
 
     def push(self, message: Message) -> None:
         """A device has a message to send, now."""
@@ -209,10 +210,15 @@ class Uplink(Side):
     # -- what comes back --------------------------------------------------------------------------------------------
 
     def on_known(self, block: TransportBlock) -> None:
-        """Take the buffer report in, less what has been granted since."""
+        """Take the buffer report in, less what has been granted since, unless a newer one came first."""
         device = block.device
+        if block.granted_bytes < self._reported_at[device]:
+            return
+        self._reported_at[device] = block.granted_bytes
         since = self.granted_bytes[device] - block.granted_bytes
-        self.backlog[device] = max(0, block.reported_bytes - since)
+        # A request that waits for its grant is newer than any report.
+        least = self.settings.sr_grant_bytes if device in self._urgent else 0
+        self.backlog[device] = max(least, block.reported_bytes - since)
 
     def on_requeued(self, device: int, slot: int) -> None:
         """Lost bytes make the device ask anew, even if others wait (retxBSR-Timer, TS 38.321 5.4.5)."""
