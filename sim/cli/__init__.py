@@ -27,7 +27,7 @@ def _main(arguments: list[str]) -> int:
         print("specran: interrupted; what was finished is kept", file=sys.stderr)
         return 130
     except typer.TyperException as error:
-        error.show(sys.stderr)
+        print(f"specran: {error.format_message()} (see specran --help)", file=sys.stderr)
         return 2
     except InputError as error:
         print(f"specran: {error}", file=sys.stderr)

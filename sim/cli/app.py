@@ -35,6 +35,9 @@ def build() -> typer.Typer:
     app.command()(calibrate)
     app.command(name="list")(list_names)
     app.command()(schema)
+    channel = typer.Typer(help="Channels recorded ahead of time.", no_args_is_help=True, rich_markup_mode=None)
+    channel.command("record")(record_channel)
+    app.add_typer(channel, name="channel")
     return app
 
 
@@ -142,3 +145,39 @@ def schema() -> None:
     from sim.cli.looking import schema_command
 
     schema_command()
+
+
+def record_channel(
+    model: Annotated[str, typer.Argument(help="cdl_a to cdl_e, or a ray-tracing scene such as munich.")],
+    out: Annotated[Path, typer.Option(help="Trace file to write, .npz.")],
+    devices: Annotated[int, typer.Option(min=1, help="Devices.")] = 8,
+    duration_s: Annotated[float, typer.Option(help="Length in seconds.")] = 1.0,
+    sample_period_s: Annotated[
+        Optional[float],  # noqa: UP045
+        typer.Option(help="Seconds between samples; a sixteenth of the Doppler period by default."),
+    ] = None,
+    speed_kmh: Annotated[float, typer.Option(help="Speed of the devices in km/h.")] = 3.0,
+    carrier_ghz: Annotated[float, typer.Option(help="Carrier frequency in GHz.")] = 3.5,
+    delay_spread_s: Annotated[float, typer.Option(help="RMS delay spread in seconds (CDL).")] = 100e-9,
+    bandwidth_mhz: Annotated[float, typer.Option(help="Channel bandwidth in MHz.")] = 20.0,
+    scs_khz: Annotated[int, typer.Option(help="Subcarrier spacing in kHz.")] = 30,
+    prb_group: Annotated[int, typer.Option(min=1, help="PRBs per group.")] = 4,
+    seed: Annotated[int, typer.Option(help="Master seed.")] = 1,
+) -> None:
+    """Record a CDL or ray-traced channel by Sionna, for links that replay traces."""
+    from sim.cli.channels import record_command
+
+    record_command(
+        model,
+        out,
+        devices,
+        duration_s,
+        sample_period_s,
+        speed_kmh,
+        carrier_ghz,
+        delay_spread_s,
+        bandwidth_mhz,
+        scs_khz,
+        prb_group,
+        seed,
+    )

@@ -1,0 +1,79 @@
+"""``specran channel record``: fading traces made by Sionna ahead of time, which links then replay."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from sim.errors import InputError
+
+
+def record_command(
+    model: str,
+    out: Path,
+    devices: int,
+    duration_s: float,
+    sample_period_s: float | None,
+    speed_kmh: float,
+    carrier_ghz: float,
+    delay_spread_s: float,
+    bandwidth_mhz: float,
+    scs_khz: int,
+    prb_group: int,
+    seed: int,
+) -> None:
+    """Record a CDL channel, or a ray-traced scene with devices dropped in it, as one ``.npz`` file."""
+    from channels.nr import num_prb, prb_group_centres_hz
+    from channels.record_cdl import CDL_MODELS
+    from channels.record_ray_tracing import SCENES, RayTracingUnavailable
+    from sim.cli.output import say
+    from sim.errors import choices
+
+    if out.suffix != ".npz":
+        raise InputError(f"--out must end in .npz, got {out}")
+    if model not in (*CDL_MODELS, *SCENES):
+        raise InputError(choices("channel model or scene", model, (*CDL_MODELS, *SCENES)))
+    speed_m_s = speed_kmh / 3.6
+    try:
+        frequencies_hz = prb_group_centres_hz(num_prb(bandwidth_mhz, scs_khz), prb_group, scs_khz)
+        period_s = sample_period_s or sensible_sample_period_s(speed_m_s, carrier_ghz)
+        if model in CDL_MODELS:
+            from channels.record_cdl import record_cdl
+
+            trace = record_cdl(
+                model, delay_spread_s, carrier_ghz, speed_m_s, frequencies_hz, devices, duration_s, period_s, seed
+            )
+        else:
+            trace = _ray_traced(model, devices, speed_m_s, carrier_ghz, frequencies_hz, duration_s, period_s, seed)
+    except RayTracingUnavailable as error:
+        raise InputError(str(error)) from error
+    except ValueError as error:
+        raise InputError(f"channel record: {error}") from error
+    try:
+        trace.save(out)
+    except OSError as error:
+        raise InputError(f"cannot write {out}: {error.strerror or error}") from error
+    say(f"trace:   {out} ({devices} devices, {len(frequencies_hz)} PRB groups, {duration_s:g} s)")
+
+
+def sensible_sample_period_s(speed_m_s: float, carrier_ghz: float) -> float:
+    """A sixteenth of the Doppler period, and at most 10 ms."""
+    doppler_hz = speed_m_s * carrier_ghz * 1e9 / 299_792_458.0
+    return min(0.01, 1 / (16 * doppler_hz)) if doppler_hz > 0 else 0.01
+
+
+def _ray_traced(
+    scene: str, devices: int, speed_m_s: float, carrier_ghz: float, frequencies_hz, duration_s, period_s, seed
+):
+    """Devices dropped around the origin of a bundled scene, walking in random directions."""
+    import numpy as np
+
+    from channels.geometry import drop_devices
+    from channels.mobility import random_headings_deg
+    from channels.record_ray_tracing import record_ray_traced
+
+    headings = np.deg2rad(random_headings_deg(seed, np.arange(devices)))
+    velocities = speed_m_s * np.stack([np.cos(headings), np.sin(headings)], axis=-1)
+    positions = drop_devices(devices, 60.0, seed, min_distance_m=10.0)
+    return record_ray_traced(
+        scene, (0.0, 0.0, 25.0), positions, velocities, carrier_ghz, frequencies_hz, duration_s, period_s, seed
+    )
