@@ -14,8 +14,8 @@ from sim.workload import make_request, plan_requests, read_prompts
 from tests.worlds import ingredients, simulate, small_scenario, table_models
 
 FACTS = {
-    "draft": ModelFacts("draft", 16, 64, frozenset({3}), 1, "d", 1),
-    "target": ModelFacts("target", 16, 48, frozenset({3}), 1, "t", 1),
+    "draft": ModelFacts("draft", 16, 128, frozenset({3}), 1, "d", 1),
+    "target": ModelFacts("target", 16, 100, frozenset({3}), 1, "t", 1),
 }
 
 
@@ -49,9 +49,9 @@ def test_prompts_change_the_plan(tmp_path: Path):
 
 
 def test_an_over_long_prompt_is_refused_or_cut_to_its_end(tmp_path: Path):
-    with pytest.raises(InputError, match="leaves room for 36"):
-        plan(tmp_path, "a" * 40 + "\n")
-    cut = plan(tmp_path, "a" * 40 + "bc\n", max_prompt_tokens=5)
+    with pytest.raises(InputError, match="leaves room for 88"):
+        plan(tmp_path, "a" * 90 + "\n")
+    cut = plan(tmp_path, "a" * 90 + "bc\n", max_prompt_tokens=5)
     assert cut[0].prompt == tuple(encode("aaabc"))
 
 
