@@ -1,0 +1,99 @@
+"""What a scenario may not say: every refusal names the key and the valid choices; importing stays cheap."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+import simpy
+from pydantic import ValidationError
+
+from sim.errors import InputError
+from sim.links.base import Direction, Parcel
+from sim.links.nr import NrLink, NrLinkSettings, idle_uplink_latency_s
+from sim.links.nr.schedulers.registry import SCHEDULERS
+from sim.links.registry import LINKS
+
+
+@pytest.mark.parametrize(
+    ("keys", "message"),
+    [
+        ({"sr_period_slots": 3}, "sr_period_slots at 30 kHz: got 3; valid: 1, 2, 4, 8, 10, 16, 20, 40, 80, 160"),
+        ({"sr_period_slots": 16, "scs_khz": 120, "bandwidth_mhz": 100, "mcs": 3}, None),
+        ({"sr_period_slots": 10, "scs_khz": 60}, "valid: 1, 2, 4, 8, 16, 20, 40, 80, 160, 320"),
+        ({"tdd_pattern": "DDDD"}, "no uplink slot"),
+        ({"tdd_pattern": "UUU"}, "no downlink slot"),
+        ({"tdd_pattern": "DXU"}, "valid: D, S, U, F"),
+        ({"special_symbols": (10, 2, 3)}, "sum to 14"),
+        ({"mcs": 29}, "mcs_index of table 1: got 29; valid: 0 to 28"),
+        ({"mcs": 28, "mcs_table": 2}, "valid: 0 to 27"),
+        ({"bandwidth_mhz": 22}, "valid: 5, 10, 15, 20"),
+        ({"scs_khz": 45}, "15, 30, 60 or 120"),
+        ({"k2_slots": 0}, "k2_slots at 30 kHz: got 0; valid: 1 to 32"),
+        ({"channel": "ideal"}, "needs a fixed mcs; valid: 0 to 28"),
+        ({"alpha": 0.3}, "valid: 0.0, 0.4"),
+        ({"interference": "some"}, "'none', 'rise_over_thermal' or 'explicit'"),
+        ({"num_sites": 3}, "1, 7 or 19"),
+        ({"snr": 3}, "snr"),
+    ],
+)
+def test_wrong_keys_are_refused_with_the_valid_choices(keys, message):
+    if message is None:
+        NrLinkSettings(**keys)
+        return
+    with pytest.raises(ValidationError, match=message.replace("(", r"\(").replace(")", r"\)")):
+        NrLinkSettings(**keys)
+
+
+def test_an_unknown_scheduler_is_refused_with_the_nearest():
+    with pytest.raises(InputError, match=r"unknown scheduler 'proportional_fare' \(did you mean 'proportional_fair'"):
+        NrLinkSettings(scheduler="proportional_fare")
+
+
+def test_what_is_registered():
+    names = ["delay_weighted", "earliest_deadline", "max_ci", "proportional_fair", "round_aware", "round_robin"]
+    assert SCHEDULERS.names() == names
+    assert LINKS.find("nr").make is NrLink
+    assert all(entry.summary for entry in SCHEDULERS)
+
+
+def test_the_latency_function_refuses_likewise():
+    with pytest.raises(ValueError, match="no uplink slot"):
+        idle_uplink_latency_s("DDDS", 30, 100)
+    with pytest.raises(ValueError, match="valid: 0 to 28"):
+        idle_uplink_latency_s("F", 30, 100, mcs=31)
+    with pytest.raises(ValueError, match="sr_period_slots"):
+        idle_uplink_latency_s("F", 30, 100, sr_period_slots=7)
+
+
+@pytest.mark.parametrize(
+    ("keys", "message"),
+    [
+        ({"positions_m": [(0, 10), (5, 5)]}, "positions_m: got 2 values; valid: one per device, 3"),
+        ({"snr_db": [1.0, 2.0]}, "snr_db: got 2 values; valid: one per device, 3"),
+        ({"distances_m": [50.0]}, "distances_m: got 1 values; valid: one per device, 3"),
+    ],
+)
+def test_lists_must_have_an_entry_per_device(keys, message):
+    with pytest.raises(ValueError, match=message):
+        NrLink(simpy.Environment(), 3, 1, NrLinkSettings(**keys))
+
+
+def test_wrong_parcels_are_refused():
+    link = NrLink(simpy.Environment(), 3, 1, NrLinkSettings(channel="ideal", mcs=5))
+    with pytest.raises(ValueError, match="device: got 3; valid: 0 to 2"):
+        link.send(Parcel(3, Direction.UPLINK, 8))
+    with pytest.raises(ValueError, match="payload_bits"):
+        link.send(Parcel(0, Direction.UPLINK, -8))
+    with pytest.raises(ValueError, match="device"):
+        link.report(-1)
+
+
+def test_naming_the_link_imports_neither_scipy_nor_torch_nor_sionna():
+    code = (
+        "import sys; from sim.links.registry import LINKS; LINKS.find('nr').settings();"
+        "print([m for m in ('scipy', 'torch', 'sionna', 'matplotlib', 'pandas') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert done.stdout.strip() == "[]", done.stderr
