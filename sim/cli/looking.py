@@ -14,14 +14,12 @@ from sim.scenario.loading import bundled_scenarios, load_scenario
 
 def validate_command(names: list[str]) -> None:
     """Check each scenario; all wrong ones are told, one line each."""
+    from sim.sweep.points import expand
+
     wrong = []
     for name in names:
         try:
-            scenario = load_scenario(name)
-            if scenario.sweep is not None:
-                from sim.sweep.points import expand
-
-                expand(scenario)
+            load_scenario(name, check=expand)
         except InputError as error:
             wrong.append(str(error))
         else:
@@ -99,13 +97,15 @@ def plot_command(
     """Draw one figure."""
     from sim.cli.output import say
     from sim.figures.plot import plot
+    from sim.figures.style import save
     from sim.results.reading import read_table
 
-    figure = plot([read_table(path) for path in results], x, y, by=by, facet=facet, kind=kind, style=style)
-    if out.suffix not in (".png", ".pdf", ".svg"):
-        raise InputError(f"--out: {choices('picture format', out.suffix, ['.png', '.pdf', '.svg'])}")
+    tables = [read_table(path) for path in results]
+    for table, path in zip(tables, results, strict=True):
+        table.attrs["name"] = path.stem if path.is_file() else path.resolve().name
+    figure = plot(tables, x, y, by=by, facet=facet, kind=kind, style=style)
     try:
-        figure.savefig(out)
+        save(figure, out)
     except OSError as error:
         raise InputError(f"cannot write {out}: {error.strerror or error}") from error
     say(f"figure:  {out}")
@@ -118,7 +118,8 @@ def compare_command(a: Path, b: Path, metric: str) -> None:
     from sim.results.reading import read_table
 
     table = compare(read_table(a), read_table(b), metric)
-    print_table(f"{metric}: {b} against {a}", list(table.columns), table.values.tolist())
+    for row in table.to_dict("records"):
+        print_table(f"{metric}: {b} against {a}", ("figure", "value"), [(str(k), v) for k, v in row.items()])
 
 
 def calibrate_command(name: str, set_: list[str], out: Path | None) -> None:

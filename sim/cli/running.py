@@ -71,8 +71,10 @@ def sweep_command(
 ) -> int:
     """Run a sweep and show its table; 1 if a point failed."""
     axes = dict(parse_axis(text) for text in vary)
-    scenario = load_scenario(name, changes_of(set_, seed), axes)
+    from sim.sweep.points import expand
     from sim.sweep.run import sweep
+
+    scenario = load_scenario(name, changes_of(set_, seed), axes, check=expand)
 
     with ProgressBars() as progress:
         result = sweep(scenario, out, jobs=jobs, scheduler=scheduler, resume=resume, progress=progress)
