@@ -1,0 +1,159 @@
+"""Schedulers: the order each promises, diversity gain in closed form, fairness, and that all of them deliver."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import simpy
+
+from channels.theory import jain_index, pf_gain
+from sim.links.base import Direction, Parcel
+from sim.links.nr import NrLink, NrLinkSettings
+from sim.links.nr.allocation import PrbBoard, hand_out
+from sim.links.nr.full_buffer import run_full_buffer
+from sim.links.nr.schedulers.base import QueueArrays
+from sim.links.nr.schedulers.registry import SCHEDULERS
+
+UP, DOWN = Direction.UPLINK, Direction.DOWNLINK
+ALL = ["delay_weighted", "earliest_deadline", "max_ci", "proportional_fair", "round_aware", "round_robin"]
+
+
+def view(num, rate=None, **arrays):
+    """Queues that differ in what is given."""
+    fields = {
+        "device": np.arange(num),
+        "backlog_bytes": np.full(num, 1000),
+        "num_prb_needed": np.full(num, 10),
+        "message_prb_needed": np.full(num, 10.0),
+        "head_of_line_s": np.full(num, 0.01),
+        "time_to_deadline_s": np.full(num, 0.09),
+        "tokens_at_stake": np.ones(num),
+        "rate_bps": np.ones((num, 1)) if rate is None else np.asarray(rate, dtype=float),
+        "average_rate_bps": np.ones(num),
+        "slots_since_served": np.full(num, 5),
+    }
+    fields.update({name: np.asarray(values) for name, values in arrays.items()})
+    return QueueArrays(**fields)
+
+
+def order(name, queues):
+    """Queues by priority in the first group."""
+    return np.argsort(-SCHEDULERS.find(name).make(0.1).priority(queues)[:, 0], kind="stable").tolist()
+
+
+def test_what_each_scheduler_prefers():
+    assert order("round_robin", view(3, slots_since_served=[3, 9, 5])) == [1, 2, 0]
+    assert order("max_ci", view(3, rate=[[2], [5], [3]])) == [1, 2, 0]
+    assert order("proportional_fair", view(3, rate=[[2], [5], [3]], average_rate_bps=[1, 5, 2])) == [0, 2, 1]
+    assert order("earliest_deadline", view(3, time_to_deadline_s=[0.05, -0.01, 0.02])) == [1, 2, 0]
+    waited = view(3, head_of_line_s=[0.01, 0.05, 0.09], time_to_deadline_s=[0.09, 0.05, 0.01])
+    assert order("delay_weighted", waited) == [2, 1, 0]
+    rounds = view(4, tokens_at_stake=[4, 4, 1, 8], message_prb_needed=[40.0, 10.0, 1.0, 40.0])
+    assert order("round_aware", rounds) == [2, 1, 3, 0]
+    # A whole delay budget of waiting doubles a round's priority.
+    late = view(2, tokens_at_stake=[3, 5], head_of_line_s=[0.1, 0.0])
+    assert order("round_aware", late) == [0, 1]
+
+
+@pytest.mark.parametrize(("num", "published"), [(2, 1.3941), (4, 1.7765)])
+def test_proportional_fair_gain_has_its_closed_form(num, published):
+    """N devices, i.i.d. Rayleigh at 0 dB, Shannon rates: throughput of PF over that of any blind order."""
+    assert pf_gain(num, 0.0) == pytest.approx(published, abs=5e-5)
+    draw = np.random.Generator(np.random.Philox(8))
+    scheduler = SCHEDULERS.find("proportional_fair").make(0.1)
+    window, num_slots = 1000.0, 30_000
+    average, total, blind = np.full(num, 0.5), 0.0, 0.0
+    served = np.zeros(num)
+    for rates in np.log2(1 + draw.exponential(size=(num_slots, num))):
+        best = int(scheduler.priority(view(num, rate=rates[:, None], average_rate_bps=average)).argmax())
+        average *= 1 - 1 / window
+        average[best] += rates[best] / window
+        total += rates[best]
+        blind += rates.mean()
+        served[best] += 1
+    # Standard error of the ratio over 30 000 slots is 0.4 %.
+    assert total / blind == pytest.approx(pf_gain(num, 0.0), rel=0.01)
+    assert served / num_slots == pytest.approx(np.full(num, 1 / num), abs=0.01)
+
+
+def test_groups_go_to_the_best_queue_until_it_needs_no_more():
+    board = PrbBoard([4, 4, 3])
+    priority = np.array([[9.0, 1.0, 9.0], [5.0, 5.0, 5.0], [1.0, 2.0, 3.0]])
+    given = hand_out(board, priority, [6, 3, 9], 16, False)
+    # Queue 0 takes group 0 and 2 of group 2; queue 1 three of group 1; queue 2 what is left.
+    assert given == {0: [4, 0, 2], 1: [0, 3, 0], 2: [0, 1, 1]}
+    assert board.num_free == 0
+    assert board.free == [0, 0, 0]
+
+
+def test_no_more_queues_are_started_than_can_be_announced():
+    given = hand_out(PrbBoard([4, 4, 4]), np.array([[3.0, 3, 3], [2, 2, 2], [1, 1, 1]]), [2, 2, 9], 2, False)
+    assert given == {0: [2, 0, 0], 1: [2, 0, 0]}
+    assert hand_out(PrbBoard([4, 4]), np.ones((3, 2)), [1, 1, 1], 0, False) == {}
+
+
+def test_tdma_gives_a_slot_to_one_queue():
+    board = PrbBoard([4, 4, 3])
+    given = hand_out(board, np.array([[1.0, 9.0, 1.0], [5.0, 5.0, 5.0]]), [20, 6], 16, True)
+    assert given == {1: [4, 2, 0]}
+    assert board.num_free == 0
+
+
+@pytest.mark.parametrize("multiplexing", ["ofdma", "tdma"])
+@pytest.mark.parametrize("scheduler", ALL)
+def test_a_burst_on_every_device_is_delivered_in_time(scheduler, multiplexing):
+    """400 datagrams of 100 bytes per device at once, MCS 28: all there within 0.4 s (5G-LENA's scheduler suite)."""
+    num_devices, num_packets = 4, 100
+    settings = NrLinkSettings(channel="ideal", mcs=28, tdd_pattern="F", scheduler=scheduler, multiplexing=multiplexing)
+    env = simpy.Environment()
+    link = NrLink(env, num_devices, 1, settings)
+    for device in range(num_devices):
+        for direction in (UP, DOWN):
+            for _ in range(num_packets):
+                link.send(Parcel(device, direction, 8 * 400))
+    env.run(until=4 * 10**8)
+    for side in (link.network.uplink, link.network.downlink):
+        assert side.kpis.payload_bits.tolist() == [320_000] * num_devices
+
+
+@pytest.mark.parametrize("multiplexing", ["ofdma", "tdma"])
+@pytest.mark.parametrize("scheduler", ["round_robin", "proportional_fair", "delay_weighted"])
+def test_equal_devices_get_equal_shares(scheduler, multiplexing):
+    """24 devices alike, 10 MHz, full buffers for 0.6 s: each within 5 % of the mean."""
+    settings = NrLinkSettings(
+        snr_db=20.0, fading="none", bandwidth_mhz=10, scs_khz=15, tdd_pattern="F", scheduler=scheduler,
+        multiplexing=multiplexing, average_window_slots=100, mcs=15,
+    )  # fmt: skip
+    ran = run_full_buffer(settings, 24, 600, (DOWN,), warm_up_slots=1, message_bits=8 * 100_000)
+    received = ran.link.network.downlink.kpis.received_bits
+    assert received / received.mean() == pytest.approx(np.ones(24), abs=0.05)
+    assert jain_index(received) > 0.999
+
+
+def test_max_ci_starves_the_weak_and_proportional_fair_does_not():
+    jain, total = {}, {}
+    for scheduler in ("max_ci", "proportional_fair", "round_robin"):
+        settings = NrLinkSettings(
+            snr_db=[2.0, 8.0, 14.0, 20.0], tdd_pattern="F", scheduler=scheduler, csi_period_slots=2
+        )
+        kpis = run_full_buffer(settings, 4, 500, (DOWN,)).link.network.downlink.kpis
+        jain[scheduler], total[scheduler] = jain_index(kpis.received_bits), kpis.received_bits.sum()
+    assert jain["max_ci"] < 0.5 < jain["proportional_fair"]
+    assert total["max_ci"] > total["proportional_fair"] > total["round_robin"]
+
+
+def test_round_aware_finishes_the_cheap_round_first():
+    """A large and a small message wait together; by tokens per PRB the small one goes first, by size it would not."""
+    ends = {}
+    for scheduler in ("round_robin", "round_aware"):
+        env = simpy.Environment()
+        settings = NrLinkSettings(channel="ideal", mcs=10, scheduler=scheduler, tdd_pattern="F", bandwidth_mhz=5)
+        link = NrLink(env, 3, 1, settings)
+        sizes = (6_000, 6_000, 400)
+        events = [link.send(Parcel(n, DOWN, 8 * size, tokens_at_stake=4)) for n, size in enumerate(sizes)]
+        env.run()
+        ends[scheduler] = [event.value.total_ns for event in events]
+    assert ends["round_aware"][2] < ends["round_robin"][2]
+    assert max(ends["round_aware"]) <= max(ends["round_robin"])
+    # One of the two large ones is finished early, not both late.
+    assert min(ends["round_aware"][:2]) < min(ends["round_robin"][:2])
