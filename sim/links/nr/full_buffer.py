@@ -22,7 +22,7 @@ class FullBufferRun:
     Attributes:
         num_slots: Slots simulated after the warm-up.
         wall_s, cpu_s: What they took.
-        link: The link, with its counters.
+        link: The link; its figures count from the end of the warm-up.
     """
 
     num_slots: int
@@ -67,6 +67,7 @@ def run_full_buffer(
             env.process(source(device, direction))
     slot_ns = link.network.carrier.slot_ns
     env.run(until=warm_up_slots * slot_ns)
+    link.network.restart_kpis()
     wall, cpu = time.perf_counter(), time.process_time()
     env.run(until=(warm_up_slots + num_slots) * slot_ns)
     return FullBufferRun(num_slots, time.perf_counter() - wall, time.process_time() - cpu, link)

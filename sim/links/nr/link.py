@@ -61,15 +61,7 @@ class NrLink(Link):
 
     def summary(self) -> dict[str, float]:
         """Per direction: throughput, PRB utilisation, error rate, HARQ rounds, access delays, fairness."""
-        network, carrier = self.network, self.network.carrier
-        now = int(self.env.now)
-        figures: dict[str, float] = {}
-        for direction, side in ((Direction.UPLINK, network.uplink), (Direction.DOWNLINK, network.downlink)):
-            slots = carrier.num_data_slots(direction, carrier.first_slot_from(now))
-            offered = slots * carrier.num_prb * network.num_cells
-            for name, value in side.kpis.figures(now / 1e9, offered).items():
-                figures[f"{direction}_{name}"] = value
-        return figures
+        return self.network.figures()
 
     def timeline(self) -> list[dict[str, Any]]:
         """A span per transmission, newest last, if ``record_slots`` is set."""

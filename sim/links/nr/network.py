@@ -9,7 +9,7 @@ import numpy as np
 import simpy
 
 from channels.nr import HeaderModel
-from sim.clock import to_ns
+from sim.clock import NS_PER_S, to_ns
 from sim.links.base import Delivery, Direction, Parcel
 from sim.links.nr.adaptation import Adaptation, FixedMcs
 from sim.links.nr.air import Air
@@ -17,6 +17,7 @@ from sim.links.nr.block_errors import BlockErrors
 from sim.links.nr.carrier import Carrier
 from sim.links.nr.downlink import Downlink
 from sim.links.nr.interference import Interference
+from sim.links.nr.kpis import SideKpis
 from sim.links.nr.link_adaptation import ReportedChannel
 from sim.links.nr.luck import AddressedUniforms
 from sim.links.nr.message import Message, Packing
@@ -98,6 +99,7 @@ class Network:
         self.uplink = Uplink(SideParts(adaptation=self.adaptations[up], luck=luck[up], **common))
         self.downlink = Downlink(SideParts(adaptation=self.adaptations[down], luck=luck[down], **common))
         self._armed: int | None = None
+        self._kpis_since_ns = 0
         self._last_slot = -1
 
     def send(self, parcel: Parcel) -> simpy.Event:
@@ -112,6 +114,24 @@ class Network:
             self.downlink.push(Message(parcel, event, now, ready, total))
         self._arm(max(self._last_slot + 1, self.carrier.first_slot_from(now)))
         return event
+
+    def restart_kpis(self) -> None:
+        """Forget the figures so far: they count from now on."""
+        for side in (self.uplink, self.downlink):
+            side.kpis = SideKpis(len(self.serving))
+        self._kpis_since_ns = int(self.env.now)
+
+    def figures(self) -> dict[str, float]:
+        """Cell figures of both directions, names with direction and unit."""
+        now, since, carrier = int(self.env.now), self._kpis_since_ns, self.carrier
+        figures: dict[str, float] = {}
+        for side in (self.uplink, self.downlink):
+            ends = (carrier.num_data_slots(side.direction, carrier.first_slot_from(t)) for t in (since, now))
+            begun, ended = ends
+            offered = (ended - begun) * carrier.num_prb * self.num_cells
+            for name, value in side.kpis.figures((now - since) / NS_PER_S, offered).items():
+                figures[f"{side.direction}_{name}"] = value
+        return figures
 
     def expected_bps(self, way: Direction, device: int) -> float:
         """Rate of the whole carrier at a device's last reported channel, its share of the pattern counted [bit/s]."""
