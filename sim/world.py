@@ -111,6 +111,7 @@ class World:
             scenario.devices.rx_power_w,
         )
         self.tables = tables if tables is not None else RunTables()
+        self._first_controller = make_controller(scenario)
         self._controllers: dict[int, Controller] = {}
         self._start_devices()
 
@@ -142,7 +143,9 @@ class World:
             if records is None:
                 raise LookupError(f"request {planned.id} is not on tape")
             return ReplayScript(records)
-        controller = self._controllers.setdefault(planned.device, make_controller(scenario))
+        if planned.device not in self._controllers:
+            self._controllers[planned.device] = self._first_controller.for_device()
+        controller = self._controllers[planned.device]
         request = make_request(planned, scenario, facts, controller)
         protocol = scenario.protocol.entry.make(request, scenario.protocol.settings, luck_of(planned, scenario))
         return LiveScript(protocol, self.ingredients.models)

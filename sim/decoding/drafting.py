@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -131,6 +131,15 @@ def _draw_distinct(row: Row, count: int, draw: Draw) -> list[int]:
     return drawn
 
 
+KeepDrafting = Callable[[Sequence[Row], Sequence[int]], bool]
+"""Whether to draft another token, from the rows of those drafted and the tokens themselves."""
+
+
+def always(rows: Sequence[Row], tokens: Sequence[int]) -> bool:
+    """Draft the whole length."""
+    return True
+
+
 def draft_tree(
     request: Request,
     branching: Sequence[int],
@@ -139,6 +148,7 @@ def draft_tree(
     mode: str = "iid",
     site: Site = Site.DEVICE,
     model: str = "draft",
+    keep_drafting: KeepDrafting | None = None,
 ) -> Generator[Step, Any, DraftTree]:
     """Draft a tree level by level, one forward a level; a branching of ones is a chain.
 
@@ -150,7 +160,10 @@ def draft_tree(
         mode: How candidates are drawn.
         site: Where the draft model runs.
         model: Its role.
+        keep_drafting: Asked after each level of a chain whether to go on; the request's controller by default.
     """
+    keep = request.controller.keep_drafting if keep_drafting is None else keep_drafting
+    is_chain = all(width == 1 for width in branching)
     tree = DraftTree.empty()
     frontier = [-1]
     for width in branching[: request.draft_limit(len(branching))]:
@@ -162,6 +175,8 @@ def draft_tree(
             luck = candidate_luck(mode, draw, request.position + tree.depth_of(node), node)
             next_frontier += tree.expand(node, coded, draw_candidates(mode, coded.row, width, luck))
         frontier = next_frontier
+        if is_chain and not keep([coded.row for coded in tree.rows.values()], tree.tokens):
+            break
     return tree
 
 

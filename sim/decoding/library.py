@@ -8,9 +8,11 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from sim.decoding.controllers.base import Controller
+from sim.decoding.controllers.registry import CONTROLLERS, refuse_misfit
 from sim.decoding.draws import AddressedDraw, Draw
 from sim.decoding.instant import InstantDriver
-from sim.decoding.protocols.registry import PROTOCOLS
+from sim.decoding.protocols.registry import PROTOCOLS, knobs_of
 from sim.decoding.request import Request
 from sim.decoding.rows import Sampling
 from sim.decoding.scripts import Record
@@ -61,6 +63,7 @@ def decode(
     luck: Draw | None = None,
     draw: Draw | str | None = None,
     models: Mapping[str, LanguageModel] | None = None,
+    controller: Controller | str | Mapping[str, Any] | None = None,
     **settings: Any,
 ) -> Decoded:
     """Generate with a protocol, no clock, no radio.
@@ -78,10 +81,13 @@ def decode(
         luck: Another source of luck, such as the enumerating one.
         draw: The protocol's own key of this name, such as ``"top_k"``; or a source of luck, like ``luck``.
         models: Further models by role, for protocols over more than two.
+        controller: Turns the protocol's knobs between rounds: a registered name, a mapping with ``name`` and its keys,
+            or an object, which goes on learning from request to request. There is no clock and no channel to look at.
         settings: The protocol's own keys, such as ``draft_length=4, top_k=64``.
 
     Raises:
-        InputError: Unknown protocol, wrong settings, a missing model, or a prompt that does not fit.
+        InputError: Unknown protocol or controller, wrong settings, a controller that does not fit, a missing model, or
+            a prompt that does not fit.
     """
     entry = PROTOCOLS.find(protocol)
     if isinstance(draw, str):
@@ -92,6 +98,8 @@ def decode(
         parsed = entry.settings(**settings)
     except ValidationError as error:
         raise InputError(f"protocol {protocol!r}: {first_problem(error)}") from error
+    turner = make_controller(controller)
+    refuse_misfit(str(controller_name(controller)), turner.turns, protocol, knobs_of(entry, parsed))
     by_role = {"draft": draft, "target": target, **(models or {})}
     present = {role: model for role, model in by_role.items() if model is not None}
     missing = [role for role in entry.facts["models"] if role not in present]
@@ -108,6 +116,7 @@ def decode(
         max_new_tokens,
         leader.eos_ids,
         sampling if sampling is not None else Sampling(temperature),
+        turner,
     )
     source = luck if luck is not None else AddressedDraw(seed, "request", request_id)
     script = InstantDriver(present).run(entry.make(request, parsed, source))
@@ -116,6 +125,31 @@ def decode(
     tokenizer = getattr(leader, "tokenizer", None)
     text = tokenizer.decode(request.tokens) if tokenizer is not None else None
     return Decoded(request.tokens, request.rounds, script.records, text)
+
+
+def controller_name(controller: Controller | str | Mapping[str, Any] | None) -> str:
+    """What to call a controller in a message."""
+    if isinstance(controller, Mapping):
+        return str(controller.get("name"))
+    return controller if isinstance(controller, str) else type(controller).__name__
+
+
+def make_controller(controller: Controller | str | Mapping[str, Any] | None) -> Controller:
+    """A controller from its name, its name and keys, or itself; None is one that turns nothing.
+
+    Raises:
+        InputError: Unknown name or wrong keys.
+    """
+    if controller is None:
+        return Controller(None)
+    if isinstance(controller, Controller):
+        return controller
+    keys = {"name": controller} if isinstance(controller, str) else dict(controller)
+    entry = CONTROLLERS.find(str(keys.pop("name", None)))
+    try:
+        return entry.make(entry.settings(**keys))
+    except ValidationError as error:
+        raise InputError(f"controller {entry.name!r}: {first_problem(error)}") from error
 
 
 def prompt_ids(prompt: Sequence[int] | str, model: LanguageModel, max_new_tokens: int) -> list[int]:

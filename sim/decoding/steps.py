@@ -126,6 +126,8 @@ class Observation:
         round_trip_s: Fixed delay of a small message both ways, in seconds.
         draft_token_s: Measured seconds per drafted token so far, None before the first.
         target_forward_s: Measured seconds from a draft's arrival at the edge to its verdict, queueing included.
+        uplink_bits: Payload bits that this request has sent so far, None where nobody counts.
+        device_energy_j: Energy that this request has cost the device so far, compute and radio, in joules.
     """
 
     now_s: float = 0.0
@@ -134,3 +136,5 @@ class Observation:
     round_trip_s: float | None = None
     draft_token_s: float | None = None
     target_forward_s: float | None = None
+    uplink_bits: int | None = None
+    device_energy_j: float | None = None

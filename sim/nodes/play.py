@@ -275,6 +275,8 @@ class Player:
             round_trip_s=report.round_trip_s,
             draft_token_s=played.draft_ns / NS_PER_S / played.draft_tokens if played.draft_tokens else None,
             target_forward_s=played.edge_ns / NS_PER_S / played.edge_forwards if played.edge_forwards else None,
+            uplink_bits=played.uplink_bits,
+            device_energy_j=played.device_joules,
         )
 
     def _span(self, name: str, start_ns: int, end_ns: int, args: dict[str, Any]) -> None:

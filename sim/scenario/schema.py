@@ -9,8 +9,9 @@ from typing import Any, Literal
 from pydantic import ConfigDict, Field, model_validator
 
 from sim.compute.registry import COMPUTE
-from sim.decoding.controllers.registry import CONTROLLERS
+from sim.decoding.controllers.registry import CONTROLLERS, refuse_misfit
 from sim.decoding.protocols.registry import PROTOCOLS
+from sim.errors import InputError
 from sim.links.registry import LINKS
 from sim.scenario.choice import Choice, parse_choice
 from sim.scenario.problems import Problem, ScenarioProblems, problems_of
@@ -166,6 +167,8 @@ class Scenario(Settings):
             rest = WithoutChoices.model_validate(keys)
         except Exception as error:
             problems += problems_of(error, cls)
+        if not problems:
+            problems += _misfits(parts["protocol"], parts["controller"])
         if problems:
             raise ScenarioProblems(problems)
         fields = {field: getattr(rest, field) for field in WithoutChoices.model_fields}
@@ -207,6 +210,15 @@ class Scenario(Settings):
 
     def __hash__(self) -> int:
         return hash(repr(self.dump()))
+
+
+def _misfits(protocol: Choice, controller: Choice) -> list[Problem]:
+    turns = controller.entry.make(controller.settings).turns
+    try:
+        refuse_misfit(controller.name, turns, protocol.name, protocol.fact("knobs") or ())
+    except InputError as error:
+        return [Problem(("controller", "name"), str(error))]
+    return []
 
 
 SITES = ("device", "edge", "cloud")

@@ -4,12 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass, replace
+from itertools import accumulate
+from operator import mul
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from sim.decoding.messages import Layout
     from sim.decoding.request import Request
     from sim.decoding.rows import Row
     from sim.decoding.steps import Step
+
+KNOBS = ("draft_length", "candidates", "top_k", "speculation")
+"""Names of the knobs, as protocols state which they have and controllers which they turn."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,21 +25,45 @@ class Knobs:
     Attributes:
         branching: Candidates per expanded node, by depth; its length is the draft length.
         top_k: Entries per truncated row, None where rows are not truncated to a number.
-        speculate: Whether to draft at all; without it the round is one target forward.
+        speculate: Whether to draft at all; without it the target decodes alone for a while.
+        alone_tokens: Tokens that the target then decodes before the device looks again; both ends know it beforehand.
     """
 
     branching: tuple[int, ...]
     top_k: int | None = None
     speculate: bool = True
+    alone_tokens: int = 1
+
+    @classmethod
+    def chain(cls, draft_length: int, top_k: int | None = None) -> Knobs:
+        """Knobs of a protocol that drafts one candidate per position."""
+        return cls((1,) * draft_length, top_k)
 
     @property
     def draft_length(self) -> int:
         """Levels drafted."""
         return len(self.branching)
 
+    @property
+    def num_nodes(self) -> int:
+        """Most nodes that a tree of this branching has."""
+        return sum(accumulate(self.branching, mul))
+
     def with_draft_length(self, length: int) -> Knobs:
         """The same knobs with another draft length; deeper levels get one candidate each."""
         return replace(self, branching=(self.branching + (1,) * length)[:length])
+
+    def with_candidates(self, candidates: int) -> Knobs:
+        """The same knobs with this many candidates at the first level and one at each deeper one."""
+        return replace(self, branching=(candidates, *(1,) * (self.draft_length - 1)))
+
+    def with_top_k(self, top_k: int) -> Knobs:
+        """The same knobs with another number of entries per row."""
+        return replace(self, top_k=top_k)
+
+    def silent(self, alone_tokens: int) -> Knobs:
+        """The same knobs with speculation off for this many tokens."""
+        return replace(self, speculate=False, alone_tokens=alone_tokens)
 
 
 class Controller:
@@ -41,20 +71,50 @@ class Controller:
 
     One instance serves one device for a whole run, so that it can learn across requests. It sees past rounds
     (``request.rounds``), rows that the device has drafted from, and, by yielding ``Observe``, clock and channel
-    report; never the future.
+    report; never the future. A protocol stays exact under any controller because what is drafted next does not
+    depend on the luck of what has not been drafted yet.
 
     Args:
         settings: Its keys.
     """
 
+    turns: tuple[str, ...] = ()
+    """Knobs that it turns, of ``KNOBS``; a protocol without one of them refuses it."""
+
     def __init__(self, settings: Any) -> None:
         self.settings = settings
 
+    def for_device(self) -> Controller:
+        """The controller of one more device of a run; what it shares with the others it gets from this one."""
+        return type(self)(self.settings)
+
+    def most(self, knobs: Knobs) -> Knobs:
+        """The largest value of every knob that ``plan`` may choose; message fields are sized for it.
+
+        Args:
+            knobs: The scenario's.
+        """
+        return knobs
+
     def plan(self, request: Request, knobs: Knobs) -> Generator[Step, Any, Knobs]:
-        """Choose the knobs of the next round; a generator, because it may look at clock and channel."""
+        """Choose the knobs of the next round; a generator, because it may look at clock and channel.
+
+        Args:
+            request: The text so far and the rounds behind it.
+            knobs: The scenario's.
+        """
         return knobs
         yield
 
     def keep_drafting(self, rows: Sequence[Row], tokens: Sequence[int]) -> bool:
-        """Whether to draft another token after these; called after each drafted level of a chain."""
+        """Whether to draft another token after these; called after each drafted level of a chain.
+
+        Args:
+            rows: The row that each token of this round's draft was drawn from.
+            tokens: The tokens.
+        """
         return True
+
+    def on_verdicts(self, request: Request, layout: Layout) -> Layout:
+        """The layout of verdicts, with whatever the edge tells this controller riding on them."""
+        return layout

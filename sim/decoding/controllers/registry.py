@@ -1,11 +1,32 @@
-"""The registry of controllers."""
+"""The registry of controllers, and which protocols they fit."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from sim.decoding.controllers.base import Controller
+from sim.errors import InputError
 from sim.registry import Registry
 
 CONTROLLERS: Registry[Callable[[Any], Controller]] = Registry("controller", "sim.decoding.controllers")
+
+
+def refuse_misfit(controller: str, turns: Sequence[str], protocol: str, knobs: Sequence[str]) -> None:
+    """Refuse a controller that turns a knob which the protocol does not have.
+
+    Args:
+        controller: Its name.
+        turns: Knobs that it turns.
+        protocol: The protocol's name.
+        knobs: Knobs that the protocol has under its settings.
+
+    Raises:
+        InputError: There is such a knob; the message names it and those that the protocol has.
+    """
+    missing = [knob for knob in turns if knob not in knobs]
+    if missing:
+        has = f"has only {', '.join(knobs)}" if knobs else "has none to turn"
+        raise InputError(
+            f"controller {controller!r} turns {', '.join(missing)}, but protocol {protocol!r} under its settings {has}"
+        )

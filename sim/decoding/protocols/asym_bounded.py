@@ -18,7 +18,13 @@ class AsymBoundedSettings(StageSettings):
     """Largest total variation between a correction's law and the exact one at which the device stops asking."""
 
 
-@protocol("asym_bounded", AsymBoundedSettings, lossless=False, source="arXiv 2608.04974")
+@protocol(
+    "asym_bounded",
+    AsymBoundedSettings,
+    lossless=False,
+    knobs=("draft_length", "speculation"),
+    source="arXiv 2608.04974",
+)
 def asym_bounded(request: Request, settings: AsymBoundedSettings, draw: Draw) -> Protocol:
     """Progressive correction over the downlink until a TV certificate holds (lossy: each correction within budget)."""
     yield from staged_correction(request, settings, draw, certified(settings.budget))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from sim.decoding.controllers.base import Knobs
 from sim.decoding.drafting import draft_chain
 from sim.decoding.draws import Draw
 from sim.decoding.messages import TokensLayout
@@ -14,16 +15,19 @@ from sim.decoding.verification import finish_round, target_rows, verify
 from sim.decoding.wire.row_codec import RowCodec, RowFormat
 
 
-@protocol("colocated", ChainSettings, lossless=True, source="arXiv 2211.17192")
+@protocol("colocated", ChainSettings, lossless=True, knobs=("draft_length", "speculation"), source="arXiv 2211.17192")
 def colocated(request: Request, settings: ChainSettings, draw: Draw) -> Protocol:
     """Speculative decoding where the server hosts the draft model too; each round's tokens stream down."""
     # Both models share a memory, so rows keep single precision and never become a message.
     codec = RowCodec(request.vocab_size, RowFormat(values="fp32"))
     rule = find_rule("single", "iid", 1)
-    tokens_layout = TokensLayout("tokens", request.vocab_size, settings.draft_length + 1)
+    start = Knobs.chain(settings.draft_length)
+    tokens_layout = TokensLayout("tokens", request.vocab_size, request.controller.most(start).draft_length + 1)
     yield from send_prompt(request)
     while not request.finished:
-        draft = yield from draft_chain(request, settings.draft_length, codec, draw, Site.EDGE)
+        knobs = yield from request.controller.plan(request, start)
+        draft_length = knobs.draft_length if knobs.speculate else 0
+        draft = yield from draft_chain(request, draft_length, codec, draw, Site.EDGE)
         rows = yield from target_rows(request, draft)
         verdict = verify(rows, draft, rule, request.position, draw)
         this = finish_round(request, draft, verdict.body, verdict).round

@@ -24,7 +24,9 @@ class DsdSettings(Settings):
     """Sum of the integer counts when values is lattice."""
 
 
-@protocol("dsd", DsdSettings, lossless=True, source="arXiv 2507.12000, section 2")
+@protocol(
+    "dsd", DsdSettings, lossless=True, knobs=("draft_length", "speculation"), source="arXiv 2507.12000, section 2"
+)
 def dsd(request: Request, settings: DsdSettings, draw: Draw) -> Protocol:
     """Distributed speculative decoding with full rows: truncation to the whole vocabulary."""
     yield from tslt(

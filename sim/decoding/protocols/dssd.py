@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Generator
 from typing import Any
 
-from sim.decoding.drafting import draft_chain
+from sim.decoding.alone import target_alone
+from sim.decoding.controllers.base import Knobs
+from sim.decoding.drafting import DraftTree, draft_chain
 from sim.decoding.draws import Draw
 from sim.decoding.messages import Layout, VerdictBody
 from sim.decoding.protocols.prompt import send_prompt
@@ -32,7 +34,7 @@ Correct = Callable[[Tell, Logits, Row, int], Generator[Step, Any, int]]
 """Agree on a token of norm(max(0, p - q)), given the target's logits, the device's row q, and the position."""
 
 
-@protocol("dssd", ScalarSettings, lossless=True, source="arXiv 2507.12000")
+@protocol("dssd", ScalarSettings, lossless=True, knobs=("draft_length", "speculation"), source="arXiv 2507.12000")
 def dssd(request: Request, settings: ScalarSettings, draw: Draw) -> Protocol:
     """Distributed split speculative decoding: ids and scalars up, a full target row down on rejection only."""
     whole_row = LogitsLayout(request.vocab_size, request.sampling)
@@ -62,12 +64,22 @@ def device_corrects(
         correct: How a rejection ends.
     """
     codec = settings.codec(request.vocab_size)
-    draft_layout = ScalarDraftLayout(codec, settings.draft_length)
-    verdict_layout = SplitVerdictLayout(request.vocab_size, settings.draft_length, help_layout)
+    start = Knobs.chain(settings.draft_length)
+    longest = request.controller.most(start).draft_length
+    draft_layout = ScalarDraftLayout(codec, longest)
+    verdict_layout = request.controller.on_verdicts(
+        request, SplitVerdictLayout(request.vocab_size, longest, help_layout)
+    )
     unsaid: int | None = None  # the device's own correction, which the edge has not heard of yet
     yield from send_prompt(request)
     while not request.finished:
-        draft = yield from draft_chain(request, settings.draft_length, codec, draw)
+        knobs = yield from request.controller.plan(request, start)
+        if not knobs.speculate:
+            ask = draft_layout((DraftTree.empty(), unsaid))
+            unsaid = None
+            yield from target_alone(request, ask, knobs.alone_tokens, draw)
+            continue
+        draft = yield from draft_chain(request, knobs.draft_length, codec, draw)
         received = yield Transmit(Hop.UPLINK, draft_layout((draft, unsaid), tokens_at_stake=draft.depth + 1))
         logits = yield request.forward(Site.EDGE, "target", received.tokens)
         rows = TargetRows(request, logits)

@@ -23,7 +23,13 @@ class DssdBoundedSettings(ScalarSettings):
     """Value format of the target's row."""
 
 
-@protocol("dssd_bounded", DssdBoundedSettings, lossless=False, source="arXiv 2507.12000, eq. 8 and 9")
+@protocol(
+    "dssd_bounded",
+    DssdBoundedSettings,
+    lossless=False,
+    knobs=("draft_length", "speculation"),
+    source="arXiv 2507.12000, eq. 8 and 9",
+)
 def dssd_bounded(request: Request, settings: DssdBoundedSettings, draw: Draw) -> Protocol:
     """Split speculative decoding with a rounded or truncated target row down (lossy: corrections miss its tail)."""
     down = RowCodec(request.vocab_size, RowFormat(top_k=settings.down_top_k, values=settings.down_values))

@@ -9,7 +9,7 @@ from typing import Any
 from sim.decoding.drafting import DraftTree
 from sim.decoding.draws import Draw
 from sim.decoding.ids_drafts import IdsLayout
-from sim.decoding.messages import DraftLayout, VerdictBody, VerdictLayout
+from sim.decoding.messages import DraftLayout, Layout, VerdictBody
 from sim.decoding.request import Request
 from sim.decoding.rules.base import Rule
 from sim.decoding.split import reached
@@ -28,7 +28,7 @@ class Exchange:
     """
 
     draft_layout: DraftLayout | IdsLayout
-    verdict_layout: VerdictLayout
+    verdict_layout: Layout
     rule: Rule
 
     def round_trip(

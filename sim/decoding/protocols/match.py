@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Literal
 
-from sim.decoding.drafting import draft_tree
+from sim.decoding.alone import target_alone
+from sim.decoding.controllers.base import Knobs
+from sim.decoding.drafting import DraftTree, draft_tree
 from sim.decoding.draws import Draw
 from sim.decoding.ids_drafts import IdsLayout
 from sim.decoding.messages import VerdictLayout
@@ -25,24 +27,37 @@ class MatchSettings(TreeSettings):
     """How candidates are drawn; with the rows kept at the device the most probable ones match most often."""
 
 
-@protocol("match", MatchSettings, lossless=True, source="arXiv 2505.17052")
+@protocol(
+    "match",
+    MatchSettings,
+    lossless=True,
+    knobs=("draft_length", "candidates", "speculation"),
+    source="arXiv 2505.17052",
+)
 def match(request: Request, settings: MatchSettings, draw: Draw) -> Protocol:
     """Target-first matching: token ids up, the target's own draws down; no probabilities in either direction."""
-    rule = find_rule("target_first", settings.draw, max(settings.branching))
-    yield from ids_only(request, settings, settings.draw, rule, draw)
+    start = Knobs(tuple(settings.branching))
+    rule = find_rule("target_first", settings.draw, max(request.controller.most(start).branching))
+    yield from ids_only(request, start, settings.draw, rule, draw)
 
 
-def ids_only(request: Request, tree: TreeSettings, mode: str, rule: Rule, draw: Draw) -> Protocol:
+def ids_only(request: Request, start: Knobs, mode: str, rule: Rule, draw: Draw) -> Protocol:
     """Rounds that send ids and verify them with a rule that needs no draft row."""
+    controller = request.controller
+    most = controller.most(start)
     # The rows stay at the device, in single precision.
     codec = RowCodec(request.vocab_size, RowFormat(values="fp32"))
     exchange = Exchange(
-        IdsLayout(request.vocab_size, tree.branching, may_run_short=max(tree.branching) > 1),
-        VerdictLayout(request.vocab_size, tree.num_nodes),
+        IdsLayout(request.vocab_size, most.branching, may_run_short=max(most.branching) > 1),
+        controller.on_verdicts(request, VerdictLayout(request.vocab_size, most.num_nodes)),
         rule,
     )
     yield from send_prompt(request)
     while not request.finished:
-        draft = yield from draft_tree(request, tree.branching, codec, draw, mode)
+        knobs = yield from controller.plan(request, start)
+        if not knobs.speculate:
+            yield from target_alone(request, exchange.draft_layout(DraftTree.empty()), knobs.alone_tokens, draw)
+            continue
+        draft = yield from draft_tree(request, knobs.branching, codec, draw, mode)
         said, verdict = yield from exchange.round_trip(request, draft, draw)
         yield finish_round(request, draft, said, verdict)

@@ -1,16 +1,15 @@
 """The registry of protocols, and the settings that many of them share.
 
 Whether a protocol looks at clock or channel can depend on its settings (a draft length of ``auto``), so the fact
-``adaptive`` may be a function of the settings: ask ``is_adaptive(entry, settings)``. ``lossless`` never depends on
-them: a scheme that is exact in some of its configurations only is registered under two names, and the name of the
-lossy one says ``lossless=False`` for all of its settings.
+``adaptive`` may be a function of the settings: ask ``is_adaptive(entry, settings)``; so may ``knobs``, those that a
+controller may turn: ask ``knobs_of(entry, settings)``. ``lossless`` never depends on them: a scheme that is exact in
+some of its configurations only is registered under two names, and the name of the lossy one says ``lossless=False``
+for all of its settings.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from itertools import accumulate
-from operator import mul
 from typing import Any, Self
 
 from pydantic import Field, model_validator
@@ -31,6 +30,7 @@ def protocol(
     lossless: bool,
     models: tuple[str, ...] = ("draft", "target"),
     adaptive: bool | Callable[[Any], bool] = False,
+    knobs: tuple[str, ...] | Callable[[Any], tuple[str, ...]] = (),
     source: str = "",
 ) -> Callable[[Callable[[Request, Any, Draw], Protocol]], Callable[[Request, Any, Draw], Protocol]]:
     """Register a protocol.
@@ -42,15 +42,24 @@ def protocol(
         models: Roles it needs.
         adaptive: Whether it looks at clocks or channels, so that it cannot be replayed from a tape; or a function
             that says so from its settings.
+        knobs: What a controller may turn, of ``sim.decoding.controllers.base.KNOBS``; or a function of the settings.
         source: Where it was published.
     """
-    return PROTOCOLS.register(name, settings, lossless=lossless, models=models, adaptive=adaptive, source=source)
+    return PROTOCOLS.register(
+        name, settings, lossless=lossless, models=models, adaptive=adaptive, knobs=knobs, source=source
+    )
 
 
 def is_adaptive(entry: Registered[Callable[[Request, Any, Draw], Protocol]], settings: Settings) -> bool:
     """Whether a protocol under these settings looks at clock or channel, so that no tape can stand in for it."""
     adaptive = entry.facts["adaptive"]
     return bool(adaptive(settings) if callable(adaptive) else adaptive)
+
+
+def knobs_of(entry: Registered[Callable[[Request, Any, Draw], Protocol]], settings: Settings) -> tuple[str, ...]:
+    """The knobs that a protocol has under these settings."""
+    knobs = entry.facts.get("knobs", ())
+    return tuple(knobs(settings) if callable(knobs) else knobs)
 
 
 class ChainSettings(Settings):
@@ -82,8 +91,3 @@ class TreeSettings(Settings):
         if isinstance(self.candidates, list):
             return self.candidates
         return [self.candidates, *[1] * (self.draft_length - 1)]
-
-    @property
-    def num_nodes(self) -> int:
-        """Most nodes that a tree has."""
-        return sum(accumulate(self.branching, mul))

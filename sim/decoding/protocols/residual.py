@@ -44,7 +44,13 @@ class ResidualSettings(ScalarSettings):
         return int(min(self.proposals * self.growth**message, MOST_PROPOSALS))
 
 
-@protocol("residual", ResidualSettings, lossless=True, source="arXiv 2211.17192, Alg. 1, drawn by two parties")
+@protocol(
+    "residual",
+    ResidualSettings,
+    lossless=True,
+    knobs=("draft_length", "speculation"),
+    source="arXiv 2211.17192, Alg. 1, drawn by two parties",
+)
 def interactive_residual(request: Request, settings: ResidualSettings, draw: Draw) -> Protocol:
     """Interactive residual sampling: ids and scalars up, proposals from the target's row down, tens of bits each."""
     whole_row = LogitsLayout(request.vocab_size, request.sampling)

@@ -2,7 +2,9 @@
 
 The guess is that the most probable drafted path survives whole and that the draft model's favourite follows it. What
 is drafted ahead is drawn with the luck of its own positions, which no verdict depends on: whether it is used is
-decided by the text alone, and the text is that of the same protocol without drafting ahead.
+decided by the text alone, and the text is that of the same protocol without drafting ahead. A controller has no say
+in that: to drop a draft for a reason that depends on what was drafted would bias the text. For the same reason what is
+drafted ahead has its whole length, so that no clock that a controller looks at tells of it.
 """
 
 from __future__ import annotations
@@ -13,14 +15,16 @@ from typing import Any, Literal
 
 import numpy as np
 
-from sim.decoding.drafting import DraftTree, candidate_luck, draft_tree, draw_candidates
+from sim.decoding.alone import target_alone
+from sim.decoding.controllers.base import Knobs
+from sim.decoding.drafting import DraftTree, always, candidate_luck, draft_tree, draw_candidates
 from sim.decoding.draws import Draw
 from sim.decoding.ids_drafts import IdsLayout
 from sim.decoding.messages import DraftLayout, VerdictLayout
 from sim.decoding.protocols.exchange import Exchange
 from sim.decoding.protocols.prompt import send_prompt
 from sim.decoding.protocols.registry import protocol
-from sim.decoding.protocols.tslt import TsltSettings
+from sim.decoding.protocols.tslt import TsltSettings, knobs_of_rows
 from sim.decoding.request import Request
 from sim.decoding.rules.base import find_rule
 from sim.decoding.steps import Protocol, Site, Step, Together
@@ -38,14 +42,17 @@ class SpecEdgeSettings(TsltSettings):
     rule: str | None = "target_first"
     """Verification rule; target_first and gumbel send ids alone. Null picks one that fits the candidates."""
 
-    def exchange(self, codec: RowCodec) -> Exchange:
+    def exchange(self, codec: RowCodec, request: Request) -> Exchange:
         """What both ends agree on."""
-        may_run_short = self.draw not in {"iid", "shared_noise"} and max(self.branching) > 1
-        layout: IdsLayout | DraftLayout = DraftLayout(codec, self.branching, may_run_short)
-        if self.rule_name in RULES_WITHOUT_ROWS:
-            layout = IdsLayout(codec.vocab_size, self.branching, may_run_short)
-        rule = find_rule(self.rule_name, self.draw, max(self.branching))
-        return Exchange(layout, VerdictLayout(codec.vocab_size, self.num_nodes), rule)
+        controller = request.controller
+        most = controller.most(self.knobs)
+        width = max(most.branching)
+        varying_width = self.draw not in {"iid", "shared_noise"} or "candidates" in controller.turns
+        layout: IdsLayout | DraftLayout = DraftLayout(codec, most.branching, varying_width and width > 1)
+        if self.rule_for(width) in RULES_WITHOUT_ROWS:
+            layout = IdsLayout(codec.vocab_size, most.branching, varying_width and width > 1)
+        verdicts = controller.on_verdicts(request, VerdictLayout(codec.vocab_size, most.num_nodes))
+        return Exchange(layout, verdicts, find_rule(self.rule_for(width), self.draw, width))
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,30 +63,34 @@ class Ahead:
     draft: DraftTree
 
 
-@protocol("specedge", SpecEdgeSettings, lossless=True, source="arXiv 2505.17052")
+@protocol("specedge", SpecEdgeSettings, lossless=True, knobs=knobs_of_rows, source="arXiv 2505.17052")
 def specedge(request: Request, settings: SpecEdgeSettings, draw: Draw) -> Protocol:
     """Proactive drafting: the device drafts on from its best guess while the verdict is in flight."""
-    codec = RowCodec(request.vocab_size, settings)
-    exchange = settings.exchange(codec)
+    codec = RowCodec(request.vocab_size, settings, varying_k="top_k" in request.controller.turns)
+    exchange = settings.exchange(codec, request)
     ahead: Ahead | None = None
     emitted: tuple[int, ...] = ()
     yield from send_prompt(request)
     while not request.finished:
+        knobs = yield from request.controller.plan(request, settings.knobs)
         reused = ahead is not None and ahead.tokens == emitted
         if ahead is not None and reused:
             draft = ahead.draft
+        elif not knobs.speculate:
+            ahead = None
+            yield from target_alone(request, exchange.draft_layout(DraftTree.empty()), knobs.alone_tokens, draw)
+            continue
         else:
-            draft = yield from draft_tree(request, settings.branching, codec, draw, settings.draw)
-        (said, verdict), ahead = yield Together(
-            (exchange.round_trip(request, draft, draw), draft_ahead(request, draft, settings, codec, draw))
-        )
+            draft = yield from draft_tree(request, knobs.branching, codec.cut_to(knobs.top_k), draw, settings.draw)
+        next_draft = draft_ahead(request, draft, knobs, codec.cut_to(knobs.top_k), settings.draw, draw)
+        (said, verdict), ahead = yield Together((exchange.round_trip(request, draft, draw), next_draft))
         this = finish_round(request, draft, said, verdict, stats=[("reused", float(reused))])
         emitted = this.round.tokens
         yield this
 
 
 def draft_ahead(
-    request: Request, draft: DraftTree, settings: SpecEdgeSettings, codec: RowCodec, draw: Draw
+    request: Request, draft: DraftTree, knobs: Knobs, codec: RowCodec, mode: str, draw: Draw
 ) -> Generator[Step, Any, Ahead | None]:
     """Guess what the round in flight will emit and draft the next round's tree from there, None at the text's end."""
     path = draft.path_to(best_leaf(draft))
@@ -87,11 +98,11 @@ def draft_ahead(
     if supposed.finished:
         return None
     logits = yield supposed.forward(Site.DEVICE, "draft")
-    favourite = guess_bonus(supposed, codec, logits[0], settings.draw, draw)
+    favourite = guess_bonus(supposed, codec, logits[0], mode, draw)
     supposed = supposed.supposing([favourite])
     if supposed.finished:
         return None
-    tree = yield from draft_tree(supposed, settings.branching, codec, draw, settings.draw)
+    tree = yield from draft_tree(supposed, knobs.branching, codec, draw, mode, keep_drafting=always)
     return Ahead((*path, favourite), tree)
 
 

@@ -6,7 +6,9 @@ from typing import Literal
 
 from pydantic import Field
 
-from sim.decoding.drafting import draft_chain
+from sim.decoding.alone import target_alone
+from sim.decoding.controllers.base import Knobs
+from sim.decoding.drafting import DraftTree, draft_chain
 from sim.decoding.draws import Draw
 from sim.decoding.messages import DraftLayout, VerdictLayout
 from sim.decoding.protocols.exchange import Exchange
@@ -36,25 +38,38 @@ class SqsSettings(ChainSettings):
     threshold: float = Field(default=0.005, ge=0, le=1)
     """Conformal: the threshold's start, a probability."""
 
-    def codec(self, vocab_size: int) -> RowCodec:
+    def codec(self, vocab_size: int, varying_k: bool = False) -> RowCodec:
         """Sparsifies and quantises; a conformal one learns from the rows of one request."""
         row_format = RowFormat(top_k=self.top_k, values="lattice", lattice_levels=self.lattice_levels)
         if self.set_size == "fixed":
-            return RowCodec(vocab_size, row_format)
+            return RowCodec(vocab_size, row_format, varying_k)
         return ConformalCodec(vocab_size, row_format, self.dropped_mass, self.step, self.threshold)
 
 
-@protocol("sqs", SqsSettings, lossless=True, source="arXiv 2510.09942")
+def knobs_of_sets(settings: SqsSettings) -> tuple[str, ...]:
+    """The knobs: a conformal set finds its own size."""
+    top_k = ("top_k",) if settings.set_size == "fixed" else ()
+    return ("draft_length", *top_k, "speculation")
+
+
+@protocol("sqs", SqsSettings, lossless=True, knobs=knobs_of_sets, source="arXiv 2510.09942")
 def sqs(request: Request, settings: SqsSettings, draw: Draw) -> Protocol:
     """Sparsify-quantise-sample: a kept set on an integer lattice, of fixed size or chosen by conformal prediction."""
-    codec = settings.codec(request.vocab_size)
+    controller = request.controller
+    start = Knobs.chain(settings.draft_length, settings.top_k)
+    most = controller.most(start)
+    codec = settings.codec(request.vocab_size, varying_k="top_k" in controller.turns)
     exchange = Exchange(
-        DraftLayout(codec, [1] * settings.draft_length),
-        VerdictLayout(request.vocab_size, settings.draft_length),
+        DraftLayout(codec, most.branching),
+        controller.on_verdicts(request, VerdictLayout(request.vocab_size, most.draft_length)),
         find_rule("single", "iid", 1),
     )
     yield from send_prompt(request)
     while not request.finished:
-        draft = yield from draft_chain(request, settings.draft_length, codec, draw)
+        knobs = yield from controller.plan(request, start)
+        if not knobs.speculate:
+            yield from target_alone(request, exchange.draft_layout(DraftTree.empty()), knobs.alone_tokens, draw)
+            continue
+        draft = yield from draft_chain(request, knobs.draft_length, codec.cut_to(knobs.top_k), draw)
         said, verdict = yield from exchange.round_trip(request, draft, draw)
         yield finish_round(request, draft, said, verdict)

@@ -6,7 +6,9 @@ from typing import Literal
 
 from pydantic import model_validator
 
-from sim.decoding.drafting import draft_tree
+from sim.decoding.alone import target_alone
+from sim.decoding.controllers.base import Knobs
+from sim.decoding.drafting import DraftTree, draft_tree
 from sim.decoding.draws import Draw
 from sim.decoding.messages import DraftLayout, VerdictLayout
 from sim.decoding.protocols.prompt import send_prompt
@@ -34,27 +36,44 @@ class TsltSettings(TreeSettings, RowFormat):
             raise ValueError(
                 f"top_k {self.top_k} holds fewer tokens than the {max(self.branching)} candidates of a node"
             )
-        find_rule(self.rule_name, self.draw, max(self.branching))
+        find_rule(self.rule_for(max(self.branching)), self.draw, max(self.branching))
         return self
 
-    @property
-    def rule_name(self) -> str:
-        """The rule, with the default filled in."""
+    def rule_for(self, candidates: int) -> str:
+        """The rule for so many candidates, with the default filled in."""
         if self.rule is not None:
             return self.rule
-        return "single" if max(self.branching) == 1 else "recursive_without_replacement"
+        return "single" if candidates == 1 else "recursive_without_replacement"
+
+    @property
+    def knobs(self) -> Knobs:
+        """What a controller may turn."""
+        return Knobs(tuple(self.branching), self.top_k)
 
 
-@protocol("tslt", TsltSettings, lossless=True, source="arXiv 2512.16273")
+def knobs_of_rows(settings: TsltSettings) -> tuple[str, ...]:
+    """The knobs: a number of entries per row can be turned unless a probability mass says where rows are cut."""
+    top_k = () if settings.top_p is not None else ("top_k",)
+    return ("draft_length", "candidates", *top_k, "speculation")
+
+
+@protocol("tslt", TsltSettings, lossless=True, knobs=knobs_of_rows, source="arXiv 2512.16273")
 def tslt(request: Request, settings: TsltSettings, draw: Draw) -> Protocol:
     """Truncated sparse logits transmission: truncate, then sample; chains or token trees of several candidates."""
-    codec = RowCodec(request.vocab_size, settings)
-    rule = find_rule(settings.rule_name, settings.draw, max(settings.branching))
-    draft_layout = DraftLayout(codec, settings.branching, may_run_short=settings.draw != "iid")
-    verdict_layout = VerdictLayout(request.vocab_size, settings.num_nodes)
+    controller = request.controller
+    most = controller.most(settings.knobs)
+    codec = RowCodec(request.vocab_size, settings, varying_k="top_k" in controller.turns)
+    rule = find_rule(settings.rule_for(max(most.branching)), settings.draw, max(most.branching))
+    varying_width = settings.draw != "iid" or "candidates" in controller.turns
+    draft_layout = DraftLayout(codec, most.branching, may_run_short=varying_width)
+    verdict_layout = controller.on_verdicts(request, VerdictLayout(request.vocab_size, most.num_nodes))
     yield from send_prompt(request)
     while not request.finished:
-        draft = yield from draft_tree(request, settings.branching, codec, draw, settings.draw)
+        knobs = yield from controller.plan(request, settings.knobs)
+        if not knobs.speculate:
+            yield from target_alone(request, draft_layout(DraftTree.empty()), knobs.alone_tokens, draw)
+            continue
+        draft = yield from draft_tree(request, knobs.branching, codec.cut_to(knobs.top_k), draw, settings.draw)
         received = yield Transmit(Hop.UPLINK, draft_layout(draft, tokens_at_stake=draft.depth + 1))
         rows = yield from target_rows(request, received)
         verdict = verify(rows, received, rule, request.position, draw)

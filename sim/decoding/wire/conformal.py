@@ -28,7 +28,6 @@ class ConformalCodec(RowCodec):
         self, vocab_size: int, row_format: RowFormat, dropped_mass: float, step: float, threshold: float
     ) -> None:
         super().__init__(vocab_size, row_format)
-        self.max_k = self.fixed_k if self.fixed_k is not None else vocab_size
         self.fixed_k = None
         self.dropped_mass = dropped_mass
         self.step = step
@@ -36,7 +35,7 @@ class ConformalCodec(RowCodec):
 
     def keep(self, dense: npt.NDArray[np.float64]) -> Ids:
         above = int(np.count_nonzero(dense >= self.threshold)) if self.threshold > 0 else self.vocab_size
-        return largest(dense, min(max(above, 1), self.max_k))
+        return largest(dense, min(max(above, 1), self.keep_k))
 
     def code(self, q: Row) -> CodedRow:
         coded = super().code(q)

@@ -60,16 +60,27 @@ class RowCodec:
     Args:
         vocab_size: Width of the vocabulary.
         row_format: Truncation, value format and index code.
+        varying_k: Whether the number of entries changes from round to round, so that each row says its own.
     """
 
-    def __init__(self, vocab_size: int, row_format: RowFormat) -> None:
+    def __init__(self, vocab_size: int, row_format: RowFormat, varying_k: bool = False) -> None:
         if row_format.top_k is not None and row_format.top_p is not None:
             raise ValueError("top_k and top_p of a row cannot both be set")
         self.vocab_size = vocab_size
         self.format = row_format
+        self.keep_k = vocab_size
         self.fixed_k: int | None = None
         if row_format.top_p is None:
-            self.fixed_k = vocab_size if row_format.top_k is None else min(row_format.top_k, vocab_size)
+            self.keep_k = vocab_size if row_format.top_k is None else min(row_format.top_k, vocab_size)
+            self.fixed_k = None if varying_k else self.keep_k
+
+    def cut_to(self, top_k: int | None) -> RowCodec:
+        """A codec that keeps this many entries and writes what this one can read; it must have been made varying."""
+        if top_k == self.format.top_k:
+            return self
+        if self.fixed_k is not None:
+            raise ValueError(f"rows of this codec have {self.fixed_k} entries at both ends, got {top_k}")
+        return RowCodec(self.vocab_size, self.format.model_copy(update={"top_k": top_k}), varying_k=True)
 
     def code(self, q: Row) -> CodedRow:
         """Truncate and quantise a row; what comes back is what the other end will see."""
@@ -84,8 +95,7 @@ class RowCodec:
         """Ids to send of a row [vocab_size], ascending, at least one."""
         if self.format.top_p is not None:
             return nucleus(dense, self.format.top_p)
-        assert self.fixed_k is not None
-        return largest(dense, self.fixed_k)
+        return largest(dense, self.keep_k)
 
     def rebuild(self, ids: Ids, codes: Codes) -> Row:
         """The row that ids and codes stand for; the same float64 operations in the same order at both ends."""

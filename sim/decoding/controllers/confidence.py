@@ -1,0 +1,45 @@
+"""Drafting stops after a token that the draft model was not sure of."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Sequence
+from typing import Any
+
+from pydantic import Field
+
+from sim.decoding.controllers.base import Controller, Knobs
+from sim.decoding.controllers.registry import CONTROLLERS
+from sim.decoding.request import Request
+from sim.decoding.rows import Row
+from sim.decoding.steps import Step
+from sim.settings import Settings
+
+
+class ConfidenceSettings(Settings):
+    """Keys of ``confidence``."""
+
+    threshold: float = Field(default=0.4, gt=0, le=1)
+    """Drafting stops after a token whose draft probability is below this."""
+    max_draft_length: int | None = Field(default=None, ge=1, le=64)
+    """Longest draft; without it, the scenario's draft length."""
+
+
+@CONTROLLERS.register("confidence", ConfidenceSettings, adaptive=False)
+class Confidence(Controller):
+    """Stop a chain after a token drawn with little probability (assisted generation, arXiv 2405.04304).
+
+    It looks at the draft alone, neither at clock nor at channel, so recordings can stand in for it. The token that
+    stops the draft is sent and tested like the others: dropping it would bias the text.
+    """
+
+    turns = ("draft_length",)
+
+    def most(self, knobs: Knobs) -> Knobs:
+        return knobs.with_draft_length(self.settings.max_draft_length or knobs.draft_length)
+
+    def plan(self, request: Request, knobs: Knobs) -> Generator[Step, Any, Knobs]:
+        return self.most(knobs)
+        yield
+
+    def keep_drafting(self, rows: Sequence[Row], tokens: Sequence[int]) -> bool:
+        return bool(rows[-1].prob(tokens[-1]) >= self.settings.threshold)

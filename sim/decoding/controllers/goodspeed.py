@@ -1,0 +1,180 @@
+"""The edge shares its verify budget among devices, proportionally fair in goodput (GoodSpeed, arXiv 2512.09963)."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from typing import Any
+
+from pydantic import Field
+
+from sim.decoding.controllers.base import Controller, Knobs
+from sim.decoding.controllers.registry import CONTROLLERS
+from sim.decoding.messages import Layout
+from sim.decoding.request import Request
+from sim.decoding.steps import Step
+from sim.decoding.wire.bits import BitReader, BitWriter, bits_for
+from sim.settings import Settings
+
+PRIOR_POSITIONS = 4.0
+
+
+class GoodSpeedSettings(Settings):
+    """Keys of ``goodspeed``."""
+
+    verify_budget: int = Field(default=16, ge=1)
+    """Drafted tokens that the edge verifies per round over all devices that are being served."""
+    max_draft_length: int = Field(default=16, ge=1, le=64)
+    """Longest draft of one device."""
+    prior_acceptance: float = Field(default=0.7, gt=0, lt=1)
+    """Acceptance rate (alpha) assumed before the first round, worth four tested positions."""
+    smoothing: float = Field(default=0.1, gt=0, le=1)
+    """Weight of the last round in a device's goodput estimate."""
+
+
+class GoodputBook:
+    """What the edge knows of every device: its acceptance rate, its goodput, and whether it is being served.
+
+    Args:
+        settings: Budget, bounds, priors.
+    """
+
+    def __init__(self, settings: GoodSpeedSettings) -> None:
+        self._settings = settings
+        self._accepted: list[float] = []
+        self._tested: list[float] = []
+        self._goodput: list[float] = []
+        self._serving: list[Request | None] = []
+
+    def add_device(self) -> int:
+        """Make room for one more device; returns its number."""
+        self._accepted.append(PRIOR_POSITIONS * self._settings.prior_acceptance)
+        self._tested.append(PRIOR_POSITIONS)
+        self._goodput.append(1.0)
+        self._serving.append(None)
+        return len(self._goodput) - 1
+
+    def learn(self, device: int, tokens: int, tested: int, accepted: int) -> None:
+        """Take in a round that has ended."""
+        self._accepted[device] += accepted
+        self._tested[device] += tested
+        self._goodput[device] += self._settings.smoothing * (tokens - self._goodput[device])
+
+    def serve(self, device: int, request: Request) -> None:
+        """Note which request of a device is being served, until it is finished."""
+        self._serving[device] = request
+
+    def acceptance_rate(self, device: int) -> float:
+        """alpha of a device, accepted over tested positions with the prior among them."""
+        return self._accepted[device] / self._tested[device]
+
+    def grants(self) -> dict[int, int]:
+        """Draft lengths of the devices being served: the gradient step of sum log goodput under the budget.
+
+        One more token for device i is worth alpha_i^(k + 1) / goodput_i; values fall with k, so that giving token by
+        token to whom it is worth most is optimal. Ties go to the lower number.
+        """
+        served = [device for device, request in enumerate(self._serving) if request and not request.finished]
+        lengths = dict.fromkeys(served, 0)
+        worth = {device: self.acceptance_rate(device) / self._goodput[device] for device in served}
+        for _ in range(self._settings.verify_budget):
+            open_ones = [device for device in served if lengths[device] < self._settings.max_draft_length]
+            if not open_ones:
+                break
+            winner = max(open_ones, key=lambda device: worth[device])
+            lengths[winner] += 1
+            worth[winner] *= self.acceptance_rate(winner)
+        return lengths
+
+
+@CONTROLLERS.register("goodspeed", GoodSpeedSettings, adaptive=True)
+class GoodSpeed(Controller):
+    """Each device drafts as much as the edge granted it with the last verdict; the grant's bits are on the air.
+
+    The edge computes grants from rounds that have ended, of all devices. Until its first verdict a device drafts the
+    scenario's length; one that was granted nothing gets one token of the target. Where the edge drafts by itself
+    there is no message to wait for.
+
+    Args:
+        settings: Budget, bounds, priors.
+        book: The edge's, shared by all devices of a run; by default a new one.
+    """
+
+    turns = ("draft_length",)
+
+    def __init__(self, settings: GoodSpeedSettings, book: GoodputBook | None = None) -> None:
+        super().__init__(settings)
+        self._book = book if book is not None else GoodputBook(settings)
+        self._device = self._book.add_device()
+        self._granted: int | None = None
+        self._waits_for_verdicts = False
+        self._request: Request | None = None
+        self._counted = 0
+
+    def for_device(self) -> Controller:
+        return GoodSpeed(self.settings, self._book)
+
+    def most(self, knobs: Knobs) -> Knobs:
+        return knobs.with_draft_length(self.settings.max_draft_length)
+
+    def on_verdicts(self, request: Request, layout: Layout) -> Layout:
+        self._waits_for_verdicts = True
+        return GrantLayout(layout, self, request)
+
+    def plan(self, request: Request, knobs: Knobs) -> Generator[Step, Any, Knobs]:
+        self._book.serve(self._device, request)
+        if not self._waits_for_verdicts:
+            self._granted = self.grant(request)
+        length = self._granted
+        if length is None:
+            length = min(knobs.draft_length, self.settings.max_draft_length)
+        return knobs.with_draft_length(length)
+        yield
+
+    @property
+    def grant_bits(self) -> int:
+        """Width of a grant on the air."""
+        return bits_for(self.settings.max_draft_length + 1)
+
+    def grant(self, request: Request) -> int:
+        """At the edge: book the rounds that have ended, and say how much this device may draft next."""
+        if request is not self._request:
+            self._learn()
+            self._request, self._counted = request, 0
+        self._learn()
+        return self._book.grants().get(self._device, 0)
+
+    def hear(self, granted: int) -> None:
+        """At the device: a grant has arrived."""
+        self._granted = granted
+
+    def _learn(self) -> None:
+        if self._request is not None:
+            for this in self._request.rounds[self._counted :]:
+                self._book.learn(self._device, len(this.tokens), this.tested, this.accepted)
+            self._counted = len(self._request.rounds)
+
+
+class GrantLayout(Layout):
+    """A verdict with the draft length of the device's next round before it.
+
+    Args:
+        verdicts: The protocol's own layout.
+        controller: The device's, which at the edge computes grants and at the device hears them.
+        request: Whose verdicts these are.
+    """
+
+    kind = "verdict"
+
+    def __init__(self, verdicts: Layout, controller: GoodSpeed, request: Request) -> None:
+        self.kind = verdicts.kind  # type: ignore[misc]
+        self._verdicts = verdicts
+        self._controller = controller
+        self._request = request
+
+    def write(self, writer: BitWriter, body: Any) -> None:
+        writer.write(self._controller.grant(self._request), self._controller.grant_bits)
+        self._verdicts.write(writer, body)
+
+    def read(self, reader: BitReader) -> Any:
+        self._controller.hear(reader.read(self._controller.grant_bits))
+        return self._verdicts.read(reader)
