@@ -5,17 +5,19 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from sim.compute.base import ComputeModel
 from sim.errors import InputError
+from sim.files import write_atomically
 from sim.models.facts import DeferredModel, ModelFacts, files_stamp
 from sim.models.interface import LanguageModel
 from sim.scenario.schema import ModelsSettings, Scenario
-from sim.tape.recorder import missing_recordings, record
-from sim.tape.store import TapeStore, write_atomically
+from sim.tape.recorder import Recording, missing_groups, record, wanted_recordings
+from sim.tape.store import TapeStore
 from sim.workload import PlannedRequest, plan_requests
 from sim.world import Ingredients
 
@@ -73,26 +75,51 @@ def load_models(settings: ModelsSettings, roles: Sequence[str]) -> dict[str, Lan
 
 @lru_cache(maxsize=64)
 def _facts(settings: ModelsSettings, roles: tuple[str, ...]) -> dict[str, ModelFacts]:
-    """Facts of the models, from the cache if their files have not changed, else by loading them."""
-    from sim.models.loading import resolve_folder
+    """Facts of the models: from the cache if their files have not changed, else by loading them.
 
+    Models that are not on this machine are known by the facts that came with an imported tape.
+    """
     names = model_names(settings, roles)
-    stamp = {role: [name, files_stamp(resolve_folder(name))] for role, name in names.items()}
-    question = json.dumps([stamp, settings.device, settings.dtype], sort_keys=True)
     path = cache_folder() / "models.json"
+    known = read_json_object(path)
+    brought = brought_question(names, settings)
     try:
-        known = json.loads(path.read_text(encoding="utf-8"))
+        question = facts_question(names, settings)
+    except InputError:
+        if brought not in known:
+            raise
+        question = brought
+    try:
         return {role: ModelFacts.from_plain(plain) for role, plain in known[question].items()}
-    except (OSError, ValueError, KeyError, TypeError):
+    except (KeyError, TypeError, AttributeError):
         pass
     facts = {role: ModelFacts.of(model) for role, model in load_models(settings, roles).items()}
-    try:
-        known = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        known = {}
-    known = {**known, question: {role: fact.to_plain() for role, fact in facts.items()}}
-    write_atomically(path, json.dumps(known, sort_keys=True).encode())
+    remember_facts(question, facts)
     return facts
+
+
+def facts_question(names: dict[str, str], settings: ModelsSettings) -> str:
+    """What facts are remembered by: names, files and numerics of models on this machine.
+
+    Raises:
+        InputError: A model is not here.
+    """
+    from sim.models.loading import resolve_folder
+
+    stamp = {role: [name, files_stamp(resolve_folder(name))] for role, name in names.items()}
+    return json.dumps([stamp, settings.device, settings.dtype], sort_keys=True)
+
+
+def brought_question(names: dict[str, str], settings: ModelsSettings) -> str:
+    """What the facts of models that are elsewhere are remembered by: names and numerics."""
+    return json.dumps(["imported", names, settings.dtype], sort_keys=True)
+
+
+def remember_facts(question: str, facts: dict[str, ModelFacts]) -> None:
+    """Keep facts for the next time."""
+    path = cache_folder() / "models.json"
+    known = {**read_json_object(path), question: {role: fact.to_plain() for role, fact in facts.items()}}
+    write_atomically(path, json.dumps(known, sort_keys=True).encode())
 
 
 def facts_of(scenario: Scenario) -> dict[str, ModelFacts]:
@@ -102,12 +129,36 @@ def facts_of(scenario: Scenario) -> dict[str, ModelFacts]:
 
 def plan(scenario: Scenario) -> list[PlannedRequest]:
     """The scenario's requests with their prompts as token ids."""
-    from sim.models.loading import load_tokenizer
-
     facts = facts_of(scenario)
     leader = facts.get("target") or next(iter(facts.values()))
-    tokenizer = load_tokenizer(leader.name, trust_remote_code=scenario.models.trust_remote_code)
-    return plan_requests(scenario, facts, tokenizer.encode)
+    trusted = scenario.models.trust_remote_code
+    return plan_requests(scenario, facts, lambda text: _encoded(leader.name, leader.fingerprint, trusted, text))
+
+
+@lru_cache(maxsize=4096)
+def _encoded(name: str, fingerprint: str, trust_remote_code: bool, text: str) -> tuple[int, ...]:
+    """Token ids of a prompt; a tape that was brought from elsewhere tells those of models that are not here."""
+    from sim.models.loading import load_tokenizer
+
+    brought = brought_prompts().get(fingerprint, {})
+    if text in brought:
+        return tuple(brought[text])
+    return tuple(load_tokenizer(name, trust_remote_code=trust_remote_code).encode(text))
+
+
+@lru_cache(maxsize=1)
+def brought_prompts() -> dict[str, dict[str, list[int]]]:
+    """Token ids by model and text, as ``specran tape import`` has brought them."""
+    return read_json_object(cache_folder() / "prompts.json")
+
+
+def read_json_object(path: Path) -> dict[str, Any]:
+    """A JSON object on disk; an empty one where there is none that can be read."""
+    try:
+        known = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return known if isinstance(known, dict) else {}
 
 
 def prices(scenario: Scenario, facts: dict[str, ModelFacts]) -> dict[str, dict[str, ComputeModel]]:
@@ -130,46 +181,85 @@ def must_be_live(scenario: Scenario) -> bool:
     return bool(adaptive) or measured
 
 
+def tape_store() -> TapeStore:
+    """The user's tape."""
+    return TapeStore(cache_folder() / "tape")
+
+
 def prepare(scenario: Scenario, progress: Progress = no_progress, live: bool = False) -> Ingredients:
     """Everything that the scenario's world needs; requests that are not on tape are recorded first.
 
     Args:
         scenario: What to prepare for.
         progress: Told what is going on, how much is done, and of how much.
-        live: Decode while simulating, even where a tape would do.
+        live: Decode while simulating, even where a tape would do; what is decoded goes on tape if it can be replayed.
     """
     facts = facts_of(scenario)
     planned = plan(scenario)
     pricers = prices(scenario, facts)
+    store = tape_store()
     if live or must_be_live(scenario):
-        models = load_models(scenario.models, tuple(facts))
-        return Ingredients(planned, facts, pricers, models)
-    store = TapeStore(cache_folder() / "tape")
+        replayable = not (scenario.protocol.fact("adaptive") or scenario.controller.fact("adaptive"))
+        return Ingredients(
+            planned, facts, pricers, live_models(scenario, facts), record_to=store if replayable else None
+        )
     record_all([(scenario, planned)], store, progress)
     return Ingredients(planned, facts, pricers, tape=store)
 
 
-def record_all(
-    scenarios: list[tuple[Scenario, list[PlannedRequest]]], store: TapeStore, progress: Progress = no_progress
-) -> int:
-    """Put on tape whatever these scenarios will replay and the store lacks; returns how many were decoded."""
-    by_models: dict[tuple[ModelsSettings, tuple[str, ...]], list[tuple[Scenario, list[PlannedRequest]]]] = {}
+def live_models(scenario: Scenario, facts: dict[str, ModelFacts]) -> dict[str, LanguageModel]:
+    """Models to decode with while simulating, with empty caches; those of adaptive protocols remember forwards."""
+    models = load_models(scenario.models, tuple(facts))
+    for model in models.values():
+        model.forget_all()
+    measured = any(choice.name == "measured" for choice in scenario.compute.values())
+    if measured or not must_be_live(scenario):
+        return models
+    from sim.tape.memo import RememberingModel
+
+    return {role: RememberingModel(model) for role, model in models.items()}
+
+
+Wanted = list[tuple[Scenario, list[PlannedRequest]]]
+
+
+@dataclass(frozen=True)
+class MissingGroup:
+    """Recordings that are decoded side by side, and the models that decode them."""
+
+    settings: ModelsSettings
+    roles: tuple[str, ...]
+    recordings: list[Recording]
+
+
+def missing_recordings(scenarios: Wanted, store: TapeStore) -> list[MissingGroup]:
+    """What is to be decoded before these scenarios can be replayed."""
+    by_models: dict[tuple[ModelsSettings, tuple[str, ...]], Wanted] = {}
     for scenario, planned in scenarios:
         by_models.setdefault((scenario.models, tuple(facts_of(scenario))), []).append((scenario, planned))
-    total = 0
-    for (settings, roles), group in by_models.items():
-        facts = _facts(settings, roles)
-        missing = missing_recordings(group, facts, store)
-        if not missing:
-            continue
-        total += len(missing)
-        models = load_models(settings, roles)
-        done = 0
+    return [
+        MissingGroup(settings, roles, group)
+        for (settings, roles), wanted in by_models.items()
+        for group in missing_groups(wanted_recordings(wanted, _facts(settings, roles)), store)
+    ]
 
-        def one_more(total: int = len(missing)) -> None:
-            nonlocal done
-            done += 1
-            progress("decoding", done, total)
 
-        record(missing, models, store, one_more)
+def record_group(group: MissingGroup, store: TapeStore, on_done: Callable[[], None], payloads: bool = False) -> None:
+    """Decode one group in this process."""
+    record(group.recordings, load_models(group.settings, group.roles), store, on_done, payloads)
+
+
+def record_all(scenarios: Wanted, store: TapeStore, progress: Progress = no_progress, payloads: bool = False) -> int:
+    """Put on tape, in this process, what the store lacks of these scenarios; returns how many were decoded."""
+    groups = missing_recordings(scenarios, store)
+    total = sum(len(group.recordings) for group in groups)
+    done = 0
+
+    def one_more() -> None:
+        nonlocal done
+        done += 1
+        progress("decoding", done, total)
+
+    for group in groups:
+        record_group(group, store, one_more, payloads)
     return total

@@ -11,7 +11,7 @@ from sim.prepare import Progress, no_progress, prepare
 from sim.results.folder import complete_folder, run_id, write_json
 from sim.results.manifest import make_manifest
 from sim.results.summary import SummaryBuilder
-from sim.results.tables import RunTables, Table
+from sim.results.tables import Keep, RunTables, Table
 from sim.scenario.schema import Scenario
 from sim.world import Ingredients, RunOutput, World
 
@@ -56,11 +56,20 @@ class RunResult:
         return table.frame()
 
 
-def simulate(scenario: Scenario, ingredients: Ingredients, folder: Path | None = None) -> RunResult:
-    """Run a prepared scenario; tables go to ``folder`` as they grow, or stay in memory."""
+def simulate(
+    scenario: Scenario, ingredients: Ingredients, folder: Path | None = None, keep: Keep = "rounds"
+) -> RunResult:
+    """Run a prepared scenario.
+
+    Args:
+        scenario: What to run.
+        ingredients: What its world needs.
+        folder: Where its tables go as they grow; None keeps them in memory.
+        keep: The finest table that is kept; the summary is the same whatever is kept.
+    """
     start = perf_counter()
     builder = SummaryBuilder()
-    output = World(scenario, ingredients, RunTables(folder, builder.add)).run()
+    output = World(scenario, ingredients, RunTables(folder, builder.add, keep)).run()
     manifest = make_manifest(scenario, ingredients, perf_counter() - start)
     return RunResult(scenario, output, builder.summary(output), manifest)
 

@@ -13,6 +13,7 @@ from sim.compute.base import ComputeModel
 from sim.decoding.controllers.base import Controller
 from sim.decoding.scripts import LiveScript, ReplayScript, Script
 from sim.decoding.steps import Site
+from sim.errors import RunError
 from sim.links.base import Link
 from sim.models.facts import ModelFacts
 from sim.models.interface import LanguageModel
@@ -22,8 +23,7 @@ from sim.nodes.site import Site as SiteNode
 from sim.results.rows import request_row, round_rows
 from sim.results.tables import RunTables
 from sim.scenario.schema import EdgeSettings, Scenario
-from sim.tape.key import describe, key_of
-from sim.tape.recorder import needed_models
+from sim.tape.key import Addresses, describe, needed_models
 from sim.tape.store import TapeStore
 from sim.workload import PlannedRequest, arrival_times_s, luck_of, make_controller, make_request, think_times_s
 
@@ -38,6 +38,7 @@ class Ingredients:
         pricers: Compute model by site and role.
         models: Loaded models by role; empty when everything is replayed.
         tape: Recorded requests, or None to decode live.
+        record_to: Where a live run puts on tape what it decodes, or None.
     """
 
     planned: list[PlannedRequest]
@@ -45,6 +46,7 @@ class Ingredients:
     pricers: dict[str, dict[str, ComputeModel]]
     models: Mapping[str, LanguageModel] = field(default_factory=dict)
     tape: TapeStore | None = None
+    record_to: TapeStore | None = None
 
 
 @dataclass
@@ -113,6 +115,9 @@ class World:
         self.tables = tables if tables is not None else RunTables()
         self._first_controller = make_controller(scenario)
         self._controllers: dict[int, Controller] = {}
+        self._facts = needed_models(scenario, ingredients.facts)
+        self._addresses = Addresses(scenario, self._facts)
+        self._live: dict[int, LiveScript] = {}
         self._start_devices()
 
     def _site(self, name: str, settings: EdgeSettings) -> SiteNode:
@@ -137,23 +142,30 @@ class World:
             self.env.process(device.closed_loop(times) if closed else device.open_loop(times))
 
     def _script(self, planned: PlannedRequest) -> Script:
-        scenario, facts = self.scenario, needed_models(self.scenario, self.ingredients.facts)
+        scenario, facts = self.scenario, self._facts
         if self.ingredients.tape is not None:
-            records = self.ingredients.tape.get(key_of(describe(planned, scenario, facts)))
+            records = self.ingredients.tape.get(self._addresses.of(planned))
             if records is None:
-                raise LookupError(f"request {planned.id} is not on tape")
+                raise RunError(f"request {planned.index} of device {planned.device} is not on tape, or damaged there")
             return ReplayScript(records)
         if planned.device not in self._controllers:
             self._controllers[planned.device] = self._first_controller.for_device()
         controller = self._controllers[planned.device]
         request = make_request(planned, scenario, facts, controller)
         protocol = scenario.protocol.entry.make(request, scenario.protocol.settings, luck_of(planned, scenario))
-        return LiveScript(protocol, self.ingredients.models)
+        script = self._live[planned.id] = LiveScript(protocol, self.ingredients.models)
+        return script
 
     def _keep(self, outcome: Outcome) -> None:
         self.tables.add(request_row(outcome), round_rows(outcome))
         for model in self.ingredients.models.values():
             model.close_request(outcome.planned.id)
+        script = self._live.pop(outcome.planned.id, None)
+        store = self.ingredients.record_to
+        if script is not None and store is not None:
+            key = self._addresses.of(outcome.planned)
+            if not store.has(key):
+                store.put(key, script.records, describe(outcome.planned, self.scenario, self._facts))
 
     def run(self) -> RunOutput:
         """Run until the last request has ended."""

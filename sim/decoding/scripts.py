@@ -94,14 +94,22 @@ class LiveScript(Script):
     Args:
         protocol: The coroutine.
         models: Language models by role.
+        payloads: Takes the bytes of each message, branches included.
+
+    Attributes:
+        records: What was done.
+        payloads: Bytes of the messages, in the order in which they were encoded.
     """
 
-    def __init__(self, protocol: Protocol, models: Mapping[str, LanguageModel]) -> None:
+    def __init__(
+        self, protocol: Protocol, models: Mapping[str, LanguageModel], payloads: list[bytes] | None = None
+    ) -> None:
         self._protocol = protocol
         self._models = models
         self._reply: Any = None
         self._replies = False
         self.records: list[Record] = []
+        self.payloads: list[bytes] = [] if payloads is None else payloads
         self.value: Any = None
 
     def advance(self, result: Any = None) -> Action | None:
@@ -128,12 +136,15 @@ class LiveScript(Script):
                 return Action(ComputeRecord(site, model, size, work.text_length, work.num_rows), work)
             case Transmit(hop, message, charged_bits):
                 data = message.to_bytes()
+                self.payloads.append(data)
                 bits = 8 * len(data)
                 self._reply = message.decode(data)
                 charged = bits if charged_bits is None else charged_bits
                 return Action(TransmitRecord(hop, message.kind, bits, charged, message.tokens_at_stake))
             case Stream(hop, message, this):
-                bits = 8 * len(message.to_bytes())
+                data = message.to_bytes()
+                self.payloads.append(data)
+                bits = 8 * len(data)
                 return Action(TransmitRecord(hop, message.kind, bits, bits, message.tokens_at_stake, this))
             case Emit(this):
                 return Action(EmitRecord(this))
@@ -141,7 +152,7 @@ class LiveScript(Script):
                 self._replies = False
                 return Action(ObserveRecord())
             case Together(protocols):
-                scripts = [LiveScript(branch, self._models) for branch in protocols]
+                scripts = [LiveScript(branch, self._models, self.payloads) for branch in protocols]
                 self._reply = _Branches(len(self.records), scripts)
                 return Action(TogetherRecord(()), branches=scripts)
         raise TypeError(f"a protocol yielded {step!r}, which is no step")

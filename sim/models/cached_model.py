@@ -75,10 +75,9 @@ class CachedModel(LanguageModel):
         self._store.forget(session)
 
     def forget_all(self) -> None:
-        """Forget all sessions and start with a new store, so that nothing depends on what was computed before."""
+        """Forget all sessions and the store's layout, so that nothing depends on what was computed before."""
         super().forget_all()
-        store = self._store
-        self._store = KvStore(store.layers, store.dtype, store.device, store.max_slots, store.max_bytes)
+        self._store.clear()
 
 
 def _walk_path(store: KvStore, slot: int, match: CacheMatch, num_walked: int) -> None:

@@ -216,3 +216,8 @@ class LanguageModel(ABC):
         """Forget all sessions of one request; a session key starts with its request's id."""
         for session in [key for key in self._texts if isinstance(key, tuple) and key[0] == request_id]:
             self.close(session)
+
+    def forget_all(self) -> None:
+        """Forget all sessions, as if the model had just been loaded."""
+        for session in list(self._texts):
+            self.close(session)

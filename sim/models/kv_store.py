@@ -124,6 +124,12 @@ class KvStore:
             self._free.append(slot)
             del self._texts[session]
 
+    def clear(self) -> None:
+        """Forget everything, as if newly made."""
+        self.num_slots = self.capacity = 0
+        for kept in (self.keys, self.values, self._slots, self._free, self._texts):
+            kept.clear()
+
     def void(self, session: Hashable) -> None:
         """Declare a session's slot empty, while it is being written."""
         self._texts[session] = CachedText()

@@ -5,15 +5,13 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import os
-import shutil
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from sim.errors import InputError, RunError
+from sim.errors import InputError
+from sim.files import cannot_write, remove_leftovers, take_place, unfinished_folder
 from sim.scenario.schema import Scenario
 
 
@@ -30,37 +28,21 @@ def complete_folder(place: Path) -> Iterator[Path]:
 
     Raises:
         InputError: The results' folder cannot be written to.
-        RunError: The disk is full.
+        RunError: It could no longer be written to, such as when the disk is full.
     """
     try:
         place.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(dir=place.parent, prefix=f".{place.name}-"))
+        remove_leftovers(place.parent)
+        with unfinished_folder(place.parent):
+            pass
     except OSError as error:
-        raise InputError(f"cannot write results below {place.parent}: {error.strerror or error}") from error
+        raise InputError(str(cannot_write("results", place.parent, error))) from error
     try:
-        yield temporary
-        temporary.chmod(0o755)
-        _take_place(temporary, place)
+        with unfinished_folder(place.parent) as temporary:
+            yield temporary
+            take_place(temporary, place)
     except OSError as error:
-        raise RunError(f"cannot write results to {place}: {error.strerror or error}") from error
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
-
-
-def _take_place(temporary: Path, place: Path) -> None:
-    """Rename into place; an older folder of the same content address gives way."""
-    while True:
-        try:
-            os.rename(temporary, place)
-            return
-        except OSError:
-            if not place.exists():
-                raise
-            old = Path(tempfile.mkdtemp(dir=place.parent, prefix=f".{place.name}-old-"))
-            try:
-                os.rename(place, old / "run")
-            finally:
-                shutil.rmtree(old, ignore_errors=True)
+        raise cannot_write("results", place, error) from error
 
 
 def write_table(rows: Any, folder: Path, name: str) -> None:
@@ -74,7 +56,12 @@ def write_table(rows: Any, folder: Path, name: str) -> None:
 
 def write_json(value: Any, path: Path) -> None:
     """Write JSON that every parser reads: not-a-number becomes null."""
-    path.write_text(json.dumps(_plain(value), indent=2, allow_nan=False) + "\n", encoding="utf-8")
+    path.write_text(json_text(value), encoding="utf-8")
+
+
+def json_text(value: Any) -> str:
+    """JSON that every parser reads: not-a-number becomes null."""
+    return json.dumps(_plain(value), indent=2, allow_nan=False) + "\n"
 
 
 def _plain(value: Any) -> Any:

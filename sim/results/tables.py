@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from sim.errors import RunError
 
 if TYPE_CHECKING:
     import pandas as pd
     import pyarrow.parquet
+
+Keep = Literal["summary", "requests", "rounds"]
 
 # Rows kept before they are written; a row of ``rounds`` takes a few kilobytes as a mapping.
 FLUSH_ROWS = 2_000
@@ -86,25 +88,40 @@ class RunTables:
     Args:
         folder: Where they are written, or None to keep them in memory.
         on_request: Called with each row of ``requests`` and its rows of ``rounds``, such as by a summary.
+        keep: The finest table that is kept.
     """
 
     def __init__(
         self,
         folder: Path | None = None,
         on_request: Callable[[dict[str, Any], list[dict[str, Any]]], None] | None = None,
+        keep: Keep = "rounds",
     ) -> None:
         self.requests = Table("requests", ("device", "request"), folder)
         self.rounds = Table("rounds", ("device", "request", "round"), folder)
         self._on_request = on_request
+        self._keep = keep
 
     def add(self, request: dict[str, Any], rounds: list[dict[str, Any]]) -> None:
         """Take one ended request."""
         if self._on_request is not None:
             self._on_request(request, rounds)
-        self.requests.extend([request])
-        self.rounds.extend(rounds)
+        if self._keep != "summary":
+            self.requests.extend([request])
+        if self._keep == "rounds":
+            self.rounds.extend(rounds)
 
     def close(self) -> None:
         """No more rows will come."""
         self.requests.close()
         self.rounds.close()
+
+
+def parquet_bytes(rows: list[dict[str, Any]]) -> bytes:
+    """Rows as a Parquet file in memory."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    sink = pa.BufferOutputStream()
+    pq.write_table(pa.Table.from_pylist(rows), sink)
+    return sink.getvalue().to_pybytes()

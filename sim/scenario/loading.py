@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -90,7 +90,10 @@ def _collect_lines(node: Any, at: tuple[str | int, ...], lines: Lines, path: Pat
 
 
 def load_scenario(
-    name: str | Path, changes: Mapping[str, Any] | None = None, axes: Mapping[str, Any] | None = None
+    name: str | Path,
+    changes: Mapping[str, Any] | None = None,
+    axes: Mapping[str, Any] | None = None,
+    check: Callable[[Scenario], object] | None = None,
 ) -> Scenario:
     """Load, change and check a scenario.
 
@@ -98,6 +101,8 @@ def load_scenario(
         name: Path of a YAML file, or the name of a bundled scenario.
         changes: Values by dotted key, such as from ``--set``.
         axes: Sweep axes by dotted key, such as from ``--vary``; they add to or replace the scenario's own.
+        check: Looks further into the scenario, such as by expanding its sweep; the problems that it finds are told
+            with file and line too.
 
     Raises:
         InputError: One message with file, line, key, what was expected and the nearest valid name.
@@ -111,9 +116,14 @@ def load_scenario(
         if isinstance(sweep, dict):
             sweep["axes"] = {**(sweep.get("axes") or {}), **axes}
     try:
-        return Scenario.from_dict(data)
+        scenario = Scenario.from_dict(data)
+        if check is not None:
+            check(scenario)
+        return scenario
     except ScenarioProblems as error:
         first = error.problems[0]
+        if first.where[:2] == ("sweep", "axes") and len(first.where) > 2 and first.where[2] in (axes or {}):
+            raise InputError(f"--vary {first.where[2]}: {first.message}") from error
         if any(first.key == key or first.key.startswith(key + ".") for key in changes):
             raise InputError(f"--set {first.key}: {first.message}") from error
         raise InputError(f"{path}:{line_of(first, lines)}: {first.key}: {first.message}") from error

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
@@ -26,6 +26,9 @@ class SweepSettings(Settings):
     precision: str | float | None = None
     """Stop the replications of a point early when the 95 % interval of its mean latency is within this fraction,
     such as 2%."""
+
+    keep: Literal["summary", "requests", "rounds"] = "requests"
+    """Tables written for each point beside its summary: none, one row per request, or one row per round too."""
 
     @field_validator("axes")
     @classmethod
@@ -71,6 +74,9 @@ def axis_values(key: str, values: Any) -> Values:
         raise ValueError(f"axis {key!r} must be a list of values or a range, got {values!r}")
     if not values:
         raise ValueError(f"axis {key!r} is empty")
+    twice = [value for place, value in enumerate(values) if value in values[:place]]
+    if twice:
+        raise ValueError(f"axis {key!r} has the value {twice[0]!r} twice")
     return values
 
 

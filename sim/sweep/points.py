@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import itertools
+import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
-from sim.errors import InputError
 from sim.results.folder import run_id
 from sim.scenario.overrides import apply_overrides
-from sim.scenario.problems import ScenarioProblems
+from sim.scenario.problems import Problem, ScenarioProblems
 from sim.scenario.schema import Scenario
 from sim.scenario.sweep_schema import SweepSettings
 
@@ -36,7 +37,7 @@ class Point:
     replication: int
     scenario: Scenario
 
-    @property
+    @cached_property
     def key(self) -> str:
         """Content address of the run."""
         return run_id(self.scenario)
@@ -45,12 +46,17 @@ class Point:
     def labels(self) -> dict[str, Any]:
         """Columns that say which point this is."""
         return {
-            **self.changes,
+            **{key: _label(value) for key, value in self.changes.items()},
             "variant": self.variant,
             "replication": self.replication,
             "seed": self.scenario.seed,
             "run_id": self.key,
         }
+
+
+def _label(value: Any) -> Any:
+    """A value as a table's column can hold it: lists and mappings as text."""
+    return json.dumps(value) if isinstance(value, list | dict) else value
 
 
 def expand(scenario: Scenario) -> list[Point]:
@@ -59,19 +65,30 @@ def expand(scenario: Scenario) -> list[Point]:
     Replication r has the same seed at every point, so that points are compared under the same luck.
 
     Raises:
-        InputError: An axis or variant names a key that is none, or a value that the key cannot have.
+        ScenarioProblems: An axis or variant names a key that is none, or a value that the key cannot have; the
+            problem names the sweep's key.
     """
     sweep = scenario.sweep if scenario.sweep is not None else SweepSettings()
+    _refuse_sweeps_of_sweeps(sweep)
     base = scenario.dump()
     base.pop("sweep", None)
     points: list[Point] = []
     for changes in _combinations(sweep):
         for variant, variant_changes in (sweep.variants or {"": {}}).items():
-            changed = _scenario_at(base, {**variant_changes, **changes}, variant)
+            changed = _scenario_at(base, sweep, changes, variant, variant_changes)
             for replication in range(sweep.replications):
                 seeded = changed.model_copy(update={"seed": changed.seed + replication * _SEED_STRIDE})
                 points.append(Point(len(points), dict(changes), variant, replication, seeded))
     return points
+
+
+def _refuse_sweeps_of_sweeps(sweep: SweepSettings) -> None:
+    parts: list[tuple[tuple[str, ...], Mapping[str, Any]]] = [(("axes",), sweep.axes), (("zip",), sweep.zip)]
+    parts += [(("variants", name), changes) for name, changes in sweep.variants.items()]
+    for where, changes in parts:
+        for key in changes:
+            if key.split(".")[0] == "sweep":
+                raise ScenarioProblems([Problem(("sweep", *where, key), "a sweep cannot vary itself")])
 
 
 def _combinations(sweep: SweepSettings) -> Iterator[dict[str, Any]]:
@@ -82,11 +99,29 @@ def _combinations(sweep: SweepSettings) -> Iterator[dict[str, Any]]:
             yield {**dict(zip(sweep.axes, values, strict=True)), **together}
 
 
-def _scenario_at(base: Mapping[str, Any], changes: Mapping[str, Any], variant: str) -> Scenario:
+def _scenario_at(
+    base: Mapping[str, Any],
+    sweep: SweepSettings,
+    changes: Mapping[str, Any],
+    variant: str,
+    variant_changes: Mapping[str, Any],
+) -> Scenario:
+    every = {**variant_changes, **changes}
     try:
-        return Scenario.from_dict(apply_overrides(base, changes))
+        return Scenario.from_dict(apply_overrides(base, every))
     except ScenarioProblems as error:
         problem = error.problems[0]
-        at = ", ".join(f"{key}={value}" for key, value in changes.items())
-        named = f"variant {variant!r}, " if variant else ""
-        raise InputError(f"sweep: {named}{at}: {problem.key}: {problem.message}") from error
+        # The change that is to blame: the one whose key the problem lies at or below, else all of them together.
+        blamed = next((key for key in every if f"{problem.key}.".startswith(f"{key}.")), None)
+        if blamed is None:
+            blamed = next((key for key in every if f"{key}.".startswith(f"{problem.key}.")), None)
+        if blamed in changes:
+            part: tuple[str, ...] = ("axes" if blamed in sweep.axes else "zip", str(blamed))
+        elif blamed is not None:
+            part = ("variants", variant, blamed)
+        else:
+            part = ("variants", variant) if variant else ()
+        others = ", ".join(f"{key}={value}" for key, value in every.items() if key != blamed)
+        at = f" (at {others})" if others and blamed is None else ""
+        told = problem.message if problem.key == blamed else f"{problem.key}: {problem.message}"
+        raise ScenarioProblems([Problem(("sweep", *part), f"{told}{at}")]) from error

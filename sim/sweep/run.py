@@ -5,19 +5,26 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from multiprocessing import get_context
 from pathlib import Path
+from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
-from sim.prepare import Progress, cache_folder, must_be_live, no_progress, plan, prepare, prices, record_all
-from sim.results.folder import complete_folder, write_json, write_table
-from sim.runs import simulate
+from sim.errors import InputError, RunError
+from sim.files import cannot_write, unfinished_folder
+from sim.prepare import Progress, facts_of, missing_recordings, must_be_live, no_progress, plan, prices, tape_store
+from sim.results.manifest import host, versions
 from sim.scenario.schema import Scenario
+from sim.sweep.executors import Executor, Piece, make_executor
+from sim.sweep.gather import gather, sweep_id, table_of
 from sim.sweep.points import Point, expand
-from sim.tape.store import TapeStore
+from sim.sweep.precision import Replications
+from sim.sweep.saved import SavedPoints
+from sim.sweep.work import Kit, PointDone, PointTask, RecordTask, entries_of, record_requests, simulate_points
+from sim.tape.key import Addresses, simulator_version
+from sim.tape.store import max_tape_bytes, prune
+from sim.world import Ingredients
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -32,6 +39,7 @@ class SweepResult:
     Attributes:
         table: One row per point and replication.
         folder: Where its files lie.
+        axes: Dotted keys that were varied.
         failed: One message per point that failed.
     """
 
@@ -48,15 +56,6 @@ class SweepResult:
         return list(means.columns), [list(row) for row in means.itertuples(index=False)]
 
 
-def simulate_point(scenario: Scenario) -> dict[str, Any]:
-    """Run one point in this process; returns its summary."""
-    return simulate(scenario, prepare(scenario)).summary
-
-
-def _simulate_dumped(keys: dict[str, Any]) -> dict[str, Any]:
-    return simulate_point(Scenario.from_dict(keys))
-
-
 def sweep(
     scenario: Scenario,
     out: Path | str = "results",
@@ -66,84 +65,230 @@ def sweep(
     resume: bool = False,
     progress: Progress = no_progress,
 ) -> SweepResult:
-    """Run all points of a sweep.
+    """Run all points of a sweep; the table does not depend on who runs them, nor on interruptions.
 
     Args:
         scenario: With its ``sweep``.
         out: Folder of results; the sweep lands in ``out/<scenario>/<sweep id>``.
-        jobs: Worker processes, all cores by default.
+        jobs: Worker processes, all cores by default; 1 runs in this process.
         scheduler: Address of a Dask scheduler to run on instead.
         resume: Skip points that are finished already.
-        progress: Told what is going on.
+        progress: Told what is going on, how much is done, and of how much.
 
     Raises:
         InputError: Something the sweep names cannot be used; nothing has run then.
+        RunError: Results cannot be written.
     """
-    points = expand(scenario)
-    _record(points, progress)
-    summaries, failures = _simulate_all(points, jobs or os.cpu_count() or 1, progress)
-    return _gather(scenario, points, summaries, failures, Path(out))
+    if jobs is not None and jobs < 1:
+        raise InputError(f"jobs must be at least 1, got {jobs}")
+    return _Sweep(scenario, Path(out), jobs or os.cpu_count() or 1, scheduler, resume, progress).run()
 
 
-def _record(points: list[Point], progress: Progress) -> None:
-    """Put everything on tape, and time this host once, before the workers start."""
-    replayed = [point.scenario for point in points if not must_be_live(point.scenario)]
-    store = TapeStore(cache_folder() / "tape")
-    seen: dict[str, Scenario] = {}
-    for one in replayed:
-        keys = one.dump()
-        seen.setdefault(json.dumps([keys[part] for part in ("seed", "devices", "workload", "models", "protocol")]), one)
-    record_all([(one, plan(one)) for one in seen.values()], store, progress)
-    for one in seen.values():
-        from sim.prepare import facts_of
+@dataclass
+class _Ready:
+    """A kit as it is handed to workers, and what it was made from."""
 
-        prices(one, facts_of(one))
+    ingredients: Ingredients
+    live: bool
+    describes: str
+    keys: list[str]
+    packed: bytes = b""
+    kit_id: str = ""
 
 
-def _simulate_all(
-    points: list[Point], jobs: int, progress: Progress
-) -> tuple[dict[int, dict[str, Any]], dict[int, str]]:
-    summaries: dict[int, dict[str, Any]] = {}
-    failures: dict[int, str] = {}
-    with ProcessPoolExecutor(min(jobs, len(points)), mp_context=get_context("spawn")) as pool:
-        futures = {pool.submit(_simulate_dumped, point.scenario.dump()): point for point in points}
-        for done, future in enumerate(as_completed(futures), 1):
-            index = futures[future].index
-            try:
-                summaries[index] = future.result()
-            except Exception as error:
-                failures[index] = f"{type(error).__name__}: {error}"
-            progress("simulating", done, len(points))
-    return summaries, failures
+class _Sweep:
+    """One call of ``sweep``."""
+
+    def __init__(
+        self, scenario: Scenario, out: Path, jobs: int, scheduler: str | None, resume: bool, progress: Progress
+    ) -> None:
+        self.scenario = scenario
+        self.points = expand(scenario)
+        self.place = out / scenario.name / sweep_id(scenario)
+        self.saved = SavedPoints(self.place / "points")
+        self.jobs = jobs
+        self.scheduler = scheduler
+        self.resume = resume
+        self.progress = progress
+        self.store = tape_store()
+        self.summaries: dict[int, dict[str, Any]] = {}
+        self.failures: dict[int, str] = {}
+        self.resumed = 0
+        self.recorded = 0
+        self._kits: dict[str, _Ready] = {}
+        self._kit_of: dict[int, _Ready] = {}
+
+    @property
+    def keep(self) -> Any:
+        """Which tables of each point are written."""
+        return self.scenario.sweep.keep if self.scenario.sweep is not None else "requests"
+
+    def run(self) -> SweepResult:
+        """Record, simulate, gather."""
+        start = perf_counter()
+        self._check_folder()
+        for point in self.points:
+            self._kit(point)
+        precision = self.scenario.sweep.precision if self.scenario.sweep is not None else None
+        waves = Replications(self.points, precision if isinstance(precision, float) else None)
+        with make_executor(self.jobs, self.scheduler, len(self.points)) as executor:
+            while wave := waves.next_wave({i: s["e2e_mean_s"] for i, s in self.summaries.items()}):
+                self._run_points(wave, executor)
+        prune(self.store, max_tape_bytes())
+        table = table_of(self.points, self.summaries)
+        self.progress("writing", 0, 1)
+        gather(self.place, self.scenario, self.points, table, self.failures, self._manifest(perf_counter() - start))
+        self.progress("writing", 1, 1)
+        failed = [f"{_named(self.points[i])}: {text}" for i, text in sorted(self.failures.items())]
+        return SweepResult(table, self.place, list(self.points[0].changes), failed)
+
+    def _check_folder(self) -> None:
+        max_tape_bytes()
+        try:
+            with unfinished_folder(self.place):
+                self.saved.clean()
+        except OSError as error:
+            raise InputError(str(cannot_write("results", self.place, error))) from error
+
+    def _kit(self, point: Point) -> _Ready:
+        """What the point shares with others: planned requests, facts, prices."""
+        known = self._kit_of.get(point.index)
+        if known is not None:
+            return known
+        keys = point.scenario.dump()
+        parts = ("seed", "devices", "workload", "models", "protocol", "controller", "compute")
+        name = json.dumps([keys[part] for part in parts], sort_keys=True)
+        ready = self._kits.get(name)
+        if ready is None:
+            facts = facts_of(point.scenario)
+            ingredients = Ingredients(plan(point.scenario), facts, prices(point.scenario, facts))
+            addresses = Addresses(point.scenario, facts)
+            priced = {site: {r: p.describe() for r, p in by.items()} for site, by in ingredients.pricers.items()}
+            keys_of_tape = [addresses.of(planned) for planned in ingredients.planned]
+            fingerprints = {role: fact.fingerprint for role, fact in facts.items()}
+            ready = self._kits[name] = _Ready(
+                ingredients,
+                must_be_live(point.scenario),
+                _hash([simulator_version(), fingerprints, priced, keys_of_tape]),
+                keys_of_tape,
+            )
+        self._kit_of[point.index] = ready
+        return ready
+
+    def _content_hash(self, point: Point) -> str:
+        """Hash of all that a point's result depends on: scenario, code, models, prompts, prices."""
+        kit = self._kit(point)
+        return _hash([point.scenario.dump(), kit.describes])
+
+    def _run_points(self, wave: Sequence[Point], executor: Executor) -> None:
+        hashes = {point.index: self._content_hash(point) for point in wave}
+        todo = self._unfinished(wave, hashes)
+        self._record([point for point in todo if not self._kit(point).live], executor)
+        tasks = self._tasks(todo, executor)
+        done = len(wave) - sum(len(task.task.places) for task in tasks)
+        by_key: dict[str, list[Point]] = {}
+        for point in wave:
+            by_key.setdefault(point.key, []).append(point)
+        self.progress("simulating", done, len(wave))
+        for number, results, failure in executor.run(tasks):
+            places = tasks[number].task.places
+            for result in results or [PointDone(place, None, {}, failure) for place in places]:
+                twins = by_key[self.points[result.place].key]
+                if result.summary is not None:
+                    self.saved.save(twins[0].key, hashes[result.place], result)
+                for twin in twins:
+                    self._take(twin, result)
+                done += 1
+            self.progress("simulating", done, len(wave))
+
+    def _take(self, point: Point, result: PointDone) -> None:
+        if result.summary is not None:
+            self.summaries[point.index] = result.summary
+        else:
+            self.failures[point.index] = result.failure
+
+    def _unfinished(self, wave: Sequence[Point], hashes: Mapping[int, str]) -> list[Point]:
+        """Points that are to be run, each scenario once; the finished ones are taken over.
+
+        Points that decode while they simulate remember each other's forwards in their order, and so are finished
+        all together or not at all.
+        """
+        found: dict[int, dict[str, Any]] = {}
+        if self.resume:
+            for point in wave:
+                summary = self.saved.load(point.key, hashes[point.index])
+                if summary is not None:
+                    found[point.index] = summary
+        redone = {id(self._kit(point)) for point in wave if self._kit(point).live and point.index not in found}
+        todo: dict[str, Point] = {}
+        for point in wave:
+            if point.index in found and id(self._kit(point)) not in redone:
+                self.summaries[point.index] = found[point.index]
+                self.resumed += 1
+            else:
+                todo.setdefault(point.key, point)
+        return list(todo.values())
+
+    def _record(self, points: Sequence[Point], executor: Executor) -> None:
+        """Put on tape what these points will replay, in groups that are decoded side by side."""
+        kits = {id(self._kit(point)): (point.scenario, self._kit(point).ingredients.planned) for point in points}
+        groups = missing_recordings(list(kits.values()), self.store)
+        folder = self.store.folder if executor.shares_files else None
+        pieces = [Piece(record_requests, RecordTask.of(group, folder)) for group in groups]
+        total, done = sum(len(group.recordings) for group in groups), 0
+        for number, entries, failure in executor.run(pieces):
+            if failure:
+                raise RunError(f"recording failed: {failure}")
+            for key, data in entries.items():
+                self.store.write(key, data)
+            done += len(groups[number].recordings)
+            self.progress("decoding", done, total)
+        self.recorded += total
+
+    def _tasks(self, points: Sequence[Point], executor: Executor) -> list[Piece]:
+        """One task per replayed point, those of one kit after each other; one per kit of points that decode."""
+        by_kit: dict[int, list[Point]] = {}
+        for point in points:
+            by_kit.setdefault(id(self._kit(point)), []).append(point)
+        pieces = []
+        for group in by_kit.values():
+            ready = self._kit(group[0])
+            if not ready.packed:
+                entries = None if ready.live or executor.shares_files else entries_of(self.store, ready.keys)
+                ready.packed = Kit(ready.ingredients, None if ready.live else self.store.folder, entries).pack()
+                ready.kit_id = hashlib.sha256(ready.packed).hexdigest()
+            for part in [group] if ready.live else [[point] for point in group]:
+                task = PointTask(
+                    tuple(point.index for point in part),
+                    tuple(point.scenario.dump() for point in part),
+                    ready.kit_id,
+                    self.keep,
+                )
+                pieces.append(Piece(simulate_points, task, ready.packed))
+        return pieces
+
+    def _manifest(self, wall_s: float) -> dict[str, Any]:
+        return {
+            "seed": self.scenario.seed,
+            "points": len(self.points),
+            "run": len(self.summaries),
+            "resumed": self.resumed,
+            "requests_decoded": self.recorded,
+            "failed": {self.points[index].key: text for index, text in sorted(self.failures.items())},
+            "code": simulator_version(),
+            "versions": versions(),
+            "host": host(),
+            "wall_s": wall_s,
+        }
 
 
-def _gather(
-    scenario: Scenario,
-    points: list[Point],
-    summaries: dict[int, dict[str, Any]],
-    failures: dict[int, str],
-    out: Path,
-) -> SweepResult:
-    import pandas as pd
-
-    table = pd.DataFrame([{**point.labels, **summaries[point.index]} for point in points if point.index in summaries])
-    axes = list(points[0].changes)
-    place = out / scenario.name / sweep_id(scenario)
-    with complete_folder(place) as folder:
-        (folder / "scenario.yaml").write_text(scenario.to_yaml(), encoding="utf-8")
-        write_table(table, folder, "sweep")
-        write_json({"points": len(points), "failed": failures}, folder / "manifest.json")
-        from sim.figures.sweep_figures import draw_sweep
-        from sim.report.results import report_sweep
-
-        figures = draw_sweep(table, axes, folder / "figures")
-        report_sweep(folder, scenario, points, table, failures, figures)
-    return SweepResult(table, place, axes, [f"{points[i].labels}: {text}" for i, text in sorted(failures.items())])
+def _named(point: Point) -> str:
+    """Which point it is, for people."""
+    parts = [f"{key}={value}" for key, value in point.changes.items()]
+    if point.variant:
+        parts.append(point.variant)
+    return ", ".join([*parts, f"replication {point.replication}"])
 
 
-def sweep_id(scenario: Scenario) -> str:
-    """Content address of a sweep."""
-    return "sweep-" + hashlib.sha256(json.dumps(scenario.dump(), sort_keys=True).encode()).hexdigest()[:12]
-
-
-Executor = Callable[[list[Point]], None]
+def _hash(content: Any) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()

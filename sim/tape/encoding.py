@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from sim.decoding.scripts import (
@@ -15,6 +15,10 @@ from sim.decoding.scripts import (
     TransmitRecord,
 )
 from sim.decoding.steps import Hop, Round, Site
+
+_NAN = float("nan")
+_SITES = {site.value: site for site in Site}
+_HOPS = {hop.value: hop for hop in Hop}
 
 
 def to_plain(records: Sequence[Record]) -> list[Any]:
@@ -49,31 +53,42 @@ def from_plain(plain: Sequence[Sequence[Any]]) -> list[Record]:
     Raises:
         ValueError, TypeError, KeyError, IndexError: They are no such lists.
     """
-    return [_record_from_plain(item) for item in plain]
+    readers = _READERS
+    return [readers[item[0]](item) for item in plain]
 
 
-def _record_from_plain(item: Sequence[Any]) -> Record:
-    match item[0]:
-        case "c":
-            return ComputeRecord(_SITES[item[1]], *item[2:])
-        case "t":
-            this = _round_from_plain(item[6]) if len(item) > 6 else None
-            kind, payload_bits, charged_bits, tokens_at_stake = item[2:6]
-            return TransmitRecord(_HOPS[item[1]], kind, payload_bits, charged_bits, tokens_at_stake, this)
-        case "e":
-            return EmitRecord(_round_from_plain(item[1]))
-        case "b":
-            return TogetherRecord(tuple(tuple(from_plain(branch)) for branch in item[1]))
-        case "o":
-            return ObserveRecord()
-    raise ValueError(f"unknown record {item[0]!r}")
+def _read_compute(item: Sequence[Any]) -> Record:
+    _, site, model, new_tokens, context_tokens, num_rows = item
+    return ComputeRecord(_SITES[site], model, new_tokens, context_tokens, num_rows)
 
 
-_SITES = {site.value: site for site in Site}
-_HOPS = {hop.value: hop for hop in Hop}
+def _read_transmit(item: Sequence[Any]) -> Record:
+    this = _read_round(item[6]) if len(item) > 6 else None
+    return TransmitRecord(_HOPS[item[1]], item[2], item[3], item[4], item[5], this)
 
 
-def _round_from_plain(item: Sequence[Any]) -> Round:
+def _read_emit(item: Sequence[Any]) -> Record:
+    return EmitRecord(_read_round(item[1]))
+
+
+def _read_together(item: Sequence[Any]) -> Record:
+    return TogetherRecord(tuple(tuple(from_plain(branch)) for branch in item[1]))
+
+
+def _read_observe(item: Sequence[Any]) -> Record:
+    return ObserveRecord()
+
+
+def _read_round(item: Sequence[Any]) -> Round:
     tokens, drafted, tested, accepted, stats = item
-    figures = tuple((name, float("nan") if value is None else value) for name, value in stats)
+    figures = tuple([(name, _NAN if value is None else value) for name, value in stats])
     return Round(tuple(tokens), drafted, tested, accepted, figures)
+
+
+_READERS: dict[str, Callable[[Sequence[Any]], Record]] = {
+    "c": _read_compute,
+    "t": _read_transmit,
+    "e": _read_emit,
+    "b": _read_together,
+    "o": _read_observe,
+}

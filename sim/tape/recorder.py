@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from sim.decoding.instant import InstantDriver
@@ -10,9 +10,14 @@ from sim.decoding.scripts import LiveScript
 from sim.models.facts import ModelFacts
 from sim.models.interface import LanguageModel
 from sim.scenario.schema import Scenario
-from sim.tape.key import describe, key_of
+from sim.tape.key import Addresses, describe, needed_models
 from sim.tape.store import TapeStore
 from sim.workload import PlannedRequest, luck_of, make_request
+
+__all__ = ["AT_ONCE", "Recording", "missing_groups", "needed_models", "record", "wanted_recordings"]
+
+# Requests that advance side by side; bounds the memory of their caches.
+AT_ONCE = 64
 
 
 @dataclass(frozen=True)
@@ -30,61 +35,76 @@ class Recording:
     scenario: Scenario
 
 
-def missing_recordings(
-    scenarios: Iterable[tuple[Scenario, list[PlannedRequest]]], models: dict[str, ModelFacts], store: TapeStore
+def wanted_recordings(
+    scenarios: Iterable[tuple[Scenario, list[PlannedRequest]]], models: Mapping[str, ModelFacts]
 ) -> list[Recording]:
-    """What the store lacks, each key once."""
+    """All recordings that these scenarios replay, each key once."""
     wanted: dict[str, Recording] = {}
     for scenario, planned_requests in scenarios:
+        addresses = Addresses(scenario, models)
         for planned in planned_requests:
-            key = key_of(describe(planned, scenario, needed_models(scenario, models)))
-            if key not in wanted and store.get(key) is None:
+            key = addresses.of(planned)
+            if key not in wanted:
                 wanted[key] = Recording(key, planned, scenario)
     return list(wanted.values())
 
 
-def needed_models(scenario: Scenario, models: Mapping[str, ModelFacts]) -> dict[str, ModelFacts]:
-    """Facts of the models that a scenario's protocol uses; the others cannot matter to its text."""
-    return {role: models[role] for role in scenario.protocol.fact("models")}
+def missing_groups(wanted: Sequence[Recording], store: TapeStore) -> list[list[Recording]]:
+    """The groups of wanted recordings, to be decoded side by side, of which the store lacks any.
+
+    The groups follow from what is wanted, not from what is missing: rows depend in their last bits on the batch that
+    they are computed in, so recording that was interrupted goes on with the very batches that it began with.
+    """
+    groups = [list(wanted[start : start + AT_ONCE]) for start in range(0, len(wanted), AT_ONCE)]
+    return [group for group in groups if not all(store.has(one.key) for one in group)]
 
 
 def record(
-    recordings: list[Recording],
+    recordings: Sequence[Recording],
     models: Mapping[str, LanguageModel],
     store: TapeStore,
     on_done: Callable[[], None] = lambda: None,
-    at_once: int = 64,
+    payloads: bool = False,
 ) -> None:
-    """Decode and store.
+    """Decode recordings side by side and store those that are missing.
 
     Args:
-        recordings: What to decode.
+        recordings: What to decode, ``AT_ONCE`` at a time.
         models: Loaded models by role.
         store: Where to put it.
         on_done: Called after each request.
-        at_once: Requests that advance side by side; bounds the memory of their caches.
+        payloads: Keep the bytes of all messages too.
     """
+    for start in range(0, len(recordings), AT_ONCE):
+        _record_group(recordings[start : start + AT_ONCE], models, store, on_done, payloads)
+
+
+def _record_group(
+    group: Sequence[Recording],
+    models: Mapping[str, LanguageModel],
+    store: TapeStore,
+    on_done: Callable[[], None],
+    payloads: bool,
+) -> None:
     facts = {role: ModelFacts.of(model) for role, model in models.items()}
-    driver = InstantDriver(models, max_batch=at_once)
-    for start in range(0, len(recordings), at_once):
-        group = recordings[start : start + at_once]
-        # Two recordings of a group may be the same request under two settings; their caches must not meet.
-        requests = [make_request(one.planned, one.scenario, needed_models(one.scenario, facts)) for one in group]
-        for number, request in enumerate(requests):
-            request.id = -1 - number
-        protocols = [
-            one.scenario.protocol.entry.make(
-                request, one.scenario.protocol.settings, luck_of(one.planned, one.scenario)
-            )
-            for one, request in zip(group, requests, strict=True)
-        ]
+    for model in models.values():
+        model.forget_all()
+    # Two recordings of a group may be the same request under two settings; their caches must not meet.
+    requests = [make_request(one.planned, one.scenario, needed_models(one.scenario, facts)) for one in group]
+    for number, request in enumerate(requests):
+        request.id = -1 - number
+    protocols = [
+        one.scenario.protocol.entry.make(request, one.scenario.protocol.settings, luck_of(one.planned, one.scenario))
+        for one, request in zip(group, requests, strict=True)
+    ]
 
-        def finished(index: int, script: LiveScript, group: list[Recording] = group) -> None:
-            one = group[index]
+    def finished(index: int, script: LiveScript) -> None:
+        one = group[index]
+        if payloads or not store.has(one.key):
             about = describe(one.planned, one.scenario, needed_models(one.scenario, facts))
-            store.put(one.key, script.records, about)
-            for model in models.values():
-                model.close_request(-1 - index)
-            on_done()
+            store.put(one.key, script.records, about, script.payloads if payloads else None)
+        for model in models.values():
+            model.close_request(-1 - index)
+        on_done()
 
-        driver.run_all(protocols, finished)
+    InstantDriver(models, max_batch=AT_ONCE).run_all(protocols, finished)

@@ -1,0 +1,207 @@
+"""What a worker process does: simulate points of a sweep, or decode groups of requests. No torch unless it decodes."""
+
+from __future__ import annotations
+
+import pickle
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from sim.errors import InputError, RunError
+from sim.prepare import MissingGroup, live_models, record_group
+from sim.results.tables import Keep, RunTables, parquet_bytes
+from sim.runs import simulate
+from sim.scenario.schema import ModelsSettings, Scenario
+from sim.tape.recorder import Recording
+from sim.tape.store import TapeStore
+from sim.workload import PlannedRequest
+from sim.world import Ingredients
+
+# Kits that a worker keeps unpacked; points are handed out so that those of one kit follow each other.
+_MOST_KITS = 4
+
+
+@dataclass(frozen=True)
+class Kit:
+    """What all points share that differ in link and sites only; travels to the workers.
+
+    Attributes:
+        ingredients: Requests, facts and prices, without models and tape.
+        tape: Folder of the tape on this machine, None for points that decode while they simulate.
+        entries: Tape entries by key, for workers that cannot read the folder.
+    """
+
+    ingredients: Ingredients
+    tape: Path | None
+    entries: dict[str, bytes] | None = None
+
+    def pack(self) -> bytes:
+        """As bytes.
+
+        Raises:
+            InputError: A compute model that cannot travel.
+        """
+        try:
+            return pickle.dumps(self, protocol=pickle.HIGHEST_PROTOCOL)
+        except (pickle.PicklingError, AttributeError, TypeError) as error:
+            raise InputError(f"a compute model cannot be sent to worker processes: {error}") from error
+
+
+@dataclass(frozen=True)
+class PointTask:
+    """Points for one worker, simulated one after the other.
+
+    Attributes:
+        places: Their places in the sweep.
+        scenarios: Their scenarios as nested plain values.
+        kit_id: Names the kit.
+        keep: Which tables to return beside the summary.
+    """
+
+    places: tuple[int, ...]
+    scenarios: tuple[dict[str, Any], ...]
+    kit_id: str
+    keep: Keep
+
+
+@dataclass(frozen=True)
+class PointDone:
+    """What became of a point.
+
+    Attributes:
+        place: Its place in the sweep.
+        summary: Its figures; None if it failed.
+        tables: Parquet files by name.
+        failure: What went wrong.
+    """
+
+    place: int
+    summary: dict[str, Any] | None
+    tables: dict[str, bytes]
+    failure: str = ""
+
+
+class EntryStore(TapeStore):
+    """A tape whose entries came along in memory."""
+
+    def __init__(self, entries: dict[str, bytes]) -> None:
+        super().__init__(Path())
+        self._entries = entries
+
+    def read(self, key: str) -> bytes | None:
+        """The bytes of an entry, or None."""
+        return self._entries.get(key)
+
+    def write(self, key: str, data: bytes) -> None:
+        """Keep an entry's bytes."""
+        self._entries[key] = data
+
+
+_kits: OrderedDict[str, Ingredients] = OrderedDict()
+_stores: dict[Path, TapeStore] = {}
+
+
+def _unpacked(kit_id: str, packed: bytes) -> Ingredients:
+    known = _kits.get(kit_id)
+    if known is not None:
+        _kits.move_to_end(kit_id)
+        return known
+    kit: Kit = pickle.loads(packed)
+    store: TapeStore | None = None
+    if kit.entries is not None:
+        store = EntryStore(kit.entries)
+    elif kit.tape is not None:
+        store = _stores.setdefault(kit.tape, TapeStore(kit.tape))
+    _kits[kit_id] = ready = replace(kit.ingredients, tape=store)
+    while len(_kits) > _MOST_KITS:
+        _kits.popitem(last=False)
+    return ready
+
+
+def simulate_points(task: PointTask, packed: bytes) -> list[PointDone]:
+    """Simulate a task's points; one that fails does not stop the next."""
+    ingredients = _unpacked(task.kit_id, packed)
+    done = []
+    if ingredients.tape is None:
+        first = Scenario.from_dict(task.scenarios[0])
+        ingredients = replace(ingredients, models=live_models(first, ingredients.facts))
+    for place, keys in zip(task.places, task.scenarios, strict=True):
+        try:
+            for model in ingredients.models.values():
+                model.forget_all()
+            done.append(_simulate_point(place, Scenario.from_dict(keys), ingredients, task.keep))
+        except (InputError, RunError) as error:
+            done.append(PointDone(place, None, {}, str(error)))
+        except Exception as error:
+            done.append(PointDone(place, None, {}, f"{type(error).__name__}: {error}"))
+    return done
+
+
+def _simulate_point(place: int, scenario: Scenario, ingredients: Ingredients, keep: Keep) -> PointDone:
+    result = simulate(scenario, ingredients, keep=keep)
+    tables: RunTables = result.output.tables
+    wanted = {"summary": (), "requests": ("requests",), "rounds": ("requests", "rounds")}[keep]
+    return PointDone(place, result.summary, {name: parquet_bytes(getattr(tables, name).rows) for name in wanted})
+
+
+@dataclass(frozen=True)
+class RecordTask:
+    """A group of requests to decode side by side.
+
+    Attributes:
+        settings: Which models.
+        roles: Their roles.
+        scenarios: Scenarios as nested plain values.
+        requests: Key, place of the scenario, and request.
+        folder: Where the entries go; None returns them.
+        payloads: Keep the bytes of all messages too.
+    """
+
+    settings: ModelsSettings
+    roles: tuple[str, ...]
+    scenarios: tuple[dict[str, Any], ...]
+    requests: tuple[tuple[str, int, PlannedRequest], ...]
+    folder: Path | None
+    payloads: bool = False
+
+    @classmethod
+    def of(cls, group: MissingGroup, folder: Path | None, payloads: bool = False) -> RecordTask:
+        """The task of recording a group."""
+        scenarios: list[Scenario] = []
+        places: dict[int, int] = {}
+        requests = []
+        for one in group.recordings:
+            place = places.get(id(one.scenario))
+            if place is None:
+                place = places[id(one.scenario)] = len(scenarios)
+                scenarios.append(one.scenario)
+            requests.append((one.key, place, one.planned))
+        dumps = tuple(scenario.dump() for scenario in scenarios)
+        return cls(group.settings, group.roles, dumps, tuple(requests), folder, payloads)
+
+
+def record_requests(task: RecordTask) -> dict[str, bytes]:
+    """Decode a task's requests; returns the entries that were not written to its folder."""
+    scenarios = [Scenario.from_dict(keys) for keys in task.scenarios]
+    recordings = [Recording(key, planned, scenarios[place]) for key, place, planned in task.requests]
+    entries: dict[str, bytes] = {}
+    store = EntryStore(entries) if task.folder is None else TapeStore(task.folder)
+    record_group(MissingGroup(task.settings, task.roles, recordings), store, lambda: None, task.payloads)
+    return entries
+
+
+def entries_of(store: TapeStore, keys: Sequence[str]) -> dict[str, bytes]:
+    """The bytes of entries, for workers that cannot read the tape's folder.
+
+    Raises:
+        RunError: One is missing.
+    """
+    found = {}
+    for key in keys:
+        data = store.read(key)
+        if data is None:
+            raise RunError(f"tape entry {key[:12]} vanished while the sweep was being prepared; run it again")
+        found[key] = data
+    return found

@@ -1,0 +1,66 @@
+"""A tiny pair of random Llama checkpoints, prompts as ids, and a cache of its own: sweeps that take a second."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from sim.scenario.schema import Scenario
+from tests.models.builders import network, save
+from tests.worlds import FIXED_COMPUTE
+
+
+@pytest.fixture(scope="session")
+def tiny_pair(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder with ``draft``, ``target`` and ``prompts.jsonl``."""
+    folder = tmp_path_factory.mktemp("pair")
+    save(network("llama", seed=1), folder / "draft")
+    save(network("llama", seed=2), folder / "target")
+    lines = [json.dumps({"ids": [3 + (7 * i + j) % 90 for j in range(3 + i)]}) for i in range(5)]
+    (folder / "prompts.jsonl").write_text("\n".join(lines) + "\n")
+    return folder
+
+
+@pytest.fixture()
+def no_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave out figures and report, which other tests look at."""
+    monkeypatch.setattr("sim.figures.sweep_figures.draw_sweep", lambda *_: [])
+    monkeypatch.setattr("sim.report.results.report_sweep", lambda folder, *_: folder / "report.html")
+
+
+@pytest.fixture()
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty cache folder."""
+    from sim.prepare import _facts
+
+    folder = tmp_path / "cache"
+    monkeypatch.setenv("SPECRAN_CACHE", str(folder))
+    _facts.cache_clear()
+    return folder
+
+
+@pytest.fixture()
+def tiny_keys(tiny_pair: Path) -> dict:
+    """A sweep of eight points as YAML has it: four rates, two truncations."""
+    return {
+        "name": "tiny",
+        "seed": 3,
+        "devices": {"count": 2, "requests": 2},
+        "workload": {"prompts": str(tiny_pair / "prompts.jsonl"), "max_new_tokens": 8, "stop_at_eos": False},
+        "models": {"draft": str(tiny_pair / "draft"), "target": str(tiny_pair / "target"), "device": "cpu"},
+        "protocol": {"name": "tslt", "draft_length": 3, "top_k": 6},
+        "link": {"kind": "shannon", "uplink_bandwidth_mhz": 0.2, "downlink_bandwidth_mhz": 0.5},
+        "compute": FIXED_COMPUTE,
+        "sweep": {
+            "axes": {"link.uplink_bandwidth_mhz": [0.1, 0.2, 0.5, 1.0]},
+            "variants": {"top-6": {}, "top-2": {"protocol.top_k": 2}},
+        },
+    }
+
+
+@pytest.fixture()
+def tiny(tiny_keys: dict, cache: Path) -> Scenario:
+    """The sweep of eight points, over an empty cache."""
+    return Scenario.from_dict(tiny_keys)

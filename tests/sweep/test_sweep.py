@@ -1,0 +1,175 @@
+"""Sweeps: the same table whoever runs it, resumed or not; what fails is told and stops nothing else."""
+
+from __future__ import annotations
+
+import json
+import pickle
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from sim.errors import InputError, RunError
+from sim.scenario.schema import Scenario
+from sim.sweep.executors import InProcess
+from sim.sweep.run import _Sweep, sweep
+
+
+def table_bytes(folder: Path) -> tuple[bytes, bytes]:
+    """The sweep's table as it lies on disk."""
+    return (folder / "sweep.parquet").read_bytes(), (folder / "sweep.csv").read_bytes()
+
+
+def test_one_process_and_two_make_the_same_bytes(tiny: Scenario, tmp_path: Path):
+    one = sweep(tiny, tmp_path / "one", jobs=1)
+    two = sweep(tiny, tmp_path / "two", jobs=2)
+    assert not one.failed and not two.failed
+    assert len(one.table) == 8
+    assert table_bytes(one.folder) == table_bytes(two.folder)
+    for name in ("scenario.yaml", "manifest.json", "report.html"):
+        assert (one.folder / name).stat().st_size > 0
+    assert list((one.folder / "figures").glob("*.png"))
+    points = sorted((one.folder / "points").iterdir())
+    assert [path.name for path in points] == sorted(one.table["run_id"])
+    for path in points:
+        assert len(pd.read_parquet(path / "requests.parquet")) == 4
+        assert not (path / "rounds.parquet").exists()
+        saved = path.relative_to(one.folder)
+        assert (path / "summary.json").read_bytes() == (two.folder / saved / "summary.json").read_bytes()
+
+
+@pytest.mark.usefixtures("no_pictures")
+def test_recording_in_two_processes_makes_the_same_bytes(tiny: Scenario, cache: Path, tmp_path: Path, monkeypatch):
+    first = sweep(tiny, tmp_path / "one", jobs=2)
+    monkeypatch.setenv("SPECRAN_CACHE", str(tmp_path / "other-cache"))
+    second = sweep(tiny, tmp_path / "two", jobs=1)
+    assert not first.failed and not second.failed
+    assert table_bytes(first.folder) == table_bytes(second.folder)
+    here = {path.name: path.read_bytes() for path in (cache / "tape").glob("*/*.json")}
+    there = {path.name: path.read_bytes() for path in (tmp_path / "other-cache" / "tape").glob("*/*.json")}
+    assert here == there and len(here) == 8
+
+
+@pytest.mark.usefixtures("no_pictures")
+def test_resuming_skips_what_is_finished(tiny: Scenario, tmp_path: Path):
+    first = sweep(tiny, tmp_path, jobs=1)
+    before = table_bytes(first.folder)
+    done: list[tuple[str, int, int]] = []
+    again = sweep(tiny, tmp_path, jobs=1, resume=True, progress=lambda *at: done.append(at))
+    assert table_bytes(again.folder) == before
+    assert json.loads((again.folder / "manifest.json").read_text())["resumed"] == 8
+    assert [at for at in done if at[0] == "simulating"] == [("simulating", 8, 8)]
+
+
+@pytest.mark.usefixtures("no_pictures")
+def test_without_resuming_all_is_run_again(tiny: Scenario, tmp_path: Path):
+    first = sweep(tiny, tmp_path, jobs=1)
+    before = table_bytes(first.folder)
+    again = sweep(tiny, tmp_path, jobs=1)
+    assert table_bytes(again.folder) == before
+    assert json.loads((again.folder / "manifest.json").read_text())["resumed"] == 0
+
+
+@pytest.mark.usefixtures("no_pictures")
+@pytest.mark.parametrize("damage", ["truncate", "edit", "foreign", "remove"])
+def test_a_damaged_point_is_run_again(tiny: Scenario, tmp_path: Path, damage: str):
+    first = sweep(tiny, tmp_path, jobs=1)
+    before = table_bytes(first.folder)
+    victim, other = sorted((first.folder / "points").iterdir())[:2]
+    summary = victim / "summary.json"
+    text = summary.read_text()
+    match damage:
+        case "truncate":
+            summary.write_text(text[: len(text) // 2])
+        case "edit":
+            plain = json.loads(text)
+            plain["e2e_mean_s"] *= 2
+            summary.write_text(json.dumps(plain))
+        case "foreign":
+            summary.write_bytes((other / "summary.json").read_bytes())
+        case "remove":
+            summary.unlink()
+    again = sweep(tiny, tmp_path, jobs=1, resume=True)
+    assert table_bytes(again.folder) == before
+    assert json.loads((again.folder / "manifest.json").read_text())["resumed"] == 7
+    assert summary.read_text() == text
+
+
+def test_a_point_that_fails_is_told_and_stops_no_other(tiny_keys: dict, cache: Path, tmp_path: Path):
+    # Two SNRs for two devices are right; three are found out when the link is built.
+    tiny_keys["sweep"] = {"axes": {"link.snr_db": [[10.0, 12.0], [10.0, 12.0, 14.0], [3.0, 4.0]]}}
+    result = sweep(Scenario.from_dict(tiny_keys), tmp_path, jobs=1)
+    assert len(result.table) == 2
+    assert len(result.failed) == 1
+    assert "got 3 values for 2 devices" in result.failed[0] and "link.snr_db=[10.0, 12.0, 14.0]" in result.failed[0]
+    assert (result.folder / "report.html").exists()
+
+
+def test_the_command_line_says_so_with_exit_code_1(tiny_keys: dict, cache: Path, tmp_path: Path):
+    from sim.cli import _main
+
+    tiny_keys["sweep"] = {"axes": {"link.snr_db": [[10.0, 12.0], [10.0]]}}
+    path = tmp_path / "case.yaml"
+    path.write_text(json.dumps(tiny_keys))
+    assert _main(["sweep", str(path), "--jobs", "1", "--out", str(tmp_path / "out")]) == 1
+    tiny_keys["sweep"] = {"axes": {"link.snr_db": [[10.0, 12.0]]}}
+    path.write_text(json.dumps(tiny_keys))
+    assert _main(["sweep", str(path), "--jobs", "1", "--out", str(tmp_path / "out")]) == 0
+
+
+@pytest.mark.usefixtures("no_pictures")
+def test_workers_import_no_torch_when_everything_is_on_tape(tiny: Scenario, tmp_path: Path):
+    sweep(tiny, tmp_path, jobs=1)
+    code = """
+import sys, pickle
+from sim.sweep.work import simulate_points
+task, packed = pickle.load(open(sys.argv[1], "rb"))
+(done,) = simulate_points(task, packed)
+assert done.summary["requests"] == 4, done
+print(sorted({"torch", "transformers", "matplotlib", "scipy.stats"} & set(sys.modules)))
+"""
+    ready = _Sweep(tiny, tmp_path, 1, None, False, lambda *_: None)
+    piece = ready._tasks(ready.points[:1], InProcess())[0]
+    (tmp_path / "task.pickle").write_bytes(pickle.dumps((piece.task, piece.shared)))
+    ran = subprocess.run([sys.executable, "-c", code, str(tmp_path / "task.pickle")], capture_output=True, text=True)
+    assert ran.stdout.strip() == "[]", ran.stderr
+
+
+def test_a_results_folder_below_a_file_gives_one_clear_message(tiny: Scenario, tmp_path: Path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InputError, match=r"cannot write results to .*: part of that path is a file"):
+        sweep(tiny, tmp_path / "file" / "out", jobs=1)
+
+
+@pytest.mark.usefixtures("no_pictures")
+@pytest.mark.parametrize(("number", "says"), [(28, "the disk is full"), (30, "read-only"), (13, "no permission")])
+def test_a_disk_that_cannot_be_written_gives_one_clear_message(tiny: Scenario, tmp_path, monkeypatch, number, says):
+    from sim.sweep import saved
+
+    def refuse(*_: object) -> None:
+        raise OSError(number, "as the system says it")
+
+    monkeypatch.setattr(saved, "take_place", refuse)
+    with pytest.raises(RunError, match=f"cannot write results to .*: .*{says}"):
+        sweep(tiny, tmp_path, jobs=1)
+    assert not [path for path in tmp_path.rglob("*") if path.name.startswith(".unfinished")]
+
+
+@pytest.mark.usefixtures("no_pictures")
+def test_replications_stop_when_the_mean_is_known(tiny_keys: dict, cache: Path, tmp_path: Path):
+    tiny_keys["sweep"] = {
+        "axes": {"link.uplink_bandwidth_mhz": [0.02, 5.0]},
+        "replications": 8,
+        "precision": "60%",
+    }
+    loose = sweep(Scenario.from_dict(tiny_keys), tmp_path, jobs=1).table
+    two = sweep(Scenario.from_dict(tiny_keys), tmp_path / "two", jobs=2).table
+    pd.testing.assert_frame_equal(loose, two, check_exact=True)
+    tiny_keys["sweep"]["precision"] = "0.01%"
+    tight = sweep(Scenario.from_dict(tiny_keys), tmp_path, jobs=1).table
+    assert len(loose) == 6  # three of each are the fewest
+    assert len(tight) == 16
+    shared = tight[tight["replication"] < 3].reset_index(drop=True)
+    pd.testing.assert_frame_equal(loose, shared, check_exact=True)
