@@ -1,0 +1,178 @@
+"""The picture of an NR cell: who stands where at what SNR, and who is on which PRBs in which slot."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from sim.errors import RunError
+from sim.figures.style import COLOURS, new_figure, save_all, styled
+from sim.links.base import Direction
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+    from sim.links.nr import NrLink
+    from sim.links.nr.records import BlockRecord
+
+_MOST_NAMED = 8
+_HEIGHT_IN = 3.1
+_PALE = 0.4
+
+
+def draw_cell(
+    link: NrLink,
+    folder: Path,
+    direction: Direction = Direction.UPLINK,
+    first_slot: int | None = None,
+    num_slots: int = 60,
+    cell: int = 0,
+    style: str = "two_column",
+) -> list[Path]:
+    """Draw map and PRB grid of a finished run into ``folder``.
+
+    Args:
+        link: A link that ran with ``record_slots``.
+        folder: Made if it is missing.
+        direction: Which way's blocks to show.
+        first_slot: First slot shown; the one in which the first recorded block went if left out.
+        num_slots: Slots shown.
+        cell: Whose PRBs.
+        style: ``one_column`` or ``two_column``.
+
+    Returns:
+        The files, PNG, PDF and SVG.
+
+    Raises:
+        RunError: Nothing was recorded.
+    """
+    with styled():
+        return save_all(cell_figure(link, direction, first_slot, num_slots, cell, style), folder, f"cell_{direction}")
+
+
+def cell_figure(
+    link: NrLink,
+    direction: Direction = Direction.UPLINK,
+    first_slot: int | None = None,
+    num_slots: int = 60,
+    cell: int = 0,
+    style: str = "two_column",
+) -> Figure:
+    """The figure of ``draw_cell``, not saved."""
+    records = link.network.records
+    blocks = [r for r in records.blocks if r.direction == direction and r.cell == cell] if records else []
+    if not blocks:
+        raise RunError(f"no {direction} blocks of cell {cell} were recorded; set link.record_slots: true")
+    start = blocks[0].slot if first_slot is None else first_slot
+    shown = [block for block in blocks if start <= block.slot < start + num_slots]
+    figure = new_figure(style, _HEIGHT_IN if style == "two_column" else 2 * _HEIGHT_IN)
+    grid_axes: Axes
+    if link.network.air is None:
+        grid_axes = figure.add_subplot()
+    elif style == "two_column":
+        map_axes, grid_axes = figure.subplots(1, 2, width_ratios=(1, 1.75))
+        _draw_map(figure, map_axes, link, direction, start)
+    else:
+        map_axes, grid_axes = figure.subplots(2, 1)
+        _draw_map(figure, map_axes, link, direction, start)
+    _draw_grid(figure, grid_axes, link, direction, (start, num_slots), shown, style)
+    return figure
+
+
+def _colour(device: int) -> Any:
+    return COLOURS[device % len(COLOURS)]
+
+
+def _draw_map(figure: Figure, axes: Axes, link: NrLink, direction: Direction, slot: int) -> None:
+    """Devices coloured by mean SNR, sites as triangles with their hexagons."""
+    from matplotlib.patches import RegularPolygon
+
+    air = link.network.air
+    assert air is not None
+    positions = air.positions_m(slot)
+    if air.fixed_snr_db is None:
+        for x, y in air.layout.site_positions_m():
+            hexagon = RegularPolygon((x, y), 6, radius=air.layout.cell_radius_m, fill=False, ec="#999999", lw=0.7)
+            axes.add_patch(hexagon)
+            axes.plot(x, y, marker="^", color="black", ms=6, ls="none", zorder=3)
+    snr_db = air.mean_snr_db(direction)
+    dots = axes.scatter(positions[:, 0], positions[:, 1], c=snr_db, cmap="viridis", s=26, ec="black", lw=0.5, zorder=4)
+    if len(positions) <= 2 * _MOST_NAMED:
+        for device, (x, y) in enumerate(positions):
+            axes.annotate(
+                str(device), (x, y), xytext=(4, 3), textcoords="offset points", fontsize=7, color="black", zorder=5
+            )
+    axes.autoscale_view()
+    axes.set_aspect("equal")
+    axes.set_xlabel("x (m)")
+    axes.set_ylabel("y (m)")
+    bar = figure.colorbar(dots, ax=axes, location="right", shrink=0.85, aspect=28)
+    bar.set_label(f"Mean {direction} SNR per PRB (dB)")
+    bar.outline.set_visible(False)
+
+
+def _draw_grid(
+    figure: Figure,
+    axes: Axes,
+    link: NrLink,
+    direction: Direction,
+    slots: tuple[int, int],
+    shown: list[BlockRecord],
+    style: str,
+) -> None:
+    """A rectangle per block and run of PRBs: colour by device, hatched if sent again, pale if it was not decoded."""
+    from matplotlib.patches import Patch, Rectangle
+
+    carrier = link.network.carrier
+    start, num_slots = slots
+    for slot in range(start, start + num_slots):
+        if not carrier.data_symbols(direction, slot):
+            axes.axvspan(slot, slot + 1, color="#F0F0F0", lw=0, zorder=0)
+    for record, (low, high) in _placed(shown, carrier.group_sizes.tolist()):
+        face = _colour(record.device)
+        hatch = "////" if record.attempt else None
+        alpha = 1.0 if record.received else _PALE
+        block = Rectangle((record.slot, low), 1, high - low, fc=face, ec="white", lw=0.3, hatch=hatch, alpha=alpha)
+        axes.add_patch(block)
+    axes.set_xlim(start, start + num_slots)
+    axes.set_ylim(0, carrier.num_prb)
+    axes.grid(False)
+    axes.set_xlabel(f"Slot ({carrier.slot_ns / 1e6:g} ms each)")
+    axes.set_ylabel("PRB")
+    devices = sorted({record.device for record in shown})
+    handles = [Patch(fc=_colour(d), ec="white", label=f"device {d}") for d in devices] if _fits(devices) else []
+    handles.append(Patch(fc="#BBBBBB", ec="white", hatch="////", label="retransmission"))
+    handles.append(Patch(fc="#777777", ec="white", alpha=_PALE, label="not decoded"))
+    columns = 5 if style == "two_column" else 3
+    figure.legend(handles=handles, loc="outside upper right", ncols=columns, handlelength=1.3)
+
+
+def _fits(devices: list[int]) -> bool:
+    return len(devices) <= _MOST_NAMED
+
+
+def _placed(records: list[BlockRecord], group_sizes: list[int]) -> list[tuple[BlockRecord, tuple[float, float]]]:
+    """Runs of PRBs of each block; blocks that share a group are stacked in it in the order of their records."""
+    starts = np.concatenate(([0], np.cumsum(group_sizes)))
+    used: dict[tuple[int, int], int] = {}
+    placed: list[tuple[BlockRecord, tuple[float, float]]] = []
+    for record in records:
+        run: tuple[float, float] | None = None
+        for group, count in enumerate(record.weights):
+            if not count:
+                continue
+            key = record.slot, group
+            low = float(starts[group] + used.get(key, 0))
+            used[key] = used.get(key, 0) + count
+            if run is not None and run[1] == low:
+                run = (run[0], low + count)
+                continue
+            if run is not None:
+                placed.append((record, run))
+            run = (low, low + count)
+        if run is not None:
+            placed.append((record, run))
+    return placed
