@@ -38,11 +38,11 @@ class Downlink(Side):
 
     def _sync(self, device: int) -> None:
         self.sync_head(device)
-        self.backlog[device] = self.queues[device].buffer_bytes
+        self.set_backlog(device, self.queues[device].buffer_bytes)
 
     def next_needed(self, slot: int) -> int | None:
         """First slot >= ``slot`` in which the downlink has something to do, the agenda apart."""
-        if any(self.resend) or self.backlog.any():
+        if self.has_work:
             return self.carrier.next_data(self.direction, slot)
         return None
 
@@ -53,7 +53,7 @@ class Downlink(Side):
     def run(self, slot: int) -> None:
         """Send what there is in this slot, in all cells."""
         num_symbols = self.carrier.data_symbols(self.direction, slot)
-        if not num_symbols or not (any(self.resend) or self.backlog.any()):
+        if not num_symbols or not self.has_work:
             return
         blocks: list[TransportBlock] = []
         for cell in range(self.parts.num_cells):
@@ -74,7 +74,7 @@ class Downlink(Side):
                 blocks.append(block)
             else:
                 self.num_free[block.device] += 1
-            self.backlog[block.device] = self.queues[block.device].buffer_bytes
+            self.set_backlog(block.device, self.queues[block.device].buffer_bytes)
         return blocks
 
     def on_known(self, block: TransportBlock) -> None:

@@ -24,8 +24,8 @@ _NO_REPORT = np.iinfo(np.int64).min
 class ReportedChannel:
     """What the base station knows of one direction: |H|^2 per PRB group as of each device's last report.
 
-    Device n is measured in slots n mod ``csi_period_slots``, and so on; a measurement counts ``csi_delay_slots`` later.
-    The channel is evaluated when a report is first needed, at the time of its measurement.
+    Reference signals are sent every ``csi_period_slots``, for all devices in the same slot; a measurement counts
+    ``csi_delay_slots`` later. The channel is evaluated when a report is first needed, at the time of its measurement.
 
     Args:
         air: Channels.
@@ -40,7 +40,6 @@ class ReportedChannel:
         self._air, self._errors, self._interference, self._way = air, errors, interference, way
         self._carrier = carrier
         self._period, self._delay = settings.csi_period_slots, settings.csi_delay_slots
-        self._phase = np.arange(count, dtype=np.int64) % self._period
         self._held = np.full(count, _NO_REPORT, dtype=np.int64)
         self._gains = np.ones((count, carrier.num_groups))
         self._fixed_mcs = settings.mcs
@@ -74,20 +73,13 @@ class ReportedChannel:
 
     def refresh(self, devices: Indices, slot: int) -> None:
         """Take in the reports of these devices that have become known by ``slot``."""
-        due = (slot - self._delay - self._phase[devices]) // self._period
-        is_stale = due != self._held[devices]
-        if not is_stale.any():
-            return
-        rows, due = devices[is_stale], due[is_stale]
-        self._held[rows] = due
-        measured = np.maximum(due * self._period + self._phase[rows], 0)
-        if (measured == measured[0]).all():
-            self._gains[rows] = self._air.power_gains(self._way, int(measured[0]), rows)
-        else:
-            for at in np.unique(measured).tolist():
-                same = rows[measured == at]
-                self._gains[same] = self._air.power_gains(self._way, at, same)
-        self._evaluate(rows, slot)
+        due = (slot - self._delay) // self._period
+        rows = devices[self._held[devices] != due]
+        if len(rows):
+            self._held[rows] = due
+            # Before the first measurement has come in, the one of slot 0 serves.
+            self._gains[rows] = self._air.power_gains(self._way, max(0, due * self._period), rows)
+            self._evaluate(rows, slot)
 
     def _capacity(self, devices: Indices, num_prb: Indices, slot: int) -> Array:
         """log2(1 + SINR) per group at the reported channel, outer loop applied. [num_devices, num_groups]"""

@@ -80,7 +80,7 @@ class Side(ABC):
 
     Attributes:
         queues: RLC buffer of each device.
-        backlog: Bytes that the base station believes to wait, [num_devices].
+        backlog: Bytes that the base station believes to wait, [num_devices]; ``total_backlog`` is their sum.
         num_free: HARQ processes without a block, [num_devices].
         resend: Blocks that wait for a retransmission, by cell.
         kpis: Counters.
@@ -100,6 +100,7 @@ class Side(ABC):
         count = len(parts.serving)
         self.queues = [SendQueue(parts.packing) for _ in range(count)]
         self.backlog = np.zeros(count, dtype=np.int64)
+        self.total_backlog = 0
         self.num_free = np.full(count, settings.harq_processes, dtype=np.int64)
         self.resend: list[deque[TransportBlock]] = [deque() for _ in range(parts.num_cells)]
         self.granted_bytes = [0] * count
@@ -239,6 +240,16 @@ class Side(ABC):
             if self._served_scale < 1e-100:
                 self._served *= self._served_scale
                 self._served_scale = 1.0
+
+    def set_backlog(self, device: int, waiting_bytes: int) -> None:
+        """Renew what the base station believes to wait at a device."""
+        self.total_backlog += waiting_bytes - int(self.backlog[device])
+        self.backlog[device] = waiting_bytes
+
+    @property
+    def has_work(self) -> bool:
+        """Whether blocks wait for a grant."""
+        return self.total_backlog > 0 or any(self.resend)
 
     # -- queues -----------------------------------------------------------------------------------------------------
 

@@ -74,7 +74,7 @@ class Uplink(Side):
             needed.append(min(self._planned))
         if self._waiting:
             needed.append(self.carrier.next_data(self.direction, slot))
-        if any(self.resend) or self.backlog.any():
+        if self.has_work:
             needed.append(self.carrier.next_decision(slot))
         elif self._num_requests:
             known = int(self._request_slot.min()) + 1 + self.carrier.decision_slots
@@ -104,11 +104,12 @@ class Uplink(Side):
         heard = np.flatnonzero(self._request_slot <= slot - 1 - self.carrier.decision_slots)
         self._request_slot[heard] = _NO_REQUEST
         self._num_requests -= len(heard)
-        self.backlog[heard] = np.maximum(self.backlog[heard], self.settings.sr_grant_bytes)
-        self._urgent.update(heard.tolist())
+        for device in heard.tolist():
+            self.set_backlog(device, max(int(self.backlog[device]), self.settings.sr_grant_bytes))
+            self._urgent.add(device)
 
     def _grants(self, cell: int, slot: int, target: int) -> list[TransportBlock]:
-        if not any(self.resend) and not self.backlog.any():
+        if not self.has_work:
             return []
         num_symbols = self.carrier.data_symbols(self.direction, target)
         board = PrbBoard(self.carrier.group_sizes.tolist())
@@ -129,7 +130,7 @@ class Uplink(Side):
         new += self.grant_new(cell, (slot, target), num_symbols, board, devices, most - len(new))
         for block in new:
             self._urgent.discard(block.device)
-            self.backlog[block.device] = max(0, int(self.backlog[block.device]) - block.size_bytes)
+            self.set_backlog(block.device, max(0, int(self.backlog[block.device]) - block.size_bytes))
         return blocks + new
 
     def _answer_requests(
@@ -218,7 +219,7 @@ class Uplink(Side):
         since = self.granted_bytes[device] - block.granted_bytes
         # A request that waits for its grant is newer than any report.
         least = self.settings.sr_grant_bytes if device in self._urgent else 0
-        self.backlog[device] = max(least, block.reported_bytes - since)
+        self.set_backlog(device, max(least, block.reported_bytes - since))
 
     def on_requeued(self, device: int, slot: int) -> None:
         """Lost bytes make the device ask anew, even if others wait (retxBSR-Timer, TS 38.321 5.4.5)."""
