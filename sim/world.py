@@ -20,7 +20,7 @@ from sim.models.interface import LanguageModel
 from sim.nodes.device import Device, Outcome
 from sim.nodes.play import Surroundings
 from sim.nodes.site import Site as SiteNode
-from sim.results.rows import request_row, round_rows
+from sim.results.rows import request_row, round_figures, round_rows
 from sim.results.tables import RunTables
 from sim.scenario.schema import EdgeSettings, Scenario
 from sim.tape.key import Addresses, describe, needed_models
@@ -157,7 +157,8 @@ class World:
         return script
 
     def _keep(self, outcome: Outcome) -> None:
-        self.tables.add(request_row(outcome), round_rows(outcome))
+        rounds = round_rows if self.tables.keep == "rounds" else round_figures
+        self.tables.add(request_row(outcome), rounds(outcome))
         for model in self.ingredients.models.values():
             model.close_request(outcome.planned.id)
         script = self._live.pop(outcome.planned.id, None)

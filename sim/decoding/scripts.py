@@ -165,14 +165,20 @@ class _Branches:
 
 
 class ReplayScript(Script):
-    """Hands out recorded actions; results are ignored."""
+    """Hands out recorded actions; results are ignored.
+
+    Attributes:
+        records_left: The records that were not handed out yet.
+    """
 
     def __init__(self, records: Sequence[Record]) -> None:
-        self._records = iter(records)
+        self.records_left = iter(records)
 
     def advance(self, result: Any = None) -> Action | None:
-        for record in self._records:
-            if isinstance(record, TogetherRecord):
-                return Action(record, branches=[ReplayScript(branch) for branch in record.branches])
-            return Action(record)
+        for record in self.records_left:
+            return self.fork(record) if isinstance(record, TogetherRecord) else Action(record)
         return None
+
+    def fork(self, record: TogetherRecord) -> Action:
+        """The action of running recorded branches."""
+        return Action(record, branches=[ReplayScript(branch) for branch in record.branches])

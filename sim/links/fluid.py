@@ -61,6 +61,7 @@ class FluidLane(Lane):
         block_ns: Length of a block in nanoseconds; blocks start at time zero.
         header_bits: Added to each message's payload.
         one_way_delay_s: Fixed delay from the end of the air to the receiver [s].
+        scale: Multiplies all rates, which can then be shared by bands of different width.
     """
 
     def __init__(
@@ -71,9 +72,11 @@ class FluidLane(Lane):
         block_ns: int,
         header_bits: int,
         one_way_delay_s: float,
+        scale: float = 1.0,
     ) -> None:
         super().__init__(env, header_bits, one_way_delay_s)
         self._rates = rates
+        self._scale = scale
         self._chunk_blocks = chunk_blocks
         self._block_ns = block_ns
         self._active: list[tuple[float, int, _Flow]] = []  # heap of (service at which it leaves, start order, flow)
@@ -106,7 +109,7 @@ class FluidLane(Lane):
         """Rate in the last complete block at the share that the device has, or would have on joining now."""
         chunk, offset = divmod(int(self.env.now) // self._block_ns - 1, self._chunk_blocks)
         sharers = len(self._active) + (device not in self._waiting)
-        return self._rates(device, chunk)[offset] * 1e9 / sharers
+        return self._scale * self._rates(device, chunk)[offset] * 1e9 / sharers
 
     def utilisation(self) -> float:
         """Share of the time since zero in which somebody was active."""
@@ -129,7 +132,7 @@ class FluidLane(Lane):
         flow.started_ns = self._now_ns
         chunk, offset = divmod(self._block, self._chunk_blocks)
         flow.chunk = self._rates(flow.device, chunk)
-        flow.rate = flow.chunk[offset]
+        flow.rate = self._scale * flow.chunk[offset]
         self._starts += 1
         heapq.heappush(self._active, (self._service + flow.bits / flow.rate, self._starts, flow))
 
@@ -172,10 +175,10 @@ class FluidLane(Lane):
         if offset == 0:
             for _, _, flow in self._active:
                 flow.chunk = self._rates(flow.device, chunk)
-        service = self._service
+        service, scale = self._service, self._scale
         rescaled = []
         for leaves_at, order, flow in self._active:
-            rate = flow.chunk[offset]
+            rate = scale * flow.chunk[offset]
             rescaled.append(((leaves_at - service) * flow.rate / rate, order, flow))
             flow.rate = rate
         heapq.heapify(rescaled)

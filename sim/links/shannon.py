@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Hashable
 from typing import Annotated, Literal
 
 import numpy as np
@@ -61,38 +62,78 @@ class ShannonLinkSettings(Settings):
     """Headers added to each message [bit]: IPv4 + UDP + layer 2, 40 bytes unless set."""
 
 
-class FadingRates:
-    """Rates of all devices in one direction, evaluated when asked for, a chunk of blocks at a time.
+class FadingMemory:
+    """Spectral efficiencies that a process keeps between runs, because a sweep's points meet the same fading.
 
-    A rate is a pure function of (seed, device, direction, block). Only a device's latest chunk is kept, so memory does
-    not grow with time.
+    They are pure functions of what they are kept by. Nothing is kept unless a size is set, as a sweep's workers do.
+    """
+
+    def __init__(self) -> None:
+        self._most = 0
+        self._count = 0
+        self._kept: dict[Hashable, dict[int, list[float]]] = {}
+
+    def keep(self, most: int) -> None:
+        """Keep at most so many chunks of blocks, one kilobyte each."""
+        self._most = most
+
+    def chunks_of(self, key: Hashable) -> dict[int, list[float]] | None:
+        """Chunks by index of whatever the key names; None if nothing is to be kept."""
+        return self._kept.setdefault(key, {}) if self._most else None
+
+    def note_one_more(self) -> None:
+        """Count a chunk that was added; when they are too many, all are let go."""
+        self._count += 1
+        if self._count > self._most:
+            self._count = 0
+            for chunks in self._kept.values():
+                chunks.clear()
+
+
+FADING_MEMORY = FadingMemory()
+
+
+class FadingRates:
+    """Spectral efficiencies of all devices in one direction, evaluated when asked for, a chunk of blocks at a time.
+
+    They are a pure function of (seed, device, direction, block). Only a device's latest chunk is kept, so memory does
+    not grow with time, unless the process keeps more of them (``FADING_MEMORY``).
 
     Args:
         seed: Master seed.
         direction: Which direction's gains.
-        bandwidth_mhz: The whole band [MHz].
         snr_db: Mean SNR per device [dB]: [num_devices].
-        settings: Fading and efficiency.
+        settings: Fading.
     """
 
-    def __init__(
-        self, seed: int, direction: Direction, bandwidth_mhz: float, snr_db: list[float], settings: ShannonLinkSettings
-    ) -> None:
+    def __init__(self, seed: int, direction: Direction, snr_db: list[float], settings: ShannonLinkSettings) -> None:
         self._seed = seed
         self._direction = str(direction)
-        self._bits_per_ns = settings.efficiency * bandwidth_mhz * 1e-3 / math.log(2)  # per neper of ln(1 + SNR)
         self._snr = [10 ** (value / 10) for value in snr_db]
         self._settings = settings
         self._fadings: dict[int, BlockFading] = {}
-        self._chunks: dict[int, tuple[int, list[float]]] = {}
+        self._latest: dict[int, tuple[int, list[float]]] = {}
+        law = (settings.fading, settings.doppler_hz, settings.block_s, settings.k_factor_db)
+        self._kept = [
+            FADING_MEMORY.chunks_of((seed, self._direction, *law, device, snr)) for device, snr in enumerate(self._snr)
+        ]
 
     def __call__(self, device: int, chunk_index: int) -> list[float]:
-        """Rates over the whole band in the blocks of a chunk [bit/ns]: [CHUNK_BLOCKS]."""
-        kept = self._chunks.get(device)
-        if kept is None or kept[0] != chunk_index:
-            spectral = np.log1p(self._snr[device] * self.gains(device, chunk_index))
-            kept = self._chunks[device] = (chunk_index, (self._bits_per_ns * spectral).tolist())
-        return kept[1]
+        """ln(1 + SNR |h|^2) in the blocks of a chunk: [CHUNK_BLOCKS]."""
+        kept = self._kept[device]
+        if kept is not None:
+            chunk = kept.get(chunk_index)
+            if chunk is None:
+                chunk = kept[chunk_index] = self._evaluate(device, chunk_index)
+                FADING_MEMORY.note_one_more()
+            return chunk
+        latest = self._latest.get(device)
+        if latest is None or latest[0] != chunk_index:
+            latest = self._latest[device] = (chunk_index, self._evaluate(device, chunk_index))
+        return latest[1]
+
+    def _evaluate(self, device: int, chunk_index: int) -> list[float]:
+        return np.log1p(self._snr[device] * self.gains(device, chunk_index)).tolist()
 
     def gains(self, device: int, chunk_index: int) -> np.ndarray:
         """Power gains |h|^2 of the blocks of a chunk, of mean 1: [CHUNK_BLOCKS]."""
@@ -135,8 +176,11 @@ class ShannonLink(TwoLaneLink):
         block_ns = to_ns(settings.block_s)
 
         def lane(direction: Direction, bandwidth_mhz: float) -> FluidLane:
-            rates = FadingRates(seed, direction, bandwidth_mhz, snr_db, settings)
-            return FluidLane(env, rates, CHUNK_BLOCKS, block_ns, settings.header_bits, settings.one_way_delay_s)
+            rates = FadingRates(seed, direction, snr_db, settings)
+            bits_per_ns = settings.efficiency * bandwidth_mhz * 1e-3 / math.log(2)  # per neper of ln(1 + SNR)
+            return FluidLane(
+                env, rates, CHUNK_BLOCKS, block_ns, settings.header_bits, settings.one_way_delay_s, bits_per_ns
+            )
 
         uplink = lane(Direction.UPLINK, settings.uplink_bandwidth_mhz)
         downlink = lane(Direction.DOWNLINK, settings.downlink_bandwidth_mhz)

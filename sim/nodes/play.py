@@ -16,6 +16,7 @@ from sim.decoding.scripts import (
     ComputeRecord,
     EmitRecord,
     ObserveRecord,
+    ReplayScript,
     Script,
     TogetherRecord,
     TransmitRecord,
@@ -29,6 +30,7 @@ from sim.nodes.site import Site as SiteNode
 Process = Generator[simpy.Event, Any, Any]
 
 _DIRECTIONS = {Hop.UPLINK: Direction.UPLINK, Hop.DOWNLINK: Direction.DOWNLINK}
+_AIR_PARTS = {hop: (f"{hop.value}_access", f"{hop.value}_air", f"{hop.value}_retransmission") for hop in _DIRECTIONS}
 
 
 @dataclass(slots=True)
@@ -45,6 +47,8 @@ class Surroundings:
         backhaul_bps: Rate between edge and cloud.
         tx_power_w: Radio power of a sending device.
         rx_power_w: Radio power of a receiving device.
+        on_span: Told what a device does: device, name, start and end in nanoseconds, further figures; or None.
+        device_prices: Nanoseconds and joules of forwards replayed so far, by model and size.
     """
 
     env: simpy.Environment
@@ -57,6 +61,7 @@ class Surroundings:
     tx_power_w: float
     rx_power_w: float
     on_span: Any = None
+    device_prices: dict[tuple[str, int, int, int], tuple[int, float]] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -125,6 +130,9 @@ class Player:
         yield from self._await_streams(streams)
 
     def _play(self, script: Script, breakdown: Breakdown, streams: list[tuple[simpy.Event, int]]) -> Process:
+        if isinstance(script, ReplayScript):
+            yield from self._replay(script, breakdown, streams)
+            return
         result: Any = None
         while (action := script.advance(result)) is not None:
             result = None
@@ -155,28 +163,78 @@ class Player:
             owed, self.owed_ns = self.owed_ns, 0
             yield self.env.timeout(owed)
 
+    def _replay(self, script: ReplayScript, breakdown: Breakdown, streams: list[tuple[simpy.Event, int]]) -> Process:
+        """What ``_play`` does, for records alone: the same events at the same times, without asking for results.
+
+        This is the loop that sweeps spend their time in, hence its calls are few.
+        """
+        env, sites, prices = self.env, self.around.sites, self.around.device_prices
+        for record in script.records_left:
+            if isinstance(record, ComputeRecord) and record.site is Site.DEVICE:
+                size = (record.model, record.new_tokens, record.context_tokens, record.num_rows)
+                known = prices.get(size)
+                if known is None:
+                    known = prices[size] = self._price_here(record)
+                self._note_here(record, *known, breakdown)
+                continue
+            if isinstance(record, EmitRecord):
+                self._emit(record.round, int(env.now) + self.owed_ns)
+                continue
+            if self.owed_ns:
+                owed, self.owed_ns = self.owed_ns, 0
+                yield env.timeout(owed)
+            if isinstance(record, ComputeRecord):
+                served = yield sites[record.site].submit(record, None)
+                self._served(record, served, breakdown)
+            elif isinstance(record, TransmitRecord):
+                if record.round is not None:
+                    streams.append((self._stream(record), int(env.now)))
+                elif record.hop in _DIRECTIONS:
+                    sent_ns = int(env.now)
+                    delivery = yield self._send(record)
+                    self._delivered(record, delivery, sent_ns, breakdown)
+                else:
+                    yield from self._transmit(record, breakdown)
+            elif isinstance(record, TogetherRecord):
+                yield from self._fork(script.fork(record), breakdown, streams)
+
+    def _price_here(self, record: ComputeRecord) -> tuple[int, float]:
+        """Nanoseconds and joules of a replayed forward, the same whenever its size is."""
+        size = WorkSize(record.new_tokens, record.context_tokens, record.num_rows)
+        price = self.around.device_pricers[record.model].price([size])
+        return to_ns(price.seconds), price.joules
+
+    def _note_here(self, record: ComputeRecord, ns: int, joules: float, breakdown: Breakdown) -> None:
+        start_ns = self.owed_ns
+        self.owed_ns += ns
+        breakdown.ns["draft_compute" if record.model == "draft" else "verify_compute"] += ns
+        played = self.played
+        played.device_joules += joules
+        played.draft_ns += ns
+        played.draft_tokens += 1
+        if self.around.on_span is not None:
+            start_ns += self.now_ns
+            self._span(f"{record.model} forward", start_ns, start_ns + ns, {"new_tokens": record.new_tokens})
+
     def _compute_here(self, record: ComputeRecord, action: Action, breakdown: Breakdown) -> Logits | None:
         size = WorkSize(record.new_tokens, record.context_tokens, record.num_rows)
         model = self.around.models.get(record.model)
         (logits,), price = run_forwards([action.work], model, self.around.device_pricers[record.model], [size])
-        ns = to_ns(price.seconds)
-        start_ns = self.now_ns + self.owed_ns
-        self.owed_ns += ns
-        breakdown.add(_compute_part(record.model), ns)
-        self.played.device_joules += price.joules
-        self.played.draft_ns += ns
-        self.played.draft_tokens += 1
-        self._span(f"{record.model} forward", start_ns, start_ns + ns, {"new_tokens": record.new_tokens})
+        self._note_here(record, to_ns(price.seconds), price.joules, breakdown)
         return logits
 
     def _compute_at(self, record: ComputeRecord, action: Action, breakdown: Breakdown) -> Process:
         served: Served = yield self.around.sites[record.site].submit(record, action.work)
-        breakdown.add("edge_queue", served.queue_ns)
-        breakdown.add(_compute_part(record.model), served.compute_ns)
-        self.played.edge_joules += served.joules
-        self.played.edge_ns += served.queue_ns + served.compute_ns
-        self.played.edge_forwards += 1
+        self._served(record, served, breakdown)
         return served.logits
+
+    def _served(self, record: ComputeRecord, served: Served, breakdown: Breakdown) -> None:
+        played, parts = self.played, breakdown.ns
+        parts["edge_queue"] += served.queue_ns
+        parts["draft_compute" if record.model == "draft" else "verify_compute"] += served.compute_ns
+        played.edge_joules += served.joules
+        played.edge_ns += served.queue_ns + served.compute_ns
+        played.edge_forwards += 1
 
     def _transmit(self, record: TransmitRecord, breakdown: Breakdown) -> Process:
         if record.hop not in _DIRECTIONS:
@@ -186,13 +244,19 @@ class Player:
             return
         sent_ns = self.now_ns
         delivery: Delivery = yield self._send(record)
+        self._delivered(record, delivery, sent_ns, breakdown)
+
+    def _delivered(self, record: TransmitRecord, delivery: Delivery, sent_ns: int, breakdown: Breakdown) -> None:
         self._account(record, delivery)
-        direction = record.hop.value
-        breakdown.add(f"{direction}_access", delivery.access_ns)
-        breakdown.add(f"{direction}_air", delivery.air_ns)
-        breakdown.add(f"{direction}_retransmission", delivery.retransmission_ns)
-        breakdown.add("transport", delivery.transport_ns)
-        self._span(f"{direction} {record.kind}", sent_ns, self.now_ns, {"payload_bits": record.payload_bits})
+        access, air, retransmission = _AIR_PARTS[record.hop]
+        parts = breakdown.ns
+        parts[access] += delivery.access_ns
+        parts[air] += delivery.air_ns
+        parts[retransmission] += delivery.retransmission_ns
+        parts["transport"] += delivery.transport_ns
+        if self.around.on_span is not None:
+            args = {"payload_bits": record.payload_bits}
+            self._span(f"{record.hop.value} {record.kind}", sent_ns, self.now_ns, args)
 
     def _send(self, record: TransmitRecord) -> simpy.Event:
         direction = _DIRECTIONS[record.hop]
@@ -282,7 +346,3 @@ class Player:
     def _span(self, name: str, start_ns: int, end_ns: int, args: dict[str, Any]) -> None:
         if self.around.on_span is not None:
             self.around.on_span(self.device, name, start_ns, end_ns, args)
-
-
-def _compute_part(model: str) -> str:
-    return "draft_compute" if model == "draft" else "verify_compute"

@@ -91,3 +91,10 @@ def round_rows(outcome: Outcome) -> list[dict[str, Any]]:
             emitted.time_ns,
         )
     return rows
+
+
+def round_figures(outcome: Outcome) -> list[dict[str, Any]]:
+    """What a summary needs of the rows of ``rounds``, where those are not kept."""
+    return [
+        {"tested_positions": emitted.round.tested, **dict(emitted.round.stats)} for emitted in outcome.played.emitted
+    ]

@@ -100,15 +100,15 @@ class RunTables:
         self.requests = Table("requests", ("device", "request"), folder)
         self.rounds = Table("rounds", ("device", "request", "round"), folder)
         self._on_request = on_request
-        self._keep = keep
+        self.keep = keep
 
     def add(self, request: dict[str, Any], rounds: list[dict[str, Any]]) -> None:
         """Take one ended request."""
         if self._on_request is not None:
             self._on_request(request, rounds)
-        if self._keep != "summary":
+        if self.keep != "summary":
             self.requests.extend([request])
-        if self._keep == "rounds":
+        if self.keep == "rounds":
             self.rounds.extend(rounds)
 
     def close(self) -> None:

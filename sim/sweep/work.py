@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from sim.errors import InputError, RunError
+from sim.links.shannon import FADING_MEMORY
 from sim.prepare import MissingGroup, live_models, record_group
 from sim.results.tables import Keep, RunTables, parquet_bytes
 from sim.runs import simulate
@@ -21,6 +22,7 @@ from sim.world import Ingredients
 
 # Kits that a worker keeps unpacked; points are handed out so that those of one kit follow each other.
 _MOST_KITS = 4
+_MOST_FADING_CHUNKS = 60_000
 
 
 @dataclass(frozen=True)
@@ -122,6 +124,7 @@ def _unpacked(kit_id: str, packed: bytes) -> Ingredients:
 
 def simulate_points(task: PointTask, packed: bytes) -> list[PointDone]:
     """Simulate a task's points; one that fails does not stop the next."""
+    FADING_MEMORY.keep(_MOST_FADING_CHUNKS)
     ingredients = _unpacked(task.kit_id, packed)
     done = []
     if ingredients.tape is None:
