@@ -26,7 +26,7 @@ class UcbSpecStopSettings(Settings):
     """Entries per row to choose among, where the protocol truncates rows; every combination is an arm."""
     candidates: list[int] | None = None
     """Candidates at the first level to choose among, where the protocol drafts trees."""
-    exploration: float = Field(default=0.3, ge=0)
+    exploration: float = Field(default=0.6, ge=0)
     """Weight of the confidence term (beta), in mean rounds' times."""
 
     @field_validator("draft_lengths", "top_k", "candidates")
