@@ -12,6 +12,10 @@ from sim.links.nr.carrier import Carrier
 Array = npt.NDArray[np.float64]
 Indices = npt.NDArray[np.int64]
 FULL_SLOT_SYMBOLS = 14
+LEAST_BLOCK_BYTES = 24
+"""Wanted of the smallest grant: headers, a buffer report and some data."""
+HEADERS_BYTES = 9
+"""RLC and MAC header of a segment, a buffer report, and one byte of data."""
 
 
 class Adaptation(Protocol):
@@ -49,6 +53,12 @@ def bits_per_prb(carrier: Carrier) -> Array:
     return np.asarray(carrier.block_bytes(FULL_SLOT_SYMBOLS)[:, -1] * (8.0 / carrier.num_prb), dtype=np.float64)
 
 
+def least_grant_prb(carrier: Carrier, mcs: int) -> int:
+    """PRBs of the smallest useful grant: headers, a buffer report and some data at an MCS."""
+    enough = int((carrier.block_bytes(FULL_SLOT_SYMBOLS)[mcs] < LEAST_BLOCK_BYTES).sum())
+    return min(enough, carrier.num_prb)
+
+
 class FixedMcs:
     """The same MCS always, and the same rate everywhere.
 
@@ -62,7 +72,7 @@ class FixedMcs:
         self._mcs = mcs
         self.wideband_mcs = np.full(num_devices, mcs, dtype=np.int64)
         self.most_prb = np.full(num_devices, carrier.num_prb, dtype=np.int64)
-        self.least_prb = 1
+        self.least_prb = least_grant_prb(carrier, mcs)
         self.wideband_bytes = carrier.block_bytes(FULL_SLOT_SYMBOLS)[self.wideband_mcs, self.most_prb]
         rate = bits_per_prb(carrier)[mcs] * carrier.group_sizes * 1e9 / carrier.slot_ns
         self.rate_bps = np.broadcast_to(rate, (num_devices, carrier.num_groups))

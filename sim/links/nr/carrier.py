@@ -112,6 +112,10 @@ class Carrier:
         """Uplink slots whose grants are decided in this slot: it is the last from which K2 reaches them."""
         return [slot + offset for offset in self._decisions[slot % len(self._decisions)]]
 
+    def most_symbols(self, direction: Direction) -> int:
+        """Symbols of the slots that carry most data of a direction."""
+        return max(self._uplink_symbols if direction == Direction.UPLINK else self._downlink_symbols)
+
     def next_decision(self, slot: int) -> int:
         """First slot >= ``slot`` that decides about an uplink slot."""
         while not self._decisions[slot % len(self._decisions)]:

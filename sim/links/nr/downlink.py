@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from sim.clock import to_ns
 from sim.links.base import Direction
 from sim.links.nr.allocation import PrbBoard
 from sim.links.nr.block import TransportBlock
 from sim.links.nr.message import Message
-from sim.links.nr.side import Side, SideParts
+from sim.links.nr.side import Side
 
 
 class Downlink(Side):
@@ -21,10 +20,6 @@ class Downlink(Side):
     """
 
     direction = Direction.DOWNLINK
-
-    def __init__(self, parts: SideParts) -> None:
-        super().__init__(parts)
-        self.transport_ns = to_ns(parts.settings.transport_delay_s)
 
     def push(self, message: Message) -> None:
         """The edge sends a message to a device, now."""

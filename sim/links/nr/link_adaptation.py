@@ -7,7 +7,7 @@ import numpy.typing as npt
 
 from channels.link_adaptation import OuterLoop
 from sim.links.base import Direction
-from sim.links.nr.adaptation import FULL_SLOT_SYMBOLS, bits_per_prb
+from sim.links.nr.adaptation import FULL_SLOT_SYMBOLS, bits_per_prb, least_grant_prb
 from sim.links.nr.air import Air
 from sim.links.nr.block_errors import BlockErrors
 from sim.links.nr.interference import Interference
@@ -16,8 +16,6 @@ Array = npt.NDArray[np.float64]
 Indices = npt.NDArray[np.int64]
 _MARGIN_DB = 2.0
 """A power-limited device is given no more PRBs than leave its mean SNR this far above the lowest MCS's threshold."""
-_LEAST_BLOCK_BYTES = 24
-"""The smallest grant is one that carries this much at the lowest MCS: headers, a buffer report and some data."""
 _NO_REPORT = np.iinfo(np.int64).min
 
 
@@ -59,7 +57,7 @@ class ReportedChannel:
         per_prb = bits_per_prb(carrier)[errors.available[-1]] / self._most_capacity * 1e9 / carrier.slot_ns
         self._bps_per_capacity = carrier.group_sizes * per_prb
         lowest = errors.available[0]
-        self.least_prb = min(int((self._sizes[lowest] < _LEAST_BLOCK_BYTES).sum()), carrier.num_prb)
+        self.least_prb = least_grant_prb(carrier, int(lowest))
         self._needed_db = float(errors.thresholds_db(FULL_SLOT_SYMBOLS)[lowest, carrier.num_prb]) + _MARGIN_DB
         self.most_prb = np.full(count, carrier.num_prb, dtype=np.int64)
         self.renew()

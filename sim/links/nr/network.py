@@ -9,7 +9,7 @@ import numpy as np
 import simpy
 
 from channels.nr import HeaderModel
-from sim.clock import NS_PER_S, to_ns
+from sim.clock import NS_PER_S
 from sim.links.base import Delivery, Direction, Parcel
 from sim.links.nr.adaptation import Adaptation, FixedMcs
 from sim.links.nr.air import Air
@@ -110,8 +110,7 @@ class Network:
         if parcel.direction == Direction.UPLINK:
             self.uplink.push(Message(parcel, event, now, now, total))
         else:
-            ready = now + to_ns(self.settings.transport_delay_s)
-            self.downlink.push(Message(parcel, event, now, ready, total))
+            self.downlink.push(Message(parcel, event, now, now + self.downlink.transport_ns, total))
         self._arm(max(self._last_slot + 1, self.carrier.first_slot_from(now)))
         return event
 

@@ -13,7 +13,7 @@ import numpy as np
 from sim.clock import to_ns
 from sim.errors import RunError
 from sim.links.base import Delivery, Direction
-from sim.links.nr.adaptation import Adaptation
+from sim.links.nr.adaptation import HEADERS_BYTES, LEAST_BLOCK_BYTES, Adaptation
 from sim.links.nr.allocation import PrbBoard, hand_out
 from sim.links.nr.block import TransportBlock
 from sim.links.nr.carrier import Carrier
@@ -87,7 +87,6 @@ class Side(ABC):
     """
 
     direction: Direction
-    delay_before_ns = 0
 
     def __init__(self, parts: SideParts) -> None:
         settings = parts.settings
@@ -116,6 +115,7 @@ class Side(ABC):
         self._budget_ns = to_ns(settings.delay_budget_s)
         self._status_delay_ns = to_ns(settings.rlc_status_delay_s)
         self._after_ns = self.carrier.decode_ns
+        self.transport_ns = to_ns(settings.transport_delay_s)
 
     # -- what the directions do differently ------------------------------------------------------------------------
 
@@ -178,7 +178,9 @@ class Side(ABC):
             return []
         grant_slot, data_slot = slots
         self.adaptation.refresh(devices, grant_slot)
-        needed = self.prb_needed(devices, self.carrier.block_bytes(num_symbols))
+        devices, needed = self.useful(devices, num_symbols)
+        if not len(devices):
+            return []
         self._age(data_slot)
         priority = self.parts.scheduler.priority(SideView(self, devices, needed, slots))
         given = hand_out(board, priority, needed.tolist(), most, self.settings.multiplexing == "tdma")
@@ -216,10 +218,23 @@ class Side(ABC):
         self.last_grant[devices] = data_slot
         return blocks
 
+    def useful(self, devices: Indices, num_symbols: int) -> tuple[Indices, Indices]:
+        """Devices that a slot of so many symbols can serve, and the PRBs that each needs.
+
+        In a short slot, a device whose power allows few PRBs may not fit even a header; it waits for a full one.
+        """
+        sizes = self.carrier.block_bytes(num_symbols)
+        needed = self.prb_needed(devices, sizes)
+        if num_symbols < self.carrier.most_symbols(self.direction):
+            fits = sizes[self.adaptation.wideband_mcs[devices], needed] >= HEADERS_BYTES
+            return devices[fits], needed[fits]
+        return devices, needed
+
     def prb_needed(self, devices: Indices, sizes: Indices) -> Indices:
         """PRBs that each device's backlog needs at its reported wideband channel, within what its power allows."""
         adaptation = self.adaptation
-        want, needed = self.backlog[devices], adaptation.most_prb[devices]
+        want = np.maximum(self.backlog[devices], LEAST_BLOCK_BYTES)
+        needed = adaptation.most_prb[devices]
         # Blocks of a full slot are the largest: who wants more needs all PRBs in any slot.
         small = np.flatnonzero(want < adaptation.wideband_bytes[devices])
         if len(small):
@@ -312,7 +327,7 @@ class Side(ABC):
     def _finish(self, message: Message, end_ns: int) -> None:
         ready_ns = message.ready_ns
         access_ns = message.first_ns - ready_ns
-        transport_ns = int(self.settings.transport_delay_s * 1e9 + 0.5)
+        transport_ns = self.transport_ns
         after_ns = self._after_ns
         air_ns, again_ns = message.last_new_ns - message.first_ns, end_ns - message.last_new_ns
         notes = self._access_notes(message, access_ns)

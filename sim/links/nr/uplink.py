@@ -140,11 +140,11 @@ class Uplink(Side):
         if not len(devices):
             return []
         self.adaptation.refresh(devices, slot)
-        needed = self.prb_needed(devices, self.carrier.block_bytes(num_symbols)).tolist()
+        devices, counts = self.useful(devices, num_symbols)
         chosen: list[int] = []
         weights: list[list[int]] = []
         limit = 1 if self.settings.multiplexing == "tdma" else most
-        for device, count in zip(devices.tolist(), needed, strict=True):
+        for device, count in zip(devices.tolist(), counts.tolist(), strict=True):
             taken = board.take_any(min(count, board.num_free)) if len(chosen) < limit and board.num_free else None
             if taken:
                 chosen.append(device)
@@ -174,6 +174,9 @@ class Uplink(Side):
         device = block.device
         if not self.fill(block, block.size_bytes - self._report_bytes, slot):
             self.num_free[device] += 1
+            if self.queues[device].stream_bytes and not block.is_configured:
+                # Too small for a header and a byte: ask again rather than wait for ever.
+                self._request(device, slot * self.carrier.slot_ns)
             return False
         queue = self.queues[device]
         level = bisect_left(self._levels, queue.buffer_bytes)

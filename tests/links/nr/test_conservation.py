@@ -127,6 +127,14 @@ def test_many_messages_of_one_device_stay_in_order_and_share_blocks():
     assert sum(event.value.bits_on_air for event in events) >= 20 * 136 * 8
 
 
+def test_the_lowest_mcs_and_the_smallest_grants_get_through():
+    keys = {"channel": "ideal", "mcs": 0, "mean_bytes": 40, "sr_grant_bytes": 1, "bandwidth_mhz": 5, "mcs_table": 3}
+    for extra in ({}, {"configured_grant": True}, {"special_symbols": (8, 2, 4), "special_carries_pusch": True}):
+        assert len(run(5, 8, **keys, **extra).sent) == 80
+    with pytest.raises(ValueError, match="configured_grant_prb: got 1; valid: 23 or more"):
+        run(2, 1, channel="ideal", mcs=0, mcs_table=3, configured_grant=True, configured_grant_prb=1)
+
+
 def test_a_report_older_than_a_request_does_not_undo_it():
     # Two hundred short messages at gaps around the grant cycle, with blocks that fail and come late.
     keys = {"channel": "ideal", "mcs": 20, "block_error_rate": 0.5, "harq_processes": 4}
