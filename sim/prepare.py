@@ -82,13 +82,9 @@ def _facts(settings: ModelsSettings, roles: tuple[str, ...]) -> dict[str, ModelF
     names = model_names(settings, roles)
     path = cache_folder() / "models.json"
     known = read_json_object(path)
-    brought = brought_question(names, settings)
-    try:
+    question = brought_question(names, settings)
+    if question not in known or all(_is_here(name) for name in names.values()):
         question = facts_question(names, settings)
-    except InputError:
-        if brought not in known:
-            raise
-        question = brought
     try:
         return {role: ModelFacts.from_plain(plain) for role, plain in known[question].items()}
     except (KeyError, TypeError, AttributeError):
@@ -96,6 +92,11 @@ def _facts(settings: ModelsSettings, roles: tuple[str, ...]) -> dict[str, ModelF
     facts = {role: ModelFacts.of(model) for role, model in load_models(settings, roles).items()}
     remember_facts(question, facts)
     return facts
+
+
+def _is_here(name: str) -> bool:
+    """Whether a model's files are on this machine; nothing is downloaded to find out."""
+    return name.startswith("embedded/") or Path(name).expanduser().is_dir()
 
 
 def facts_question(names: dict[str, str], settings: ModelsSettings) -> str:
@@ -132,24 +133,33 @@ def plan(scenario: Scenario) -> list[PlannedRequest]:
     facts = facts_of(scenario)
     leader = facts.get("target") or next(iter(facts.values()))
     trusted = scenario.models.trust_remote_code
-    return plan_requests(scenario, facts, lambda text: _encoded(leader.name, leader.fingerprint, trusted, text))
+    return plan_requests(scenario, facts, lambda text: encode_prompt(leader, trusted, text))
 
 
 @lru_cache(maxsize=4096)
-def _encoded(name: str, fingerprint: str, trust_remote_code: bool, text: str) -> tuple[int, ...]:
-    """Token ids of a prompt; a tape that was brought from elsewhere tells those of models that are not here."""
+def encode_prompt(model: ModelFacts, trust_remote_code: bool, text: str) -> tuple[int, ...]:
+    """Token ids of a prompt; an imported tape tells those of models that are not on this machine."""
     from sim.models.loading import load_tokenizer
 
-    brought = brought_prompts().get(fingerprint, {})
+    brought = brought_prompts(cache_folder()).get(model.fingerprint, {})
     if text in brought:
         return tuple(brought[text])
-    return tuple(load_tokenizer(name, trust_remote_code=trust_remote_code).encode(text))
+    return tuple(load_tokenizer(model.name, trust_remote_code=trust_remote_code).encode(text))
 
 
-@lru_cache(maxsize=1)
-def brought_prompts() -> dict[str, dict[str, list[int]]]:
+@lru_cache(maxsize=4)
+def brought_prompts(cache: Path) -> dict[str, dict[str, list[int]]]:
     """Token ids by model and text, as ``specran tape import`` has brought them."""
-    return read_json_object(cache_folder() / "prompts.json")
+    return read_json_object(cache / "prompts.json")
+
+
+def remember_prompts(prompts: dict[str, dict[str, list[int]]]) -> None:
+    """Keep token ids of prompts for the next time."""
+    known = brought_prompts(cache_folder())
+    merged = {model: {**known.get(model, {}), **texts} for model, texts in prompts.items()}
+    write_atomically(cache_folder() / "prompts.json", json.dumps({**known, **merged}, sort_keys=True).encode())
+    brought_prompts.cache_clear()
+    encode_prompt.cache_clear()
 
 
 def read_json_object(path: Path) -> dict[str, Any]:

@@ -18,6 +18,8 @@ from sim.world import Ingredients, RunOutput, World
 if TYPE_CHECKING:
     import pandas as pd
 
+    from sim.timeline import Timeline
+
 
 @dataclass
 class RunResult:
@@ -57,7 +59,11 @@ class RunResult:
 
 
 def simulate(
-    scenario: Scenario, ingredients: Ingredients, folder: Path | None = None, keep: Keep = "rounds"
+    scenario: Scenario,
+    ingredients: Ingredients,
+    folder: Path | None = None,
+    keep: Keep = "rounds",
+    timeline: Timeline | None = None,
 ) -> RunResult:
     """Run a prepared scenario.
 
@@ -66,16 +72,25 @@ def simulate(
         ingredients: What its world needs.
         folder: Where its tables go as they grow; None keeps them in memory.
         keep: The finest table that is kept; the summary is the same whatever is kept.
+        timeline: Notes what happens when, or None.
     """
     start = perf_counter()
     builder = SummaryBuilder()
-    output = World(scenario, ingredients, RunTables(folder, builder.add, keep)).run()
+    world = World(scenario, ingredients, RunTables(folder, builder.add, keep))
+    if timeline is not None:
+        timeline.watch(world)
+    output = world.run()
     manifest = make_manifest(scenario, ingredients, perf_counter() - start)
     return RunResult(scenario, output, builder.summary(output), manifest)
 
 
 def run(
-    scenario: Scenario, out: Path | str | None = None, *, live: bool = False, progress: Progress = no_progress
+    scenario: Scenario,
+    out: Path | str | None = None,
+    *,
+    live: bool = False,
+    progress: Progress = no_progress,
+    timeline: Timeline | None = None,
 ) -> RunResult:
     """Run a scenario.
 
@@ -84,17 +99,20 @@ def run(
         out: Folder of results; the run lands in ``out/<scenario>/<run id>``. None writes nothing.
         live: Decode while simulating, even where a tape would do.
         progress: Told what is going on.
+        timeline: Notes what happens when; ``timeline.json`` is written beside the tables.
 
     Raises:
         InputError: Something the scenario names cannot be used.
     """
     ingredients = prepare(scenario, progress, live)
     if out is None:
-        return simulate(scenario, ingredients)
+        return simulate(scenario, ingredients, timeline=timeline)
     place = Path(out) / scenario.name / run_id(scenario)
     with complete_folder(place) as folder:
-        result = simulate(scenario, ingredients, folder)
+        result = simulate(scenario, ingredients, folder, timeline=timeline)
         write_run(result, folder)
+        if timeline is not None:
+            timeline.write(folder / "timeline.json")
     result.folder = place
     return result
 

@@ -38,7 +38,22 @@ def build() -> typer.Typer:
     channel = typer.Typer(help="Channels recorded ahead of time.", no_args_is_help=True, rich_markup_mode=None)
     channel.command("record")(record_channel)
     app.add_typer(channel, name="channel")
+    app.add_typer(tape_commands(), name="tape")
     return app
+
+
+def tape_commands() -> typer.Typer:
+    """The group of ``specran tape``."""
+    tape = typer.Typer(
+        no_args_is_help=True, help="What was decoded once and is replayed under every channel.", rich_markup_mode=None
+    )
+    tape.command(name="record")(tape_record)
+    tape.command(name="list")(tape_list)
+    tape.command(name="verify")(tape_verify)
+    tape.command(name="prune")(tape_prune)
+    tape.command(name="export")(tape_export)
+    tape.command(name="import")(tape_import)
+    return tape
 
 
 def run(
@@ -47,12 +62,14 @@ def run(
     seed: SeedOption = None,
     out: OutOption = Path("results"),
     live: Annotated[bool, typer.Option(help="Decode while simulating, even where a tape would do.")] = False,
+    timeline: Annotated[bool, typer.Option(help="Write timeline.json, which Perfetto opens.")] = False,
+    window: Annotated[str, typer.Option(metavar="FROM:TO", help="Simulated seconds that the timeline shows.")] = "0:10",
     json: JsonOption = False,
 ) -> None:
     """Run one scenario: table, figures, files."""
     from sim.cli.running import run_command
 
-    run_command(scenario, set_ or [], seed, out, live, json)
+    run_command(scenario, set_ or [], seed, out, live, json, window if timeline else None)
 
 
 def sweep(
@@ -181,3 +198,63 @@ def record_channel(
         prb_group,
         seed,
     )
+
+
+def tape_record(
+    scenario: ScenarioArgument,
+    set_: SetOption = None,
+    jobs: Annotated[Optional[int], typer.Option(min=1, help="Worker processes; all cores by default.")] = None,  # noqa: UP045
+    payloads: Annotated[bool, typer.Option(help="Keep the bytes of all messages too.")] = False,
+) -> None:
+    """Decode what a scenario and its sweep will replay."""
+    from sim.cli.taping import record_command
+
+    record_command(scenario, set_ or [], jobs, payloads)
+
+
+def tape_list(json: JsonOption = False) -> None:
+    """One line per recorded request."""
+    from sim.cli.taping import list_command
+
+    list_command(json)
+
+
+def tape_verify(remove: Annotated[bool, typer.Option(help="Remove what is damaged.")] = False) -> int:
+    """Check every entry; exit code 1 if one is damaged."""
+    from sim.cli.taping import verify_command
+
+    return verify_command(remove)
+
+
+def tape_prune(
+    max_gb: Annotated[
+        Optional[float],  # noqa: UP045
+        typer.Option(help="What may be left; SPECRAN_TAPE_MAX_GB by default, which is 20 unless set."),
+    ] = None,
+) -> None:
+    """Remove the least recently used entries until the rest fits."""
+    from sim.cli.taping import prune_command
+
+    prune_command(max_gb)
+
+
+def tape_export(
+    scenario: Annotated[Optional[str], typer.Argument(help="Whose requests, for --folder.")] = None,  # noqa: UP045
+    set_: SetOption = None,
+    parquet: Annotated[Optional[Path], typer.Option(help="Write a table of all rounds.")] = None,  # noqa: UP045
+    folder: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option(help="Write what another machine needs to replay the scenario, without its models."),
+    ] = None,
+) -> None:
+    """Rounds and acceptance as a table, or a tape for another machine."""
+    from sim.cli.taping import export_command
+
+    export_command(scenario, set_ or [], parquet, folder)
+
+
+def tape_import(folder: Annotated[Path, typer.Argument(help="Folder that another machine exported.")]) -> None:
+    """Take over a tape from another machine."""
+    from sim.cli.taping import import_command
+
+    import_command(folder)

@@ -25,6 +25,9 @@ _RUN_ROWS = (
 )
 
 
+_FAILURES_SHOWN = 8
+
+
 def changes_of(set_: list[str], seed: int | None) -> dict[str, Any]:
     """Changes by dotted key from ``--set`` and ``--seed``."""
     changes = dict(parse_assignment(text, "--set") for text in set_)
@@ -33,14 +36,18 @@ def changes_of(set_: list[str], seed: int | None) -> dict[str, Any]:
     return changes
 
 
-def run_command(name: str, set_: list[str], seed: int | None, out: Path, live: bool, as_json: bool) -> None:
+def run_command(
+    name: str, set_: list[str], seed: int | None, out: Path, live: bool, as_json: bool, window: str | None = None
+) -> None:
     """Run one scenario and show what came of it."""
     scenario = load_scenario(name, changes_of(set_, seed))
     from sim.results.columns import BREAKDOWN_COLUMNS
     from sim.runs import run
+    from sim.timeline import Timeline, parse_window
 
+    timeline = None if window is None else Timeline(*parse_window(window))
     with ProgressBars() as progress:
-        result = run(scenario, out, live=live, progress=progress)
+        result = run(scenario, out, live=live, progress=progress, timeline=timeline)
     summary = result.summary
     if as_json:
         print_json({**summary, "folder": str(result.folder)})
@@ -55,6 +62,8 @@ def run_command(name: str, set_: list[str], seed: int | None, out: Path, live: b
     print_table("Where the time of a mean request goes", ("part", "seconds", "share"), breakdown)
     say(f"files:   {result.folder}")
     assert result.folder is not None
+    if timeline is not None:
+        say(f"timeline: {result.folder / 'timeline.json'} (open it at ui.perfetto.dev)")
     say(f"report:  {result.folder / 'report.html'}")
 
 
@@ -88,6 +97,8 @@ def sweep_command(
         say(f"figure:  {picture}")
     if (result.folder / "report.html").exists():
         say(f"report:  {result.folder / 'report.html'}")
-    for failure in result.failed:
+    for failure in result.failed[:_FAILURES_SHOWN]:
         say(f"failed:  {failure}")
+    if len(result.failed) > _FAILURES_SHOWN:
+        say(f"         and {len(result.failed) - _FAILURES_SHOWN} more; all of them stand in the report")
     return 1 if result.failed else 0

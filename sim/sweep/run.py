@@ -11,17 +11,18 @@ from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
-from sim.errors import InputError, RunError
+from sim.errors import InputError
 from sim.files import cannot_write, unfinished_folder
-from sim.prepare import Progress, facts_of, missing_recordings, must_be_live, no_progress, plan, prices, tape_store
+from sim.prepare import Progress, facts_of, must_be_live, no_progress, plan, prices, tape_store
 from sim.results.manifest import host, versions
 from sim.scenario.schema import Scenario
 from sim.sweep.executors import Executor, Piece, make_executor
 from sim.sweep.gather import gather, sweep_id, table_of
 from sim.sweep.points import Point, expand
 from sim.sweep.precision import Replications
+from sim.sweep.recording import record_missing
 from sim.sweep.saved import SavedPoints
-from sim.sweep.work import Kit, PointDone, PointTask, RecordTask, entries_of, record_requests, simulate_points
+from sim.sweep.work import Kit, PointDone, PointTask, entries_of, simulate_points
 from sim.tape.key import Addresses, simulator_version
 from sim.tape.store import max_tape_bytes, prune
 from sim.world import Ingredients
@@ -232,18 +233,7 @@ class _Sweep:
     def _record(self, points: Sequence[Point], executor: Executor) -> None:
         """Put on tape what these points will replay, in groups that are decoded side by side."""
         kits = {id(self._kit(point)): (point.scenario, self._kit(point).ingredients.planned) for point in points}
-        groups = missing_recordings(list(kits.values()), self.store)
-        folder = self.store.folder if executor.shares_files else None
-        pieces = [Piece(record_requests, RecordTask.of(group, folder)) for group in groups]
-        total, done = sum(len(group.recordings) for group in groups), 0
-        for number, entries, failure in executor.run(pieces):
-            if failure:
-                raise RunError(f"recording failed: {failure}")
-            for key, data in entries.items():
-                self.store.write(key, data)
-            done += len(groups[number].recordings)
-            self.progress("decoding", done, total)
-        self.recorded += total
+        self.recorded += record_missing(list(kits.values()), self.store, executor, self.progress)
 
     def _tasks(self, points: Sequence[Point], executor: Executor) -> list[Piece]:
         """One task per replayed point, those of one kit after each other; one per kit of points that decode."""

@@ -211,7 +211,7 @@ class TapeStore:
         """Files of all entries, in the order of their keys."""
         yield from sorted(self.folder.glob("??/*.json"))
 
-    def keys(self) -> list[str]:
+    def list_keys(self) -> list[str]:
         """Keys of all entries, sorted."""
         return [path.stem for path in self.files()]
 

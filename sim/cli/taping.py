@@ -1,0 +1,118 @@
+"""``specran tape``: record, list, verify, prune, export and import what was decoded."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from sim.cli.output import ProgressBars, print_json, say
+from sim.cli.running import changes_of
+from sim.errors import InputError
+from sim.prepare import must_be_live, plan, tape_store
+from sim.scenario.loading import load_scenario
+from sim.scenario.schema import Scenario
+from sim.sweep.points import expand
+from sim.tape.store import max_tape_bytes, prune
+
+
+def record_command(name: str, set_: list[str], jobs: int | None, payloads: bool) -> None:
+    """Put on tape whatever a scenario, its sweep included, will replay."""
+    from sim.sweep.executors import make_executor
+    from sim.sweep.recording import record_missing
+
+    scenarios = _replayed(load_scenario(name, changes_of(set_, None), check=expand))
+    store = tape_store()
+    wanted = [(scenario, plan(scenario)) for scenario in scenarios]
+    workers = jobs or os.cpu_count() or 1
+    with ProgressBars() as progress, make_executor(workers, None, workers) as executor:
+        decoded = record_missing(wanted, store, executor, progress, payloads)
+    prune(store, max_tape_bytes())
+    total = sum(len(planned) for _, planned in wanted)
+    say(f"{decoded} of {total} requests were decoded; the others were on tape already")
+    say(f"tape:    {store.folder}")
+
+
+def _replayed(scenario: Scenario) -> list[Scenario]:
+    """The scenario's own run and the points of its sweep, as far as a tape can stand in for decoding."""
+    everything = [scenario, *(point.scenario for point in expand(scenario))]
+    replayed = [one for one in everything if not must_be_live(one)]
+    if not replayed:
+        raise InputError(f"{scenario.name}: adapts to the channel or times real forwards, so it cannot be on tape")
+    by_decoding: dict[str, Scenario] = {}
+    for one in replayed:
+        keys = one.dump()
+        parts = ("seed", "devices", "workload", "models", "protocol", "controller")
+        by_decoding.setdefault(repr([keys[part] for part in parts]), one)
+    return list(by_decoding.values())
+
+
+def list_command(as_json: bool) -> None:
+    """One line per recorded request."""
+    from dataclasses import asdict
+
+    from sim.tape.contents import list_tape
+
+    store = tape_store()
+    listed = [asdict(line) for line in list_tape(store)]
+    if as_json:
+        print_json(listed)
+        return
+    for line in listed:
+        print(
+            f"{line['key'][:12]}  {line['protocol']:<16} seed {line['seed']}  request {line['request']:<10} "
+            f"{line['prompt_tokens']:>5} + {line['tokens']:<5} tokens  {line['rounds']:>4} rounds  "
+            f"alpha {line['acceptance_rate']:.3f}  {line['size_bytes']:,} bytes"
+        )
+    say(f"{len(listed)} requests, {sum(line['size_bytes'] for line in listed) / 1e6:.1f} MB in {store.folder}")
+
+
+def verify_command(remove: bool) -> int:
+    """Check every entry; 1 if one cannot be trusted and stays."""
+    from sim.tape.contents import verify_tape
+
+    store = tape_store()
+    left_over = store.clean()
+    problems = verify_tape(store)
+    for key, problem in problems.items():
+        say(f"{store.path(key)}: {problem}")
+        if remove:
+            store.path(key).unlink(missing_ok=True)
+    say(f"{len(store.list_keys())} entries; {len(problems)} damaged{', removed' if remove and problems else ''}")
+    if left_over:
+        say(f"{left_over} unfinished files of killed recorders removed")
+    return 1 if problems and not remove else 0
+
+
+def prune_command(max_gb: float | None) -> None:
+    """Remove the least recently used entries until the rest fits."""
+    if max_gb is not None and max_gb < 0:
+        raise InputError(f"--max-gb must not be negative, got {max_gb:g}")
+    pruned = prune(tape_store(), max_tape_bytes() if max_gb is None else max_gb * 1e9)
+    say(f"{pruned.removed} entries removed, {pruned.kept} kept ({pruned.kept_bytes / 1e6:.1f} MB)")
+
+
+def export_command(name: str | None, set_: list[str], parquet: Path | None, folder: Path | None) -> None:
+    """Write rounds as a table, or what another machine needs to replay a scenario."""
+    store = tape_store()
+    if (parquet is None) == (folder is None):
+        raise InputError("tape export: give --parquet FILE for a table of rounds, or --folder DIR for another machine")
+    if parquet is not None:
+        from sim.tape.contents import export_rounds
+
+        say(f"{export_rounds(store, parquet)} rounds in {parquet}")
+        return
+    from sim.tape.travel import export_folder
+
+    if name is None:
+        raise InputError("tape export --folder: name the scenario that is to be replayed elsewhere")
+    assert folder is not None
+    scenarios = _replayed(load_scenario(name, changes_of(set_, None), check=expand))
+    say(f"{export_folder(scenarios, store, folder)} requests in {folder}; there: specran tape import {folder.name}")
+
+
+def import_command(folder: Path) -> None:
+    """Take over a folder that another machine exported."""
+    from sim.tape.travel import import_folder
+
+    store = tape_store()
+    say(f"{import_folder(folder, store)} new requests on tape in {store.folder}")

@@ -1,0 +1,160 @@
+"""What is on a tape: a line per request, the damage if there is any, and its rounds as a table for use elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sim.decoding.scripts import EmitRecord, Record, TogetherRecord, TransmitRecord
+from sim.decoding.steps import Hop, Round
+from sim.files import cannot_write, write_atomically
+from sim.results.tables import parquet_bytes
+from sim.tape.key import key_of
+from sim.tape.store import Entry, TapeProblem, TapeStore
+
+
+@dataclass(frozen=True)
+class Listed:
+    """One recorded request, for people.
+
+    Attributes:
+        key: Its address.
+        protocol: Name of its protocol.
+        seed: Master seed.
+        request: Id of the request in its run.
+        prompt_tokens: Tokens of the prompt.
+        tokens: Tokens generated.
+        rounds: Turns of the protocol.
+        acceptance_rate: Accepted over tested positions.
+        size_bytes: Size of its file.
+    """
+
+    key: str
+    protocol: str
+    seed: int
+    request: int
+    prompt_tokens: int
+    tokens: int
+    rounds: int
+    acceptance_rate: float
+    size_bytes: int
+
+
+def list_tape(store: TapeStore) -> Iterator[Listed]:
+    """A line for each entry that can be trusted, in the order of keys."""
+    for path in store.files():
+        try:
+            entry = store.entry(path.stem)
+        except TapeProblem:
+            continue
+        rounds = [this for this, _, _ in rounds_of(entry.records)]
+        tested = sum(this.tested for this in rounds)
+        seed, request = entry.about["luck"]
+        yield Listed(
+            entry.key,
+            entry.about["protocol"]["name"],
+            seed,
+            request,
+            len(entry.about["prompt"]),
+            sum(len(this.tokens) for this in rounds),
+            len(rounds),
+            sum(this.accepted for this in rounds) / tested if tested else float("nan"),
+            path.stat().st_size,
+        )
+
+
+def verify_tape(store: TapeStore) -> dict[str, str]:
+    """What is wrong with entries that cannot be trusted, by key; replays take none of them for real."""
+    problems = {}
+    for key in store.list_keys():
+        try:
+            entry = store.entry(key)
+            if key_of(entry.about) != key:
+                raise TapeProblem("its description does not have this address")
+        except TapeProblem as problem:
+            problems[key] = str(problem)
+        except (KeyError, TypeError, ValueError):
+            problems[key] = "its description makes no sense"
+    return problems
+
+
+def rounds_of(records: list[Record]) -> Iterator[tuple[Round, int, int]]:
+    """Each round with the payload bits sent up and down since the one before."""
+    bits_up = bits_down = 0
+    for record in _flat(records):
+        if isinstance(record, TransmitRecord):
+            if record.hop in (Hop.UPLINK, Hop.BACKHAUL_UP):
+                bits_up += record.payload_bits
+            else:
+                bits_down += record.payload_bits
+        this = record.round if isinstance(record, EmitRecord | TransmitRecord) else None
+        if this is not None:
+            yield this, bits_up, bits_down
+            bits_up = bits_down = 0
+
+
+def _flat(records: list[Record]) -> Iterator[Record]:
+    for record in records:
+        if isinstance(record, TogetherRecord):
+            for branch in record.branches:
+                yield from _flat(list(branch))
+        else:
+            yield record
+
+
+def round_table(store: TapeStore) -> list[dict[str, Any]]:
+    """Rows of all rounds on the tape: what was sent, accepted, and by how much draft and target agreed."""
+    rows = []
+    for key in store.list_keys():
+        try:
+            entry = store.entry(key)
+        except TapeProblem:
+            continue
+        rows += _rows_of(entry)
+    names = {name: None for row in rows for name in row}
+    return [{name: row.get(name) for name in names} for row in rows]
+
+
+def _rows_of(entry: Entry) -> list[dict[str, Any]]:
+    about = entry.about
+    seed, request = about["luck"]
+    settings = {f"protocol.{name}": value for name, value in about["protocol"].items()}
+    plain = {name: value for name, value in settings.items() if not isinstance(value, list | dict)}
+    rows = []
+    for number, (this, bits_up, bits_down) in enumerate(rounds_of(entry.records)):
+        rows.append(
+            {
+                "key": entry.key,
+                **plain,
+                "seed": seed,
+                "request_id": request,
+                "temperature": about["sampling"][0],
+                "prompt_tokens": len(about["prompt"]),
+                "round": number,
+                "token_ids": list(this.tokens),
+                "tokens": len(this.tokens),
+                "drafted_tokens": this.drafted,
+                "tested_positions": this.tested,
+                "accepted_tokens": this.accepted,
+                "uplink_payload_bits": bits_up,
+                "downlink_payload_bits": bits_down,
+                **dict(this.stats),
+            }
+        )
+    return rows
+
+
+def export_rounds(store: TapeStore, path: Path) -> int:
+    """Write the table of rounds as Parquet; returns how many rows.
+
+    Raises:
+        RunError: The file cannot be written.
+    """
+    rows = round_table(store)
+    try:
+        write_atomically(path, parquet_bytes(rows))
+    except OSError as error:
+        raise cannot_write("the tape's rounds", path, error) from error
+    return len(rows)

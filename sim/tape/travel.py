@@ -1,0 +1,121 @@
+"""A tape that travels: recorded where the models and a GPU are, replayed on a machine that has neither."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from sim import prepare
+from sim.errors import InputError, RunError
+from sim.files import cannot_write, write_atomically
+from sim.models.facts import ModelFacts
+from sim.scenario.schema import ModelsSettings, Scenario
+from sim.tape.key import Addresses, key_of
+from sim.tape.store import TapeProblem, TapeStore, decode_entry
+from sim.workload import read_prompts
+
+FORMAT = "specran tape folder 1"
+
+
+def export_folder(scenarios: Sequence[Scenario], store: TapeStore, folder: Path) -> int:
+    """Write what another machine needs to replay these scenarios: entries, models' facts, tokenised prompts.
+
+    Compute that is calibrated needs a calibration file on the other machine, or hardware named in the scenario.
+
+    Returns:
+        How many entries.
+
+    Raises:
+        InputError: A request is not on tape yet.
+        RunError: The folder cannot be written.
+    """
+    entries: dict[str, bytes] = {}
+    models: dict[str, dict[str, Any]] = {}
+    prompts: dict[str, dict[str, list[int]]] = {}
+    for scenario in scenarios:
+        facts = prepare.facts_of(scenario)
+        addresses = Addresses(scenario, facts)
+        for planned in prepare.plan(scenario):
+            key = addresses.of(planned)
+            data = entries.get(key) or (store.read(key) if store.has(key) else None)
+            if data is None:
+                raise InputError("not all requests of the scenario are on tape; record them first: specran tape record")
+            entries[key] = data
+        _note_models(scenario, facts, models)
+        _note_prompts(scenario, facts, prompts)
+    about = {"format": FORMAT, "models": list(models.values()), "prompts": prompts}
+    try:
+        for key, data in entries.items():
+            write_atomically(folder / "entries" / f"{key}.json", data)
+        write_atomically(folder / "tape.json", json.dumps(about, sort_keys=True).encode())
+    except OSError as error:
+        raise cannot_write("the tape", folder, error) from error
+    return len(entries)
+
+
+def _note_models(scenario: Scenario, facts: dict[str, ModelFacts], models: dict[str, dict[str, Any]]) -> None:
+    names = prepare.model_names(scenario.models, tuple(facts))
+    question = prepare.brought_question(names, scenario.models)
+    plain = {role: fact.to_plain() for role, fact in facts.items()}
+    models[question] = {"names": names, "dtype": scenario.models.dtype, "facts": plain}
+
+
+def _note_prompts(scenario: Scenario, facts: dict[str, ModelFacts], prompts: dict[str, dict[str, list[int]]]) -> None:
+    leader = facts.get("target") or next(iter(facts.values()))
+    known = prompts.setdefault(leader.fingerprint, {})
+    for prompt in read_prompts(scenario.workload.prompts):
+        if isinstance(prompt, str) and prompt not in known:
+            known[prompt] = list(prepare.encode_prompt(leader, scenario.models.trust_remote_code, prompt))
+
+
+def import_folder(folder: Path, store: TapeStore) -> int:
+    """Take over a folder that ``export_folder`` wrote; damaged entries are refused, known ones left alone.
+
+    Returns:
+        How many entries were new.
+
+    Raises:
+        InputError: It is no such folder, or holds an entry that cannot be trusted.
+        RunError: The cache cannot be written.
+    """
+    try:
+        about = json.loads((folder / "tape.json").read_text(encoding="utf-8"))
+        if about["format"] != FORMAT:
+            raise ValueError(f"format {about['format']!r}")
+        brought = [
+            (
+                prepare.brought_question(one["names"], ModelsSettings(dtype=one["dtype"])),
+                {role: ModelFacts.from_plain(plain) for role, plain in one["facts"].items()},
+            )
+            for one in about["models"]
+        ]
+        prompts = {fingerprint: dict(known) for fingerprint, known in about["prompts"].items()}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise InputError(f"{folder}: not a tape folder that specran tape export has written: {error}") from error
+    added = 0
+    for path in sorted((folder / "entries").glob("*.json")):
+        added += _import_entry(path, store)
+    try:
+        for question, facts in brought:
+            prepare.remember_facts(question, facts)
+        prepare.remember_prompts(prompts)
+    except OSError as error:
+        raise RunError(str(cannot_write("the imported tape", prepare.cache_folder(), error))) from error
+    return added
+
+
+def _import_entry(path: Path, store: TapeStore) -> bool:
+    key = path.stem
+    try:
+        data = path.read_bytes()
+        entry = decode_entry(key, data)
+        if key_of(entry.about) != key:
+            raise TapeProblem("its description does not have this address")
+    except (OSError, TapeProblem, KeyError, TypeError) as error:
+        raise InputError(f"{path}: cannot be trusted: {error}") from error
+    if store.has(key):
+        return False
+    store.write(key, data)
+    return True

@@ -1,0 +1,131 @@
+"""The timeline of a run as a Chrome trace, which Perfetto opens: devices, the cell's slots, batches, flow arrows."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sim.errors import InputError
+from sim.files import write_atomically
+
+if TYPE_CHECKING:
+    from sim.nodes.site import Batch
+    from sim.world import World
+
+# Events kept at most; a trace of this size is some 100 MB and about what a browser can show.
+MOST_EVENTS = 500_000
+
+_DEVICES, _CELL, _SITES = 1, 2, 3  # processes of the trace
+_SPANS_PER_DEVICE = 2  # tracks of a device: what it computes, what is on its way
+
+
+def parse_window(text: str) -> tuple[float, float]:
+    """Two times in seconds from ``FROM:TO``.
+
+    Raises:
+        InputError: It is no such pair, or not in order.
+    """
+    start, _, end = text.partition(":")
+    try:
+        window = float(start), float(end)
+    except ValueError:
+        window = (0.0, 0.0)
+    if not 0 <= window[0] < window[1]:
+        raise InputError(f"--window expects FROM:TO in simulated seconds, such as 0:10, got {text!r}")
+    return window
+
+
+class Timeline:
+    """Notes what begins in a window of simulated time.
+
+    Args:
+        start_s: Beginning of the window.
+        end_s: End of it.
+        most_events: Events kept; later ones are counted only.
+    """
+
+    def __init__(self, start_s: float = 0.0, end_s: float = 10.0, most_events: int = MOST_EVENTS) -> None:
+        self.start_ns, self.end_ns = start_s * 1e9, end_s * 1e9
+        self.most_events = most_events
+        self.dropped = 0
+        self.events: list[dict[str, Any]] = []
+        self._names: dict[tuple[int, int], str] = {}
+        self._open: dict[int, int] = {}  # device -> flow of the draft whose verdict is awaited
+        self._flows = 0
+        self._world: World | None = None
+
+    def watch(self, world: World) -> None:
+        """Follow a world that is about to run."""
+        self._world = world
+        world.around.on_span = self._device_span
+        for number, (site, node) in enumerate(world.sites.items()):
+
+            def on_batch(batch: Batch, number: int = number, name: str = site.value) -> None:
+                args = {"forwards": batch.size, "new_tokens": batch.new_tokens}
+                self._span(_SITES, number, name, f"{batch.model} batch", batch.start_ns, batch.end_ns, args)
+
+            node.on_batch = on_batch
+
+    def _device_span(self, device: int, name: str, start_ns: int, end_ns: int, args: dict[str, Any]) -> None:
+        sent = name.startswith(("uplink ", "downlink "))
+        track = device * _SPANS_PER_DEVICE + sent
+        title = f"device {device} radio" if sent else f"device {device}"
+        if not self._span(_DEVICES, track, title, name, start_ns, end_ns, args):
+            return
+        if name.startswith("uplink "):
+            self._flows += 1
+            self._open[device] = self._flows
+            self._arrow("s", self._flows, track, start_ns)
+        elif name.startswith("downlink ") and device in self._open:
+            flow = self._open.pop(device)
+            self._arrow("t", flow, track, start_ns)
+            self._arrow("f", flow, track, end_ns)
+
+    def _arrow(self, phase: str, flow: int, track: int, at_ns: int) -> None:
+        event: dict[str, Any] = {"ph": phase, "id": flow, "name": "round", "cat": "round"}
+        self._add({**event, "pid": _DEVICES, "tid": track, "ts": at_ns / 1e3, **({"bp": "e"} if phase == "f" else {})})
+
+    def _span(
+        self, process: int, track: int, title: str, name: str, start_ns: int, end_ns: int, args: dict[str, Any]
+    ) -> bool:
+        if not self.start_ns <= start_ns < self.end_ns:
+            return False
+        self._names.setdefault((process, track), title)
+        times = {"ts": start_ns / 1e3, "dur": (end_ns - start_ns) / 1e3}
+        return self._add({"ph": "X", "pid": process, "tid": track, "name": name, **times, "args": args})
+
+    def _add(self, event: dict[str, Any]) -> bool:
+        if len(self.events) >= self.most_events:
+            self.dropped += 1
+            return False
+        self.events.append(event)
+        return True
+
+    def trace(self) -> dict[str, Any]:
+        """The whole trace in the Chrome trace event format, times in microseconds."""
+        tracks: dict[str, int] = {}
+        for span in self._world.link.timeline() if self._world is not None else []:
+            number = tracks.setdefault(str(span["track"]), len(tracks))
+            args = dict(span.get("args", {}))
+            self._span(_CELL, number, str(span["track"]), span["name"], span["start_ns"], span["end_ns"], args)
+        names: list[dict[str, Any]] = [
+            {"ph": "M", "pid": process, "tid": 0, "name": "process_name", "args": {"name": title}}
+            for process, title in ((_DEVICES, "devices"), (_CELL, "cell"), (_SITES, "sites"))
+        ]
+        for (process, track), title in sorted(self._names.items()):
+            names.append({"ph": "M", "pid": process, "tid": track, "name": "thread_name", "args": {"name": title}})
+        events = sorted(self.events, key=lambda event: float(event["ts"]))
+        return {
+            "displayTimeUnit": "ms",
+            "otherData": {"window_s": [self.start_ns / 1e9, self.end_ns / 1e9], "events_dropped": self.dropped},
+            "traceEvents": names + events,
+        }
+
+    def write(self, path: Path) -> None:
+        """Write the trace.
+
+        Raises:
+            OSError: The file cannot be written.
+        """
+        write_atomically(path, json.dumps(self.trace(), separators=(",", ":")).encode())

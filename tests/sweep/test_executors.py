@@ -1,0 +1,143 @@
+"""Workers that die, here and on a Dask cluster: their work is done again, and the table is the same."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from sim.errors import InputError
+from sim.scenario.schema import Scenario
+from sim.sweep.executors import DaskCluster, Piece, Processes
+from sim.sweep.run import sweep
+
+
+def double(number: int) -> int:
+    """A piece of work."""
+    return 2 * number
+
+
+def die_once(marker: str) -> str:
+    """Work whose first worker is killed."""
+    if not Path(marker).exists():
+        Path(marker).write_text("")
+        os.kill(os.getpid(), signal.SIGKILL)
+    return "done"
+
+
+def die(_: int) -> None:
+    """Work that kills every worker."""
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def fail(number: int) -> None:
+    """Work that goes wrong."""
+    raise InputError(f"{number} will not do")
+
+
+def test_dead_workers_are_replaced_and_their_work_is_done_again(tmp_path: Path):
+    pieces = [
+        Piece(double, 1),
+        Piece(die_once, str(tmp_path / "marker")),
+        Piece(fail, 3),
+        Piece(double, 4),
+        Piece(die, 5),
+        Piece(double, 6),
+    ]
+    with Processes(2) as executor:
+        ended = {number: (result, failure) for number, result, failure in executor.run(pieces)}
+    assert ended[0] == (2, "") and ended[1] == ("done", "") and ended[3] == (8, "") and ended[5] == (12, "")
+    assert ended[2] == (None, "3 will not do")
+    assert "died again and again" in ended[4][1]
+
+
+@pytest.fixture()
+def dask_cluster(tmp_path: Path):
+    """A scheduler and two worker processes on the loopback; yields its address and the workers."""
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "cwd": tmp_path}
+    environment = {**os.environ, "SPECRAN_CACHE": str(tmp_path / "workers-cache"), "OMP_NUM_THREADS": "1"}
+    environment["PYTHONPATH"] = str(Path(__file__).resolve().parents[2])
+    scheduler = subprocess.Popen(
+        [
+            sys.executable,
+            "-m",
+            "distributed.cli.dask_scheduler",
+            "--host",
+            "127.0.0.1",
+            "--port",
+            "0",
+            "--no-dashboard",
+        ],
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=tmp_path,
+    )
+    assert scheduler.stderr is not None
+    address = ""
+    for line in scheduler.stderr:
+        if found := re.search(r"Scheduler at:\s+(tcp://\S+)", line):
+            address = found.group(1)
+            break
+    threading.Thread(target=scheduler.stderr.read, daemon=True).start()
+    command = [sys.executable, "-m", "distributed.cli.dask_worker", address, "--nthreads", "1", "--no-nanny"]
+    workers = [
+        subprocess.Popen([*command, "--no-dashboard", "--host", "127.0.0.1"], env=environment, **quiet)
+        for _ in range(2)
+    ]
+    yield address, workers
+    for process in [*workers, scheduler]:
+        process.kill()
+        process.wait()
+
+
+@pytest.mark.usefixtures("no_pictures")
+def test_dask_makes_the_same_table_though_a_worker_is_killed(tiny: Scenario, tmp_path: Path, dask_cluster):
+    address, workers = dask_cluster
+    here = sweep(tiny, tmp_path / "here", jobs=1)
+    killed = []
+
+    def kill_one(what: str, done: int, total: int) -> None:
+        if what == "simulating" and 2 <= done < total and not killed:
+            killed.append(done)
+            workers[0].kill()
+
+    away = sweep(tiny, tmp_path / "away", scheduler=address, progress=kill_one)
+    assert killed and workers[0].wait() != 0
+    assert not away.failed
+    assert (away.folder / "sweep.parquet").read_bytes() == (here.folder / "sweep.parquet").read_bytes()
+    assert (away.folder / "sweep.csv").read_bytes() == (here.folder / "sweep.csv").read_bytes()
+
+
+def test_recording_on_dask_brings_the_entries_home(tiny: Scenario, cache: Path, tmp_path: Path, dask_cluster):
+    from sim.prepare import plan, tape_store
+    from sim.sweep.recording import record_missing
+
+    address, _ = dask_cluster
+    with DaskCluster(address) as executor:
+        assert record_missing([(tiny, plan(tiny))], tape_store(), executor, lambda *_: None) == 4
+    assert len(tape_store().list_keys()) == 4
+    assert not list((tmp_path / "workers-cache").rglob("tape/*/*.json"))
+
+
+def test_no_scheduler_gives_a_clear_message(monkeypatch):
+    monkeypatch.setattr("distributed.Client", _refuse)
+    with pytest.raises(InputError, match="no Dask scheduler answers there"):
+        DaskCluster("tcp://127.0.0.1:1")
+
+
+def _refuse(*_: object, **__: object) -> None:
+    time.sleep(0)
+    raise OSError("timed out")
+
+
+def test_without_dask_the_message_says_what_to_install(monkeypatch):
+    monkeypatch.setitem(sys.modules, "distributed", None)
+    with pytest.raises(InputError, match=r"specran\[cluster\]"):
+        DaskCluster("tcp://127.0.0.1:1")

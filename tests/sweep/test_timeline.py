@@ -1,0 +1,100 @@
+"""The timeline is a Chrome trace: events well formed, spans inside their window, arrows from drafts to verdicts."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from sim.cli import _main
+from sim.errors import InputError
+from sim.timeline import Timeline, parse_window
+from sim.world import World
+from tests.worlds import ingredients, small_scenario
+
+NEEDED = {
+    "X": {"pid", "tid", "name", "ts", "dur", "args"},
+    "M": {"pid", "tid", "name", "args"},
+    "s": {"pid", "tid", "name", "ts", "id", "cat"},
+    "t": {"pid", "tid", "name", "ts", "id", "cat"},
+    "f": {"pid", "tid", "name", "ts", "id", "cat", "bp"},
+}
+
+
+def trace_of(timeline: Timeline, **changes) -> dict:
+    """The trace of a small world."""
+    scenario = small_scenario(**changes)
+    world = World(scenario, ingredients(scenario))
+    timeline.watch(world)
+    world.run()
+    return json.loads(json.dumps(timeline.trace(), allow_nan=False))
+
+
+def check_schema(trace: dict) -> None:
+    """What the trace event format asks for."""
+    assert trace["displayTimeUnit"] in ("ms", "ns")
+    for event in trace["traceEvents"]:
+        assert NEEDED[event["ph"]] <= set(event)
+        assert isinstance(event["pid"], int) and isinstance(event["tid"], int) and isinstance(event["name"], str)
+        if event["ph"] != "M":
+            assert event["ts"] >= 0
+        if event["ph"] == "X":
+            assert event["dur"] >= 0
+
+
+def test_every_event_is_well_formed_and_named():
+    trace = trace_of(Timeline(0, 100))
+    check_schema(trace)
+    spans = [event for event in trace["traceEvents"] if event["ph"] == "X"]
+    titles = {(e["pid"], e["tid"]) for e in trace["traceEvents"] if e["name"] == "thread_name"}
+    assert {(event["pid"], event["tid"]) for event in spans} == titles
+    kinds = {event["name"] for event in spans}
+    assert {"draft forward", "uplink draft", "downlink verdict", "target batch"} <= kinds
+
+
+def test_arrows_lead_from_a_draft_to_its_verdict():
+    trace = trace_of(Timeline(0, 100))
+    flows: dict[int, list[tuple[str, float]]] = {}
+    for event in trace["traceEvents"]:
+        if event["ph"] in "stf":
+            flows.setdefault(event["id"], []).append((event["ph"], event["ts"]))
+    answered = [steps for steps in flows.values() if len(steps) > 1]
+    verdicts = [e for e in trace["traceEvents"] if e["name"] == "downlink verdict"]
+    assert len(answered) == len(verdicts)
+    for steps in answered:
+        assert [phase for phase, _ in steps] == ["s", "t", "f"]
+        assert [at for _, at in steps] == sorted(at for _, at in steps)
+
+
+def test_a_window_bounds_the_trace():
+    whole, part = trace_of(Timeline(0, 100)), trace_of(Timeline(0.1, 0.3))
+    spans = [event for event in part["traceEvents"] if event["ph"] == "X"]
+    assert 0 < len(spans) < len([event for event in whole["traceEvents"] if event["ph"] == "X"])
+    assert all(0.1e6 <= event["ts"] < 0.3e6 for event in spans)
+    few = trace_of(Timeline(0, 100, most_events=10))
+    assert len([event for event in few["traceEvents"] if event["ph"] != "M"]) == 10
+    assert few["otherData"]["events_dropped"] > 0
+
+
+def test_watching_changes_no_result():
+    scenario = small_scenario()
+    world = World(scenario, ingredients(scenario))
+    Timeline().watch(world)
+    watched = world.run()
+    assert watched.requests == World(scenario, ingredients(scenario)).run().requests
+
+
+@pytest.mark.parametrize("text", ["", "3", "2:1", "a:b", "-1:2"])
+def test_a_wrong_window_is_refused(text: str):
+    with pytest.raises(InputError, match="FROM:TO"):
+        parse_window(text)
+
+
+@pytest.mark.usefixtures("no_pictures")
+def test_the_command_line_writes_it(tiny_keys: dict, cache: Path, tmp_path: Path):
+    path = tmp_path / "case.yaml"
+    path.write_text(json.dumps(tiny_keys))
+    assert _main(["run", str(path), "--timeline", "--window", "0:0.5", "--out", str(tmp_path / "out")]) == 0
+    (written,) = (tmp_path / "out").rglob("timeline.json")
+    check_schema(json.loads(written.read_text()))

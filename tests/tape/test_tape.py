@@ -1,0 +1,223 @@
+"""The tape: what is damaged or foreign never reaches a result; it is bounded, travels, and is a data set."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from sim.cli import _main
+from sim.decoding.scripts import ComputeRecord, EmitRecord, ObserveRecord, TogetherRecord, TransmitRecord
+from sim.decoding.steps import Hop, Round, Site
+from sim.errors import InputError, RunError
+from sim.prepare import encode_prompt, tape_store
+from sim.runs import run
+from sim.scenario.schema import Scenario
+from sim.tape.contents import list_tape, rounds_of, verify_tape
+from sim.tape.encoding import from_plain, to_plain
+from sim.tape.store import TapeProblem, TapeStore, encode_entry, max_tape_bytes, prune
+
+ROUND = Round((1, 2), 4, 3, 1, (("overlap", 0.625), ("tail_mass", 0.25)))
+RECORDS = [
+    TransmitRecord(Hop.UPLINK, "prompt", 80, 80, 1),
+    ComputeRecord(Site.DEVICE, "draft", 1, 9, 1),
+    ObserveRecord(),
+    TogetherRecord(((ComputeRecord(Site.EDGE, "target", 5, 12, 5),), (EmitRecord(ROUND),))),
+    TransmitRecord(Hop.DOWNLINK, "token", 16, 24, 1, ROUND),
+    EmitRecord(ROUND),
+]
+
+
+def bytes_of(result) -> tuple[str, str]:
+    """Both tables, every digit."""
+    return repr(result.output.requests), repr(result.output.rounds)
+
+
+def test_records_survive_the_tape():
+    assert from_plain(json.loads(json.dumps(to_plain(RECORDS)))) == RECORDS
+
+
+def test_bits_and_rounds_are_counted_from_records():
+    assert [(up, down) for _, up, down in rounds_of(RECORDS)] == [(80, 0), (0, 16), (0, 0)]
+
+
+@pytest.mark.parametrize("link", ["fixed", "shannon"])
+def test_replay_equals_the_live_run_that_recorded_it(tiny_keys: dict, cache: Path, link: str):
+    tiny_keys.pop("sweep")
+    tiny_keys["link"] = {"kind": link}
+    scenario = Scenario.from_dict(tiny_keys)
+    live = run(scenario, live=True)
+    assert live.manifest["decoded"] == "live"
+    replayed = run(scenario)
+    assert replayed.manifest["decoded"] == "replayed from tape"
+    assert bytes_of(live) == bytes_of(replayed)
+
+
+def test_a_tape_recorded_beforehand_gives_the_same_tokens_and_bits_as_a_live_run(tiny_keys: dict, cache: Path):
+    tiny_keys.pop("sweep")
+    scenario = Scenario.from_dict(tiny_keys)
+    replayed = run(scenario).requests
+    live = run(scenario, live=True).requests
+    pd.testing.assert_frame_equal(replayed, live, check_exact=True)
+
+
+@pytest.mark.parametrize("damage", ["truncate", "flip", "about", "foreign", "old", "empty"])
+def test_a_damaged_entry_never_reaches_a_result(tiny: Scenario, damage: str):
+    undisturbed = bytes_of(run(tiny))
+    store = tape_store()
+    first, second = store.list_keys()[:2]
+    path = store.path(first)
+    good = path.read_bytes()
+    match damage:
+        case "truncate":
+            path.write_bytes(good[:-20])
+        case "flip":
+            at = good.index(b'"c","device"') + 20
+            path.write_bytes(good[:at] + bytes([good[at] ^ 1]) + good[at + 1 :])
+        case "about":
+            path.write_bytes(good.replace(b'"top_k":6', b'"top_k":7', 1))
+        case "foreign":
+            path.write_bytes(store.path(second).read_bytes())
+        case "old":
+            path.write_bytes(good.replace(b"specran-tape-2", b"specran-tape-1"))
+        case "empty":
+            path.write_bytes(b"")
+    assert path.read_bytes() != good
+    assert list(verify_tape(tape_store())) == [first]
+    assert bytes_of(run(tiny)) == undisturbed
+    assert path.read_bytes() == good
+
+
+def test_an_entry_under_another_description_is_found(tiny: Scenario):
+    run(tiny)
+    store = tape_store()
+    (key, *_) = store.list_keys()
+    entry = store.entry(key)
+    store.write(key, encode_entry(key, entry.records, {**entry.about, "luck": [99, 0]}))
+    assert list(verify_tape(store)) == [key]
+
+
+def test_payload_bytes_are_kept_on_request(tiny_keys: dict, cache: Path, tmp_path: Path):
+    tiny_keys.pop("sweep")
+    path = tmp_path / "case.yaml"
+    path.write_text(json.dumps(tiny_keys))
+    assert _main(["tape", "record", str(path), "--payloads", "--jobs", "1"]) == 0
+    store = tape_store()
+    for key in store.list_keys():
+        entry = store.entry(key)
+        sizes = [record.payload_bits for record in entry.records if isinstance(record, TransmitRecord)]
+        assert entry.payloads is not None
+        assert [8 * len(data) for data in entry.payloads] == sizes
+
+
+def test_pruning_removes_the_least_recently_used(tmp_path: Path):
+    store = TapeStore(tmp_path)
+    about = {"luck": [1, 0], "prompt": [1]}
+    keys = [f"{index:02d}" + "0" * 62 for index in range(5)]
+    for age, key in enumerate(keys):
+        store.put(key, RECORDS, about)
+        os.utime(store.path(key), (1_000_000 - age, 1_000_000 - age))
+    size = store.path(keys[0]).stat().st_size
+    assert store.read(keys[4]) is not None  # used: now the latest
+    pruned = prune(store, 2.5 * size)
+    assert (pruned.removed, pruned.kept) == (3, 2)
+    assert store.list_keys() == [keys[0], keys[4]]
+
+
+def test_the_bound_comes_from_the_environment(monkeypatch):
+    monkeypatch.setenv("SPECRAN_TAPE_MAX_GB", "0.5")
+    assert max_tape_bytes() == 0.5e9
+    monkeypatch.setenv("SPECRAN_TAPE_MAX_GB", "plenty")
+    with pytest.raises(InputError, match="positive number of gigabytes"):
+        max_tape_bytes()
+
+
+def test_memory_of_parsed_records_is_bounded(tmp_path: Path):
+    store = TapeStore(tmp_path, kept_records=2 * len(RECORDS))
+    keys = [f"{index:02d}" + "0" * 62 for index in range(4)]
+    for key in keys:
+        store.put(key, RECORDS, {"luck": [1, 0], "prompt": [1]})
+        assert store.get(key) == RECORDS
+    assert store._num_kept <= 2 * len(RECORDS)
+    assert store.get(keys[3]) is store.get(keys[3])
+
+
+@pytest.mark.parametrize(("number", "says"), [(28, "the disk is full"), (30, "read-only")])
+def test_a_disk_that_cannot_be_written_gives_one_clear_message(tiny: Scenario, monkeypatch, number: int, says: str):
+    from sim.tape import store
+
+    def refuse(*_: object) -> None:
+        raise OSError(number, "as the system says it")
+
+    monkeypatch.setattr(store, "write_atomically", refuse)
+    with pytest.raises(RunError, match=f"cannot write the tape to .*: .*{says}"):
+        run(tiny)
+
+
+def test_a_tape_is_a_data_set(tiny: Scenario, tmp_path: Path):
+    result = run(tiny)
+    assert _main(["tape", "export", "--parquet", str(tmp_path / "rounds.parquet")]) == 0
+    table = pd.read_parquet(tmp_path / "rounds.parquet")
+    rounds = result.rounds
+    assert len(table) == len(rounds)
+    for column in ("tokens", "accepted_tokens", "uplink_payload_bits", "overlap", "tail_mass", "draft_entropy_bits"):
+        assert sorted(table[column].dropna()) == sorted(rounds[column].dropna())
+    listed = list(list_tape(tape_store()))
+    assert sum(line.tokens for line in listed) == rounds["tokens"].sum()
+
+
+def test_a_tape_travels_to_a_machine_without_the_models(tiny_keys: dict, tiny_pair: Path, tmp_path: Path, monkeypatch):
+    """Text prompts: the other machine has neither weights nor tokenizer, only the scenario and the folder."""
+    from sim.prepare import _facts
+
+    here = tmp_path / "models"
+    shutil.copytree(tiny_pair, here)
+    (here / "prompts.txt").write_text("w5 w6 w7\nw8 w9\n")
+    tiny_keys["models"] |= {"draft": str(here / "draft"), "target": str(here / "target")}
+    tiny_keys["workload"]["prompts"] = str(tmp_path / "prompts.txt")
+    shutil.move(here / "prompts.txt", tmp_path / "prompts.txt")
+    path = tmp_path / "case.yaml"
+    path.write_text(json.dumps(tiny_keys))
+    monkeypatch.setenv("SPECRAN_CACHE", str(tmp_path / "gpu-machine"))
+    scenario = Scenario.from_dict(tiny_keys)
+    assert _main(["tape", "record", str(path), "--jobs", "1"]) == 0
+    expected = bytes_of(run(scenario))
+    assert _main(["tape", "export", str(path), "--folder", str(tmp_path / "tape")]) == 0
+    shutil.rmtree(here)
+    monkeypatch.setenv("SPECRAN_CACHE", str(tmp_path / "laptop"))
+    _facts.cache_clear()
+    encode_prompt.cache_clear()
+    with pytest.raises(InputError):
+        run(scenario)
+    assert _main(["tape", "import", str(tmp_path / "tape")]) == 0
+    assert bytes_of(run(scenario)) == expected
+    entry = next((tmp_path / "tape" / "entries").iterdir())
+    entry.write_bytes(entry.read_bytes()[:-5])
+    assert _main(["tape", "import", str(tmp_path / "tape")]) == 2
+
+
+def test_an_adaptive_scenario_cannot_be_taped(tmp_path: Path):
+    path = tmp_path / "case.yaml"
+    path.write_text("compute: {device: measured}\n")
+    assert _main(["tape", "record", str(path)]) == 2
+
+
+def test_two_processes_record_at_once(tiny_keys: dict, cache: Path, tmp_path: Path):
+    path = tmp_path / "case.yaml"
+    path.write_text(json.dumps(tiny_keys))
+    command = [sys.executable, "-m", "sim.cli", "tape", "record", str(path), "--jobs", "1"]
+    both = [subprocess.Popen(command, stderr=subprocess.PIPE, text=True) for _ in range(2)]
+    for process in both:
+        _, errors = process.communicate()
+        assert process.returncode == 0, errors
+    store = tape_store()
+    assert len(store.list_keys()) == 8
+    assert not verify_tape(store)
+    with pytest.raises(TapeProblem):
+        store.entry("0" * 64)
