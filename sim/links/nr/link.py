@@ -55,7 +55,7 @@ class NrLink(Link):
         """A small message each way in an idle, error-free cell, sent at the start of the pattern."""
         from sim.links.nr.idle import idle_delivery
 
-        calm = {"channel": "ideal", "mcs": _CALM_MCS, "block_error_rate": 0.0, "record_slots": False, "num_sites": 1}
+        calm = {"channel": "ideal", "mcs": _CALM_MCS, "block_error_rate": 0.0, "record_slots": False}
         settings = self.settings.model_copy(update=calm)
         return sum(idle_delivery(settings, _SMALL_BYTES, way).total_ns for way in Direction) / 1e9
 

@@ -106,6 +106,13 @@ class AccessSettings(CarrierSettings):
             check_sr_period(period_slots, info.data["scs_khz"])
         return period_slots
 
+    @field_validator("configured_grant_prb")
+    @classmethod
+    def _width_needs_configured_grants(cls, num_prbs: int | None, info: ValidationInfo) -> int | None:
+        if num_prbs is not None and info.data.get("configured_grant") is False:
+            raise ValueError("configured_grant_prb means nothing without configured_grant: true")
+        return num_prbs
+
     @field_validator("k2_slots")
     @classmethod
     def _k2_is_possible(cls, k2_slots: int | None, info: ValidationInfo) -> int | None:
@@ -319,6 +326,21 @@ class NrLinkSettings(GeometrySettings):
     def _alpha_is_legal(cls, alpha: float) -> float:
         require_choice("alpha", alpha, FRACTIONAL_ALPHAS)
         return alpha
+
+    @field_validator("interference")
+    @classmethod
+    def _explicit_needs_neighbours(cls, interference: str, info: ValidationInfo) -> str:
+        alone = info.data.get("num_sites") == 1 and info.data.get("sectors_per_site") == 1
+        if interference == "explicit" and alone:
+            raise ValueError("interference 'explicit' needs neighbours: num_sites 7 or 19, or sectors_per_site 3")
+        return interference
+
+    @field_validator("block_error_rate")
+    @classmethod
+    def _errors_need_the_ideal_channel(cls, rate: float, info: ValidationInfo) -> float:
+        if rate > 0 and info.data.get("channel") == "radio":
+            raise ValueError("block_error_rate is for channel 'ideal'; over the radio, errors follow the SINR")
+        return rate
 
     @field_validator("channel")
     @classmethod

@@ -133,10 +133,20 @@ def test_a_channel_that_carries_nothing_stops_the_run_with_a_message():
         run(1, 1, directions=(UP,), **keys)
 
 
+def snr_of_error(mcs, num_prb, error_rate):
+    """SNR [dB] at which the first transmission of a block fails so often."""
+    errors = BlockErrors(Carrier(NrLinkSettings()), "specran", 0.1)
+    grid = np.arange(-8.0, 25.0, 0.01)
+    count = len(grid)
+    rates = errors.error_rate(np.full(count, mcs), np.full(count, num_prb), np.full(count, 14), grid)
+    return float(grid[np.argmin(np.abs(rates - error_rate))])
+
+
 @pytest.mark.parametrize("combining", ["chase", "incremental"])
 def test_combining_follows_the_error_curves(combining):
     """Share of blocks lost after two transmissions at a fixed SNR, against the curve at the combined SINR."""
-    snr_db, mcs = 8.3, 16
+    mcs, num_prb = 16, 12  # the grant of 512 bytes that answers a request
+    snr_db = snr_of_error(mcs, num_prb, 0.4)
     keys = {"mcs": mcs, "snr_db": snr_db, "fading": "none", "harq_combining": combining, "max_harq_retransmissions": 1}
     ran = run(1, 400, mean_bytes=100, fixed_size=True, gap_s=0.02, directions=(UP,), record_slots=True, **keys)
     carrier = Carrier(NrLinkSettings(**keys))
@@ -144,10 +154,10 @@ def test_combining_follows_the_error_curves(combining):
     records = ran.link.network.records.blocks
     first, again = ([r for r in records if r.attempt == n] for n in (0, 1))
     assert first[0].sinr_db == pytest.approx(snr_db)
-    num_prb, symbols = np.array([first[0].num_prb]), np.array([14])
-    expected = errors.error_rate(np.array([mcs]), num_prb, symbols, np.array([snr_db]))[0]
+    assert {record.num_prb for record in first} == {num_prb}
+    expected = errors.error_rate(np.array([mcs]), np.array([num_prb]), np.array([14]), np.array([snr_db]))[0]
     assert first[0].error_rate == pytest.approx(expected)
-    assert 0.1 < expected < 0.9
+    assert expected == pytest.approx(0.4, abs=0.05)
     failed = np.mean([not r.received for r in first])
     assert failed == pytest.approx(expected, abs=4 * np.sqrt(expected * (1 - expected) / len(first)))
     linear = 10 ** (snr_db / 10)
@@ -163,7 +173,7 @@ def test_combining_follows_the_error_curves(combining):
 def test_combining_helps():
     lost = {}
     for combining in ("none", "chase", "incremental"):
-        keys = {"mcs": 16, "snr_db": 7.6, "fading": "none", "harq_combining": combining}
+        keys = {"mcs": 16, "snr_db": snr_of_error(16, 12, 0.6), "fading": "none", "harq_combining": combining}
         ran = run(1, 40, mean_bytes=100, fixed_size=True, gap_s=0.02, directions=(UP,), **keys)
         lost[combining] = ran.link.summary()["uplink_harq_rounds_mean"]
     assert lost["none"] > lost["chase"] + 0.5

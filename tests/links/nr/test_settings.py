@@ -36,6 +36,9 @@ from sim.links.registry import LINKS
         ({"interference": "some"}, "'none', 'rise_over_thermal' or 'explicit'"),
         ({"num_sites": 3}, "1, 7 or 19"),
         ({"snr": 3}, "snr"),
+        ({"interference": "explicit"}, "needs neighbours: num_sites 7 or 19, or sectors_per_site 3"),
+        ({"block_error_rate": 0.1}, "is for channel 'ideal'"),
+        ({"configured_grant_prb": 10}, "without configured_grant: true"),
     ],
 )
 def test_wrong_keys_are_refused_with_the_valid_choices(keys, message):
