@@ -139,7 +139,6 @@ class Chunk:
 
     Attributes:
         used_bytes: Block bytes that it takes, headers included.
-        is_new: Whether they are sent for the first time by the RLC.
         num_resent: Times that the RLC has sent them before.
     """
 
