@@ -207,7 +207,7 @@ class DaskCluster(Executor):
                 arguments.append(known)
             futures[self._client.submit(piece.function, *arguments, pure=False, retries=_MOST_DEATHS)] = number
         try:
-            for future in as_completed(list(futures)):
+            for future in as_completed(list(futures), loop=self._client.loop):
                 number = futures.pop(future)
                 try:
                     result = future.result()
