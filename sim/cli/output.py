@@ -12,7 +12,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
-error_console = Console(stderr=True, highlight=False)
+# Without a terminal there is no width to fit; wide enough that no column name is broken.
+error_console = Console(stderr=True, highlight=False, width=None if sys.stderr.isatty() else 140)
 
 
 def say(message: str) -> None:
