@@ -1,0 +1,99 @@
+"""Figures of the scenarios that compare schemes, where curves alone do not say enough: break-evens and frontiers."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+from sim.figures.conditions import means_by, values_of
+from sim.figures.drawing import draw_curves, legend_above, say_replications, set_scales, spans_decades
+from sim.figures.labels import label_of
+from sim.figures.plot import plot
+from sim.figures.style import COLOURS, MARKERS, new_figure, styled
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.figure import Figure
+
+_DELAY = "link.one_way_delay_s"
+_LATENCY = "token_latency_s"
+_LENGTH = re.compile(r"gamma (\d+)$")
+_MOST_SERIES = 8
+_PARAMETER = re.compile(r"^(.*) (?:K|ell)=\d+$")
+
+
+def latency_of(x: str, without: Sequence[str] = ()) -> Callable[[pd.DataFrame, Sequence[str]], Figure]:
+    """Latency per token over a varied key, a curve per variant; some variants may be left to the table."""
+
+    def draw(table: pd.DataFrame, axes: Sequence[str]) -> Figure:
+        return plot([table[~table["variant"].isin(without)]], x, _LATENCY, by="variant", log_y=True)
+
+    return draw
+
+
+def round_trip(table: pd.DataFrame, axes: Sequence[str]) -> Figure:
+    """Latency per token over the one-way delay, each draft length's break-even round trip as a vertical line.
+
+    The break-even is the closed form of arXiv 2606.25091 at the acceptance rate, the draft time and the target's time
+    per token that the sweep itself measured.
+    """
+    series = values_of(table, "variant")[:_MOST_SERIES]
+    with styled():
+        figure = new_figure("one_column", 2.7)
+        panel = figure.subplots()
+        say_replications(panel, draw_curves(panel, table, _DELAY, _LATENCY, "variant", series))
+        set_scales(panel, table[_DELAY], table[_LATENCY], False, False)
+        for variant, delay_s in break_even_delays_s(table).items():
+            colour = COLOURS[series.index(variant) % len(COLOURS)]
+            panel.axvline(delay_s, color=colour, lw=1, ls=(0, (1, 1)), zorder=0)
+        panel.set_xlabel(label_of(_DELAY))
+        panel.set_ylabel(label_of(_LATENCY))
+        legend_above(figure, [panel], 2)
+        return figure
+
+
+def break_even_delays_s(table: pd.DataFrame) -> dict[str, float]:
+    """One-way delay at which a draft length takes as long as the target alone, by variant.
+
+    Args:
+        table: A sweep with variants ``edge only`` and ``gamma N``.
+    """
+    from sim.decoding.theory import break_even_rtt_s
+
+    alone = table[table["variant"] == "edge only"]
+    at_edge_s = alone["edge_queue_mean_s"] + alone["verify_compute_mean_s"]
+    target_token_s = float((at_edge_s * alone["requests"]).sum() / alone["tokens"].sum())
+    delays: dict[str, float] = {}
+    for variant in values_of(table, "variant"):
+        if match := _LENGTH.match(str(variant)):
+            rows, length = table[table["variant"] == variant], int(match[1])
+            drafted = length * (rows["tokens"] / rows["block_efficiency"]).sum()
+            draft_token_s = float((rows["draft_compute_mean_s"] * rows["requests"]).sum() / drafted)
+            alpha = float(rows["acceptance_rate"].mean())
+            delays[str(variant)] = break_even_rtt_s(alpha, length, target_token_s, draft_token_s) / 2
+    return delays
+
+
+def payload_frontier(table: pd.DataFrame, axes: Sequence[str]) -> Figure:
+    """Uplink bits per token over the acceptance rate: a point per variant, a line per family of variants."""
+    x, y = "acceptance_rate", "uplink_bits_per_token"
+    points = means_by(table, ["variant"], [x, y])
+    points["family"] = [_family(str(variant)) for variant in points["variant"]]
+    with styled():
+        figure = new_figure("one_column", 3.0)
+        panel = figure.subplots()
+        for index, (family, chosen) in enumerate(points.groupby("family", sort=False)):
+            colour, marker = COLOURS[index % len(COLOURS)], MARKERS[index % len(MARKERS)]
+            panel.plot(chosen[x], chosen[y], lw=1, label=str(family), color=colour, marker=marker)
+        set_scales(panel, points[x], points[y], False, spans_decades(points[y]))
+        panel.set_xlabel(label_of(x))
+        panel.set_ylabel(label_of(y))
+        legend_above(figure, [panel], 2)
+        return figure
+
+
+def _family(variant: str) -> str:
+    """A variant's name without its parameter: ``QSV ell=24`` is one of ``QSV``."""
+    match = _PARAMETER.match(variant)
+    return match[1] if match else variant
