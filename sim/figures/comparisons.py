@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sim.figures.conditions import means_by, values_of
 from sim.figures.drawing import draw_curves, legend_above, say_replications, set_scales, spans_decades
 from sim.figures.labels import label_of
-from sim.figures.plot import plot
 from sim.figures.style import COLOURS, MARKERS, new_figure, styled
 
 if TYPE_CHECKING:
     import pandas as pd
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 _DELAY = "link.one_way_delay_s"
@@ -23,13 +23,34 @@ _MOST_SERIES = 8
 _PARAMETER = re.compile(r"^(.*) (?:K|ell)=\d+$")
 
 
-def latency_of(x: str, without: Sequence[str] = ()) -> Callable[[pd.DataFrame, Sequence[str]], Figure]:
-    """Latency per token over a varied key, a curve per variant; some variants may be left to the table."""
+def latency_of(x: str, by: str = "variant", without: Sequence[str] = ()) -> Callable[[pd.DataFrame, Any], Figure]:
+    """Latency per token over a varied key, whatever is varied along with it.
+
+    Args:
+        x: The key on the horizontal axis.
+        by: What makes the curves, eight at most.
+        without: Curves that are left to the table.
+    """
 
     def draw(table: pd.DataFrame, axes: Sequence[str]) -> Figure:
-        return plot([table[~table["variant"].isin(without)]], x, _LATENCY, by="variant", log_y=True)
+        with styled():
+            return _latency(table[~table[by].isin(without)], x, by, log_y=True)[0]
 
     return draw
+
+
+def _latency(table: pd.DataFrame, x: str, by: str, log_y: bool) -> tuple[Figure, Axes, list[Any]]:
+    series = values_of(table, by)
+    if len(series) > _MOST_SERIES:
+        raise ValueError(f"at most {_MOST_SERIES} curves can be told apart, got {len(series)} values of {by!r}")
+    figure = new_figure("one_column", 2.9)
+    panel = figure.subplots()
+    say_replications(panel, draw_curves(panel, table, x, _LATENCY, by, series))
+    set_scales(panel, table[x], table[_LATENCY], spans_decades(table[x]), log_y)
+    panel.set_xlabel(label_of(x))
+    panel.set_ylabel(label_of(_LATENCY))
+    legend_above(figure, [panel], 2)
+    return figure, panel, series
 
 
 def round_trip(table: pd.DataFrame, axes: Sequence[str]) -> Figure:
@@ -38,18 +59,11 @@ def round_trip(table: pd.DataFrame, axes: Sequence[str]) -> Figure:
     The break-even is the closed form of arXiv 2606.25091 at the acceptance rate, the draft time and the target's time
     per token that the sweep itself measured.
     """
-    series = values_of(table, "variant")[:_MOST_SERIES]
     with styled():
-        figure = new_figure("one_column", 2.7)
-        panel = figure.subplots()
-        say_replications(panel, draw_curves(panel, table, _DELAY, _LATENCY, "variant", series))
-        set_scales(panel, table[_DELAY], table[_LATENCY], False, False)
+        figure, panel, series = _latency(table, _DELAY, "variant", log_y=False)
         for variant, delay_s in break_even_delays_s(table).items():
             colour = COLOURS[series.index(variant) % len(COLOURS)]
             panel.axvline(delay_s, color=colour, lw=1, ls=(0, (1, 1)), zorder=0)
-        panel.set_xlabel(label_of(_DELAY))
-        panel.set_ylabel(label_of(_LATENCY))
-        legend_above(figure, [panel], 2)
         return figure
 
 

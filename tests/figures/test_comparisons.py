@@ -1,0 +1,72 @@
+"""Comparison figures: break-evens are the closed form at the sweep's own figures, points stay with families."""
+
+from __future__ import annotations
+
+import pandas as pd
+import pytest
+
+from sim.decoding.theory import break_even_rtt_s, expected_tokens
+from sim.figures.comparisons import break_even_delays_s, latency_of, payload_frontier, round_trip
+
+TARGET_S, DRAFT_S, ALPHA, TOKENS = 0.065, 0.005, 0.7, 400
+
+
+def sweep_table() -> pd.DataFrame:
+    """Latencies as the closed form has them: one request of 400 tokens per replication."""
+    rows = []
+    for delay_s in (0.0, 0.03, 0.06):
+        for replication in range(2):
+            common = {"link.one_way_delay_s": delay_s, "replication": replication, "requests": 1, "tokens": TOKENS}
+            common |= {"edge_queue_mean_s": 0.0}
+            alone = {"variant": "edge only", "token_latency_s": TARGET_S, "verify_compute_mean_s": TOKENS * TARGET_S}
+            rows.append({**common, **alone, "draft_compute_mean_s": 0.0, "block_efficiency": 1.0})
+            for length in (2, 5):
+                per_round = expected_tokens(ALPHA, length)
+                round_s = TARGET_S + length * DRAFT_S + 2 * delay_s
+                ahead = {"variant": f"gamma {length}", "token_latency_s": round_s / per_round}
+                ahead |= {"verify_compute_mean_s": TOKENS / per_round * TARGET_S, "acceptance_rate": ALPHA}
+                ahead |= {"draft_compute_mean_s": TOKENS / per_round * length * DRAFT_S, "block_efficiency": per_round}
+                rows.append({**common, **ahead})
+    return pd.DataFrame(rows)
+
+
+def test_break_even_is_the_closed_form():
+    delays = break_even_delays_s(sweep_table())
+    assert set(delays) == {"gamma 2", "gamma 5"}
+    for length in (2, 5):
+        expected = break_even_rtt_s(ALPHA, length, TARGET_S, DRAFT_S) / 2
+        assert delays[f"gamma {length}"] == pytest.approx(expected, rel=1e-9)
+        per_round = expected_tokens(ALPHA, length)
+        assert (TARGET_S + length * DRAFT_S + 2 * expected) / per_round == pytest.approx(TARGET_S)
+
+
+def test_round_trip_marks_every_draft_length():
+    (panel,) = round_trip(sweep_table(), []).axes
+    marks = [line for line in panel.lines if len(set(line.get_xdata())) == 1 and len(line.get_xdata()) == 2]
+    assert sorted(line.get_xdata()[0] for line in marks) == sorted(break_even_delays_s(sweep_table()).values())
+
+
+def test_frontier_draws_a_line_per_family():
+    points = {
+        "8-bit rows K=4": (0.5, 90.0),
+        "8-bit rows K=16": (0.6, 300.0),
+        "QSV ell=4": (0.3, 60.0),
+        "DSSD": (0.7, 40.0),
+    }
+    rows = [
+        {"variant": variant, "acceptance_rate": alpha, "uplink_bits_per_token": bits, "replication": replication}
+        for variant, (alpha, bits) in points.items()
+        for replication in range(2)
+    ]
+    (panel,) = payload_frontier(pd.DataFrame(rows), []).axes
+    lines = {line.get_label(): len(line.get_xdata()) for line in panel.lines}
+    assert lines == {"8-bit rows": 2, "QSV": 1, "DSSD": 1}
+
+
+def test_latency_leaves_curves_out_and_refuses_too_many():
+    table = sweep_table()
+    (panel,) = latency_of("link.one_way_delay_s", without=("gamma 2",))(table, []).axes
+    assert "gamma 2" not in {text for line in panel.lines for text in [line.get_label()]}
+    many = pd.concat([table.assign(variant=f"scheme {number}") for number in range(9)])
+    with pytest.raises(ValueError, match="at most 8 curves"):
+        latency_of("link.one_way_delay_s")(many, [])
