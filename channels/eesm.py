@@ -55,25 +55,25 @@ def effective_sinr(sinr: npt.ArrayLike, beta: npt.ArrayLike, weights: npt.ArrayL
     """
     values = np.asarray(sinr, dtype=np.float64)
     scale = np.asarray(beta, dtype=np.float64)
-    require_positive("beta", scale)
+    if not (scale > 0).all():
+        require_positive("beta", scale)
     if weights is None and values.shape[-1] > 0:
         least = values.min(axis=-1)
         spread = np.exp((least[..., None] - values) / scale[..., None]).mean(axis=-1)
         return np.asarray(least - scale * np.log(spread))
-    share = (
-        np.ones_like(values)
-        if weights is None
-        else np.broadcast_to(np.asarray(weights, dtype=np.float64), values.shape)
-    )
-    total = share.sum(axis=-1)
-    used = share > 0
-    floor = np.min(np.where(used, values, np.inf), axis=-1, initial=np.inf)
-    floor = np.where(total > 0, floor, 0.0)
-    above = np.where(used, values - floor[..., None], 0.0)
-    mean = np.sum(share * np.exp(-above / scale[..., None]), axis=-1) / np.where(total > 0, total, 1.0)
+    share = np.ones_like(values) if weights is None else np.asarray(weights, dtype=np.float64)
+    total = np.broadcast_to(share.sum(axis=-1), values.shape[:-1])
+    # An unused group counts as one of endless SINR, whose share of the sum is nothing.
+    used = np.where(share > 0, values, np.inf)
+    is_empty = total <= 0
+    floor = used.min(axis=-1, initial=np.inf)
+    if is_empty.any():
+        floor = np.where(is_empty, 0.0, floor)
+        total = np.where(is_empty, 1.0, total)
+    spread = (share * np.exp((floor[..., None] - used) / scale[..., None])).sum(axis=-1) / total
     with np.errstate(divide="ignore"):
-        result = floor - scale * np.log(mean)
-    return np.asarray(np.where(total > 0, result, 0.0))
+        result = floor - scale * np.log(spread)
+    return np.asarray(np.where(is_empty, 0.0, result))
 
 
 def effective_sinr_db(sinr_db: npt.ArrayLike, beta: npt.ArrayLike, weights: npt.ArrayLike | None = None) -> Array:

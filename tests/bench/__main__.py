@@ -13,7 +13,7 @@ from typing import Any
 from sim.results.manifest import versions
 
 REFERENCE = Path(__file__).resolve().parent.parent.parent / "results" / "reference" / "bench.json"
-BENCHES = ("startup", "speculation", "verification", "kernel", "memory", "quickstart", "study")
+BENCHES = ("startup", "speculation", "verification", "kernel", "cell", "memory", "quickstart", "study")
 
 
 def processor() -> str:
