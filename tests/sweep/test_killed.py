@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -18,42 +19,72 @@ from sim.sweep.run import sweep
 from sim.tape.contents import verify_tape
 from sim.tape.store import TapeStore
 
-KILLS = 10  # of recordings, and as many of simulations
+KILLS = 20
 
-# The child says when its work begins, so that kills fall into it and not into imports.
-CHILD = """
-import sys, time
+# Imports and loads everything once, then forks a child for each line that it reads: kills fall into work alone.
+NURSERY = """
+import os, sys
 from sim.figures import sweep_figures
+from sim.prepare import load_models
 from sim.report import results
 from sim.scenario.loading import load_scenario
 from sim.sweep.run import sweep
-import sim.models.loading
 sweep_figures.draw_sweep = lambda *_: []
 results.report_sweep = lambda folder, *_: folder
 scenario = load_scenario(sys.argv[1])
+load_models(scenario.models, ("draft", "target"))
 print("ready", flush=True)
-result = sweep(scenario, sys.argv[2], jobs=1, resume=True)
-print("finished", len(result.failed), flush=True)
+for _ in sys.stdin:
+    pid = os.fork()
+    if not pid:
+        result = sweep(scenario, sys.argv[2], jobs=1, resume=True)
+        os._exit(len(result.failed))
+    print(pid, flush=True)
+    print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), flush=True)
 """
 
 
-def run_child(path: Path, out: Path, cache: Path, kill_after_s: float | None) -> str:
-    """Run the sweep in a process of its own; killed so long after it began, unless it was faster."""
-    child = subprocess.Popen(
-        [sys.executable, "-c", CHILD, str(path), str(out)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env={**os.environ, "SPECRAN_CACHE": str(cache), "OMP_NUM_THREADS": "1"},
-    )
-    assert child.stdout is not None
-    assert child.stdout.readline() == "ready\n", child.communicate()[1]
-    if kill_after_s is not None:
-        time.sleep(kill_after_s)
-        child.send_signal(signal.SIGKILL)
-    said, errors = child.communicate()
-    assert child.returncode in (0, -signal.SIGKILL), errors
-    return said
+class Nursery:
+    """Runs the sweep of a scenario file in processes that can be killed."""
+
+    def __init__(self, path: Path, out: Path, cache: Path) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", NURSERY, str(path), str(out)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env={**os.environ, "SPECRAN_CACHE": str(cache), "OMP_NUM_THREADS": "1"},
+        )
+        assert self._said() == "ready"
+
+    def _said(self) -> str:
+        assert self.process.stdout is not None
+        return self.process.stdout.readline().strip()
+
+    def start(self) -> int:
+        """Begin a sweep; returns its process id."""
+        assert self.process.stdin is not None
+        self.process.stdin.write("go\n")
+        self.process.stdin.flush()
+        return int(self._said())
+
+    def run(self, kill_after_s: float | None = None) -> int:
+        """Run a sweep, killed so long after its start unless it was faster; returns its exit code."""
+        pid = self.start()
+        if kill_after_s is not None:
+            time.sleep(kill_after_s)
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        return self.ended()
+
+    def ended(self) -> int:
+        """Exit code of the sweep that was started."""
+        return int(self._said())
+
+    def close(self) -> None:
+        """End the nursery."""
+        self.process.kill()
+        self.process.wait()
 
 
 def unfinished(folder: Path) -> list[Path]:
@@ -63,8 +94,8 @@ def unfinished(folder: Path) -> list[Path]:
 
 @pytest.mark.usefixtures("no_pictures")
 def test_killed_and_resumed_equals_undisturbed(tiny_keys: dict, cache: Path, tmp_path: Path):
-    tiny_keys["devices"] = {"count": 4, "requests": 2}
-    tiny_keys["sweep"] = {"axes": {"link.uplink_bandwidth_mhz": [0.1, 0.2, 0.5]}, "replications": 30}
+    tiny_keys["devices"] = {"count": 2, "requests": 2}
+    tiny_keys["sweep"] = {"axes": {"link.uplink_bandwidth_mhz": [0.1, 0.2, 0.5]}, "replications": 8}
     path = tmp_path / "case.yaml"
     path.write_text(json.dumps(tiny_keys))
     start = time.perf_counter()
@@ -74,22 +105,17 @@ def test_killed_and_resumed_equals_undisturbed(tiny_keys: dict, cache: Path, tmp
     luck = random.Random(7)
     out, killed_cache = tmp_path / "killed", tmp_path / "killed-cache"
     store = TapeStore(killed_cache / "tape")
+    nursery = Nursery(path, out, killed_cache)
     kills = 0
-    for attempt in range(2 * KILLS):
-        said = run_child(path, out, killed_cache, luck.uniform(0, whole_s / (3 if attempt % 2 else 8)))
-        kills += "finished" not in said
+    for attempt in range(KILLS):
+        # Half of them soon, while requests are being recorded.
+        kills += nursery.run(luck.uniform(0, whole_s / (8 if attempt % 2 else 2))) == -signal.SIGKILL
         assert not verify_tape(store)
         for summary in out.rglob("summary.json"):
             json.loads(summary.read_text())
-        if attempt == KILLS:
-            # Half way, so that the second half is spent in simulating, and some of what was done is damaged too.
-            for entry in list(store.files())[:3]:
-                entry.write_bytes(entry.read_bytes()[:100])
-            assert len(verify_tape(store)) <= 3
-            for key in verify_tape(store):
-                store.path(key).unlink()
-    assert kills >= KILLS
-    assert "finished 0" in run_child(path, out, killed_cache, None)
+    assert kills >= KILLS // 2
+    assert nursery.run() == 0
+    nursery.close()
     (table,) = out.rglob("sweep.parquet")
     assert table.read_bytes() == expected
     assert not unfinished(out)
@@ -102,15 +128,12 @@ def test_two_sweeps_in_one_folder_do_not_harm_each_other(tiny_keys: dict, cache:
     path = tmp_path / "case.yaml"
     path.write_text(json.dumps(tiny_keys))
     alone = sweep(Scenario.from_dict(tiny_keys), tmp_path / "alone", jobs=1)
-    environment = {**os.environ, "SPECRAN_CACHE": str(tmp_path / "shared-cache")}
-    command = [sys.executable, "-c", CHILD, str(path), str(tmp_path / "shared")]
-    both = [
-        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
-        for _ in range(2)
-    ]
-    for process in both:
-        said, errors = process.communicate()
-        assert "finished 0" in said, errors
+    both = [Nursery(path, tmp_path / "shared", tmp_path / "shared-cache") for _ in range(2)]
+    for nursery in both:
+        nursery.start()
+    for nursery in both:
+        assert nursery.ended() == 0
+        nursery.close()
     (table,) = (tmp_path / "shared").rglob("sweep.parquet")
     assert table.read_bytes() == (alone.folder / "sweep.parquet").read_bytes()
     assert not unfinished(tmp_path / "shared")
