@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sim.errors import InputError, RunError, choices
-from sim.figures import sweep_figures
+from sim.figures import comparisons, sweep_figures
 from sim.figures.plot import plot
 from sim.figures.style import save_all
 
@@ -64,6 +64,42 @@ REFERENCES = (
         "quickstart",
         sweep_figures.rows,
         "Truncation to K tokens saves orders of magnitude of payload and costs acceptance.",
+    ),
+    Reference(
+        "who_wins",
+        "who_wins",
+        comparisons.latency_of("link.uplink_mbps", without=("SQS", "AsymSpec", "SpecEdge")),
+        "Ids with shared noise or interactive residuals win at low rates, and split verification from 5 Mbit/s on.",
+    ),
+    Reference(
+        "latency_vs_k",
+        "latency_vs_k",
+        comparisons.latency_of("protocol.top_k", "link.uplink_mbps"),
+        "The best truncation grows with the uplink rate, from about ten entries at 0.2 Mbit/s to hundreds.",
+    ),
+    Reference(
+        "candidates",
+        "candidates",
+        comparisons.latency_of("protocol.candidates", "link.uplink_mbps"),
+        "Several candidates pay from about 0.5 Mbit/s on; at 0.1 Mbit/s each one costs more than it gains.",
+    ),
+    Reference(
+        "round_trip",
+        "round_trip",
+        comparisons.round_trip,
+        "Distributed speculation pays up to the round trip that the closed form at measured rates predicts (dotted).",
+    ),
+    Reference(
+        "payload_frontier",
+        "payload_frontier",
+        comparisons.payload_frontier,
+        "Split verification has the acceptance of full rows at a thousandth of their uplink bits, and pays downlink for it.",
+    ),
+    Reference(
+        "draft_length",
+        "draft_length",
+        comparisons.latency_of("link.uplink_mbps"),
+        "The best draft length grows with the uplink rate, and controllers that see the channel follow it.",
     ),
 )
 
