@@ -93,7 +93,7 @@ REFERENCES = (
         "payload_frontier",
         "payload_frontier",
         comparisons.payload_frontier,
-        "Split verification has the acceptance of full rows at a thousandth of their uplink bits, and pays downlink for it.",
+        "Split verification has the acceptance of full rows for a thousandth of their uplink bits, and pays downlink.",
     ),
     Reference(
         "draft_length",
