@@ -193,9 +193,9 @@ class _Graph:
 
         decided = (llr <= 0).float()
         active = torch.arange(llr.shape[1], device=llr.device)
-        to_check = llr[self._variable]
+        to_check = llr.index_select(0, self._variable)
         for iteration in range(1, num_iterations + 1):
-            to_variable = self._check_update(to_check)[self._to_variable]
+            to_variable = self._check_update(to_check).index_select(0, self._to_variable)
             total = self._variable_update(to_variable, llr)
             if iteration == num_iterations or iteration in EARLY_STOPS:
                 decided[:, active] = (total <= 0).float()
@@ -205,7 +205,7 @@ class _Graph:
                 if iteration < num_iterations and not bool(open_blocks.all()):
                     active, llr = active[open_blocks], llr[:, open_blocks].contiguous()
                     to_variable = to_variable[:, open_blocks].contiguous()
-            to_check = to_variable[self._to_check]
+            to_check = to_variable.index_select(0, self._to_check)
         return decided
 
     def _check_update(self, message: torch.Tensor) -> torch.Tensor:
@@ -230,7 +230,7 @@ class _Graph:
         """Variable-node update in place (sum of the channel LLR and the other edges); returns the total LLRs."""
         import torch
 
-        ordered = llr[self._order]
+        ordered = llr.index_select(0, self._order)
         first, node = 0, self._num_isolated
         for degree, count in self._variable_groups:
             last = first + degree * count
@@ -248,7 +248,7 @@ class _Graph:
         """Blocks [num_blocks] whose hard decisions violate a parity check."""
         import torch
 
-        ones = (total <= 0)[self._variable]
+        ones = (total <= 0).index_select(0, self._variable)
         wrong = torch.zeros(total.shape[1], dtype=torch.bool, device=total.device)
         first = 0
         for degree, count in self._check_groups:

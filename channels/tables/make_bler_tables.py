@@ -34,13 +34,13 @@ __all__ = [
     "simulate_cell",
 ]
 
-# 40 = smallest TB (24) + CRC 16; 264 | 640 stand beside the base graph switch at 292 (high rates); 3824 is the largest
-# block of base graph 2 with its CRC, to 16 bits; 8448 is the largest of base graph 1.
-CODE_BLOCK_BITS = (40, 104, 264, 640, 1504, 3824, 8448)
+# 40 = smallest TB (24) + CRC 16; 296 follows the switch of high rates from base graph 2 to 1, where waterfalls jump;
+# 3824 is the largest block of base graph 2 with its CRC, to 16 bits; 8448 is the largest of base graph 1.
+CODE_BLOCK_BITS = (40, 104, 264, 296, 640, 1504, 3824, 8448)
 # Coarse grid first: a partial table then already holds every pair.
-SIZE_ORDER = (640, 3824, 104, 8448, 40, 1504, 264)
+SIZE_ORDER = (640, 3824, 104, 8448, 40, 1504, 264, 296)
 # Least number of blocks for the fit of one cell: the waterfall of long blocks is steep, so fewer locate it.
-MIN_BLOCKS = {40: 6000, 104: 5000, 264: 4000, 640: 2000, 1504: 1000, 3824: 500, 8448: 320}
+MIN_BLOCKS = {40: 5000, 104: 4000, 264: 3000, 296: 3000, 640: 2000, 1504: 600, 3824: 280, 8448: 180}
 TARGET_SE_DB = 0.03
 # Bracketing points alternate between these BLERs; the fit points lie at the second list, weighted.
 BRACKET_BLER = (0.5, 0.15)
@@ -123,12 +123,16 @@ def modulation_and_coding_pairs() -> list[tuple[int, float]]:
 
 
 def cells() -> list[Cell]:
-    """All cells in the order of their making. Rates up to 1/4 are segmented at 3840 bits (TS 38.212 5.2.2): no 8448."""
+    """All cells in the order of their making.
+
+    Rates up to 1/4 are segmented at 3840 bits (TS 38.212 5.2.2): no 8448. Only rates above 0.67 change base graph at
+    292 bits: no 296 for the others.
+    """
     return [
         Cell(order, rate, size)
         for size in SIZE_ORDER
         for order, rate in modulation_and_coding_pairs()
-        if not (size > 3840 and rate <= 256.0)
+        if not (size > 3840 and rate <= 256.0) and not (size == 296 and rate <= 0.67 * 1024.0)
     ]
 
 
@@ -236,12 +240,17 @@ class _Sampler:
 
 
 def simulate_cell(
-    cell: Cell, seed: int, device: str = "cpu", max_seconds: float = 120.0, scale: float = 1.0
+    cell: Cell,
+    seed: int,
+    device: str = "cpu",
+    max_seconds: float = 120.0,
+    scale: float = 1.0,
+    target_se_db: float = TARGET_SE_DB,
 ) -> tuple[Waterfall, list[Point]]:
     """Brackets the waterfall with small batches, then spends the blocks of the fit around the 10 % point.
 
-    ``scale`` multiplies the number of blocks. Batches are added until the standard error is below ``TARGET_SE_DB`` or
-    ``max_seconds`` [s] have passed.
+    ``scale`` multiplies the number of blocks. Batches are added until the standard error of the 10 % point is below
+    ``target_se_db``, ``max_seconds`` [s] have passed or four rounds are done.
     """
     from scipy.special import ndtri
 
@@ -262,7 +271,7 @@ def simulate_cell(
         for target, share in zip(FIT_BLER, FIT_SHARE, strict=True):
             sampler.send(rough.snr50_db - float(ndtri(target)) * rough.sigma_db, max(8, round(share * min_blocks)))
         fitted = fit_waterfall(sampler.points)
-        if fitted.snr10_se_db < TARGET_SE_DB or time.monotonic() - begun > max_seconds:
+        if fitted.snr10_se_db < target_se_db or time.monotonic() - begun > max_seconds:
             break
     return fitted, sampler.points
 
