@@ -93,33 +93,29 @@ class WaterfallBlerTable(BlerTable):
         #: Simulated code block sizes [bit], rising.
         self.code_block_bits = np.array(sorted({size for held in cells.values() for size, _, _ in held}))
         self._log_sizes = np.log2(self.code_block_bits)
-        self._tables = {index: self._parameters(index, cells) for index in MCS_TABLES}
+        self._tables = {index: self._lines(index, cells) for index in MCS_TABLES}
 
-    def _parameters(
-        self, table_index: int, cells: dict[tuple[int, float], list[tuple[int, float, float]]]
-    ) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
-        """snr50 [dB], log(sigma) and their slopes per octave of size, each [num_mcs, num_sizes]."""
-        table = nr_mcs_table(table_index)
-        snr50 = np.full((len(table), len(self._log_sizes)), np.nan)
-        log_sigma = snr50.copy()
+    def _lines(self, table_index: int, cells: dict[tuple[int, float], list[tuple[int, float, float]]]) -> FloatArray:
+        """snr50 and log(sigma) as lines in x = log2(size) between neighbouring sizes.
+
+        Rows (offset, slope of snr50; offset, slope of log sigma), [num_mcs * (num_sizes - 1), 4]; NaN where cells lack.
+        """
+        table, knots = nr_mcs_table(table_index), self._log_sizes
+        lines = np.full((len(table), len(knots) - 1, 4), np.nan)
         for mcs, (order, rate) in enumerate(zip(table.modulation_order, table.code_rate, strict=True)):
             held = sorted(cells.get((int(order), float(rate) * 1024.0), []))
             if held:
                 sizes, centers, widths = (np.array(column, dtype=float) for column in zip(*held, strict=True))
-                snr50[mcs] = np.interp(self._log_sizes, np.log2(sizes), centers)
-                log_sigma[mcs] = np.interp(self._log_sizes, np.log2(sizes), np.log(widths))
-        steps = np.diff(self._log_sizes)
-        flat = np.zeros((len(table), 1))
-        return (
-            snr50,
-            log_sigma,
-            np.hstack([np.diff(snr50, axis=1) / steps, flat]),
-            np.hstack([np.diff(log_sigma, axis=1) / steps, flat]),
-        )
+                for column, values in ((0, centers), (2, np.log(widths))):
+                    at_knots = np.interp(knots, np.log2(sizes), values)
+                    slope = np.diff(at_knots) / np.diff(knots)
+                    lines[mcs, :, column] = at_knots[:-1] - slope * knots[:-1]
+                    lines[mcs, :, column + 1] = slope
+        return lines.reshape(-1, 4)
 
     def available_mcs(self, mcs_table: int) -> npt.NDArray[np.bool_]:
         require_choice("mcs_table", mcs_table, MCS_TABLES)
-        return ~np.isnan(self._tables[mcs_table][0][:, 0])
+        return ~np.isnan(self._tables[mcs_table][:: len(self._log_sizes) - 1, 0])
 
     def waterfall(
         self, mcs_table: int, mcs_index: npt.ArrayLike, code_block_bits: npt.ArrayLike
@@ -127,15 +123,14 @@ class WaterfallBlerTable(BlerTable):
         """50 % point [dB] and width sigma [dB] of the waterfall at any code block size."""
         if mcs_table not in self._tables:
             require_choice("mcs_table", mcs_table, MCS_TABLES)
-        snr50, log_sigma, snr50_slope, log_sigma_slope = self._tables[mcs_table]
-        mcs = _checked_mcs(mcs_table, mcs_index, len(snr50))
+        lines, num_segments = self._tables[mcs_table], len(self._log_sizes) - 1
+        mcs = _checked_mcs(mcs_table, mcs_index, len(lines) // num_segments)
         octaves = np.log2(_checked_sizes(code_block_bits))
         octaves = np.minimum(np.maximum(octaves, self._log_sizes[0]), self._log_sizes[-1])
-        segment = self._log_sizes.searchsorted(octaves, side="right") - 1
-        beyond = octaves - self._log_sizes[segment]
-        cell = mcs * len(self._log_sizes) + segment
-        center = snr50.take(cell) + snr50_slope.take(cell) * beyond
-        return center, np.exp(log_sigma.take(cell) + log_sigma_slope.take(cell) * beyond)
+        segment = self._log_sizes[1:-1].searchsorted(octaves, side="right")
+        line = lines.take(mcs * num_segments + segment, axis=0)
+        center = line[..., 0] + line[..., 1] * octaves
+        return center, np.exp(line[..., 2] + line[..., 3] * octaves)
 
     def bler(
         self,
@@ -196,7 +191,7 @@ class SionnaBlerTable(BlerTable):
 
     def _rows(
         self, table_index: int, mcs_index: npt.ArrayLike, code_block_bits: npt.ArrayLike
-    ) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
+    ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.intp]]:
         """Checked MCS indices and nearest size indices."""
         mcs = _checked_mcs(table_index, mcs_index, len(self._grid(table_index)))
         first, _, step = self.SIZE_GRID_BITS
@@ -273,12 +268,15 @@ def _log_linear(
     return np.asarray(np.clip(grid, 0.0, 1.0))
 
 
-def _checked_mcs(table_index: int, mcs_index: npt.ArrayLike, num_mcs: int) -> npt.NDArray[np.intp]:
+def _checked_mcs(table_index: int, mcs_index: npt.ArrayLike, num_mcs: int) -> npt.NDArray[np.int64]:
     """MCS indices as integers; ValueError outside the table."""
     mcs = np.asarray(mcs_index)
-    if mcs.dtype.kind not in "iu" or (mcs.size and (mcs.min() < 0 or mcs.max() >= num_mcs)):
+    if mcs.dtype != np.int64:
         return nr_mcs_table(table_index).check(mcs)
-    return mcs.astype(np.intp, copy=False)
+    # Negative indices are huge as unsigned integers: one comparison for both ends.
+    if mcs.size and mcs.view(np.uint64).max() >= num_mcs:
+        return nr_mcs_table(table_index).check(mcs)
+    return mcs
 
 
 def _checked_sizes(code_block_bits: npt.ArrayLike) -> FloatArray:
