@@ -15,6 +15,9 @@ from sim.compute.base import ComputeModel, Price, WorkSize
 from sim.decoding.scripts import ComputeRecord
 from sim.models.interface import Forward, LanguageModel, Logits
 
+# Behind SimPy's own priorities (0 urgent, 1 normal): after everything else of the same instant.
+_LAST = 2
+
 
 @dataclass(frozen=True, slots=True)
 class Served:
@@ -104,6 +107,7 @@ class Site:
         self.on_batch: Any = None
         self._queue: deque[_Job] = deque()
         self._busy = False
+        self._is_starting = False
         self._gathering: simpy.Event | None = None
 
     def submit(self, record: ComputeRecord, work: Forward | None) -> simpy.Event:
@@ -111,7 +115,7 @@ class Site:
         done = self.env.event()
         size = WorkSize(record.new_tokens, record.context_tokens, record.num_rows)
         self._queue.append(_Job(size, record.model, work, int(self.env.now), done))
-        if not self._busy:
+        if not self._busy and not self._is_starting:
             self._gather()
         return done
 
@@ -119,19 +123,39 @@ class Site:
         """Start a batch now, or when the window that the first arrival opened is over."""
         if self.window_ns == 0 or len(self._queue) >= self.max_batch:
             self._gathering = None
-            self._start()
+            self._start_at_the_end_of_this_instant()
         elif self._gathering is None:
             self._gathering = gathering = self.env.timeout(self.window_ns)
 
             def window_over(_: simpy.Event) -> None:
                 if self._gathering is gathering and not self._busy:
                     self._gathering = None
-                    self._start()
+                    self._start_at_the_end_of_this_instant()
 
             assert gathering.callbacks is not None
             gathering.callbacks.append(window_over)
 
+    def _start_at_the_end_of_this_instant(self) -> None:
+        """Form the batch when all else that happens now has happened.
+
+        Whoever gets a result now may submit again now, and of several that arrive at once none is the first: a batch
+        formed at once would split those that run in lockstep for ever.
+        """
+        if not self._is_starting:
+            self._is_starting = True
+            last = self.env.event()
+            last._ok, last._value = True, None
+            assert last.callbacks is not None
+            last.callbacks.append(self._end_of_instant)
+            self.env.schedule(last, priority=_LAST)  # type: ignore[arg-type]
+
+    def _end_of_instant(self, _: simpy.Event) -> None:
+        self._is_starting = False
+        if self._queue and not self._busy:
+            self._start()
+
     def _start(self) -> None:
+        self._gathering = None
         jobs = self._take_batch()
         model = jobs[0].model
         sizes = [job.size for job in jobs]
@@ -153,7 +177,7 @@ class Site:
             self._busy = False
             if self._queue:
                 # Work that waited behind a batch needs no further window: it has had company already.
-                self._start()
+                self._start_at_the_end_of_this_instant()
 
         timeout = self.env.timeout(duration_ns)
         assert timeout.callbacks is not None

@@ -81,9 +81,9 @@ def test_a_change_is_blamed_on_the_option(tmp_path: Path):
 
 def test_replace_leaves_the_original_alone():
     scenario = load_scenario("quickstart")
-    changed = scenario.replace("link.one_way_delay_s", 0.25)
-    assert changed.link.settings.one_way_delay_s == 0.25
-    assert scenario.link.settings.one_way_delay_s != 0.25
+    changed = scenario.replace("link.transport_delay_s", 0.25)
+    assert changed.link.settings.transport_delay_s == 0.25
+    assert scenario.link.settings.transport_delay_s != 0.25
     with pytest.raises(InputError, match="unknown key"):
         scenario.replace("link.nonsense", 1)
 

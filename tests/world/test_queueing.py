@@ -116,3 +116,51 @@ def test_first_come_first_served():
     results = submit_at(env, site, [0.0, 0.1, 0.2], forward())
     env.run()
     assert [served.queue_ns / NS_PER_S for served in results] == pytest.approx([0.0, 0.9, 1.8])
+
+
+def test_those_that_run_in_lockstep_share_every_batch():
+    """Results of one batch that turn into submissions at the same instant are not split over two batches."""
+    env = simpy.Environment()
+    site = edge(env, max_batch=8)
+    noted = batches_of(site)
+
+    def again_and_again():
+        for _ in range(5):
+            yield site.submit(forward(), None)
+
+    for _ in range(6):
+        env.process(again_and_again())
+    env.run()
+    assert [batch.size for batch in noted] == [6] * 5
+
+
+def test_one_out_of_step_joins_at_the_next_batch():
+    env = simpy.Environment()
+    site = edge(env, max_batch=8)
+    noted = batches_of(site)
+
+    def rounds(start_s: float):
+        yield env.timeout(to_ns(start_s))
+        for _ in range(3):
+            yield site.submit(forward(), None)
+
+    for start_s in (0.0, 0.0, 0.5):
+        env.process(rounds(start_s))
+    env.run()
+    assert [batch.size for batch in noted] == [2, 3, 3, 1]
+
+
+def test_work_behind_a_batch_and_work_of_the_same_instant_start_together_without_a_window():
+    env = simpy.Environment()
+    site = edge(env, max_batch=8, window_s=0.2)
+    noted = batches_of(site)
+
+    def rounds(start_s: float):
+        yield env.timeout(to_ns(start_s))
+        for _ in range(3):
+            yield site.submit(forward(), None)
+
+    for start_s in (0.0, 0.5):
+        env.process(rounds(start_s))
+    env.run()
+    assert [(batch.start_ns / NS_PER_S, batch.size) for batch in noted] == [(0.2, 1), (1.2, 2), (2.4, 2), (3.6, 1)]
