@@ -89,13 +89,24 @@ class Registry(Generic[T]):
         Raises:
             InputError: No such name; the message lists the valid ones.
         """
-        if name not in self._entries:
+        if name not in self._entries and not self._load_one(name):
             self._load()
         if name in self._entries:
             return self._entries[name]
         if ":" in name:
             return self._find_foreign(name)
         raise InputError(choices(self.kind, name, self._entries))
+
+    def _load_one(self, name: str) -> bool:
+        """Import the file that bears the name, as most do, and leave the others for when they are asked for."""
+        if not name.isidentifier():
+            return False
+        try:
+            importlib.import_module(f"{self.package}.{name}")
+        except ModuleNotFoundError as error:
+            if error.name != f"{self.package}.{name}":
+                raise
+        return name in self._entries
 
     def _load(self) -> None:
         if not self._loaded:
