@@ -61,7 +61,7 @@ def gather(
         write_atomically(place / "sweep.csv", text.getvalue().encode())
         write_atomically(place / "manifest.json", json_text(manifest).encode())
         with unfinished_folder(place) as folder:
-            figures = draw_sweep(table, list(points[0].changes), folder / "figures")
+            figures = draw_sweep(table, drawn_axes(scenario, points), folder / "figures")
             report_sweep(folder, scenario, points, table, failures, figures)
             for path in sorted(folder.rglob("*")):
                 if path.is_file():
@@ -70,3 +70,9 @@ def gather(
                     path.replace(target)
     except OSError as error:
         raise cannot_write("results", place, error) from error
+
+
+def drawn_axes(scenario: Scenario, points: Sequence[Point]) -> list[str]:
+    """Axes to draw over; of those that are varied together, the first speaks for all."""
+    followers = list(scenario.sweep.zip)[1:] if scenario.sweep is not None else []
+    return [axis for axis in points[0].changes if axis not in followers]

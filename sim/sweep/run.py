@@ -17,7 +17,7 @@ from sim.prepare import Progress, facts_of, must_be_live, no_progress, plan, pri
 from sim.results.manifest import host, versions
 from sim.scenario.schema import Scenario
 from sim.sweep.executors import Executor, Piece, make_executor
-from sim.sweep.gather import gather, sweep_id, table_of
+from sim.sweep.gather import drawn_axes, gather, sweep_id, table_of
 from sim.sweep.points import Point, expand
 from sim.sweep.precision import Replications
 from sim.sweep.recording import record_missing
@@ -141,7 +141,7 @@ class _Sweep:
         gather(self.place, self.scenario, self.points, table, self.failures, self._manifest(perf_counter() - start))
         self.progress("writing", 1, 1)
         failed = [f"{_named(self.points[i])}: {text}" for i, text in sorted(self.failures.items())]
-        return SweepResult(table, self.place, list(self.points[0].changes), failed)
+        return SweepResult(table, self.place, drawn_axes(self.scenario, self.points), failed)
 
     def _check_folder(self) -> None:
         max_tape_bytes()

@@ -12,14 +12,14 @@ from sim.decoding.request import Request
 from sim.decoding.rules.base import find_rule
 from sim.decoding.steps import Hop, Protocol, Site, Stream
 from sim.decoding.verification import finish_round, target_rows, verify
-from sim.decoding.wire.row_codec import RowCodec, RowFormat
+from sim.decoding.wire.row_codec import UncodedRows
 
 
 @protocol("colocated", ChainSettings, lossless=True, knobs=("draft_length", "speculation"), source="arXiv 2211.17192")
 def colocated(request: Request, settings: ChainSettings, draw: Draw) -> Protocol:
     """Speculative decoding where the server hosts the draft model too; each round's tokens stream down."""
-    # Both models share a memory, so rows keep single precision and never become a message.
-    codec = RowCodec(request.vocab_size, RowFormat(values="fp32"))
+    # Both models share a memory, so that rows never become a message.
+    codec = UncodedRows(request.vocab_size)
     rule = find_rule("single", "iid", 1)
     start = Knobs.chain(settings.draft_length)
     tokens_layout = TokensLayout("tokens", request.vocab_size, request.controller.most(start).draft_length + 1)

@@ -201,6 +201,27 @@ class RowCodec:
         return size_bits + self._index_bits(self.index_code(k), k) + value_bits
 
 
+class UncodedRows(RowCodec):
+    """Rows that never leave their machine's memory: nothing is cut, nothing rounded, nothing can be written.
+
+    Args:
+        vocab_size: Width of the vocabulary.
+    """
+
+    def __init__(self, vocab_size: int) -> None:
+        super().__init__(vocab_size, RowFormat(values="fp32"))
+        self._ids = np.arange(vocab_size)
+        self._no_codes = np.zeros(0, dtype=np.int64)
+
+    def code(self, q: Row) -> CodedRow:
+        """The row as it is."""
+        return CodedRow(self._ids, self._no_codes, q, 0.0)
+
+    def write(self, writer: BitWriter, coded: CodedRow) -> None:
+        """Refuse: there is nothing to send."""
+        raise TypeError("uncoded rows stay in memory; use a RowCodec for rows that are sent")
+
+
 def lattice_counts(probs: npt.NDArray[np.float64], levels: int) -> Codes:
     """Integer counts that sum to ``levels`` and are nearest to ``levels * probs`` (largest remainders).
 
