@@ -62,9 +62,9 @@ class Row:
 
     @property
     def entropy_bits(self) -> float:
-        """Shannon entropy in bits."""
+        """Shannon entropy in bits; a figure, so its logarithms are taken in single precision."""
         positive = self.probs[self.probs > 0]
-        return float(-(positive * np.log2(positive)).sum())
+        return float(-(positive * np.log2(positive.astype(np.float32))).sum())
 
 
 def residual(p: Row, q: Row) -> Row:
@@ -122,16 +122,19 @@ class Sampling:
     top_p: float | None = None
 
     def row(self, logits: npt.NDArray[np.floating]) -> Row:
-        """The row of one position from its logits [vocab_size], in float64 whatever their type."""
-        values = logits.astype(np.float64)
+        """The row of one position from its logits [vocab_size]; normalised in float64 whatever their type.
+
+        Exponentials are taken in the logits' own precision, but not in half: they can be no more accurate than that.
+        """
         if self.temperature == 0:
-            probs = np.zeros(len(values))
-            probs[int(np.argmax(values))] = 1.0
-            return Row(len(values), probs)
-        values -= values.max()
+            probs = np.zeros(len(logits))
+            probs[int(np.argmax(logits))] = 1.0
+            return Row(len(logits), probs)
+        own = logits if logits.dtype in (np.float32, np.float64) else logits.astype(np.float32)
+        powers = own - own.max()
         if self.temperature != 1:
-            values /= self.temperature
-        np.exp(values, out=values)
+            powers /= self.temperature
+        values = np.exp(powers, out=powers).astype(np.float64, copy=False)
         if self.top_k is not None and self.top_k < len(values):
             values = _only(values, largest(values, self.top_k))
         if self.top_p is not None and self.top_p < 1:
