@@ -18,12 +18,15 @@ from pydantic.fields import FieldInfo
 
 from sim.compute.registry import COMPUTE
 from sim.decoding.protocols.registry import PROTOCOLS
+from sim.errors import RunError
 from sim.links.registry import LINKS
 from sim.results.folder import run_id
 from sim.scenario.overrides import apply_overrides
 from sim.scenario.schema import Scenario, WithoutChoices
 from sim.settings import Settings
-from tests.worlds import simulate, small_scenario
+from sim.world import World
+from tests.invariants import nr_keys
+from tests.worlds import ingredients, small_scenario
 
 TRACES = Path(__file__).resolve().parent.parent.parent / "scenarios" / "traces"
 
@@ -70,6 +73,10 @@ BESIDE: dict[str, dict[str, Any]] = {
     "link.shannon.k_factor_db": {"link.fading": "rician"},
     "link.shannon.block_s": {"link.doppler_hz": 50.0},
     "link.trace.downlink_mbps": {"link.downlink_trace": None, "link.downlink_mbps": 0.2},
+    **{
+        f"link.nr.{key}": {f"link.{name}": value for name, value in beside.items()}
+        for key, beside in nr_keys.BESIDE.items()
+    },
 }
 # Values that no rule can guess.
 VALUES: dict[str, Any] = {
@@ -121,6 +128,7 @@ VALUES: dict[str, Any] = {
     "link.trace.uplink_trace": str(TRACES / "driving_uplink.csv"),
     "link.trace.downlink_trace": str(TRACES / "pedestrian_uplink.mahimahi"),
     "link.trace.downlink_mbps": 0.1,
+    **{f"link.nr.{key}": value for key, value in nr_keys.VALUES.items()},
 }
 ALSO: dict[str, dict[str, Any]] = {
     "devices.arrivals": {"devices.arrival_rate_hz": 3.0, "devices.think_time_s": 0},
@@ -150,7 +158,10 @@ BASE: dict[str, dict[str, Any]] = {
         "downlink_trace": str(TRACES / "driving_uplink.csv"),
         "uplink_scale": 0.05,
     },
+    "link.nr": nr_keys.BASE,
 }
+# Further changes of the base scenario of a named part.
+LOAD: dict[str, dict[str, Any]] = {"link.nr": nr_keys.WORKLOAD}
 
 
 def keys_of(schema: type[Settings], prefix: str) -> dict[str, FieldInfo]:
@@ -211,29 +222,35 @@ def base_scenario(key: str) -> Scenario:
     keys["devices"]["count"] = 3
     if name is not None:
         keys[part] = BASE.get(f"{part}.{name}", {"name" if part == "protocol" else "kind": name})
-    return Scenario.from_dict(apply_overrides(keys, BESIDE.get(key, {})))
+    return Scenario.from_dict(apply_overrides(keys, {**LOAD.get(f"{part}.{name}", {}), **BESIDE.get(key, {})}))
 
 
 @lru_cache(maxsize=256)
 def outcome(scenario: Scenario) -> str:
-    """All that a run puts out."""
-    output = simulate(scenario)
-    return repr((output.requests, output.rounds, output.link, output.sites))
+    """All that a run puts out: tables, figures and timeline, or the message that stops it."""
+    world = World(scenario, ingredients(scenario))
+    try:
+        output = world.run()
+    except RunError as error:
+        return f"stopped: {error}"
+    return repr((output.requests, output.rounds, output.link, output.sites, world.link.timeline()))
 
 
-TESTED = sorted(key for key in all_keys() if key not in ELSEWHERE and not key.startswith("link.nr."))
+TESTED = sorted(key for key in all_keys() if key not in ELSEWHERE)
 
 
 @pytest.mark.parametrize("key", TESTED)
-def test_every_key_changes_some_output(key: str):
+def test_every_key_changes_some_output(key: str, tmp_path: Path):
     base = base_scenario(key)
     _, _, path = split(key)
     current: Any = base.dump()
     for part in path.split("."):
         current = current.get(part) if isinstance(current, dict) else None
     value = VALUES.get(key) if key in VALUES else another(all_keys()[key], current)
+    value = value(tmp_path) if callable(value) else value
     changed = Scenario.from_dict(apply_overrides(base.dump(), {path: value, **ALSO.get(key, {})}))
     assert run_id(changed) != run_id(base)
+    assert not outcome(base).startswith("stopped"), f"the base scenario of {key} does not run: {outcome(base)}"
     differs = outcome(changed) != outcome(base)
     assert differs, f"{path}: {current!r} -> {value!r} changes nothing"
 

@@ -1,4 +1,4 @@
-"""The two networks of the embedded pair, both Llama, and how the draft starts from the target."""
+"""The networks of the embedded models, all Llama, and how a distilled one starts from the target."""
 
 from __future__ import annotations
 
@@ -50,6 +50,7 @@ class Architecture:
 
 
 TARGET = Architecture(hidden_size=256, num_layers=4, num_heads=4, intermediate_size=640)
+MIDDLE = Architecture(hidden_size=160, num_layers=3, num_heads=5, intermediate_size=416)
 DRAFT = Architecture(hidden_size=96, num_layers=2, num_heads=3, intermediate_size=256)
 
 

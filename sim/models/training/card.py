@@ -35,8 +35,13 @@ def read_figures(path: Path) -> dict[str, Any]:
 
 def write_card(path: Path, record: dict[str, Any]) -> None:
     """Write the card of a pair from the record of its training and measurement."""
+    write_front_matter(path, record, _prose(record))
+
+
+def write_front_matter(path: Path, record: dict[str, Any], prose: str) -> None:
+    """Write a text after its figures as YAML front matter."""
     front = yaml.safe_dump(record, sort_keys=False, allow_unicode=True)
-    path.write_text(f"---\n{front}---\n\n{_prose(record)}", encoding="utf-8")
+    path.write_text(f"---\n{front}---\n\n{prose}", encoding="utf-8")
 
 
 def _prose(record: dict[str, Any]) -> str:

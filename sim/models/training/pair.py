@@ -59,13 +59,17 @@ def load_prompts(path: Path) -> list[dict[str, str]]:
 
 def load_pair(folder: Path) -> LoadedPair:
     """Load a pair as any user would: from its files, without network, in float32."""
-    from transformers import AutoModelForCausalLM, AutoTokenizer
+    from transformers import AutoTokenizer
 
-    draft, target = (
-        AutoModelForCausalLM.from_pretrained(folder / role, dtype=torch.float32, local_files_only=True).eval()
-        for role in ROLES
-    )
+    draft, target = (load_model(folder / role) for role in ROLES)
     return LoadedPair(draft, target, AutoTokenizer.from_pretrained(folder / "target", local_files_only=True))
+
+
+def load_model(folder: Path) -> Any:
+    """One saved model in float32, without network."""
+    from transformers import AutoModelForCausalLM
+
+    return AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, local_files_only=True).eval()
 
 
 def total_bytes(folder: Path) -> int:

@@ -1,0 +1,102 @@
+"""Under which circumstances each key of the ``nr`` link acts, for the test that every key changes some output.
+
+The cell is narrow and wide apart, so that rows of a few kilobytes keep it busy and the radio matters.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from channels.recorded import FadingTrace
+
+
+def recorded_trace(folder: Path) -> str:
+    """A short fading trace on disk, for three devices or more."""
+    gains = np.random.default_rng(0).exponential(1.0, (3, 50, 6)).astype(np.float32)
+    path = folder / "fading.npz"
+    FadingTrace(gains, 0.01, np.linspace(-2e6, 2e6, 6), np.zeros(3), {"tool": "test"}).save(path)
+    return str(path)
+
+
+BASE: dict[str, Any] = {"kind": "nr", "bandwidth_mhz": 5, "inter_site_distance_m": 1500, "scenario": "uma"}
+WORKLOAD: dict[str, Any] = {
+    "devices.think_time_s": 0,
+    "protocol": {"name": "dsd", "values": "fp32", "draft_length": 4},
+}
+
+_MOVING = {"mobility": "linear", "speed_kmh": 120}
+_SEVEN = {"num_sites": 7, "inter_site_distance_m": 500}
+_ERRORS = {"channel": "ideal", "mcs": 5, "block_error_rate": 0.3}
+_LOSSES = {**_ERRORS, "max_harq_retransmissions": 0}
+_NEAR = {"inter_site_distance_m": 300, "record_slots": True}
+
+# Other keys of the link under which a key acts at all.
+BESIDE: dict[str, dict[str, Any]] = {
+    "configured_grant_prb": {"configured_grant": True},
+    "harq_combining": {"mcs": 14, "distances_m": [300.0, 500.0, 600.0]},
+    "max_harq_retransmissions": _ERRORS,
+    "rlc_status_delay_s": _LOSSES,
+    "max_rlc_retransmissions": {**_LOSSES, "block_error_rate": 0.5},
+    "average_window_slots": {"multiplexing": "tdma"},
+    "delay_budget_s": {"scheduler": "round_aware", "multiplexing": "tdma", "channel": "ideal", "mcs": 0},
+    "harq_processes": {"tdd_pattern": "F"},
+    "wrap_around": {**_SEVEN, "interference": "explicit"},
+    "interference": _SEVEN,
+    "rise_db": {"interference": "rise_over_thermal"},
+    "mobility": {"speed_kmh": 120},
+    "large_scale_period_s": _MOVING,
+    "handover_hysteresis_db": {
+        **_MOVING,
+        **_SEVEN,
+        "inter_site_distance_m": 40,
+        "speed_kmh": 500,
+        "large_scale_period_s": 0.01,
+        "min_distance_m": 0,
+    },
+    "channel": {"mcs": 5},
+    "block_error_rate": {"channel": "ideal", "mcs": 5},
+    "indoor_share": _NEAR,
+    "building": {**_NEAR, "indoor_share": 1.0},
+    "rician_k_db": {"fading": "rician"},
+    "bs_height_m": {"record_slots": True},
+    "max_records": {"record_slots": True},
+}
+# Values that no rule can guess; a function makes one in a folder of the test's.
+VALUES: dict[str, Any] = {
+    "bandwidth_mhz": 10,
+    "tdd_pattern": "DSU",
+    "special_symbols": [8, 4, 2],
+    "prb_group_size": 1,
+    "k2_slots": 4,
+    "k1_slots": 6,
+    "decode_latency_s": 0.002,
+    "sr_period_slots": 10,
+    "configured_grant_prb": 8,
+    "mcs": 5,
+    "target_bler": 0.3,
+    "harq_processes": 1,
+    "max_harq_retransmissions": 0,
+    "max_rlc_retransmissions": 1,
+    "scheduler": "earliest_deadline",
+    "average_window_slots": 1.0,
+    "delay_budget_s": 0.001,
+    "handover_hysteresis_db": 0.0,
+    "max_grants_per_slot": 1,
+    "positions_m": [[50.0, 50.0], [100.0, 0.0], [0.0, 300.0]],
+    "distances_m": [60.0, 200.0, 350.0],
+    "min_distance_m": 400.0,
+    "channel": "ideal",
+    "block_error_rate": 0.3,
+    "indoor_share": 1.0,
+    "fading_trace": recorded_trace,
+    "snr_db": 5.0,
+    "bs_height_m": 60.0,
+    "gnb_power_dbm": 10.0,
+    "ue_power_dbm": 5.0,
+    "p0_dbm": -100.0,
+    "alpha": 0.8,
+    "max_records": 1,
+}
