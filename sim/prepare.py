@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from sim.compute.base import ComputeModel
+from sim.compute.roles import make_pricer
 from sim.errors import InputError
 from sim.files import write_atomically
 from sim.models.facts import DeferredModel, ModelFacts, files_stamp
@@ -179,7 +180,7 @@ def prices(scenario: Scenario, facts: dict[str, ModelFacts]) -> dict[str, dict[s
         return DeferredModel(facts[role], lambda: load_models(scenario.models, roles)[role])
 
     return {
-        site: {role: choice.entry.make(choice.settings, deferred(role)) for role in roles}
+        site: {role: make_pricer(choice.entry, choice.settings, role, deferred(role), site) for role in roles}
         for site, choice in scenario.compute.items()
     }
 

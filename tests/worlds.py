@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from sim.compute.roles import make_pricer
 from sim.models.facts import ModelFacts
 from sim.models.interface import LanguageModel
 from sim.models.tabular import TabularModel
@@ -57,7 +58,7 @@ def ingredients(scenario: Scenario, models: dict[str, LanguageModel] | None = No
     by_role = models if models is not None else table_models()
     used = {role: by_role[role] for role in scenario.protocol.fact("models")}
     pricers = {
-        site: {role: choice.entry.make(choice.settings, model) for role, model in used.items()}
+        site: {role: make_pricer(choice.entry, choice.settings, role, model, site) for role, model in used.items()}
         for site, choice in scenario.compute.items()
     }
     facts = {role: ModelFacts.of(model) for role, model in used.items()}

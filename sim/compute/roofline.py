@@ -8,35 +8,37 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, replace
-from typing import Any
+from typing import Annotated, Any, Self
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from sim.compute.base import ComputeModel, Price, WorkSize
 from sim.compute.hardware import Hardware, ModelSize, find_hardware, find_model_size
 from sim.compute.registry import COMPUTE
+from sim.compute.roles import PerRole, RoleSettings, single
 from sim.errors import InputError, choices
 from sim.models.interface import LanguageModel
-from sim.settings import Settings
 
 
-class RooflineSettings(Settings):
+class RooflineSettings(RoleSettings):
     """Keys of ``roofline``."""
 
     hardware: str
     """Named hardware, such as ``jetson-orin-nano``; ``specran list hardware`` shows all."""
-    model_size: str | float | None = None
-    """Size of the model that the time is for: a listed one such as ``8B``, or a number of parameters. Without it, the
-    parameter count of the model at hand."""
-    bytes_per_weight: float = Field(default=2.0, gt=0, le=8)
-    """Stored bytes per weight: 2 for fp16 and bf16, 1 for int8 and fp8, 0.5 for 4 bits."""
+    model_size: PerRole[str | float] | None = None
+    """Size of the model that the time is for: a listed one such as ``8B``, or a number of parameters; or a size for
+    each model role that runs here, such as ``{draft: 160M, target: 7B}``. Without it, the parameter count of the model
+    at hand."""
+    bytes_per_weight: PerRole[Annotated[float, Field(gt=0, le=8)]] = 2.0
+    """Stored bytes per weight: 2 for fp16 and bf16, 1 for int8 and fp8, 0.5 for 4 bits; or a value for each role."""
     bytes_per_cached_value: float = Field(default=2.0, gt=0, le=8)
     """Stored bytes per value of the key-value cache."""
     arithmetic: str = "auto"
     """Arithmetic whose peak counts, such as ``fp16`` or ``int8``. ``auto``: fp16 (weights are unpacked for it), or what
     the hardware has instead."""
-    num_processors: int = Field(default=1, ge=1, le=1024)
-    """Processors that share every layer (tensor parallel); ideal, their communication costs nothing."""
+    num_processors: PerRole[Annotated[int, Field(ge=1, le=1024)]] = 1
+    """Processors that share every layer (tensor parallel); ideal, their communication costs nothing. One number, or a
+    value for each role."""
     compute_efficiency: float | None = Field(default=None, gt=0, le=1)
     """Share of the arithmetic peak that is reached; the hardware's own if not set."""
     bandwidth_efficiency: float | None = Field(default=None, gt=0, le=1)
@@ -56,11 +58,25 @@ class RooflineSettings(Settings):
 
     @field_validator("model_size")
     @classmethod
-    def _size_is_known(cls, size: str | float | None) -> str | float | None:
+    def _sizes_are_known(cls, sizes: PerRole[str | float] | None) -> PerRole[str | float] | None:
         try:
-            return size if size is None or find_model_size(size) else None
+            for size in sizes.values() if isinstance(sizes, dict) else [sizes]:
+                if size is not None:
+                    find_model_size(size)
         except InputError as error:
             raise ValueError(str(error)) from error
+        return sizes
+
+    @model_validator(mode="after")
+    def _models_fit(self) -> Self:
+        """What is said of a model must be possible on this hardware, whichever role has it."""
+        if self.model_size is not None:
+            try:
+                for role in self.roles_given():
+                    make_roofline(self.for_role(role), None)
+            except InputError as error:
+                raise ValueError(str(error)) from error
+        return self
 
 
 class RooflineCompute(ComputeModel):
@@ -133,7 +149,7 @@ class RooflineCompute(ComputeModel):
 @COMPUTE.register("roofline", RooflineSettings)
 def make_roofline(settings: RooflineSettings, model: LanguageModel | None = None) -> RooflineCompute:
     """Named hardware running a named model size, from public peak figures with sources."""
-    wanted = settings.model_size
+    wanted = None if settings.model_size is None else single(settings.model_size)
     if wanted is None:
         if model is None:
             raise InputError("roofline needs model_size where there is no model at hand")
@@ -148,8 +164,8 @@ def make_roofline(settings: RooflineSettings, model: LanguageModel | None = None
     return RooflineCompute(
         hardware,
         find_model_size(wanted),
-        settings.bytes_per_weight,
+        single(settings.bytes_per_weight),
         settings.bytes_per_cached_value,
         settings.arithmetic,
-        settings.num_processors,
+        single(settings.num_processors),
     )

@@ -9,8 +9,9 @@ from typing import Any, Literal
 from pydantic import ConfigDict, Field, model_validator
 
 from sim.compute.registry import COMPUTE
+from sim.compute.roles import problem_of
 from sim.decoding.controllers.registry import CONTROLLERS, refuse_misfit
-from sim.decoding.protocols.registry import PROTOCOLS
+from sim.decoding.protocols.registry import PROTOCOLS, sites_of
 from sim.errors import InputError
 from sim.links.registry import LINKS
 from sim.scenario.choice import Choice, parse_choice
@@ -169,6 +170,7 @@ class Scenario(Settings):
             problems += problems_of(error, cls)
         if not problems:
             problems += _misfits(parts["protocol"], parts["controller"])
+            problems += _unpriced(parts["protocol"], parts["compute"])
         if problems:
             raise ScenarioProblems(problems)
         fields = {field: getattr(rest, field) for field in WithoutChoices.model_fields}
@@ -219,6 +221,15 @@ def _misfits(protocol: Choice, controller: Choice) -> list[Problem]:
     except InputError as error:
         return [Problem(("controller", "name"), str(error))]
     return []
+
+
+def _unpriced(protocol: Choice, compute: Mapping[str, Choice]) -> list[Problem]:
+    """Sites whose keys are given per model role and leave out a model that the protocol runs there."""
+    found = []
+    for role, site in sites_of(protocol.entry, protocol.settings).items():
+        if problem := problem_of(compute[site].settings, role):
+            found.append(Problem(("compute", site.value), f"{problem}, which protocol {protocol.name!r} runs there"))
+    return found
 
 
 SITES = ("device", "edge", "cloud")

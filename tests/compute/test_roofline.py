@@ -190,13 +190,15 @@ def test_unknown_hardware_is_refused() -> None:
 
 
 def test_unknown_arithmetic_is_refused() -> None:
-    with pytest.raises(InputError, match=r"unknown arithmetic of a100 'fp8' .*valid: auto, fp16, int8"):
-        make_roofline(RooflineSettings(hardware="a100", model_size="8B", arithmetic="fp8"), None)
+    with pytest.raises(ValidationError, match=r"unknown arithmetic of a100 'fp8' .*valid: auto, fp16, int8"):
+        RooflineSettings(hardware="a100", model_size="8B", arithmetic="fp8")
 
 
 def test_a_model_that_does_not_fit_is_refused() -> None:
-    with pytest.raises(InputError, match=r"70B at 2 bytes per weight fills 141\.1 GB, and 1 x h100 has 80 GB"):
-        make_roofline(RooflineSettings(hardware="h100", model_size="70B"), None)
+    too_large = r"70B at 2 bytes per weight fills 141\.1 GB, and 1 x h100 has 80 GB"
+    for size in ("70B", {"draft": "160M", "target": "70B"}):
+        with pytest.raises(ValidationError, match=too_large):
+            RooflineSettings(hardware="h100", model_size=size)
     make_roofline(RooflineSettings(hardware="h100", model_size="70B", num_processors=2), None)
 
 

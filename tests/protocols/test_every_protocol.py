@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from sim.decoding.protocols.registry import PROTOCOLS
+from sim.decoding.protocols.registry import PROTOCOLS, sites_of
 from sim.decoding.rows import Sampling
+from sim.decoding.scripts import ComputeRecord, TogetherRecord
 from sim.decoding.split import ScalarDraftLayout
 
 NAMES = PROTOCOLS.names()
@@ -76,6 +77,23 @@ def test_a_text_is_the_same_whenever_it_is_told(tables, trio, name):
     first, again = (run(tables, trio, name, max_new_tokens=20, seed=4) for _ in range(2))
     assert first.tokens == again.tokens
     assert repr(first.steps) == repr(again.steps)
+
+
+def places(records):
+    """Which model ran where, branches that ran together included."""
+    found = set()
+    for record in records:
+        if isinstance(record, TogetherRecord):
+            found |= {place for branch in record.branches for place in places(branch)}
+        elif isinstance(record, ComputeRecord):
+            found.add((record.model, record.site))
+    return found
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_models_run_where_the_protocol_says(tables, trio, name):
+    entry = PROTOCOLS.find(name)
+    assert places(run(tables, trio, name, max_new_tokens=40).steps) == set(sites_of(entry, entry.settings()).items())
 
 
 def test_scalars_that_are_rounded_after_drawing_are_caught(tables, monkeypatch):

@@ -15,7 +15,14 @@ from sim.decoding.verification import finish_round, target_rows, verify
 from sim.decoding.wire.row_codec import UncodedRows
 
 
-@protocol("colocated", ChainSettings, lossless=True, knobs=("draft_length", "speculation"), source="arXiv 2211.17192")
+@protocol(
+    "colocated",
+    ChainSettings,
+    lossless=True,
+    knobs=("draft_length", "speculation"),
+    sites={"draft": Site.EDGE, "target": Site.EDGE},
+    source="arXiv 2211.17192",
+)
 def colocated(request: Request, settings: ChainSettings, draw: Draw) -> Protocol:
     """Speculative decoding where the server hosts the draft model too; each round's tokens stream down."""
     # Both models share a memory, so that rows never become a message.

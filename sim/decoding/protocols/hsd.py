@@ -59,7 +59,19 @@ class HsdSettings(RowFormat):
         return self
 
 
-@protocol("hsd", HsdSettings, lossless=True, models=("draft", "middle", "target"), source="arXiv 2510.19705")
+def sites_of_chain(settings: HsdSettings) -> dict[str, Site]:
+    """Where each model of the chain runs."""
+    return dict(zip(settings.chain, settings.sites, strict=True))
+
+
+@protocol(
+    "hsd",
+    HsdSettings,
+    lossless=True,
+    models=("draft", "middle", "target"),
+    sites=sites_of_chain,
+    source="arXiv 2510.19705",
+)
 def hsd(request: Request, settings: HsdSettings, draw: Draw) -> Protocol:
     """Hierarchical speculative decoding: a chain of models over sites, each verifying the one below."""
     codec = RowCodec(request.vocab_size, settings)

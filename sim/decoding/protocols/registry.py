@@ -1,26 +1,28 @@
 """The registry of protocols, and the settings that many of them share.
 
 Whether a protocol looks at clock or channel can depend on its settings (a draft length of ``auto``), so the fact
-``adaptive`` may be a function of the settings: ask ``is_adaptive(entry, settings)``; so may ``knobs``, those that a
-controller may turn: ask ``knobs_of(entry, settings)``. ``lossless`` never depends on them: a scheme that is exact in
-some of its configurations only is registered under two names, and the name of the lossy one says ``lossless=False``
-for all of its settings.
+``adaptive`` may be a function of the settings: ask ``is_adaptive(entry, settings)``. So may ``knobs``, those that a
+controller may turn: ask ``knobs_of(entry, settings)``, and ``sites``, where each model runs: ask ``sites_of(entry,
+settings)``. ``lossless`` never depends on them: a scheme that is exact in some of its configurations only is
+registered under two names, and the name of the lossy one says ``lossless=False`` for all of its settings.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Self
 
 from pydantic import Field, model_validator
 
 from sim.decoding.draws import Draw
 from sim.decoding.request import Request
-from sim.decoding.steps import Protocol
+from sim.decoding.steps import Protocol, Site
 from sim.registry import Registered, Registry
 from sim.settings import Settings
 
 PROTOCOLS: Registry[Callable[[Request, Any, Draw], Protocol]] = Registry("protocol", "sim.decoding.protocols")
+
+DRAFT_HERE_TARGET_THERE = {"draft": Site.DEVICE, "target": Site.EDGE}
 
 
 def protocol(
@@ -31,6 +33,7 @@ def protocol(
     models: tuple[str, ...] = ("draft", "target"),
     adaptive: bool | Callable[[Any], bool] = False,
     knobs: tuple[str, ...] | Callable[[Any], tuple[str, ...]] = (),
+    sites: Mapping[str, Site] | Callable[[Any], Mapping[str, Site]] = DRAFT_HERE_TARGET_THERE,
     source: str = "",
 ) -> Callable[[Callable[[Request, Any, Draw], Protocol]], Callable[[Request, Any, Draw], Protocol]]:
     """Register a protocol.
@@ -43,10 +46,11 @@ def protocol(
         adaptive: Whether it looks at clocks or channels, so that it cannot be replayed from a tape; or a function
             that says so from its settings.
         knobs: What a controller may turn, of ``sim.decoding.controllers.base.KNOBS``; or a function of the settings.
+        sites: Where each model runs, by role; or a function that says so from the settings.
         source: Where it was published.
     """
     return PROTOCOLS.register(
-        name, settings, lossless=lossless, models=models, adaptive=adaptive, knobs=knobs, source=source
+        name, settings, lossless=lossless, models=models, adaptive=adaptive, knobs=knobs, sites=sites, source=source
     )
 
 
@@ -60,6 +64,13 @@ def knobs_of(entry: Registered[Callable[[Request, Any, Draw], Protocol]], settin
     """The knobs that a protocol has under these settings."""
     knobs = entry.facts.get("knobs", ())
     return tuple(knobs(settings) if callable(knobs) else knobs)
+
+
+def sites_of(entry: Registered[Callable[[Request, Any, Draw], Protocol]], settings: Settings) -> dict[str, Site]:
+    """Where each model that a protocol needs runs under these settings, by role."""
+    sites = entry.facts.get("sites", DRAFT_HERE_TARGET_THERE)
+    placed: Mapping[str, Site] = sites(settings) if callable(sites) else sites
+    return {role: site for role, site in placed.items() if role in entry.facts["models"]}
 
 
 class ChainSettings(Settings):
