@@ -128,11 +128,8 @@ class DistinctSelection(Selection):
         self._ids, proposal = _support(q)
         self._vocab_size = p.vocab_size
         size = min(candidates, len(self._ids))
-        if comb(len(self._ids), size) > MAX_SETS:
-            raise InputError(
-                f"optimal transport without replacement handles up to {MAX_SETS} sets of candidates; {size} out of "
-                f"{len(self._ids)} tokens make {comb(len(self._ids), size)}: lower top_k, or draw iid"
-            )
+        if problem := too_many_sets(len(self._ids), size):
+            raise InputError(problem)
         sets = np.array(list(combinations(range(len(self._ids)), size)))
         chances = set_probabilities(proposal, sets)
         flow = _best_flow(p.dense()[self._ids], sets, chances)
@@ -147,6 +144,17 @@ class DistinctSelection(Selection):
         members = sorted(self._ids.searchsorted(np.asarray(candidates)).tolist())
         shares = self._shares[self._place[tuple(members)]]
         return list(candidates).index(draw.pick(Row(self._vocab_size, shares, self._ids[members])))
+
+
+def too_many_sets(num_tokens: int, candidates: int) -> str | None:
+    """Says so where so many candidates out of so many tokens make more than ``MAX_SETS`` sets, else None."""
+    num_sets = comb(num_tokens, min(candidates, num_tokens))
+    if num_sets <= MAX_SETS:
+        return None
+    return (
+        f"optimal transport without replacement handles up to {MAX_SETS} sets of candidates; {candidates} out of "
+        f"{num_tokens} tokens make {num_sets}: lower top_k, or draw iid"
+    )
 
 
 def set_probabilities(q: Probabilities, sets: npt.NDArray[np.int64]) -> Probabilities:

@@ -8,6 +8,7 @@ from sim.breakdown import PARTS
 
 # Suffix of a column's name: unit as people write it. Longer suffixes first.
 _UNITS = (
+    ("_bits_per_accepted_token", "bit/accepted token"),
     ("_bits_per_token", "bit/token"),
     ("_per_token_j", "J/token"),
     ("tokens_per_s", "tokens/s"),
@@ -51,6 +52,7 @@ _NAMES = {
     "acceptance_rate": "Acceptance rate α",
     "accepted_fraction": "Accepted fraction",
     "block_efficiency": "Tokens per round",
+    "drafted_per_round": "Drafted tokens per round",
     "overlap": "Overlap of draft and target rows",
     "tail_mass": "Draft probability truncated",
     "uplink": "Uplink payload",

@@ -7,10 +7,11 @@ from itertools import combinations, permutations
 import numpy as np
 import pytest
 
-from sim.decoding import transport
+from sim.decoding import decode, transport
 from sim.decoding.drafting import draw_candidates
 from sim.decoding.draws import AddressedDraw
 from sim.decoding.exact import analyse, law
+from sim.decoding.protocols.registry import PROTOCOLS
 from sim.decoding.races import many_winners, race_probability
 from sim.decoding.rows import Row, overlap, residual
 from sim.decoding.rules.base import MODES, RULES, find_rule
@@ -18,6 +19,7 @@ from sim.decoding.rules.k_seq import inflation
 from sim.decoding.theory import gumbel_acceptance, multi_draft_optimum
 from sim.decoding.wire.row_codec import RowFormat
 from sim.errors import InputError
+from sim.models.tabular import TabularModel
 from tests.decoding.laws import EXACT, P, Q, assert_law_equal, random_pairs, rows
 
 NAMES = [
@@ -182,6 +184,19 @@ def test_optimal_refuses_too_many_sets_and_says_what_to_do():
     row = np.full(60, 1 / 60)
     with pytest.raises(InputError, match="up to 1024 sets of candidates; 2 out of 60 tokens make 1770"):
         find_rule("optimal", "without_replacement", 2).choose(*rows(row, row), [0, 1], AddressedDraw(0))
+
+
+def test_optimal_without_replacement_is_refused_when_its_settings_are_read():
+    """C(46, 2) = 1035 sets are over the limit and C(45, 2) = 990 are not; full rows are known when the text begins."""
+    tree = {"candidates": 2, "rule": "optimal", "draw": "without_replacement"}
+    tslt = PROTOCOLS.find("tslt").settings
+    assert tslt(top_k=45, **tree).top_k == 45
+    with pytest.raises(InputError, match="up to 1024 sets of candidates; 2 out of 46 tokens make 1035: lower top_k"):
+        tslt(top_k=46, **tree)
+    assert tslt(top_k=46, **{**tree, "draw": "iid"}).top_k == 46
+    wide = TabularModel.random(1, 60)
+    with pytest.raises(InputError, match="2 out of 60 tokens make 1770"):
+        decode("tslt", wide, wide, (0,), max_new_tokens=2, **tree)
 
 
 def test_set_probabilities_add_up_draw_orders():

@@ -52,7 +52,8 @@ class SpecEdgeSettings(TsltSettings):
         if self.rule_for(width) in RULES_WITHOUT_ROWS:
             layout = IdsLayout(codec.vocab_size, most.branching, varying_width and width > 1)
         verdicts = controller.on_verdicts(request, VerdictLayout(codec.vocab_size, most.num_nodes))
-        return Exchange(layout, verdicts, find_rule(self.rule_for(width), self.draw, width))
+        row_length = self.row_length(most.top_k, codec.vocab_size)
+        return Exchange(layout, verdicts, find_rule(self.rule_for(width), self.draw, width, row_length))
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,7 +36,7 @@ class TsltSettings(TreeSettings, RowFormat):
             raise ValueError(
                 f"top_k {self.top_k} holds fewer tokens than the {max(self.branching)} candidates of a node"
             )
-        find_rule(self.rule_for(max(self.branching)), self.draw, max(self.branching))
+        find_rule(self.rule_for(max(self.branching)), self.draw, max(self.branching), self.top_k)
         return self
 
     def rule_for(self, candidates: int) -> str:
@@ -44,6 +44,10 @@ class TsltSettings(TreeSettings, RowFormat):
         if self.rule is not None:
             return self.rule
         return "single" if candidates == 1 else "recursive_without_replacement"
+
+    def row_length(self, top_k: int | None, vocab_size: int) -> int | None:
+        """Most tokens of a row, None where a probability mass says where rows are cut."""
+        return None if self.top_p is not None else min(top_k or vocab_size, vocab_size)
 
     @property
     def knobs(self) -> Knobs:
@@ -63,7 +67,8 @@ def tslt(request: Request, settings: TsltSettings, draw: Draw) -> Protocol:
     controller = request.controller
     most = controller.most(settings.knobs)
     codec = RowCodec(request.vocab_size, settings, varying_k="top_k" in controller.turns)
-    rule = find_rule(settings.rule_for(max(most.branching)), settings.draw, max(most.branching))
+    width, row_length = max(most.branching), settings.row_length(most.top_k, request.vocab_size)
+    rule = find_rule(settings.rule_for(width), settings.draw, width, row_length)
     varying_width = settings.draw != "iid" or "candidates" in controller.turns
     draft_layout = DraftLayout(codec, most.branching, may_run_short=varying_width)
     verdict_layout = controller.on_verdicts(request, VerdictLayout(request.vocab_size, most.num_nodes))

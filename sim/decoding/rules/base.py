@@ -58,6 +58,11 @@ class Rule(ABC):
             draw: Luck.
         """
 
+    @classmethod
+    def too_long(cls, mode: str, candidates: int, row_length: int) -> str | None:
+        """Why rows of so many tokens are more than the rule can handle; None if they are not, as with most rules."""
+        return None
+
 
 RULES: Registry[type[Rule]] = Registry("verification rule", "sim.decoding.rules")
 
@@ -74,11 +79,17 @@ def proposal_of(row: Row, token: int) -> float:
     return probability
 
 
-def find_rule(name: str, mode: str, candidates: int) -> Rule:
+def find_rule(name: str, mode: str, candidates: int, row_length: int | None = None) -> Rule:
     """A rule by name, for candidates drawn in a given way.
 
+    Args:
+        name: Registered name.
+        mode: One of ``MODES``.
+        candidates: Most candidates per position.
+        row_length: Most tokens of the rows that they are drawn from, None where that is not known yet.
+
     Raises:
-        InputError: No such rule, or the pairing is not exact.
+        InputError: No such rule, the pairing is not exact, or the rows are longer than the rule can handle.
     """
     rule = RULES.find(name).make
     if rule.max_candidates is not None and candidates > rule.max_candidates:
@@ -91,4 +102,6 @@ def find_rule(name: str, mode: str, candidates: int) -> Rule:
     if not alike & rule.exact_for:
         exact = ", ".join(sorted(rule.exact_for))
         raise InputError(f"verification rule {name!r} is not exact for candidates drawn {mode!r}; exact for: {exact}")
+    if row_length is not None and (problem := rule.too_long(mode, candidates, row_length)):
+        raise InputError(problem)
     return rule(mode)

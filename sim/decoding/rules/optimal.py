@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from sim.decoding.draws import Draw
 from sim.decoding.rows import Row, residual
 from sim.decoding.rules.base import RULES, Choice, Rule, proposal_of
-from sim.decoding.transport import DistinctSelection, IndependentSelection, Selection
+from sim.decoding.transport import DistinctSelection, IndependentSelection, Selection, too_many_sets
 
 
 @RULES.register("optimal")
@@ -23,6 +23,10 @@ class Optimal(Rule):
     def __init__(self, mode: str | None = None) -> None:
         super().__init__(mode)
         self._latest: tuple[Row, Row, int, Selection] | None = None
+
+    @classmethod
+    def too_long(cls, mode: str, candidates: int, row_length: int) -> str | None:
+        return too_many_sets(row_length, candidates) if mode == "without_replacement" else None
 
     def choose(self, p: Row, q: Row, candidates: Sequence[int], draw: Draw) -> Choice:
         for token in candidates:

@@ -50,7 +50,9 @@ def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m sim.models.training.middle", description=__doc__)
     parser.add_argument("--pair", type=Path, required=True, help="folder of the finished pair")
     parser.add_argument("--out", type=Path, required=True, help="folder for the middle model")
-    parser.add_argument("--work", type=Path, required=True, help="work folder of the pair: text, tokenizer, checkpoints")
+    parser.add_argument(
+        "--work", type=Path, required=True, help="work folder of the pair: text, tokenizer, checkpoints"
+    )
     budget = parser.add_mutually_exclusive_group()
     budget.add_argument("--minutes", type=float, help=f"compute time (default {DEFAULT_MINUTES:g})")
     budget.add_argument("--steps", type=int, help="steps instead of time: deterministic for a seed")
