@@ -81,7 +81,8 @@ def main(argv: list[str] | None = None) -> None:
             "minutes": round(done.seconds / 60, 1),
             "seed": args.seed,
             "hardware": hardware_name(device.type, torch.get_num_threads(), has_fast_bfloat16(device)),
-            "command": f"python -m sim.models.training.middle --pair DIR --work DIR-work --out DIR/middle --steps {done.step}",
+            "command": "python -m sim.models.training.middle --pair DIR --work DIR-work --out DIR/middle"
+            f" --steps {done.step} --seed {args.seed}",
         },
         "figures": figures_of(args.pair, args.out, np.asarray(text.held_out)),
     }
