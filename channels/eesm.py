@@ -55,25 +55,31 @@ def effective_sinr(sinr: npt.ArrayLike, beta: npt.ArrayLike, weights: npt.ArrayL
     """
     values = np.asarray(sinr, dtype=np.float64)
     scale = np.asarray(beta, dtype=np.float64)
-    if not (scale > 0).all():
+    if not np.minimum.reduce(scale, axis=None, initial=np.inf) > 0:
         require_positive("beta", scale)
-    if weights is None and values.shape[-1] > 0:
+    if weights is None:
+        if not values.shape[-1]:
+            return np.zeros(np.broadcast_shapes(values.shape[:-1], scale.shape))
         least = values.min(axis=-1)
         spread = np.exp((least[..., None] - values) / scale[..., None]).mean(axis=-1)
         return np.asarray(least - scale * np.log(spread))
-    share = np.ones_like(values) if weights is None else np.asarray(weights, dtype=np.float64)
-    total = np.broadcast_to(share.sum(axis=-1), values.shape[:-1])
+    share = np.asarray(weights, dtype=np.float64)
+    total = np.add.reduce(share, axis=-1)
     # An unused group counts as one of endless SINR, whose share of the sum is nothing.
-    used = np.where(share > 0, values, np.inf)
+    exponent = np.where(share > 0, values, np.inf)
+    floor = np.minimum.reduce(exponent, axis=-1, initial=np.inf)
     is_empty = total <= 0
-    floor = used.min(axis=-1, initial=np.inf)
-    if is_empty.any():
-        floor = np.where(is_empty, 0.0, floor)
-        total = np.where(is_empty, 1.0, total)
-    spread = (share * np.exp((floor[..., None] - used) / scale[..., None])).sum(axis=-1) / total
-    with np.errstate(divide="ignore"):
-        result = floor - scale * np.log(spread)
-    return np.asarray(np.where(is_empty, 0.0, result))
+    some_empty = np.logical_or.reduce(is_empty, axis=None)
+    if some_empty:
+        floor, total = np.where(is_empty, 0.0, floor), np.where(is_empty, 1.0, total)
+    np.subtract(floor[..., None], exponent, out=exponent)
+    exponent = exponent / scale[..., None]
+    terms = np.exp(exponent, out=exponent)
+    terms *= share
+    spread = np.add.reduce(terms, axis=-1) / total
+    if some_empty:
+        spread = np.where(is_empty, 1.0, spread)
+    return np.asarray(floor - scale * np.log(spread))
 
 
 def effective_sinr_db(sinr_db: npt.ArrayLike, beta: npt.ArrayLike, weights: npt.ArrayLike | None = None) -> Array:

@@ -173,19 +173,25 @@ class Air:
             moves = better > (0 if first else self.settings.handover_hysteresis_db)
             self.serving[moves] = best[moves]
         own = self.gain_db[np.arange(self.num_devices), self.serving]
+        rise = self.settings.rise_db if self.settings.interference == "rise_over_thermal" else 0.0
         if self.fixed_snr_db is None:
-            asked = self._power.unclamped_dbm(1, -own)
-            self._uplink_psd_db = asked + own - self._noise_dbm[_UP]
-            self._uplink_most_db = self._power.max_power_dbm + own - self._noise_dbm[_UP]
-            self._uplink_least_db = self._power.min_power_dbm + own - self._noise_dbm[_UP]
-            self._downlink_db = self.gnb_psd_dbm + own - self._noise_dbm[_DOWN]
+            self._uplink_psd_db = self._power.unclamped_dbm(1, -own) + own - self._noise_dbm[_UP] - rise
+            self._uplink_most_db = self._power.max_power_dbm + own - self._noise_dbm[_UP] - rise
+            self._uplink_least_db = self._power.min_power_dbm + own - self._noise_dbm[_UP] - rise
+            downlink_db = self.gnb_psd_dbm + own - self._noise_dbm[_DOWN] - rise
         else:
-            self._uplink_psd_db = self._downlink_db = self.fixed_snr_db
+            self._uplink_psd_db = downlink_db = self.fixed_snr_db - rise
             self._uplink_most_db = np.full(self.num_devices, np.inf)
             self._uplink_least_db = np.full(self.num_devices, -np.inf)
-        self._own_db = own
-        rise = self.settings.rise_db if self.settings.interference == "rise_over_thermal" else 0.0
-        self._rise = 10 ** (-rise / 10)
+        self._downlink_snr = np.exp(downlink_db * _NEPER_PER_DB)
+        self._uplink_snr = self._uplink_snr_by_width()
+
+    def _uplink_snr_by_width(self) -> Array:
+        """Mean SNR per PRB, linear, of each device on so many PRBs. [num_devices, num_prb + 1], column 0 unused"""
+        width_db = 10 * np.log10(np.maximum(np.arange(self.carrier.num_prb + 1), 1))
+        level = np.minimum(self._uplink_psd_db[:, None] + width_db, self._uplink_most_db[:, None])
+        level = np.maximum(level, self._uplink_least_db[:, None]) - width_db
+        return np.asarray(np.exp(level * _NEPER_PER_DB))
 
     def snr(self, way: Direction, devices: Indices, num_prb: Indices) -> Array:
         """Mean SNR per PRB, linear, of blocks on so many PRBs; a rise over thermal counts as noise. [num_blocks]
@@ -194,16 +200,12 @@ class Air:
         station's power spread evenly over the carrier.
         """
         if way == _DOWN:
-            level = self._downlink_db[devices]
-        else:
-            width = 10 * np.log10(num_prb)
-            level = np.minimum(self._uplink_psd_db[devices] + width, self._uplink_most_db[devices])
-            level = np.maximum(level, self._uplink_least_db[devices]) - width
-        return np.asarray(np.exp(level * _NEPER_PER_DB) * self._rise)
+            return self._downlink_snr.take(devices)
+        return self._uplink_snr.take(devices * self._uplink_snr.shape[1] + num_prb)
 
     def most_prb(self, needed_snr_db: float) -> Indices:
         """PRBs over which a device's greatest power still gives an SNR, at least 1. [num_devices]"""
-        room_db = np.clip(self._uplink_most_db - needed_snr_db + 10 * np.log10(self._rise), 0, 40)
+        room_db = np.clip(self._uplink_most_db - needed_snr_db, 0, 40)
         return np.minimum(np.floor(10 ** (room_db / 10) + 1e-9), self.carrier.num_prb).astype(np.int64)
 
     def mean_snr_db(self, way: Direction) -> Array:
@@ -237,9 +239,7 @@ class Air:
             return IndependentFading(self.num_devices, carrier.num_groups, self._seed, name, tick_s)
         profile = fading_profile(settings.fading, settings.delay_spread_ns * 1e-9, settings.rician_k_db)
         speeds = self._mobility.speeds_m_s
-        return FadingChannel(
-            profile, speeds, settings.carrier_ghz, carrier.group_centres_hz, self._seed, link=name, tick_s=tick_s
-        )
+        return FadingChannel(profile, speeds, settings.carrier_ghz, carrier.group_centres_hz, self._seed, link=name)
 
     def power_gains(self, way: Direction, slot: int, devices: Indices) -> Array:
         """|H|^2 of devices to their cells at the start of a slot, mean 1. [num_devices, num_groups]"""

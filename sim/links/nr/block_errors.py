@@ -26,15 +26,19 @@ class BlockErrors:
     """
 
     def __init__(self, carrier: Carrier, table_name: str, target_bler: float) -> None:
+        from scipy.special import ndtr
+
         self._carrier = carrier
         self._table = BlerTable.load(table_name)
         self._index = carrier.mcs_table.index
         self.available = np.flatnonzero(self._table.available_mcs(self._index))
+        self._lowest = self.available[0]
         self._target = target_bler
         self._cuts: dict[int, tuple[Array, Array]] = {}
         self._waterfalls: dict[int, tuple[Array, Array]] = {}
         self._thresholds: dict[int, Array] = {}
         self._capacities: dict[int, Array] = {}
+        self._normal = ndtr
 
     def _segmentation(self, num_symbols: int) -> tuple[Array, Array]:
         """Code block bits and number of code blocks, each [num_mcs, num_prb + 1]; column 0 repeats column 1."""
@@ -81,31 +85,31 @@ class BlockErrors:
 
     def choose(self, capacity: Array, num_prb: Indices, num_symbols: int) -> Indices:
         """Highest MCS that meets the target at a mean log2(1 + SINR); the lowest available where none does. [...]"""
-        reached = self._needed(num_symbols)[num_prb] <= capacity[:, None]
-        return np.maximum(reached.sum(axis=1) - 1, self.available[0])
+        reached = self._needed(num_symbols).take(num_prb, axis=0) <= capacity[:, None]
+        return np.maximum(np.add.reduce(reached, axis=1, dtype=np.int64) - 1, self._lowest)
 
     def error_rate(self, mcs: Indices, num_prb: Indices, num_symbols: Indices, sinr_db: Array) -> Array:
         """Transport block error rate, 1 - (1 - BLER)^C. [num_blocks]"""
-        result = np.empty(len(mcs))
         kinds = set(num_symbols.tolist())
+        if len(kinds) == 1:
+            return self._one_kind(mcs, num_prb, kinds.pop(), sinr_db)
+        result = np.empty(len(mcs))
         for kind in kinds:
-            rows = slice(None) if len(kinds) == 1 else np.flatnonzero(num_symbols == kind)
+            rows = np.flatnonzero(num_symbols == kind)
             result[rows] = self._one_kind(mcs[rows], num_prb[rows], kind, sinr_db[rows])
         return result
 
     def _one_kind(self, mcs: Indices, num_prb: Indices, num_symbols: int, sinr_db: Array) -> Array:
         bits, count = self._segmentation(num_symbols)
+        cell = mcs * bits.shape[1] + num_prb
         if isinstance(self._table, WaterfallBlerTable):
-            from scipy.special import ndtr
-
             held = self._waterfalls.get(num_symbols)
             if held is None:
                 rows = np.arange(len(bits))[:, None]
                 held = self._waterfalls[num_symbols] = self._table.waterfall(self._index, rows, bits)
             center, width = held
-            cell = mcs * bits.shape[1] + num_prb
-            code_block_error = ndtr((center.take(cell) - sinr_db) / width.take(cell))
+            code_block_error = self._normal((center.take(cell) - sinr_db) / width.take(cell))
         else:
-            code_block_error = self._table.bler(self._index, mcs, bits[mcs, num_prb], sinr_db)
+            code_block_error = self._table.bler(self._index, mcs, bits.take(cell), sinr_db)
         # At one the logarithm diverges, and the power does not.
-        return np.asarray(1.0 - (1.0 - code_block_error) ** count[mcs, num_prb])
+        return np.asarray(1.0 - (1.0 - code_block_error) ** count.take(cell))

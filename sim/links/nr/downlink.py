@@ -27,9 +27,8 @@ class Downlink(Side):
         self.agenda.note(slot, self._enqueue, message)
 
     def _enqueue(self, message: Message, slot: int) -> None:
-        device = message.parcel.device
-        self.queues[device].push(message)
-        self._sync(device)
+        self.enqueue(message)
+        self._sync(message.parcel.device)
 
     def _sync(self, device: int) -> None:
         self.sync_head(device)

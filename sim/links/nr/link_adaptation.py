@@ -72,8 +72,9 @@ class ReportedChannel:
     def refresh(self, devices: Indices, slot: int) -> None:
         """Take in the reports of these devices that have become known by ``slot``."""
         due = (slot - self._delay) // self._period
-        rows = devices[self._held[devices] != due]
-        if len(rows):
+        stale = self._held.take(devices) != due
+        if np.logical_or.reduce(stale):
+            rows = devices[stale]
             self._held[rows] = due
             # Before the first measurement has come in, the one of slot 0 serves.
             self._gains[rows] = self._air.power_gains(self._way, max(0, due * self._period), rows)
@@ -81,8 +82,9 @@ class ReportedChannel:
 
     def _capacity(self, devices: Indices, num_prb: Indices, slot: int) -> Array:
         """log2(1 + SINR) per group at the reported channel, outer loop applied. [num_devices, num_groups]"""
-        scale = self._air.snr(self._way, devices, num_prb) * self._offset[devices]
-        sinr = scale[:, None] * self._gains[devices]
+        scale = self._air.snr(self._way, devices, num_prb) * self._offset.take(devices)
+        sinr = self._gains.take(devices, axis=0)
+        sinr *= scale[:, None]
         if self._interference is not None:
             sinr /= 1 + self._interference.expected_over_noise(slot, devices)
         sinr += 1
@@ -107,7 +109,7 @@ class ReportedChannel:
             return np.full(len(devices), self._fixed_mcs, dtype=np.int64)
         capacity = self._capacity(devices, num_prb, slot)
         capacity *= shares
-        return self._errors.choose(capacity.sum(axis=1) / num_prb, num_prb, num_symbols)
+        return self._errors.choose(np.add.reduce(capacity, axis=1) / num_prb, num_prb, num_symbols)
 
     @property
     def offset_db(self) -> Array:

@@ -92,6 +92,7 @@ class Message:
         received_bytes: Stream bytes that have arrived, each counted once.
         first_ns: Start of the slot that carried its first bit, -1 before.
         last_new_ns: End of the slot that carried its last new bit.
+        complete_ns: End of the slot in which its last missing bit arrived, -1 before.
         request_end_ns: End of the slot with the scheduling request that it caused, -1 without.
         grant_ns: Start of the slot with the grant for its first bit, -1 in the downlink.
         used_bits: Bits on air so far, headers and retransmissions included.
@@ -100,6 +101,7 @@ class Message:
 
     __slots__ = (
         "airtime_ns",
+        "complete_ns",
         "event",
         "first_ns",
         "grant_ns",
@@ -122,7 +124,7 @@ class Message:
         self.total_bytes = total_bytes
         self.position = 0
         self.received_bytes = 0
-        self.first_ns = self.last_new_ns = self.request_end_ns = self.grant_ns = -1
+        self.first_ns = self.last_new_ns = self.complete_ns = self.request_end_ns = self.grant_ns = -1
         self.used_bits = 0
         self.airtime_ns = 0
 

@@ -15,6 +15,7 @@ from sim.links.nr.interference import Interference
 from sim.links.nr.luck import AddressedUniforms
 
 Array = npt.NDArray[np.float64]
+Indices = npt.NDArray[np.int64]
 _LOW_RATE = 0.25
 
 
@@ -47,48 +48,58 @@ class RadioReceiver:
 
     def receive(self, direction: Direction, slot: int, blocks: list[TransportBlock]) -> None:
         """Set ``received``, ``sinr_db``, ``error_rate`` and what is combined of each block."""
-        numbers = [(block.device, block.num_prb, block.mcs, block.num_symbols) for block in blocks]
-        devices, num_prb, mcs, symbols = np.array(numbers, dtype=np.int64).T.copy()
+        numbers = np.array([(block.device, block.num_prb, block.mcs, block.num_symbols) for block in blocks])
+        devices, num_prb, mcs, symbols = numbers.T.copy()
         shares = np.array([block.weights for block in blocks], dtype=np.float64)
         air = self._air
-        sinr = air.snr(direction, devices, num_prb)[:, None] * air.power_gains(direction, slot, devices)
+        sinr = air.power_gains(direction, slot, devices)
+        sinr *= air.snr(direction, devices, num_prb)[:, None]
         if self._interference is not None:
             cells = np.array([block.cell for block in blocks], dtype=np.int64)
             sinr /= 1 + self._interference[direction].over_noise(slot, cells, devices, shares, num_prb)
-        effective = effective_sinr(sinr, self._betas[mcs], shares)
+        effective = effective_sinr(sinr, self._betas.take(mcs), shares)
+        elements = num_prb * symbols
+        kept, kept_elements = effective, elements
         if self._combining != "none":
-            self._combine(blocks, effective, mcs, num_prb * symbols)
+            again = [row for row, block in enumerate(blocks) if block.attempt]
+            if again:
+                kept, kept_elements = effective.copy(), elements.copy()
+                self._combine(blocks, again, (effective, kept, kept_elements), mcs)
         level_db = 10 * np.log10(np.maximum(effective, 1e-12))
         rates = self._errors.error_rate(mcs, num_prb, symbols, level_db).tolist()
-        for block, level, rate in zip(blocks, level_db.tolist(), rates, strict=True):
+        for row, (block, level, rate) in enumerate(zip(blocks, level_db.tolist(), rates, strict=True)):
             if block.attempt and self._combining == "none":
                 block.luck = self._luck[direction].draw(block.device)
             block.sinr_db, block.error_rate = level, rate
             block.received = block.luck >= rate
+            if not block.received:
+                block.effective, block.combined_re = float(kept[row]), float(kept_elements[row])
 
     def _combine(
-        self, blocks: list[TransportBlock], effective: Array, mcs: npt.NDArray[np.int64], weight: npt.NDArray[np.int64]
+        self,
+        blocks: list[TransportBlock],
+        again: list[int],
+        combined: tuple[Array, Array, Indices],
+        mcs: Indices,
     ) -> None:
-        """Add what earlier rounds have left to each retransmission's effective SINR, in place."""
-        rows = [row for row, block in enumerate(blocks) if block.attempt]
-        if rows:
-            again = [blocks[row] for row in rows]
-            before = np.array([block.effective for block in again])
-            if self._combining == "chase":
-                effective[rows] = chase_combine(before, effective[rows])
-            else:
-                weight_before = np.array([block.combined_re for block in again])
-                union = incremental_combine(
-                    before, weight_before, effective[rows], weight[rows], self._betas[mcs[rows]]
-                )
-                for block, row, value in zip(again, rows, union.tolist(), strict=True):
-                    block.effective, block.combined_re = value, block.combined_re + float(weight[row])
-                effective[rows] = self._fresh_parity(union, mcs[rows], np.array([block.attempt + 1 for block in again]))
-        for block, value, used in zip(blocks, effective.tolist(), weight.tolist(), strict=True):
-            if not block.attempt or self._combining == "chase":
-                block.effective, block.combined_re = value, float(used)
+        """Add what earlier rounds have left to each retransmission, in place.
 
-    def _fresh_parity(self, union: Array, mcs: npt.NDArray[np.int64], count: npt.NDArray[np.int64]) -> Array:
+        Args:
+            again: Rows of the retransmissions.
+            combined: SINR at which error curves are read, SINR to keep for the next round, resource elements behind it.
+        """
+        effective, kept, elements = combined
+        before = np.array([blocks[row].effective for row in again])
+        if self._combining == "chase":
+            effective[again] = kept[again] = chase_combine(before, effective[again])
+            return
+        elements_before = np.array([blocks[row].combined_re for row in again])
+        union = incremental_combine(before, elements_before, effective[again], elements[again], self._betas[mcs[again]])
+        kept[again] = union
+        elements[again] += elements_before.astype(np.int64)
+        effective[again] = self._fresh_parity(union, mcs[again], np.array([blocks[row].attempt + 1 for row in again]))
+
+    def _fresh_parity(self, union: Array, mcs: Indices, count: Indices) -> Array:
         """SINR at which the first round's curve reads the error of rounds with fresh parity."""
         table = self._air.carrier.mcs_table
         order, rate = table.modulation_order[mcs], table.code_rate[mcs]

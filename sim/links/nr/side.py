@@ -98,6 +98,7 @@ class Side(ABC):
         self.adaptation = parts.adaptation
         count = len(parts.serving)
         self.queues = [SendQueue(parts.packing) for _ in range(count)]
+        self._undelivered: list[deque[Message]] = [deque() for _ in range(count)]
         self.backlog = np.zeros(count, dtype=np.int64)
         self.total_backlog = 0
         self.num_free = np.full(count, settings.harq_processes, dtype=np.int64)
@@ -112,6 +113,7 @@ class Side(ABC):
         self.head_deadline_ns = np.zeros(count, dtype=np.int64)
         self.head_tokens = np.ones(count)
         self.head_bytes = np.zeros(count, dtype=np.int64)
+        self._heads: list[Message | None] = [None] * count
         self._budget_ns = to_ns(settings.delay_budget_s)
         self._status_delay_ns = to_ns(settings.rlc_status_delay_s)
         self._after_ns = self.carrier.decode_ns
@@ -168,7 +170,7 @@ class Side(ABC):
             wanted &= self.serving == cell
         if busy:
             wanted[list(busy)] = False
-        return np.flatnonzero(wanted)
+        return wanted.nonzero()[0]
 
     def grant_new(
         self, cell: int, slots: tuple[int, int], num_symbols: int, board: PrbBoard, devices: Indices, most: int
@@ -200,20 +202,21 @@ class Side(ABC):
     ) -> list[TransportBlock]:
         """Blocks for devices with their PRBs: MCS by the reported channel of just these PRBs."""
         shares = np.array(weights, dtype=np.float64)
-        num_prb = np.array([sum(row) for row in weights], dtype=np.int64)
+        num_prb = np.array([sum(row) for row in weights])
         mcs = self.adaptation.choose(devices, shares, num_prb, num_symbols, grant_slot)
-        sizes = self.carrier.block_bytes(num_symbols)[mcs, num_prb].tolist()
+        table = self.carrier.block_bytes(num_symbols)
+        sizes = table.take(mcs * table.shape[1] + num_prb).tolist()
         gain = 8e9 / self.carrier.slot_ns / self.settings.average_window_slots / self._served_scale
         blocks = []
+        draw, granted = self.parts.luck.draw, self.granted_bytes
         for device, size, row, index, count in zip(
             devices.tolist(), sizes, weights, mcs.tolist(), num_prb.tolist(), strict=True
         ):
-            block = TransportBlock(cell, device, size, index, count, num_symbols, row, grant_slot)
-            self.granted_bytes[device] += size
-            block.granted_bytes = self.granted_bytes[device]
-            block.luck = self.parts.luck.draw(device)
-            self._served[device] += size * gain
+            granted[device] += size
+            block = TransportBlock(cell, device, size, index, count, num_symbols, row, grant_slot, granted[device])
+            block.luck = draw(device)
             blocks.append(block)
+        self._served[devices] += np.array(sizes) * gain
         self.num_free[devices] -= 1
         self.last_grant[devices] = data_slot
         return blocks
@@ -233,10 +236,10 @@ class Side(ABC):
     def prb_needed(self, devices: Indices, sizes: Indices) -> Indices:
         """PRBs that each device's backlog needs at its reported wideband channel, within what its power allows."""
         adaptation = self.adaptation
-        want = np.maximum(self.backlog[devices], LEAST_BLOCK_BYTES)
-        needed = adaptation.most_prb[devices]
+        want = np.maximum(self.backlog.take(devices), LEAST_BLOCK_BYTES)
+        needed = adaptation.most_prb.take(devices)
         # Blocks of a full slot are the largest: who wants more needs all PRBs in any slot.
-        small = np.flatnonzero(want < adaptation.wideband_bytes[devices])
+        small = (want < adaptation.wideband_bytes.take(devices)).nonzero()[0]
         if len(small):
             enough = (sizes[adaptation.wideband_mcs[devices[small]]] < want[small, None]).sum(axis=1)
             needed[small] = np.clip(enough, adaptation.least_prb, needed[small])
@@ -244,7 +247,7 @@ class Side(ABC):
 
     def average_rate_bps(self, devices: Indices) -> Array:
         """Rates served, averaged over the window. [num_devices]"""
-        return np.asarray(self._served[devices] * self._served_scale)
+        return self._served.take(devices) * self._served_scale
 
     def _age(self, data_slot: int) -> None:
         """Let the averages of served rates fade by the data slots that have passed, used or not."""
@@ -268,19 +271,25 @@ class Side(ABC):
 
     # -- queues -----------------------------------------------------------------------------------------------------
 
+    def enqueue(self, message: Message) -> None:
+        """Put a message into its device's buffer; it will be delivered after all that are there."""
+        device = message.parcel.device
+        self.queues[device].push(message)
+        self._undelivered[device].append(message)
+
     def sync_head(self, device: int) -> None:
         """Renew what schedulers see of the message that a queue serves next."""
         queue = self.queues[device]
         head = queue.head
-        if head is None:
-            self.head_bytes[device] = 0
+        self.head_bytes[device] = queue.head_bytes
+        if head is None or head is self._heads[device]:
             return
+        self._heads[device] = head
         parcel = head.parcel
         self.head_ns[device] = head.sent_ns
         deadline = parcel.deadline_ns
         self.head_deadline_ns[device] = head.sent_ns + self._budget_ns if deadline is None else deadline
         self.head_tokens[device] = parcel.tokens_at_stake
-        self.head_bytes[device] = queue.head_bytes
 
     def fill(self, block: TransportBlock, room: int, slot: int) -> bool:
         """Put waiting bytes into a block that goes on air for the first time; False if nothing waits."""
@@ -304,15 +313,15 @@ class Side(ABC):
     def transmit(self, slot: int, blocks: list[TransportBlock]) -> None:
         """Send a slot's blocks of all cells and note when their outcomes will be known."""
         self.parts.receiver.receive(self.direction, slot, blocks)
-        known = self.known_at(slot)
         slot_ns = self.carrier.slot_ns
+        records = self.parts.records
         for block in blocks:
             if not block.attempt:
                 block.first_slot = slot
             self.kpis.on_air(block)
-            if self.parts.records is not None:
-                self.parts.records.add(slot, self.direction, block)
-            used = sum(chunk.used_bytes for chunk in block.chunks)
+            if records is not None:
+                records.add(slot, self.direction, block)
+            used = sum([chunk.used_bytes for chunk in block.chunks])
             airtime_ns = slot_ns * block.num_symbols // 14
             for chunk in block.chunks:
                 message = chunk.message
@@ -321,8 +330,15 @@ class Side(ABC):
                 if block.received:
                     message.received_bytes += chunk.stop - chunk.start
                     if message.received_bytes == message.total_bytes:
-                        self._finish(message, (slot + 1) * slot_ns)
-            self.agenda.note(known, self._outcome, block)
+                        message.complete_ns = (slot + 1) * slot_ns
+                        self._deliver_in_order(block.device, message.complete_ns)
+        self.agenda.note(self.known_at(slot), self._outcomes, blocks)
+
+    def _deliver_in_order(self, device: int, now_ns: int) -> None:
+        """The PDCP hands up complete messages behind which no earlier one is missing (TS 38.323 5.2.2.1)."""
+        waiting = self._undelivered[device]
+        while waiting and waiting[0].complete_ns >= 0:
+            self._finish(waiting.popleft(), now_ns)
 
     def _finish(self, message: Message, end_ns: int) -> None:
         ready_ns = message.ready_ns
@@ -331,7 +347,10 @@ class Side(ABC):
         after_ns = self._after_ns
         air_ns, again_ns = message.last_new_ns - message.first_ns, end_ns - message.last_new_ns
         notes = self._access_notes(message, access_ns)
-        notes.update(air=air_ns, retransmission=again_ns, decode=after_ns, transport=transport_ns)
+        reordering_ns = end_ns - message.complete_ns
+        notes.update(air=air_ns, retransmission=again_ns - reordering_ns, decode=after_ns, transport=transport_ns)
+        if reordering_ns:
+            notes["reordering"] = reordering_ns
         delivery = Delivery(
             access_ns, air_ns, again_ns, after_ns + transport_ns, message.used_bits, message.airtime_ns, notes
         )
@@ -341,8 +360,12 @@ class Side(ABC):
     def _access_notes(self, message: Message, access_ns: int) -> dict[str, int]:
         return {"queue": access_ns}
 
+    def _outcomes(self, blocks: list[TransportBlock], slot: int) -> None:
+        """The base station learns what became of a slot's transmissions."""
+        for block in blocks:
+            self._outcome(block, slot)
+
     def _outcome(self, block: TransportBlock, slot: int) -> None:
-        """The base station learns what became of a transmission."""
         if not block.attempt:
             self.adaptation.learn(block.device, block.received)
         if block.received:
@@ -418,7 +441,7 @@ class SideView:
     @property
     def rate_bps(self) -> Array:
         """Rates of PRB groups."""
-        return self._side.adaptation.rate_bps[self.device]
+        return self._side.adaptation.rate_bps.take(self.device, axis=0)
 
     @property
     def average_rate_bps(self) -> Array:

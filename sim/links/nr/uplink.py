@@ -49,9 +49,8 @@ class Uplink(Side):
     def push(self, message: Message) -> None:
         """A device has a message to send, now."""
         device = message.parcel.device
-        queue = self.queues[device]
-        was_empty = not queue.stream_bytes
-        queue.push(message)
+        was_empty = not self.queues[device].stream_bytes
+        self.enqueue(message)
         if was_empty:
             self.sync_head(device)
             if self._configured:

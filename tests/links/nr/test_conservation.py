@@ -61,6 +61,10 @@ def test_everything_arrives_and_the_parts_add_up(name):
         assert min(delivery.notes.values()) >= 0
         assert delivery.bits_on_air >= one.payload_bits + 32 * 8
         assert delivery.airtime_ns <= delivery.air_ns + delivery.retransmission_ns
+    for device, way in itertools.product(range(num_devices), BOTH):
+        mine = [one for one in ran.sent if (one.device, one.direction) == (device, way)]
+        # In order of delivery here: in-order delivery of the PDCP, TS 38.323 5.2.2.1.
+        assert [one.sent_ns for one in mine] == sorted(one.sent_ns for one in mine)
     network = ran.link.network
     for side in (network.uplink, network.downlink):
         assert all(queue.stream_bytes == 0 and len(queue) == 0 for queue in side.queues)
@@ -74,6 +78,22 @@ def test_everything_arrives_and_the_parts_add_up(name):
     if "losses" in name:
         assert network.uplink.kpis.num_lost > 5
         assert network.downlink.kpis.num_lost > 5
+
+
+def test_a_complete_message_waits_for_an_earlier_one():
+    """TS 38.323 5.2.2.1: what a lost block holds up is delivered with it, and the wait has a name."""
+    keys = {"channel": "ideal", "mcs": 15, "block_error_rate": 0.4, "max_harq_retransmissions": 1}
+    ran = run(2, 40, mean_bytes=300, gap_s=0.002, **keys)
+    held = [one for one in ran.sent if "reordering" in one.delivery.notes]
+    assert len(held) > 5
+    for one in held:
+        assert 0 < one.delivery.notes["reordering"] <= one.delivery.retransmission_ns
+        together = [
+            other
+            for other in ran.sent
+            if (other.device, other.direction, other.arrived_ns) == (one.device, one.direction, one.arrived_ns)
+        ]
+        assert any(other.sent_ns < one.sent_ns for other in together)
 
 
 def test_the_same_seed_gives_the_same_deliveries():
