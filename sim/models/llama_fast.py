@@ -1,5 +1,7 @@
 """A lean CPU forward for Llama checkpoints: fused projections over concatenated tokens of chains and trees.
 
+A batch goes through torch here, one text alone through ``llama_single``.
+
 Same function as transformers' LlamaForCausalLM up to floating-point rounding (its oracle in the tests), without its
 per-module overhead, which dominates in small models. What is arranged differently, all of it exact in real numbers:
 
@@ -13,11 +15,11 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 import torch.nn.functional as F
 
@@ -25,6 +27,7 @@ from sim.models.cached_model import CachedModel
 from sim.models.interface import Logits
 from sim.models.kv_store import DEFAULT_MAX_BYTES, DEFAULT_MAX_SLOTS, KvStore, LayerShape
 from sim.models.layout import PassLayout, Piece
+from sim.models.llama_single import Array, SinglePass
 
 DTYPES = {"float32": torch.float32, "float64": torch.float64}
 MOST_COPIED = 1 << 24  # numbers in an output projection that is kept in several layouts
@@ -96,27 +99,13 @@ class LlamaSizes:
 
 
 @dataclass(frozen=True, slots=True)
-class _Layer:
+class LlamaLayer:
     """One layer's weights, fused; [in, out] each, the faster layout for a handful of tokens."""
 
     qkv: torch.Tensor
     attention_out: torch.Tensor
     gate_up: torch.Tensor
     down: torch.Tensor
-
-
-@dataclass(frozen=True, slots=True)
-class _SlotView:
-    """One layer's keys and values of one slot, in the shapes that they are written and read in."""
-
-    keys_by_column: torch.Tensor  # [capacity, num_kv_heads, head_dim]
-    values_by_column: torch.Tensor  # [capacity, num_kv_heads, head_dim]
-    turned_keys: torch.Tensor  # [num_kv_heads, head_dim, capacity]
-    values: torch.Tensor  # [num_kv_heads, capacity, head_dim]
-
-    @classmethod
-    def of(cls, keys: torch.Tensor, values: torch.Tensor) -> _SlotView:
-        return cls(keys.transpose(0, 1), values.transpose(0, 1), keys.transpose(1, 2), values)
 
 
 class OutputProjection:
@@ -135,6 +124,11 @@ class OutputProjection:
             if weight.dtype is torch.float32 and torch.backends.mkldnn.is_available():
                 with contextlib.suppress(AttributeError, RuntimeError, NotImplementedError):
                     self.packed = torch.ops.mkldnn._reorder_linear_weight(weight.clone(), TYPICAL_ROWS)
+
+    def of_array(self, hidden: npt.NDArray[np.floating]) -> Logits:
+        """The same of and to arrays."""
+        logits: Logits = self(torch.from_numpy(hidden)).numpy()
+        return logits
 
     def __call__(self, hidden: torch.Tensor) -> torch.Tensor:
         """Logits [num_rows, vocab_size] of hidden states [num_rows, hidden_size]."""
@@ -183,7 +177,8 @@ class LlamaFast(CachedModel):
             self._turns = rotary_turns(sizes, self._dtype)
         shapes = [LayerShape(sizes.num_kv_heads, sizes.head_dim, sizes.head_dim)] * sizes.num_layers
         self._store = KvStore(shapes, self._dtype, torch.device("cpu"), max_slots, max_bytes)
-        self._views: dict[int, list[_SlotView]] = {}
+        self._single = SinglePass(sizes, self._embedding, self._layers, self._head, self._final_gain, self._turns)
+        self._views: dict[int, tuple[list[Array], list[Array]]] = {}
         self._viewed: torch.Tensor | None = None
 
     def _read_weights(self, folder: Path) -> None:
@@ -203,62 +198,22 @@ class LlamaFast(CachedModel):
             return self._feed_batch(PassLayout(pieces))
 
     def _feed_one(self, piece: Piece) -> Logits:
-        sizes = self.sizes
-        count, start, stop = len(piece.tokens), piece.start, piece.stop
-        first_bias, bias = self._bias(piece)
-        views = self._slot_views(piece.slot)
-        num_kv_heads, head_dim = sizes.num_kv_heads, sizes.head_dim
+        keys, values = self._slot_arrays(piece.slot)
+        return self._single.feed(piece, keys, values)
 
-        # Each call of a tensor method costs as much as the arithmetic of a small model: narrow, not slices.
-        def attend(index: int, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor) -> torch.Tensor:
-            view = views[index]
-            view.keys_by_column.narrow(0, start, count).copy_(key)
-            view.values_by_column.narrow(0, start, count).copy_(value)
-            if count == 1:
-                query = query.reshape(num_kv_heads, -1, head_dim)
-            elif sizes.num_heads == num_kv_heads:
-                query = query.transpose(0, 1)
-            else:
-                query = group_queries(query.unsqueeze(0), num_kv_heads)[0]
-            scores = torch.bmm(query, view.turned_keys.narrow(2, 0, stop))
-            if bias is not None:
-                scores.view(num_kv_heads, -1, count, stop).narrow(3, first_bias, stop - first_bias).add_(bias)
-            mixed = torch.bmm(torch.softmax(scores, -1), view.values.narrow(1, 0, stop))
-            return mixed.view(1, -1) if count == 1 else ungroup_queries(mixed.unsqueeze(0), count)
-
-        if piece.ancestors is None:
-            turns = self._turns.narrow(0, start, count)
-        else:
-            turns = self._turns.index_select(0, torch.from_numpy(piece.positions))
-        if count == 1:
-            embedded = self._embedding.narrow(0, piece.tokens[0], 1)
-        else:
-            embedded = self._embedding.index_select(0, torch.from_numpy(np.array(piece.tokens)))
-        hidden = self._run_layers(embedded, turns, attend)
-        return self._rows(hidden.narrow(0, count - piece.num_rows, piece.num_rows))
-
-    def _slot_views(self, slot: int) -> list[_SlotView]:
-        """Views on one slot's keys and values, made once until the store is laid out anew."""
+    def _slot_arrays(self, slot: int) -> tuple[list[Array], list[Array]]:
+        """One slot's keys and values by layer, as arrays on the same memory, until the store is laid out anew."""
         if self._viewed is not self._store.keys[0]:
             self._viewed = self._store.keys[0]
             self._views.clear()
         views = self._views.get(slot)
         if views is None:
-            pairs = zip(self._store.keys, self._store.values, strict=True)
-            views = self._views[slot] = [_SlotView.of(keys[slot], values[slot]) for keys, values in pairs]
+            keys, values = self._store.keys, self._store.values
+            views = self._views[slot] = (
+                [layer[slot].numpy() for layer in keys],
+                [layer[slot].numpy() for layer in values],
+            )
         return views
-
-    def _bias(self, piece: Piece) -> tuple[int, torch.Tensor | None]:
-        """First column that not every token sees, and what is added to the scores from there on; None for nothing."""
-        count = len(piece.tokens)
-        if count == 1 and piece.ancestors is None:
-            return 0, None
-        if piece.ancestors is None:
-            return piece.start, _causal_bias(count, self._dtype)
-        first = min(piece.start, piece.context_length)
-        seen = np.arange(piece.stop) <= np.arange(piece.start, piece.stop)[:, None]
-        piece.show_tree(seen)
-        return first, _bias_of(seen[:, first:], self._dtype)
 
     def _feed_batch(self, layout: PassLayout) -> list[Logits]:
         sizes = self.sizes
@@ -347,11 +302,6 @@ def rotary_turns(sizes: LlamaSizes, dtype: torch.dtype) -> torch.Tensor:
     return torch.complex(angles.cos().to(dtype), angles.sin().to(dtype))
 
 
-@lru_cache(maxsize=32)
-def _causal_bias(count: int, dtype: torch.dtype) -> torch.Tensor:
-    return _bias_of(np.tri(count, dtype=bool), dtype)
-
-
 def _bias_of(seen: np.ndarray[Any, np.dtype[np.bool_]], dtype: torch.dtype) -> torch.Tensor:
     """0 where a token sees a column, -inf where it does not."""
     return torch.zeros(seen.shape, dtype=dtype).masked_fill_(torch.from_numpy(~seen), -torch.inf)
@@ -365,14 +315,14 @@ def _run_or_index(slots: np.ndarray[Any, np.dtype[np.int64]]) -> slice | torch.T
     return torch.from_numpy(slots)
 
 
-def _fuse_layer(read: _Weights, prefix: str, sizes: LlamaSizes) -> _Layer:
+def _fuse_layer(read: _Weights, prefix: str, sizes: LlamaSizes) -> LlamaLayer:
     attention_gain = read(f"{prefix}input_layernorm.weight")
     mlp_gain = read(f"{prefix}post_attention_layernorm.weight")
     query = _interleave(read(f"{prefix}self_attn.q_proj.weight"), sizes.head_dim) * sizes.head_dim**-0.5
     key = _interleave(read(f"{prefix}self_attn.k_proj.weight"), sizes.head_dim)
     value = read(f"{prefix}self_attn.v_proj.weight")
     gate, up = read(f"{prefix}mlp.gate_proj.weight"), read(f"{prefix}mlp.up_proj.weight")
-    return _Layer(
+    return LlamaLayer(
         qkv=(torch.cat((query, key, value)) * attention_gain).t().contiguous(),
         attention_out=read(f"{prefix}self_attn.o_proj.weight").t().contiguous(),
         gate_up=(torch.cat((gate, up)) * mlp_gain).t().contiguous(),

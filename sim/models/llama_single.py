@@ -1,0 +1,162 @@
+"""One text's pass through a Llama network in NumPy: its calls cost a fraction of a tensor's, and in small models that
+is most of a pass. Large matrix products go to torch.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from sim.models.layout import Piece
+
+if TYPE_CHECKING:
+    import torch
+
+    from sim.models.llama_fast import LlamaLayer, LlamaSizes, OutputProjection
+
+Array = npt.NDArray[Any]
+
+MOST_IN_NUMPY = 1 << 18  # numbers in a matrix that a single row is multiplied with in NumPy; beyond, kernels matter
+
+
+class SinglePass:
+    """The network over the tokens of one piece; chains and trees.
+
+    Args:
+        sizes: Of the network.
+        embedding: [vocab_size, hidden_size].
+        layers: Fused weights.
+        head: Normed hidden states to logits.
+        final_gain: Of the last norm, repeated twice.
+        turns: Rotary factors by position, [max_context, head_dim / 2], complex.
+    """
+
+    def __init__(
+        self,
+        sizes: LlamaSizes,
+        embedding: torch.Tensor,
+        layers: Sequence[LlamaLayer],
+        head: OutputProjection,
+        final_gain: torch.Tensor,
+        turns: torch.Tensor,
+    ) -> None:
+        self.sizes = sizes
+        self._embedding: Array = embedding.numpy()
+        self._layers = [
+            tuple(Product(weight) for weight in (layer.qkv, layer.attention_out, layer.gate_up, layer.down))
+            for layer in layers
+        ]
+        self._head = head
+        self._final_gain: Array = final_gain.numpy()[: sizes.hidden_size]
+        self._turns: Array = turns.numpy()
+
+    def feed(self, piece: Piece, keys: Sequence[Array], values: Sequence[Array]) -> Array:
+        """Logits [num_rows, vocab_size] of a piece.
+
+        Args:
+            piece: What to feed.
+            keys, values: Per layer those of the piece's slot, [num_kv_heads, capacity, head_dim]; written to.
+        """
+        sizes = self.sizes
+        count, start, stop = len(piece.tokens), piece.start, piece.stop
+        first_bias, bias = _bias(piece, self._embedding.dtype)
+        turns = self._turns[start:stop] if piece.ancestors is None else self._turns[piece.positions]
+        turns = turns[:, None]
+        num_turned, num_gates = sizes.num_heads + sizes.num_kv_heads, sizes.intermediate_size
+        hidden = self._embedding[list(piece.tokens)]
+        # A gate far below zero is closed: exp overflows to infinity, and what is divided by it is zero, as it should.
+        with np.errstate(over="ignore"):
+            for index, (qkv, attention_out, gate_up, down) in enumerate(self._layers):
+                mixed = qkv(rms_norm(hidden, sizes.norm_epsilon)).reshape(count, -1, sizes.head_dim)
+                turned = (mixed[:, :num_turned].view(turns.dtype) * turns).view(hidden.dtype)
+                own_keys, own_values = keys[index][:, :stop], values[index][:, :stop]
+                own_keys[:, start:] = turned[:, sizes.num_heads :].swapaxes(0, 1)
+                own_values[:, start:] = mixed[:, num_turned:].swapaxes(0, 1)
+                query = self._group(turned[:, : sizes.num_heads], count)
+                scores = np.matmul(query, own_keys.swapaxes(1, 2))
+                if bias is not None:
+                    scores.reshape(sizes.num_kv_heads, -1, count, stop)[..., first_bias:] += bias
+                scores -= np.maximum.reduce(scores, axis=-1, keepdims=True)
+                np.exp(scores, out=scores)
+                seen = np.matmul(scores, own_values)
+                seen /= np.add.reduce(scores, axis=-1, keepdims=True)
+                hidden = hidden + attention_out(self._ungroup(seen, count))
+                gates = gate_up(rms_norm(hidden, sizes.norm_epsilon))
+                gate = gates[:, :num_gates]
+                gated = gate / (1 + np.exp(-gate))
+                gated *= gates[:, num_gates:]
+                hidden += down(gated)
+        wanted = hidden[count - piece.num_rows :]
+        return self._head.of_array(rms_norm(wanted, sizes.norm_epsilon) * self._final_gain)
+
+    def _group(self, query: Array, count: int) -> Array:
+        """[count, num_heads, dim] -> [num_kv_heads, group * count, dim]."""
+        num_kv_heads = self.sizes.num_kv_heads
+        if self.sizes.num_heads == num_kv_heads:
+            return query.swapaxes(0, 1)
+        grouped = query.reshape(count, num_kv_heads, -1, self.sizes.head_dim)
+        return grouped.transpose(1, 2, 0, 3).reshape(num_kv_heads, -1, self.sizes.head_dim)
+
+    def _ungroup(self, mixed: Array, count: int) -> Array:
+        """[num_kv_heads, group * count, dim] -> [count, num_heads * dim]."""
+        if count == 1:
+            return mixed.reshape(1, -1)
+        by_head = mixed.reshape(self.sizes.num_heads, count, self.sizes.head_dim)
+        return by_head.swapaxes(0, 1).reshape(count, -1)
+
+
+class Product:
+    """x W for a weight [in, out]."""
+
+    __slots__ = ("_array", "_weight")
+
+    def __init__(self, weight: torch.Tensor) -> None:
+        self._weight = weight
+        self._array: Array | None = weight.numpy() if weight.numel() <= MOST_IN_NUMPY else None
+
+    def __call__(self, rows: Array) -> Array:
+        if self._array is not None and len(rows) == 1:
+            product: Array = np.matmul(rows, self._array)
+            return product
+        import torch
+
+        return torch.mm(torch.from_numpy(rows), self._weight).numpy()
+
+
+def rms_norm(hidden: Array, epsilon: float) -> Array:
+    """x / sqrt(mean(x^2) + epsilon) along the last axis of [count, width]."""
+    if len(hidden) == 1:
+        row = hidden[0]
+        scale = hidden.dtype.type(1 / math.sqrt(float(np.dot(row, row)) / len(row) + epsilon))
+        return hidden * scale
+    squares = np.einsum("ij,ij->i", hidden, hidden)
+    squares /= hidden.shape[1]
+    squares += hidden.dtype.type(epsilon)
+    scaled: Array = hidden / np.sqrt(squares)[:, None]
+    return scaled
+
+
+def _bias(piece: Piece, dtype: np.dtype[Any]) -> tuple[int, Array | None]:
+    """First column that not every token sees, and what is added to the scores from there on; None for nothing."""
+    count = len(piece.tokens)
+    if piece.ancestors is None:
+        return piece.start, None if count == 1 else _causal_bias(count, dtype)
+    first = min(piece.start, piece.context_length)
+    seen = np.arange(piece.stop) <= np.arange(piece.start, piece.stop)[:, None]
+    piece.show_tree(seen)
+    return first, bias_of(seen[:, first:], dtype)
+
+
+def bias_of(seen: npt.NDArray[np.bool_], dtype: np.dtype[Any]) -> Array:
+    """0 where a token sees a column, -inf where it does not."""
+    return np.where(seen, dtype.type(0), dtype.type(-np.inf))
+
+
+@lru_cache(maxsize=32)
+def _causal_bias(count: int, dtype: np.dtype[Any]) -> Array:
+    return bias_of(np.tri(count, dtype=bool), dtype)
