@@ -46,6 +46,8 @@ def model_names(settings: ModelsSettings, roles: Sequence[str]) -> dict[str, str
     for role, name in names.items():
         if name is None:
             raise InputError(f"models.{role}: the protocol needs a {role} model and none is named")
+    if str(names.get("middle", "")).startswith("embedded/") and not settings.target.startswith("embedded/"):
+        raise InputError(f"models.middle: the protocol needs a middle model that goes with {settings.target}; name one")
     return {role: str(name) for role, name in names.items()}
 
 

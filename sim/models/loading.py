@@ -1,4 +1,4 @@
-"""From a model's name to a loaded model: the embedded pair, a local folder, or a Hugging Face hub id."""
+"""From a model's name to a loaded model: an embedded one, a local folder, or a Hugging Face hub id."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def load_model(
     """Load a causal language model; a second call with the same arguments returns the same object.
 
     Args:
-        name: ``embedded/draft``, ``embedded/target``, a local folder, or a Hugging Face hub id.
+        name: ``embedded/draft``, ``embedded/middle``, ``embedded/target``, a local folder, or a Hugging Face hub id.
         device: ``auto`` (a GPU if there is one), ``cpu``, ``cuda``, ...
         dtype: ``float32`` (default), ``float64``, ``bfloat16`` or ``float16``. Halves make verification depend on
             the draft's length in a few percent of draws.
@@ -237,7 +237,7 @@ def resolve_folder(name: str) -> Path:
 
 def _embedded_folder(name: str) -> Path:
     folder = EMBEDDED_FOLDER / name.removeprefix(EMBEDDED)
-    known = [f"{EMBEDDED}{role}" for role in ("draft", "target")]
+    known = [f"{EMBEDDED}{role}" for role in ("draft", "middle", "target")]
     if name not in known:
         raise InputError(choices("embedded model", name, known))
     if not (folder / "config.json").is_file():

@@ -75,10 +75,10 @@ class ModelsSettings(Settings):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     draft: str = "embedded/draft"
-    """Draft model: `embedded/draft`, a Hugging Face name, or a local folder."""
+    """Draft model: an embedded one, a Hugging Face name, or a local folder."""
     target: str = "embedded/target"
     """Target model."""
-    middle: str | None = None
+    middle: str = "embedded/middle"
     """Model between draft and target, for hierarchical protocols."""
     device: str = "auto"
     """Where PyTorch runs them: `auto`, `cpu`, `cuda`."""

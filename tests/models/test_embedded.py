@@ -8,13 +8,17 @@ from pathlib import Path
 import pytest
 
 from sim.models.training.card import CARD_FILE, read_figures
+from sim.models.training.evaluate import agreement, perplexity
 from sim.models.training.pair import (
     PROMPTS_FILE,
     ROLES,
+    SAMPLE_EVERY,
     LoadedPair,
+    load_model,
     load_pair,
     load_prompts,
     measure_on_prompts,
+    prompt_sequences,
     total_bytes,
 )
 
@@ -44,10 +48,11 @@ def test_pair_is_complete_and_small():
         for name in ("config.json", "generation_config.json", "model.safetensors", "tokenizer.json"):
             assert (FOLDER / role / name).stat().st_size > 0
         assert not list((FOLDER / role).glob("*.py"))
-    assert total_bytes(FOLDER) <= MAX_TOTAL_BYTES
+    everything = sum(path.stat().st_size for path in FOLDER.rglob("*") if path.is_file())
+    assert total_bytes(FOLDER) < everything <= MAX_TOTAL_BYTES
 
 
-@pytest.mark.parametrize("role", ROLES)
+@pytest.mark.parametrize("role", (*ROLES, "middle"))
 def test_weights_are_bfloat16_llama_without_custom_code(role):
     from safetensors import safe_open
 
@@ -144,3 +149,26 @@ def test_positions_far_beyond_the_short_windows_stay_sane(pair, prompts):
             pair.target(tokens[:, :-1]).logits[0], tokens[0, 1:], reduction="none"
         )
     assert math.exp(float(losses[300:].mean())) < 3 * math.exp(float(losses[:200].mean()))
+
+
+def test_the_middle_model_lies_between(pair, prompts):
+    """Better than the draft, and nearer to both than they are to each other, as its card says."""
+    middle = load_model(FOLDER / "middle")
+    figures = read_figures(FOLDER / "middle" / CARD_FILE)["figures"]
+    texts = prompt_sequences(pair, prompts[::SAMPLE_EVERY])
+
+    def perplexity_of(model):
+        return perplexity(model, texts)
+
+    def acceptance(lower, upper):
+        return agreement(lower, upper, texts, 1.0, min_context=8).acceptance_mean
+
+    assert perplexity_of(pair.target) < perplexity_of(middle) < perplexity_of(pair.draft)
+    assert min(acceptance(pair.draft, middle), acceptance(middle, pair.target)) > acceptance(pair.draft, pair.target)
+    for key in ("draft_under_middle", "middle_under_target"):
+        assert figures[key]["acceptance_mean"] > 0.69
+    assert figures["parameters"] == sum(parameter.numel() for parameter in middle.parameters())
+
+
+def test_the_middle_model_has_the_pair_s_tokenizer():
+    assert (FOLDER / "middle" / "tokenizer.json").read_bytes() == (FOLDER / "target" / "tokenizer.json").read_bytes()

@@ -101,7 +101,7 @@ def test_a_generation_stops_right_behind_its_end_of_text(protocol: str):
 
 
 def test_a_model_that_the_protocol_needs_must_be_named():
-    scenario = small_scenario(models={}, protocol={"name": "hsd"})
+    scenario = small_scenario(models={"draft": "a", "target": "b"}, protocol={"name": "hsd"})
     with pytest.raises(InputError, match=r"models\.middle"):
         model_names(scenario.models, scenario.protocol.fact("models"))
 
