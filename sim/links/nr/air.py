@@ -27,6 +27,9 @@ Array = npt.NDArray[np.float64]
 Indices = npt.NDArray[np.int64]
 _UP, _DOWN = Direction.UPLINK, Direction.DOWNLINK
 _NEPER_PER_DB = np.log(10) / 10
+_MOST_SITES = 19
+# Of an interfering link, of one tap or of each of many: half as many as of a serving one, since they are many.
+_CROSS_SINUSOIDS = (32, 4)
 _LOS_STATES = {"auto": "drawn", "los": "los", "nlos": "nlos"}
 
 
@@ -76,6 +79,7 @@ class Air:
         self.gain_db = np.zeros((num_devices, self.num_cells))
         self._build_radio()
         self._fading = self._make_fading()
+        self._cross_fading: dict[str, Fading | None] = {}
         self._renew(0, first=True)
 
     # -- geometry ---------------------------------------------------------------------------------------------------
@@ -215,35 +219,68 @@ class Air:
 
     # -- fading -----------------------------------------------------------------------------------------------------
 
+    def _link_name(self, way: Direction) -> str:
+        """What tells the fading of the two directions apart: nothing, on a carrier that they share."""
+        return str(way) if self.carrier.pattern.is_fdd else "reciprocal"
+
     def _make_fading(self) -> dict[Direction, Fading | None]:
-        settings, carrier = self.settings, self.carrier
-        ways = dict.fromkeys(Direction, "reciprocal")
-        if carrier.pattern.is_fdd:
-            ways = {way: str(way) for way in Direction}
-        made: dict[str, Fading | None] = {name: self._one_fading(name) for name in sorted(set(ways.values()))}
-        if settings.fading_trace is not None:
-            recorded = RecordedFading(FadingTrace.load(Path(settings.fading_trace)), self.num_devices)
-            if recorded.num_groups != carrier.num_groups:
+        if self.settings.fading_trace is not None:
+            recorded = RecordedFading(FadingTrace.load(Path(self.settings.fading_trace)), self.num_devices)
+            if recorded.num_groups != self.carrier.num_groups:
                 raise ValueError(
-                    f"fading_trace: got {recorded.num_groups} PRB groups; valid: {carrier.num_groups}, the carrier's"
+                    f"fading_trace: got {recorded.num_groups} PRB groups; valid: {self.carrier.num_groups}, the "
+                    "carrier's"
                 )
             return dict.fromkeys(Direction, recorded)
-        return {way: made[name] for way, name in ways.items()}
+        made = {name: self._one_fading(name) for name in sorted({self._link_name(way) for way in Direction})}
+        return {way: made[self._link_name(way)] for way in Direction}
 
-    def _one_fading(self, name: str) -> Fading | None:
+    def _one_fading(self, name: str, links_each: int = 1) -> Fading | None:
+        """Fading of so many links of each device, device by device."""
         settings, carrier = self.settings, self.carrier
-        tick_s = carrier.slot_ns * 1e-9
         if settings.fading == "none" or settings.fading_trace is not None:
             return None
         if settings.fading == "independent":
-            return IndependentFading(self.num_devices, carrier.num_groups, self._seed, name, tick_s)
+            tick_s = carrier.slot_ns * 1e-9
+            return IndependentFading(self.num_devices * links_each, carrier.num_groups, self._seed, name, tick_s)
         profile = fading_profile(settings.fading, settings.delay_spread_ns * 1e-9, settings.rician_k_db)
-        speeds = self._mobility.speeds_m_s
-        return FadingChannel(profile, speeds, settings.carrier_ghz, carrier.group_centres_hz, self._seed, link=name)
+        ids = np.arange(self.num_devices)[:, None] * _MOST_SITES + np.arange(links_each)
+        return FadingChannel(
+            profile,
+            np.repeat(self._mobility.speeds_m_s, links_each),
+            settings.carrier_ghz,
+            carrier.group_centres_hz,
+            self._seed,
+            device_ids=ids.ravel() if links_each > 1 else None,
+            link=name,
+            num_sinusoids=None if links_each == 1 else _CROSS_SINUSOIDS[len(profile.powers) > 1],
+        )
 
     def power_gains(self, way: Direction, slot: int, devices: Indices) -> Array:
         """|H|^2 of devices to their cells at the start of a slot, mean 1. [num_devices, num_groups]"""
         fading = self._fading[way]
         if fading is None:
             return np.ones((len(devices), self.carrier.num_groups))
-        return fading.power_gains(max(0, slot) * self.carrier.slot_ns * 1e-9, devices).astype(np.float64)
+        return fading.power_gains(self._time_s(slot), devices).astype(np.float64)
+
+    def cross_gains(self, way: Direction, slot: int, devices: Indices) -> Array:
+        """|H|^2 of devices to all cells at the start of a slot, mean 1. [num_devices, num_cells, num_groups]
+
+        One channel per device and site, made when first asked for; the sectors of a site share it. That to the serving
+        site is the one of ``power_gains``. Without small-scale fading, and with a recorded one, all are 1.
+        """
+        name, num_sites = self._link_name(way), self.settings.num_sites
+        if name not in self._cross_fading:
+            self._cross_fading[name] = self._one_fading(f"{name} to sites", num_sites) if num_sites > 1 else None
+        fading = self._cross_fading[name]
+        gains = np.ones((len(devices), num_sites, self.carrier.num_groups))
+        if fading is not None:
+            rows = devices[:, None] * num_sites + np.arange(num_sites)
+            gains[:] = fading.power_gains(self._time_s(slot), rows.ravel()).reshape(gains.shape)
+        if self.settings.fading_trace is None:
+            own = self._cell_site[self.serving[devices]]
+            gains[np.arange(len(devices)), own] = self.power_gains(way, slot, devices)
+        return gains.take(self._cell_site, axis=1)
+
+    def _time_s(self, slot: int) -> float:
+        return max(0, slot) * self.carrier.slot_ns * 1e-9

@@ -15,7 +15,9 @@ _WINDOW_SLOTS = 20.0
 
 
 class Interference:
-    """Interference over noise per PRB, by direction, mean path gains on the interfering ways.
+    """Interference over noise per PRB, by direction: path gains, shadowing and small-scale fading of every way.
+
+    What base stations and devices report of it is a running mean, in which the fading of the downlink counts as 1.
 
     Args:
         air: Gains and powers.
@@ -34,13 +36,14 @@ class Interference:
         noise_mw = self._air.noise_mw[self._way]
         loads = shares / self._sizes
         if self._way == Direction.UPLINK:
-            received = self._uplink_mw(cells, devices, loads, num_prb)
+            received = self._uplink_mw(slot, cells, devices, loads, num_prb)
             self._remember(slot, received)
             return np.asarray(received[cells] / noise_mw)
         used = np.zeros_like(self._mean)
         np.add.at(used, cells, loads)
         self._remember(slot, used)
-        return np.asarray(self._downlink_mw(used, devices) / noise_mw)
+        fading = self._air.cross_gains(self._way, slot, devices)
+        return np.asarray(np.einsum("dc,dcg,cg->dg", self._downlink_gains_mw(devices), fading, used) / noise_mw)
 
     def expected_over_noise(self, slot: int, devices: Indices) -> Array:
         """Running mean of I / N as reported, of devices in their cells. [num_devices, num_groups]"""
@@ -48,23 +51,24 @@ class Interference:
         noise_mw = self._air.noise_mw[self._way]
         if self._way == Direction.UPLINK:
             return np.asarray(self._mean[self._air.serving[devices]] / noise_mw)
-        return np.asarray(self._downlink_mw(self._mean, devices) / noise_mw)
+        return np.asarray(self._downlink_gains_mw(devices) @ self._mean / noise_mw)
 
-    def _uplink_mw(self, cells: Indices, devices: Indices, loads: Array, num_prb: Indices) -> Array:
+    def _uplink_mw(self, slot: int, cells: Indices, devices: Indices, loads: Array, num_prb: Indices) -> Array:
         """Power per PRB at each cell from the devices of others. [num_cells, num_groups]"""
         air = self._air
         own_mw = air.snr(self._way, devices, num_prb) * air.noise_mw[self._way]
         relative_db = air.gain_db[devices] - air.gain_db[devices, cells][:, None]
         gains = own_mw[:, None] * 10 ** (relative_db / 10)
         gains[np.arange(len(cells)), cells] = 0.0
-        return np.asarray(gains.T @ loads)
+        fading = air.cross_gains(self._way, slot, devices)
+        return np.asarray(np.einsum("dc,dcg,dg->cg", gains, fading, loads))
 
-    def _downlink_mw(self, used: Array, devices: Indices) -> Array:
-        """Power per PRB at each device from the cells that do not serve it. [num_devices, num_groups]"""
+    def _downlink_gains_mw(self, devices: Indices) -> Array:
+        """Power per PRB at each device from the cells that do not serve it, if they send. [num_devices, num_cells]"""
         air = self._air
         gains = 10 ** ((air.gain_db[devices] + air.gnb_psd_dbm) / 10)
         gains[np.arange(len(devices)), air.serving[devices]] = 0.0
-        return np.asarray(gains @ used)
+        return np.asarray(gains)
 
     def _fade(self, slot: int) -> None:
         count = self._air.carrier.num_data_slots(self._way, slot)

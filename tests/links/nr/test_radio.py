@@ -213,6 +213,60 @@ def test_neighbours_interfere_only_when_they_send():
     assert first.sinr_db == pytest.approx(10 * np.log10(power[0] / (power[1] + noise)), abs=1e-6)
 
 
+def two_interfering_devices(way, **keys):
+    """A device of site 0 halfway to site 1 and one right at site 1 send in the same slots; air and records."""
+    settings = NrLinkSettings(
+        num_sites=7, wrap_around=False, interference="explicit", shadowing=False, los="nlos", mcs=5,
+        positions_m=[(60.0, 0.0), (180.0, 0.0)], record_slots=True, tdd_pattern="F", **keys,
+    )  # fmt: skip
+    env = simpy.Environment()
+    link = NrLink(env, 2, 1, settings)
+    for device in (0, 1):
+        link.send(Parcel(device, way, 160_000))
+    env.run()
+    return link.network.air, list(link.network.records.blocks)
+
+
+@pytest.mark.parametrize("fading", ["tdl_a", "rayleigh"])
+@pytest.mark.parametrize("way", [UP, DOWN])
+def test_interfering_links_fade(way, fading):
+    """SINR of a slot's blocks by hand: |H|^2 of the own and of the interfering link, each at the same slot."""
+    air, records = two_interfering_devices(way, fading=fading)
+    by_slot = {slot: [r for r in records if r.slot == slot] for slot in {r.slot for r in records}}
+    both = [pair for pair in by_slot.values() if len(pair) == 2 and not any(r.attempt for r in pair)]
+    assert len(both) > 3
+    for pair in both:
+        mine, other = sorted(pair, key=lambda record: record.device)
+        rows, slot = np.array([0, 1]), mine.slot
+        cross = air.cross_gains(way, slot, rows)
+        np.testing.assert_array_equal(cross[rows, air.serving], air.power_gains(way, slot, rows))
+        snr = air.snr(way, rows, np.array([mine.num_prb, other.num_prb]))
+        overlap = np.array(other.weights) / air.carrier.group_sizes
+        noise = air.noise_mw[way]
+        if way == UP:
+            # What device 1 brings to the cell of device 0: its own received power, less the difference of the gains.
+            at_cell = snr[1] * 10 ** ((air.gain_db[1, 0] - air.gain_db[1, 1]) / 10) * cross[1, 0]
+        else:
+            at_cell = 10 ** ((air.gain_db[0, 1] + air.gnb_psd_dbm) / 10) / noise * cross[0, 1]
+        sinr = snr[0] * cross[0, 0] / (1 + at_cell * overlap)
+        expected = effective_sinr(sinr, eesm_betas(1)[5], np.array(mine.weights))
+        assert mine.sinr_db == pytest.approx(10 * np.log10(float(expected)), abs=1e-4)
+
+
+def test_links_to_sites_fade_apart():
+    """|H|^2 towards different sites: mean 1 and uncorrelated; sectors of one site share theirs."""
+    count = 2000
+    air = air_of(count, num_sites=7, sectors_per_site=3, fading="rayleigh", shadowing=False, interference="explicit")
+    gains = air.cross_gains(DOWN, 30, np.arange(count))[:, :, 0]
+    assert gains.shape == (count, 21)
+    np.testing.assert_array_equal(gains[:, ::3], gains[:, 2::3])
+    assert gains.mean(axis=0) == pytest.approx(np.ones(21), abs=0.1)
+    correlation = np.corrcoef(gains[:, ::3].T) - np.eye(7)
+    assert np.max(np.abs(correlation)) < 4.5 / np.sqrt(count)
+    none = air_of(3, num_sites=7, fading="none", interference="explicit")
+    np.testing.assert_array_equal(none.cross_gains(UP, 5, np.arange(3)), np.ones((3, 7, none.carrier.num_groups)))
+
+
 def test_interference_costs_throughput():
     totals = []
     for kind in ("none", "explicit"):
