@@ -12,6 +12,8 @@ import numpy.typing as npt
 Ints = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
 
+MOST_SPREAD = 2  # slots attended over per slot wanted, so that their keys and values need no copy
+
 
 @dataclass(frozen=True, slots=True)
 class Piece:
@@ -116,3 +118,39 @@ class PassLayout:
         for row, piece in enumerate(self.pieces):
             piece.show_tree(seen[row, self.width - len(piece.tokens) :])
         return seen
+
+
+class SlotGrid:
+    """The padded grid of a pass laid over the slots that it attends over.
+
+    Where the wanted slots fill at least half of the run that they span, the whole run is taken, because a slice of the
+    store copies nothing; the rows of slots that no piece wants hold fillers, and what comes of those is dropped.
+
+    Attributes:
+        slots: A slice of the store's slots, or the wanted ones.
+        num_rows: How many they are.
+        places: Place of each token in the flattened grid, [num_tokens].
+        is_padded: Whether the grid is anything but the tokens in their order.
+        fill: Token at each place of the flattened grid, the first one for fillers, [num_rows * width].
+    """
+
+    def __init__(self, layout: PassLayout) -> None:
+        self.layout = layout
+        first, stop = int(layout.slots.min()), int(layout.slots.max()) + 1
+        is_run = stop - first <= MOST_SPREAD * len(layout.slots)
+        self.slots: slice | Ints = slice(first, stop) if is_run else layout.slots
+        self.num_rows = stop - first if is_run else len(layout.slots)
+        self._rows = layout.slots - first if is_run else np.arange(len(layout.slots))
+        self.places: Ints = self._rows[layout.token_rows] * layout.width + layout.token_places
+        num_tokens = len(self.places)
+        self.is_padded = num_tokens < self.num_rows * layout.width or bool((np.diff(self.places) != 1).any())
+        self.fill = np.zeros(self.num_rows * layout.width, dtype=np.int64)
+        self.fill[self.places] = np.arange(num_tokens)
+
+    def seen(self) -> Bools:
+        """Which columns each place sees, [num_rows, width, num_columns]; a filler sees column 0."""
+        seen = self.layout.seen()
+        spread = np.zeros((self.num_rows, *seen.shape[1:]), dtype=bool)
+        spread[:, :, 0] = True
+        spread[self._rows] = seen
+        return spread

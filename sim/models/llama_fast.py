@@ -26,7 +26,7 @@ import torch.nn.functional as F
 from sim.models.cached_model import CachedModel
 from sim.models.interface import Logits
 from sim.models.kv_store import DEFAULT_MAX_BYTES, DEFAULT_MAX_SLOTS, KvStore, LayerShape
-from sim.models.layout import PassLayout, Piece
+from sim.models.layout import PassLayout, Piece, SlotGrid
 from sim.models.llama_single import Array, SinglePass
 
 DTYPES = {"float32": torch.float32, "float64": torch.float64}
@@ -217,34 +217,32 @@ class LlamaFast(CachedModel):
 
     def _feed_batch(self, layout: PassLayout) -> list[Logits]:
         sizes = self.sizes
-        num_pieces, width, num_columns = len(layout.pieces), layout.width, layout.num_columns
-        slots = _run_or_index(layout.slots)
-        bias = _bias_of(layout.seen(), self._dtype)[:, None, None]
+        width, num_columns = layout.width, layout.num_columns
+        grid = SlotGrid(layout)
+        slots = grid.slots if isinstance(grid.slots, slice) else torch.from_numpy(grid.slots)
+        bias = _bias_of(grid.seen(), self._dtype)[:, None, None]
         token_slots = torch.from_numpy(layout.slots[layout.token_rows])
         columns = torch.from_numpy(layout.token_columns)
-        places = torch.from_numpy(layout.token_rows * width + layout.token_places)
-        is_padded = len(layout.ids) < num_pieces * width
-        # A filler repeats its pass's first token; what comes of it is dropped.
-        fill = torch.from_numpy(layout.padded(np.arange(len(layout.ids))).reshape(-1))
+        places, fill = torch.from_numpy(grid.places), torch.from_numpy(grid.fill)
 
         def attend(index: int, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor) -> torch.Tensor:
             all_keys, all_values = self._store.keys[index], self._store.values[index]
             all_keys[token_slots, :, columns] = key
             all_values[token_slots, :, columns] = value
             own_keys, own_values = all_keys[slots, :, :num_columns], all_values[slots, :, :num_columns]
-            if is_padded:
+            if grid.is_padded:
                 query = query.index_select(0, fill)
-            query = group_queries(query.view(num_pieces, width, -1, sizes.head_dim), sizes.num_kv_heads)
+            query = group_queries(query.view(grid.num_rows, width, -1, sizes.head_dim), sizes.num_kv_heads)
             scores = torch.matmul(query, own_keys.transpose(2, 3))
-            scores.view(num_pieces, sizes.num_kv_heads, -1, width, num_columns).add_(bias)
+            scores.view(grid.num_rows, sizes.num_kv_heads, -1, width, num_columns).add_(bias)
             mixed = ungroup_queries(torch.matmul(torch.softmax(scores, -1), own_values), width)
-            return mixed.index_select(0, places) if is_padded else mixed
+            return mixed.index_select(0, places) if grid.is_padded else mixed
 
         embedded = self._embedding.index_select(0, torch.from_numpy(layout.ids))
         hidden = self._run_layers(embedded, self._turns[torch.from_numpy(layout.positions)], attend)
         wanted = [piece.num_rows for piece in layout.pieces]
         if sum(wanted) == 0:
-            return [np.empty((0, self.vocab_size))] * num_pieces
+            return [np.empty((0, self.vocab_size))] * len(layout.pieces)
         ends = np.cumsum(layout.counts)
         kept = np.concatenate([np.arange(end - rows, end) for end, rows in zip(ends, wanted, strict=True)])
         rows = self._rows(hidden.index_select(0, torch.from_numpy(kept)))
@@ -305,14 +303,6 @@ def rotary_turns(sizes: LlamaSizes, dtype: torch.dtype) -> torch.Tensor:
 def _bias_of(seen: np.ndarray[Any, np.dtype[np.bool_]], dtype: torch.dtype) -> torch.Tensor:
     """0 where a token sees a column, -inf where it does not."""
     return torch.zeros(seen.shape, dtype=dtype).masked_fill_(torch.from_numpy(~seen), -torch.inf)
-
-
-def _run_or_index(slots: np.ndarray[Any, np.dtype[np.int64]]) -> slice | torch.Tensor:
-    """A slice (which copies nothing) where the slots follow one another, an index otherwise."""
-    first = int(slots[0])
-    if (slots == np.arange(first, first + len(slots))).all():
-        return slice(first, first + len(slots))
-    return torch.from_numpy(slots)
 
 
 def _fuse_layer(read: _Weights, prefix: str, sizes: LlamaSizes) -> LlamaLayer:
