@@ -259,7 +259,11 @@ def missing_recordings(scenarios: Wanted, store: TapeStore) -> list[MissingGroup
 
 def record_group(group: MissingGroup, store: TapeStore, on_done: Callable[[], None], payloads: bool = False) -> None:
     """Decode one group in this process."""
-    record(group.recordings, load_models(group.settings, group.roles), store, on_done, payloads)
+    from sim.models.loading import resolve_device
+
+    # A CPU is short of arithmetic, a GPU of memory bandwidth: there the rows that nobody looks at cost nothing.
+    on_demand = resolve_device(group.settings.device) == "cpu"
+    record(group.recordings, load_models(group.settings, group.roles), store, on_done, payloads, on_demand)
 
 
 def record_all(scenarios: Wanted, store: TapeStore, progress: Progress = no_progress, payloads: bool = False) -> int:

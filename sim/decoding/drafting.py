@@ -127,7 +127,7 @@ def _draw_distinct(row: Row, count: int, draw: Draw) -> list[int]:
     rest: Row | None = row
     while rest is not None and len(drawn) < count:
         drawn.append(draw.pick(rest))
-        rest = row.without(drawn)
+        rest = row.without(drawn) if len(drawn) < count else None
     return drawn
 
 

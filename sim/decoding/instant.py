@@ -6,9 +6,10 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
+from sim.decoding.on_demand import OnDemandModel, PromisedRows
 from sim.decoding.scripts import Action, ComputeRecord, LiveScript, ObserveRecord
 from sim.decoding.steps import Observation, Protocol
-from sim.models.interface import LanguageModel
+from sim.models.interface import Forward, LanguageModel
 
 
 class InstantDriver:
@@ -17,11 +18,13 @@ class InstantDriver:
     Args:
         models: Language models by role.
         max_batch: Most forwards per batch.
+        encodes: Whether messages become bytes; else they are only measured.
     """
 
-    def __init__(self, models: Mapping[str, LanguageModel], max_batch: int = 64) -> None:
+    def __init__(self, models: Mapping[str, LanguageModel], max_batch: int = 64, encodes: bool = True) -> None:
         self.models = models
         self.max_batch = max_batch
+        self.encodes = encodes
 
     def run(self, protocol: Protocol) -> LiveScript:
         """Run one protocol; the script returned holds its records."""
@@ -36,7 +39,7 @@ class InstantDriver:
             protocols: Coroutines, all at their start.
             on_done: Called with index and script as each one ends.
         """
-        scripts = [LiveScript(protocol, self.models) for protocol in protocols]
+        scripts = [LiveScript(protocol, self.models, encodes=self.encodes) for protocol in protocols]
         pool = _Pool(self.models, self.max_batch)
         for index, script in enumerate(scripts):
             pool.start(script, partial(on_done, index, script) if on_done else _ignore)
@@ -54,7 +57,8 @@ class _Pool:
     def __init__(self, models: Mapping[str, LanguageModel], max_batch: int) -> None:
         self._models = models
         self._max_batch = max_batch
-        self._waiting: dict[str, list[tuple[Action, Callable[[Any], None]]]] = {}
+        self._waiting: dict[str, list[tuple[Forward, Callable[[Any], None]]]] = {}
+        self._awaited: dict[OnDemandModel, list[tuple[PromisedRows, int, Callable[[], None]]]] = {}
 
     def start(self, script: LiveScript, done: Callable[[], None]) -> None:
         self._go_on(script, None, done)
@@ -62,9 +66,18 @@ class _Pool:
     def _go_on(self, script: LiveScript, result: Any, done: Callable[[], None]) -> None:
         while (action := script.advance(result)) is not None:
             result = None
+            if action.awaited is not None:
+                rows, index = action.awaited
+                self._awaited.setdefault(rows.model, []).append((rows, index, lambda: self._go_on(script, None, done)))
+                return
             if isinstance(action.record, ComputeRecord):
+                assert action.work is not None
+                model = self._models[action.record.model]
+                if action.on_demand and isinstance(model, OnDemandModel):
+                    result = model.promise(action.work)
+                    continue
                 queue = self._waiting.setdefault(action.record.model, [])
-                queue.append((action, lambda logits: self._go_on(script, logits, done)))
+                queue.append((action.work, lambda logits: self._go_on(script, logits, done)))
                 return
             if isinstance(action.record, ObserveRecord):
                 result = Observation()
@@ -88,10 +101,24 @@ class _Pool:
 
     def drain(self) -> None:
         """Run the fullest queue's next batch until nothing waits."""
-        while any(self._waiting.values()):
-            model = max(self._waiting, key=lambda role: len(self._waiting[role]))
-            queue = self._waiting[model]
-            batch, self._waiting[model] = queue[: self._max_batch], queue[self._max_batch :]
-            works = [action.work for action, _ in batch if action.work is not None]
-            for (_, resume), logits in zip(batch, self._models[model].forward(works), strict=True):
-                resume(logits)
+        while any(self._waiting.values()) or any(self._awaited.values()):
+            role = max(self._waiting, key=lambda role: len(self._waiting[role]))
+            model = max(self._awaited, key=lambda model: len(self._awaited[model]), default=None)
+            if model is not None and len(self._awaited[model]) >= len(self._waiting[role]):
+                self._fulfil(model)
+            else:
+                self._forward(role)
+
+    def _forward(self, role: str) -> None:
+        queue = self._waiting[role]
+        batch, self._waiting[role] = queue[: self._max_batch], queue[self._max_batch :]
+        logits = self._models[role].forward([work for work, _ in batch])
+        for (_, resume), rows in zip(batch, logits, strict=True):
+            resume(rows)
+
+    def _fulfil(self, model: OnDemandModel) -> None:
+        queue = self._awaited[model]
+        batch, self._awaited[model] = queue[: self._max_batch], queue[self._max_batch :]
+        model.fulfil([(rows, index) for rows, index, _ in batch])
+        for _, _, resume in batch:
+            resume()

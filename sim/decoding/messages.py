@@ -41,6 +41,11 @@ class Message:
         """What the receiver makes of the bytes; only the layout is used, never this message's own body."""
         return self.layout.read(BitReader(data))
 
+    def measure(self) -> tuple[int, Any]:
+        """``8 * len(to_bytes())`` and what the receiver makes of those bytes, without making them where possible."""
+        bits, received = self.layout.measure(self.body)
+        return (bits + 7) // 8 * 8, received
+
 
 class Layout(ABC):
     """A message type with all that both ends know of it before the first message: vocabulary, format, limits."""
@@ -58,6 +63,12 @@ class Layout(ABC):
     @abstractmethod
     def read(self, reader: BitReader) -> Any:
         """Read the fields and rebuild the body."""
+
+    def measure(self, body: Any) -> tuple[int, Any]:
+        """Bits that ``write`` writes and what ``read`` reads from them, for whoever needs no bytes."""
+        writer = BitWriter()
+        self.write(writer, body)
+        return writer.num_bits, self.read(BitReader(writer.to_bytes()))
 
 
 class TokensLayout(Layout):
@@ -84,6 +95,9 @@ class TokensLayout(Layout):
     def read(self, reader: BitReader) -> list[int]:
         count = reader.read(self.count_bits)
         return [reader.read(self.id_bits) for _ in range(count)]
+
+    def measure(self, body: Sequence[int]) -> tuple[int, list[int]]:
+        return self.count_bits + len(body) * self.id_bits, list(body)
 
 
 class DraftLayout(Layout):
@@ -138,6 +152,17 @@ class DraftLayout(Layout):
             return reader.read(bits_for(self.branching[level])) + 1
         return self.branching[level]
 
+    def measure(self, body: DraftTree) -> tuple[int, DraftTree]:
+        tree = DraftTree.empty()
+        for node in body.expanded:
+            coded = body.row_after(node)
+            tokens = [body.tokens[child] for child in body.children(node)]
+            for token in tokens:
+                place_of(coded, token)
+            # What the truncation dropped is known to the sender alone.
+            tree.expand(node, CodedRow(coded.ids, coded.codes, coded.row), tokens)
+        return self.bits(body), tree
+
     def bits(self, body: DraftTree) -> int:
         """Closed form of the encoded length before padding to bytes."""
         total = bits_for(len(self.branching) + 1)
@@ -186,3 +211,6 @@ class VerdictLayout(Layout):
 
     def read(self, reader: BitReader) -> VerdictBody:
         return VerdictBody(reader.read(self.node_bits) - 1, reader.read(self.id_bits))
+
+    def measure(self, body: VerdictBody) -> tuple[int, VerdictBody]:
+        return self.node_bits + self.id_bits, body

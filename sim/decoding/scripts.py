@@ -7,7 +7,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sim.decoding.steps import Compute, Emit, Hop, Observe, Protocol, Round, Site, Stream, Together, Transmit
+from sim.decoding.messages import Message
+from sim.decoding.on_demand import PromisedRows
+from sim.decoding.steps import AwaitRow, Compute, Emit, Hop, Observe, Protocol, Round, Site, Stream, Together, Transmit
 from sim.models.interface import Forward, LanguageModel
 
 
@@ -72,11 +74,15 @@ class Action:
     Attributes:
         record: Places and sizes.
         work: The forward itself when live, whose logits must be sent back; None in a replay.
+        on_demand: The forward's rows may be sent back as ``PromisedRows``.
+        awaited: A promised row that is to be computed before going on, and its index; such an action has no record.
         branches: Scripts of the branches, for ``TogetherRecord``.
     """
 
-    record: Record
+    record: Record | None
     work: Forward | None = None
+    on_demand: bool = False
+    awaited: tuple[PromisedRows, int] | None = None
     branches: Sequence[Script] = ()
 
 
@@ -95,6 +101,7 @@ class LiveScript(Script):
         protocol: The coroutine.
         models: Language models by role.
         payloads: Takes the bytes of each message, branches included.
+        encodes: Whether messages become bytes; else they are only measured, with the same sizes and effects.
 
     Attributes:
         records: What was done.
@@ -102,12 +109,17 @@ class LiveScript(Script):
     """
 
     def __init__(
-        self, protocol: Protocol, models: Mapping[str, LanguageModel], payloads: list[bytes] | None = None
+        self,
+        protocol: Protocol,
+        models: Mapping[str, LanguageModel],
+        payloads: list[bytes] | None = None,
+        encodes: bool = True,
     ) -> None:
         self._protocol = protocol
         self._models = models
         self._reply: Any = None
         self._replies = False
+        self._encodes = encodes
         self.records: list[Record] = []
         self.payloads: list[bytes] = [] if payloads is None else payloads
         self.value: Any = None
@@ -125,26 +137,24 @@ class LiveScript(Script):
             self.value = end.value
             return None
         action = self._action(step)
-        self.records.append(action.record)
+        if action.record is not None:
+            self.records.append(action.record)
         return action
 
     def _action(self, step: object) -> Action:
         match step:
-            case Compute(site, model, work):
+            case Compute(site, model, work, on_demand):
                 self._replies = False
                 size = self._models[model].new_tokens(work)
-                return Action(ComputeRecord(site, model, size, work.text_length, work.num_rows), work)
+                return Action(ComputeRecord(site, model, size, work.text_length, work.num_rows), work, on_demand)
+            case AwaitRow(rows, index):
+                return Action(None, awaited=(rows, index))
             case Transmit(hop, message, charged_bits):
-                data = message.to_bytes()
-                self.payloads.append(data)
-                bits = 8 * len(data)
-                self._reply = message.decode(data)
+                bits, self._reply = self._send(message)
                 charged = bits if charged_bits is None else charged_bits
                 return Action(TransmitRecord(hop, message.kind, bits, charged, message.tokens_at_stake))
             case Stream(hop, message, this):
-                data = message.to_bytes()
-                self.payloads.append(data)
-                bits = 8 * len(data)
+                bits, _ = self._send(message)
                 return Action(TransmitRecord(hop, message.kind, bits, bits, message.tokens_at_stake, this))
             case Emit(this):
                 return Action(EmitRecord(this))
@@ -152,10 +162,18 @@ class LiveScript(Script):
                 self._replies = False
                 return Action(ObserveRecord())
             case Together(protocols):
-                scripts = [LiveScript(branch, self._models, self.payloads) for branch in protocols]
+                scripts = [LiveScript(branch, self._models, self.payloads, self._encodes) for branch in protocols]
                 self._reply = _Branches(len(self.records), scripts)
                 return Action(TogetherRecord(()), branches=scripts)
         raise TypeError(f"a protocol yielded {step!r}, which is no step")
+
+    def _send(self, message: Message) -> tuple[int, Any]:
+        """Payload bits of a message, and what its receiver makes of it."""
+        if not self._encodes:
+            return message.measure()
+        data = message.to_bytes()
+        self.payloads.append(data)
+        return 8 * len(data), message.decode(data)
 
 
 @dataclass(slots=True)

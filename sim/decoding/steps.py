@@ -11,6 +11,7 @@ from sim.models.interface import Forward
 
 if TYPE_CHECKING:
     from sim.decoding.messages import Message
+    from sim.decoding.on_demand import PromisedRows
 
 
 class Site(StrEnum):
@@ -38,11 +39,22 @@ class Compute:
         site: Whose processor is busy.
         model: Role of the model: ``draft``, ``target``, or what the scenario calls it.
         work: The forward.
+        on_demand: Its rows may be computed later, one by one; the result may be a ``PromisedRows``, whose rows are
+            asked for by ``AwaitRow``.
     """
 
     site: Site
     model: str
     work: Forward
+    on_demand: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class AwaitRow:
+    """Have a promised row computed; the result is None. Nothing that is simulated or recorded comes of it."""
+
+    rows: PromisedRows
+    index: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +104,7 @@ class Observe:
     """Ask what the device can know right now; the result is an ``Observation``. Makes a protocol adaptive."""
 
 
-Step = Compute | Transmit | Stream | Emit | Together | Observe
+Step = Compute | AwaitRow | Transmit | Stream | Emit | Together | Observe
 Protocol = Generator[Step, Any, Any]
 
 

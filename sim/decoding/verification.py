@@ -3,25 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from sim.decoding.drafting import DraftTree
 from sim.decoding.draws import Draw
 from sim.decoding.messages import VerdictBody
+from sim.decoding.on_demand import PromisedRows
 from sim.decoding.request import Request
 from sim.decoding.rows import Row, overlap
 from sim.decoding.rules.base import Rule
-from sim.decoding.steps import Emit, Site, Step
+from sim.decoding.steps import AwaitRow, Emit, Site, Step
 from sim.models.interface import Logits
 
 
 class TargetRows:
     """The target's rows after the text and after each drafted node, made from logits when they are asked for."""
 
-    def __init__(self, request: Request, logits: Logits) -> None:
+    def __init__(self, request: Request, logits: Logits | PromisedRows) -> None:
         self._sampling = request.sampling
         self._logits = logits
+
+    def wait_for(self, node: int) -> Generator[Step, Any, None]:
+        """Have the row after a node computed, where that was not done with the others."""
+        logits = self._logits
+        if isinstance(logits, PromisedRows) and not logits.has(node + 1):
+            yield AwaitRow(logits, node + 1)
 
     def after(self, node: int) -> Row:
         """The row after a node, -1 for the text's last token."""
@@ -35,7 +42,8 @@ def target_rows(
     model: str = "target",
 ) -> Generator[Step, Any, TargetRows]:
     """One forward of the target over the whole draft."""
-    logits = yield request.forward(site, model, draft.tokens, draft.shape)
+    forward = request.forward(site, model, draft.tokens, draft.shape)
+    logits = yield replace(forward, on_demand=True)
     return TargetRows(request, logits)
 
 
@@ -61,7 +69,7 @@ class Verdict:
         return VerdictBody(self.last_accepted, self.token)
 
 
-def verify(rows: TargetRows, draft: DraftTree, rule: Rule, position: int, draw: Draw) -> Verdict:
+def verify(rows: TargetRows, draft: DraftTree, rule: Rule, position: int, draw: Draw) -> Generator[Step, Any, Verdict]:
     """Test a draft, a chain or a tree, against the target's rows.
 
     Args:
@@ -75,6 +83,7 @@ def verify(rows: TargetRows, draft: DraftTree, rule: Rule, position: int, draw: 
     tested: list[int] = []
     overlaps: list[float] = []
     while True:
+        yield from rows.wait_for(node)
         p = rows.after(node)
         children = draft.children(node)
         luck = draw.at("verify", position + draft.depth_of(node))

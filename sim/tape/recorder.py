@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from sim.decoding.instant import InstantDriver
+from sim.decoding.on_demand import OnDemandModel
 from sim.decoding.scripts import LiveScript
 from sim.models.facts import ModelFacts
 from sim.models.interface import LanguageModel
@@ -65,6 +66,7 @@ def record(
     store: TapeStore,
     on_done: Callable[[], None] = lambda: None,
     payloads: bool = False,
+    on_demand: bool = False,
 ) -> None:
     """Decode recordings side by side and store those that are missing.
 
@@ -74,9 +76,10 @@ def record(
         store: Where to put it.
         on_done: Called after each request.
         payloads: Keep the bytes of all messages too.
+        on_demand: Compute only those rows of the verifications that are looked at: fewer operations in more passes.
     """
     for start in range(0, len(recordings), AT_ONCE):
-        _record_group(recordings[start : start + AT_ONCE], models, store, on_done, payloads)
+        _record_group(recordings[start : start + AT_ONCE], models, store, on_done, payloads, on_demand)
 
 
 def _record_group(
@@ -85,8 +88,11 @@ def _record_group(
     store: TapeStore,
     on_done: Callable[[], None],
     payloads: bool,
+    on_demand: bool,
 ) -> None:
     facts = {role: ModelFacts.of(model) for role, model in models.items()}
+    if on_demand:
+        models = {role: OnDemandModel(model) for role, model in models.items()}
     for model in models.values():
         model.forget_all()
     # Two recordings of a group may be the same request under two settings; their caches must not meet.
@@ -107,4 +113,4 @@ def _record_group(
             model.close_request(-1 - index)
         on_done()
 
-    InstantDriver(models, max_batch=AT_ONCE).run_all(protocols, finished)
+    InstantDriver(models, max_batch=AT_ONCE, encodes=payloads).run_all(protocols, finished)

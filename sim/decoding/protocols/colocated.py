@@ -36,6 +36,6 @@ def colocated(request: Request, settings: ChainSettings, draw: Draw) -> Protocol
         draft_length = knobs.draft_length if knobs.speculate else 0
         draft = yield from draft_chain(request, draft_length, codec, draw, Site.EDGE)
         rows = yield from target_rows(request, draft)
-        verdict = verify(rows, draft, rule, request.position, draw)
+        verdict = yield from verify(rows, draft, rule, request.position, draw)
         this = finish_round(request, draft, verdict.body, verdict).round
         yield Stream(Hop.DOWNLINK, tokens_layout(this.tokens), this)

@@ -54,7 +54,7 @@ class Exchange:
         message = self.draft_layout(draft, tokens_at_stake=draft.depth + 1)
         received = yield Transmit(Hop.UPLINK, message, charged_up)
         rows = yield from target_rows(request, received)
-        verdict = verify(rows, received, self.rule, request.position, draw)
+        verdict = yield from verify(rows, received, self.rule, request.position, draw)
         said = yield Transmit(Hop.DOWNLINK, self.verdict_layout(verdict.body), charged_down)
         informed = isinstance(self.draft_layout, DraftLayout)
         return said, verdict if informed else reached(rows, draft, said)

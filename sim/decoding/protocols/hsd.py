@@ -85,7 +85,7 @@ def hsd(request: Request, settings: HsdSettings, draw: Draw) -> Protocol:
         block = yield from gather(top - 1, request.draft_limit(settings.blocks[-1]), request, settings, draw, tally)
         received = yield from carry(block_layout, block, settings.sites[top - 1], site)
         rows = yield from target_rows(request, received, site)
-        verdict = verify(rows, received, find_rule("single", "iid", 1), request.position, draw)
+        verdict = yield from verify(rows, received, find_rule("single", "iid", 1), request.position, draw)
         tokens = [*received.path_to(verdict.last_accepted), verdict.token]
         said = yield from carry(tokens_layout, tokens, site, Site.DEVICE)
         yield finish_round(request, block, VerdictBody(len(said) - 2, said[-1]), verdict, tally.stats)
@@ -122,7 +122,7 @@ def gather(
         received = yield from carry(draft_layout, draft, below, site)
         logits = yield supposed.forward(site, role, received.tokens)
         rows = RoundedRows(request, logits, codec)
-        verdict = verify(rows, received, find_rule("single", "iid", 1), supposed.position, luck)
+        verdict = yield from verify(rows, received, find_rule("single", "iid", 1), supposed.position, luck)
         tally.add(verdict.tested, draft.depth_of(verdict.last_accepted))
         for node, token in enumerate([*received.path_to(verdict.last_accepted), verdict.token]):
             gathered.expand(len(gathered.tokens) - 1, rows.coded_after(node - 1), [token])

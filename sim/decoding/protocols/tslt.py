@@ -81,6 +81,6 @@ def tslt(request: Request, settings: TsltSettings, draw: Draw) -> Protocol:
         draft = yield from draft_tree(request, knobs.branching, codec.cut_to(knobs.top_k), draw, settings.draw)
         received = yield Transmit(Hop.UPLINK, draft_layout(draft, tokens_at_stake=draft.depth + 1))
         rows = yield from target_rows(request, received)
-        verdict = verify(rows, received, rule, request.position, draw)
+        verdict = yield from verify(rows, received, rule, request.position, draw)
         said = yield Transmit(Hop.DOWNLINK, verdict_layout(verdict.body))
         yield finish_round(request, draft, said, verdict)

@@ -221,6 +221,10 @@ class UncodedRows(RowCodec):
         """Refuse: there is nothing to send."""
         raise TypeError("uncoded rows stay in memory; use a RowCodec for rows that are sent")
 
+    def row_bits(self, k: int) -> int:
+        """Refuse likewise."""
+        raise TypeError("uncoded rows stay in memory; use a RowCodec for rows that are sent")
+
 
 def lattice_counts(probs: npt.NDArray[np.float64], levels: int) -> Codes:
     """Integer counts that sum to ``levels`` and are nearest to ``levels * probs`` (largest remainders).

@@ -1,0 +1,104 @@
+"""Rows computed when they are asked for: a recorder verifies drafts without running what no rule will look at.
+
+A verification forward returns a row per drafted token, but a rule walks down one path and stops at the first rejection.
+Where arithmetic is what costs (a CPU with many requests side by side), only the rows on that path are computed, those of
+many requests in one batch. Sizes, times and texts are those of the whole forward.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+
+from sim.models.interface import CachedText, Forward, LanguageModel, Logits
+
+
+class PromisedRows:
+    """The rows of a forward, by index as in its logits; computed one by one.
+
+    Args:
+        work: The forward.
+        model: Who computes them.
+    """
+
+    def __init__(self, work: Forward, model: OnDemandModel) -> None:
+        self.work = work
+        self.model = model
+        self._rows: dict[int, Logits] = {}
+
+    def has(self, index: int) -> bool:
+        """Whether the row was computed."""
+        return index in self._rows
+
+    def put(self, index: int, row: Logits) -> None:
+        """Keep a computed row [vocab_size]."""
+        self._rows[index] = row
+
+    def __getitem__(self, index: int) -> Logits:
+        """The row [vocab_size]; computed alone if nobody has asked for it in time."""
+        if index not in self._rows:
+            self.model.fulfil([(self, index)])
+        return self._rows[index]
+
+    def text_up_to(self, index: int) -> list[int]:
+        """The text that row ``first_row + index`` follows."""
+        work = self.work
+        node = work.first_row + index - 1
+        path: list[int] = []
+        while node >= 0:
+            path.append(work.block[node])
+            node = work.parent_nodes[node]
+        return [*work.context, *reversed(path)]
+
+
+class OnDemandModel(LanguageModel):
+    """A model in front of another one that keeps the books of whole forwards and computes promised rows only.
+
+    Args:
+        model: Computes the rows.
+    """
+
+    def __init__(self, model: LanguageModel) -> None:
+        super().__init__()
+        self.model = model
+        self.name = model.name
+        self.vocab_size = model.vocab_size
+        self.max_context = model.max_context
+        self.eos_ids = model.eos_ids
+        self.bos_id = model.bos_id
+        self.fingerprint = model.fingerprint
+        self.num_parameters = model.num_parameters
+
+    def _run(self, batch: Sequence[Forward]) -> list[Logits]:
+        return self.model.forward(batch)
+
+    def promise(self, work: Forward) -> PromisedRows:
+        """The rows of a forward, none of them computed yet.
+
+        Raises:
+            ValueError: The text is longer than ``max_context``.
+        """
+        if work.text_length > self.max_context:
+            raise ValueError(f"{self.name}: a text of {work.text_length} tokens exceeds its context")
+        self._texts.setdefault(work.session, CachedText()).remember(work)
+        return PromisedRows(work, self)
+
+    def fulfil(self, wanted: Sequence[tuple[PromisedRows, int]]) -> None:
+        """Compute rows of several promises, of one session each, in one batch."""
+        works = [Forward(promise.work.session, promise.text_up_to(index)) for promise, index in wanted]
+        for (promise, index), logits in zip(wanted, self.model.forward(works), strict=True):
+            promise.put(index, logits[0])
+
+    def close(self, session: Hashable) -> None:
+        """Forget a session's text here and in the model behind."""
+        super().close(session)
+        self.model.close(session)
+
+    def close_request(self, request_id: int) -> None:
+        """Forget all sessions of one request, here and in the model behind."""
+        super().close_request(request_id)
+        self.model.close_request(request_id)
+
+    def forget_all(self) -> None:
+        """Forget all sessions, here and in the model behind."""
+        super().forget_all()
+        self.model.forget_all()

@@ -1,0 +1,85 @@
+"""Short cuts of recording change nothing: messages only measured, rows computed only when they are looked at."""
+
+from __future__ import annotations
+
+import pytest
+
+from sim.decoding.draws import AddressedDraw
+from sim.decoding.instant import InstantDriver
+from sim.decoding.on_demand import OnDemandModel, PromisedRows
+from sim.decoding.protocols.registry import PROTOCOLS
+from sim.decoding.request import Request
+from sim.models.interface import Forward
+from sim.models.tabular import TabularModel
+
+NAMES = PROTOCOLS.names()
+TREES = [("tslt", {"candidates": 2}), ("tslt", {"candidates": [3, 2], "draft_length": 2, "top_k": 5})]
+CASES = [(name, {}) for name in NAMES] + TREES
+
+
+class Counting(TabularModel):
+    """Counts the rows that it computes."""
+
+    rows_run = 0
+
+    def _run(self, batch):
+        self.rows_run += sum(forward.num_rows for forward in batch)
+        return super()._run(batch)
+
+
+def trio() -> dict[str, TabularModel]:
+    target = TabularModel.random(1, 24, concentration=0.3)
+    near = {role: TabularModel.random(seed, 24, concentration=0.3, near=target) for role, seed in NEAR.items()}
+    return {role: Counting(model.row, 24, name=role) for role, model in {**near, "target": target}.items()}
+
+
+NEAR = {"draft": 2, "middle": 3}
+
+
+def record(name, settings, encodes, on_demand):
+    """Scripts of six requests side by side, and the rows that the target has computed for them."""
+    entry = PROTOCOLS.find(name)
+    models = trio()
+    front = {role: OnDemandModel(model) for role, model in models.items()} if on_demand else models
+    requests = [Request(number, [number, 3], 24, 30) for number in range(6)]
+    protocols = [entry.make(r, entry.settings(**settings), AddressedDraw(7, "request", r.id)) for r in requests]
+    scripts = InstantDriver(front, encodes=encodes).run_all(protocols)
+    return scripts, models["target"].rows_run
+
+
+@pytest.mark.parametrize(("name", "settings"), CASES)
+def test_short_cuts_leave_no_trace(name, settings):
+    """Every size, round and figure; the tables' rows do not depend on batches, so equal means equal."""
+    whole, rows_of_whole = record(name, settings, encodes=True, on_demand=False)
+    short, rows_of_short = record(name, settings, encodes=False, on_demand=True)
+    assert [repr(script.records) for script in short] == [repr(script.records) for script in whole]
+    assert all(script.payloads for script in whole) == (name != "device_only")
+    assert not any(script.payloads for script in short)
+    assert rows_of_short <= rows_of_whole
+    if name == "tslt":
+        # A row per emitted token is all that a rule looks at.
+        assert rows_of_short <= 6 * 30 < rows_of_whole
+
+
+def test_a_promised_row_is_that_of_the_whole_forward():
+    """Down a tree's path, and for a row that nobody asked for in time."""
+    model = TabularModel.random(5, 16)
+    work = Forward(("r", "edge", "target"), [1, 2], (3, 4, 5, 6), (-1, -1, 1, 2))
+    whole = model.forward([work])[0]
+    model.close("r")
+    front = OnDemandModel(TabularModel.random(5, 16))
+    promise = front.promise(work)
+    assert isinstance(promise, PromisedRows)
+    front.fulfil([(promise, 0)])
+    assert promise.has(0)
+    assert not promise.has(2)
+    for index in (0, 2, 3, 4):
+        assert (promise[index] == whole[index]).all()
+    assert front.new_tokens(Forward(work.session, [1, 2, 4, 5, 6])) == 1
+
+
+def test_a_text_too_long_is_refused_when_its_rows_are_promised():
+    model = TabularModel.random(5, 16)
+    model.max_context = 4
+    with pytest.raises(ValueError, match="exceeds its context"):
+        OnDemandModel(model).promise(Forward("r", [1, 2, 3], (4, 5)))
