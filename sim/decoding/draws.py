@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-import threading
 from abc import ABC, abstractmethod
 from functools import lru_cache
 
 import numpy as np
-import numpy.typing as npt
 
-from sim.decoding.rows import Probabilities, Row
+from sim.decoding.rows import Ids, Probabilities, Row
 
 
 class Draw(ABC):
@@ -34,10 +32,11 @@ class Draw(ABC):
 
 
 class AddressedDraw(Draw):
-    """Counter-based luck (Philox) keyed by seed, entity, purpose and position: nothing is consumed, nothing shifts.
+    """Counter-based luck keyed by seed, entity, purpose and position: nothing is consumed, nothing shifts.
 
     Picks are exponential races, argmin over x of E_x / row(x), which is the Gumbel-max trick: two rows that are picked
     from at the same address share their noise, and rounding in the last bits of a row hardly ever moves the outcome.
+    The noise of a token is a function of the address and the token id, so that a sparse row costs only its support.
 
     Args:
         path: Seed and whatever names this place.
@@ -54,64 +53,60 @@ class AddressedDraw(Draw):
         return AddressedDraw(*self._path, purpose, *address)
 
     def flip(self, probability: float) -> bool:
-        block, place = divmod(self._flips, _FLIPS_AT_ONCE)
+        start, _ = _keys((*self._path, "flip", self._flips))
         self._flips += 1
-        return bool(_uniforms((*self._path, "flip", block))[place] < probability)
+        return bool((start >> 11) * 2.0**-53 < probability)
 
     def pick(self, row: Row) -> int:
-        noise = _exponentials((*self._path, "pick", self._picks), row.vocab_size)
+        path = (*self._path, "pick", self._picks)
         self._picks += 1
-        return race(row, noise)
-
-
-def race(row: Row, noise: Probabilities) -> int:
-    """The token that finishes first when token x takes noise[x] / row(x), noise exponential and positive [vocab_size].
-
-    Written as the largest row(x) / noise[x], where a probability of zero needs no case of its own.
-    """
-    if row.ids is None:
-        return int((row.probs / noise).argmax())
-    return int(row.ids[(row.probs / noise[row.ids]).argmax()])
+        if row.ids is None:
+            return int((row.probs / _dense_noise(path, row.vocab_size)).argmax())
+        return int(row.ids[(row.probs / exponentials(path, row.ids)).argmax()])
 
 
 Path = tuple[int | str, ...]
 
-_FLIPS_AT_ONCE = 8
+_MULTIPLIERS = (np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB))
+_SHIFTS = (np.uint64(30), np.uint64(27), np.uint64(31))
+_DROPPED = np.uint64(12)
 
-# A draw of exactly zero, one in 2^53, would win any race.
-_SMALLEST = np.finfo(np.float64).tiny
 
+def exponentials(path: Path, ids: Ids) -> Probabilities:
+    """Unit exponentials of some token ids at an address, [len(ids)]; positive, each a function of (address, id) alone.
 
-class _Stream(threading.local):
-    """One Philox generator per thread, set to the start of whatever stream is asked for.
-
-    Making a generator takes ten times as long as setting its state.
+    Counter-based: element ``id`` of the SplitMix64 sequence (Steele, Lea and Flood, OOPSLA 2014, with the finaliser
+    "Mix13" of Stafford) whose start and odd increment are the address's BLAKE2b hash; then -log of its upper 52 bits.
     """
-
-    def __init__(self) -> None:
-        self._philox = np.random.Philox(key=0)
-        self._generator = np.random.Generator(self._philox)
-        self._state = self._philox.state
-
-    def start(self, path: Path) -> np.random.Generator:
-        """The generator at the start of the stream of this path; to be used before the next call."""
-        digest = hashlib.blake2b(repr(path).encode(), digest_size=16).digest()
-        self._state["state"]["key"] = np.frombuffer(digest, dtype="<u8")
-        self._philox.state = self._state
-        return self._generator
-
-
-_stream = _Stream()
-
-
-@lru_cache(maxsize=64)
-def _uniforms(path: Path) -> npt.NDArray[np.float64]:
-    return _stream.start(path).random(_FLIPS_AT_ONCE)
+    start, increment = _keys(path)
+    values = ids.astype(np.uint64)
+    values *= np.uint64(increment | 1)
+    values += np.uint64(start)
+    for shift, multiplier in zip(_SHIFTS, _MULTIPLIERS, strict=False):
+        values ^= values >> shift
+        values *= multiplier
+    values ^= values >> _SHIFTS[-1]
+    values >>= _DROPPED
+    # The middle of one of 2^52 equal cells of (0, 1): no logarithm of zero, and none of one, which would win any race.
+    uniforms = values.astype(np.float64)
+    uniforms += 0.5
+    uniforms *= 2.0**-52
+    noise: Probabilities = np.log(uniforms, out=uniforms)
+    return np.negative(noise, out=noise)
 
 
-@lru_cache(maxsize=64)
-def _exponentials(path: Path, count: int) -> Probabilities:
-    noise = _stream.start(path).standard_exponential(count)
-    np.maximum(noise, _SMALLEST, out=noise)
+def _keys(path: Path) -> tuple[int, int]:
+    digest = hashlib.blake2b(repr(path).encode(), digest_size=16).digest()
+    return int.from_bytes(digest[:8], "little"), int.from_bytes(digest[8:], "little")
+
+
+@lru_cache(maxsize=256)
+def _dense_noise(path: Path, count: int) -> Probabilities:
+    noise = exponentials(path, _all_ids(count))
     noise.setflags(write=False)
     return noise
+
+
+@lru_cache(maxsize=4)
+def _all_ids(count: int) -> Ids:
+    return np.arange(count)

@@ -56,7 +56,11 @@ class Row:
     def without(self, tokens: list[int]) -> Row | None:
         """The row given that it is none of these tokens, or None if nothing else has probability."""
         rest = self.probs.copy()
-        rest[tokens if self.ids is None else np.isin(self.ids, tokens)] = 0.0
+        if self.ids is None:
+            rest[tokens] = 0.0
+        else:
+            places = np.minimum(np.searchsorted(self.ids, tokens), len(self.ids) - 1)
+            rest[places[self.ids[places] == tokens]] = 0.0
         total = rest.sum()
         return Row(self.vocab_size, rest / total, self.ids) if total > 0 else None
 
