@@ -62,7 +62,7 @@ BESIDE: dict[str, dict[str, Any]] = {
     "protocol.specedge.values": _ROWS,
     "protocol.specedge.rule": {"protocol.draw": "iid", "protocol.candidates": 2},
     "protocol.specedge.draw": {"protocol.candidates": 2},
-    "protocol.asym.correction": {"protocol.stages": [2, 4]},
+    "protocol.asym.correction": {"protocol.stages": [2, 4], "devices.requests": 6},
     "protocol.asym_bounded.budget": {"protocol.stages": [2, 4, 8], "protocol.budget": 0.01},
     "protocol.residual.max_messages": {"protocol.max_messages": 1, "protocol.growth": 1},
     "protocol.sqs.dropped_mass": _CONFORMAL,
