@@ -73,7 +73,7 @@ class _Pool:
             if isinstance(action.record, ComputeRecord):
                 assert action.work is not None
                 model = self._models[action.record.model]
-                if action.on_demand and isinstance(model, OnDemandModel):
+                if action.on_demand and isinstance(model, OnDemandModel) and model.promises:
                     result = model.promise(action.work)
                     continue
                 queue = self._waiting.setdefault(action.record.model, [])

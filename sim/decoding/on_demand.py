@@ -1,15 +1,19 @@
 """Rows computed when they are asked for: a recorder verifies drafts without running what no rule will look at.
 
-A verification forward returns a row per drafted token, but a rule walks down one path and stops at the first rejection.
-Where arithmetic is what costs (a CPU with many requests side by side), only the rows on that path are computed, those of
-many requests in one batch. Sizes, times and texts are those of the whole forward.
+A verification forward returns a row per drafted token, but a rule walks down one path and stops at the first
+rejection. Where arithmetic is what costs (a CPU with many requests side by side), only the rows on that path are
+computed, those of many requests in one batch. Prompts that requests have in common are fed once. Sizes, times and texts
+are those of whole forwards.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Hashable, Sequence
 
 from sim.models.interface import CachedText, Forward, LanguageModel, Logits
+
+_PROMPT = "prompt"  # first item of the sessions that hold prompts in common
 
 
 class PromisedRows:
@@ -55,11 +59,15 @@ class OnDemandModel(LanguageModel):
 
     Args:
         model: Computes the rows.
+        promises: Whether rows may be promised; if not, only prompts are shared.
     """
 
-    def __init__(self, model: LanguageModel) -> None:
+    def __init__(self, model: LanguageModel, promises: bool = True) -> None:
         super().__init__()
         self.model = model
+        self.promises = promises
+        self._begun: set[Hashable] = set()
+        self._prompts: set[tuple[int, ...]] = set()
         self.name = model.name
         self.vocab_size = model.vocab_size
         self.max_context = model.max_context
@@ -69,7 +77,21 @@ class OnDemandModel(LanguageModel):
         self.num_parameters = model.num_parameters
 
     def _run(self, batch: Sequence[Forward]) -> list[Logits]:
+        self._share_prompts(batch)
         return self.model.forward(batch)
+
+    def _share_prompts(self, batch: Sequence[Forward]) -> None:
+        """Give sessions that begin with a text that others begin with, too, a copy of that text's keys and values."""
+        beginners = {forward.session: tuple(forward.context) for forward in batch if forward.session not in self._begun}
+        self._begun.update(beginners)
+        texts = Counter(beginners.values())
+        shared = [text for text, count in texts.items() if count > 1 and text not in self._prompts and len(text) > 1]
+        if shared:
+            self._prompts.update(shared)
+            self.model.forward([Forward((_PROMPT, text), text) for text in shared])
+        for session, text in beginners.items():
+            if text in self._prompts:
+                self.model.copy_session((_PROMPT, text), session)
 
     def promise(self, work: Forward) -> PromisedRows:
         """The rows of a forward, none of them computed yet.
@@ -85,6 +107,7 @@ class OnDemandModel(LanguageModel):
     def fulfil(self, wanted: Sequence[tuple[PromisedRows, int]]) -> None:
         """Compute rows of several promises, of one session each, in one batch."""
         works = [Forward(promise.work.session, promise.text_up_to(index)) for promise, index in wanted]
+        self._share_prompts(works)
         for (promise, index), logits in zip(wanted, self.model.forward(works), strict=True):
             promise.put(index, logits[0])
 
@@ -92,13 +115,17 @@ class OnDemandModel(LanguageModel):
         """Forget a session's text here and in the model behind."""
         super().close(session)
         self.model.close(session)
+        self._begun.discard(session)
 
     def close_request(self, request_id: int) -> None:
         """Forget all sessions of one request, here and in the model behind."""
         super().close_request(request_id)
         self.model.close_request(request_id)
+        self._begun = {s for s in self._begun if not (isinstance(s, tuple) and s[0] == request_id)}
 
     def forget_all(self) -> None:
         """Forget all sessions, here and in the model behind."""
         super().forget_all()
         self.model.forget_all()
+        self._begun.clear()
+        self._prompts.clear()

@@ -69,6 +69,11 @@ class CachedModel(LanguageModel):
             store.text(forward.session).remember(forward)
         return [rows[index] for index in range(len(batch))]
 
+    def copy_session(self, source: Hashable, target: Hashable) -> None:
+        """Let a session go on from the text of another one; where the other has lost its slot, the text is fed anew."""
+        super().copy_session(source, target)
+        self._store.copy(source, target)
+
     def close(self, session: Hashable) -> None:
         """Forget a session and free its slot."""
         super().close(session)

@@ -116,6 +116,10 @@ class CachedText:
                 return node
         return None
 
+    def copy(self) -> CachedText:
+        """The same text, to be changed apart from this one."""
+        return CachedText(list(self.chain), self.block, self.parents)
+
     def remember(self, forward: Forward) -> None:
         """Note that the forward's context and block are cached now."""
         self.chain = list(forward.context)
@@ -207,6 +211,12 @@ class LanguageModel(ABC):
     @abstractmethod
     def _run(self, batch: Sequence[Forward]) -> list[Logits]:
         """Compute the logits; ``self._texts`` still describes the caches as they were before this batch."""
+
+    def copy_session(self, source: Hashable, target: Hashable) -> None:
+        """Let a session go on from the text of another one, as if it had been fed that text itself."""
+        text = self._texts.get(source)
+        if text is not None:
+            self._texts[target] = text.copy()
 
     def close(self, session: Hashable) -> None:
         """Forget a session and free its cache."""

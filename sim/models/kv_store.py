@@ -108,6 +108,18 @@ class KvStore:
             self._slots.move_to_end(session)
         return [self._slots[session] for session in sessions]
 
+    def copy(self, source: Hashable, target: Hashable) -> None:
+        """Give a session the text of another one, keys and values included, if the other has a slot and both fit."""
+        text = self.text(source)
+        columns = len(text.chain) + len(text.block)
+        if source not in self._slots or self.slot_limit(columns) < 2:
+            return
+        old, new = self.admit([source, target], columns)
+        for tensors in (self.keys, self.values):
+            for tensor in tensors:
+                tensor[new, :, :columns] = tensor[old, :, :columns]
+        self._texts[target] = text.copy()
+
     def move_columns(self, slot: int, sources: Sequence[int], target: int) -> None:
         """Copy columns ``sources`` of a slot to the columns from ``target`` on: an accepted path becomes chain."""
         if not sources or list(sources) == list(range(target, target + len(sources))):

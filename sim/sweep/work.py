@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import pickle
 from collections import OrderedDict
 from collections.abc import Sequence
@@ -102,6 +103,7 @@ class EntryStore(TapeStore):
 
 
 _kits: OrderedDict[str, Ingredients] = OrderedDict()
+_settled: set[str] = set()
 _stores: dict[Path, TapeStore] = {}
 
 
@@ -139,6 +141,11 @@ def simulate_points(task: PointTask, packed: bytes) -> list[PointDone]:
             done.append(PointDone(place, None, {}, str(error)))
         except Exception as error:
             done.append(PointDone(place, None, {}, f"{type(error).__name__}: {error}"))
+    if task.kit_id not in _settled:
+        # Requests, records and prices stay for the points to come: the collector need not walk them again and again.
+        _settled.add(task.kit_id)
+        gc.collect()
+        gc.freeze()
     return done
 
 

@@ -56,7 +56,9 @@ def missing_groups(wanted: Sequence[Recording], store: TapeStore) -> list[list[R
     The groups follow from what is wanted, not from what is missing: rows depend in their last bits on the batch that
     they are computed in, so recording that was interrupted goes on with the very batches that it began with.
     """
-    groups = [list(wanted[start : start + AT_ONCE]) for start in range(0, len(wanted), AT_ONCE)]
+    # Those of one prompt next to each other: it is fed once for all of them.
+    ordered = sorted(wanted, key=lambda one: (one.planned.prompt, one.scenario.seed, one.planned.id))
+    groups = [ordered[start : start + AT_ONCE] for start in range(0, len(ordered), AT_ONCE)]
     return [group for group in groups if not all(store.has(one.key) for one in group)]
 
 
@@ -91,8 +93,7 @@ def _record_group(
     on_demand: bool,
 ) -> None:
     facts = {role: ModelFacts.of(model) for role, model in models.items()}
-    if on_demand:
-        models = {role: OnDemandModel(model) for role, model in models.items()}
+    models = {role: OnDemandModel(model, on_demand) for role, model in models.items()}
     for model in models.values():
         model.forget_all()
     # Two recordings of a group may be the same request under two settings; their caches must not meet.

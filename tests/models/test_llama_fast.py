@@ -162,3 +162,21 @@ def test_missing_weight_is_an_input_error(both, tmp_path):
         (tmp_path / path.name).write_bytes(path.read_bytes())
     with pytest.raises(InputError, match="up_proj"):
         load_model(str(tmp_path), device="cpu")
+
+
+def test_a_copied_session_goes_on_as_if_it_had_been_fed(checkpoint):
+    model = load_model(str(checkpoint("llama")), device="cpu", dtype="float64")
+    text, block = list(range(3, 40)), (5, 6)
+    model.forward([Forward("prompt", text)])
+    for name in ("a", "b"):
+        model.copy_session("prompt", name)
+    works = [Forward("a", [*text, 9], block), Forward("b", [*text, 8], block)]
+    assert [model.new_tokens(work) for work in works] == [3, 3]
+    together = model.forward(works)
+    again = model.forward([Forward("prompt", text)])[0]
+    model.forget_all()
+    for work, rows in zip(works, together, strict=True):
+        np.testing.assert_allclose(rows, model.forward([work])[0], rtol=0, atol=1e-12)
+    np.testing.assert_allclose(again, model.forward([Forward("other", text)])[0], rtol=0, atol=1e-12)
+    model.copy_session("nobody", "c")
+    assert model.new_tokens(Forward("c", text)) == len(text)

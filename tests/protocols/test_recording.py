@@ -83,3 +83,24 @@ def test_a_text_too_long_is_refused_when_its_rows_are_promised():
     model.max_context = 4
     with pytest.raises(ValueError, match="exceeds its context"):
         OnDemandModel(model).promise(Forward("r", [1, 2, 3], (4, 5)))
+
+
+def test_a_prompt_in_common_is_fed_once():
+    """The inner model's books say what was really fed: each prompt once, then a token per request."""
+    prompt, other = list(range(9)), [3, 2, 1]
+    fed = []
+
+    class Fed(TabularModel):
+        def _run(self, batch):
+            fed.extend(self.new_tokens(forward) for forward in batch)
+            return super()._run(batch)
+
+    model = TabularModel.random(5, 16)
+    front = OnDemandModel(Fed(model.row, 16))
+    works = [Forward((number,), prompt if number < 3 else other, (7,)) for number in range(4)]
+    assert [front.new_tokens(work) for work in works] == [10, 10, 10, 4]
+    rows = front.forward(works)
+    assert fed == [9, 2, 2, 2, 4]
+    for work, own in zip(works, rows, strict=True):
+        assert (own == model.forward([work])[0]).all()
+    assert [front.new_tokens(Forward((number,), [*prompt, 7, 1])) for number in range(3)] == [1, 1, 1]
