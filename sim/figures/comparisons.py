@@ -23,20 +23,32 @@ _MOST_SERIES = 8
 _PARAMETER = re.compile(r"^(.*) (?:K|ell)=\d+$")
 
 
-def latency_of(x: str, by: str = "variant", without: Sequence[str] = ()) -> Callable[[pd.DataFrame, Any], Figure]:
+def latency_of(x: str, by: str = "variant", mark_best: bool = False) -> Callable[[pd.DataFrame, Any], Figure]:
     """Latency per token over a varied key, whatever is varied along with it.
 
     Args:
         x: The key on the horizontal axis.
         by: What makes the curves, eight at most.
-        without: Curves that are left to the table.
+        mark_best: Whether a ring marks the least latency of each curve.
     """
 
     def draw(table: pd.DataFrame, axes: Sequence[str]) -> Figure:
         with styled():
-            return _latency(table[~table[by].isin(without)], x, by, log_y=True)[0]
+            figure, panel, series = _latency(table, x, by, log_y=True)
+            if mark_best:
+                _mark_best(panel, table, x, by, series)
+                figure.legends[0].remove()
+                legend_above(figure, [panel], 2)
+            return figure
 
     return draw
+
+
+def _mark_best(panel: Axes, table: pd.DataFrame, x: str, by: str, series: Sequence[Any]) -> None:
+    means = means_by(table, [by, x], [_LATENCY])
+    best = [means.loc[means[means[by] == name][_LATENCY].idxmin()] for name in series]
+    ring: dict[str, Any] = {"marker": "o", "ms": 9, "mfc": "none", "mec": "#000000", "mew": 0.9, "ls": ""}
+    panel.plot([point[x] for point in best], [point[_LATENCY] for point in best], label="least latency", **ring)
 
 
 def _latency(table: pd.DataFrame, x: str, by: str, log_y: bool) -> tuple[Figure, Axes, list[Any]]:
@@ -61,9 +73,13 @@ def round_trip(table: pd.DataFrame, axes: Sequence[str]) -> Figure:
     """
     with styled():
         figure, panel, series = _latency(table, _DELAY, "variant", log_y=False)
+        mark: dict[str, Any] = {"lw": 1, "ls": (0, (1, 1)), "zorder": 0}
         for variant, delay_s in break_even_delays_s(table).items():
             colour = COLOURS[series.index(variant) % len(COLOURS)]
-            panel.axvline(delay_s, color=colour, lw=1, ls=(0, (1, 1)), zorder=0)
+            panel.axvline(delay_s, color=colour, **mark)
+        panel.plot([], [], color="#555555", label="break-even (closed form)", **mark)
+        figure.legends[0].remove()
+        legend_above(figure, [panel], 2)
         return figure
 
 
@@ -90,8 +106,8 @@ def break_even_delays_s(table: pd.DataFrame) -> dict[str, float]:
 
 
 def payload_frontier(table: pd.DataFrame, axes: Sequence[str]) -> Figure:
-    """Uplink bits per token over the acceptance rate: a point per variant, a line per family of variants."""
-    x, y = "acceptance_rate", "uplink_bits_per_token"
+    """Uplink bits per accepted token over the acceptance rate: a point per variant, a line per family of variants."""
+    x, y = "acceptance_rate", "uplink_bits_per_accepted_token"
     points = means_by(table, ["variant"], [x, y])
     points["family"] = [_family(str(variant)) for variant in points["variant"]]
     with styled():
@@ -99,7 +115,8 @@ def payload_frontier(table: pd.DataFrame, axes: Sequence[str]) -> Figure:
         panel = figure.subplots()
         for index, (family, chosen) in enumerate(points.groupby("family", sort=False)):
             colour, marker = COLOURS[index % len(COLOURS)], MARKERS[index % len(MARKERS)]
-            panel.plot(chosen[x], chosen[y], lw=1, label=str(family), color=colour, marker=marker)
+            look: dict[str, Any] = {"color": colour, "marker": marker, "ms": 4, "elinewidth": 0.6}
+            panel.errorbar(chosen[x], chosen[y], xerr=chosen[f"{x}_half"], lw=1, label=str(family), **look)
         set_scales(panel, points[x], points[y], False, spans_decades(points[y]))
         panel.set_xlabel(label_of(x))
         panel.set_ylabel(label_of(y))

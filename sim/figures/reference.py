@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sim.errors import InputError, RunError, choices
-from sim.figures import comparisons, sweep_figures
+from sim.figures import comparisons, hierarchy, lengths, sweep_figures, who_wins
 from sim.figures.plot import plot
 from sim.figures.style import save_all
 
@@ -68,19 +68,19 @@ REFERENCES = (
     Reference(
         "who_wins",
         "who_wins",
-        comparisons.latency_of("link.uplink_mbps", without=("SQS", "AsymSpec", "SpecEdge")),
+        who_wins.who_wins,
         "Ids with shared noise or interactive residuals win at low rates, and split verification from 5 Mbit/s on.",
     ),
     Reference(
         "latency_vs_k",
         "latency_vs_k",
-        comparisons.latency_of("protocol.top_k", "link.uplink_mbps"),
+        comparisons.latency_of("protocol.top_k", "link.uplink_mbps", mark_best=True),
         "The best truncation grows with the uplink rate, from about ten entries at 0.2 Mbit/s to hundreds.",
     ),
     Reference(
         "candidates",
         "candidates",
-        comparisons.latency_of("protocol.candidates", "link.uplink_mbps"),
+        comparisons.latency_of("protocol.candidates", "link.uplink_mbps", mark_best=True),
         "Several candidates pay from about 0.5 Mbit/s on; at 0.1 Mbit/s each one costs more than it gains.",
     ),
     Reference(
@@ -98,8 +98,14 @@ REFERENCES = (
     Reference(
         "draft_length",
         "draft_length",
-        comparisons.latency_of("link.uplink_mbps"),
+        lengths.draft_length,
         "The best draft length grows with the uplink rate, and controllers that see the channel follow it.",
+    ),
+    Reference(
+        "hierarchy",
+        "hierarchy",
+        hierarchy.hierarchy,
+        "A middle model serves the cloud better by drafting alone at the edge than between device and cloud.",
     ),
     Reference(
         "cell_edge",

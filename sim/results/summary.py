@@ -28,6 +28,12 @@ _SUMMED = (
     *BREAKDOWN_COLUMNS,
 )
 _WEIGHTED = ("overlap", "tail_mass")
+# Figures that only some protocols have: column, what of their rounds is summed, and over what (None: rounds).
+_SOME = (
+    ("reused_fraction", "reused", None),
+    ("asked_fraction", "asked", None),
+    ("inner_acceptance_rate", "inner_accepted", "inner_tested"),
+)
 
 
 class SummaryBuilder:
@@ -38,6 +44,7 @@ class SummaryBuilder:
         self._sums: Counter[str] = Counter()
         self._latencies = {name: array("d") for name in _LATENCIES}
         self._weighted = {name: [0.0, 0.0] for name in _WEIGHTED}
+        self._some = {column: [0.0, 0.0] for column, _, _ in _SOME}
 
     def add(self, request: dict[str, Any], rounds: list[dict[str, Any]]) -> None:
         """Take one ended request."""
@@ -52,6 +59,10 @@ class SummaryBuilder:
                 if not math.isnan(value):
                     totals[0] += value * row["tested_positions"]
                     totals[1] += row["tested_positions"]
+            for column, summed, over in _SOME:
+                if summed in row:
+                    self._some[column][0] += row[summed]
+                    self._some[column][1] += 1.0 if over is None else row[over]
 
     def summary(self, output: RunOutput) -> dict[str, Any]:
         """One flat mapping of column name to number; means over requests unless the name says otherwise."""
@@ -79,6 +90,7 @@ class SummaryBuilder:
             "device_energy_per_token_j": _ratio(sums["device_energy_j"], tokens),
             "edge_energy_per_token_j": _ratio(sums["edge_energy_j"], tokens),
             **{name: _ratio(total, weight) for name, (total, weight) in self._weighted.items()},
+            **{name: total / of for name, (total, of) in self._some.items() if of},
             **{f"{name.removesuffix('_s')}_mean_s": sums[name] / self.requests for name in BREAKDOWN_COLUMNS},
             **output.sites,
             **output.link,

@@ -54,19 +54,27 @@ def test_frontier_draws_a_line_per_family():
         "DSSD": (0.7, 40.0),
     }
     rows = [
-        {"variant": variant, "acceptance_rate": alpha, "uplink_bits_per_token": bits, "replication": replication}
+        {
+            "variant": variant,
+            "acceptance_rate": alpha,
+            "uplink_bits_per_accepted_token": bits,
+            "replication": replication,
+        }
         for variant, (alpha, bits) in points.items()
         for replication in range(2)
     ]
     (panel,) = payload_frontier(pd.DataFrame(rows), []).axes
-    lines = {line.get_label(): len(line.get_xdata()) for line in panel.lines}
+    lines = {bar.get_label(): len(bar.lines[0].get_xdata()) for bar in panel.containers}
     assert lines == {"8-bit rows": 2, "QSV": 1, "DSSD": 1}
 
 
-def test_latency_leaves_curves_out_and_refuses_too_many():
+def test_latency_marks_the_least_of_each_curve_and_refuses_too_many():
     table = sweep_table()
-    (panel,) = latency_of("link.one_way_delay_s", without=("gamma 2",))(table, []).axes
-    assert "gamma 2" not in {text for line in panel.lines for text in [line.get_label()]}
+    (panel,) = latency_of("link.one_way_delay_s", mark_best=True)(table, []).axes
+    (rings,) = (line for line in panel.lines if line.get_label() == "least latency")
+    assert list(rings.get_xdata()) == [0.0, 0.0, 0.0]
+    least = table.groupby("variant", sort=False)["token_latency_s"].min()
+    assert list(rings.get_ydata()) == pytest.approx(list(least))
     many = pd.concat([table.assign(variant=f"scheme {number}") for number in range(9)])
     with pytest.raises(ValueError, match="at most 8 curves"):
         latency_of("link.one_way_delay_s")(many, [])
