@@ -45,6 +45,8 @@ VECTOR = [
     ("target_first", 2, "iid", 0.374500),
     ("target_first", 2, "without_replacement", 0.431653),
     ("target_first", 2, "top_k", 0.450000),
+    # sum_x 1 / sum_y max(q_y / q_x, p_y / p_x), worked out by its double sum
+    ("gumbel", 1, "shared_noise", 0.620935),
 ]
 
 PAIRINGS = [(name, mode) for name in NAMES for mode in MODES if mode in RULES.find(name).make.exact_for]
@@ -60,6 +62,39 @@ def test_acceptance_on_the_vector_to_six_digits(rule, candidates, mode, acceptan
     output, accepted = analyse(rule, P, Q, candidates, draw=mode)
     assert_law_equal(output, P)
     assert round(accepted, 6) == acceptance
+
+
+def test_every_rule_is_on_the_vector():
+    assert {rule for rule, *_ in VECTOR} == set(NAMES)
+
+
+def test_two_entries_of_the_vector_accept_less_and_stay_exact():
+    """Top-2 truncation drops 0.30 of the draft's mass and accepts 0.45, within that of the whole row's 0.65."""
+    output, accepted = analyse("single", P, Q, row_format=RowFormat(top_k=2, values="fp32"))
+    assert_law_equal(output, P)
+    assert accepted == pytest.approx(0.45, abs=1e-7)  # single precision of the two values
+    assert 0.65 - accepted <= 0.30
+
+
+# Mean acceptance over 200 other random pairs of rows over six tokens, Dirichlet(0.7).
+MEANS = [
+    ("single", 1, "iid", 0.470),
+    ("recursive", 2, "iid", 0.565),
+    ("k_seq", 2, "iid", 0.578),
+    ("greedy_multi", 2, "top_k_plus_sample", 0.608),
+    ("recursive_without_replacement", 2, "without_replacement", 0.612),
+    ("recursive", 3, "iid", 0.617),
+    ("recursive_without_replacement", 3, "without_replacement", 0.713),
+    ("greedy_multi", 3, "top_k_plus_sample", 0.732),
+]
+
+
+@pytest.mark.parametrize(("rule", "candidates", "mode", "mean"), MEANS)
+def test_mean_acceptance_over_random_pairs(rule, candidates, mode, mean):
+    """Within four standard errors of a difference between two independent means."""
+    rng = np.random.default_rng(11)
+    found = [analyse(rule, *rng.dirichlet(np.full(6, 0.7), 2), candidates, draw=mode)[1] for _ in range(60)]
+    assert np.mean(found) == pytest.approx(mean, abs=4 * np.std(found) * np.sqrt(1 / 60 + 1 / 200))
 
 
 def test_inflation_of_k_seq_on_the_vector():
