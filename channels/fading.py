@@ -3,6 +3,9 @@
 Tap l of a device is h_l(t) = sqrt(P_l / S) sum_s exp(j (2 pi fd cos(a_ls) t + phi_ls)), whose autocorrelation over
 the draw of angles and phases is P_l J0(2 pi fd tau) (Clarke; Zheng and Xiao, IEEE Commun. Lett. 2003). The channel of
 a PRB group is the taps' Fourier sum at its centre. There is no horizon and no restart: time enters as a number.
+
+Opposite angles turn at opposite frequencies, so a pair of sinusoids is (A + B) cos(w t) + j (A - B) sin(w t) with
+A = exp(j phi_1), B = exp(j phi_2): one cosine and one sine for two sinusoids.
 """
 
 from __future__ import annotations
@@ -38,11 +41,11 @@ class FadingChannel:
         seed: master seed; phases are addressed by (seed, link, device id) alone.
         device_ids: identity of each device, [num_devices]; None numbers them from 0.
         link: tells apart the channels of one device to several sites or antennas, e.g. "site3".
-        num_sinusoids: per tap; None takes 8 for a multi-tap profile and 64 for a flat one.
+        num_sinusoids: per tap, even; None takes 8 for a multi-tap profile and 64 for a flat one.
 
     Notes: reciprocal, so uplink and downlink of a TDD carrier share it. Single antenna at both ends. The specular path
-    of a LoS profile shifts by 0.7 fd (TR 38.901 7.7.2). Phases are kept in turns and in double precision, and reduced
-    to one turn before the single-precision sine and cosine: a day in, a phase is still right to 1e-6 turns.
+    of a LoS profile shifts by 0.7 fd (TR 38.901 7.7.2). Phases are reduced to one turn in double precision before the
+    single-precision sine and cosine: a day in, a phase is still right to 1e-6 turns.
     """
 
     def __init__(
@@ -64,43 +67,52 @@ class FadingChannel:
             raise ValueError(f"device_ids: got shape {ids.shape}; valid: {speeds.shape}, that of speeds_m_s")
         if num_sinusoids is None:
             num_sinusoids = _TAP_SINUSOIDS if len(profile.powers) > 1 else _FLAT_SINUSOIDS
-        require_between("num_sinusoids", num_sinusoids, 1, 1024)
+        require_between("num_sinusoids", num_sinusoids, 2, 1024)
+        if num_sinusoids % 2:
+            raise ValueError(f"num_sinusoids: got {num_sinusoids}; valid: even, 2 to 1024")
         self.profile = profile
         self._num_sinusoids = num_sinusoids
         self._draw_sinusoids(doppler_hz(speeds, carrier_ghz), ids, seed, link)
         self._set_frequencies(np.atleast_1d(np.asarray(frequencies_hz, dtype=np.float64)))
 
     def _draw_sinusoids(self, dopplers_hz: Array, ids: npt.NDArray[np.int64], seed: int, link: str) -> None:
-        """Frequency [Hz] and phase at time 0 [turns] of every sinusoid, [num_devices, 2, sinusoids * taps]."""
+        """Frequency [Hz] of every pair of sinusoids, and what its cosine and sine bring to real and imaginary part.
+
+        ``_frequencies_hz`` [num_devices, pairs * taps]; ``_amplitudes`` [num_devices, 2 (parts), 2 (cosine, sine),
+        pairs * taps].
+        """
         count, num_taps = self._num_sinusoids, len(self.profile.powers)
-        self._turns = np.empty((len(ids), 2, count * num_taps))
-        self._los_turns = np.empty((len(ids), 2))
-        self._los_turns[:, 0] = dopplers_hz * LOS_DOPPLER_FRACTION
-        sector = np.arange(count)[:, None]
+        half = count // 2
+        self._frequencies_hz = np.empty((len(ids), half * num_taps))
+        self._amplitudes = np.empty((len(ids), 2, 2, half * num_taps), dtype=np.float32)
+        self._los_hz, self._los_turns = dopplers_hz * LOS_DOPPLER_FRACTION, np.empty(len(ids))
+        sector = np.arange(half)[:, None]
         for row, device in enumerate(ids):
             draw = generator(seed, "fading", link, int(device))
             # One angle in each of S equal sectors, turned by one offset per tap: uniform, and evenly spread.
             angles = 2 * np.pi * (sector + draw.random(num_taps)) / count
-            self._turns[row, 0] = (dopplers_hz[row] * np.cos(angles)).ravel()
-            self._turns[row, 1] = draw.uniform(0, 2 * np.pi, (count, num_taps)).ravel() / (2 * np.pi)
-            self._los_turns[row, 1] = draw.uniform(0, 2 * np.pi) / (2 * np.pi)
+            self._frequencies_hz[row] = (dopplers_hz[row] * np.cos(angles)).ravel()
+            phasors = np.exp(1j * draw.uniform(0, 2 * np.pi, (2, half * num_taps)))
+            cosine, sine = phasors[0] + phasors[1], 1j * (phasors[0] - phasors[1])
+            self._amplitudes[row] = ((cosine.real, sine.real), (cosine.imag, sine.imag))
+            self._los_turns[row] = draw.uniform(0, 1)
 
     def _set_frequencies(self, frequencies_hz: Array) -> None:
         amplitude = np.sqrt(self.profile.powers / self._num_sinusoids)
-        phase = -2j * np.pi * np.outer(self.profile.delays_s, frequencies_hz)
-        # [taps, groups]
-        self._response = (amplitude[:, None] * np.exp(phase)).astype(np.complex64)
+        response = amplitude[:, None] * np.exp(-2j * np.pi * np.outer(self.profile.delays_s, frequencies_hz))
+        # Real form of the Fourier sum: [2 (parts) * taps, 2 (parts) * groups]
+        self._response = np.block([[response.real, response.imag], [-response.imag, response.real]]).astype(np.float32)
         self._los_amplitude = float(np.sqrt(self.profile.los_power))
 
     @property
     def num_devices(self) -> int:
         """Devices whose channels are held."""
-        return len(self._turns)
+        return len(self._frequencies_hz)
 
     @property
     def num_groups(self) -> int:
         """PRB groups per device."""
-        return int(self._response.shape[1])
+        return self._response.shape[1] // 2
 
     def frequency_response(
         self, time_s: float, devices: npt.NDArray[np.int64] | None = None
@@ -110,43 +122,63 @@ class FadingChannel:
         Args:
             devices: row numbers (not ids) of the devices wanted; None for all.
         """
-        rows = np.arange(self.num_devices) if devices is None else devices
-        if len(rows) <= _CHUNK_DEVICES:
-            return self._evaluate(time_s, rows)
-        response = np.empty((len(rows), self.num_groups), dtype=np.complex64)
-        for first in range(0, len(rows), _CHUNK_DEVICES):
-            part = slice(first, first + _CHUNK_DEVICES)
-            response[part] = self._evaluate(time_s, rows[part])
-        return response
+        parts = self._parts(time_s, devices)
+        return np.ascontiguousarray(parts.transpose(0, 2, 1)).view(np.complex64)[:, :, 0]
 
     def power_gains(self, time_s: float, devices: npt.NDArray[np.int64] | None = None) -> npt.NDArray[np.float32]:
         """|H|^2 at one time for all devices or those indexed, mean 1. [num_devices, num_groups] float32"""
-        response = self.frequency_response(time_s, devices)
-        return np.square(response.real) + np.square(response.imag)
+        parts = self._parts(time_s, devices)
+        np.square(parts, out=parts)
+        return parts[:, 0] + parts[:, 1]
 
-    def _evaluate(self, time_s: float, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.complex64]:
-        phasors = _unit_phasors(self._turns.take(rows, axis=0), time_s)
-        # [devices, taps]
-        taps: npt.NDArray[np.complex64] = np.add.reduce(phasors.reshape(len(rows), self._num_sinusoids, -1), axis=1)
+    def _parts(self, time_s: float, devices: npt.NDArray[np.int64] | None) -> npt.NDArray[np.float32]:
+        """Real and imaginary part of the channel. [num_devices, 2, num_groups]"""
+        rows = np.arange(self.num_devices) if devices is None else devices
+        if len(rows) <= _CHUNK_DEVICES:
+            return self._evaluate(time_s, rows)
+        parts = np.empty((len(rows), 2, self.num_groups), dtype=np.float32)
+        for first in range(0, len(rows), _CHUNK_DEVICES):
+            chunk = slice(first, first + _CHUNK_DEVICES)
+            parts[chunk] = self._evaluate(time_s, rows[chunk])
+        return parts
+
+    def _evaluate(self, time_s: float, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
+        count = len(rows)
+        # [devices, 1, 2, pairs * taps]
+        waves = _cosine_sine(self._frequencies_hz.take(rows, axis=0) * time_s)[:, None]
+        terms = self._amplitudes.take(rows, axis=0)
+        terms *= waves
+        # [devices, 2, taps]
+        taps = self._sum_of_pairs(terms[:, :, 0] + terms[:, :, 1])
         # One product of fixed shape per device: a product over all would round differently with their number, and
         # adding a device must leave every bit of the others' channels alone.
-        response: npt.NDArray[np.complex64] = (taps[:, None, :] @ self._response)[:, 0]
+        parts: npt.NDArray[np.float32] = (taps.reshape(count, 1, -1) @ self._response).reshape(count, 2, -1)
         if self._los_amplitude:
-            response += (self._los_amplitude * _unit_phasors(self._los_turns.take(rows, axis=0), time_s))[:, None]
-        return response
+            direct = _cosine_sine(self._los_hz.take(rows) * time_s + self._los_turns.take(rows))
+            parts += np.float32(self._los_amplitude) * direct[:, :, None]
+        return parts
+
+    def _sum_of_pairs(self, terms: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        """Sum over the pairs, half by half while they are even: long rows add faster than short ones."""
+        left = self._num_sinusoids // 2
+        while left % 2 == 0:
+            middle = terms.shape[2] // 2
+            terms = terms[:, :, :middle] + terms[:, :, middle:]
+            left //= 2
+        if left > 1:
+            terms = np.add.reduce(terms.reshape(len(terms), 2, left, -1), axis=2)
+        return terms
 
 
-def _unit_phasors(turns: Array, time_s: float) -> npt.NDArray[np.complex64]:
-    """exp(2j pi (f t + p)) for pairs of frequency f [Hz] and phase p [turns], [num_devices, 2, ...]."""
-    phase = turns[:, 0] * time_s
-    phase += turns[:, 1]
-    phase -= np.rint(phase)
-    small = phase.astype(np.float32)
-    small *= np.float32(2 * np.pi)
-    phasors = np.empty(small.shape, dtype=np.complex64)
-    np.cos(small, out=phasors.real)
-    np.sin(small, out=phasors.imag)
-    return phasors
+def _cosine_sine(turns: Array) -> npt.NDArray[np.float32]:
+    """cos and sin of angles in turns, which are overwritten. [num_devices, ...] -> [num_devices, 2, ...] float32"""
+    turns -= np.rint(turns)
+    angles = turns.astype(np.float32)
+    angles *= np.float32(2 * np.pi)
+    waves = np.empty((len(turns), 2, *turns.shape[1:]), dtype=np.float32)
+    np.cos(angles, out=waves[:, 0])
+    np.sin(angles, out=waves[:, 1])
+    return waves
 
 
 class IndependentFading:

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from channels.addressed import generator
 from channels.fading import FadingChannel, IndependentFading, doppler_hz
 from channels.nr import prb_group_centres_hz
 from channels.tap_profiles import (
@@ -129,18 +130,26 @@ def test_subsets_repeats_and_order_change_nothing():
         np.testing.assert_allclose(np.abs(channel.frequency_response(at)) ** 2, everyone, rtol=1e-5)
 
 
+def sum_of_sinusoids(profile, speed_m_s, device, at):
+    """The channel of one device by the formula, every sinusoid by itself, phases in extended precision."""
+    draw = generator(1, "fading", "", device)
+    doppler = np.longdouble(doppler_hz(speed_m_s, 3.5))
+    angles = 2 * np.pi * (np.arange(8)[:, None] + draw.random(len(profile.powers))) / 8
+    phases = draw.uniform(0, 2 * np.pi, angles.shape)
+    turns = doppler * np.cos(angles) * np.longdouble(at)
+    taps = np.exp(1j * (2 * np.pi * (turns - np.rint(turns)).astype(float) + phases)).sum(axis=0)
+    response = (np.sqrt(profile.powers / 8) * taps) @ np.exp(-2j * np.pi * np.outer(profile.delays_s, GROUPS_HZ))
+    direct = doppler * np.longdouble(0.7 * at)
+    start = draw.uniform(0, 2 * np.pi)
+    return response + np.sqrt(profile.los_power) * np.exp(1j * (2 * np.pi * float(direct - np.rint(direct)) + start))
+
+
 def test_no_horizon():
     """A day in, the phases are still those of the formula in extended precision, and the channel still moves."""
-    profile = tdl_profile("tdl_a", 100e-9)
+    profile = tdl_profile("tdl_d", 100e-9)
     channel = make(profile, 20, 120)
-    frequency_hz, start = np.moveaxis(channel._turns.astype(np.longdouble), 1, 0)
     for at in (0.0, 0.0155, 100.0, 86_400.0):
-        turns = frequency_hz * np.longdouble(at) + start
-        phasors = np.exp(2j * np.pi * (turns - np.rint(turns)).astype(float))
-        taps = phasors.reshape(20, 8, -1).sum(axis=1)
-        expected = taps @ (
-            np.sqrt(profile.powers / 8)[:, None] * np.exp(-2j * np.pi * np.outer(profile.delays_s, GROUPS_HZ))
-        )
+        expected = np.stack([sum_of_sinusoids(profile, 120 / 3.6, device, at) for device in range(20)])
         np.testing.assert_allclose(channel.frequency_response(at), expected, atol=1e-5)
     assert np.max(np.abs(channel.power_gains(86_400.0) - channel.power_gains(86_400.0005))) > 0.1
 
@@ -187,6 +196,8 @@ def test_refusals():
         fading_profile("cdl_a")
     with pytest.raises(ValueError, match="device_ids"):
         make(rayleigh_profile(), 3, 3, device_ids=[1, 2])
+    with pytest.raises(ValueError, match="num_sinusoids: got 7; valid: even"):
+        make(rayleigh_profile(), 3, 3, num_sinusoids=7)
     with pytest.raises(ValueError, match="speeds_m_s: got -1"):
         FadingChannel(rayleigh_profile(), [-1.0], 3.5, [0.0], 1)
 
