@@ -72,11 +72,8 @@ def effective_sinr(sinr: npt.ArrayLike, beta: npt.ArrayLike, weights: npt.ArrayL
     some_empty = np.logical_or.reduce(is_empty, axis=None)
     if some_empty:
         floor, total = np.where(is_empty, 0.0, floor), np.where(is_empty, 1.0, total)
-    np.subtract(floor[..., None], exponent, out=exponent)
-    exponent = exponent / scale[..., None]
-    terms = np.exp(exponent, out=exponent)
-    terms *= share
-    spread = np.add.reduce(terms, axis=-1) / total
+    exponent = (floor[..., None] - exponent) / scale[..., None]
+    spread = np.vecdot(np.exp(exponent, out=exponent), share) / total
     if some_empty:
         spread = np.where(is_empty, 1.0, spread)
     return np.asarray(floor - scale * np.log(spread))

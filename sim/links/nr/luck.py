@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import numpy as np
-import numpy.typing as npt
-
 from channels.addressed import generator
 
 _BLOCK = 256
@@ -31,9 +28,5 @@ class AddressedUniforms:
         block, offset = divmod(position, _BLOCK)
         if not offset:
             draw = generator(self._seed, self._purpose, device, block)
-            self._blocks[device] = _as_list(draw.random(_BLOCK))
+            self._blocks[device] = draw.random(_BLOCK).tolist()
         return self._blocks[device][offset]
-
-
-def _as_list(values: npt.NDArray[np.float64]) -> list[float]:
-    return [float(value) for value in values]

@@ -180,7 +180,7 @@ class Uplink(Side):
         queue = self.queues[device]
         level = bisect_left(self._levels, queue.buffer_bytes)
         block.reported_bytes = self._levels[min(level, len(self._levels) - 1)]
-        if slot <= self._request_slot[device] < _NO_REQUEST:
+        if self._num_requests and slot <= self._request_slot[device] < _NO_REQUEST:
             self._request_slot[device] = _NO_REQUEST
             self._num_requests -= 1
         if not queue.stream_bytes:
