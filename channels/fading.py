@@ -112,7 +112,7 @@ class FadingChannel:
     @property
     def num_groups(self) -> int:
         """PRB groups per device."""
-        return self._response.shape[1] // 2
+        return int(self._response.shape[1]) // 2
 
     def frequency_response(
         self, time_s: float, devices: npt.NDArray[np.int64] | None = None
