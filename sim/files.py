@@ -17,6 +17,13 @@ from sim.errors import RunError
 _UNFINISHED = re.compile(r"^\.unfinished-(?P<host>.+)-(?P<pid>\d+)-[A-Za-z0-9_]+$")
 
 
+def cache_folder() -> Path:
+    """Where tapes, calibrations and model facts are kept: ``SPECRAN_CACHE`` or the user's cache folder."""
+    from platformdirs import user_cache_path
+
+    return Path(os.environ.get("SPECRAN_CACHE") or user_cache_path("specran"))
+
+
 def _prefix() -> str:
     """Start of a temporary name; says whose it is, so that what a killed process left can be told."""
     return f".unfinished-{socket.gethostname()}-{os.getpid()}-"

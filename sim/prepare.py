@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -13,7 +12,7 @@ from typing import Any
 from sim.compute.base import ComputeModel
 from sim.compute.roles import make_pricer
 from sim.errors import InputError
-from sim.files import write_atomically
+from sim.files import cache_folder, write_atomically
 from sim.models.facts import DeferredModel, ModelFacts, files_stamp
 from sim.models.interface import LanguageModel
 from sim.scenario.schema import ModelsSettings, Scenario
@@ -27,13 +26,6 @@ Progress = Callable[[str, int, int], None]
 
 def no_progress(what: str, done: int, total: int) -> None:
     """Say nothing."""
-
-
-def cache_folder() -> Path:
-    """Where tapes, calibrations and model facts are kept: ``SPECRAN_CACHE`` or the user's cache folder."""
-    from platformdirs import user_cache_path
-
-    return Path(os.environ.get("SPECRAN_CACHE") or user_cache_path("specran"))
 
 
 def model_names(settings: ModelsSettings, roles: Sequence[str]) -> dict[str, str]:

@@ -14,6 +14,7 @@ from typing import Any
 from sim.compute.calibration import Calibration, Host
 from sim.compute.measurement import describe_host, measure_calibration
 from sim.errors import InputError
+from sim.files import cache_folder
 from sim.models.interface import LanguageModel
 
 FORMAT = "specran calibration 1"
@@ -107,9 +108,7 @@ def load(path: Path) -> list[Calibration]:
 def cache_path(model_fingerprint: str, host: Host, cache: Path | None = None) -> Path:
     """Where the user's cache keeps the calibration of a model on a host."""
     if cache is None:
-        from platformdirs import user_cache_dir
-
-        cache = Path(user_cache_dir("specran")) / "calibrations"
+        cache = cache_folder() / "calibrations"
     key = json.dumps({"format": FORMAT, "model": model_fingerprint, **asdict(host)}, sort_keys=True)
     return cache / f"{hashlib.sha256(key.encode()).hexdigest()[:24]}.json"
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from sim import prepare
 from sim.errors import InputError, RunError
-from sim.files import cannot_write, write_atomically
+from sim.files import cache_folder, cannot_write, write_atomically
 from sim.models.facts import ModelFacts
 from sim.scenario.schema import ModelsSettings, Scenario
 from sim.tape.key import Addresses, key_of
@@ -102,7 +102,7 @@ def import_folder(folder: Path, store: TapeStore) -> int:
             prepare.remember_facts(question, facts)
         prepare.remember_prompts(prompts)
     except OSError as error:
-        raise RunError(str(cannot_write("the imported tape", prepare.cache_folder(), error))) from error
+        raise RunError(str(cannot_write("the imported tape", cache_folder(), error))) from error
     return added
 
 

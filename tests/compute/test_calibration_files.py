@@ -172,7 +172,18 @@ def test_written_files_are_readable_by_others(make_model: MakeModel, tmp_path: P
 
 
 def test_default_cache_is_the_users(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.delenv("SPECRAN_CACHE", raising=False)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     path = cache_path("model", describe_host(1))
     assert "specran" in path.parts
     assert path.suffix == ".json"
+
+
+def test_the_cache_is_where_the_user_wants_it(
+    make_model: MakeModel, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("SPECRAN_CACHE", str(tmp_path / "here"))
+    load_or_measure(make_model())
+    assert [path.suffix for path in (tmp_path / "here" / "calibrations").iterdir()] == [".json"]
+    assert not (tmp_path / "home").exists()
