@@ -76,8 +76,11 @@ def simulate(
     """
     start = perf_counter()
     builder = SummaryBuilder()
-    world = World(scenario, ingredients, RunTables(folder, builder.add, keep))
-    if timeline is not None:
+    tables = RunTables(folder, builder.add, keep)
+    if timeline is None:
+        world = World(scenario, ingredients, tables)
+    else:
+        world = World(timeline.with_slots(scenario), ingredients, tables)
         timeline.watch(world)
     output = world.run()
     manifest = make_manifest(scenario, ingredients, perf_counter() - start)

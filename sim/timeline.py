@@ -1,4 +1,8 @@
-"""The timeline of a run as a Chrome trace, which Perfetto opens: devices, the cell's slots, batches, flow arrows."""
+"""The timeline of a run as a Chrome trace, which Perfetto opens: devices, the cell's slots, batches, flow arrows.
+
+Arrows follow a round: from its draft's first bit wanted through every transport block that carried some of it,
+retransmissions included, to the batch that verified it, and through the verdict's blocks back to the device.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +15,7 @@ from sim.files import write_atomically
 
 if TYPE_CHECKING:
     from sim.nodes.site import Batch
+    from sim.scenario.schema import Scenario
     from sim.world import World
 
 # Events kept at most; a trace of this size is some 100 MB and about what a browser can show.
@@ -18,6 +23,8 @@ MOST_EVENTS = 500_000
 
 _DEVICES, _CELL, _SITES = 1, 2, 3  # processes of the trace
 _SPANS_PER_DEVICE = 2  # tracks of a device: what it computes, what is on its way
+
+Sent = tuple[int, str, int]  # a message: device, direction, when it was sent [ns]
 
 
 def parse_window(text: str) -> tuple[float, float]:
@@ -52,14 +59,23 @@ class Timeline:
         self.events: list[dict[str, Any]] = []
         self._names: dict[tuple[int, int], str] = {}
         self._open: dict[int, int] = {}  # device -> flow of the draft whose verdict is awaited
+        self._flow_of: dict[Sent, int] = {}
         self._flows = 0
+        self._sites: dict[str, int] = {}
         self._world: World | None = None
+
+    def with_slots(self, scenario: Scenario) -> Scenario:
+        """The scenario with a link that notes its slots, if it is of a kind that can; its results are the same."""
+        if "record_slots" not in type(scenario.link.settings).model_fields:
+            return scenario
+        return scenario.replace("link.record_slots", True).replace("link.max_records", self.most_events)
 
     def watch(self, world: World) -> None:
         """Follow a world that is about to run."""
         self._world = world
         world.around.on_span = self._device_span
         for number, (site, node) in enumerate(world.sites.items()):
+            self._sites[site.value] = number
 
             def on_batch(batch: Batch, number: int = number, name: str = site.value) -> None:
                 args = {"forwards": batch.size, "new_tokens": batch.new_tokens}
@@ -68,28 +84,38 @@ class Timeline:
             node.on_batch = on_batch
 
     def _device_span(self, device: int, name: str, start_ns: int, end_ns: int, args: dict[str, Any]) -> None:
-        sent = name.startswith(("uplink ", "downlink "))
+        where = name.partition(" ")[0]
+        if where in self._sites:
+            # The batch has a span of its own; the round passes through it.
+            if device in self._open and self._is_inside(start_ns):
+                self._arrow("t", self._open[device], _SITES, self._sites[where], start_ns)
+            return
+        sent = where in ("uplink", "downlink")
         track = device * _SPANS_PER_DEVICE + sent
         title = f"device {device} radio" if sent else f"device {device}"
         if not self._span(_DEVICES, track, title, name, start_ns, end_ns, args):
             return
-        if name.startswith("uplink "):
+        if where == "uplink":
             self._flows += 1
-            self._open[device] = self._flows
-            self._arrow("s", self._flows, track, start_ns)
-        elif name.startswith("downlink ") and device in self._open:
-            flow = self._open.pop(device)
-            self._arrow("t", flow, track, start_ns)
-            self._arrow("f", flow, track, end_ns)
+            self._open[device] = self._flow_of[device, where, start_ns] = self._flows
+            self._arrow("s", self._flows, _DEVICES, track, start_ns)
+        elif where == "downlink" and device in self._open:
+            flow = self._flow_of[device, where, start_ns] = self._open.pop(device)
+            self._arrow("t", flow, _DEVICES, track, start_ns)
+            # Inside the span, which the arrow is to point at.
+            self._arrow("f", flow, _DEVICES, track, max(start_ns, end_ns - 1))
 
-    def _arrow(self, phase: str, flow: int, track: int, at_ns: int) -> None:
+    def _arrow(self, phase: str, flow: int, process: int, track: int, at_ns: int) -> None:
         event: dict[str, Any] = {"ph": phase, "id": flow, "name": "round", "cat": "round"}
-        self._add({**event, "pid": _DEVICES, "tid": track, "ts": at_ns / 1e3, **({"bp": "e"} if phase == "f" else {})})
+        self._add({**event, "pid": process, "tid": track, "ts": at_ns / 1e3, **({"bp": "e"} if phase == "f" else {})})
+
+    def _is_inside(self, start_ns: float) -> bool:
+        return self.start_ns <= start_ns < self.end_ns
 
     def _span(
         self, process: int, track: int, title: str, name: str, start_ns: int, end_ns: int, args: dict[str, Any]
     ) -> bool:
-        if not self.start_ns <= start_ns < self.end_ns:
+        if not self._is_inside(start_ns):
             return False
         self._names.setdefault((process, track), title)
         times = {"ts": start_ns / 1e3, "dur": (end_ns - start_ns) / 1e3}
@@ -107,8 +133,13 @@ class Timeline:
         tracks: dict[str, int] = {}
         for span in self._world.link.timeline() if self._world is not None else []:
             number = tracks.setdefault(str(span["track"]), len(tracks))
-            args = dict(span.get("args", {}))
-            self._span(_CELL, number, str(span["track"]), span["name"], span["start_ns"], span["end_ns"], args)
+            # JSON knows no such numbers; an ideal channel has no SINR.
+            args = {name: None if value != value else value for name, value in span.get("args", {}).items()}
+            start_ns = span["start_ns"]
+            if self._span(_CELL, number, str(span["track"]), span["name"], start_ns, span["end_ns"], args):
+                for message in span.get("flows", ()):
+                    if message in self._flow_of:
+                        self._arrow("t", self._flow_of[message], _CELL, number, start_ns)
         names: list[dict[str, Any]] = [
             {"ph": "M", "pid": process, "tid": 0, "name": "process_name", "args": {"name": title}}
             for process, title in ((_DEVICES, "devices"), (_CELL, "cell"), (_SITES, "sites"))

@@ -108,5 +108,8 @@ class Link(ABC):
         return {}
 
     def timeline(self) -> list[dict[str, Any]]:
-        """Spans for the timeline (name, track, start_ns, end_ns, args), if the link records any."""
+        """Spans for the timeline (name, track, start_ns, end_ns, args), if the link records any.
+
+        A span may name the messages that it carried under ``flows``, by device, direction and time of sending in ns.
+        """
         return []

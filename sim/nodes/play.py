@@ -235,6 +235,9 @@ class Player:
         played.edge_joules += served.joules
         played.edge_ns += served.queue_ns + served.compute_ns
         played.edge_forwards += 1
+        if self.around.on_span is not None:
+            args = {"queue_s": served.queue_ns / NS_PER_S}
+            self._span(f"{record.site.value} {record.model}", self.now_ns - served.compute_ns, self.now_ns, args)
 
     def _transmit(self, record: TransmitRecord, breakdown: Breakdown) -> Process:
         if record.hop not in _DIRECTIONS:

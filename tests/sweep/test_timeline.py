@@ -13,6 +13,11 @@ from sim.timeline import Timeline, parse_window
 from sim.world import World
 from tests.worlds import ingredients, small_scenario
 
+# Process numbers of the trace.
+CELL, SITES = 2, 3
+# Every third block is lost, so that rounds need retransmissions.
+NR = {"kind": "nr", "bandwidth_mhz": 5, "channel": "ideal", "mcs": 0, "block_error_rate": 0.3}
+
 NEEDED = {
     "X": {"pid", "tid", "name", "ts", "dur", "args"},
     "M": {"pid", "tid", "name", "args"},
@@ -24,7 +29,7 @@ NEEDED = {
 
 def trace_of(timeline: Timeline, **changes) -> dict:
     """The trace of a small world."""
-    scenario = small_scenario(**changes)
+    scenario = timeline.with_slots(small_scenario(**changes))
     world = World(scenario, ingredients(scenario))
     timeline.watch(world)
     world.run()
@@ -63,8 +68,37 @@ def test_arrows_lead_from_a_draft_to_its_verdict():
     verdicts = [e for e in trace["traceEvents"] if e["name"] == "downlink verdict"]
     assert len(answered) == len(verdicts)
     for steps in answered:
-        assert [phase for phase, _ in steps] == ["s", "t", "f"]
+        # Draft, batch, verdict.
+        assert [phase for phase, _ in steps] == ["s", "t", "t", "f"]
         assert [at for _, at in steps] == sorted(at for _, at in steps)
+
+
+def test_arrows_pass_through_the_blocks_that_carried_the_round():
+    """Every block with bytes of an answered draft or its verdict, retransmissions included, and nobody else's."""
+    trace = trace_of(Timeline(0, 100), link=NR)
+    check_schema(trace)
+    events = trace["traceEvents"]
+    blocks = {(e["tid"], e["ts"]): e for e in events if e["ph"] == "X" and e["pid"] == CELL}
+    tracks = {e["tid"]: e["args"]["name"] for e in events if e["name"] == "thread_name" and e["pid"] == CELL}
+    rounds: dict[int, list[dict]] = {}
+    for event in events:
+        if event["ph"] in "stf":
+            rounds.setdefault(event["id"], []).append(event)
+    answered = [steps for steps in rounds.values() if steps[-1]["ph"] == "f"]
+    assert len(answered) == len([e for e in events if e["name"] == "downlink verdict"]) > 10
+    repeated = 0
+    for steps in answered:
+        device = steps[0]["tid"] // 2
+        passed = [(tracks[s["tid"]], blocks[s["tid"], s["ts"]]) for s in steps if s["pid"] == CELL]
+        assert {track for track, _ in passed} == {f"device {device} uplink", f"device {device} downlink"}
+        assert [s["pid"] for s in steps].count(SITES) == 1
+        for track, block in passed:
+            kind = "draft" if track.endswith("uplink") else "verdict"
+            assert any(text.startswith(kind) for text in block["args"]["carries"])
+            repeated += " again " in block["name"]
+        # The last block of each direction was received: all bytes have arrived by then.
+        assert passed[-1][1]["args"]["received"]
+    assert repeated > 0
 
 
 def test_a_window_bounds_the_trace():

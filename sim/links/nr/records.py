@@ -20,6 +20,8 @@ class BlockRecord:
         attempt: 0 for a first transmission.
         sinr_db: Effective SINR after combining; NaN under the ideal channel.
         error_rate: Error rate that decided, NaN likewise.
+        carried: Of each message with bytes in the block: when it was sent [ns], its kind, first byte and one past the
+            last.
     """
 
     slot: int
@@ -34,6 +36,7 @@ class BlockRecord:
     sinr_db: float
     error_rate: float
     received: bool
+    carried: tuple[tuple[int, str, int, int], ...] = ()
 
 
 class SlotRecords:
@@ -64,11 +67,12 @@ class SlotRecords:
                 block.sinr_db,
                 block.error_rate,
                 block.received,
+                tuple([(c.message.sent_ns, c.message.parcel.kind, c.start, c.stop) for c in block.chunks]),
             )
         )
 
     def spans(self) -> list[dict[str, Any]]:
-        """One span per transmission, with its MCS, SINR and outcome."""
+        """One span per transmission, with its MCS, SINR, outcome, and what it carried of which messages."""
         return [
             {
                 "name": f"{record.direction} MCS {record.mcs}" + (f" again {record.attempt}" if record.attempt else ""),
@@ -81,7 +85,9 @@ class SlotRecords:
                     "sinr_db": record.sinr_db,
                     "error_rate": record.error_rate,
                     "received": record.received,
+                    "carries": [f"{kind} bytes {start} to {stop}" for _, kind, start, stop in record.carried],
                 },
+                "flows": [(record.device, str(record.direction), sent_ns) for sent_ns, *_ in record.carried],
             }
             for record in self.blocks
         ]
