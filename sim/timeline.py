@@ -7,6 +7,7 @@ retransmissions included, to the batch that verified it, and through the verdict
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -134,7 +135,10 @@ class Timeline:
         for span in self._world.link.timeline() if self._world is not None else []:
             number = tracks.setdefault(str(span["track"]), len(tracks))
             # JSON knows no such numbers; an ideal channel has no SINR.
-            args = {name: None if value != value else value for name, value in span.get("args", {}).items()}
+            args = {
+                name: None if isinstance(value, float) and not math.isfinite(value) else value
+                for name, value in span.get("args", {}).items()
+            }
             start_ns = span["start_ns"]
             if self._span(_CELL, number, str(span["track"]), span["name"], start_ns, span["end_ns"], args):
                 for message in span.get("flows", ()):
