@@ -80,7 +80,7 @@ def hierarchy(table: pd.DataFrame, axes: Sequence[str]) -> Figure:
                 for delay in delays
             ]
             panel.plot(delays, line, color=COLOURS[variants.index(variant)], ls=(0, (1, 1)), lw=1)
-        panel.plot([], [], color="#555555", ls=(0, (1, 1)), lw=1, label="closed form")
+        panel.plot([], [], color="#555555", ls=(0, (1, 1)), lw=1, label="closed form, long texts")
         planned = planned_token_s(measured, delays)
         panel.plot(delays, planned, color="#000000", lw=0.8, ls="-", label="best plan", zorder=0)
         set_scales(panel, table[_DELAY], table[_LATENCY], False, False)

@@ -1,4 +1,4 @@
-"""The hierarchy planner against brute force over every chain and every choice of blocks."""
+"""The hierarchy planner against brute force over every chain and every choice of blocks, and against decoding."""
 
 from __future__ import annotations
 
@@ -7,8 +7,11 @@ from itertools import combinations, product
 import numpy as np
 import pytest
 
+from sim.decoding import decode
 from sim.decoding.hierarchy import HopCosts, chain_token_s, plan
+from sim.decoding.scripts import ComputeRecord
 from sim.decoding.theory import expected_tokens, walltime_ratio
+from sim.models.tabular import TabularModel
 
 
 def brute_force(costs, acceptance, max_block, hop_costs=None) -> float:
@@ -88,3 +91,43 @@ def test_wrong_arguments_are_refused():
         plan([0.1, 1.0], np.ones((2, 2)), 0)
     with pytest.raises(ValueError, match="hop_costs must be non-negative"):
         plan([0.1, 1.0], np.ones((2, 2)), 4, [[0, -1], [0, 0]])
+
+
+# ---- against decoding -----------------------------------------------------------------------------------------------
+
+# One row per model whatever the text, so that acceptance is independent from token to token, as the plan supposes.
+ROWS = {
+    "draft": [0.30, 0.30, 0.15, 0.15, 0.10],
+    "middle": [0.50, 0.25, 0.12, 0.08, 0.05],
+    "target": [0.60, 0.22, 0.10, 0.05, 0.03],
+}
+SECONDS = {"draft": 0.004, "middle": 0.03, "target": 1.0}
+
+
+def decoded_token_s(chain: list[str], blocks: list[int]) -> tuple[float, float]:
+    """Seconds per token of forwards really run, and the acceptance rate at the top."""
+    models = {role: TabularModel.from_table({}, default=row, name=role) for role, row in ROWS.items()}
+    settings = {"chain": chain, "blocks": blocks, "sites": ["device", *["edge"] * (len(chain) - 1)], "values": "fp32"}
+    middle, tokens = {"middle": models["middle"]}, 700
+    done = decode("hsd", models["draft"], models["target"], (0,), max_new_tokens=tokens, models=middle, **settings)
+    spent_s = sum(SECONDS[step.model] for step in done.steps if isinstance(step, ComputeRecord))
+    return spent_s / tokens, done.acceptance_rate
+
+
+def test_the_plan_predicts_what_decoding_costs():
+    """Planned from the models' overlaps: the best chain has three models, and decoding it costs what was predicted.
+
+    The closed form is the limit of long buffers; inner blocks that are cut to fit cost a few per cent more.
+    """
+    rows = [np.array(row) for row in ROWS.values()]
+    acceptance = np.array([[np.minimum(first, second).sum() for second in rows] for first in rows])
+    costs = list(SECONDS.values())
+    best = plan(costs, acceptance, 16)
+    assert best.chain == (0, 1, 2)
+    token_s, accepted = decoded_token_s(list(ROWS), list(best.blocks))
+    assert accepted == pytest.approx(acceptance[1, 2], abs=0.04)
+    assert token_s == pytest.approx(best.token_s, rel=0.05)
+    pair = plan([costs[0], costs[2]], acceptance[np.ix_([0, 2], [0, 2])], 16)
+    pair_s, _ = decoded_token_s(["draft", "target"], list(pair.blocks))
+    assert pair_s == pytest.approx(pair.token_s, rel=0.05)
+    assert token_s < pair_s

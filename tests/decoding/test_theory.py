@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import inspect
+import re
 from itertools import combinations, permutations, product
 
 import numpy as np
 import pytest
 import simpy
 
-from sim.decoding import payloads, theory
+from sim.decoding import exact, hierarchy, payloads, theory
 from sim.links.base import Direction, Parcel
 from sim.links.fixed import FixedLink, FixedLinkSettings
 from tests.decoding.laws import P, Q, random_pairs
@@ -342,3 +344,42 @@ def test_qsv_and_cu_hlm_payloads():
     assert payloads.cu_hlm_bits_per_token(32_000, 30) / 8 == 86.25
     # 32 + 32 chosen tokens of 8,192 on a lattice of 100.
     assert payloads.sqs_bits_per_token(8192, 32, 100) < payloads.tslt_bits_per_token(8192, 32)
+
+
+# ---- what users call ------------------------------------------------------------------------------------------------
+
+PUBLIC = {
+    theory.expected_tokens: "alpha, draft_length",
+    theory.walltime_ratio: "alpha, draft_length, cost",
+    theory.tk_slt_speedup: "alpha, draft_length, load",
+    theory.tk_slt_optimal_draft_length: "alpha, load",
+    theory.break_even_rtt_s: "alpha, draft_length, target_token_s, draft_token_s",
+    theory.gumbel_acceptance: "p, q",
+    theory.multi_draft_optimum: "p, q, candidates, replacement",
+    hierarchy.plan: "costs, acceptance, max_block",
+    exact.analyse: "rule, p, q, candidates",
+}
+
+
+@pytest.mark.parametrize("function", PUBLIC, ids=lambda function: function.__name__)
+def test_public_functions_are_called_by_these_names(function):
+    """Names and order of the arguments are a promise; what follows them has defaults."""
+    parameters = list(inspect.signature(function).parameters.values())
+    promised = PUBLIC[function].split(", ")
+    assert [parameter.name for parameter in parameters[: len(promised)]] == promised
+    assert all(parameter.default is not parameter.empty for parameter in parameters[len(promised) :])
+    assert function.__doc__
+    if function is not exact.analyse:  # which enumerates code and follows no paper
+        assert re.search(r"arXiv \d{4}\.\d{5}", function.__doc__), "cite the paper"
+
+
+def test_what_public_functions_return():
+    found = hierarchy.plan([0.1, 1.0], [[1, 0.8], [0.8, 1]], 16)
+    assert isinstance(found.token_s, float)
+    assert isinstance(found.chain, tuple)
+    assert isinstance(found.blocks, tuple)
+    assert isinstance(theory.tk_slt_optimal_draft_length(0.8, 0.1), int)
+    assert theory.tk_slt_optimal_draft_length(0.1, 0.9) == 0
+    law, accepted = exact.analyse("recursive", P, Q, candidates=2)
+    assert law.shape == (5,)
+    assert round(accepted, 4) == 0.7025
