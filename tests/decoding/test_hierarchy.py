@@ -101,7 +101,7 @@ ROWS = {
     "middle": [0.50, 0.25, 0.12, 0.08, 0.05],
     "target": [0.60, 0.22, 0.10, 0.05, 0.03],
 }
-SECONDS = {"draft": 0.004, "middle": 0.03, "target": 1.0}
+SECONDS = {"draft": 0.002, "middle": 0.02, "target": 0.2}
 
 
 def decoded_token_s(chain: list[str], blocks: list[int]) -> tuple[float, float]:
@@ -117,7 +117,8 @@ def decoded_token_s(chain: list[str], blocks: list[int]) -> tuple[float, float]:
 def test_the_plan_predicts_what_decoding_costs():
     """Planned from the models' overlaps: the best chain has three models, and decoding it costs what was predicted.
 
-    The closed form is the limit of long buffers; inner blocks that are cut to fit cost a few per cent more.
+    The closed form is the limit of long buffers; inner blocks that are cut to fit cost a few per cent more. Some 90
+    rounds of 8 tokens, which spread by 5 each, leave a standard error of 7 %: twice that is allowed.
     """
     rows = [np.array(row) for row in ROWS.values()]
     acceptance = np.array([[np.minimum(first, second).sum() for second in rows] for first in rows])
@@ -126,8 +127,8 @@ def test_the_plan_predicts_what_decoding_costs():
     assert best.chain == (0, 1, 2)
     token_s, accepted = decoded_token_s(list(ROWS), list(best.blocks))
     assert accepted == pytest.approx(acceptance[1, 2], abs=0.04)
-    assert token_s == pytest.approx(best.token_s, rel=0.05)
+    assert token_s == pytest.approx(best.token_s, rel=0.14)
     pair = plan([costs[0], costs[2]], acceptance[np.ix_([0, 2], [0, 2])], 16)
     pair_s, _ = decoded_token_s(["draft", "target"], list(pair.blocks))
-    assert pair_s == pytest.approx(pair.token_s, rel=0.05)
+    assert pair_s == pytest.approx(pair.token_s, rel=0.14)
     assert token_s < pair_s
