@@ -5,12 +5,18 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from sim.decoding.gate_distance import gate_distance
 from sim.decoding.payloads import cu_hlm_bits_per_token
 from sim.decoding.protocols import u_hlm
+from sim.decoding.protocols.cu_hlm import CuHlmSettings
 from sim.decoding.protocols.registry import PROTOCOLS
-from sim.decoding.rows import Row
+from sim.decoding.protocols.u_hlm import GateSettings
+from sim.decoding.rows import Row, Sampling, overlap
 from sim.decoding.wire.bits import BitReader, BitWriter
 from sim.decoding.wire.refilled import ClosestCutCodec, RefilledRowLayout, refill_deviations
+from sim.models.interface import Forward
+from sim.models.loading import load_pair, load_tokenizer
+from sim.workload import read_prompts
 
 
 @pytest.mark.parametrize("name", ["u_hlm", "cu_hlm"])
@@ -101,3 +107,45 @@ def test_refilled_rows_arrive_close(tables):
     rebuilt = layout.read(BitReader(writer.to_bytes())).dense()
     assert rebuilt.sum() == pytest.approx(1.0, abs=1e-12)
     assert 0.5 * np.abs(rebuilt - row).sum() < 0.1 + 0.05
+
+
+# ---- the distance, worked out without drawing -----------------------------------------------------------------------
+
+GATES = [
+    ("u_hlm", GateSettings, {"threshold": 0.5, "samples": 3}),
+    ("u_hlm", GateSettings, {"threshold": 0.0, "samples": 2}),
+    ("cu_hlm", CuHlmSettings, {"threshold": 0.3, "samples": 3, "max_deviation": 0.2}),
+]
+
+
+@pytest.mark.parametrize(("name", "keys", "settings"), GATES)
+@pytest.mark.parametrize("temperature", [1.0, 0.7])
+def test_the_distance_is_that_of_enumeration(tables, name, keys, settings, temperature):
+    """One token after the same text: every path of luck against the gate's law in closed form."""
+    for seed in range(3):
+        draft, target = tables.pair(seed, vocab_size=4)
+        sampling = Sampling(temperature)
+        found = gate_distance(draft, target, [[0, 0]], keys(**settings), sampling)
+        expected = tables.distance(name, draft, target, length=1, sampling=sampling, **settings)
+        assert found == pytest.approx(expected, abs=1e-12)
+
+
+def test_the_distance_on_real_rows_grows_with_the_threshold():
+    """The embedded pair at temperature 0.7: risk-averse, risk-prone, and never asking, which is 1 - alpha."""
+    draft, target = load_pair("embedded/draft", "embedded/target")
+    encode = load_tokenizer("embedded/target").encode
+    texts = [encode(str(text))[:40] for text in read_prompts("embedded")[:3]]
+    sampling = Sampling(0.7)
+    averse, prone, never = (
+        gate_distance(draft, target, texts, GateSettings(threshold=threshold), sampling)
+        for threshold in (0.073, 0.43, 1)
+    )
+    assert 0 < averse < prone < never
+    cut = gate_distance(draft, target, texts, CuHlmSettings(threshold=0.43), sampling)
+    assert prone < cut < never
+    rows = []
+    for number, text in enumerate(texts):
+        forward = Forward(("alpha", number), text[:1], tuple(text[1:-1]))
+        (p,), (q,) = target.forward([forward]), draft.forward([forward])
+        rows += [overlap(sampling.row(a), sampling.row(b)) for a, b in zip(p, q, strict=True)]
+    assert never == pytest.approx(1 - np.mean(rows), abs=1e-3)  # rows in half precision

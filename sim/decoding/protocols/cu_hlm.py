@@ -9,7 +9,7 @@ from pydantic import Field
 
 from sim.decoding.draws import Draw
 from sim.decoding.protocols.registry import protocol
-from sim.decoding.protocols.u_hlm import GateSettings, Prepared, gated
+from sim.decoding.protocols.u_hlm import Gate, GateSettings, Prepared, gated
 from sim.decoding.request import Request
 from sim.decoding.rows import Row
 from sim.decoding.steps import Protocol
@@ -26,10 +26,15 @@ class CuHlmSettings(GateSettings):
 @protocol("cu_hlm", CuHlmSettings, lossless=False, source="arXiv 2505.11788")
 def cu_hlm(request: Request, settings: CuHlmSettings, draw: Draw) -> Protocol:
     """Uncertainty-gated hybrid inference with truncated rows (lossy: unverified tokens, rows cut after drawing)."""
-    codec = ClosestCutCodec(request.vocab_size, settings.max_deviation)
+    yield from gated(request, gate_of_cut_rows(request.vocab_size, settings), draw)
+
+
+def gate_of_cut_rows(vocab_size: int, settings: CuHlmSettings) -> Gate:
+    """The token is drawn from the whole row, and the row is cut and refilled for the edge."""
+    codec = ClosestCutCodec(vocab_size, settings.max_deviation)
 
     def prepare(q: Row) -> Prepared:
         coded = codec.code(q)
         return Prepared(q, coded, coded.tail_mass)
 
-    yield from gated(request, settings, draw, RefilledRowLayout(codec), prepare)
+    return Gate(settings, RefilledRowLayout(codec), prepare)

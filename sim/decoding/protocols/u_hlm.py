@@ -1,7 +1,7 @@
 """Uncertainty-gated hybrid inference: the device keeps a token it is sure of without asking (U-HLM, 2412.12687).
 
 Lossy: whether the target is asked depends on the very token that was drawn, and kept tokens follow the draft. The
-perturbed samples are priced at nothing, as published.
+perturbed samples are priced at nothing, as published. ``sim.decoding.gate_distance`` measures how far it strays.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from sim.decoding.messages import Layout, TokensLayout
 from sim.decoding.protocols.prompt import send_prompt
 from sim.decoding.protocols.registry import protocol
 from sim.decoding.request import Request
-from sim.decoding.rows import Row, overlap, residual
+from sim.decoding.rows import Row, Sampling, overlap, residual
 from sim.decoding.steps import Hop, Protocol, Site, Transmit
 from sim.decoding.wire.bits import BitReader, BitWriter, bits_for
 from sim.decoding.wire.row_codec import RowCodec, RowFormat
@@ -40,13 +40,18 @@ class GateSettings(Settings):
 @protocol("u_hlm", GateSettings, lossless=False, source="arXiv 2412.12687")
 def u_hlm(request: Request, settings: GateSettings, draw: Draw) -> Protocol:
     """Uncertainty-gated hybrid inference: full rows up for uncertain tokens only (lossy: sure tokens go unverified)."""
-    codec = RowCodec(request.vocab_size, RowFormat(values="fp16"))
+    yield from gated(request, gate_of_whole_rows(request.vocab_size, settings), draw)
+
+
+def gate_of_whole_rows(vocab_size: int, settings: GateSettings) -> Gate:
+    """Rows are rounded to half precision before the token is drawn, and sent whole."""
+    codec = RowCodec(vocab_size, RowFormat(values="fp16"))
 
     def prepare(q: Row) -> Prepared:
         coded = codec.code(q)
         return Prepared(coded.row, coded, coded.tail_mass)
 
-    yield from gated(request, settings, draw, WholeRowLayout(codec), prepare)
+    return Gate(settings, WholeRowLayout(codec), prepare)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -64,26 +69,38 @@ class Prepared:
     tail_mass: float
 
 
-def gated(
-    request: Request, settings: GateSettings, draw: Draw, row_layout: Layout, prepare: Callable[[Row], Prepared]
-) -> Protocol:
+@dataclass(frozen=True, slots=True)
+class Gate:
+    """What both ends of a gated protocol agree on.
+
+    Attributes:
+        settings: When the target is asked.
+        row_layout: How a row is written and read.
+        prepare: Makes of a draft row what is drawn from and what is sent.
+    """
+
+    settings: GateSettings
+    row_layout: Layout
+    prepare: Callable[[Row], Prepared]
+
+
+def gated(request: Request, gate: Gate, draw: Draw) -> Protocol:
     """One token a round, verified by the target only if the device is unsure of it.
 
     Args:
         request: The text so far.
-        settings: Of the gate.
+        gate: What both ends agree on.
         draw: Luck.
-        row_layout: How a row is written and read.
-        prepare: Makes of a draft row what is drawn from and what is sent.
     """
-    draft_layout = GatedDraftLayout(request.vocab_size, request.max_new_tokens, row_layout)
+    settings = gate.settings
+    draft_layout = GatedDraftLayout(request.vocab_size, request.max_new_tokens, gate.row_layout)
     token_layout = TokensLayout("verdict", request.vocab_size, max_tokens=1)
     unsaid: list[int] = []  # tokens kept without asking, which the edge has not heard of
     yield from send_prompt(request)
     while not request.finished:
         position = request.position
         logits = yield request.forward(Site.DEVICE, "draft")
-        prepared = prepare(request.sampling.row(logits[0]))
+        prepared = gate.prepare(request.sampling.row(logits[0]))
         token = draw.at("draft", position).pick(prepared.source)
         doubt = uncertainty(request, logits[0], token, settings.samples, draw.at("uncertainty", position))
         stats = (("uncertainty", doubt), ("asked", float(doubt > settings.threshold)))
@@ -104,9 +121,13 @@ def gated(
 
 def uncertainty(request: Request, logits: Logits, token: int, samples: int, luck: Draw) -> float:
     """Share of samples, drawn at temperatures spread over (0, 2], that differ from the drafted token."""
+    return sum(luck.pick(row) != token for row in perturbed_rows(request.sampling, logits, samples)) / samples
+
+
+def perturbed_rows(sampling: Sampling, logits: Logits, samples: int) -> list[Row]:
+    """The rows that the samples are drawn from."""
     temperatures: Sequence[float] = np.linspace(0, WIDEST_TEMPERATURE, samples + 1)[1:].tolist()
-    rows = [replace(request.sampling, temperature=temperature).row(logits) for temperature in temperatures]
-    return sum(luck.pick(row) != token for row in rows) / samples
+    return [replace(sampling, temperature=temperature).row(logits) for temperature in temperatures]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
