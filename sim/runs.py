@@ -18,6 +18,7 @@ from sim.world import Ingredients, RunOutput, World
 if TYPE_CHECKING:
     import pandas as pd
 
+    from sim.links.base import Link
     from sim.timeline import Timeline
 
 
@@ -30,6 +31,7 @@ class RunResult:
         output: Tables, and figures of link and sites.
         summary: Figures over the requests, by column name.
         manifest: Where it came from.
+        link: The link as the run has left it, with what it recorded.
         folder: Where its files lie, if they were written.
     """
 
@@ -37,6 +39,7 @@ class RunResult:
     output: RunOutput
     summary: dict[str, Any]
     manifest: dict[str, Any]
+    link: Link
     folder: Path | None = None
 
     @property
@@ -84,7 +87,7 @@ def simulate(
         timeline.watch(world)
     output = world.run()
     manifest = make_manifest(scenario, ingredients, perf_counter() - start)
-    return RunResult(scenario, output, builder.summary(output), manifest)
+    return RunResult(scenario, output, builder.summary(output), manifest, world.link)
 
 
 def run(
@@ -122,6 +125,7 @@ def run(
 
 def write_run(result: RunResult, folder: Path) -> None:
     """Write what goes beside a run's tables: scenario, summary, manifest, figures, report."""
+    from sim.figures.cell import draw_link
     from sim.figures.run_figures import draw_run
     from sim.report.results import report_run
 
@@ -130,4 +134,16 @@ def write_run(result: RunResult, folder: Path) -> None:
     write_json(result.manifest, folder / "manifest.json")
     requests = result.output.tables.requests.frame()
     figures = draw_run(requests, folder / "figures")
+    if slots := result.link.slots():
+        _write_slots(slots, folder)
+        figures += draw_link(result.link, folder / "figures")
     report_run(folder, result.scenario, result.summary, result.manifest, requests, figures)
+
+
+def _write_slots(rows: list[dict[str, Any]], folder: Path) -> None:
+    """What a slotted link has recorded, a row per transmission."""
+    import pandas as pd
+
+    table = pd.DataFrame(rows)
+    table.to_parquet(folder / "slots.parquet", index=False)
+    table.to_csv(folder / "slots.csv", index=False)

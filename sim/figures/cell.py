@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
+import numpy.typing as npt
 
 from sim.errors import RunError
 from sim.figures.style import COLOURS, new_figure, save_all, styled
@@ -15,12 +16,24 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+    from sim.links.base import Link
     from sim.links.nr import NrLink
     from sim.links.nr.records import BlockRecord
 
 _MOST_NAMED = 8
 _HEIGHT_IN = 3.1
 _PALE = 0.4
+_LABEL_POINTS = 8.0
+_OTHER_WAY = "#F0F0F0"
+
+
+def draw_link(link: Link, folder: Path) -> list[Path]:
+    """Pictures of whatever a link has recorded: none but of an NR cell with ``record_slots``, one per direction."""
+    directions = {row["direction"] for row in link.slots()}
+    files: list[Path] = []
+    for direction in (way for way in Direction if str(way) in directions):
+        files += draw_cell(cast("NrLink", link), folder, direction)
+    return files
 
 
 def draw_cell(
@@ -38,7 +51,7 @@ def draw_cell(
         link: A link that ran with ``record_slots``.
         folder: Made if it is missing.
         direction: Which way's blocks to show.
-        first_slot: First slot shown; the one in which the first recorded block went if left out.
+        first_slot: First slot shown; if left out, that of the stretch in which most PRBs were used.
         num_slots: Slots shown.
         cell: Whose PRBs.
         style: ``one_column`` or ``two_column``.
@@ -66,7 +79,7 @@ def cell_figure(
     blocks = [r for r in records.blocks if r.direction == direction and r.cell == cell] if records else []
     if not blocks:
         raise RunError(f"no {direction} blocks of cell {cell} were recorded; set link.record_slots: true")
-    start = blocks[0].slot if first_slot is None else first_slot
+    start = _busiest(blocks, num_slots) if first_slot is None else first_slot
     shown = [block for block in blocks if start <= block.slot < start + num_slots]
     figure = new_figure(style, _HEIGHT_IN if style == "two_column" else 2 * _HEIGHT_IN)
     grid_axes: Axes
@@ -80,6 +93,15 @@ def cell_figure(
         _draw_map(figure, map_axes, link, direction, start)
     _draw_grid(figure, grid_axes, link, direction, (start, num_slots), shown, style)
     return figure
+
+
+def _busiest(blocks: list[BlockRecord], num_slots: int) -> int:
+    """First slot of the earliest stretch of ``num_slots`` slots that used most PRBs; it opens with a block."""
+    slots = np.array([block.slot for block in blocks])
+    used = np.concatenate(([0], np.cumsum([block.num_prb for block in blocks])))
+    ends = np.searchsorted(slots, slots + num_slots, side="left")
+    starts = np.searchsorted(slots, slots, side="left")
+    return int(slots[(used[ends] - used[starts]).argmax()])
 
 
 def _colour(device: int) -> Any:
@@ -101,10 +123,11 @@ def _draw_map(figure: Figure, axes: Axes, link: NrLink, direction: Direction, sl
     snr_db = air.mean_snr_db(direction)
     dots = axes.scatter(positions[:, 0], positions[:, 1], c=snr_db, cmap="viridis", s=26, ec="black", lw=0.5, zorder=4)
     if len(positions) <= 2 * _MOST_NAMED:
-        for device, (x, y) in enumerate(positions):
+        for device, (place, offset) in enumerate(zip(positions, _away_from_nearest(positions), strict=True)):
             axes.annotate(
-                str(device), (x, y), xytext=(4, 3), textcoords="offset points", fontsize=7, color="black", zorder=5
-            )
+                str(device), place, xytext=offset, textcoords="offset points", fontsize=7, ha="center", va="center",
+                color="black", zorder=5,
+            )  # fmt: skip
     axes.autoscale_view()
     axes.set_aspect("equal")
     axes.set_xlabel("x (m)")
@@ -112,6 +135,19 @@ def _draw_map(figure: Figure, axes: Axes, link: NrLink, direction: Direction, sl
     bar = figure.colorbar(dots, ax=axes, location="right", shrink=0.85, aspect=28)
     bar.set_label(f"Mean {direction} SNR per PRB (dB)")
     bar.outline.set_visible(False)
+
+
+def _away_from_nearest(positions: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Offsets of labels in points: off each dot on the side away from its nearest neighbour. [num_devices, 2]"""
+    ways = positions[:, None] - positions
+    lengths = np.linalg.norm(ways, axis=2)
+    np.fill_diagonal(lengths, np.inf)
+    nearest = lengths.argmin(axis=1)
+    rows = np.arange(len(positions))
+    towards, length = ways[rows, nearest], lengths[rows, nearest]
+    is_alone = ~np.isfinite(length) | (length == 0)
+    length[is_alone] = 1.0
+    return np.asarray(np.where(is_alone[:, None], (1.0, 0.0), towards / length[:, None]) * _LABEL_POINTS)
 
 
 def _draw_grid(
@@ -130,7 +166,7 @@ def _draw_grid(
     start, num_slots = slots
     for slot in range(start, start + num_slots):
         if not carrier.data_symbols(direction, slot):
-            axes.axvspan(slot, slot + 1, color="#F0F0F0", lw=0, zorder=0)
+            axes.axvspan(slot, slot + 1, color=_OTHER_WAY, lw=0, zorder=0)
     for record, (low, high) in _placed(shown, carrier.group_sizes.tolist()):
         face = _colour(record.device)
         hatch = "////" if record.attempt else None
@@ -146,7 +182,9 @@ def _draw_grid(
     handles = [Patch(fc=_colour(d), ec="white", label=f"device {d}") for d in devices] if _fits(devices) else []
     handles.append(Patch(fc="#BBBBBB", ec="white", hatch="////", label="retransmission"))
     handles.append(Patch(fc="#777777", ec="white", alpha=_PALE, label="not decoded"))
-    columns = 5 if style == "two_column" else 3
+    if carrier.data_fraction(direction) < 1:
+        handles.append(Patch(fc=_OTHER_WAY, ec="#CCCCCC", lw=0.5, label=f"no {direction}"))
+    columns = 6 if style == "two_column" else 3
     figure.legend(handles=handles, loc="outside upper right", ncols=columns, handlelength=1.3)
 
 

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 from sim.errors import InputError, RunError, choices
 from sim.figures import comparisons, hierarchy, lengths, sweep_figures, who_wins
+from sim.figures.cell import cell_figure
 from sim.figures.plot import plot
 from sim.figures.style import save_all
 
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
+
+    from sim.links.base import Link
+    from sim.links.nr import NrLink
 
 FOLDER = Path("results/reference")
 _RESULTS = Path("results")
@@ -159,11 +163,41 @@ REFERENCES = (
 )
 
 
+@dataclass(frozen=True)
+class Picture:
+    """One committed picture of a run.
+
+    Attributes:
+        name: Of its files, and for the command line.
+        scenario: What is run.
+        changes: Values by dotted key.
+        draw: How.
+        caption: What it shows, in one sentence.
+    """
+
+    name: str
+    scenario: str
+    changes: Mapping[str, Any]
+    draw: Callable[[Link], Figure]
+    caption: str
+
+
+PICTURES = (
+    Picture(
+        "cell",
+        "quickstart",
+        {"protocol.name": "dsd", "link.record_slots": True},
+        lambda link: cell_figure(cast("NrLink", link), num_slots=50),
+        "Eight devices with full rows share the uplink slots of DDDSU: each PRB group goes to whom it carries best.",
+    ),
+)
+
+
 def make(scenario_names: Sequence[str] = (), folder: Path = FOLDER, results: Path = _RESULTS) -> list[Path]:
     """Run the sweeps that are not finished yet, draw their figures, and write the folder's README.
 
     Args:
-        scenario_names: Which scenarios; all if empty.
+        scenario_names: Which scenarios and pictures; all if empty.
         folder: Where figures and tables go.
         results: Where the sweeps lie; what is finished there is not run again.
 
@@ -174,12 +208,17 @@ def make(scenario_names: Sequence[str] = (), folder: Path = FOLDER, results: Pat
         InputError: A name that no reference is drawn from.
         RunError: Points of a sweep failed.
     """
-    known = list(dict.fromkeys(reference.scenario for reference in REFERENCES))
+    scenarios = list(dict.fromkeys(reference.scenario for reference in REFERENCES))
+    pictures = {picture.name: picture for picture in PICTURES}
+    known = [*scenarios, *pictures]
     for name in scenario_names:
         if name not in known:
             raise InputError(choices("scenario of a reference", name, known))
     written: list[Path] = []
     for scenario_name in scenario_names or known:
+        if scenario_name in pictures:
+            written += _pictured(pictures[scenario_name], folder)
+            continue
         table, axes = _swept(scenario_name, results)
         folder.mkdir(parents=True, exist_ok=True)
         table.to_csv(folder / f"{scenario_name}.csv", index=False)
@@ -188,6 +227,16 @@ def make(scenario_names: Sequence[str] = (), folder: Path = FOLDER, results: Pat
                 written += _draw(reference, table, axes, folder)
     (folder / "README.md").write_text(readme(folder), encoding="utf-8")
     return written
+
+
+def _pictured(picture: Picture, folder: Path) -> list[Path]:
+    from sim.figures.style import styled
+    from sim.runs import run
+    from sim.scenario.loading import load_scenario
+
+    result = run(load_scenario(picture.scenario, picture.changes))
+    with styled():
+        return save_all(picture.draw(result.link), folder, picture.name, formats=("png", "pdf"))
 
 
 def _swept(scenario_name: str, results: Path) -> tuple[pd.DataFrame, list[str]]:
@@ -220,12 +269,24 @@ def readme(folder: Path) -> str:
         for reference in REFERENCES
         if (folder / f"{reference.name}.png").exists()
     ]
+    sections += [
+        f"## {picture.name}\n\n"
+        f"![{picture.caption}]({picture.name}.png)\n\n"
+        f"{picture.caption}\n\n"
+        f"`specran run {picture.scenario} {_as_options(picture.changes)}` · [{picture.name}.pdf]({picture.name}.pdf)\n"
+        for picture in PICTURES
+        if (folder / f"{picture.name}.png").exists()
+    ]
     return (
         "# Reference results\n\n"
         "Made by `make figures`; bands and bars are 95 % confidence intervals over replications (Student's t).\n"
         "Compute times are those of the host that made them unless a scenario names hardware, so seconds differ by\n"
         "host.\n\n" + "\n".join(sections)
     )
+
+
+def _as_options(changes: Mapping[str, Any]) -> str:
+    return " ".join(f"--set {key}={str(value).lower()}" for key, value in changes.items())
 
 
 def main(arguments: Sequence[str]) -> int:

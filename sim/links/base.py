@@ -107,6 +107,10 @@ class Link(ABC):
         """Cell-wide figures of the run so far, names with units, such as ``uplink_utilisation``."""
         return {}
 
+    def slots(self) -> list[dict[str, Any]]:
+        """One row per transmission of a slotted link, if it keeps them, columns with units."""
+        return []
+
     def timeline(self) -> list[dict[str, Any]]:
         """Spans for the timeline (name, track, start_ns, end_ns, args), if the link records any.
 

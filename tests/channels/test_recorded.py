@@ -102,3 +102,35 @@ def test_ray_tracing_says_what_is_missing(monkeypatch):
     monkeypatch.setattr(subprocess, "run", lambda *args, **kwargs: aborted)
     with pytest.raises(RayTracingUnavailable, match=r"Cannot select.*DRJIT_LIBLLVM_PATH"):
         record_ray_traced(SCENES[0], **call)
+
+
+def test_a_street_canyon_is_traced_where_it_can_be_and_else_the_reason_is_said():
+    """A trace of two receivers with Sionna RT; where it is missing or its LLVM unsuitable, the message of that.
+
+    A receiver in sight of the base station loses free space's 32.4 + 20 lg d + 20 lg f dB give or take what the street
+    reflects (6 dB).
+    """
+    positions = np.array([[15.0, 0.0], [30.0, 2.0]])
+    call = {
+        "bs_position_m": (0.0, 0.0, 10.0),
+        "ut_positions_m": positions,
+        "velocities_m_s": [[10.0, 0.0]],
+        "carrier_ghz": 3.5,
+        "frequencies_hz": np.linspace(-9e6, 9e6, 13),
+        "duration_s": 0.02,
+        "sample_period_s": 1e-3,
+        "seed": 1,
+    }
+    try:
+        trace = record_ray_traced("simple_street_canyon", **call)
+    except RayTracingUnavailable as error:
+        assert "specran[raytracing]" in str(error) or "DRJIT_LIBLLVM_PATH" in str(error)
+        return
+    assert trace.power_gain.shape == (2, 21, 13)
+    assert trace.power_gain.mean(axis=(1, 2)) == pytest.approx(np.ones(2), rel=1e-5)
+    distance_m = np.hypot(np.linalg.norm(positions, axis=1), 8.5)
+    free_space_db = 32.4 + 20 * np.log10(distance_m) + 20 * np.log10(3.5)
+    np.testing.assert_allclose(-trace.mean_gain_db, free_space_db, atol=6.0)
+    # Reflections make it vary over the band, and the Doppler over time.
+    assert trace.power_gain.std(axis=2).min() > 0.01
+    assert trace.power_gain.std(axis=1).min() > 0.001

@@ -63,6 +63,11 @@ class NrLink(Link):
         """Per direction: throughput, PRB utilisation, error rate, HARQ rounds, access delays, fairness."""
         return self.network.figures()
 
+    def slots(self) -> list[dict[str, Any]]:
+        """A row per transmission with PRBs, MCS, SINR and error rate, if ``record_slots`` is set."""
+        records = self.network.records
+        return records.rows() if records is not None else []
+
     def timeline(self) -> list[dict[str, Any]]:
         """A span per transmission, newest last, if ``record_slots`` is set."""
         records = self.network.records

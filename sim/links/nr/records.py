@@ -6,6 +6,7 @@ from collections import deque
 from dataclasses import dataclass
 from typing import Any
 
+from sim.clock import NS_PER_S
 from sim.links.base import Direction
 from sim.links.nr.block import TransportBlock
 
@@ -70,6 +71,27 @@ class SlotRecords:
                 tuple([(c.message.sent_ns, c.message.parcel.kind, c.start, c.stop) for c in block.chunks]),
             )
         )
+
+    def rows(self) -> list[dict[str, Any]]:
+        """One row per transmission; PRBs of each group as numbers with blanks between."""
+        return [
+            {
+                "slot": record.slot,
+                "time_s": record.slot * self._slot_ns / NS_PER_S,
+                "direction": str(record.direction),
+                "cell": record.cell,
+                "device": record.device,
+                "attempt": record.attempt,
+                "num_prb": record.num_prb,
+                "prbs_by_group": " ".join(str(count) for count in record.weights),
+                "mcs": record.mcs,
+                "size_bits": 8 * record.size_bytes,
+                "sinr_db": record.sinr_db,
+                "bler": record.error_rate,
+                "received": record.received,
+            }
+            for record in self.blocks
+        ]
 
     def spans(self) -> list[dict[str, Any]]:
         """One span per transmission, with its MCS, SINR, outcome, and what it carried of which messages."""

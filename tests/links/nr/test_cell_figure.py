@@ -41,8 +41,35 @@ def test_files_are_written_and_the_map_has_all_devices(ran, tmp_path):
     assert [path.name for path in files] == ["cell_uplink.png", "cell_uplink.pdf", "cell_uplink.svg"]
     assert all(path.stat().st_size > 5000 for path in files)
     figure = cell_figure(ran.link)
+    grid = next(one for one in figure.axes if one.get_ylabel() == "PRB")
+    used = np.zeros(2000)
+    for record in ran.link.network.records.blocks:
+        used[record.slot] += record.num_prb
+    first = int(grid.get_xlim()[0])
+    assert used[first : first + 60].sum() == np.convolve(used, np.ones(60)).max()
     points = figure.axes[0].collections[0].get_offsets()
     assert np.asarray(points) == pytest.approx(ran.link.network.air.positions_m(0))
+
+
+def test_a_run_writes_its_slots_and_pictures_when_asked(tmp_path):
+    """``record_slots``: a row per transmission in slots.csv, and a picture per direction; nothing of it otherwise."""
+    import pandas as pd
+
+    import sim
+    from sim.scenario.loading import load_scenario
+
+    small = {"devices.count": 2, "workload.max_new_tokens": 4}
+    folder = sim.run(load_scenario("quickstart", small | {"link.record_slots": True}), tmp_path).folder
+    slots = pd.read_csv(folder / "slots.csv")
+    assert set(slots["direction"]) == {"uplink", "downlink"}
+    assert slots["prbs_by_group"].map(lambda text: sum(map(int, text.split()))).equals(slots["num_prb"])
+    assert slots["bler"].between(0, 1).all()
+    assert slots["slot"].is_monotonic_increasing
+    assert (folder / "figures" / "cell_uplink.png").exists()
+    assert (folder / "figures" / "cell_downlink.pdf").exists()
+    plain = sim.run(load_scenario("quickstart", small), tmp_path).folder
+    assert not (plain / "slots.csv").exists()
+    assert not (plain / "figures" / "cell_uplink.png").exists()
 
 
 def test_nothing_recorded_is_said():
