@@ -20,6 +20,7 @@ class TddPattern:
         special_symbols: (downlink, guard, uplink) symbols of S, summing to 14.
         special_carries_pdsch: whether S carries downlink data in its downlink symbols.
         special_carries_pusch: whether S carries uplink data in its uplink symbols; commonly not.
+        special_carries_pucch: whether S carries scheduling requests and HARQ-ACK in its last symbol.
 
     Raises:
         ValueError: unknown letter, no uplink slot, no downlink slot, or symbols that do not sum to 14.
@@ -29,6 +30,7 @@ class TddPattern:
     special_symbols: tuple[int, int, int] = (10, 2, 2)
     special_carries_pdsch: bool = True
     special_carries_pusch: bool = False
+    special_carries_pucch: bool = False
 
     def __post_init__(self) -> None:
         if not self.letters:
@@ -39,6 +41,10 @@ class TddPattern:
             raise ValueError(f"tdd_pattern: got {self.letters!r}; F (FDD) cannot be mixed with D, S, U")
         if any(count < 0 for count in self.special_symbols) or sum(self.special_symbols) != SYMBOLS_PER_SLOT:
             raise ValueError(f"special_symbols: got {self.special_symbols}; valid: three counts that sum to 14")
+        if self.special_carries_pucch and not self.special_symbols[2]:
+            raise ValueError(
+                f"special_carries_pucch: got special_symbols {self.special_symbols}; valid: at least one uplink symbol"
+            )
         if not set(self.letters) & set("UF"):
             raise ValueError(
                 f"tdd_pattern: got {self.letters!r}, which has no uplink slot; valid: at least one U, or F"
@@ -67,8 +73,8 @@ class TddPattern:
         return self.letter(slot) in "DSF"
 
     def carries_uplink_control(self, slot: int) -> bool:
-        """Whether PUCCH (SR, HARQ-ACK) has a place: full uplink slots, U and F."""
-        return self.letter(slot) in "UF"
+        """Whether PUCCH (SR, HARQ-ACK) has a place: U and F, and S if configured to carry it."""
+        return self.letter(slot) in ("USF" if self.special_carries_pucch else "UF")
 
     def uplink_data_symbols(self, slot: int) -> int:
         """Symbols for PUSCH in a slot: 14 in U and F, S's uplink symbols if configured to carry it, else 0."""

@@ -35,6 +35,7 @@ _NEAR = {"inter_site_distance_m": 300, "record_slots": True}
 
 # Other keys of the link under which a key acts at all.
 BESIDE: dict[str, dict[str, Any]] = {
+    "special_carries_pucch": {"tdd_pattern": "DSDDDDDDDU"},
     "bsr_format": {"sr_grant_bytes": 64},
     "configured_grant_prb": {"configured_grant": True},
     "harq_combining": {"mcs": 14, "distances_m": [300.0, 500.0, 600.0]},

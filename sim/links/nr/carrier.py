@@ -39,6 +39,7 @@ def tdd_pattern(settings: CarrierSettings) -> TddPattern:
         settings.special_symbols,
         settings.special_carries_pdsch,
         settings.special_carries_pusch,
+        settings.special_carries_pucch,
     )
 
 

@@ -32,6 +32,9 @@ class CarrierSettings(Settings):
     special_carries_pusch: bool = False
     """Whether the special slot's uplink symbols carry data."""
 
+    special_carries_pucch: bool = False
+    """Whether the special slot's last symbol carries scheduling requests and acknowledgements."""
+
     tdd_pattern: str = Field(default="DDDSU", validate_default=True)
     """Slots of one period: D downlink, U uplink, S special; ``F`` for FDD."""
 
@@ -58,8 +61,8 @@ class CarrierSettings(Settings):
     @classmethod
     def _pattern_is_sound(cls, letters: str, info: ValidationInfo) -> str:
         if "special_symbols" in info.data:
-            carries_pusch = bool(info.data.get("special_carries_pusch", False))
-            TddPattern(letters, info.data["special_symbols"], special_carries_pusch=carries_pusch)
+            pusch, pucch = (bool(info.data.get(f"special_carries_{what}", False)) for what in ("pusch", "pucch"))
+            TddPattern(letters, info.data["special_symbols"], True, pusch, pucch)
         return letters
 
 

@@ -165,15 +165,16 @@ def test_records_are_bounded():
     assert len(ran.link.network.records.blocks) == 50
 
 
-def test_full_buffers_reach_the_rate_of_the_block_sizes_and_not_the_peak():
-    """MCS 28, no errors: one 5 122-byte block per slot in FDD, one in five slots in DDDSU."""
+@pytest.mark.parametrize(("bandwidth_mhz", "block_bytes"), [(20, 5122), (100, 27_141)])
+def test_full_buffers_reach_the_rate_of_the_block_sizes_and_not_the_peak(bandwidth_mhz, block_bytes):
+    """MCS 28, no errors: one block per slot in FDD, one in five in DDDSU: 81.95 and 16.39, 434.3 and 86.85 Mbit/s."""
     for pattern, slots in (("F", 1), ("DDDSU", 5)):
-        settings = NrLinkSettings(channel="ideal", mcs=28, tdd_pattern=pattern)
+        settings = NrLinkSettings(channel="ideal", mcs=28, tdd_pattern=pattern, bandwidth_mhz=bandwidth_mhz)
         summary = run_full_buffer(settings, 1, 500, (UP,), warm_up_slots=20).link.summary()
-        rate_bps = 5122 * 8 / (slots * 0.5e-3)
+        rate_bps = block_bytes * 8 / (slots * 0.5e-3)
         assert summary["uplink_mac_throughput_bps"] == pytest.approx(rate_bps)
         assert summary["uplink_prb_utilisation"] == 1.0
-        assert rate_bps < peak_rate_bps(20, 30, 6, 1, "ul")
+        assert rate_bps < peak_rate_bps(bandwidth_mhz, 30, 6, 1, "ul")
 
 
 def test_a_rise_over_thermal_costs_its_decibels():

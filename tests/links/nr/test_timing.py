@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from sim.links.nr import NrLinkSettings, idle_delivery, idle_uplink_latency_s
+from sim.links.nr.carrier import Carrier
 
 SYMBOL_MS = 0.5 / 14
 
@@ -108,6 +109,39 @@ def test_the_parts_are_named_and_add_up(pattern, payload):
     assert notes["decode"] == 500_000
     assert notes["transport"] == 200_000
     assert delivery.retransmission_ns == 0
+
+
+# By slot of the period: offsets to the uplink slots that it grants (N2 = 2), and to its acknowledgement (N1 = 4).
+LENA_MAPS = {
+    "DSUUDDSUUD": ({0: [2], 1: [2], 5: [2], 6: [2]}, {0: 6, 1: 5, 4: 4, 5: 6, 6: 5, 9: 4}),
+    "DSUDDDSUDD": ({0: [2], 5: [2]}, {0: 6, 1: 5, 3: 4, 4: 7, 5: 6, 6: 5, 8: 4, 9: 7}),
+    "DSUUUDDDDD": ({0: [2], 1: [2, 3]}, {0: 4, 1: 10, 5: 6, 6: 5, 7: 4, 8: 4, 9: 4}),
+}
+
+
+@pytest.mark.parametrize("pattern", LENA_MAPS)
+def test_slot_maps_of_5g_lena(pattern):
+    """nr-lte-pattern-generation, N0 = 0, N2 = 2, N1 = 4: K2 and K1 of every slot (TS 38.214 6.1.2.1, TS 38.213 9.2.3).
+
+    5G-LENA lets acknowledgements ride in the special slot.
+    """
+    carrier = Carrier(NrLinkSettings(tdd_pattern=pattern, k2_slots=2, k1_slots=4, special_carries_pucch=True))
+    grants, acknowledgements = LENA_MAPS[pattern]
+    period = range(20, 30)
+    decided = {slot - 20: [target - slot for target in carrier.decided_at(slot)] for slot in period}
+    assert {slot: offsets for slot, offsets in decided.items() if offsets} == grants
+    assert {s - 20: carrier.acknowledged_at(s) - s for s in period if pattern[s - 20] in "DS"} == acknowledgements
+
+
+def test_requests_in_the_special_slot():
+    """DSDDDDDDDU: asked in slot 1 instead of 9, granted from 3 and sent in 9, not in 19; DDDSU gains nothing."""
+
+    def slots(pattern, carries):
+        settings = NrLinkSettings(channel="ideal", mcs=20, tdd_pattern=pattern, special_carries_pucch=carries)
+        return (idle_delivery(settings, 100).total_ns - 200_000) / 500_000
+
+    assert [slots("DSDDDDDDDU", carries) for carries in (False, True)] == [21, 11]
+    assert slots("DDDSU", True) == 11
 
 
 def test_downlink_of_an_idle_cell():
