@@ -52,6 +52,10 @@ class RoleSettings(Settings):
                 return f"{name} is given for {', '.join(values)} only, not for the {role} model"
         return None
 
+    def problem_together(self, roles: Sequence[str]) -> str | None:
+        """What keeps models of these roles from sharing the site; None if nothing does, or nothing is known."""
+        return None
+
     def _mappings(self) -> list[tuple[str, dict[str, Any]]]:
         values = ((name, getattr(self, name)) for name in type(self).model_fields)
         return [(name, value) for name, value in values if isinstance(value, dict)]
@@ -82,6 +86,11 @@ class Unpriced(ComputeModel):
 def problem_of(settings: Settings, role: str) -> str | None:
     """What keeps a model of this role from being priced under these keys; None if nothing does."""
     return settings.problem_of(role) if isinstance(settings, RoleSettings) else None
+
+
+def problem_together(settings: Settings, roles: Sequence[str]) -> str | None:
+    """What keeps models of these roles from sharing a site under these keys; None if nothing does."""
+    return settings.problem_together(roles) if isinstance(settings, RoleSettings) else None
 
 
 def make_pricer(

@@ -78,6 +78,25 @@ class RooflineSettings(RoleSettings):
                 raise ValueError(str(error)) from error
         return self
 
+    def problem_together(self, roles: Sequence[str]) -> str | None:
+        """Models whose sizes are told apart must fit side by side."""
+        if not isinstance(self.model_size, dict):
+            return None
+        sizes = [self.model_size[role] for role in roles]
+        alone = [self.for_role(role) for role in roles]
+        filled = sum(
+            find_model_size(size).parameters * single(keys.bytes_per_weight) / single(keys.num_processors)
+            for size, keys in zip(sizes, alone, strict=True)
+        )
+        memory = find_hardware(self.hardware).memory
+        if filled <= memory:
+            return None
+        names = " and ".join(f"{role} {size}" for role, size in zip(roles, sizes, strict=True))
+        return (
+            f"models of sizes {names} fill {filled / 1e9:.1f} GB of each processor together, and {self.hardware} has "
+            f"{memory / 1e9:g} GB: use fewer bytes per weight or more processors"
+        )
+
 
 class RooflineCompute(ComputeModel):
     """seconds = max(flops / (peak * efficiency), bytes / (bandwidth * efficiency)) + overhead.

@@ -9,7 +9,7 @@ from typing import Any, Literal
 from pydantic import ConfigDict, Field, model_validator
 
 from sim.compute.registry import COMPUTE
-from sim.compute.roles import problem_of
+from sim.compute.roles import problem_of, problem_together
 from sim.decoding.controllers.registry import CONTROLLERS, refuse_misfit
 from sim.decoding.protocols.registry import PROTOCOLS, sites_of
 from sim.errors import InputError
@@ -224,11 +224,16 @@ def _misfits(protocol: Choice, controller: Choice) -> list[Problem]:
 
 
 def _unpriced(protocol: Choice, compute: Mapping[str, Choice]) -> list[Problem]:
-    """Sites whose keys are given per model role and leave out a model that the protocol runs there."""
+    """Sites whose keys, given per model role, leave out a model that the protocol runs there or do not hold them all."""
+    placed = sites_of(protocol.entry, protocol.settings)
     found = []
-    for role, site in sites_of(protocol.entry, protocol.settings).items():
-        if problem := problem_of(compute[site].settings, role):
-            found.append(Problem(("compute", site.value), f"{problem}, which protocol {protocol.name!r} runs there"))
+    for site in sorted(set(placed.values())):
+        keys, roles = compute[site].settings, [role for role, where in placed.items() if where == site]
+        missing = [problem for role in roles if (problem := problem_of(keys, role))]
+        runs = f"which protocol {protocol.name!r} runs there"
+        found += [Problem(("compute", site.value), f"{problem}, {runs}") for problem in missing]
+        if not missing and (problem := problem_together(keys, roles)):
+            found.append(Problem(("compute", site.value), problem))
     return found
 
 

@@ -91,6 +91,11 @@ def test_a_role_that_is_left_out_has_no_price() -> None:
             "hsd",
             r"not for the middle model, which protocol 'hsd' runs there$",
         ),
+        (
+            {**ROOFLINE, "model_size": {"draft": "8B", "target": "7B"}},
+            "colocated",
+            r"^compute\.edge: models of sizes draft 8B and target 7B fill 29\.5 GB of each processor together",
+        ),
         ({**ROOFLINE, "model_size": {"target": "huge"}}, "tslt", "unknown model size 'huge'"),
         (
             {**ROOFLINE, "bytes_per_weight": {"target": 9}},
@@ -109,7 +114,9 @@ def test_wrong_roles_are_told_when_the_scenario_is_read(edge: dict[str, Any], pr
         Scenario.from_dict({"protocol": protocol, "compute": {"edge": edge}})
 
 
-def test_only_what_runs_at_a_site_must_be_named_there() -> None:
+def test_only_what_runs_at_a_site_must_be_named_and_fit_there() -> None:
+    apart = {**ROOFLINE, "model_size": {"draft": "8B", "target": "7B"}}
+    Scenario.from_dict({"protocol": "tslt", "compute": {"edge": apart}})  # the draft runs at the device
     edge = {**ROOFLINE, "model_size": {"target": "7B"}}
     scenario = Scenario.from_dict({"protocol": "tslt", "compute": {"edge": edge}})
     assert Scenario.from_dict(scenario.dump()) == scenario
