@@ -82,11 +82,12 @@ class RooflineSettings(RoleSettings):
         """Models whose sizes are told apart must fit side by side."""
         if not isinstance(self.model_size, dict):
             return None
-        sizes = [self.model_size[role] for role in roles]
         alone = [self.for_role(role) for role in roles]
+        sizes = [keys.model_size for keys in alone]
         filled = sum(
-            find_model_size(size).parameters * single(keys.bytes_per_weight) / single(keys.num_processors)
+            find_model_size(single(size)).parameters * single(keys.bytes_per_weight) / single(keys.num_processors)
             for size, keys in zip(sizes, alone, strict=True)
+            if size is not None
         )
         memory = find_hardware(self.hardware).memory
         if filled <= memory:

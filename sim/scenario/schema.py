@@ -224,7 +224,7 @@ def _misfits(protocol: Choice, controller: Choice) -> list[Problem]:
 
 
 def _unpriced(protocol: Choice, compute: Mapping[str, Choice]) -> list[Problem]:
-    """Sites whose keys, given per model role, leave out a model that the protocol runs there or do not hold them all."""
+    """Sites whose keys, given per model role, leave out a model that the protocol runs there, or cannot hold all."""
     placed = sites_of(protocol.entry, protocol.settings)
     found = []
     for site in sorted(set(placed.values())):
