@@ -10,6 +10,7 @@ from channels._validation import require_choice
 from channels.nr import check_sr_period, mcs_table, min_k2, num_prb
 from channels.nr.tdd import TddPattern
 from channels.power import FRACTIONAL_ALPHAS
+from sim.errors import InputError
 from sim.links.nr.schedulers.registry import SCHEDULERS
 from sim.settings import Settings
 
@@ -17,11 +18,11 @@ from sim.settings import Settings
 class CarrierSettings(Settings):
     """The carrier: width, numerology, who may send when, and what each block spends on control."""
 
-    bandwidth_mhz: float = Field(default=20.0, gt=0, le=400)
-    """Channel bandwidth [MHz], one that TS 38.101 has at this subcarrier spacing."""
-
-    scs_khz: Literal[15, 30, 60, 120] = Field(default=30, validate_default=True)
+    scs_khz: Literal[15, 30, 60, 120] = 30
     """Subcarrier spacing [kHz]; the slot lasts 15/scs ms."""
+
+    bandwidth_mhz: float = Field(default=20.0, gt=0, le=400, validate_default=True)
+    """Channel bandwidth [MHz], one that TS 38.101 has at this subcarrier spacing."""
 
     special_symbols: tuple[int, int, int] = (10, 2, 2)
     """Downlink, guard and uplink symbols of a special slot S; they sum to 14."""
@@ -50,12 +51,12 @@ class CarrierSettings(Settings):
     prb_group_size: int | None = Field(default=None, ge=1, le=275)
     """PRBs per group, the unit of channel evaluation and scheduling; the RBG size of TS 38.214 if left out."""
 
-    @field_validator("scs_khz")
+    @field_validator("bandwidth_mhz")
     @classmethod
-    def _bandwidth_exists(cls, scs_khz: int, info: ValidationInfo) -> int:
-        if "bandwidth_mhz" in info.data:
-            num_prb(info.data["bandwidth_mhz"], scs_khz)
-        return scs_khz
+    def _bandwidth_exists(cls, bandwidth_mhz: float, info: ValidationInfo) -> float:
+        if "scs_khz" in info.data:
+            num_prb(bandwidth_mhz, info.data["scs_khz"])
+        return bandwidth_mhz
 
     @field_validator("tdd_pattern")
     @classmethod
@@ -190,7 +191,11 @@ class SchedulingSettings(ReliabilitySettings):
     @field_validator("scheduler")
     @classmethod
     def _scheduler_exists(cls, name: str) -> str:
-        SCHEDULERS.find(name)
+        try:
+            SCHEDULERS.find(name)
+        except InputError as error:
+            # As a plain error, it is told with the key that it belongs to.
+            raise ValueError(str(error)) from None
         return name
 
 

@@ -9,7 +9,6 @@ import pytest
 import simpy
 from pydantic import ValidationError
 
-from sim.errors import InputError
 from sim.links.base import Direction, Parcel
 from sim.links.nr import NrLink, NrLinkSettings, idle_uplink_latency_s
 from sim.links.nr.schedulers.registry import SCHEDULERS
@@ -50,7 +49,7 @@ def test_wrong_keys_are_refused_with_the_valid_choices(keys, message):
 
 
 def test_an_unknown_scheduler_is_refused_with_the_nearest():
-    with pytest.raises(InputError, match=r"unknown scheduler 'proportional_fare' \(did you mean 'proportional_fair'"):
+    with pytest.raises(ValidationError, match=r"'proportional_fare' \(did you mean 'proportional_fair'"):
         NrLinkSettings(scheduler="proportional_fare")
 
 
