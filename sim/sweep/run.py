@@ -116,6 +116,8 @@ class _Sweep:
         self.failures: dict[int, str] = {}
         self.resumed = 0
         self.recorded = 0
+        self.forwards_run = 0
+        self.forwards_remembered = 0
         self._kits: dict[str, _Ready] = {}
         self._kit_of: dict[int, _Ready] = {}
 
@@ -195,6 +197,8 @@ class _Sweep:
             places = tasks[number].task.places
             for result in results or [PointDone(place, None, {}, failure) for place in places]:
                 twins = by_key[self.points[result.place].key]
+                self.forwards_run += result.forwards_run
+                self.forwards_remembered += result.forwards_remembered
                 if result.summary is not None:
                     self.saved.save(twins[0].key, hashes[result.place], result)
                 for twin in twins:
@@ -264,6 +268,8 @@ class _Sweep:
             "run": len(self.summaries),
             "resumed": self.resumed,
             "requests_decoded": self.recorded,
+            "forwards_run": self.forwards_run,
+            "forwards_remembered": self.forwards_remembered,
             "failed": {self.points[index].key: text for index, text in sorted(self.failures.items())},
             "code": simulator_version(),
             "versions": versions(),

@@ -5,17 +5,20 @@ from __future__ import annotations
 import gc
 import pickle
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from sim.errors import InputError, RunError
 from sim.links.shannon import FADING_MEMORY
+from sim.models.facts import ModelFacts
+from sim.models.interface import LanguageModel
 from sim.prepare import MissingGroup, live_models, record_group
 from sim.results.tables import Keep, RunTables, parquet_bytes
 from sim.runs import simulate
 from sim.scenario.schema import ModelsSettings, Scenario
+from sim.tape.memo import RememberingModel
 from sim.tape.recorder import Recording
 from sim.tape.store import TapeStore
 from sim.workload import PlannedRequest
@@ -78,12 +81,16 @@ class PointDone:
         summary: Its figures; None if it failed.
         tables: Parquet files by name.
         failure: What went wrong.
+        forwards_run: Forwards that were computed while simulating, by protocols that must.
+        forwards_remembered: Forwards whose rows an earlier forward of the same text had brought.
     """
 
     place: int
     summary: dict[str, Any] | None
     tables: dict[str, bytes]
     failure: str = ""
+    forwards_run: int = 0
+    forwards_remembered: int = 0
 
 
 class EntryStore(TapeStore):
@@ -131,12 +138,15 @@ def simulate_points(task: PointTask, packed: bytes) -> list[PointDone]:
     done = []
     if ingredients.tape is None:
         first = Scenario.from_dict(task.scenarios[0])
-        ingredients = replace(ingredients, models=live_models(first, ingredients.facts))
+        ingredients = replace(ingredients, models=_models_like(ingredients.facts, first))
     for place, keys in zip(task.places, task.scenarios, strict=True):
         try:
             for model in ingredients.models.values():
                 model.forget_all()
-            done.append(_simulate_point(place, Scenario.from_dict(keys), ingredients, task.keep))
+            before = _forwards(ingredients)
+            point = _simulate_point(place, Scenario.from_dict(keys), ingredients, task.keep)
+            run, remembered = (now - then for now, then in zip(_forwards(ingredients), before, strict=True))
+            done.append(replace(point, forwards_run=run, forwards_remembered=remembered))
         except (InputError, RunError) as error:
             done.append(PointDone(place, None, {}, str(error)))
         except Exception as error:
@@ -147,6 +157,30 @@ def simulate_points(task: PointTask, packed: bytes) -> list[PointDone]:
         gc.collect()
         gc.freeze()
     return done
+
+
+def _models_like(facts: dict[str, ModelFacts], scenario: Scenario) -> Mapping[str, LanguageModel]:
+    """The models that decode while simulating, loaded where this runs.
+
+    Raises:
+        InputError: One is not here, or is another one than where the sweep was started.
+    """
+    try:
+        models = live_models(scenario, facts)
+    except InputError as error:
+        raise InputError(f"points that decode while they simulate need their models where they run: {error}") from error
+    for role, model in models.items():
+        if model.fingerprint != facts[role].fingerprint:
+            raise InputError(
+                f"models.{role}: {model.name!r} is another model on this worker than where the sweep was started"
+            )
+    return models
+
+
+def _forwards(ingredients: Ingredients) -> tuple[int, int]:
+    """Forwards run and remembered so far."""
+    remembering = [model for model in ingredients.models.values() if isinstance(model, RememberingModel)]
+    return sum(model.num_run for model in remembering), sum(model.num_remembered for model in remembering)
 
 
 def _simulate_point(place: int, scenario: Scenario, ingredients: Ingredients, keep: Keep) -> PointDone:

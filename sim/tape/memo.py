@@ -1,8 +1,7 @@
-"""Forwards remembered: a language model that runs no forward twice, for protocols that must decode while simulating."""
+"""Rows remembered: a language model that computes no row twice, for protocols that must decode while simulating."""
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Hashable, Sequence
 
 import numpy as np
@@ -10,21 +9,26 @@ import numpy as np
 from sim.models.interface import Forward, LanguageModel, Logits
 
 # Logits that one model may keep in memory; a row of 8,192 in float32 takes 33 kB.
-MOST_BYTES = 512 << 20
+MOST_BYTES = 1 << 30
 
-Address = tuple[Hashable, ...]
+Text = tuple[int, ...]
 
 
 class RememberingModel(LanguageModel):
-    """A model in front of another one, which it asks only for forwards whose rows it does not remember.
+    """A model in front of another one, which it asks only for forwards of whose rows it does not remember all.
 
-    A forward is addressed by its text, block and first row: its rows depend on nothing else. What it is charged for
-    (``new_tokens``) follows the texts that its sessions have seen, whether or not the rows were remembered, so time
-    is the same as without a memory.
+    A row is addressed by the text that it follows: it depends on nothing else, whichever round, draft length or
+    request asks for it. What a forward is charged for (``new_tokens``) follows the texts that its sessions have seen,
+    whether or not its rows were remembered, so time is the same as without a memory.
 
     Args:
-        model: Runs what is not remembered.
-        most_bytes: Logits kept, least recently used forgotten first.
+        model: Computes what is not remembered.
+        most_bytes: Logits kept. When they are full nothing more is kept: points of a sweep ask for the same rows in
+            the same order, and whoever forgets the oldest then has always just forgotten the next one asked for.
+
+    Attributes:
+        num_run: Forwards that were run.
+        num_remembered: Forwards that were not.
     """
 
     def __init__(self, model: LanguageModel, most_bytes: int = MOST_BYTES) -> None:
@@ -40,39 +44,35 @@ class RememberingModel(LanguageModel):
         self.most_bytes = most_bytes
         self.num_run = 0
         self.num_remembered = 0
-        self._rows: OrderedDict[Address, Logits] = OrderedDict()
+        self._rows: dict[Text, Logits] = {}
         self._bytes = 0
 
     def _run(self, batch: Sequence[Forward]) -> list[Logits]:
-        addresses = [
-            (tuple(forward.context), forward.block, forward.parent_nodes, forward.first_row) for forward in batch
-        ]
-        known = {address: rows for address in addresses if (rows := self._recall(address)) is not None}
-        missing = [index for index, address in enumerate(addresses) if address not in known]
+        texts = [texts_of_rows(forward) for forward in batch]
+        missing = [index for index, own in enumerate(texts) if not all(text in self._rows for text in own)]
         self.num_run += len(missing)
         self.num_remembered += len(batch) - len(missing)
+        computed: dict[int, Logits] = {}
         if missing:
             fresh = self.model.forward([batch[index] for index in missing])
-            for index, rows in zip(missing, fresh, strict=True):
-                known[addresses[index]] = rows
-                self._remember(addresses[index], rows)
-        return [known[address] for address in addresses]
+            computed = dict(zip(missing, fresh, strict=True))
+        # Known rows first, so that none depends on what else its forward had to compute.
+        results = [
+            np.stack(
+                [self._rows[text] if text in self._rows else computed[index][place] for place, text in enumerate(own)]
+            )
+            for index, own in enumerate(texts)
+        ]
+        for index in missing:
+            for text, row in zip(texts[index], results[index], strict=True):
+                self._remember(text, row)
+        return results
 
-    def _recall(self, address: Address) -> Logits | None:
-        rows = self._rows.get(address)
-        if rows is not None:
-            self._rows.move_to_end(address)
-        return rows
-
-    def _remember(self, address: Address, rows: Logits) -> None:
-        if rows.nbytes > self.most_bytes or address in self._rows:
-            return
-        # A copy of its own: rows are views on the whole batch's logits.
-        kept = np.array(rows)
-        self._rows[address] = kept
-        self._bytes += kept.nbytes
-        while self._bytes > self.most_bytes:
-            self._bytes -= self._rows.popitem(last=False)[1].nbytes
+    def _remember(self, text: Text, row: Logits) -> None:
+        if text not in self._rows and self._bytes + row.nbytes <= self.most_bytes:
+            # A copy of its own: rows are views on the whole forward's logits.
+            self._rows[text] = np.array(row)
+            self._bytes += row.nbytes
 
     def close(self, session: Hashable) -> None:
         """Forget a session's text here and in the model behind; remembered rows stay."""
@@ -88,3 +88,12 @@ class RememberingModel(LanguageModel):
         """Forget all sessions, here and in the model behind; remembered rows stay."""
         super().forget_all()
         self.model.forget_all()
+
+
+def texts_of_rows(forward: Forward) -> list[Text]:
+    """The text that each row of a forward follows, in the order of the rows."""
+    context = tuple(forward.context)
+    texts = [context]
+    for token, parent in zip(forward.block, forward.parent_nodes, strict=True):
+        texts.append((*texts[parent + 1], token))
+    return texts[forward.first_row :]

@@ -126,6 +126,20 @@ def test_recording_on_dask_brings_the_entries_home(tiny: Scenario, cache: Path, 
     assert not list((tmp_path / "workers-cache").rglob("tape/*/*.json"))
 
 
+@pytest.mark.usefixtures("no_pictures", "cache")
+def test_points_that_decode_while_simulating_load_their_models_at_the_workers(
+    tiny_keys: dict, tmp_path: Path, dask_cluster
+):
+    address, _ = dask_cluster
+    tiny_keys["controller"] = {"name": "flexspec", "max_draft_length": 5}
+    tiny_keys["sweep"]["axes"] = {"link.uplink_bandwidth_mhz": [0.02, 2.0]}
+    adaptive = Scenario.from_dict(tiny_keys)
+    here = sweep(adaptive, tmp_path / "here", jobs=1)
+    away = sweep(adaptive, tmp_path / "away", scheduler=address)
+    assert not here.failed and not away.failed
+    assert (away.folder / "sweep.csv").read_bytes() == (here.folder / "sweep.csv").read_bytes()
+
+
 def test_no_scheduler_gives_a_clear_message(monkeypatch):
     monkeypatch.setattr("distributed.Client", _refuse)
     with pytest.raises(InputError, match="no Dask scheduler answers there"):
@@ -141,3 +155,19 @@ def test_without_dask_the_message_says_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "distributed", None)
     with pytest.raises(InputError, match=r"specran\[cluster\]"):
         DaskCluster("tcp://127.0.0.1:1")
+
+
+def test_models_of_another_kind_at_a_worker_are_refused(tiny_keys: dict, cache: Path):
+    """Adaptive points decode where they run: a worker's models must be those of the sweep's start, and be there."""
+    from sim.prepare import facts_of
+    from sim.sweep.work import _models_like
+
+    scenario = Scenario.from_dict({key: value for key, value in tiny_keys.items() if key != "sweep"})
+    facts = facts_of(scenario)
+    assert _models_like(facts, scenario)["draft"].fingerprint == facts["draft"].fingerprint
+    swapped = {"draft": facts["target"], "target": facts["target"]}
+    with pytest.raises(InputError, match="models.draft: .* is another model on this worker"):
+        _models_like(swapped, scenario)
+    elsewhere = scenario.replace("models.draft", str(cache / "nowhere"))
+    with pytest.raises(InputError, match="need their models where they run"):
+        _models_like(facts, elsewhere)
