@@ -166,7 +166,7 @@ def test_models_of_another_kind_at_a_worker_are_refused(tiny_keys: dict, cache: 
     facts = facts_of(scenario)
     assert _models_like(facts, scenario)["draft"].fingerprint == facts["draft"].fingerprint
     swapped = {"draft": facts["target"], "target": facts["target"]}
-    with pytest.raises(InputError, match="models.draft: .* is another model on this worker"):
+    with pytest.raises(InputError, match=r"models\.draft: .* is another model on this worker"):
         _models_like(swapped, scenario)
     elsewhere = scenario.replace("models.draft", str(cache / "nowhere"))
     with pytest.raises(InputError, match="need their models where they run"):
