@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from channels.theory import jain_index
+from sim.clock import NS_PER_S
 from sim.links.base import Delivery
 from sim.links.nr.block import TransportBlock
 from sim.links.nr.message import Message
@@ -13,6 +14,20 @@ from sim.links.nr.message import Message
 _BIN_RATIO = 1.01
 _FIRST_BIN_NS = 1e3
 _NUM_BINS = 2084
+
+
+# Parts of a message's delay, in the order of its way.
+DELAY_PARTS = (
+    "sr_wait",
+    "grant",
+    "k2",
+    "queue",
+    "air",
+    "retransmission",
+    "reordering",
+    "decode",
+    "transport",
+)
 
 
 class DelayHistogram:
@@ -50,6 +65,7 @@ class SideKpis:
         num_blocks: Blocks that ended: decoded, or given to the RLC.
         num_lost: Blocks that HARQ gave up and the RLC sent again.
         num_messages: Messages delivered.
+        delay_ns: Their delays in all, by part.
     """
 
     def __init__(self, num_devices: int) -> None:
@@ -61,6 +77,7 @@ class SideKpis:
         self.num_first_failed = 0
         self.num_lost = 0
         self.num_messages = 0
+        self.delay_ns = dict.fromkeys(DELAY_PARTS, 0)
         self.access = DelayHistogram()
 
     def on_air(self, block: TransportBlock) -> None:
@@ -78,6 +95,8 @@ class SideKpis:
         self.num_messages += 1
         self.payload_bits[message.parcel.device] += message.parcel.payload_bits
         self.access.add(delivery.access_ns)
+        for part, delay_ns in delivery.notes.items():
+            self.delay_ns[part] += delay_ns
 
     def figures(self, elapsed_s: float, prbs_offered: int) -> dict[str, float]:
         """Cell figures by name, units in the names."""
@@ -95,4 +114,8 @@ class SideKpis:
             "access_p95_s": self.access.quantile_s(0.95),
             "access_p99_s": self.access.quantile_s(0.99),
             "jain_index": jain_index(carried) if len(carried) else float("nan"),
+            **{
+                f"{part}_per_message_s": delay_ns / NS_PER_S / self.num_messages if self.num_messages else float("nan")
+                for part, delay_ns in self.delay_ns.items()
+            },
         }
