@@ -101,12 +101,13 @@ def planned_token_s(measured: Measured, delays_s: Sequence[float]) -> list[float
 
 
 def blocks_of(variant: str) -> tuple[int, ...]:
-    """Blocks of a variant, as the scenario's own YAML has them."""
+    """Blocks of a variant, as the scenario has them."""
     from sim.scenario.loading import load_scenario
 
-    sweep = load_scenario("hierarchy").sweep
-    assert sweep is not None
-    return tuple(sweep.variants[variant]["protocol.blocks"])
+    scenario = load_scenario("hierarchy")
+    assert scenario.sweep is not None
+    changes = scenario.sweep.variants[variant]
+    return tuple(changes.get("protocol.blocks", scenario.dump()["protocol"]["blocks"]))
 
 
 def measure(table: pd.DataFrame) -> Measured:
