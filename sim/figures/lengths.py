@@ -50,16 +50,16 @@ def draft_length(table: pd.DataFrame, axes: Sequence[str]) -> Figure:
             above.plot(chosen[_RATE], chosen[_LATENCY], label=name, **look)
             below.plot(chosen[_RATE], chosen[_DRAFTED], **look)
         low, best, high = best_fixed_lengths(table)
+        bar: dict[str, Any] = {"marker": "_", "ms": 9, "mew": 2, "mec": "#000000", "ls": ""}
+        below.plot(rates, best, color="#000000", label="best fixed length", **bar)
         below.fill_between(rates, low, high, color="#000000", alpha=0.12, lw=0, label="not told apart from it")
-        below.plot(
-            rates, best, color="#000000", marker="_", ms=9, mew=2, mec="#000000", ls="", label="best fixed length"
-        )
         below.plot(
             rates, closed_form_lengths(table), color="#000000", ls=(0, (1, 1)), lw=1, label="closed form at its α"
         )
         for panel in (above, below):
             panel.set_xlim(rates[0] / 1.5, rates[-1] * 1.5)
         set_scales(below, table[_RATE], [0.0, float(high.max())], True, False)
+        below.set_ylim(bottom=-0.4)  # room for the marks of length 0
         set_scales(above, table[_RATE], means[_LATENCY], True, True)
         above.set_ylabel(label_of(_LATENCY))
         below.set_ylabel("Drafted tokens per round")

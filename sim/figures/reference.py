@@ -104,7 +104,7 @@ REFERENCES = (
         "draft_length",
         "draft_length",
         lengths.draft_length,
-        "The best draft length grows with the uplink rate, and controllers that see the channel follow it.",
+        "The best draft length grows from none on slow uplinks to four; controllers that see the channel follow it.",
     ),
     Reference(
         "hierarchy",
