@@ -34,7 +34,7 @@ def latency_of(x: str, by: str = "variant", mark_best: bool = False) -> Callable
 
     def draw(table: pd.DataFrame, axes: Sequence[str]) -> Figure:
         with styled():
-            figure, panel, series = _latency(table, x, by, log_y=True)
+            figure, panel, series = _latency(table, x, by, log=True)
             if mark_best:
                 _mark_best(panel, table, x, by, series)
                 figure.legends[0].remove()
@@ -51,14 +51,14 @@ def _mark_best(panel: Axes, table: pd.DataFrame, x: str, by: str, series: Sequen
     panel.plot([point[x] for point in best], [point[_LATENCY] for point in best], label="least latency", **ring)
 
 
-def _latency(table: pd.DataFrame, x: str, by: str, log_y: bool) -> tuple[Figure, Axes, list[Any]]:
+def _latency(table: pd.DataFrame, x: str, by: str, log: bool) -> tuple[Figure, Axes, list[Any]]:
     series = values_of(table, by)
     if len(series) > _MOST_SERIES:
         raise ValueError(f"at most {_MOST_SERIES} curves can be told apart, got {len(series)} values of {by!r}")
     figure = new_figure("one_column", 2.9)
     panel = figure.subplots()
     say_replications(panel, draw_curves(panel, table, x, _LATENCY, by, series))
-    set_scales(panel, table[x], table[_LATENCY], spans_decades(table[x]), log_y)
+    set_scales(panel, table[x], table[_LATENCY], log and spans_decades(table[x]), log)
     panel.set_xlabel(label_of(x))
     panel.set_ylabel(label_of(_LATENCY))
     legend_above(figure, [panel], 2)
@@ -72,7 +72,7 @@ def round_trip(table: pd.DataFrame, axes: Sequence[str]) -> Figure:
     per token that the sweep itself measured.
     """
     with styled():
-        figure, panel, series = _latency(table, _DELAY, "variant", log_y=False)
+        figure, panel, series = _latency(table, _DELAY, "variant", log=False)
         mark: dict[str, Any] = {"lw": 1, "ls": (0, (1, 1)), "zorder": 0}
         for variant, delay_s in break_even_delays_s(table).items():
             colour = COLOURS[series.index(variant) % len(COLOURS)]
