@@ -75,7 +75,7 @@ _NAMES = {
     "protocol.name": "Protocol",
     "protocol.top_k": "Row length K",
     "protocol.draft_length": "Draft length γ",
-    "protocol.candidates": "Candidates per position",
+    "protocol.candidates": "Candidates at the first level",
     "protocol.values": "Value format",
     "devices.count": "Devices",
     "workload.temperature": "Temperature",
