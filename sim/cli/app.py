@@ -103,12 +103,22 @@ def plot(
     facet: Annotated[Optional[str], typer.Option(help="Column that makes the panels.")] = None,  # noqa: UP045
     kind: Annotated[str, typer.Option(help="line, pareto or heatmap.")] = "line",
     style: Annotated[str, typer.Option(help="one_column or two_column.")] = "one_column",
+    log_x: Annotated[
+        Optional[bool],  # noqa: UP045
+        typer.Option(
+            "--log-x/--linear-x", help="Scale of the horizontal axis; logarithmic over 1.5 decades by default."
+        ),
+    ] = None,
+    log_y: Annotated[
+        Optional[bool],  # noqa: UP045
+        typer.Option("--log-y/--linear-y", help="Scale of the vertical axis, likewise."),
+    ] = None,
     out: Annotated[Path, typer.Option(help="Picture to write; the suffix gives the format.")] = Path("plot.png"),
 ) -> None:
     """Draw a figure from tables on disk; simulates nothing."""
     from sim.cli.looking import plot_command
 
-    plot_command(results, x, y, by, facet, kind, style, out)
+    plot_command(results, x, y, by, facet, kind, style, log_x, log_y, out)
 
 
 def compare(

@@ -92,7 +92,16 @@ def schema_command() -> None:
 
 
 def plot_command(
-    results: list[Path], x: str | None, y: str, by: str | None, facet: str | None, kind: str, style: str, out: Path
+    results: list[Path],
+    x: str | None,
+    y: str,
+    by: str | None,
+    facet: str | None,
+    kind: str,
+    style: str,
+    log_x: bool | None,
+    log_y: bool | None,
+    out: Path,
 ) -> None:
     """Draw one figure."""
     from sim.cli.output import say
@@ -103,7 +112,7 @@ def plot_command(
     tables = [read_table(path) for path in results]
     for table, path in zip(tables, results, strict=True):
         table.attrs["name"] = path.stem if path.is_file() else path.resolve().name
-    figure = plot(tables, x, y, by=by, facet=facet, kind=kind, style=style)
+    figure = plot(tables, x, y, by=by, facet=facet, kind=kind, log_x=log_x, log_y=log_y, style=style)
     try:
         save(figure, out)
     except OSError as error:

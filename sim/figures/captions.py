@@ -6,6 +6,7 @@ _CAPTIONS = {
     "breakdown": "Where the time of a mean request goes, in the order in which a round meets the parts.",
     "latency_ecdf": "How many requests, and how many first tokens, were done within a given time.",
     "latency": "Mean end-to-end latency of a request, with 95 % confidence bands over replications.",
+    "best": "Which variant has the lowest mean latency where, and that latency.",
     "throughput": "Tokens per second of all devices together, with 95 % confidence bands over replications.",
     "rows": "What shorter rows save on the uplink, and what they cost in acceptance.",
 }

@@ -19,6 +19,7 @@ from sim.figures.drawing import (
     set_scales,
     spans_decades,
 )
+from sim.figures.heatmap import draw_best
 from sim.figures.labels import panel_label, value_label
 from sim.figures.rows_figure import draw_rows
 from sim.figures.style import new_figure, save_all, styled
@@ -112,7 +113,33 @@ def rows(table: pd.DataFrame, sweep_axes: Sequence[str], style: str = "one_colum
         return draw_rows(table, plan.by, [axis for axis in sweep_axes if axis not in plan.fixed], style)
 
 
-FIGURES: dict[str, SweepFigure] = {"latency": latency, "throughput": throughput, "breakdown": breakdown, "rows": rows}
+def best(table: pd.DataFrame, sweep_axes: Sequence[str], style: str = "one_column") -> Figure | None:
+    """Which variant has the lowest latency over the first two numeric axes; None without two axes and two variants."""
+    import pandas as pd
+
+    varied = [axis for axis in sweep_axes if axis in table and table[axis].nunique() > 1]
+    numeric = [axis for axis in varied if pd.api.types.is_numeric_dtype(table[axis])]
+    if len(numeric) < 2 or "variant" not in table or not 1 < table["variant"].nunique() <= _MOST_SERIES:
+        return None
+    x, y = numeric[:2]
+    for axis in varied:
+        if axis not in (x, y):
+            table = table[table[axis] == values_of(table, axis)[table[axis].nunique() // 2]]
+    with styled():
+        figure = new_figure(style, 2.55)
+        axes = figure.subplots()
+        draw_best(axes, table, x, y, "e2e_mean_s", "variant", values_of(table, "variant"))
+        legend_above(figure, [axes], 2 if style == "one_column" else 5, handle_length=1.2)
+    return figure
+
+
+FIGURES: dict[str, SweepFigure] = {
+    "latency": latency,
+    "throughput": throughput,
+    "best": best,
+    "breakdown": breakdown,
+    "rows": rows,
+}
 
 
 def _held(table: pd.DataFrame, sweep_axes: Sequence[str]) -> tuple[pd.DataFrame, Plan]:

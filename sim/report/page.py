@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 # More rows than a person scrolls through; the CSV beside the page has them all.
 _MOST_ROWS = 500
+_ONE_COLUMN_PT = 300
 _IMAGE_TYPES = {".svg": "image/svg+xml", ".png": "image/png"}
 
 
@@ -132,14 +133,15 @@ def _figure(stem: str, path: Path) -> str:
 
 
 def _is_wide(path: Path) -> bool:
-    """Whether a picture is so much wider than high that it needs the page's width."""
+    """Whether a picture is so wide, and so much wider than high, that it needs the page's width."""
     if path.suffix == ".png":
         header = path.read_bytes()[16:24]
         width, height = int.from_bytes(header[:4], "big"), int.from_bytes(header[4:], "big")
     else:
         box = re.search(r'viewBox="0 0 ([\d.]+) ([\d.]+)"', path.read_text(encoding="utf-8")[:4000])
         width, height = (float(side) for side in box.groups()) if box else (1, 1)
-    return width > 2.2 * height
+    # A picture for one column of a paper stays legible in one column of the page.
+    return width > 2.2 * height and (path.suffix == ".png" or width > _ONE_COLUMN_PT)
 
 
 def _unbroken(text: str) -> str:

@@ -20,7 +20,7 @@ from sim.figures.rows_figure import draw_rows
 from sim.figures.run_figures import draw_run
 from sim.figures.statistics import mean_interval
 from sim.figures.style import COLOURS, LINES, MARKERS, WIDTHS_IN, new_figure, save, save_all, styled
-from sim.figures.sweep_figures import draw_sweep, plan_axes
+from sim.figures.sweep_figures import FIGURES, draw_sweep, plan_axes
 from sim.results.columns import REQUEST_COLUMNS, SUMMARY_COLUMNS
 from tests.figures.tables import UPLINK, requests_table, sweep_table
 
@@ -219,3 +219,22 @@ def test_heat_map_names_the_best_in_each_cell() -> None:
     assert names[most[0, 0]] == "edge only"
     figure = plot([both], UPLINK, "link.one_way_delay_s", kind="heatmap")
     assert [text.get_text() for text in figure.legends[0].get_texts()] == ["top-8", "edge only"]
+
+
+def test_a_sweep_over_two_axes_shows_the_best_variant_in_each_cell() -> None:
+    table = sweep_table()
+    second = table.assign(**{"link.one_way_delay_s": 0.1})
+    second.loc[second["variant"] == "edge only", "e2e_mean_s"] += 100.0
+    both = pd.concat([table.assign(**{"link.one_way_delay_s": 0.01}), second])
+    figure = FIGURES["best"](both, [UPLINK, "link.one_way_delay_s"])
+    assert figure is not None
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["top-8", "edge only"]
+    assert FIGURES["best"](both, [UPLINK]) is None
+    alone = both[both["variant"] == "top-8"]
+    assert FIGURES["best"](alone, [UPLINK, "link.one_way_delay_s"]) is None
+
+
+@pytest.mark.parametrize(("wanted", "scale"), [(True, "log"), (False, "linear")])
+def test_scales_are_what_is_asked_for(wanted: bool, scale: str) -> None:
+    axes = plot([sweep_table()], UPLINK, "e2e_mean_s", log_x=wanted, log_y=wanted).axes[0]
+    assert (axes.get_xscale(), axes.get_yscale()) == (scale, scale)
