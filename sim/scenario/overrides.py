@@ -62,23 +62,33 @@ def _change(data: dict[str, Any], key: str, value: Any) -> None:
 
 
 def _shared_keys(part: str, old: Mapping[str, Any], name: Any) -> dict[str, Any]:
-    """Keys of the old entry that the new one has too, such as the draft length of two protocols."""
+    """Keys of the old entry that the new one has too, such as the draft length of two protocols.
+
+    Only those that say something: a key at the old entry's default leaves the new entry its own default, so that a
+    scenario with every default filled in changes as the one that it was made from.
+    """
     from sim.compute.registry import COMPUTE
     from sim.decoding.controllers.registry import CONTROLLERS
     from sim.decoding.protocols.registry import PROTOCOLS
     from sim.links.registry import LINKS
 
-    registries: dict[str, Registry[Any]] = {
-        "protocol": PROTOCOLS,
-        "controller": CONTROLLERS,
-        "link": LINKS,
-        "compute": COMPUTE,
+    registries: dict[str, tuple[Registry[Any], str]] = {
+        "protocol": (PROTOCOLS, "name"),
+        "controller": (CONTROLLERS, "name"),
+        "link": (LINKS, "kind"),
+        "compute": (COMPUTE, "kind"),
     }
+    registry, selector = registries[part]
     try:
-        fields = registries[part].find(str(name)).settings.model_fields
+        fields = registry.find(str(name)).settings.model_fields
+        before = registry.find(str(old.get(selector))).settings.model_fields
     except InputError:
         return {}
-    return {key: value for key, value in old.items() if key in fields}
+    return {
+        key: value
+        for key, value in old.items()
+        if key in fields and not (key in before and value == before[key].get_default(call_default_factory=True))
+    }
 
 
 def parse_axis(text: str) -> tuple[str, Any]:

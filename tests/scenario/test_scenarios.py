@@ -124,3 +124,15 @@ def test_an_unknown_axis_is_refused_before_anything_runs():
     scenario = Scenario.from_dict({"sweep": {"axes": {"link.uplink_mpbs": [1, 2]}}})
     with pytest.raises(InputError, match="did you mean 'uplink_mbps'"):
         expand(scenario)
+
+
+def test_another_protocol_takes_along_what_was_set_and_not_the_old_ones_defaults():
+    """A row format that nobody asked for is not the new scheme's: it keeps its own, from YAML and from a dump alike."""
+    scenario = Scenario.from_dict({"protocol": {"name": "tslt", "draft_length": 6, "top_k": 64}})
+    for base in (scenario, Scenario.from_dict(scenario.dump())):
+        split = base.replace("protocol.name", "dssd").dump()["protocol"]
+        assert (split["draft_length"], split["values"], split["lattice_levels"]) == (6, "lattice", 65535)
+        sparse = base.replace("protocol.name", "sqs").dump()["protocol"]
+        assert (sparse["draft_length"], sparse["top_k"], sparse["lattice_levels"]) == (6, 64, 255)
+    chosen = Scenario.from_dict({"protocol": {"name": "tslt", "values": "log8"}})
+    assert chosen.replace("protocol.name", "dsd").dump()["protocol"]["values"] == "log8"
