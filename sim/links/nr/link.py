@@ -24,6 +24,11 @@ class NrLink(Link):
         num_devices: Devices of all cells.
         seed: Master seed.
         settings: Keys of the link.
+
+    Notes: one antenna at both ends, so one layer per block; an array is its gain (``gnb_antenna_dbi``). Block sizes and
+    peak rates of several layers are there for comparisons (``channels.nr.transport_block_bits``), no MIMO channel is.
+    Bytes are conserved through segmentation, HARQ and RLC, and messages of a device arrive in order (PDCP). Not
+    modelled: random access, handover interruption, closed-loop power commands, control-channel errors.
     """
 
     def __init__(self, env: simpy.Environment, num_devices: int, seed: int, settings: NrLinkSettings) -> None:
