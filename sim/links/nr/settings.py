@@ -324,7 +324,7 @@ class NrLinkSettings(GeometrySettings):
     """Slots from a measurement to its use."""
 
     record_slots: bool = False
-    """Keep a record of every block (PRBs, MCS, SINR, outcome) for pictures and the timeline."""
+    """Keep a record of every block (PRBs, MCS, SINR, outcome): ``slots.csv``, pictures of the cell, the timeline."""
 
     max_records: int = Field(default=20_000, ge=1, le=10_000_000)
     """Blocks kept; the oldest go first."""
