@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cache
+from math import exp, log
 
 import numpy as np
 import numpy.typing as npt
@@ -77,6 +79,24 @@ def effective_sinr(sinr: npt.ArrayLike, beta: npt.ArrayLike, weights: npt.ArrayL
     if some_empty:
         spread = np.where(is_empty, 1.0, spread)
     return np.asarray(floor - scale * np.log(spread))
+
+
+def block_effective_sinr(sinr: Sequence[float], beta: float, weights: Sequence[float]) -> float:
+    """`effective_sinr` of one block, in plain numbers: over its few groups arrays cost more than they save.
+
+    Args:
+        sinr: linear SINR per PRB group, >= 0, [num_groups].
+        beta: > 0.
+        weights: as in `effective_sinr`, [num_groups].
+    """
+    used = [(value, weight) for value, weight in zip(sinr, weights, strict=True) if weight]
+    if not used:
+        return 0.0
+    least, total, spread = min(used)[0], 0.0, 0.0
+    for value, weight in used:
+        total += weight
+        spread += weight * exp((least - value) / beta)
+    return least - beta * log(spread / total)
 
 
 def effective_sinr_db(sinr_db: npt.ArrayLike, beta: npt.ArrayLike, weights: npt.ArrayLike | None = None) -> Array:

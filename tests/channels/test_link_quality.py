@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from channels import nr
-from channels.eesm import eesm_betas, effective_sinr, effective_sinr_db
+from channels.eesm import block_effective_sinr, eesm_betas, effective_sinr, effective_sinr_db
 from channels.harq import (
     chase_combine,
     incremental_code_rate,
@@ -81,6 +81,17 @@ def test_weights_count_resource_elements():
     per_mcs = effective_sinr(sinrs[None, :], eesm_betas(1))
     assert per_mcs.shape == (29,)
     np.testing.assert_allclose(per_mcs, effective_sinr(sinrs[None, :], eesm_betas(1), [1, 1, 1]), rtol=1e-12)
+
+
+def test_one_block_in_plain_numbers_is_the_same():
+    """`block_effective_sinr` against the arrays: random groups, some unused, SINRs from -20 to 60 dB."""
+    draw = np.random.default_rng(3)
+    for _ in range(300):
+        sinrs, weights = 10 ** draw.uniform(-2, 6, 13), draw.integers(0, 5, 13)
+        beta = float(draw.choice(eesm_betas(1)))
+        expected = float(effective_sinr(sinrs, beta, weights))
+        assert block_effective_sinr(sinrs.tolist(), beta, weights.tolist()) == pytest.approx(expected, rel=1e-12)
+    assert block_effective_sinr([3.0, 4.0], 2.0, [0, 0]) == 0.0
 
 
 def test_effective_sinr_matches_sionna_where_it_does_not_underflow():

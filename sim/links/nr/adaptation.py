@@ -38,8 +38,10 @@ class Adaptation(Protocol):
     def refresh(self, devices: Indices, slot: int) -> None:
         """Take in the reports of these devices that have become known by ``slot``."""
 
-    def choose(self, devices: Indices, shares: Array, num_prb: Indices, num_symbols: int, slot: int) -> Indices:
-        """MCS of a block on given PRBs: shares [num_blocks, num_groups]."""
+    def choose(
+        self, devices: Indices, weights: list[list[int]], num_prb: list[int], num_symbols: int, slot: int
+    ) -> list[int]:
+        """MCS of blocks on given PRBs, weights [num_blocks][num_groups]."""
 
     def renew(self) -> None:
         """Mean gains have changed."""
@@ -80,9 +82,11 @@ class FixedMcs:
     def refresh(self, devices: Indices, slot: int) -> None:
         """Nothing is reported."""
 
-    def choose(self, devices: Indices, shares: Array, num_prb: Indices, num_symbols: int, slot: int) -> Indices:
+    def choose(
+        self, devices: Indices, weights: list[list[int]], num_prb: list[int], num_symbols: int, slot: int
+    ) -> list[int]:
         """The fixed MCS."""
-        return np.full(len(devices), self._mcs, dtype=np.int64)
+        return [self._mcs] * len(devices)
 
     def renew(self) -> None:
         """Nothing changes."""

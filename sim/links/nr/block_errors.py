@@ -1,6 +1,10 @@
-"""Error curves of every block size that a carrier can send, ready for look-up by arrays."""
+"""Error curves of every block size that a carrier can send, ready for look-up block by block."""
 
 from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Iterable
+from math import erfc, isfinite
 
 import numpy as np
 import numpy.typing as npt
@@ -26,19 +30,16 @@ class BlockErrors:
     """
 
     def __init__(self, carrier: Carrier, table_name: str, target_bler: float) -> None:
-        from scipy.special import ndtr
-
         self._carrier = carrier
         self._table = BlerTable.load(table_name)
         self._index = carrier.mcs_table.index
         self.available = np.flatnonzero(self._table.available_mcs(self._index))
-        self._lowest = self.available[0]
+        self._lowest = int(self.available[0])
         self._target = target_bler
         self._cuts: dict[int, tuple[Array, Array]] = {}
-        self._waterfalls: dict[int, tuple[Array, Array]] = {}
+        self._curves: dict[int, list[list[tuple[float, float, float]]]] = {}
         self._thresholds: dict[int, Array] = {}
-        self._capacities: dict[int, Array] = {}
-        self._normal = ndtr
+        self._capacities: dict[int, list[list[float]]] = {}
 
     def _segmentation(self, num_symbols: int) -> tuple[Array, Array]:
         """Code block bits and number of code blocks, each [num_mcs, num_prb + 1]; column 0 repeats column 1."""
@@ -69,47 +70,48 @@ class BlockErrors:
             self._thresholds[num_symbols] = held
         return held
 
-    def _needed(self, num_symbols: int) -> Array:
-        """Thresholds as log2(1 + SINR). [num_prb + 1, num_mcs]"""
+    def _needed(self, num_symbols: int) -> list[list[float]]:
+        """Thresholds as log2(1 + SINR), rising. [num_prb + 1][num_mcs]"""
         held = self._capacities.get(num_symbols)
         if held is None:
-            held = np.log2(1 + 10 ** (self.thresholds_db(num_symbols).T / 10)).copy()
+            held = np.log2(1 + 10 ** (self.thresholds_db(num_symbols).T / 10)).tolist()
             self._capacities[num_symbols] = held
         return held
 
     @property
     def top_capacity(self) -> float:
         """log2(1 + SINR) at which the highest MCS meets the target over the whole carrier."""
-        needed = self._needed(SYMBOLS_PER_SLOT)[-1]
-        return float(needed[np.isfinite(needed)].max())
+        return max(needed for needed in self._needed(SYMBOLS_PER_SLOT)[-1] if isfinite(needed))
 
-    def choose(self, capacity: Array, num_prb: Indices, num_symbols: int) -> Indices:
-        """Highest MCS that meets the target at a mean log2(1 + SINR); the lowest available where none does. [...]"""
-        reached = self._needed(num_symbols).take(num_prb, axis=0) <= capacity[:, None]
-        return np.maximum(np.add.reduce(reached, axis=1, dtype=np.int64) - 1, self._lowest)
+    def choose(self, capacity: Iterable[float], num_prb: Iterable[int], num_symbols: int) -> list[int]:
+        """Highest MCS that meets the target at a mean log2(1 + SINR), of each block; the lowest where none does."""
+        needed, lowest = self._needed(num_symbols), self._lowest
+        return [
+            max(bisect_right(needed[count], value) - 1, lowest) for value, count in zip(capacity, num_prb, strict=True)
+        ]
 
-    def error_rate(self, mcs: Indices, num_prb: Indices, num_symbols: Indices, sinr_db: Array) -> Array:
-        """Transport block error rate, 1 - (1 - BLER)^C. [num_blocks]"""
-        kinds = set(num_symbols.tolist())
-        if len(kinds) == 1:
-            return self._one_kind(mcs, num_prb, kinds.pop(), sinr_db)
-        result = np.empty(len(mcs))
-        for kind in kinds:
-            rows = np.flatnonzero(num_symbols == kind)
-            result[rows] = self._one_kind(mcs[rows], num_prb[rows], kind, sinr_db[rows])
-        return result
-
-    def _one_kind(self, mcs: Indices, num_prb: Indices, num_symbols: int, sinr_db: Array) -> Array:
-        bits, count = self._segmentation(num_symbols)
-        cell = mcs * bits.shape[1] + num_prb
-        if isinstance(self._table, WaterfallBlerTable):
-            held = self._waterfalls.get(num_symbols)
-            if held is None:
-                rows = np.arange(len(bits))[:, None]
-                held = self._waterfalls[num_symbols] = self._table.waterfall(self._index, rows, bits)
-            center, width = held
-            code_block_error = self._normal((center.take(cell) - sinr_db) / width.take(cell))
+    def error_rate(self, mcs: int, num_prb: int, num_symbols: int, sinr_db: float) -> float:
+        """Transport block error rate of one block, 1 - (1 - BLER)^C."""
+        curves = self._curves.get(num_symbols)
+        if curves is None:
+            curves = self._curves[num_symbols] = self._make_curves(num_symbols)
+        center, scale, count = curves[mcs][num_prb]
+        if scale:
+            # The normal distribution's lower tail at (center - SINR) / width.
+            code_block_error = 0.5 * erfc((sinr_db - center) * scale)
         else:
-            code_block_error = self._table.bler(self._index, mcs, bits.take(cell), sinr_db)
-        # At one the logarithm diverges, and the power does not.
-        return np.asarray(1.0 - (1.0 - code_block_error) ** count.take(cell))
+            code_block_error = float(self._table.bler(self._index, mcs, center, sinr_db))
+        return 1.0 - (1.0 - code_block_error) ** count
+
+    def _make_curves(self, num_symbols: int) -> list[list[tuple[float, float, float]]]:
+        """By MCS and PRBs: center and 1 / (sqrt 2 width) of the waterfall, or code block bits and 0 for other tables.
+
+        The third number is that of code blocks.
+        """
+        bits, count = self._segmentation(num_symbols)
+        first, second = bits, np.zeros_like(bits)
+        if isinstance(self._table, WaterfallBlerTable):
+            first, width = self._table.waterfall(self._index, np.arange(len(bits))[:, None], bits)
+            second = 1 / (np.sqrt(2) * width)
+        curves = np.stack([first, second, count], axis=-1).tolist()
+        return [[(one, two, three) for one, two, three in row] for row in curves]

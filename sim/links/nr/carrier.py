@@ -81,6 +81,7 @@ class Carrier:
         control = settings.pdcch_symbols
         self._downlink_symbols = [max(0, self.pattern.downlink_data_symbols(s) - control) for s in range(period)]
         self._sizes: dict[int, Indices] = {}
+        self._size_lists: dict[int, list[list[int]]] = {}
         self._decisions = self._decision_offsets()
 
     @property
@@ -166,6 +167,13 @@ class Carrier:
             sizes = np.zeros((len(table), self.num_prb + 1), dtype=np.int64)
             sizes[:, 1:] = np.asarray(bits) // 8
             self._sizes[num_symbols] = sizes
+        return sizes
+
+    def block_bytes_list(self, num_symbols: int) -> list[list[int]]:
+        """``block_bytes`` as plain numbers, for look-up of single blocks. [num_mcs][num_prb + 1]"""
+        sizes = self._size_lists.get(num_symbols)
+        if sizes is None:
+            sizes = self._size_lists[num_symbols] = self.block_bytes(num_symbols).tolist()
         return sizes
 
 

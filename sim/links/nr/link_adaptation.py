@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import log2
+
 import numpy as np
 import numpy.typing as npt
 
@@ -80,15 +82,14 @@ class ReportedChannel:
             self._gains[rows] = self._air.power_gains(self._way, max(0, due * self._period), rows)
             self._evaluate(rows, slot)
 
-    def _capacity(self, devices: Indices, num_prb: Indices, slot: int) -> Array:
-        """log2(1 + SINR) per group at the reported channel, outer loop applied. [num_devices, num_groups]"""
+    def _sinr(self, devices: Indices, num_prb: Indices, slot: int) -> Array:
+        """SINR per group at the reported channel, outer loop applied. [num_devices, num_groups]"""
         scale = self._air.snr(self._way, devices, num_prb) * self._offset.take(devices)
         sinr = self._gains.take(devices, axis=0)
         sinr *= scale[:, None]
         if self._interference is not None:
             sinr /= 1 + self._interference.expected_over_noise(slot, devices)
-        sinr += 1
-        return np.asarray(np.log2(sinr, out=sinr))
+        return sinr
 
     def _evaluate(self, rows: Indices, slot: int) -> None:
         """Rates per group and the MCS of the whole carrier, at the new reports.
@@ -96,20 +97,28 @@ class ReportedChannel:
         A group's rate is that of Shannon, scaled such that the highest MCS comes at its threshold, and cut there.
         """
         width = self.most_prb[rows]
-        capacity = self._capacity(rows, width, slot)
+        capacity = self._sinr(rows, width, slot)
+        capacity += 1
+        np.log2(capacity, out=capacity)
         self.rate_bps[rows] = np.minimum(capacity, self._most_capacity) * self._bps_per_capacity
         if self._fixed_mcs is None:
-            mcs = self._errors.choose(capacity @ self._group_shares, width, FULL_SLOT_SYMBOLS)
+            mean = (capacity @ self._group_shares).tolist()
+            mcs = np.array(self._errors.choose(mean, width.tolist(), FULL_SLOT_SYMBOLS))
             self.wideband_mcs[rows] = mcs
             self.wideband_bytes[rows] = self._sizes[mcs, width]
 
-    def choose(self, devices: Indices, shares: Array, num_prb: Indices, num_symbols: int, slot: int) -> Indices:
-        """MCS of blocks on given PRBs, shares [num_blocks, num_groups] of PRBs: by mean capacity as reported."""
+    def choose(
+        self, devices: Indices, weights: list[list[int]], num_prb: list[int], num_symbols: int, slot: int
+    ) -> list[int]:
+        """MCS of blocks on given PRBs, weights [num_blocks][num_groups]: by mean capacity as reported."""
         if self._fixed_mcs is not None:
-            return np.full(len(devices), self._fixed_mcs, dtype=np.int64)
-        capacity = self._capacity(devices, num_prb, slot)
-        capacity *= shares
-        return self._errors.choose(np.add.reduce(capacity, axis=1) / num_prb, num_prb, num_symbols)
+            return [self._fixed_mcs] * len(devices)
+        sinr = self._sinr(devices, np.array(num_prb), slot).tolist()
+        capacity = [
+            sum([weight * log2(1.0 + value) for value, weight in zip(row, used, strict=True) if weight]) / count
+            for row, used, count in zip(sinr, weights, num_prb, strict=True)
+        ]
+        return self._errors.choose(capacity, num_prb, num_symbols)
 
     @property
     def offset_db(self) -> Array:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import numpy as np
-import numpy.typing as npt
+from math import log10
 
-from channels.eesm import eesm_betas, effective_sinr
+import numpy as np
+
+from channels.eesm import block_effective_sinr, eesm_betas
 from channels.harq import chase_combine, incremental_combine, incremental_equivalent_sinr
 from sim.links.base import Direction
 from sim.links.nr.air import Air
@@ -14,8 +15,6 @@ from sim.links.nr.block_errors import BlockErrors
 from sim.links.nr.interference import Interference
 from sim.links.nr.luck import AddressedUniforms
 
-Array = npt.NDArray[np.float64]
-Indices = npt.NDArray[np.int64]
 _LOW_RATE = 0.25
 
 
@@ -44,66 +43,47 @@ class RadioReceiver:
     ) -> None:
         self._air, self._errors, self._interference, self._luck = air, errors, interference, luck
         self._combining = combining
-        self._betas = eesm_betas(air.carrier.mcs_table.index)
+        self._betas: list[float] = eesm_betas(air.carrier.mcs_table.index).tolist()
 
     def receive(self, direction: Direction, slot: int, blocks: list[TransportBlock]) -> None:
         """Set ``received``, ``sinr_db``, ``error_rate`` and what is combined of each block."""
-        numbers = np.array([(block.device, block.num_prb, block.mcs, block.num_symbols) for block in blocks])
-        devices, num_prb, mcs, symbols = numbers.T.copy()
-        shares = np.array([block.weights for block in blocks], dtype=np.float64)
-        air = self._air
+        devices = np.array([block.device for block in blocks])
+        num_prb = np.array([block.num_prb for block in blocks])
+        air, combines = self._air, self._combining != "none"
         sinr = air.power_gains(direction, slot, devices)
         sinr *= air.snr(direction, devices, num_prb)[:, None]
         if self._interference is not None:
-            cells = np.array([block.cell for block in blocks], dtype=np.int64)
+            cells = np.array([block.cell for block in blocks])
+            shares = np.array([block.weights for block in blocks], dtype=np.float64)
             sinr /= 1 + self._interference[direction].over_noise(slot, cells, devices, shares, num_prb)
-        effective = effective_sinr(sinr, self._betas.take(mcs), shares)
-        elements = num_prb * symbols
-        kept, kept_elements = effective, elements
-        if self._combining != "none":
-            again = [row for row, block in enumerate(blocks) if block.attempt]
-            if again:
-                kept, kept_elements = effective.copy(), elements.copy()
-                self._combine(blocks, again, (effective, kept, kept_elements), mcs)
-        level_db = 10 * np.log10(np.maximum(effective, 1e-12))
-        rates = self._errors.error_rate(mcs, num_prb, symbols, level_db).tolist()
-        for row, (block, level, rate) in enumerate(zip(blocks, level_db.tolist(), rates, strict=True)):
-            if block.attempt and self._combining == "none":
-                block.luck = self._luck[direction].draw(block.device)
-            block.sinr_db, block.error_rate = level, rate
-            block.received = block.luck >= rate
+        for block, row in zip(blocks, sinr.tolist(), strict=True):
+            read = kept = block_effective_sinr(row, self._betas[block.mcs], block.weights)
+            elements = float(block.num_prb * block.num_symbols)
+            if block.attempt:
+                if combines:
+                    read, kept, elements = self._combined(block, kept, elements)
+                else:
+                    block.luck = self._luck[direction].draw(block.device)
+            block.sinr_db = 10 * log10(max(read, 1e-12))
+            block.error_rate = self._errors.error_rate(block.mcs, block.num_prb, block.num_symbols, block.sinr_db)
+            block.received = block.luck >= block.error_rate
             if not block.received:
-                block.effective, block.combined_re = float(kept[row]), float(kept_elements[row])
+                block.effective, block.combined_re = kept, elements
 
-    def _combine(
-        self,
-        blocks: list[TransportBlock],
-        again: list[int],
-        combined: tuple[Array, Array, Indices],
-        mcs: Indices,
-    ) -> None:
-        """Add what earlier rounds have left to each retransmission, in place.
+    def _combined(self, block: TransportBlock, effective: float, elements: float) -> tuple[float, float, float]:
+        """Add what earlier rounds have left to a retransmission.
 
-        Args:
-            again: Rows of the retransmissions.
-            combined: SINR at which error curves are read, SINR to keep for the next round, resource elements behind it.
+        Returns:
+            SINR at which the error curve is read, SINR to keep for the next round, resource elements behind that.
         """
-        effective, kept, elements = combined
-        before = np.array([blocks[row].effective for row in again])
         if self._combining == "chase":
-            effective[again] = kept[again] = chase_combine(before, effective[again])
-            return
-        elements_before = np.array([blocks[row].combined_re for row in again])
-        union = incremental_combine(before, elements_before, effective[again], elements[again], self._betas[mcs[again]])
-        kept[again] = union
-        elements[again] += elements_before.astype(np.int64)
-        effective[again] = self._fresh_parity(union, mcs[again], np.array([blocks[row].attempt + 1 for row in again]))
-
-    def _fresh_parity(self, union: Array, mcs: Indices, count: Indices) -> Array:
-        """SINR at which the first round's curve reads the error of rounds with fresh parity."""
+            total = float(chase_combine(block.effective, effective))
+            return total, total, elements
+        beta = self._betas[block.mcs]
+        union = float(incremental_combine(block.effective, block.combined_re, effective, elements, beta))
         table = self._air.carrier.mcs_table
-        order, rate = table.modulation_order[mcs], table.code_rate[mcs]
-        first = incremental_equivalent_sinr(union, order, rate, count, 1)
+        order, rate = table.modulation_order[block.mcs], table.code_rate[block.mcs]
         # Rates up to a quarter use base graph 2 (TS 38.212 7.2.2).
-        second = incremental_equivalent_sinr(union, order, rate, count, 2)
-        return np.where(rate <= _LOW_RATE, second, first)
+        base_graph = 2 if rate <= _LOW_RATE else 1
+        read = float(incremental_equivalent_sinr(union, order, rate, block.attempt + 1, base_graph))
+        return read, union, elements + block.combined_re

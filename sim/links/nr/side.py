@@ -201,17 +201,14 @@ class Side(ABC):
         weights: list[list[int]],
     ) -> list[TransportBlock]:
         """Blocks for devices with their PRBs: MCS by the reported channel of just these PRBs."""
-        shares = np.array(weights, dtype=np.float64)
-        num_prb = np.array([sum(row) for row in weights])
-        mcs = self.adaptation.choose(devices, shares, num_prb, num_symbols, grant_slot)
-        table = self.carrier.block_bytes(num_symbols)
-        sizes = table.take(mcs * table.shape[1] + num_prb).tolist()
+        num_prb = [sum(row) for row in weights]
+        mcs = self.adaptation.choose(devices, weights, num_prb, num_symbols, grant_slot)
+        table = self.carrier.block_bytes_list(num_symbols)
+        sizes = [table[index][count] for index, count in zip(mcs, num_prb, strict=True)]
         gain = 8e9 / self.carrier.slot_ns / self.settings.average_window_slots / self._served_scale
         blocks = []
         draw, granted = self.parts.luck.draw, self.granted_bytes
-        for device, size, row, index, count in zip(
-            devices.tolist(), sizes, weights, mcs.tolist(), num_prb.tolist(), strict=True
-        ):
+        for device, size, row, index, count in zip(devices.tolist(), sizes, weights, mcs, num_prb, strict=True):
             granted[device] += size
             block = TransportBlock(cell, device, size, index, count, num_symbols, row, grant_slot, granted[device])
             block.luck = draw(device)

@@ -137,8 +137,7 @@ def snr_of_error(mcs, num_prb, error_rate):
     """SNR [dB] at which the first transmission of a block fails so often."""
     errors = BlockErrors(Carrier(NrLinkSettings()), "specran", 0.1)
     grid = np.arange(-8.0, 25.0, 0.01)
-    count = len(grid)
-    rates = errors.error_rate(np.full(count, mcs), np.full(count, num_prb), np.full(count, 14), grid)
+    rates = np.vectorize(errors.error_rate)(mcs, num_prb, 14, grid)
     return float(grid[np.argmin(np.abs(rates - error_rate))])
 
 
@@ -155,7 +154,7 @@ def test_combining_follows_the_error_curves(combining):
     first, again = ([r for r in records if r.attempt == n] for n in (0, 1))
     assert first[0].sinr_db == pytest.approx(snr_db)
     assert {record.num_prb for record in first} == {num_prb}
-    expected = errors.error_rate(np.array([mcs]), np.array([num_prb]), np.array([14]), np.array([snr_db]))[0]
+    expected = errors.error_rate(mcs, num_prb, 14, snr_db)
     assert first[0].error_rate == pytest.approx(expected)
     assert expected == pytest.approx(0.4, abs=0.05)
     failed = np.mean([not r.received for r in first])

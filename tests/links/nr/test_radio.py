@@ -48,7 +48,8 @@ def test_error_rates_are_those_of_the_code_blocks(table_name, table_index):
             table_index, m, cut.code_block_bits, cut.num_code_blocks, x
         )
         expected.append(float(bler))
-    assert errors.error_rate(mcs, num_prb, symbols, snr_db) == pytest.approx(np.array(expected), abs=1e-9)
+    got = np.vectorize(errors.error_rate)(mcs, num_prb, symbols, snr_db)
+    assert got == pytest.approx(np.array(expected), abs=1e-9)
 
 
 def test_the_chosen_mcs_is_the_highest_that_meets_the_target():
@@ -56,9 +57,8 @@ def test_the_chosen_mcs_is_the_highest_that_meets_the_target():
     errors = BlockErrors(carrier, "specran", 0.1)
     for snr_db in np.arange(-4.0, 24.0, 0.37):
         for num_prb in (1, 7, 51):
-            prbs = np.array([num_prb])
-            chosen = int(errors.choose(np.log2(1 + 10 ** (np.array([snr_db]) / 10)), prbs, 14)[0])
-            rates = [errors.error_rate(np.array([m]), prbs, np.array([14]), np.array([snr_db]))[0] for m in range(29)]
+            chosen = errors.choose([np.log2(1 + 10 ** (snr_db / 10))], [num_prb], 14)[0]
+            rates = [errors.error_rate(m, num_prb, 14, snr_db) for m in range(29)]
             good = [m for m, rate in enumerate(rates) if rate <= 0.1 + 1e-9]
             assert chosen == max(good, default=0)
 

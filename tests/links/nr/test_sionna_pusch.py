@@ -50,9 +50,7 @@ def test_throughput_over_snr_is_that_of_the_bit_level_simulation(cell):
     for row in reference():
         mcs = int(row["mcs"])
         effective = effective_sinr(10 ** (row["snr_db"] / 10) * gains, eesm_betas(1)[mcs])
-        rates = errors.error_rate(
-            np.full(count, mcs), np.full(count, NUM_PRB), np.full(count, 14), 10 * np.log10(effective)
-        )
+        rates = np.vectorize(errors.error_rate)(mcs, NUM_PRB, 14, 10 * np.log10(effective))
         simulated = row["num_errors"] / row["num_blocks"]
         spread = simulated * (1 - simulated) / row["num_blocks"] + rates.var() / count
         assert rates.mean() == pytest.approx(simulated, abs=3 * np.sqrt(spread) + 0.02), row
