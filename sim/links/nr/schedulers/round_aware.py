@@ -14,12 +14,12 @@ class RoundAware(Scheduler):
 
     A round's message is worth nothing until its last byte, so the carrier goes to whole messages, cheapest per token
     first; each PRB group counts by what it carries of the message, relative to the carrier's mean. The priority grows
-    with the share of the delay budget already spent, so that large messages are not starved.
+    with the root of the delay budgets already spent, so that large messages are not starved.
     """
 
     def priority(self, queues: QueueView) -> Array:
-        """(tokens / PRBs) (R_ig / mean R_i) (1 + waited / budget)."""
+        """(tokens / PRBs) (R_ig / mean R_i) sqrt(1 + waited / budget)."""
         worth = np.maximum(queues.tokens_at_stake, 1e-3) / np.maximum(queues.message_prb_needed, 1.0)
-        worth *= 1 + np.maximum(queues.head_of_line_s, 0.0) / self.delay_budget_s
+        worth *= np.sqrt(1 + np.maximum(queues.head_of_line_s, 0.0) / self.delay_budget_s)
         rate = np.maximum(queues.rate_bps, 1.0)
         return np.asarray(worth[:, None] * rate / rate.mean(axis=1, keepdims=True))
