@@ -50,9 +50,12 @@ def test_what_each_scheduler_prefers():
     assert order("delay_weighted", waited) == [2, 1, 0]
     rounds = view(4, tokens_at_stake=[4, 4, 1, 8], message_prb_needed=[40.0, 10.0, 1.0, 40.0])
     assert order("round_aware", rounds) == [2, 1, 3, 0]
-    # A whole delay budget of waiting doubles a round's priority.
-    late = view(2, tokens_at_stake=[3, 5], head_of_line_s=[0.1, 0.0])
+    # Three delay budgets of waiting double a round's priority.
+    late = view(2, tokens_at_stake=[3, 5], head_of_line_s=[0.3, 0.0])
     assert order("round_aware", late) == [0, 1]
+    # Of two rounds alike, each is served where its channel is best.
+    apart = view(2, rate=[[1, 3], [3, 1]])
+    assert SCHEDULERS.find("round_aware").make(0.1).priority(apart).argmax(axis=0).tolist() == [1, 0]
 
 
 @pytest.mark.parametrize(("num", "published"), [(2, 1.3941), (4, 1.7765)])
