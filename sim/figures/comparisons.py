@@ -10,6 +10,7 @@ from sim.figures.conditions import means_by, values_of
 from sim.figures.drawing import draw_curves, legend_above, say_replications, set_scales, spans_decades
 from sim.figures.labels import label_of
 from sim.figures.style import COLOURS, MARKERS, new_figure, styled
+from sim.figures.sweep_figures import breakdown
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -63,6 +64,19 @@ def _latency(table: pd.DataFrame, x: str, by: str, log: bool) -> tuple[Figure, A
     panel.set_ylabel(label_of(_LATENCY))
     legend_above(figure, [panel], 2)
     return figure, panel, series
+
+
+def parts_by(column: str, variants: Sequence[str]) -> Callable[[pd.DataFrame, Any], Figure]:
+    """Where the time goes, one bar per variant and value of an axis that holds words, such as slot patterns."""
+
+    def draw(table: pd.DataFrame, axes: Sequence[str]) -> Figure:
+        order = {variant: place for place, variant in enumerate(variants)}
+        chosen = table[table["variant"].isin(variants)]
+        chosen = chosen.sort_values("variant", key=lambda names: names.map(order), kind="stable")
+        names = chosen["variant"] + ", " + chosen[column].replace("F", "FDD")
+        return breakdown(chosen.assign(variant=names), [])
+
+    return draw
 
 
 def round_trip(table: pd.DataFrame, axes: Sequence[str]) -> Figure:

@@ -72,6 +72,8 @@ _NAMES = {
     "link.bandwidth": "Bandwidth",
     "link.one_way_delay": "One-way delay",
     "link.snr": "Signal-to-noise ratio",
+    "link.sr_period_slots": "Period of scheduling requests (slots)",
+    "link.tdd_pattern": "Slot pattern",
     "protocol.name": "Protocol",
     "protocol.top_k": "Row length K",
     "protocol.draft_length": "Draft length γ",

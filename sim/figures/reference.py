@@ -134,13 +134,13 @@ REFERENCES = (
         "configured_grants",
         "configured_grants",
         comparisons.latency_of("link.sr_period_slots"),
-        "Configured grants spare ids the scheduling request; rows need more slots than they bring.",
+        "Configured grants free latency of the period of scheduling requests, for ids and rows of 64 entries alike.",
     ),
     Reference(
         "fdd_tdd",
         "fdd_tdd",
-        sweep_figures.breakdown,
-        "More uplink slots help full rows most; ids gain only the shorter wait for a slot.",
+        comparisons.parts_by("link.tdd_pattern", ("full rows", "ids only")),
+        "Full rows need the uplink slots that DDDSU does not have; ids do not notice the slot pattern.",
     ),
     Reference(
         "hundred_devices",

@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from sim.decoding.theory import break_even_rtt_s, expected_tokens
-from sim.figures.comparisons import break_even_delays_s, latency_of, payload_frontier, round_trip
+from sim.figures.comparisons import break_even_delays_s, latency_of, parts_by, payload_frontier, round_trip
 
 TARGET_S, DRAFT_S, ALPHA, TOKENS = 0.065, 0.005, 0.7, 400
 
@@ -78,3 +78,17 @@ def test_latency_marks_the_least_of_each_curve_and_refuses_too_many():
     many = pd.concat([table.assign(variant=f"scheme {number}") for number in range(9)])
     with pytest.raises(ValueError, match="at most 8 curves"):
         latency_of("link.one_way_delay_s")(many, [])
+
+
+def test_parts_by_patterns_has_a_bar_for_every_variant_and_pattern() -> None:
+    """Bars in the order of the variants asked for, patterns in that of the table; F reads FDD."""
+    table = pd.DataFrame(
+        [
+            {"link.tdd_pattern": pattern, "variant": variant, "uplink_air_mean_s": 1.0 + place, "e2e_mean_s": 2.0}
+            for place, pattern in enumerate(("F", "DDDSU"))
+            for variant in ("ids only", "top-64", "full rows")
+        ]
+    )
+    figure = parts_by("link.tdd_pattern", ("full rows", "ids only"))(table, ["link.tdd_pattern"])
+    names = [label.get_text() for label in figure.axes[0].get_yticklabels()]
+    assert names == ["full rows, FDD", "full rows, DDDSU", "ids only, FDD", "ids only, DDDSU"]
