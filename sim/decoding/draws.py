@@ -61,8 +61,8 @@ class AddressedDraw(Draw):
         path = (*self._path, "pick", self._picks)
         self._picks += 1
         if row.ids is None:
-            return int((row.probs / _dense_noise(path, row.vocab_size)).argmax())
-        return int(row.ids[(row.probs / exponentials(path, row.ids)).argmax()])
+            return first_finisher(row.probs, _all_uniforms(path, row.vocab_size))
+        return int(row.ids[(row.probs / exponentials(uniforms(path, row.ids))).argmax()])
 
 
 Path = tuple[int | str, ...]
@@ -72,11 +72,11 @@ _SHIFTS = (np.uint64(30), np.uint64(27), np.uint64(31))
 _DROPPED = np.uint64(12)
 
 
-def exponentials(path: Path, ids: Ids) -> Probabilities:
-    """Unit exponentials of some token ids at an address, [len(ids)]; positive, each a function of (address, id) alone.
+def uniforms(path: Path, ids: Ids) -> Probabilities:
+    """Uniforms of some token ids at an address, [len(ids)], inside (0, 1); each a function of (address, id) alone.
 
     Counter-based: element ``id`` of the SplitMix64 sequence (Steele, Lea and Flood, OOPSLA 2014, with the finaliser
-    "Mix13" of Stafford) whose start and odd increment are the address's BLAKE2b hash; then -log of its upper 52 bits.
+    "Mix13" of Stafford) whose start and odd increment are the address's BLAKE2b hash; its upper 52 bits.
     """
     start, increment = _keys(path)
     values = ids.astype(np.uint64)
@@ -87,12 +87,28 @@ def exponentials(path: Path, ids: Ids) -> Probabilities:
         values *= multiplier
     values ^= values >> _SHIFTS[-1]
     values >>= _DROPPED
-    # The middle of one of 2^52 equal cells of (0, 1): no logarithm of zero, and none of one, which would win any race.
-    uniforms = values.astype(np.float64)
-    uniforms += 0.5
-    uniforms *= 2.0**-52
-    noise: Probabilities = np.log(uniforms, out=uniforms)
-    return np.negative(noise, out=noise)
+    # The middle of one of 2^52 equal cells.
+    places = values.astype(np.float64)
+    places += 0.5
+    places *= 2.0**-52
+    return places
+
+
+def exponentials(uniform: Probabilities) -> Probabilities:
+    """Unit exponentials from uniforms inside (0, 1), increasing in them; positive."""
+    return np.negative(np.log1p(np.negative(uniform)))
+
+
+def first_finisher(probs: Probabilities, uniform: Probabilities) -> int:
+    """argmax of probs / exponentials(uniform), with logarithms of those few tokens that may win.
+
+    u <= -log(1 - u) <= u / (1 - u), so that token x's score lies between p/u - p and p/u.
+    """
+    above = probs / uniform
+    below = above - probs
+    contenders = np.flatnonzero(above >= below.max())
+    scores = probs[contenders] / exponentials(uniform[contenders])
+    return int(contenders[scores.argmax()])
 
 
 def _keys(path: Path) -> tuple[int, int]:
@@ -101,10 +117,10 @@ def _keys(path: Path) -> tuple[int, int]:
 
 
 @lru_cache(maxsize=256)
-def _dense_noise(path: Path, count: int) -> Probabilities:
-    noise = exponentials(path, _all_ids(count))
-    noise.setflags(write=False)
-    return noise
+def _all_uniforms(path: Path, count: int) -> Probabilities:
+    found = uniforms(path, _all_ids(count))
+    found.setflags(write=False)
+    return found
 
 
 @lru_cache(maxsize=4)

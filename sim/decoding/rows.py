@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,6 +10,8 @@ import numpy.typing as npt
 
 Probabilities = npt.NDArray[np.float64]
 Ids = npt.NDArray[np.int64]
+
+_TINY = np.finfo(np.float32).tiny
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -67,8 +70,8 @@ class Row:
     @property
     def entropy_bits(self) -> float:
         """Shannon entropy in bits; a figure, so its logarithms are taken in single precision."""
-        positive = self.probs[self.probs > 0]
-        return float(-(positive * np.log2(positive.astype(np.float32))).sum())
+        probs = np.maximum(self.probs.astype(np.float32), _TINY)
+        return max(0.0, float(-np.dot(probs, np.log(probs))) / math.log(2))
 
 
 def residual(p: Row, q: Row) -> Row:

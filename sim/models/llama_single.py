@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 
 Array = npt.NDArray[Any]
 
-MOST_IN_NUMPY = 1 << 18  # numbers in a matrix that a single row is multiplied with in NumPy; beyond, kernels matter
+MOST_IN_NUMPY = 1 << 20  # numbers in a matrix that a few rows are multiplied with in NumPy; beyond, kernels matter
+FEW_ROWS = 8
 
 
 class SinglePass:
@@ -120,7 +121,7 @@ class Product:
         self._array: Array | None = weight.numpy() if weight.numel() <= MOST_IN_NUMPY else None
 
     def __call__(self, rows: Array) -> Array:
-        if self._array is not None and len(rows) == 1:
+        if self._array is not None and len(rows) <= FEW_ROWS:
             product: Array = np.matmul(rows, self._array)
             return product
         import torch

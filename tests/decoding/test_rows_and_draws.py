@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from sim.decoding.draws import AddressedDraw, exponentials
+from sim.decoding.draws import AddressedDraw, exponentials, first_finisher, uniforms
 from sim.decoding.exact import law
 from sim.decoding.rows import Row, Sampling, largest, nucleus, overlap, residual
 from sim.decoding.wire.row_codec import RowCodec, RowFormat
@@ -169,15 +169,26 @@ def test_the_earliest_finisher_wins():
     ids = np.arange(40)
     for place in range(200):
         weights = np.random.default_rng(place).dirichlet(np.full(40, 0.3))
-        noise = exponentials((3, "x", place, "pick", 0), ids)
+        noise = exponentials(uniforms((3, "x", place, "pick", 0), ids))
         assert AddressedDraw(3).at("x", place).pick(Row(40, weights)) == int((noise / weights).argmin())
+
+
+def test_contenders_include_the_winner():
+    """Against the race written out in full, over peaked, flat and partly empty rows."""
+    for place in range(300):
+        rng = np.random.default_rng(place)
+        probs = rng.dirichlet(np.full(300, rng.choice([0.01, 0.3, 30.0])))
+        uniform = rng.random(300)
+        assert first_finisher(probs, uniform) == int((probs / exponentials(uniform)).argmax())
 
 
 def test_noise_is_exponential_and_independent_over_ids_and_addresses():
     """Four moments, a Kolmogorov-Smirnov test, and correlations at lags in ids and addresses; false alarm 1e-6 each."""
     from scipy.stats import kstest
 
-    noise = np.stack([exponentials((11, "request", place, "pick", 0), np.arange(8192)) for place in range(64)])
+    noise = np.stack(
+        [exponentials(uniforms((11, "request", place, "pick", 0), np.arange(8192))) for place in range(64)]
+    )
     assert noise.min() > 0
     assert kstest(noise.ravel(), "expon").pvalue > 1e-6
     five = 4.9 / np.sqrt(noise.size)

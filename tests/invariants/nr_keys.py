@@ -33,7 +33,7 @@ _ERRORS = {"channel": "ideal", "mcs": 5, "block_error_rate": 0.3}
 _LOSSES = {**_ERRORS, "max_harq_retransmissions": 0}
 _NEAR = {"inter_site_distance_m": 300, "record_slots": True}
 
-# Other keys of the link under which a key acts at all.
+# Other keys under which a key acts at all: of the link, or dotted ones of the scenario.
 BESIDE: dict[str, dict[str, Any]] = {
     "special_carries_pucch": {"tdd_pattern": "DSDDDDDDDU"},
     "bsr_format": {"sr_grant_bytes": 64},
@@ -42,7 +42,7 @@ BESIDE: dict[str, dict[str, Any]] = {
     "max_harq_retransmissions": _ERRORS,
     "rlc_status_delay_s": _LOSSES,
     "max_rlc_retransmissions": {**_LOSSES, "block_error_rate": 0.5},
-    "average_window_slots": {"multiplexing": "tdma"},
+    "average_window_slots": {"multiplexing": "tdma", "devices.count": 8, "devices.requests": 4},
     "delay_budget_s": {"scheduler": "round_aware", "multiplexing": "tdma", "channel": "ideal", "mcs": 0},
     "harq_processes": {"tdd_pattern": "F"},
     "wrap_around": {**_SEVEN, "interference": "explicit"},

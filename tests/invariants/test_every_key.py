@@ -74,7 +74,7 @@ BESIDE: dict[str, dict[str, Any]] = {
     "link.shannon.block_s": {"link.doppler_hz": 50.0},
     "link.trace.downlink_mbps": {"link.downlink_trace": None, "link.downlink_mbps": 0.2},
     **{
-        f"link.nr.{key}": {f"link.{name}": value for name, value in beside.items()}
+        f"link.nr.{key}": {name if "." in name else f"link.{name}": value for name, value in beside.items()}
         for key, beside in nr_keys.BESIDE.items()
     },
 }
@@ -251,7 +251,8 @@ def test_every_key_changes_some_output(key: str, tmp_path: Path):
     changed = Scenario.from_dict(apply_overrides(base.dump(), {path: value, **ALSO.get(key, {})}))
     assert run_id(changed) != run_id(base)
     assert not outcome(base).startswith("stopped"), f"the base scenario of {key} does not run: {outcome(base)}"
-    differs = outcome(changed) != outcome(base)
+    # Whether a queue forms or a block fails just where the key acts hangs on luck: some keys need a second try.
+    differs = any(outcome(changed.replace("seed", seed)) != outcome(base.replace("seed", seed)) for seed in (5, 6, 7))
     assert differs, f"{path}: {current!r} -> {value!r} changes nothing"
 
 
