@@ -13,6 +13,8 @@ from sim.scenario.problems import Problem, ScenarioProblems
 # Parts chosen by name: naming another entry drops the old one's keys, which mean nothing to it.
 _SELECTORS = {("protocol", "name"), ("controller", "name"), ("link", "kind")}
 
+_NAMED_AT_DEPTH = {"protocol": 0, "controller": 0, "link": 0, "compute": 1}
+
 
 def apply_overrides(data: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
     """A copy of a scenario's nested mappings with dotted keys changed; ``protocol.name`` resets the protocol's keys.
@@ -38,17 +40,15 @@ def _change(data: dict[str, Any], key: str, value: Any) -> None:
     current: dict[str, Any] = data
     for depth, part in enumerate(parts[:-1]):
         below: Any = current.get(part)
-        if (
-            isinstance(below, str)
-            and depth == len(parts) - 2
-            and parts[0] in ("protocol", "controller", "link", "compute")
-        ):
+        if isinstance(below, str) and _NAMED_AT_DEPTH.get(parts[0]) == depth:
             # A part given by its name alone, such as `protocol: tslt`.
             below = {"name" if parts[0] in ("protocol", "controller") else "kind": below}
         elif below is None:
             below = {}
         if not isinstance(below, dict):
-            raise ScenarioProblems([Problem(tuple(parts), f"{'.'.join(parts[: depth + 1])} has no keys below it")])
+            raise ScenarioProblems(
+                [Problem(tuple(parts), f"{'.'.join(parts[: depth + 1])} is {below!r}, which has no keys below it")]
+            )
         current[part] = below
         current = below
     if _is_selector(key):
