@@ -18,7 +18,7 @@ from sim.links.nr import NrLink, NrLinkSettings
 from sim.links.nr.air import Air
 from sim.links.nr.block_errors import BlockErrors
 from sim.links.nr.carrier import Carrier
-from sim.links.nr.full_buffer import full_buffer_slots_per_s, run_full_buffer
+from sim.links.nr.full_buffer import loaded_cell, run_full_buffer
 from tests.links.nr.traffic import run
 
 UP, DOWN = Direction.UPLINK, Direction.DOWNLINK
@@ -316,7 +316,7 @@ def test_memory_does_not_grow_with_slots():
 
 def test_full_buffer_bench_runs_and_is_not_absurd():
     # A guard against a slip of an order of magnitude; the bench proper states the figure.
-    assert full_buffer_slots_per_s(100, 150) > 60
+    assert loaded_cell(100, 150).slots_per_cpu_s > 60
 
 
 @pytest.mark.parametrize("snr_db", [0.0, 8.0, 16.0])
