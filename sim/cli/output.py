@@ -70,6 +70,8 @@ class ProgressBars:
             TimeRemainingColumn(),
             console=error_console,
             disable=not sys.stderr.isatty(),
+            # Pieces come in lumps of many requests; a shorter memory would swing with each of them.
+            speed_estimate_period=120.0,
         )
         self._tasks: dict[str, Any] = {}
 
@@ -83,5 +85,6 @@ class ProgressBars:
     def __call__(self, what: str, done: int, total: int) -> None:
         """Show that ``done`` of ``total`` pieces of a kind of work are done."""
         if what not in self._tasks:
-            self._tasks[what] = self._progress.add_task(what, total=total)
+            # What was done before, by a sweep that is resumed, took none of this time and says nothing of what is left.
+            self._tasks[what] = self._progress.add_task(what, total=total, completed=done)
         self._progress.update(self._tasks[what], completed=done, total=total)

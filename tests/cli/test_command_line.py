@@ -105,6 +105,25 @@ def test_results_that_cannot_be_written_give_one_message(cache: Path, tmp_path: 
     assert "cannot write results" in done.stderr and "Traceback" not in done.stderr
 
 
+def test_time_left_is_told_from_work_done_now(monkeypatch):
+    """Ninety resumed points took no time: the ten that are left take ten times what the first of them took."""
+    from rich.progress import TimeRemainingColumn
+
+    from sim.cli.output import ProgressBars
+
+    bars = ProgressBars()
+    now = [100.0]
+    monkeypatch.setattr(bars._progress, "get_time", lambda: now[0])
+    bars("simulating", 90, 100)
+    (task,) = bars._progress.tasks
+    assert task.time_remaining is None
+    for done in (91, 92, 93):
+        now[0] += 5.0
+        bars("simulating", done, 100)
+    assert task.time_remaining == pytest.approx(7 * 5, abs=6)
+    assert TimeRemainingColumn().render(task).plain.endswith(("35", "30", "40"))
+
+
 @pytest.mark.parametrize("kind", ["protocols", "rules", "links", "controllers", "compute", "hardware", "scenarios"])
 def test_list_gives_a_line_per_name(cache: Path, kind: str):
     done = specran(cache, "list", kind)
