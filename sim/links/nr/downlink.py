@@ -5,6 +5,7 @@ from __future__ import annotations
 from sim.links.base import Direction
 from sim.links.nr.allocation import PrbBoard
 from sim.links.nr.block import TransportBlock
+from sim.links.nr.kpis import ACCESS_PARTS, DELAY_PARTS
 from sim.links.nr.message import Message
 from sim.links.nr.side import Side
 
@@ -20,6 +21,7 @@ class Downlink(Side):
     """
 
     direction = Direction.DOWNLINK
+    delay_parts = tuple(part for part in DELAY_PARTS if part not in ACCESS_PARTS)
 
     def push(self, message: Message) -> None:
         """The edge sends a message to a device, now."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from channels.theory import jain_index
@@ -28,6 +30,8 @@ DELAY_PARTS = (
     "decode",
     "transport",
 )
+ACCESS_PARTS = ("sr_wait", "grant", "k2")
+"""Those that the uplink alone has."""
 
 
 class DelayHistogram:
@@ -55,6 +59,7 @@ class SideKpis:
 
     Args:
         num_devices: Devices of all cells.
+        delay_parts: Parts that a message's delay may have.
 
     Attributes:
         payload_bits: Payload delivered to each device, [num_devices].
@@ -68,7 +73,7 @@ class SideKpis:
         delay_ns: Their delays in all, by part.
     """
 
-    def __init__(self, num_devices: int) -> None:
+    def __init__(self, num_devices: int, delay_parts: Sequence[str] = DELAY_PARTS) -> None:
         self.payload_bits = np.zeros(num_devices, dtype=np.int64)
         self.received_bits = np.zeros(num_devices, dtype=np.int64)
         self.prbs_used = 0
@@ -77,7 +82,7 @@ class SideKpis:
         self.num_first_failed = 0
         self.num_lost = 0
         self.num_messages = 0
-        self.delay_ns = dict.fromkeys(DELAY_PARTS, 0)
+        self.delay_ns = dict.fromkeys(delay_parts, 0)
         self.access = DelayHistogram()
 
     def on_air(self, block: TransportBlock) -> None:

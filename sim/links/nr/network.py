@@ -117,7 +117,7 @@ class Network:
     def restart_kpis(self) -> None:
         """Forget the figures so far: they count from now on."""
         for side in (self.uplink, self.downlink):
-            side.kpis = SideKpis(len(self.serving))
+            side.kpis = SideKpis(len(self.serving), side.delay_parts)
         self._kpis_since_ns = int(self.env.now)
 
     def figures(self) -> dict[str, float]:

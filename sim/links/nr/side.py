@@ -17,7 +17,7 @@ from sim.links.nr.adaptation import HEADERS_BYTES, LEAST_BLOCK_BYTES, Adaptation
 from sim.links.nr.allocation import PrbBoard, hand_out
 from sim.links.nr.block import TransportBlock
 from sim.links.nr.carrier import Carrier
-from sim.links.nr.kpis import SideKpis
+from sim.links.nr.kpis import DELAY_PARTS, SideKpis
 from sim.links.nr.luck import AddressedUniforms
 from sim.links.nr.message import Message, Packing
 from sim.links.nr.receiver import Receiver
@@ -87,6 +87,7 @@ class Side(ABC):
     """
 
     direction: Direction
+    delay_parts: tuple[str, ...] = DELAY_PARTS
 
     def __init__(self, parts: SideParts) -> None:
         settings = parts.settings
@@ -105,7 +106,7 @@ class Side(ABC):
         self.resend: list[deque[TransportBlock]] = [deque() for _ in range(parts.num_cells)]
         self.granted_bytes = [0] * count
         self.last_grant = np.full(count, _NEVER_SERVED, dtype=np.int64)
-        self.kpis = SideKpis(count)
+        self.kpis = SideKpis(count, self.delay_parts)
         self._served = np.zeros(count)
         self._served_scale, self._aged = 1.0, 0
         self._decay = 1 - 1 / settings.average_window_slots

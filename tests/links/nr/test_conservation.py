@@ -12,7 +12,6 @@ from sim.links.base import Parcel
 from sim.links.nr import NrLink, NrLinkSettings
 from sim.links.nr.air import Air
 from sim.links.nr.carrier import Carrier
-from sim.links.nr.kpis import DELAY_PARTS
 from tests.links.nr.traffic import BOTH, run
 
 UP, DOWN = BOTH
@@ -76,7 +75,7 @@ def test_everything_arrives_and_the_parts_add_up(name):
         mine = [one.delivery.total_ns for one in ran.sent if one.direction == side.direction]
         assert sum(side.kpis.delay_ns.values()) == sum(mine)
         figures = ran.link.summary()
-        parts_s = [figures[f"{side.direction}_{part}_per_message_s"] for part in DELAY_PARTS]
+        parts_s = [figures[f"{side.direction}_{part}_per_message_s"] for part in side.delay_parts]
         assert sum(parts_s) == pytest.approx(np.mean(mine) / 1e9, rel=1e-12)
         # Decoded blocks carry all payload and its headers, and some padding.
         assert side.kpis.received_bits.sum() >= total
