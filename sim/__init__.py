@@ -1,7 +1,7 @@
 """SpecRAN: language-model inference over a radio link, simulated with real models in the loop.
 
 >>> from sim import Scenario, load_scenario, run, sweep
->>> scenario = load_scenario("quickstart").replace("link.uplink_mbps", 5)
+>>> scenario = load_scenario("quickstart").replace("link.bandwidth_mhz", 40)
 >>> run(scenario).requests  # a pandas frame, one row per request
 >>> sweep(scenario, jobs=2).table
 

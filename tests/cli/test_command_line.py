@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import textwrap
 from pathlib import Path
 
 import pytest
@@ -135,6 +136,20 @@ def test_list_gives_a_line_per_name(cache: Path, kind: str):
 def test_schema_is_json_schema(cache: Path):
     schema = json.loads(specran(cache, "schema").stdout)
     assert {"protocol", "link", "devices", "compute"} <= set(schema["properties"])
+
+
+def test_the_readmes_notebook_runs(cache: Path, tmp_path: Path):
+    readme = (Path(__file__).resolve().parent.parent.parent / "README.md").read_text()
+    code = next(block for block in readme.split("```python\n") if block.startswith("from sim import")).split("```")[0]
+    (tmp_path / "notebook.py").write_text(f'if __name__ == "__main__":\n{textwrap.indent(code, "    ")}')
+    root = Path(__file__).resolve().parent.parent.parent
+    environment = {**os.environ, "SPECRAN_CACHE": str(cache), "PYTHONPATH": str(root)}
+    done = subprocess.run(
+        [sys.executable, "notebook.py"], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert "512" in done.stdout
+    assert len(list((tmp_path / "results").rglob("report.html"))) == 1
 
 
 def test_a_users_own_protocol_is_found_by_module_and_name(cache: Path, tmp_path: Path):
