@@ -128,8 +128,11 @@ def test_gelato_weight_trades_the_budget_for_speed(bench):
 
 
 def test_gelato_stops_when_the_bucket_runs_over():
-    controller = Gelato(GelatoSettings(entropy_leak_bits=1.0, entropy_bucket_bits=3.0))
-    sure, unsure = Row.dense_row([1.0, 0, 0, 0, 0, 0, 0, 0]), Row.dense_row(np.full(8, 1 / 8))  # 0 and 3 bits
+    controller = Gelato(GelatoSettings(entropy_leak_bits=1.0, entropy_bucket_bits=3.01))
+    sure, unsure = (
+        Row.dense_row([1.0, 0, 0, 0, 0, 0, 0, 0]),
+        Row.dense_row(np.full(8, 1 / 8)),
+    )  # 0 and 3 bits, to single precision
     assert controller.keep_drafting([sure] * 10, [0] * 10)
     assert controller.keep_drafting([unsure], [0])
     assert not controller.keep_drafting([unsure, unsure], [0, 0])
