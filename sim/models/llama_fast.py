@@ -12,14 +12,11 @@ per-module overhead, which dominates in small models. What is arranged different
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
 import torch.nn.functional as F
 
@@ -28,116 +25,9 @@ from sim.models.interface import Logits
 from sim.models.kv_store import DEFAULT_MAX_BYTES, DEFAULT_MAX_SLOTS, KvStore, LayerShape
 from sim.models.layout import PassLayout, Piece, SlotGrid
 from sim.models.llama_single import Array, SinglePass
-
-DTYPES = {"float32": torch.float32, "float64": torch.float64}
-MOST_COPIED = 1 << 24  # numbers in an output projection that is kept in several layouts
-TYPICAL_ROWS = 5  # of a verification; only a hint to oneDNN's packing
-REQUIRED = (
-    "vocab_size",
-    "hidden_size",
-    "intermediate_size",
-    "num_hidden_layers",
-    "num_attention_heads",
-    "max_position_embeddings",
-)
+from sim.models.llama_weights import DTYPES, LlamaSizes, OutputProjection, WeightFiles, fuse_layer, rotary_turns
 
 Attend = Callable[[int, torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]
-
-
-@dataclass(frozen=True)
-class LlamaSizes:
-    """Sizes of a Llama network, read from its ``config.json``."""
-
-    vocab_size: int
-    hidden_size: int
-    intermediate_size: int
-    num_layers: int
-    num_heads: int
-    num_kv_heads: int
-    head_dim: int
-    max_context: int
-    norm_epsilon: float
-    rope_theta: float
-    is_tied: bool
-
-    @classmethod
-    def from_config(cls, config: dict[str, Any]) -> LlamaSizes | None:
-        """The sizes, or None if the configuration asks for something that the lean forward does not do."""
-        ropes = [config.get(key) or {} for key in ("rope_parameters", "rope_scaling")]
-        plain_rope = all(rope.get(key, "default") == "default" for rope in ropes for key in ("rope_type", "type"))
-        rope = {**ropes[0], **ropes[1]}
-        head_dim = config.get("head_dim")
-        if (
-            config.get("architectures") != ["LlamaForCausalLM"]
-            or config.get("model_type") != "llama"
-            or config.get("hidden_act", "silu") != "silu"
-            or config.get("quantization_config") is not None
-            or config.get("attention_bias")
-            or config.get("mlp_bias")
-            or any(not isinstance(config.get(key), int) for key in REQUIRED)
-            or not plain_rope
-            or rope.get("partial_rotary_factor", 1.0) != 1.0
-        ):
-            return None
-        num_heads = config["num_attention_heads"]
-        head_dim = head_dim or config["hidden_size"] // num_heads
-        if head_dim % 2:
-            return None
-        return cls(
-            vocab_size=config["vocab_size"],
-            hidden_size=config["hidden_size"],
-            intermediate_size=config["intermediate_size"],
-            num_layers=config["num_hidden_layers"],
-            num_heads=num_heads,
-            num_kv_heads=config.get("num_key_value_heads") or num_heads,
-            head_dim=head_dim,
-            max_context=config["max_position_embeddings"],
-            norm_epsilon=config.get("rms_norm_eps", 1e-6),
-            rope_theta=rope.get("rope_theta", config.get("rope_theta", 10000.0)),
-            is_tied=config.get("tie_word_embeddings", False),
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class LlamaLayer:
-    """One layer's weights, fused; [in, out] each, the faster layout for a handful of tokens."""
-
-    qkv: torch.Tensor
-    attention_out: torch.Tensor
-    gate_up: torch.Tensor
-    down: torch.Tensor
-
-
-class OutputProjection:
-    """Hidden states to logits: x W^T for a weight [vocab_size, hidden_size].
-
-    A weight of moderate size is kept in two more layouts, because plain matrix products are slow for a handful of
-    rows against a tall matrix: by input for one row, and packed by oneDNN, where there is one, for several.
-    """
-
-    def __init__(self, weight: torch.Tensor) -> None:
-        self.weight = weight
-        self.by_input: torch.Tensor | None = None
-        self.packed: torch.Tensor | None = None
-        if weight.numel() <= MOST_COPIED:
-            self.by_input = weight.t().contiguous()
-            if weight.dtype is torch.float32 and torch.backends.mkldnn.is_available():
-                with contextlib.suppress(AttributeError, RuntimeError, NotImplementedError):
-                    self.packed = torch.ops.mkldnn._reorder_linear_weight(weight.clone(), TYPICAL_ROWS)
-
-    def of_array(self, hidden: npt.NDArray[np.floating]) -> Logits:
-        """The same of and to arrays."""
-        logits: Logits = self(torch.from_numpy(hidden)).numpy()
-        return logits
-
-    def __call__(self, hidden: torch.Tensor) -> torch.Tensor:
-        """Logits [num_rows, vocab_size] of hidden states [num_rows, hidden_size]."""
-        if hidden.shape[0] == 1 and self.by_input is not None:
-            return torch.mm(hidden, self.by_input)
-        if self.packed is not None:
-            logits: torch.Tensor = torch.ops.mkldnn._linear_pointwise(hidden, self.packed, None, "none", [], "")
-            return logits
-        return F.linear(hidden, self.weight)
 
 
 class LlamaFast(CachedModel):
@@ -183,12 +73,12 @@ class LlamaFast(CachedModel):
 
     def _read_weights(self, folder: Path) -> None:
         sizes = self.sizes
-        with _Weights(folder, self._dtype) as read:
+        with WeightFiles(folder, self._dtype) as read:
             self._embedding = read("model.embed_tokens.weight")
             head = self._embedding if sizes.is_tied else read("lm_head.weight")
             self._head = OutputProjection(head[: self.vocab_size])
             self._final_gain = read("model.norm.weight").repeat(2)
-            self._layers = [_fuse_layer(read, f"model.layers.{index}.", sizes) for index in range(sizes.num_layers)]
+            self._layers = [fuse_layer(read, f"model.layers.{index}.", sizes) for index in range(sizes.num_layers)]
             self.num_parameters = read.num_parameters
 
     def _feed(self, pieces: Sequence[Piece]) -> list[Logits]:
@@ -293,59 +183,6 @@ def ungroup_queries(mixed: torch.Tensor, width: int) -> torch.Tensor:
     return mixed.view(batch, num_kv_heads, -1, width, dim).permute(0, 3, 1, 2, 4).reshape(batch * width, -1)
 
 
-def rotary_turns(sizes: LlamaSizes, dtype: torch.dtype) -> torch.Tensor:
-    """exp(i position theta^(-2k/dim)), [max_context, head_dim / 2]; rounded to float32 first, as transformers does."""
-    exponents = torch.arange(0, sizes.head_dim, 2, dtype=torch.int64).float() / sizes.head_dim
-    angles = torch.outer(torch.arange(sizes.max_context).float(), 1.0 / (sizes.rope_theta**exponents))
-    return torch.complex(angles.cos().to(dtype), angles.sin().to(dtype))
-
-
 def _bias_of(seen: np.ndarray[Any, np.dtype[np.bool_]], dtype: torch.dtype) -> torch.Tensor:
     """0 where a token sees a column, -inf where it does not."""
     return torch.zeros(seen.shape, dtype=dtype).masked_fill_(torch.from_numpy(~seen), -torch.inf)
-
-
-def _fuse_layer(read: _Weights, prefix: str, sizes: LlamaSizes) -> LlamaLayer:
-    attention_gain = read(f"{prefix}input_layernorm.weight")
-    mlp_gain = read(f"{prefix}post_attention_layernorm.weight")
-    query = _interleave(read(f"{prefix}self_attn.q_proj.weight"), sizes.head_dim) * sizes.head_dim**-0.5
-    key = _interleave(read(f"{prefix}self_attn.k_proj.weight"), sizes.head_dim)
-    value = read(f"{prefix}self_attn.v_proj.weight")
-    gate, up = read(f"{prefix}mlp.gate_proj.weight"), read(f"{prefix}mlp.up_proj.weight")
-    return LlamaLayer(
-        qkv=(torch.cat((query, key, value)) * attention_gain).t().contiguous(),
-        attention_out=read(f"{prefix}self_attn.o_proj.weight").t().contiguous(),
-        gate_up=(torch.cat((gate, up)) * mlp_gain).t().contiguous(),
-        down=read(f"{prefix}mlp.down_proj.weight").t().contiguous(),
-    )
-
-
-def _interleave(weight: torch.Tensor, head_dim: int) -> torch.Tensor:
-    """Put rows k and k + dim/2 of each head side by side: the pair that the rotary embedding turns together."""
-    halves = weight.view(-1, 2, head_dim // 2, weight.shape[-1])
-    return halves.transpose(1, 2).reshape(weight.shape)
-
-
-class _Weights:
-    """Tensors of a folder's safetensors files by name, cast to one dtype."""
-
-    def __init__(self, folder: Path, dtype: torch.dtype) -> None:
-        self._folder = folder
-        self._dtype = dtype
-        self.num_parameters = 0
-
-    def __enter__(self) -> _Weights:
-        from safetensors import safe_open
-
-        self._files = [safe_open(path, framework="pt") for path in sorted(self._folder.glob("*.safetensors"))]
-        self._homes = {name: file for file in self._files for name in file.keys()}  # noqa: SIM118 (no mapping)
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self._homes.clear()
-        self._files.clear()
-
-    def __call__(self, name: str) -> torch.Tensor:
-        tensor = self._homes[name].get_tensor(name)
-        self.num_parameters += tensor.numel()
-        return tensor.to(self._dtype)

@@ -17,7 +17,7 @@ from sim.models.layout import Piece
 if TYPE_CHECKING:
     import torch
 
-    from sim.models.llama_fast import LlamaLayer, LlamaSizes, OutputProjection
+    from sim.models.llama_weights import LlamaLayer, LlamaSizes, OutputProjection
 
 Array = npt.NDArray[Any]
 

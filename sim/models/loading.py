@@ -106,8 +106,9 @@ def _load_fast(
     name: str, folder: Path, tokenizer: TextTokenizer, dtype: str, width: int | None
 ) -> LanguageModel | None:
     """The lean forward, if the checkpoint is one that it knows."""
-    from sim.models.llama_fast import DTYPES as FAST_DTYPES
-    from sim.models.llama_fast import LlamaFast, LlamaSizes
+    from sim.models.llama_fast import LlamaFast
+    from sim.models.llama_weights import DTYPES as FAST_DTYPES
+    from sim.models.llama_weights import LlamaSizes
 
     config = _read_json(folder / "config.json")
     sizes = LlamaSizes.from_config(config)

@@ -15,7 +15,8 @@ import torch
 
 from sim.models.huggingface import HuggingFaceModel
 from sim.models.interface import Forward
-from sim.models.llama_fast import LlamaFast, LlamaSizes
+from sim.models.llama_fast import LlamaFast
+from sim.models.llama_weights import LlamaSizes
 from sim.models.loading import load_model
 from tests.models import builders
 from tests.models.conftest import uncached_rows
