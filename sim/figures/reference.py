@@ -80,7 +80,7 @@ REFERENCES = (
         "latency_vs_k",
         "latency_vs_k",
         comparisons.latency_of("protocol.top_k", "link.uplink_mbps", mark_best=True),
-        "The best truncation grows with the uplink rate, from sixteen entries at 0.2 Mbit/s to about a hundred.",
+        "The best truncation grows with the uplink rate, from eight entries at 0.2 Mbit/s to 256 at 20 Mbit/s.",
     ),
     Reference(
         "candidates",
