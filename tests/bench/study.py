@@ -81,10 +81,13 @@ def _writing_s(table: Path, folder: str) -> float:
 
 def _replay_over_live() -> dict[str, Any]:
     """One point of the study: decoded while simulating, and replayed; CPU seconds of this process."""
+    from sim.links.shannon import FADING_MEMORY
     from sim.prepare import prepare
     from sim.runs import simulate
     from sim.scenario.schema import Scenario
 
+    # As a sweep's workers do; the live run has it, too.
+    FADING_MEMORY.keep(60_000)
     scenario = Scenario.from_dict({key: value for key, value in STUDY.items() if key != "sweep"})
     replayed = prepare(scenario)
     simulate(scenario, replayed)
