@@ -101,6 +101,9 @@ def largest(values: npt.NDArray[np.floating], count: int) -> Ids:
     if count >= len(values):
         return np.arange(len(values))
     threshold = np.partition(values, len(values) - count)[len(values) - count]
+    kept = np.flatnonzero(values >= threshold)
+    if len(kept) == count:
+        return kept
     above = np.flatnonzero(values > threshold)
     ties = np.flatnonzero(values == threshold)[: count - len(above)]
     return np.sort(np.concatenate([above, ties]))
