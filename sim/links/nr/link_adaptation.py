@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from math import log2
+from math import log2, log10
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +18,10 @@ Array = npt.NDArray[np.float64]
 Indices = npt.NDArray[np.int64]
 _MARGIN_DB = 2.0
 """A power-limited device is given no more PRBs than leave its mean SNR this far above the lowest MCS's threshold."""
+_CEILING_DB = 3.0
+"""A report says at most that the channel is this far above what the highest MCS needs over the whole carrier: as a CQI
+it has an end, and small blocks need a little more. Without one, an outer loop in a channel of 50 dB could lower its
+offset for ever and still choose the highest MCS, whatever the interference that no report has seen."""
 _NO_REPORT = np.iinfo(np.int64).min
 
 
@@ -43,14 +47,19 @@ class ReportedChannel:
         self._held = np.full(count, _NO_REPORT, dtype=np.int64)
         self._gains = np.ones((count, carrier.num_groups))
         self._fixed_mcs = settings.mcs
-        loop = OuterLoop(settings.target_bler, max(settings.olla_step_db, 1e-9))
+        lowest = int(errors.available[0])
+        lowest_db = float(errors.thresholds_db(FULL_SLOT_SYMBOLS)[lowest, carrier.num_prb])
+        self._ceiling = (2**errors.top_capacity - 1) * 10 ** (_CEILING_DB / 10)
+        # From the best report the offset reaches down to the lowest MCS.
+        deepest_db = lowest_db - 10 * log10(self._ceiling)
+        loop = OuterLoop(settings.target_bler, max(settings.olla_step_db, 1e-9), deepest_db)
         adapts = settings.olla_step_db > 0 and settings.mcs is None
         steps_db = (-loop.nack_step_db, loop.ack_step_db) if adapts else (0.0, 0.0)
         self._steps = (10 ** (steps_db[0] / 10), 10 ** (steps_db[1] / 10))
         self._offset_range = 10 ** (loop.min_offset_db / 10), 10 ** (loop.max_offset_db / 10)
         self._offset = np.ones(count)
         self._sizes = carrier.block_bytes(FULL_SLOT_SYMBOLS)
-        mcs = errors.available[0] if settings.mcs is None else settings.mcs
+        mcs = lowest if settings.mcs is None else settings.mcs
         self.wideband_mcs = np.full(count, mcs, dtype=np.int64)
         self.wideband_bytes = self._sizes[self.wideband_mcs, -1]
         self.rate_bps = np.zeros((count, carrier.num_groups))
@@ -58,9 +67,8 @@ class ReportedChannel:
         self._most_capacity = errors.top_capacity
         per_prb = bits_per_prb(carrier)[errors.available[-1]] / self._most_capacity * 1e9 / carrier.slot_ns
         self._bps_per_capacity = carrier.group_sizes * per_prb
-        lowest = errors.available[0]
-        self.least_prb = least_grant_prb(carrier, int(lowest))
-        self._needed_db = float(errors.thresholds_db(FULL_SLOT_SYMBOLS)[lowest, carrier.num_prb]) + _MARGIN_DB
+        self.least_prb = least_grant_prb(carrier, lowest)
+        self._needed_db = lowest_db + _MARGIN_DB
         self.most_prb = np.full(count, carrier.num_prb, dtype=np.int64)
         self.renew()
 
@@ -102,7 +110,8 @@ class ReportedChannel:
         np.log2(capacity, out=capacity)
         self.rate_bps[rows] = np.minimum(capacity, self._most_capacity) * self._bps_per_capacity
         if self._fixed_mcs is None:
-            mean = (capacity @ self._group_shares).tolist()
+            most = np.log2(1 + self._ceiling * self._offset[rows])
+            mean = np.minimum(capacity @ self._group_shares, most).tolist()
             mcs = np.array(self._errors.choose(mean, width.tolist(), FULL_SLOT_SYMBOLS))
             self.wideband_mcs[rows] = mcs
             self.wideband_bytes[rows] = self._sizes[mcs, width]
@@ -114,9 +123,13 @@ class ReportedChannel:
         if self._fixed_mcs is not None:
             return [self._fixed_mcs] * len(devices)
         sinr = self._sinr(devices, np.array(num_prb), slot).tolist()
+        most = (self._ceiling * self._offset.take(devices)).tolist()
         capacity = [
-            sum([weight * log2(1.0 + value) for value, weight in zip(row, used, strict=True) if weight]) / count
-            for row, used, count in zip(sinr, weights, num_prb, strict=True)
+            min(
+                sum([weight * log2(1.0 + value) for value, weight in zip(row, used, strict=True) if weight]) / count,
+                log2(1.0 + ceiling),
+            )
+            for row, used, count, ceiling in zip(sinr, weights, num_prb, most, strict=True)
         ]
         return self._errors.choose(capacity, num_prb, num_symbols)
 
