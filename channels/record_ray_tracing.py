@@ -6,6 +6,7 @@ import importlib.metadata
 import importlib.util
 import subprocess
 import sys
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +14,7 @@ import numpy.typing as npt
 from channels._validation import require_between, require_choice, require_points, require_positive
 from channels.recorded import FadingTrace, normalised
 
+Array = npt.NDArray[np.float64]
 SCENES = ("simple_street_canyon", "munich", "etoile", "florence", "san_francisco")
 _PROBE = """
 import sionna.rt as rt
@@ -92,37 +94,7 @@ def record_ray_traced(
     require_between("max_depth", max_depth, 0, 20)
     check_ray_tracing()
 
-    import mitsuba as mi
-    from sionna import rt
-
-    world = rt.load_scene(getattr(rt.scene, scene))
-    world.frequency = carrier_ghz * 1e9
-    world.tx_array = world.rx_array = rt.PlanarArray(num_rows=1, num_cols=1, pattern="iso", polarization="V")
-    world.add(rt.Transmitter("bs", position=list(bs_position_m)))
-    for device, (position, velocity) in enumerate(zip(positions, velocities, strict=True)):
-        place, speed = [*map(float, position), ut_height_m], [*map(float, velocity), 0.0]
-        world.add(rt.Receiver(f"ue{device}", position=place, velocity=speed))
-    paths = rt.PathSolver()(
-        scene=world,
-        max_depth=max_depth,
-        los=True,
-        specular_reflection=True,
-        refraction=False,
-        samples_per_src=num_samples_per_source,
-        seed=seed,
-    )
     frequencies = np.atleast_1d(np.asarray(frequencies_hz, dtype=np.float64))
-    num_samples = int(np.ceil(duration_s / sample_period_s)) + 1
-    response = paths.cfr(
-        frequencies=mi.Float(frequencies),
-        sampling_frequency=1 / sample_period_s,
-        num_time_steps=num_samples,
-        normalize=False,
-        normalize_delays=False,
-        out_type="numpy",
-    )
-    # [rx, rx_ant, tx, tx_ant, samples, groups]
-    gains = np.abs(np.asarray(response)[:, 0, 0, 0]).astype(np.float64) ** 2
     provenance = {
         "tool": "sionna.rt.PathSolver",
         "version": importlib.metadata.version("sionna-rt"),
@@ -133,4 +105,56 @@ def record_ray_traced(
         "samples_per_source": num_samples_per_source,
         "seed": seed,
     }
-    return normalised(gains, sample_period_s, frequencies, provenance)
+    world = _world(scene, bs_position_m, positions, velocities, carrier_ghz, ut_height_m)
+    paths = _traced(world, max_depth, num_samples_per_source, seed)
+    num_samples = int(np.ceil(duration_s / sample_period_s)) + 1
+    return normalised(
+        _power_gains(paths, frequencies, num_samples, sample_period_s), sample_period_s, frequencies, provenance
+    )
+
+
+def _world(
+    scene: str, bs_m: tuple[float, float, float], ut_m: Array, ut_m_s: Array, ghz: float, ut_height_m: float
+) -> Any:
+    """A bundled scene with the base station and the moving devices in it, one isotropic antenna each."""
+    from sionna import rt
+
+    world = rt.load_scene(getattr(rt.scene, scene))
+    world.frequency = ghz * 1e9
+    world.tx_array = world.rx_array = rt.PlanarArray(num_rows=1, num_cols=1, pattern="iso", polarization="V")
+    world.add(rt.Transmitter("bs", position=list(bs_m)))
+    for device, (position, velocity) in enumerate(zip(ut_m, ut_m_s, strict=True)):
+        place, speed = [*map(float, position), ut_height_m], [*map(float, velocity), 0.0]
+        world.add(rt.Receiver(f"ue{device}", position=place, velocity=speed))
+    return world
+
+
+def _traced(world: Any, max_depth: int, num_samples: int, seed: int) -> Any:
+    """Line of sight and specular reflections from the base station to every device."""
+    from sionna import rt
+
+    return rt.PathSolver()(
+        scene=world,
+        max_depth=max_depth,
+        los=True,
+        specular_reflection=True,
+        refraction=False,
+        samples_per_src=num_samples,
+        seed=seed,
+    )
+
+
+def _power_gains(paths: Any, frequencies_hz: Array, num_samples: int, sample_period_s: float) -> Array:
+    """|H|^2 at the sampled times and frequencies. [num_devices, num_samples, num_groups]"""
+    import mitsuba as mi
+
+    response = paths.cfr(
+        frequencies=mi.Float(frequencies_hz),
+        sampling_frequency=1 / sample_period_s,
+        num_time_steps=num_samples,
+        normalize=False,
+        normalize_delays=False,
+        out_type="numpy",
+    )
+    # [rx, rx_ant, tx, tx_ant, samples, groups]
+    return np.asarray(np.abs(np.asarray(response)[:, 0, 0, 0]).astype(np.float64) ** 2)

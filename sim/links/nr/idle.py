@@ -5,7 +5,6 @@ from __future__ import annotations
 import simpy
 
 from sim.links.base import Delivery, Direction, Parcel
-from sim.links.nr.link import NrLink
 from sim.links.nr.settings import NrLinkSettings
 
 
@@ -20,10 +19,12 @@ def idle_delivery(
         direction: Which way it goes.
         arrival_s: When it is sent; slot 0 of the pattern starts at 0.
     """
+    from sim.links.nr.network import Network
+
     env = simpy.Environment()
-    link = NrLink(env, 1, 0, settings)
+    network = Network(env, 1, 0, settings)
     env.run(until=env.timeout(round(arrival_s * 1e9)))
-    event = link.send(Parcel(0, direction, 8 * payload_bytes))
+    event = network.send(Parcel(0, direction, 8 * payload_bytes))
     env.run()
     delivery = event.value
     assert isinstance(delivery, Delivery)
