@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -60,8 +61,7 @@ def parse_choice(registry: Registry[Any], selector: str, value: object, where: t
     keys = dict(value)
     name = keys.pop(selector, None)
     if not isinstance(name, str):
-        valid = ", ".join(registry.names())
-        raise ScenarioProblems([Problem((*where, selector), f"a {registry.kind} must be named; valid: {valid}")])
+        raise ScenarioProblems([_unnamed(registry, selector, name, keys, where)])
     try:
         entry = registry.find(name)
     except InputError as error:
@@ -71,3 +71,21 @@ def parse_choice(registry: Registry[Any], selector: str, value: object, where: t
     except Exception as error:
         raise ScenarioProblems(problems_of(error, entry.settings, where)) from error
     return Choice(selector, entry, settings)
+
+
+def _unnamed(
+    registry: Registry[Any], selector: str, name: object, keys: Mapping[str, Any], where: tuple[str, ...]
+) -> Problem:
+    """A part without its name, told at the misspelt key if there is one: a key that no entry has."""
+    valid = ", ".join(registry.names())
+    if name is not None:
+        return Problem((*where, selector), f"expected the name of a {registry.kind}, got {name!r}; valid: {valid}")
+    named = f"a {registry.kind} must be named by {selector!r}; valid: {valid}"
+    known = {field for entry in registry for field in entry.settings.model_fields}
+    unknown = [str(key) for key in keys if key not in known]
+    near = difflib.get_close_matches(selector, unknown, n=1, cutoff=0.5)
+    if near:
+        return Problem((*where, near[0]), f"unknown key {near[0]!r} (did you mean {selector!r}?): {named}")
+    if unknown:
+        return Problem((*where, unknown[0]), f"unknown key {unknown[0]!r}, and {named}")
+    return Problem((*where, selector), named)
