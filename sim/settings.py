@@ -2,10 +2,42 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict
+import ast
+import inspect
+import textwrap
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, GetJsonSchemaHandler
+from pydantic_core import CoreSchema
 
 
 class Settings(BaseModel):
-    """Keys of one part of a scenario; give every field a unit in its name, bounds and a description."""
+    """Keys of one part of a scenario; give every field a unit in its name, bounds and a docstring below it."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True)
+    # Only what a scenario uses is built, and docstrings are read from the source when a schema is asked for.
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, defer_build=True)
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        schema = handler(core_schema)
+        properties = handler.resolve_ref_schema(schema).get("properties", {})
+        for name, text in field_docstrings(cls).items():
+            if name in properties:
+                properties[name].setdefault("description", text)
+        return schema
+
+
+def field_docstrings(settings: type[Settings]) -> dict[str, str]:
+    """What stands below each field of a class and of those that it inherits from."""
+    found: dict[str, str] = {}
+    for part in reversed(settings.__mro__):
+        if not issubclass(part, Settings) or part is Settings:
+            continue
+        (definition,) = ast.parse(textwrap.dedent(inspect.getsource(part))).body
+        assert isinstance(definition, ast.ClassDef)
+        for field, text in zip(definition.body, definition.body[1:], strict=False):
+            if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name):
+                doc = text.value if isinstance(text, ast.Expr) else None
+                if isinstance(doc, ast.Constant) and isinstance(doc.value, str):
+                    found[field.target.id] = inspect.cleandoc(doc.value)
+    return found

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from sim.errors import InputError, choices
+from sim.yaml_text import read_values
 
 _MULTIPLIERS = {"": 1.0, "k": 1e3, "m": 1e6, "b": 1e9}
 
@@ -181,6 +182,4 @@ def _scaled(shape: ModelSize, name: str, parameters: float) -> ModelSize:
 
 @cache
 def _table(file_name: str) -> dict[str, Any]:
-    import yaml
-
-    return dict(yaml.safe_load(Path(__file__).with_name(file_name).read_text(encoding="utf-8")))
+    return dict(read_values(Path(__file__).with_name(file_name).read_text(encoding="utf-8")))

@@ -11,6 +11,7 @@ from sim.errors import InputError
 from sim.scenario.overrides import apply_overrides
 from sim.scenario.problems import Problem, ScenarioProblems
 from sim.scenario.schema import Scenario, resolve_paths
+from sim.yaml_text import read_node
 
 Lines = dict[tuple[str | int, ...], int]
 
@@ -57,11 +58,7 @@ def read_yaml(path: Path) -> tuple[dict[str, Any], Lines]:
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: cannot be read: {error}") from error
     try:
-        node = yaml.compose(text, Loader=yaml.SafeLoader)
-        lines: Lines = {}
-        if node is not None:
-            _collect_lines(node, (), lines, path)
-        data = yaml.safe_load(text)
+        data, node = read_node(text)
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f":{mark.line + 1}" if mark is not None else ""
@@ -69,6 +66,8 @@ def read_yaml(path: Path) -> tuple[dict[str, Any], Lines]:
     if not isinstance(data, dict):
         got = "nothing" if data is None else type(data).__name__
         raise InputError(f"{path}:1: a scenario is a mapping of keys, got {got}")
+    lines: Lines = {}
+    _collect_lines(node, (), lines, path)
     return data, lines
 
 

@@ -136,6 +136,11 @@ def test_list_gives_a_line_per_name(cache: Path, kind: str):
 def test_schema_is_json_schema(cache: Path):
     schema = json.loads(specran(cache, "schema").stdout)
     assert {"protocol", "link", "devices", "compute"} <= set(schema["properties"])
+    (nr,) = [keys for keys in schema["properties"]["link"]["anyOf"] if keys.get("title") == "nr"]
+    # What stands below each field, inherited ones too; the key that names the entry is told by its title.
+    assert nr["properties"]["tdd_pattern"]["description"].startswith("Slots of one period")
+    assert {name for name, key in nr["properties"].items() if "description" not in key} == {"kind"}
+    assert all("description" in key for key in schema["$defs"]["DevicesSettings"]["properties"].values())
 
 
 def test_the_readmes_notebook_runs(cache: Path, tmp_path: Path):

@@ -20,6 +20,7 @@ from sim.compute.measurement import measure_calibration
 from sim.compute.registry import COMPUTE
 from sim.compute.roofline import RooflineSettings, make_roofline
 from sim.errors import InputError
+from sim.settings import field_docstrings
 from tests.compute.conftest import ClockedModel
 
 MakeModel = Callable[..., ClockedModel]
@@ -41,8 +42,9 @@ def test_registered_names_and_their_lines() -> None:
     assert set(entries) == {"calibrated", "fixed", "measured", "roofline"}
     for entry in entries.values():
         assert entry.summary
-        for name, field in entry.settings.model_fields.items():
-            assert field.description, f"{entry.name}.{name}"
+        described = field_docstrings(entry.settings)
+        for name in entry.settings.model_fields:
+            assert described.get(name), f"{entry.name}.{name}"
     with pytest.raises(InputError, match="did you mean 'roofline'"):
         COMPUTE.find("rooflin")
 
