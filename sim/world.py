@@ -6,18 +6,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-import simpy
-
 from sim.clock import NS_PER_S, to_ns
 from sim.compute.base import ComputeModel
 from sim.decoding.controllers.base import Controller
-from sim.decoding.scripts import LiveScript, ReplayScript, Script
+from sim.decoding.scripts import LiveScript, Script
 from sim.decoding.steps import Site
 from sim.errors import RunError
+from sim.kernel import Environment
 from sim.links.base import Link
 from sim.models.facts import ModelFacts
 from sim.models.interface import LanguageModel
 from sim.nodes.device import Device, Outcome
+from sim.nodes.plan import Plan, Plans
 from sim.nodes.play import Surroundings
 from sim.nodes.site import Site as SiteNode
 from sim.results.rows import request_row, round_figures, round_rows
@@ -39,6 +39,7 @@ class Ingredients:
         models: Loaded models by role; empty when everything is replayed.
         tape: Recorded requests, or None to decode live.
         record_to: Where a live run puts on tape what it decodes, or None.
+        plans: What was replayed so far, priced; shared by all runs from the same ingredients.
     """
 
     planned: list[PlannedRequest]
@@ -47,6 +48,10 @@ class Ingredients:
     models: Mapping[str, LanguageModel] = field(default_factory=dict)
     tape: TapeStore | None = None
     record_to: TapeStore | None = None
+    plans: Plans = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.plans = Plans(self.pricers["device"])
 
 
 @dataclass
@@ -93,7 +98,7 @@ class World:
     ) -> None:
         self.scenario = scenario
         self.ingredients = ingredients
-        self.env = simpy.Environment()
+        self.env = Environment()
         self.link: Link = scenario.link.entry.make(
             self.env, scenario.devices.count, scenario.seed, scenario.link.settings
         )
@@ -141,13 +146,10 @@ class World:
             times = think_times_s(self.scenario, index) if closed else arrivals[index]
             self.env.process(device.closed_loop(times) if closed else device.open_loop(times))
 
-    def _script(self, planned: PlannedRequest) -> Script:
-        scenario, facts = self.scenario, self._facts
+    def _script(self, planned: PlannedRequest) -> Script | Plan:
         if self.ingredients.tape is not None:
-            records = self.ingredients.tape.get(self._addresses.of(planned))
-            if records is None:
-                raise RunError(f"request {planned.index} of device {planned.device} is not on tape, or damaged there")
-            return ReplayScript(records)
+            return self._plan(planned, self.ingredients.tape)
+        scenario, facts = self.scenario, self._facts
         if planned.device not in self._controllers:
             self._controllers[planned.device] = self._first_controller.for_device()
         controller = self._controllers[planned.device]
@@ -155,6 +157,17 @@ class World:
         protocol = scenario.protocol.entry.make(request, scenario.protocol.settings, luck_of(planned, scenario))
         script = self._live[planned.id] = LiveScript(protocol, self.ingredients.models)
         return script
+
+    def _plan(self, planned: PlannedRequest, tape: TapeStore) -> Plan:
+        key, plans = self._addresses.of(planned), self.ingredients.plans
+        plan = plans.get(key)
+        if plan is None:
+            records = tape.get(key)
+            if records is None:
+                raise RunError(f"request {planned.index} of device {planned.device} is not on tape, or damaged there")
+            plan = plans.of(records)
+            plans.keep(key, plan)
+        return plan
 
     def _keep(self, outcome: Outcome) -> None:
         rounds = round_rows if self.tables.keep == "rounds" else round_figures

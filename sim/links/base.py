@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 import simpy
+
+_NO_NOTES: Mapping[str, int] = MappingProxyType({})
 
 
 class Direction(StrEnum):
@@ -17,8 +21,7 @@ class Direction(StrEnum):
     DOWNLINK = "downlink"
 
 
-@dataclass(frozen=True, slots=True)
-class Delivery:
+class Delivery(NamedTuple):
     """One message's way over the air; the four parts add up to the time from sending to delivery.
 
     Attributes:
@@ -37,7 +40,7 @@ class Delivery:
     transport_ns: int
     bits_on_air: int
     airtime_ns: int
-    notes: dict[str, int] = field(default_factory=dict)
+    notes: Mapping[str, int] = _NO_NOTES
 
     @property
     def total_ns(self) -> int:
@@ -45,8 +48,7 @@ class Delivery:
         return self.access_ns + self.air_ns + self.retransmission_ns + self.transport_ns
 
 
-@dataclass(frozen=True, slots=True)
-class Parcel:
+class Parcel(NamedTuple):
     """A message as the link sees it: bits, and what a scheduler may know about them.
 
     Attributes:

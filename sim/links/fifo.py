@@ -5,6 +5,7 @@ from __future__ import annotations
 import simpy
 
 from channels.bandwidth_traces import NANOBITS_PER_BIT, Capacity
+from sim.kernel import Due
 from sim.links.base import Delivery, Parcel
 from sim.links.lane import Lane
 
@@ -46,7 +47,7 @@ class FifoLane(Lane):
             self._free_ns = start
         air_ns = self._free_ns - start
         delivery = Delivery(start - now, air_ns, 0, self.transport_ns, bits, air_ns)
-        return self.env.timeout(self._free_ns + self.transport_ns - now, delivery)
+        return Due(self.env, self._free_ns + self.transport_ns - now, value=delivery)
 
     def expected_bps(self, device: int) -> float:
         """Mean offered rate of the last 100 ms; after an outage, of the last 200, 400, ... ms in which any came."""

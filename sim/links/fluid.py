@@ -5,10 +5,10 @@ from __future__ import annotations
 import heapq
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import simpy
 
+from sim.kernel import Due, Promise
 from sim.links.base import Delivery, Parcel
 from sim.links.lane import Lane
 
@@ -16,29 +16,17 @@ ROUNDING_NS = 1e-6
 """Slack below which a finishing time counts as the whole nanosecond before it (as in ``sim.clock.to_ns``)."""
 
 
-class Arrival(simpy.Event):
-    """A message's delivery, which becomes due when its last bit has left."""
+class _Message(Promise):
+    """A message on its way through the band, and the event of its delivery."""
 
-    def due(self, delivery: Delivery, delay_ns: int) -> None:
-        """Succeed with the delivery after a delay: one entry in the event queue, as a timeout is."""
-        self._ok = True
-        self._value = delivery
-        self.env.schedule(self, delay=delay_ns)
-
-
-class _Flow:
-    """A message on its way through the band."""
-
-    __slots__ = ("arrival", "bits", "chunk", "device", "rate", "sent_ns", "started_ns")
-
-    def __init__(self, device: int, bits: int, sent_ns: int, arrival: Arrival) -> None:
+    def __init__(self, env: simpy.Environment, device: int, bits: int, sent_ns: int) -> None:
+        super().__init__(env)
         self.device = device
         self.bits = bits
         self.sent_ns = sent_ns
         self.started_ns = 0
         self.rate = 0.0  # in this block, bit/ns of the whole band
         self.chunk: Sequence[float] = ()  # the device's rates in this chunk of blocks
-        self.arrival = arrival
 
 
 class FluidLane(Lane):
@@ -79,31 +67,35 @@ class FluidLane(Lane):
         self._scale = scale
         self._chunk_blocks = chunk_blocks
         self._block_ns = block_ns
-        self._active: list[tuple[float, int, _Flow]] = []  # heap of (service at which it leaves, start order, flow)
-        self._waiting: dict[int, deque[_Flow]] = {}  # per device with a flow: its messages behind that one
+        self._active: list[tuple[float, int, _Message]] = []  # heap of (service at which it leaves, start order, it)
+        self._waiting: dict[int, deque[_Message]] = {}  # per device with a message: those behind it
         self._starts = 0
         self._service = 0.0  # since the block's start, or since the band was last idle if that is later
         self._now_ns = 0  # up to when service is accounted
         self._block = 0
-        self._timer: simpy.Event | None = None
+        self._block_end_ns = 0
+        self._due_ns = 0  # when something happens next: a departure or the block's end
+        self._timer: Due | None = None
+        self._timer_ns = 0
         self._busy_ns = 0
 
     def send(self, parcel: Parcel) -> simpy.Event:
         """Accept a message now; the event returned succeeds at its delivery with a ``Delivery``."""
+        device = parcel.device
         bits = parcel.payload_bits + self.header_bits
         self.num_messages += 1
         self.bits_accepted += bits
-        arrival = Arrival(self.env)
-        flow = _Flow(parcel.device, bits, int(self.env.now), arrival)
-        behind = self._waiting.get(parcel.device)
+        now_ns = int(self.env.now)
+        message = _Message(self.env, device, bits, now_ns)
+        behind = self._waiting.get(device)
         if behind is not None:
-            behind.append(flow)
+            behind.append(message)
         else:
-            self._advance()
-            self._waiting[parcel.device] = deque()
-            self._start(flow)
+            self._advance(now_ns)
+            self._waiting[device] = deque()
+            self._start(message)
             self._plan()
-        return arrival
+        return message
 
     def expected_bps(self, device: int) -> float:
         """Rate in the last complete block at the share that the device has, or would have on joining now."""
@@ -117,70 +109,81 @@ class FluidLane(Lane):
         ongoing = now - self._now_ns if self._active else 0
         return (self._busy_ns + ongoing) / max(1, now)
 
-    def _advance(self) -> None:
-        """Bring service up to now; a timer stands at every block's end while anybody is active, so none is skipped."""
-        now = int(self.env.now)
+    def _advance(self, now_ns: int) -> None:
+        """Bring service up to now; something is due at every block's end while anybody is active: none is skipped."""
         if self._active:
-            self._service += (now - self._now_ns) / len(self._active)
-            self._busy_ns += now - self._now_ns
+            self._service += (now_ns - self._now_ns) / len(self._active)
+            self._busy_ns += now_ns - self._now_ns
         else:
             self._service = 0.0
-            self._block = now // self._block_ns
-        self._now_ns = now
+            self._block = now_ns // self._block_ns
+            self._block_end_ns = (self._block + 1) * self._block_ns
+        self._now_ns = now_ns
 
-    def _start(self, flow: _Flow) -> None:
-        flow.started_ns = self._now_ns
+    def _start(self, message: _Message) -> None:
+        message.started_ns = self._now_ns
         chunk, offset = divmod(self._block, self._chunk_blocks)
-        flow.chunk = self._rates(flow.device, chunk)
-        flow.rate = self._scale * flow.chunk[offset]
+        message.chunk = rates = self._rates(message.device, chunk)
+        message.rate = rate = self._scale * rates[offset]
         self._starts += 1
-        heapq.heappush(self._active, (self._service + flow.bits / flow.rate, self._starts, flow))
+        heapq.heappush(self._active, (self._service + message.bits / rate, self._starts, message))
 
     def _plan(self) -> None:
-        """Set the timer to the earliest departure or the block's end; a timer that it replaces fires unheard."""
-        if not self._active:
-            self._timer = None
-            return
+        """Note when the earliest departure or the block's end is due; a timer that fires before will look again."""
         needed = (self._active[0][0] - self._service) * len(self._active)
-        departure_in = max(0, -int(-(needed - ROUNDING_NS) // 1))
-        block_ends_in = (self._block + 1) * self._block_ns - self._now_ns
-        self._timer = self.env.timeout(min(departure_in, block_ends_in))
-        assert self._timer.callbacks is not None
-        self._timer.callbacks.append(self._wake)
+        departs_ns = self._now_ns + max(0, -int(-(needed - ROUNDING_NS) // 1))
+        self._due_ns = due_ns = min(departs_ns, self._block_end_ns)
+        if self._timer is None or due_ns < self._timer_ns:
+            self._set_timer(self._now_ns)
 
-    def _wake(self, timer: Any) -> None:
+    def _set_timer(self, now_ns: int) -> None:
+        """A timer for what is due; one that it replaces fires unheard."""
+        self._timer_ns = self._due_ns
+        self._timer = Due(self.env, self._due_ns - now_ns, self._wake)
+
+    def _wake(self, timer: Due) -> None:
         if timer is not self._timer:
             return
-        self._advance()
+        self._timer = None
+        if not self._active:
+            return
+        now_ns = self._timer_ns
+        if now_ns < self._due_ns:
+            # Others have joined since: a share is smaller. Service is accounted when something happens, not now.
+            self._set_timer(now_ns)
+            return
+        self._advance(now_ns)
         while self._active and self._active[0][0] <= self._service + ROUNDING_NS:
             self._depart(heapq.heappop(self._active)[2])
-        if self._active and self._now_ns == (self._block + 1) * self._block_ns:
+        if self._active and self._now_ns == self._block_end_ns:
             self._enter_next_block()
-        self._plan()
+        if self._active:
+            self._plan()
 
-    def _depart(self, flow: _Flow) -> None:
-        air_ns = self._now_ns - flow.started_ns
-        access_ns = flow.started_ns - flow.sent_ns
-        flow.arrival.due(Delivery(access_ns, air_ns, 0, self.transport_ns, flow.bits, air_ns), self.transport_ns)
-        behind = self._waiting[flow.device]
+    def _depart(self, message: _Message) -> None:
+        air_ns = self._now_ns - message.started_ns
+        access_ns = message.started_ns - message.sent_ns
+        message.keep(Delivery(access_ns, air_ns, 0, self.transport_ns, message.bits, air_ns), self.transport_ns)
+        behind = self._waiting[message.device]
         if behind:
             self._start(behind.popleft())
         else:
-            del self._waiting[flow.device]
+            del self._waiting[message.device]
 
     def _enter_next_block(self) -> None:
         """Rescale what each message still needs to the new block's rates, and restart the service clock."""
         self._block += 1
+        self._block_end_ns += self._block_ns
         chunk, offset = divmod(self._block, self._chunk_blocks)
         if offset == 0:
-            for _, _, flow in self._active:
-                flow.chunk = self._rates(flow.device, chunk)
+            for _, _, message in self._active:
+                message.chunk = self._rates(message.device, chunk)
         service, scale = self._service, self._scale
         rescaled = []
-        for leaves_at, order, flow in self._active:
-            rate = scale * flow.chunk[offset]
-            rescaled.append(((leaves_at - service) * flow.rate / rate, order, flow))
-            flow.rate = rate
+        for leaves_at, order, message in self._active:
+            rate = scale * message.chunk[offset]
+            rescaled.append(((leaves_at - service) * message.rate / rate, order, message))
+            message.rate = rate
         heapq.heapify(rescaled)
         self._active = rescaled
         self._service = 0.0

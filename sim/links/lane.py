@@ -69,10 +69,11 @@ class TwoLaneLink(Link):
         Raises:
             ValueError: The device does not exist, or the payload is negative.
         """
-        self._require_device(parcel.device)
+        if not 0 <= parcel.device < self.num_devices:
+            self._require_device(parcel.device)
         if parcel.payload_bits < 0:
             raise ValueError(f"payload_bits: got {parcel.payload_bits}; valid: >= 0")
-        return (self.uplink if parcel.direction == Direction.UPLINK else self.downlink).send(parcel)
+        return (self.uplink if parcel.direction is Direction.UPLINK else self.downlink).send(parcel)
 
     def report(self, device: int) -> ChannelReport:
         """The channel state that a device would have measured by now."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from sim.clock import to_ns
 from sim.decoding.scripts import Script
+from sim.nodes.plan import Plan
 from sim.nodes.play import Played, Player, Process, Surroundings
 from sim.workload import PlannedRequest
 
@@ -37,7 +38,7 @@ class Device:
         around: What it plays against.
         index: Its number.
         requests: Its requests in order.
-        script_of: Makes a request's script when its turn comes.
+        script_of: Makes a request's script, or its plan if it is on tape, when its turn comes.
         on_outcome: Takes each ended request.
     """
 
@@ -46,7 +47,7 @@ class Device:
         around: Surroundings,
         index: int,
         requests: Sequence[PlannedRequest],
-        script_of: Callable[[PlannedRequest], Script],
+        script_of: Callable[[PlannedRequest], Script | Plan],
         on_outcome: Callable[[Outcome], None],
     ) -> None:
         self.around = around

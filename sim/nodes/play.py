@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import simpy
 
@@ -16,18 +16,20 @@ from sim.decoding.scripts import (
     ComputeRecord,
     EmitRecord,
     ObserveRecord,
-    ReplayScript,
     Script,
     TogetherRecord,
     TransmitRecord,
 )
 from sim.decoding.steps import Hop, Observation, Round, Site
+from sim.kernel import Due
 from sim.links.base import Delivery, Direction, Link, Parcel
 from sim.models.interface import LanguageModel, Logits
+from sim.nodes.plan import Branches, Forwards, Plan
 from sim.nodes.site import Served, run_forwards
 from sim.nodes.site import Site as SiteNode
 
 Process = Generator[simpy.Event, Any, Any]
+Streams = list[tuple[simpy.Event, int]]
 
 _DIRECTIONS = {Hop.UPLINK: Direction.UPLINK, Hop.DOWNLINK: Direction.DOWNLINK}
 _AIR_PARTS = {hop: (f"{hop.value}_access", f"{hop.value}_air", f"{hop.value}_retransmission") for hop in _DIRECTIONS}
@@ -48,7 +50,6 @@ class Surroundings:
         tx_power_w: Radio power of a sending device.
         rx_power_w: Radio power of a receiving device.
         on_span: Told what a device does: device, name, start and end in nanoseconds, further figures; or None.
-        device_prices: Nanoseconds and joules of forwards replayed so far, by model and size.
     """
 
     env: simpy.Environment
@@ -61,7 +62,6 @@ class Surroundings:
     tx_power_w: float
     rx_power_w: float
     on_span: Any = None
-    device_prices: dict[tuple[str, int, int, int], tuple[int, float]] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -92,8 +92,7 @@ class Played:
     edge_forwards: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class EmittedRound:
+class EmittedRound(NamedTuple):
     """A round, when it was emitted, and the totals of the request up to then."""
 
     round: Round
@@ -122,17 +121,20 @@ class Player:
         """Simulated time."""
         return int(self.env.now)
 
-    def run(self, script: Script) -> Process:
-        """Play a script to its end, and wait for the last streamed message."""
-        streams: list[tuple[simpy.Event, int]] = []
+    def run(self, script: Script | Plan) -> Process:
+        """Play a script or a plan to its end, and wait for the last streamed message."""
+        streams: Streams = []
         yield from self._play(script, self.played.breakdown, streams)
         yield from self._settle()
         yield from self._await_streams(streams)
 
-    def _play(self, script: Script, breakdown: Breakdown, streams: list[tuple[simpy.Event, int]]) -> Process:
-        if isinstance(script, ReplayScript):
-            yield from self._replay(script, breakdown, streams)
-            return
+    def _play(self, script: Script | Plan, breakdown: Breakdown, streams: Streams) -> Process:
+        if isinstance(script, Plan):
+            return self._replay(script, breakdown, streams)
+        return self._follow(script, breakdown, streams)
+
+    def _follow(self, script: Script, breakdown: Breakdown, streams: Streams) -> Process:
+        """Give each action of a script its result."""
         result: Any = None
         while (action := script.advance(result)) is not None:
             result = None
@@ -156,71 +158,66 @@ class Player:
             else:
                 assert isinstance(record, TogetherRecord)
                 yield from self._settle()
-                yield from self._fork(action, breakdown, streams)
+                yield from self._fork(action.branches, breakdown, streams)
 
     def _settle(self) -> Process:
         if self.owed_ns:
             owed, self.owed_ns = self.owed_ns, 0
-            yield self.env.timeout(owed)
+            yield Due(self.env, owed)
 
-    def _replay(self, script: ReplayScript, breakdown: Breakdown, streams: list[tuple[simpy.Event, int]]) -> Process:
-        """What ``_play`` does, for records alone: the same events at the same times, without asking for results.
+    def _replay(self, plan: Plan, breakdown: Breakdown, streams: Streams) -> Process:
+        """What ``_follow`` does, without asking for results: the same events at the same times.
 
         This is the loop that sweeps spend their time in, hence its calls are few.
         """
-        env, sites, prices = self.env, self.around.sites, self.around.device_prices
-        for record in script.records_left:
-            if isinstance(record, ComputeRecord) and record.site is Site.DEVICE:
-                size = (record.model, record.new_tokens, record.context_tokens, record.num_rows)
-                known = prices.get(size)
-                if known is None:
-                    known = prices[size] = self._price_here(record)
-                self._note_here(record, *known, breakdown)
+        env, sites = self.env, self.around.sites
+        for step in plan:
+            if isinstance(step, Forwards):
+                self._note_here(step, breakdown)
                 continue
-            if isinstance(record, EmitRecord):
-                self._emit(record.round, int(env.now) + self.owed_ns)
+            if isinstance(step, EmitRecord):
+                self._emit(step.round, int(env.now) + self.owed_ns)
                 continue
             if self.owed_ns:
                 owed, self.owed_ns = self.owed_ns, 0
-                yield env.timeout(owed)
-            if isinstance(record, ComputeRecord):
-                served = yield sites[record.site].submit(record, None)
-                self._served(record, served, breakdown)
-            elif isinstance(record, TransmitRecord):
-                if record.round is not None:
-                    streams.append((self._stream(record), int(env.now)))
-                elif record.hop in _DIRECTIONS:
+                yield Due(env, owed)
+            if isinstance(step, TransmitRecord):
+                if step.round is not None:
+                    streams.append((self._stream(step), int(env.now)))
+                elif step.hop in _DIRECTIONS:
                     sent_ns = int(env.now)
-                    delivery = yield self._send(record)
-                    self._delivered(record, delivery, sent_ns, breakdown)
+                    delivery = yield self._send(step)
+                    self._delivered(step, delivery, sent_ns, breakdown)
                 else:
-                    yield from self._transmit(record, breakdown)
-            elif isinstance(record, TogetherRecord):
-                yield from self._fork(script.fork(record), breakdown, streams)
+                    yield from self._transmit(step, breakdown)
+            elif isinstance(step, ComputeRecord):
+                served = yield sites[step.site].submit(step, None)
+                self._served(step, served, breakdown)
+            elif isinstance(step, Branches):
+                yield from self._fork(step.plans, breakdown, streams)
 
-    def _price_here(self, record: ComputeRecord) -> tuple[int, float]:
-        """Nanoseconds and joules of a replayed forward, the same whenever its size is."""
-        size = WorkSize(record.new_tokens, record.context_tokens, record.num_rows)
-        price = self.around.device_pricers[record.model].price([size])
-        return to_ns(price.seconds), price.joules
-
-    def _note_here(self, record: ComputeRecord, ns: int, joules: float, breakdown: Breakdown) -> None:
+    def _note_here(self, forwards: Forwards, breakdown: Breakdown) -> None:
+        """Account for forwards at the device; their time is owed from now on."""
         start_ns = self.owed_ns
-        self.owed_ns += ns
-        breakdown.ns["draft_compute" if record.model == "draft" else "verify_compute"] += ns
+        self.owed_ns += forwards.ns
+        breakdown.ns["draft_compute" if forwards.model == "draft" else "verify_compute"] += forwards.ns
         played = self.played
-        played.device_joules += joules
-        played.draft_ns += ns
-        played.draft_tokens += 1
+        played.draft_ns += forwards.ns
+        played.draft_tokens += len(forwards.each)
+        for _, joules, _ in forwards.each:
+            played.device_joules += joules
         if self.around.on_span is not None:
             start_ns += self.now_ns
-            self._span(f"{record.model} forward", start_ns, start_ns + ns, {"new_tokens": record.new_tokens})
+            for ns, _, new_tokens in forwards.each:
+                self._span(f"{forwards.model} forward", start_ns, start_ns + ns, {"new_tokens": new_tokens})
+                start_ns += ns
 
     def _compute_here(self, record: ComputeRecord, action: Action, breakdown: Breakdown) -> Logits | None:
         size = WorkSize(record.new_tokens, record.context_tokens, record.num_rows)
         model = self.around.models.get(record.model)
         (logits,), price = run_forwards([action.work], model, self.around.device_pricers[record.model], [size])
-        self._note_here(record, to_ns(price.seconds), price.joules, breakdown)
+        ns = to_ns(price.seconds)
+        self._note_here(Forwards(record.model, ns, ((ns, price.joules, record.new_tokens),)), breakdown)
         return logits
 
     def _compute_at(self, record: ComputeRecord, action: Action, breakdown: Breakdown) -> Process:
@@ -243,7 +240,7 @@ class Player:
         if record.hop not in _DIRECTIONS:
             ns = self.around.backhaul_delay_ns + to_ns(record.charged_bits / self.around.backhaul_bps)
             breakdown.add("transport", ns)
-            yield self.env.timeout(ns)
+            yield Due(self.env, ns)
             return
         sent_ns = self.now_ns
         delivery: Delivery = yield self._send(record)
@@ -292,7 +289,7 @@ class Player:
         arrived.callbacks.append(on_arrival)
         return arrived
 
-    def _await_streams(self, streams: list[tuple[simpy.Event, int]]) -> Process:
+    def _await_streams(self, streams: Streams) -> Process:
         """Wait for what is still flying; the critical path then ends with the message that arrives last."""
         start_ns = self.now_ns
         last: Delivery | None = None
@@ -313,18 +310,18 @@ class Player:
             self.played.breakdown.add(part, share)
             wait_ns -= share
 
-    def _fork(self, action: Action, breakdown: Breakdown, streams: list[tuple[simpy.Event, int]]) -> Process:
+    def _fork(self, branches: Sequence[Script | Plan], breakdown: Breakdown, streams: Streams) -> Process:
         """Run branches as processes; the one that ends last is the critical path."""
         ends: list[tuple[int, Breakdown]] = []
 
-        def branch(script: Script) -> Process:
+        def branch(script: Script | Plan) -> Process:
             player = Player(self.around, self.device, self.played)
             own = Breakdown()
             yield from player._play(script, own, streams)
             yield from player._settle()
             ends.append((self.now_ns, own))
 
-        yield self.env.all_of([self.env.process(branch(script)) for script in action.branches])
+        yield self.env.all_of([self.env.process(branch(script)) for script in branches])
         breakdown.include(ends[-1][1])
 
     def _emit(self, this: Round, time_ns: int) -> None:

@@ -6,21 +6,18 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from time import perf_counter
-from typing import Any
+from typing import Any, NamedTuple
 
 import simpy
 
 from sim.clock import to_ns
 from sim.compute.base import ComputeModel, Price, WorkSize
 from sim.decoding.scripts import ComputeRecord
+from sim.kernel import LAST, Due, Promise
 from sim.models.interface import Forward, LanguageModel, Logits
 
-# Behind SimPy's own priorities (0 urgent, 1 normal): after everything else of the same instant.
-_LAST = 2
 
-
-@dataclass(frozen=True, slots=True)
-class Served:
+class Served(NamedTuple):
     """How a forward fared at a site.
 
     Attributes:
@@ -36,13 +33,15 @@ class Served:
     logits: Logits | None
 
 
-@dataclass(slots=True)
-class _Job:
-    size: WorkSize
-    model: str
-    work: Forward | None
-    arrived_ns: int
-    done: simpy.Event
+class _Job(Promise):
+    """A forward that waits for its batch, and the event of its end."""
+
+    def __init__(self, env: simpy.Environment, record: ComputeRecord, work: Forward | None) -> None:
+        super().__init__(env)
+        self.size = WorkSize(record.new_tokens, record.context_tokens, record.num_rows)
+        self.model = record.model
+        self.work = work
+        self.arrived_ns = int(env.now)
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,12 +111,11 @@ class Site:
 
     def submit(self, record: ComputeRecord, work: Forward | None) -> simpy.Event:
         """Queue a forward; the event succeeds with a ``Served`` when its batch is done."""
-        done = self.env.event()
-        size = WorkSize(record.new_tokens, record.context_tokens, record.num_rows)
-        self._queue.append(_Job(size, record.model, work, int(self.env.now), done))
+        job = _Job(self.env, record, work)
+        self._queue.append(job)
         if not self._busy and not self._is_starting:
             self._gather()
-        return done
+        return job
 
     def _gather(self) -> None:
         """Start a batch now, or when the window that the first arrival opened is over."""
@@ -125,15 +123,7 @@ class Site:
             self._gathering = None
             self._start_at_the_end_of_this_instant()
         elif self._gathering is None:
-            self._gathering = gathering = self.env.timeout(self.window_ns)
-
-            def window_over(_: simpy.Event) -> None:
-                if self._gathering is gathering and not self._busy:
-                    self._gathering = None
-                    self._start_at_the_end_of_this_instant()
-
-            assert gathering.callbacks is not None
-            gathering.callbacks.append(window_over)
+            self._gathering = Due(self.env, self.window_ns, self._window_over, priority=LAST)
 
     def _start_at_the_end_of_this_instant(self) -> None:
         """Form the batch when all else that happens now has happened.
@@ -143,15 +133,15 @@ class Site:
         """
         if not self._is_starting:
             self._is_starting = True
-            last = self.env.event()
-            last._ok, last._value = True, None
-            assert last.callbacks is not None
-            last.callbacks.append(self._end_of_instant)
-            self.env.schedule(last, priority=_LAST)  # type: ignore[arg-type]
+            Due(self.env, 0, self._end_of_instant, priority=LAST)
 
     def _end_of_instant(self, _: simpy.Event) -> None:
         self._is_starting = False
         if self._queue and not self._busy:
+            self._start()
+
+    def _window_over(self, window: simpy.Event) -> None:
+        if self._gathering is window and not self._busy:
             self._start()
 
     def _start(self) -> None:
@@ -173,15 +163,13 @@ class Site:
         def finish(_: simpy.Event) -> None:
             share = price.joules / len(jobs)
             for job, rows in zip(jobs, logits, strict=True):
-                job.done.succeed(Served(start_ns - job.arrived_ns, duration_ns, share, rows))
+                job.keep(Served(start_ns - job.arrived_ns, duration_ns, share, rows))
             self._busy = False
             if self._queue:
                 # Work that waited behind a batch needs no further window: it has had company already.
                 self._start_at_the_end_of_this_instant()
 
-        timeout = self.env.timeout(duration_ns)
-        assert timeout.callbacks is not None
-        timeout.callbacks.append(finish)
+        Due(self.env, duration_ns, finish)
 
     def _take_batch(self) -> list[_Job]:
         """The head of the queue and, in order, those behind it that fit: same model, batch and token limits."""

@@ -7,9 +7,10 @@ from time import perf_counter
 from typing import Any
 
 from sim.compute.fixed import FixedCompute, FixedSettings
-from sim.decoding.scripts import ComputeRecord, EmitRecord, Record, ReplayScript, TransmitRecord
+from sim.decoding.scripts import ComputeRecord, EmitRecord, Record, TransmitRecord
 from sim.decoding.steps import Hop, Round, Site
 from sim.models.facts import ModelFacts
+from sim.nodes.plan import Plan
 from sim.scenario.schema import Scenario
 from sim.workload import PlannedRequest
 from sim.world import Ingredients, World
@@ -46,8 +47,8 @@ class RecordedWorld(World):
 
     records = request_records()
 
-    def _script(self, planned: PlannedRequest) -> ReplayScript:
-        return ReplayScript(self.records)
+    def _script(self, planned: PlannedRequest) -> Plan:
+        return self.ingredients.plans.of(self.records)
 
 
 def world(link: dict[str, Any], simulated_s: float) -> World:

@@ -1,0 +1,101 @@
+"""Plans: recorded requests priced once, so that replaying one again and again costs little more than its messages."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+
+from sim.clock import to_ns
+from sim.compute.base import ComputeModel, WorkSize
+from sim.decoding.scripts import ComputeRecord, Record, TogetherRecord
+from sim.decoding.steps import Site
+
+# Steps that are kept, so that points over the same recording do not make the same plans again; 0.2 kB each.
+KEPT_STEPS = 400_000
+
+
+@dataclass(frozen=True, slots=True)
+class Forwards:
+    """Forwards of one model that a device runs one after the other, in private.
+
+    Attributes:
+        model: Role of the model.
+        ns: How long they take together.
+        each: Nanoseconds, joules and new tokens of each.
+    """
+
+    model: str
+    ns: int
+    each: tuple[tuple[int, float, int], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Branches:
+    """Plans that run at the same time."""
+
+    plans: tuple[Plan, ...]
+
+
+Step = Forwards | Branches | Record
+
+
+class Plan(tuple[Step, ...]):
+    """Records of a request in order, its device's forwards priced and put together."""
+
+    __slots__ = ()
+
+
+class Plans:
+    """Makes plans of records, and keeps them for whoever replays the same request at the same prices.
+
+    Args:
+        pricers: Compute model of the devices by model role.
+        kept_steps: Steps kept at most.
+    """
+
+    def __init__(self, pricers: Mapping[str, ComputeModel], kept_steps: int = KEPT_STEPS) -> None:
+        self._pricers = pricers
+        self._prices: dict[tuple[str, int, int, int], tuple[int, float, int]] = {}
+        self._kept: OrderedDict[str, Plan] = OrderedDict()
+        self._num_kept = 0
+        self._most_kept = kept_steps
+
+    def get(self, key: str) -> Plan | None:
+        """The plan that was kept under a key, or None."""
+        return self._kept.get(key)
+
+    def keep(self, key: str, plan: Plan) -> None:
+        """Keep a plan; the oldest are let go when they are too many."""
+        self._kept[key] = plan
+        self._num_kept += len(plan)
+        while self._num_kept > self._most_kept:
+            self._num_kept -= len(self._kept.popitem(last=False)[1])
+
+    def of(self, records: Sequence[Record]) -> Plan:
+        """The plan of these records."""
+        steps: list[Step] = []
+        for model, together in groupby(records, _model_here):
+            if model is None:
+                steps += [self._branches(one) if isinstance(one, TogetherRecord) else one for one in together]
+            else:
+                each = tuple([self._price(one) for one in together if isinstance(one, ComputeRecord)])
+                steps.append(Forwards(model, sum(ns for ns, _, _ in each), each))
+        return Plan(steps)
+
+    def _branches(self, record: TogetherRecord) -> Branches:
+        return Branches(tuple([self.of(branch) for branch in record.branches]))
+
+    def _price(self, record: ComputeRecord) -> tuple[int, float, int]:
+        size = (record.new_tokens, record.context_tokens, record.num_rows)
+        known = self._prices.get((record.model, *size))
+        if known is None:
+            price = self._pricers[record.model].price([WorkSize(*size)])
+            known = self._prices[record.model, *size] = (to_ns(price.seconds), price.joules, record.new_tokens)
+        return known
+
+
+def _model_here(record: Record) -> str | None:
+    """The model of a forward at the device; None for whatever others can see."""
+    return record.model if isinstance(record, ComputeRecord) and record.site is Site.DEVICE else None
