@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import sys
 from collections.abc import Sequence
 from typing import Any
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
@@ -36,14 +38,25 @@ def print_json(value: Any) -> None:
 
 
 def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
-    """A table; numbers right-aligned with three significant digits."""
-    table = Table(title=title, title_justify="left", header_style="bold", pad_edge=False)
+    """A table under its title; numbers right-aligned with three significant digits."""
+    # As a line of its own the title is not broken to the width of a narrow table.
+    error_console.print()
+    error_console.print(title, style="bold", soft_wrap=True, markup=False)
+    table = _table(columns, rows)
+    if table.__rich_measure__(error_console, error_console.options).maximum > error_console.width:
+        # Too narrow for whole names: better broken at their joints than within a word.
+        table = _table([re.sub(r"(?<=[._])(?=.)", "\n", column) for column in columns], rows)
+    error_console.print(table)
+
+
+def _table(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> Table:
+    table = Table(box=SIMPLE_HEAD, show_edge=False, header_style="bold", padding=(0, 1, 0, 0), pad_edge=False)
     for index, column in enumerate(columns):
-        numeric = any(isinstance(row[index], int | float) for row in rows)
+        numeric = any(isinstance(row[index], int | float) or str(row[index]).endswith("%") for row in rows)
         table.add_column(column, justify="right" if numeric else "left", overflow="fold")
     for row in rows:
         table.add_row(*(format_value(value) for value in row))
-    error_console.print(table)
+    return table
 
 
 def format_value(value: Any) -> str:
