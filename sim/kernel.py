@@ -5,7 +5,7 @@ Order and meaning are SimPy's; whatever runs here runs in ``simpy.Environment`` 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from heapq import heappop, heappush
 from typing import Any
 
@@ -82,3 +82,23 @@ class Promise(simpy.Event):
         env = self.env
         self._value = value
         heappush(env._queue, (env._now + delay, NORMAL, next(env._eid), self))
+
+
+def start(env: simpy.Environment, process: Generator[simpy.Event, Any, Any]) -> None:
+    """Run a process that nobody waits for: what ``env.process`` does, without an event of its own for the end."""
+
+    def resume(event: simpy.Event) -> None:
+        try:
+            while True:
+                if event._ok:
+                    event = process.send(event._value)
+                else:
+                    event.defused = True
+                    event = process.throw(event._value)
+                if event.callbacks is not None:
+                    event.callbacks.append(resume)
+                    return
+        except StopIteration:
+            pass
+
+    Due(env, 0, resume, priority=URGENT)

@@ -12,7 +12,7 @@ from sim.decoding.controllers.base import Controller
 from sim.decoding.scripts import LiveScript, Script
 from sim.decoding.steps import Site
 from sim.errors import RunError
-from sim.kernel import Environment
+from sim.kernel import Environment, start
 from sim.links.base import Link
 from sim.models.facts import ModelFacts
 from sim.models.interface import LanguageModel
@@ -20,7 +20,6 @@ from sim.nodes.device import Device, Outcome
 from sim.nodes.plan import Plan, Plans
 from sim.nodes.play import Surroundings
 from sim.nodes.site import Site as SiteNode
-from sim.results.rows import request_row, round_figures, round_rows
 from sim.results.tables import RunTables
 from sim.scenario.schema import EdgeSettings, Scenario
 from sim.tape.key import Addresses, describe, needed_models
@@ -144,7 +143,7 @@ class World:
         for index, requests in sorted(by_device.items()):
             device = Device(self.around, index, requests, self._script, self._keep)
             times = think_times_s(self.scenario, index) if closed else arrivals[index]
-            self.env.process(device.closed_loop(times) if closed else device.open_loop(times))
+            start(self.env, device.closed_loop(times) if closed else device.open_loop(times))
 
     def _script(self, planned: PlannedRequest) -> Script | Plan:
         if self.ingredients.tape is not None:
@@ -170,8 +169,7 @@ class World:
         return plan
 
     def _keep(self, outcome: Outcome) -> None:
-        rounds = round_rows if self.tables.keep == "rounds" else round_figures
-        self.tables.add(request_row(outcome), rounds(outcome))
+        self.tables.add(outcome)
         for model in self.ingredients.models.values():
             model.close_request(outcome.planned.id)
         script = self._live.pop(outcome.planned.id, None)

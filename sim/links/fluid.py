@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+import math
 from collections import deque
 from collections.abc import Callable, Sequence
 
@@ -130,16 +131,14 @@ class FluidLane(Lane):
 
     def _plan(self) -> None:
         """Note when the earliest departure or the block's end is due; a timer that fires before will look again."""
+        now_ns = self._now_ns
         needed = (self._active[0][0] - self._service) * len(self._active)
-        departs_ns = self._now_ns + max(0, -int(-(needed - ROUNDING_NS) // 1))
-        self._due_ns = due_ns = min(departs_ns, self._block_end_ns)
+        departs_ns = now_ns + max(0, math.ceil(needed - ROUNDING_NS))
+        self._due_ns = due_ns = departs_ns if departs_ns < self._block_end_ns else self._block_end_ns
         if self._timer is None or due_ns < self._timer_ns:
-            self._set_timer(self._now_ns)
-
-    def _set_timer(self, now_ns: int) -> None:
-        """A timer for what is due; one that it replaces fires unheard."""
-        self._timer_ns = self._due_ns
-        self._timer = Due(self.env, self._due_ns - now_ns, self._wake)
+            # The timer that it replaces fires unheard.
+            self._timer_ns = due_ns
+            self._timer = Due(self.env, due_ns - now_ns, self._wake)
 
     def _wake(self, timer: Due) -> None:
         if timer is not self._timer:
@@ -150,7 +149,8 @@ class FluidLane(Lane):
         now_ns = self._timer_ns
         if now_ns < self._due_ns:
             # Others have joined since: a share is smaller. Service is accounted when something happens, not now.
-            self._set_timer(now_ns)
+            self._timer_ns = self._due_ns
+            self._timer = Due(self.env, self._due_ns - now_ns, self._wake)
             return
         self._advance(now_ns)
         while self._active and self._active[0][0] <= self._service + ROUNDING_NS:

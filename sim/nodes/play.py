@@ -185,14 +185,11 @@ class Player:
                 if step.round is not None:
                     streams.append((self._stream(step), int(env.now)))
                 elif step.hop in _DIRECTIONS:
-                    sent_ns = int(env.now)
-                    delivery = yield self._send(step)
-                    self._delivered(step, delivery, sent_ns, breakdown)
+                    self._delivered(step, (yield self._send(step)), breakdown)
                 else:
                     yield from self._transmit(step, breakdown)
             elif isinstance(step, ComputeRecord):
-                served = yield sites[step.site].submit(step, None)
-                self._served(step, served, breakdown)
+                self._served(step, (yield sites[step.site].submit(step, None)), breakdown)
             elif isinstance(step, Branches):
                 yield from self._fork(step.plans, breakdown, streams)
 
@@ -242,11 +239,9 @@ class Player:
             breakdown.add("transport", ns)
             yield Due(self.env, ns)
             return
-        sent_ns = self.now_ns
-        delivery: Delivery = yield self._send(record)
-        self._delivered(record, delivery, sent_ns, breakdown)
+        self._delivered(record, (yield self._send(record)), breakdown)
 
-    def _delivered(self, record: TransmitRecord, delivery: Delivery, sent_ns: int, breakdown: Breakdown) -> None:
+    def _delivered(self, record: TransmitRecord, delivery: Delivery, breakdown: Breakdown) -> None:
         self._account(record, delivery)
         access, air, retransmission = _AIR_PARTS[record.hop]
         parts = breakdown.ns
@@ -256,7 +251,7 @@ class Player:
         parts["transport"] += delivery.transport_ns
         if self.around.on_span is not None:
             args = {"payload_bits": record.payload_bits}
-            self._span(f"{record.hop.value} {record.kind}", sent_ns, self.now_ns, args)
+            self._span(f"{record.hop.value} {record.kind}", self.now_ns - delivery.total_ns, self.now_ns, args)
 
     def _send(self, record: TransmitRecord) -> simpy.Event:
         direction = _DIRECTIONS[record.hop]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 import sys
+from functools import lru_cache
 from importlib import metadata
 from typing import Any
 
@@ -16,6 +17,11 @@ _PACKAGES = ("specran", "simpy", "numpy", "scipy", "torch", "transformers", "sio
 
 def versions() -> dict[str, str]:
     """Versions of this project and what it stands on."""
+    return dict(_installed())
+
+
+@lru_cache(maxsize=1)
+def _installed() -> dict[str, str]:
     found = {"python": platform.python_version()}
     for package in _PACKAGES:
         try:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sim.breakdown import PARTS
-from sim.nodes.device import Outcome
+
+if TYPE_CHECKING:
+    from sim.nodes.device import Outcome
 
 _NAN = float("nan")
 
@@ -91,10 +93,3 @@ def round_rows(outcome: Outcome) -> list[dict[str, Any]]:
             emitted.time_ns,
         )
     return rows
-
-
-def round_figures(outcome: Outcome) -> list[dict[str, Any]]:
-    """What a summary needs of the rows of ``rounds``, where those are not kept."""
-    return [
-        {"tested_positions": emitted.round.tested, **dict(emitted.round.stats)} for emitted in outcome.played.emitted
-    ]

@@ -5,10 +5,12 @@ from __future__ import annotations
 import math
 from array import array
 from collections import Counter
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from sim.decoding.steps import Round
 from sim.results.columns import BREAKDOWN_COLUMNS
 
 if TYPE_CHECKING:
@@ -34,6 +36,7 @@ _SOME = (
     ("asked_fraction", "asked", None),
     ("inner_acceptance_rate", "inner_accepted", "inner_tested"),
 )
+_SOME_OF = {summed: (column, over) for column, summed, over in _SOME}
 
 
 class SummaryBuilder:
@@ -46,23 +49,24 @@ class SummaryBuilder:
         self._weighted = {name: [0.0, 0.0] for name in _WEIGHTED}
         self._some = {column: [0.0, 0.0] for column, _, _ in _SOME}
 
-    def add(self, request: dict[str, Any], rounds: list[dict[str, Any]]) -> None:
-        """Take one ended request."""
+    def add(self, request: dict[str, Any], rounds: Sequence[Round]) -> None:
+        """Take one ended request: its row, and what its rounds did."""
         self.requests += 1
         for name in _SUMMED:
             self._sums[name] += request[name]
         for name, values in self._latencies.items():
             values.append(request[name])
-        for row in rounds:
-            for name, totals in self._weighted.items():
-                value = row.get(name, math.nan)
-                if not math.isnan(value):
-                    totals[0] += value * row["tested_positions"]
-                    totals[1] += row["tested_positions"]
-            for column, summed, over in _SOME:
-                if summed in row:
-                    self._some[column][0] += row[summed]
-                    self._some[column][1] += 1.0 if over is None else row[over]
+        for this in rounds:
+            for name, value in this.stats:
+                if name in self._weighted:
+                    if not math.isnan(value):
+                        totals = self._weighted[name]
+                        totals[0] += value * this.tested
+                        totals[1] += this.tested
+                elif name in _SOME_OF:
+                    column, over = _SOME_OF[name]
+                    self._some[column][0] += value
+                    self._some[column][1] += 1.0 if over is None else dict(this.stats)[over]
 
     def summary(self, output: RunOutput) -> dict[str, Any]:
         """One flat mapping of column name to number; means over requests unless the name says otherwise."""

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from sim.decoding.steps import Round
 from sim.errors import RunError
+from sim.results.rows import request_row, round_rows
 
 if TYPE_CHECKING:
     import pandas as pd
     import pyarrow.parquet
+
+    from sim.nodes.device import Outcome
 
 Keep = Literal["summary", "requests", "rounds"]
 
@@ -87,14 +91,14 @@ class RunTables:
 
     Args:
         folder: Where they are written, or None to keep them in memory.
-        on_request: Called with each row of ``requests`` and its rows of ``rounds``, such as by a summary.
+        on_request: Called with each row of ``requests`` and what its rounds did, such as by a summary.
         keep: The finest table that is kept.
     """
 
     def __init__(
         self,
         folder: Path | None = None,
-        on_request: Callable[[dict[str, Any], list[dict[str, Any]]], None] | None = None,
+        on_request: Callable[[dict[str, Any], Sequence[Round]], None] | None = None,
         keep: Keep = "rounds",
     ) -> None:
         self.requests = Table("requests", ("device", "request"), folder)
@@ -102,14 +106,15 @@ class RunTables:
         self._on_request = on_request
         self.keep = keep
 
-    def add(self, request: dict[str, Any], rounds: list[dict[str, Any]]) -> None:
+    def add(self, outcome: Outcome) -> None:
         """Take one ended request."""
+        row = request_row(outcome)
         if self._on_request is not None:
-            self._on_request(request, rounds)
+            self._on_request(row, [emitted.round for emitted in outcome.played.emitted])
         if self.keep != "summary":
-            self.requests.extend([request])
+            self.requests.extend([row])
         if self.keep == "rounds":
-            self.rounds.extend(rounds)
+            self.rounds.extend(round_rows(outcome))
 
     def close(self) -> None:
         """No more rows will come."""
