@@ -61,7 +61,7 @@ class RunOutput:
         tables: One row per request, one per round.
         link: Cell-wide figures of the link.
         sites: Figures of edge and cloud by column name.
-        simulated_s: When the last request ended.
+        simulated_s: When the last request ended, or the run was stopped.
     """
 
     tables: RunTables
@@ -179,9 +179,9 @@ class World:
             if not store.has(key):
                 store.put(key, script.records, describe(outcome.planned, self.scenario, self._facts))
 
-    def run(self) -> RunOutput:
-        """Run until the last request has ended."""
-        self.env.run()
+    def run(self, until_s: float | None = None) -> RunOutput:
+        """Run until the last request has ended, or until a time; requests under way then are in no table."""
+        self.env.run(None if until_s is None else to_ns(until_s))
         self.tables.close()
         ended_ns = int(self.env.now)
         return RunOutput(self.tables, self.link.summary(), self._site_figures(ended_ns), ended_ns / NS_PER_S)

@@ -15,9 +15,10 @@ from sim.results.tables import RunTables
 from sim.results.summary import SummaryBuilder
 from tests.bench.kernel import LINKS, world
 with tempfile.TemporaryDirectory() as folder:
-    ready = world(LINKS["fixed"], float(sys.argv[1]))
+    simulated_s = float(sys.argv[1])
+    ready = world(LINKS["fixed"], simulated_s)
     ready.tables = RunTables(Path(folder), SummaryBuilder().add)
-    ready.run()
+    ready.run(simulated_s)
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 """
 
