@@ -1,88 +1,20 @@
-"""Drafting: chains and token trees of candidates, each drawn from exactly the row that the other end will rebuild."""
+"""Drafting: how candidates are drawn, each from exactly the row that the other end will rebuild."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
+from sim.decoding.draft_tree import DraftTree
 from sim.decoding.draws import Draw
+from sim.decoding.on_demand import PromisedRows
 from sim.decoding.request import Request
 from sim.decoding.rows import Row
 from sim.decoding.steps import Site, Step
 from sim.decoding.wire.row_codec import CodedRow, RowCodec
-
-
-@dataclass(slots=True, eq=False)
-class DraftTree:
-    """Drafted nodes in breadth-first order, and the rows that their children were drawn from.
-
-    Node -1 is the text's last token. The children of one node stand together, in the order in which they were drawn,
-    because some verification rules are exact in that order only.
-
-    Attributes:
-        tokens: Token id of every node.
-        parents: Parent of every node, -1 for the text's last token.
-        rows: Coded row after each expanded node.
-    """
-
-    tokens: list[int] = field(default_factory=list)
-    parents: list[int] = field(default_factory=list)
-    rows: dict[int, CodedRow] = field(default_factory=dict)
-    _children: dict[int, list[int]] = field(default_factory=dict)
-    _depths: list[int] = field(default_factory=list)
-
-    @classmethod
-    def empty(cls) -> DraftTree:
-        """A tree without nodes."""
-        return cls()
-
-    def expand(self, node: int, coded: CodedRow, tokens: Sequence[int]) -> list[int]:
-        """Give a node its row and its candidates; returns the new nodes' indices."""
-        first = len(self.tokens)
-        self.rows[node] = coded
-        children = list(range(first, first + len(tokens)))
-        self._children[node] = children
-        self.tokens += [int(token) for token in tokens]
-        self.parents += [node] * len(tokens)
-        self._depths += [self.depth_of(node) + 1] * len(tokens)
-        return children
-
-    @property
-    def expanded(self) -> list[int]:
-        """Nodes that have a row, in order; -1 first."""
-        return list(self.rows)
-
-    def row_after(self, node: int) -> CodedRow:
-        """The row that a node's candidates were drawn from."""
-        return self.rows[node]
-
-    def children(self, node: int) -> list[int]:
-        """Candidates after a node, in draw order; empty at a leaf."""
-        return self._children.get(node, [])
-
-    def depth_of(self, node: int) -> int:
-        """Nodes on the way from the text's end to this node, itself included."""
-        return 0 if node < 0 else self._depths[node]
-
-    @property
-    def depth(self) -> int:
-        """Levels of the tree."""
-        return max(self._depths, default=0)
-
-    @property
-    def shape(self) -> tuple[int, ...] | None:
-        """Parents as a forward takes them: None for a chain."""
-        is_chain = all(parent == node - 1 for node, parent in enumerate(self.parents))
-        return None if is_chain else tuple(self.parents)
-
-    def path_to(self, node: int) -> list[int]:
-        """Token ids from the text's end down to a node, itself included."""
-        path: list[int] = []
-        while node >= 0:
-            path.append(self.tokens[node])
-            node = self.parents[node]
-        return path[::-1]
+from sim.models.interface import Logits
 
 
 def draw_candidates(mode: str, row: Row, count: int, draw: Draw) -> list[int]:
@@ -149,6 +81,7 @@ def draft_tree(
     site: Site = Site.DEVICE,
     model: str = "draft",
     keep_drafting: KeepDrafting | None = None,
+    for_verify: bool = False,
 ) -> Generator[Step, Any, DraftTree]:
     """Draft a tree level by level, one forward a level; a branching of ones is a chain.
 
@@ -161,23 +94,39 @@ def draft_tree(
         site: Where the draft model runs.
         model: Its role.
         keep_drafting: Asked after each level of a chain whether to go on; the request's controller by default.
+        for_verify: Nobody looks at rows and tokens but ``verify``, and messages whose length does not depend on them;
+            a recorder may then leave out those that ``verify`` does not get to.
     """
-    keep = request.controller.keep_drafting if keep_drafting is None else keep_drafting
+    controller = request.controller
+    keep = controller.keep_drafting if keep_drafting is None else keep_drafting
     is_chain = all(width == 1 for width in branching)
+    may_defer = for_verify and codec.fixed_k is not None and not controller.watches_drafts
     tree = DraftTree.empty()
     frontier = [-1]
     for width in branching[: request.draft_limit(len(branching))]:
         first_row = frontier[0] + 1
-        logits = yield request.forward(site, model, tree.tokens, tree.shape, first_row)
+        forward = request.forward(site, model, tree.block, tree.shape, first_row)
+        # How many candidates a node gets must be known, too.
+        logits = yield replace(forward, on_demand=may_defer and (width == 1 or mode == "iid"))
         next_frontier: list[int] = []
         for node in frontier:
-            coded = codec.code(request.sampling.row(logits[node + 1 - first_row]))
             luck = candidate_luck(mode, draw, request.position + tree.depth_of(node), node)
-            next_frontier += tree.expand(node, coded, draw_candidates(mode, coded.row, width, luck))
+            make = partial(_row_and_candidates, request, codec, mode, width, luck)
+            if isinstance(logits, PromisedRows):
+                next_frontier += tree.defer(node, width, codec.keep_k, logits, node + 1 - first_row, make)
+            else:
+                next_frontier += tree.expand(node, *make(logits[node + 1 - first_row]))
         frontier = next_frontier
-        if is_chain and not keep([coded.row for coded in tree.rows.values()], tree.tokens):
+        if is_chain and not may_defer and not keep([tree.row_after(node).row for node in tree.expanded], tree.tokens):
             break
     return tree
+
+
+def _row_and_candidates(
+    request: Request, codec: RowCodec, mode: str, width: int, luck: Draw, logits: Logits
+) -> tuple[CodedRow, list[int]]:
+    coded = codec.code(request.sampling.row(logits))
+    return coded, draw_candidates(mode, coded.row, width, luck)
 
 
 def draft_chain(
@@ -187,6 +136,7 @@ def draft_chain(
     draw: Draw,
     site: Site = Site.DEVICE,
     model: str = "draft",
+    for_verify: bool = False,
 ) -> Generator[Step, Any, DraftTree]:
     """Draft a chain of tokens, one candidate per position."""
-    return (yield from draft_tree(request, [1] * length, codec, draw, "iid", site, model))
+    return (yield from draft_tree(request, [1] * length, codec, draw, "iid", site, model, for_verify=for_verify))

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from sim.decoding.drafting import DraftTree
+from sim.decoding.draft_tree import DraftTree
 from sim.decoding.messages import Layout
 from sim.decoding.rows import Row
 from sim.decoding.wire.bits import BitReader, BitWriter, bits_for

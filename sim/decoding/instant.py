@@ -51,6 +51,10 @@ def _ignore() -> None:
     pass
 
 
+def _length(item: tuple[Any, Sequence[Any]]) -> int:
+    return len(item[1])
+
+
 class _Pool:
     """Scripts that are ready to advance, and forwards that wait for their model."""
 
@@ -102,9 +106,9 @@ class _Pool:
     def drain(self) -> None:
         """Run the fullest queue's next batch until nothing waits."""
         while any(self._waiting.values()) or any(self._awaited.values()):
-            role = max(self._waiting, key=lambda role: len(self._waiting[role]))
-            model = max(self._awaited, key=lambda model: len(self._awaited[model]), default=None)
-            if model is not None and len(self._awaited[model]) >= len(self._waiting[role]):
+            role, waiting = max(self._waiting.items(), key=_length, default=("", []))
+            model, awaited = max(self._awaited.items(), key=_length, default=(None, []))
+            if model is not None and len(awaited) >= len(waiting):
                 self._fulfil(model)
             else:
                 self._forward(role)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from sim.decoding.drafting import DraftTree
+from sim.decoding.draft_tree import DraftTree
 from sim.decoding.wire.bits import BitReader, BitWriter, bits_for
 from sim.decoding.wire.row_codec import CodedRow, RowCodec
 
@@ -153,6 +153,8 @@ class DraftLayout(Layout):
         return self.branching[level]
 
     def measure(self, body: DraftTree) -> tuple[int, DraftTree]:
+        if not body.is_whole:
+            return self.bits(body), body
         tree = DraftTree.empty()
         for node in body.expanded:
             coded = body.row_after(node)
@@ -167,7 +169,7 @@ class DraftLayout(Layout):
         """Closed form of the encoded length before padding to bytes."""
         total = bits_for(len(self.branching) + 1)
         for node in body.expanded:
-            k = len(body.row_after(node).ids)
+            k = body.row_length(node)
             level = body.depth_of(node)
             total += self.codec.row_bits(k) + len(body.children(node)) * bits_for(k)
             if self.may_run_short and self.branching[level] > 1:

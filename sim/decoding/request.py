@@ -96,7 +96,8 @@ class Request:
     ) -> Compute:
         """The step that runs a model over the text so far followed by drafted tokens."""
         session = (self.id, site.value, model)
-        return Compute(site, model, Forward(session, self.text, tuple(drafted), parents, first_row))
+        block = tuple(drafted) if isinstance(drafted, list) else drafted
+        return Compute(site, model, Forward(session, self.text, block, parents, first_row))
 
     def emit(self, tokens: Sequence[int], **counts: object) -> Emit:
         """Append a round's tokens, cut at an end-of-text token or the length limit, and make the step that says so.

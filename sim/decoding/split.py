@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from pydantic import Field
 
-from sim.decoding.drafting import DraftTree
+from sim.decoding.draft_tree import DraftTree
 from sim.decoding.draws import Draw
 from sim.decoding.messages import Layout, VerdictBody, place_of
 from sim.decoding.rows import overlap

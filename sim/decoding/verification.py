@@ -6,7 +6,7 @@ from collections.abc import Generator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from sim.decoding.drafting import DraftTree
+from sim.decoding.draft_tree import DraftTree
 from sim.decoding.draws import Draw
 from sim.decoding.messages import VerdictBody
 from sim.decoding.on_demand import PromisedRows
@@ -42,7 +42,7 @@ def target_rows(
     model: str = "target",
 ) -> Generator[Step, Any, TargetRows]:
     """One forward of the target over the whole draft."""
-    forward = request.forward(site, model, draft.tokens, draft.shape)
+    forward = request.forward(site, model, draft.block, draft.shape)
     logits = yield replace(forward, on_demand=True)
     return TargetRows(request, logits)
 
@@ -89,6 +89,7 @@ def verify(rows: TargetRows, draft: DraftTree, rule: Rule, position: int, draw: 
         luck = draw.at("verify", position + draft.depth_of(node))
         if not children:
             return Verdict(node, luck.pick(p), tuple(tested), tuple(overlaps))
+        yield from draft.wait_for(node)
         q = draft.row_after(node).row
         choice = rule.choose(p, q, [draft.tokens[child] for child in children], luck)
         tested.append(node)

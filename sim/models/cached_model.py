@@ -69,6 +69,10 @@ class CachedModel(LanguageModel):
             store.text(forward.session).remember(forward)
         return [rows[index] for index in range(len(batch))]
 
+    def reserve(self, num_sessions: int, num_tokens: int) -> None:
+        """Make room for so many sessions at once, as far as it fits."""
+        self._store.reserve(num_sessions, num_tokens)
+
     def copy_session(self, source: Hashable, target: Hashable) -> None:
         """Let a session go on from the text of another one; where the other has lost its slot, the text is fed anew."""
         super().copy_session(source, target)

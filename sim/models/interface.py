@@ -30,7 +30,7 @@ class Forward:
 
     session: Hashable
     context: Sequence[int]
-    block: tuple[int, ...] = ()
+    block: Sequence[int] = ()
     parents: tuple[int, ...] | None = None
     first_row: int = 0
 
@@ -74,7 +74,7 @@ class CachedText:
     """What one key-value cache holds: a chain of tokens, and after it the nodes of the last block."""
 
     chain: list[int] = field(default_factory=list)
-    block: tuple[int, ...] = ()
+    block: Sequence[int] = ()
     parents: tuple[int, ...] = ()
 
     def match(self, forward: Forward) -> CacheMatch:
@@ -211,6 +211,9 @@ class LanguageModel(ABC):
     @abstractmethod
     def _run(self, batch: Sequence[Forward]) -> list[Logits]:
         """Compute the logits; ``self._texts`` still describes the caches as they were before this batch."""
+
+    def reserve(self, num_sessions: int, num_tokens: int) -> None:  # noqa: B027 (an offer that most may ignore)
+        """Be told beforehand how many sessions of how many tokens each are to come."""
 
     def copy_session(self, source: Hashable, target: Hashable) -> None:
         """Let a session go on from the text of another one, as if it had been fed that text itself."""

@@ -65,6 +65,7 @@ class KvStore:
         self._slots: OrderedDict[Hashable, int] = OrderedDict()  # least recently used first
         self._free: list[int] = []
         self._texts: dict[Hashable, CachedText] = {}
+        self._spare: list[torch.Tensor] = []
 
     def __len__(self) -> int:
         return len(self._slots)
@@ -108,6 +109,13 @@ class KvStore:
             self._slots.move_to_end(session)
         return [self._slots[session] for session in sessions]
 
+    def reserve(self, num_sessions: int, num_columns: int) -> None:
+        """Make room for so many sessions of so many columns at once, as far as it fits, instead of growing to it."""
+        capacity = max(self.capacity, _power_of_two(num_columns))
+        num_slots = max(self.num_slots, min(num_sessions, self.slot_limit(num_columns)))
+        if (num_slots, capacity) != (self.num_slots, self.capacity):
+            self._resize(num_slots, capacity)
+
     def copy(self, source: Hashable, target: Hashable) -> None:
         """Give a session the text of another one, keys and values included, if the other has a slot and both fit."""
         text = self.text(source)
@@ -137,7 +145,8 @@ class KvStore:
             del self._texts[session]
 
     def clear(self) -> None:
-        """Forget everything, as if newly made."""
+        """Forget everything, as if newly made; the memory is kept for a store that is laid out like this one."""
+        self._spare = self.keys + self.values
         self.num_slots = self.capacity = 0
         for kept in (self.keys, self.values, self._slots, self._free, self._texts):
             kept.clear()
@@ -156,12 +165,17 @@ class KvStore:
         import torch
 
         live = list(self._slots.values())
+        spare, self._spare = self._spare, []
         for is_value, tensors in ((False, self.keys), (True, self.values)):
             for index, layer in enumerate(self.layers):
                 width = layer.value_dim if is_value else layer.key_dim
                 shape = (num_slots, layer.num_heads, capacity, width)
-                # Zeros, not empty memory: a masked NaN would still poison the weighted sum over values.
-                grown = torch.zeros(shape, dtype=self.dtype, device=self.device)
+                old = spare[is_value * len(self.layers) + index] if spare else None
+                if old is not None and old.shape == shape:
+                    grown = old
+                else:
+                    # Zeros, not empty memory: a masked NaN would still poison the weighted sum over values.
+                    grown = torch.zeros(shape, dtype=self.dtype, device=self.device)
                 if index < len(tensors):
                     if live:
                         grown[: len(live), :, : self.capacity] = tensors[index][live]

@@ -100,6 +100,9 @@ def _record_group(
     requests = [make_request(one.planned, one.scenario, needed_models(one.scenario, facts)) for one in group]
     for number, request in enumerate(requests):
         request.id = -1 - number
+    num_prompts = len({tuple(request.prompt) for request in requests})
+    for model in models.values():
+        model.reserve(len(requests) + num_prompts, max(len(r.prompt) + r.max_new_tokens for r in requests))
     protocols = [
         one.scenario.protocol.entry.make(request, one.scenario.protocol.settings, luck_of(one.planned, one.scenario))
         for one, request in zip(group, requests, strict=True)

@@ -12,7 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from sim.decoding.drafting import DraftTree, draw_candidates
+from sim.decoding.draft_tree import DraftTree
+from sim.decoding.drafting import draw_candidates
 from sim.decoding.draws import AddressedDraw
 from sim.decoding.rows import Row, Sampling
 from sim.decoding.rules.base import RULES

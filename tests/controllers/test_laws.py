@@ -85,7 +85,7 @@ def test_what_was_learned_leaves_the_next_request_exact(bench, controller):
 
 def test_dropping_the_unsure_token_would_be_caught(bench, monkeypatch):
     """Negative control: a chain that drops the token it stopped at biases the text."""
-    from sim.decoding.drafting import DraftTree
+    from sim.decoding.draft_tree import DraftTree
     from sim.decoding.protocols import tslt as module
 
     draft_tree = module.draft_tree

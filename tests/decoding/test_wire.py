@@ -8,7 +8,7 @@ from math import ceil, comb, log2
 import numpy as np
 import pytest
 
-from sim.decoding.drafting import DraftTree
+from sim.decoding.draft_tree import DraftTree
 from sim.decoding.messages import DraftLayout, TokensLayout, VerdictBody, VerdictLayout
 from sim.decoding.rows import Row
 from sim.decoding.wire.bits import BitReader, BitWriter, bits_for

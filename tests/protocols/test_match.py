@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from sim.decoding.drafting import DraftTree
+from sim.decoding.draft_tree import DraftTree
 from sim.decoding.ids_drafts import IdsLayout
 
 

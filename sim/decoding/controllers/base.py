@@ -115,6 +115,11 @@ class Controller:
         """
         return True
 
+    @property
+    def watches_drafts(self) -> bool:
+        """Whether it has a word in how long a draft becomes while it is being drafted."""
+        return type(self).keep_drafting is not Controller.keep_drafting
+
     def on_verdicts(self, request: Request, layout: Layout) -> Layout:
         """The layout of verdicts, with whatever the edge tells this controller riding on them."""
         return layout

@@ -34,7 +34,7 @@ def colocated(request: Request, settings: ChainSettings, draw: Draw) -> Protocol
     while not request.finished:
         knobs = yield from request.controller.plan(request, start)
         draft_length = knobs.draft_length if knobs.speculate else 0
-        draft = yield from draft_chain(request, draft_length, codec, draw, Site.EDGE)
+        draft = yield from draft_chain(request, draft_length, codec, draw, Site.EDGE, for_verify=True)
         rows = yield from target_rows(request, draft)
         verdict = yield from verify(rows, draft, rule, request.position, draw)
         this = finish_round(request, draft, verdict.body, verdict).round

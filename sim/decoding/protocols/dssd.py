@@ -7,7 +7,8 @@ from typing import Any
 
 from sim.decoding.alone import target_alone
 from sim.decoding.controllers.base import Knobs
-from sim.decoding.drafting import DraftTree, draft_chain
+from sim.decoding.draft_tree import DraftTree
+from sim.decoding.drafting import draft_chain
 from sim.decoding.draws import Draw
 from sim.decoding.messages import Layout, VerdictBody
 from sim.decoding.protocols.prompt import send_prompt

@@ -6,7 +6,7 @@ from collections.abc import Generator
 from dataclasses import dataclass
 from typing import Any
 
-from sim.decoding.drafting import DraftTree
+from sim.decoding.draft_tree import DraftTree
 from sim.decoding.draws import Draw
 from sim.decoding.ids_drafts import IdsLayout
 from sim.decoding.messages import DraftLayout, Layout, VerdictBody

@@ -13,7 +13,8 @@ from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
-from sim.decoding.drafting import DraftTree, draft_chain
+from sim.decoding.draft_tree import DraftTree
+from sim.decoding.drafting import draft_chain
 from sim.decoding.draws import Draw
 from sim.decoding.messages import DraftLayout, Layout, TokensLayout, VerdictBody, VerdictLayout
 from sim.decoding.protocols.prompt import MAX_PROMPT_TOKENS, send_prompt

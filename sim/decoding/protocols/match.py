@@ -6,7 +6,8 @@ from typing import Literal
 
 from sim.decoding.alone import target_alone
 from sim.decoding.controllers.base import Knobs
-from sim.decoding.drafting import DraftTree, draft_tree
+from sim.decoding.draft_tree import DraftTree
+from sim.decoding.drafting import draft_tree
 from sim.decoding.draws import Draw
 from sim.decoding.ids_drafts import IdsLayout
 from sim.decoding.messages import VerdictLayout

@@ -17,7 +17,8 @@ import numpy as np
 
 from sim.decoding.alone import target_alone
 from sim.decoding.controllers.base import Knobs
-from sim.decoding.drafting import DraftTree, always, candidate_luck, draft_tree, draw_candidates
+from sim.decoding.draft_tree import DraftTree
+from sim.decoding.drafting import always, candidate_luck, draft_tree, draw_candidates
 from sim.decoding.draws import Draw
 from sim.decoding.ids_drafts import IdsLayout
 from sim.decoding.messages import DraftLayout, VerdictLayout

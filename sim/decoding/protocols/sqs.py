@@ -8,7 +8,8 @@ from pydantic import Field
 
 from sim.decoding.alone import target_alone
 from sim.decoding.controllers.base import Knobs
-from sim.decoding.drafting import DraftTree, draft_chain
+from sim.decoding.draft_tree import DraftTree
+from sim.decoding.drafting import draft_chain
 from sim.decoding.draws import Draw
 from sim.decoding.messages import DraftLayout, VerdictLayout
 from sim.decoding.protocols.exchange import Exchange
@@ -70,6 +71,6 @@ def sqs(request: Request, settings: SqsSettings, draw: Draw) -> Protocol:
         if not knobs.speculate:
             yield from target_alone(request, exchange.draft_layout(DraftTree.empty()), knobs.alone_tokens, draw)
             continue
-        draft = yield from draft_chain(request, knobs.draft_length, codec.cut_to(knobs.top_k), draw)
+        draft = yield from draft_chain(request, knobs.draft_length, codec.cut_to(knobs.top_k), draw, for_verify=True)
         said, verdict = yield from exchange.round_trip(request, draft, draw)
         yield finish_round(request, draft, said, verdict)

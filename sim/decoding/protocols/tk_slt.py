@@ -9,7 +9,8 @@ from pydantic import Field
 from sim.decoding.alone import target_alone
 from sim.decoding.controllers.base import Controller, Knobs
 from sim.decoding.controllers.odld import Odld, OdldSettings
-from sim.decoding.drafting import DraftTree, draft_chain
+from sim.decoding.draft_tree import DraftTree
+from sim.decoding.drafting import draft_chain
 from sim.decoding.draws import Draw
 from sim.decoding.messages import DraftLayout, VerdictLayout
 from sim.decoding.protocols.exchange import Exchange
@@ -92,7 +93,7 @@ def tk_slt(request: Request, settings: TkSltSettings, draw: Draw) -> Protocol:
         if not knobs.speculate:
             yield from target_alone(request, exchange.draft_layout(DraftTree.empty()), knobs.alone_tokens, draw)
             continue
-        draft = yield from draft_chain(request, knobs.draft_length, codec.cut_to(knobs.top_k), draw)
+        draft = yield from draft_chain(request, knobs.draft_length, codec.cut_to(knobs.top_k), draw, for_verify=True)
         charged: tuple[int, ...] = ()
         if settings.accounting == "published":
             charged = (len(draft.tokens) * published_bits(knobs.top_k, request), 0)

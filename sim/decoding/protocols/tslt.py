@@ -8,7 +8,8 @@ from pydantic import model_validator
 
 from sim.decoding.alone import target_alone
 from sim.decoding.controllers.base import Knobs
-from sim.decoding.drafting import DraftTree, draft_tree
+from sim.decoding.draft_tree import DraftTree
+from sim.decoding.drafting import draft_tree
 from sim.decoding.draws import Draw
 from sim.decoding.messages import DraftLayout, VerdictLayout
 from sim.decoding.protocols.prompt import send_prompt
@@ -78,7 +79,9 @@ def tslt(request: Request, settings: TsltSettings, draw: Draw) -> Protocol:
         if not knobs.speculate:
             yield from target_alone(request, draft_layout(DraftTree.empty()), knobs.alone_tokens, draw)
             continue
-        draft = yield from draft_tree(request, knobs.branching, codec.cut_to(knobs.top_k), draw, settings.draw)
+        draft = yield from draft_tree(
+            request, knobs.branching, codec.cut_to(knobs.top_k), draw, settings.draw, for_verify=True
+        )
         received = yield Transmit(Hop.UPLINK, draft_layout(draft, tokens_at_stake=draft.depth + 1))
         rows = yield from target_rows(request, received)
         verdict = yield from verify(rows, received, rule, request.position, draw)
