@@ -181,3 +181,21 @@ def test_a_copied_session_goes_on_as_if_it_had_been_fed(checkpoint):
     np.testing.assert_allclose(again, model.forward([Forward("other", text)])[0], rtol=0, atol=1e-12)
     model.copy_session("nobody", "c")
     assert model.new_tokens(Forward("c", text)) == len(text)
+
+
+def test_reserved_memory_is_laid_out_once_and_used_again(both):
+    """What an earlier text has left in the memory, even of a longer one, adds nothing to a later one's rows."""
+    model = both[0]
+    first, second = (text(seed, 40) for seed in (1, 2))
+    model.forget_all()
+    model.reserve(3, 64)
+    store = model._store
+    memory = store.keys[0].data_ptr()
+    check(both, Forward("a", first), Forward("b", second))
+    assert (store.num_slots, store.capacity) == (3, 64)
+    model.forget_all()
+    model.reserve(3, 64)
+    assert store.keys[0].data_ptr() == memory
+    check(both, Forward("c", second[:7]), Forward("a", first[:30], (4, 5)))
+    model.reserve(2, 20)
+    assert (store.num_slots, store.capacity) == (3, 64)
