@@ -39,15 +39,14 @@ class FifoLane(Lane):
         bits = parcel.payload_bits + self.header_bits
         self.num_messages += 1
         self.bits_accepted += bits
-        start = max(now, self._free_ns)
+        start = free_ns = max(now, self._free_ns)
         if bits:
             self._served = max(self._served, self.capacity.offered(now)) + bits * NANOBITS_PER_BIT
-            self._free_ns = self.capacity.time_of(self._served)
-        else:
-            self._free_ns = start
-        air_ns = self._free_ns - start
+            free_ns = self.capacity.time_of(self._served)
+        self._free_ns = free_ns
+        air_ns = free_ns - start
         delivery = Delivery(start - now, air_ns, 0, self.transport_ns, bits, air_ns)
-        return Due(self.env, self._free_ns + self.transport_ns - now, value=delivery)
+        return Due(self.env, free_ns + self.transport_ns - now, value=delivery)
 
     def expected_bps(self, device: int) -> float:
         """Mean offered rate of the last 100 ms; after an outage, of the last 200, 400, ... ms in which any came."""

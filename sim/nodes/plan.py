@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import groupby
 
 from sim.clock import to_ns
 from sim.compute.base import ComputeModel, WorkSize
@@ -76,26 +75,35 @@ class Plans:
     def of(self, records: Sequence[Record]) -> Plan:
         """The plan of these records."""
         steps: list[Step] = []
-        for model, together in groupby(records, _model_here):
-            if model is None:
-                steps += [self._branches(one) if isinstance(one, TogetherRecord) else one for one in together]
-            else:
-                each = tuple([self._price(one) for one in together if isinstance(one, ComputeRecord)])
-                steps.append(Forwards(model, sum(ns for ns, _, _ in each), each))
+        model = ""
+        each: list[tuple[int, float, int]] = []
+        for record in records:
+            if isinstance(record, ComputeRecord) and record.site is Site.DEVICE:
+                if record.model != model and each:
+                    steps.append(_together(model, each))
+                    each = []
+                model = record.model
+                each.append(self._price(record))
+                continue
+            if each:
+                steps.append(_together(model, each))
+                each = []
+            steps.append(self._branches(record) if isinstance(record, TogetherRecord) else record)
+        if each:
+            steps.append(_together(model, each))
         return Plan(steps)
 
     def _branches(self, record: TogetherRecord) -> Branches:
         return Branches(tuple([self.of(branch) for branch in record.branches]))
 
     def _price(self, record: ComputeRecord) -> tuple[int, float, int]:
-        size = (record.new_tokens, record.context_tokens, record.num_rows)
-        known = self._prices.get((record.model, *size))
+        size = (record.model, record.new_tokens, record.context_tokens, record.num_rows)
+        known = self._prices.get(size)
         if known is None:
-            price = self._pricers[record.model].price([WorkSize(*size)])
-            known = self._prices[record.model, *size] = (to_ns(price.seconds), price.joules, record.new_tokens)
+            price = self._pricers[record.model].price([WorkSize(*size[1:])])
+            known = self._prices[size] = (to_ns(price.seconds), price.joules, record.new_tokens)
         return known
 
 
-def _model_here(record: Record) -> str | None:
-    """The model of a forward at the device; None for whatever others can see."""
-    return record.model if isinstance(record, ComputeRecord) and record.site is Site.DEVICE else None
+def _together(model: str, each: Sequence[tuple[int, float, int]]) -> Forwards:
+    return Forwards(model, sum([ns for ns, _, _ in each]), tuple(each))

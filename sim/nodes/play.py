@@ -260,17 +260,17 @@ class Player:
         )
 
     def _account(self, record: TransmitRecord, delivery: Delivery) -> None:
-        played = self.played
+        played, airtime_ns = self.played, delivery.airtime_ns
         if record.hop is Hop.UPLINK:
             played.uplink_bits += record.payload_bits
             played.uplink_messages += 1
-            played.uplink_airtime_ns += delivery.airtime_ns
-            played.device_joules += self.around.tx_power_w * delivery.airtime_ns / NS_PER_S
+            played.uplink_airtime_ns += airtime_ns
+            played.device_joules += self.around.tx_power_w * airtime_ns / NS_PER_S
         else:
             played.downlink_bits += record.payload_bits
             played.downlink_messages += 1
-            played.downlink_airtime_ns += delivery.airtime_ns
-            played.device_joules += self.around.rx_power_w * delivery.airtime_ns / NS_PER_S
+            played.downlink_airtime_ns += airtime_ns
+            played.device_joules += self.around.rx_power_w * airtime_ns / NS_PER_S
 
     def _stream(self, record: TransmitRecord) -> simpy.Event:
         arrived = self._send(record)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
-from sim.breakdown import PARTS
+from sim.results.columns import BREAKDOWN_COLUMNS
 
 if TYPE_CHECKING:
     from sim.nodes.device import Outcome
@@ -62,7 +62,7 @@ def round_rows(outcome: Outcome) -> list[dict[str, Any]]:
     """The rows of ``rounds`` of one request; bits and parts are those since the round before."""
     rows = []
     bits_up = bits_down = 0
-    before = (0,) * len(PARTS)
+    before = (0,) * len(BREAKDOWN_COLUMNS)
     start_ns = outcome.started_ns
     for number, emitted in enumerate(outcome.played.emitted):
         this = emitted.round
@@ -81,8 +81,8 @@ def round_rows(outcome: Outcome) -> list[dict[str, Any]]:
                 "downlink_payload_bits": emitted.downlink_bits - bits_down,
                 **dict(this.stats),
                 **{
-                    f"{part}_s": (now - then) / 1e9
-                    for part, now, then in zip(PARTS, emitted.parts_ns, before, strict=True)
+                    column: (now - then) / 1e9
+                    for column, now, then in zip(BREAKDOWN_COLUMNS, emitted.parts_ns, before, strict=True)
                 },
             }
         )

@@ -56,11 +56,12 @@ class SummaryBuilder:
             self._sums[name] += request[name]
         for name, values in self._latencies.items():
             values.append(request[name])
+        weighted = self._weighted
         for this in rounds:
             for name, value in this.stats:
-                if name in self._weighted:
+                if name in weighted:
                     if not math.isnan(value):
-                        totals = self._weighted[name]
+                        totals = weighted[name]
                         totals[0] += value * this.tested
                         totals[1] += this.tested
                 elif name in _SOME_OF:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from typing import Any
 
 from sim.decoding.scripts import (
@@ -59,6 +60,12 @@ def from_plain(plain: Sequence[Sequence[Any]]) -> list[Record]:
 
 def _read_compute(item: Sequence[Any]) -> Record:
     _, site, model, new_tokens, context_tokens, num_rows = item
+    return _compute(site, model, new_tokens, context_tokens, num_rows)
+
+
+@lru_cache(maxsize=1 << 16)
+def _compute(site: str, model: str, new_tokens: int, context_tokens: int, num_rows: int) -> ComputeRecord:
+    """Forwards of one size are one and the same record: most of a tape is drafting."""
     return ComputeRecord(_SITES[site], model, new_tokens, context_tokens, num_rows)
 
 
