@@ -9,10 +9,10 @@ import shutil
 import socket
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from sim.errors import RunError
+from sim.errors import InputError, RunError
 
 _UNFINISHED = re.compile(r"^\.unfinished-(?P<host>.+)-(?P<pid>\d+)-[A-Za-z0-9_]+$")
 
@@ -21,7 +21,23 @@ def cache_folder() -> Path:
     """Where tapes, calibrations and model facts are kept: ``SPECRAN_CACHE`` or the user's cache folder."""
     from platformdirs import user_cache_path
 
-    return Path(os.environ.get("SPECRAN_CACHE") or user_cache_path("specran"))
+    path = Path(os.environ.get("SPECRAN_CACHE") or user_cache_path("specran"))
+    if path.exists() and not path.is_dir():
+        raise InputError(f"SPECRAN_CACHE: {path} is a file; it names the folder of tapes and timings")
+    return path
+
+
+@contextmanager
+def no_empty_folders_of(*folders: Path) -> Iterator[None]:
+    """Take those of these folders away again that were made inside, if an error leaves them empty; innermost first."""
+    made = [folder for folder in folders if not folder.exists()]
+    try:
+        yield
+    except BaseException:
+        for folder in made:
+            with suppress(OSError):
+                folder.rmdir()
+        raise
 
 
 def _prefix() -> str:

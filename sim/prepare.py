@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -43,6 +44,18 @@ def model_names(settings: ModelsSettings, roles: Sequence[str]) -> dict[str, str
     return {role: str(name) for role, name in names.items()}
 
 
+@contextmanager
+def _key_of_one_at_fault(names: Mapping[str, str]) -> Iterator[None]:
+    """Say the model's key too, where loading fails for one of them."""
+    try:
+        yield
+    except InputError as error:
+        blamed = [role for role, name in names.items() if repr(name) in str(error)]
+        if len(blamed) != 1:
+            raise
+        raise InputError(f"models.{blamed[0]}: {error}") from error
+
+
 def load_models(settings: ModelsSettings, roles: Sequence[str]) -> dict[str, LanguageModel]:
     """Load the models of these roles, checked against each other.
 
@@ -58,13 +71,14 @@ def load_models(settings: ModelsSettings, roles: Sequence[str]) -> dict[str, Lan
         "dtype": settings.dtype,
         "trust_remote_code": settings.trust_remote_code,
     }
-    if len(names) == 1:
-        return {role: load_model(name, **options) for role, name in names.items()}
     leader = "target" if "target" in names else next(iter(names))
     models: dict[str, LanguageModel] = {}
-    for role, name in names.items():
-        if role != leader:
-            models[role], models[leader] = load_pair(name, names[leader], **options)
+    with _key_of_one_at_fault(names):
+        if len(names) == 1:
+            return {leader: load_model(names[leader], **options)}
+        for role, name in names.items():
+            if role != leader:
+                models[role], models[leader] = load_pair(name, names[leader], **options)
     return {role: models[role] for role in names}
 
 
@@ -102,7 +116,8 @@ def facts_question(names: dict[str, str], settings: ModelsSettings) -> str:
     """
     from sim.models.loading import resolve_folder
 
-    stamp = {role: [name, files_stamp(resolve_folder(name))] for role, name in names.items()}
+    with _key_of_one_at_fault(names):
+        stamp = {role: [name, files_stamp(resolve_folder(name))] for role, name in names.items()}
     return json.dumps([stamp, settings.device, settings.dtype], sort_keys=True)
 
 

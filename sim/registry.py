@@ -123,7 +123,7 @@ class Registry(Generic[T]):
         try:
             module = importlib.import_module(module_name)
             make = getattr(module, attribute)
-        except (ImportError, AttributeError) as error:
+        except (ImportError, AttributeError, SyntaxError, ValueError) as error:
             raise InputError(f"cannot load {self.kind} {name!r}: {error}") from error
         for entry in self._entries.values():
             if entry.make is make:

@@ -7,6 +7,7 @@ from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
+from sim.files import no_empty_folders_of
 from sim.prepare import Progress, no_progress, prepare
 from sim.results.folder import complete_folder, run_id, write_json
 from sim.results.manifest import make_manifest
@@ -114,7 +115,7 @@ def run(
     if out is None:
         return simulate(scenario, ingredients, timeline=timeline)
     place = Path(out) / scenario.name / run_id(scenario)
-    with complete_folder(place) as folder:
+    with no_empty_folders_of(place.parent, Path(out)), complete_folder(place) as folder:
         result = simulate(scenario, ingredients, folder, timeline=timeline)
         write_run(result, folder)
         if timeline is not None:

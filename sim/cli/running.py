@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from sim.cli.output import ProgressBars, print_json, print_table, say
-from sim.scenario.loading import load_scenario
+from sim.scenario.loading import load_scenario, told_with_line
 from sim.scenario.overrides import parse_assignment, parse_axis
 
 _RUN_ROWS = (
@@ -40,13 +40,14 @@ def run_command(
     name: str, set_: list[str], seed: int | None, out: Path, live: bool, as_json: bool, window: str | None = None
 ) -> None:
     """Run one scenario and show what came of it."""
-    scenario = load_scenario(name, changes_of(set_, seed))
+    changes = changes_of(set_, seed)
+    scenario = load_scenario(name, changes)
     from sim.results.columns import BREAKDOWN_COLUMNS
     from sim.runs import run
     from sim.timeline import Timeline, parse_window
 
     timeline = None if window is None else Timeline(*parse_window(window))
-    with ProgressBars() as progress:
+    with told_with_line(name, changes), ProgressBars() as progress:
         result = run(scenario, out, live=live, progress=progress, timeline=timeline)
     summary = result.summary
     if as_json:
@@ -83,9 +84,10 @@ def sweep_command(
     from sim.sweep.points import expand
     from sim.sweep.run import sweep
 
-    scenario = load_scenario(name, changes_of(set_, seed), axes, check=expand)
+    changes = changes_of(set_, seed)
+    scenario = load_scenario(name, changes, axes, check=expand)
 
-    with ProgressBars() as progress:
+    with told_with_line(name, changes), ProgressBars() as progress:
         result = sweep(scenario, out, jobs=jobs, scheduler=scheduler, resume=resume, progress=progress)
     if as_json:
         print_json({"folder": str(result.folder), "points": result.table.to_dict("records")})

@@ -47,6 +47,13 @@ class TraceLinkSettings(Settings):
         return self
 
 
+def _recorded(key: str, path: Path, scale: float) -> Capacity:
+    try:
+        return load_trace(path, scale)
+    except ValueError as error:
+        raise InputError(f"link.{key}: {error}") from None
+
+
 @LINKS.register("trace", settings=TraceLinkSettings)
 class TraceLink(TwoLaneLink):
     """Recorded bandwidth over time, shared by all devices first come first served.
@@ -68,13 +75,10 @@ class TraceLink(TwoLaneLink):
         def lane(capacity: Capacity) -> FifoLane:
             return FifoLane(env, capacity, settings.header_bits, settings.one_way_delay_s)
 
-        downlink: Capacity
-        try:
-            uplink = load_trace(settings.uplink_trace, settings.uplink_scale)
-            if settings.downlink_trace is not None:
-                downlink = load_trace(settings.downlink_trace, settings.downlink_scale)
-        except ValueError as error:
-            raise InputError(str(error)) from None
-        if settings.downlink_mbps is not None:
+        uplink = _recorded("uplink_trace", settings.uplink_trace, settings.uplink_scale)
+        if settings.downlink_trace is not None:
+            downlink = _recorded("downlink_trace", settings.downlink_trace, settings.downlink_scale)
+        else:
+            assert settings.downlink_mbps is not None
             downlink = ConstantRate(settings.downlink_mbps)
         super().__init__(env, num_devices, seed, lane(uplink), lane(downlink))

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -59,15 +61,24 @@ def read_yaml(path: Path) -> tuple[dict[str, Any], Lines]:
         raise InputError(f"{path}: cannot be read: {error}") from error
     try:
         data, node = read_node(text)
+    except yaml.reader.ReaderError as error:
+        line = text.count("\n", 0, error.position) + 1
+        raise InputError(f"{path}:{line}: not YAML: {error.reason}") from error
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f":{mark.line + 1}" if mark is not None else ""
-        raise InputError(f"{path}{where}: not YAML: {getattr(error, 'problem', error)}") from error
+        problem = str(getattr(error, "problem", error))
+        if problem.startswith("but "):
+            problem = f"{getattr(error, 'context', '')} {problem}"
+        raise InputError(f"{path}{where}: not YAML: {problem}") from error
     if not isinstance(data, dict):
         got = "nothing" if data is None else type(data).__name__
         raise InputError(f"{path}:1: a scenario is a mapping of keys, got {got}")
     lines: Lines = {}
-    _collect_lines(node, (), lines, path)
+    try:
+        _collect_lines(node, (), lines, path)
+    except RecursionError:
+        raise InputError(f"{path}:1: a YAML alias stands within what it names") from None
     return data, lines
 
 
@@ -109,7 +120,8 @@ def load_scenario(
     path = find_scenario(str(name))
     data, lines = read_yaml(path)
     changes = dict(changes or {})
-    data = resolve_paths(apply_overrides({"name": path.stem, **data}, changes), path.resolve().parent)
+    named = {"name": _name_of(path), **data}
+    data = resolve_paths(apply_overrides(named, changes), path.resolve().parent)
     if axes:
         sweep = data.setdefault("sweep", {})
         if isinstance(sweep, dict):
@@ -121,11 +133,39 @@ def load_scenario(
         return scenario
     except ScenarioProblems as error:
         first = error.problems[0]
+        emptied = next((key for key in axes or {} if first.key == "sweep.axes" and repr(key) in first.message), None)
+        if emptied is not None:
+            raise InputError(f"--vary {emptied}: {first.message}") from error
         if first.where[:2] == ("sweep", "axes") and len(first.where) > 2 and first.where[2] in (axes or {}):
             raise InputError(f"--vary {first.where[2]}: {first.message}") from error
-        if any(first.key == key or first.key.startswith(key + ".") for key in changes):
-            raise InputError(f"--set {first.key}: {first.message}") from error
+        for key in changes:
+            if f"{first.key}.".startswith(f"{key}."):
+                raise InputError(f"--set {first.key}: {first.message}") from error
+            if key.startswith(f"{first.key}."):
+                raise InputError(f"--set {key}: {first.message}") from error
         raise InputError(f"{path}:{line_of(first, lines)}: {first.key}: {first.message}") from error
+
+
+@contextmanager
+def told_with_line(name: str | Path, changes: Mapping[str, Any]) -> Iterator[None]:
+    """Say file and line with what a run finds wrong, where its message starts with a key that the file has."""
+    try:
+        yield
+    except InputError as error:
+        key = str(error).partition(":")[0]
+        if key in changes:
+            raise InputError(f"--set {error}") from error
+        path = find_scenario(str(name))
+        _, lines = read_yaml(path)
+        line = lines.get(tuple(key.split(".")))
+        if line is None:
+            raise
+        raise InputError(f"{path}:{line}: {error}") from error
+
+
+def _name_of(path: Path) -> str:
+    """A file's name as the name of a result folder."""
+    return re.sub(r"[^A-Za-z0-9._-]+", "_", path.stem).lstrip("._-") or "scenario"
 
 
 def line_of(problem: Problem, lines: Lines) -> int:

@@ -63,6 +63,10 @@ def problems_of(error: Exception, schema: type[BaseModel], where: Path = ()) -> 
         path = _real_path(tuple(detail["loc"]))
         if detail["type"] == "extra_forbidden":
             message = _unknown_key(str(path[-1]), _fields_at(schema, path[:-1]))
+        elif detail["type"] in ("model_type", "dict_type"):
+            message = f"expected a mapping of keys, got {_short(detail['input'])}"
+        elif detail["type"] == "string_pattern_mismatch" and path[-1:] == ("name",):
+            message = f"a name has letters, digits and, not first, '.', '_' and '-'; got {_short(detail['input'])}"
         elif detail["type"] == "missing":
             message = "this key is required"
         else:

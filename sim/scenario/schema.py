@@ -19,6 +19,8 @@ from sim.scenario.problems import Problem, ScenarioProblems, problems_of
 from sim.scenario.sweep_schema import SweepSettings
 from sim.settings import Settings
 
+_NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
+
 
 class DevicesSettings(Settings):
     """The devices (UEs) and when they ask."""
@@ -116,7 +118,7 @@ class Scenario(Settings):
 
     model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
 
-    name: str = Field(default="scenario", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+    name: str = Field(default="scenario", pattern=_NAME)
     """Name of the result folder."""
     seed: int = Field(default=1, ge=0)
     """Master seed of all luck."""
@@ -171,6 +173,7 @@ class Scenario(Settings):
         if not problems:
             problems += _misfits(parts["protocol"], parts["controller"])
             problems += _unpriced(parts["protocol"], parts["compute"])
+            problems += _not_one_each(parts["link"], rest.devices.count)
         if problems:
             raise ScenarioProblems(problems)
         fields = {field: getattr(rest, field) for field in WithoutChoices.model_fields}
@@ -237,6 +240,17 @@ def _unpriced(protocol: Choice, compute: Mapping[str, Choice]) -> list[Problem]:
     return found
 
 
+def _not_one_each(link: Choice, num_devices: int) -> list[Problem]:
+    """Lists of the link that must hold a value per device and do not."""
+    found = []
+    for key in link.fact("per_device") or ():
+        values = getattr(link.settings, key)
+        if isinstance(values, list) and len(values) != num_devices:
+            message = f"got {len(values)} values; valid: one per device, {num_devices} (devices.count)"
+            found.append(Problem(("link", key), message))
+    return found
+
+
 SITES = ("device", "edge", "cloud")
 
 
@@ -259,7 +273,7 @@ def _parse_compute(value: object, problems: list[Problem]) -> dict[str, Choice]:
 class WithoutChoices(Settings):
     """The part of a scenario that needs no registry."""
 
-    name: str = Scenario.model_fields["name"].default
+    name: str = Field(default="scenario", pattern=_NAME)
     seed: int = Field(default=1, ge=0)
     devices: DevicesSettings = DevicesSettings()
     workload: WorkloadSettings = WorkloadSettings()

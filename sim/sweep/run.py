@@ -12,7 +12,7 @@ from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 from sim.errors import InputError
-from sim.files import cannot_write, unfinished_folder
+from sim.files import cannot_write, no_empty_folders_of, unfinished_folder
 from sim.prepare import Progress, facts_of, must_be_live, no_progress, plan, prices, tape_store
 from sim.results.manifest import host, versions
 from sim.scenario.schema import Scenario
@@ -128,6 +128,10 @@ class _Sweep:
 
     def run(self) -> SweepResult:
         """Record, simulate, gather."""
+        with no_empty_folders_of(self.place, self.place.parent, self.place.parent.parent):
+            return self._run()
+
+    def _run(self) -> SweepResult:
         start = perf_counter()
         self._check_folder()
         for point in self.points:

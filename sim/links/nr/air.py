@@ -19,6 +19,7 @@ from channels.penetration import draw_penetration_db
 from channels.power import MIN_POWER_DBM, UplinkPowerControl
 from channels.recorded import FadingTrace, RecordedFading
 from channels.tap_profiles import fading_profile
+from sim.errors import InputError
 from sim.links.base import Direction
 from sim.links.nr.carrier import Carrier
 from sim.links.nr.settings import NrLinkSettings
@@ -225,10 +226,13 @@ class Air:
 
     def _make_fading(self) -> dict[Direction, Fading | None]:
         if self.settings.fading_trace is not None:
-            recorded = RecordedFading(FadingTrace.load(Path(self.settings.fading_trace)), self.num_devices)
+            try:
+                recorded = RecordedFading(FadingTrace.load(Path(self.settings.fading_trace)), self.num_devices)
+            except (OSError, ValueError) as error:
+                raise InputError(f"link.fading_trace: {error}") from error
             if recorded.num_groups != self.carrier.num_groups:
-                raise ValueError(
-                    f"fading_trace: got {recorded.num_groups} PRB groups; valid: {self.carrier.num_groups}, the "
+                raise InputError(
+                    f"link.fading_trace: got {recorded.num_groups} PRB groups; valid: {self.carrier.num_groups}, the "
                     "carrier's"
                 )
             return dict.fromkeys(Direction, recorded)

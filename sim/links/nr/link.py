@@ -15,7 +15,7 @@ _SMALL_BYTES = 40
 _CALM_MCS = 10
 
 
-@LINKS.register("nr", settings=NrLinkSettings)
+@LINKS.register("nr", settings=NrLinkSettings, per_device=("positions_m", "distances_m", "snr_db"))
 class NrLink(Link):
     """5G NR cells: grants, TDD, HARQ, link adaptation and schedulers, slot by slot.
 

@@ -223,7 +223,7 @@ class GeometrySettings(SchedulingSettings):
     positions_m: list[Position] | None = None
     """Positions of the devices [m], one each, the first site at the origin; dropped at random if left out."""
 
-    distances_m: list[float] | None = None
+    distances_m: list[Annotated[float, Field(ge=0)]] | None = None
     """Distances of the devices from the first site [m], one each, instead of positions."""
 
     min_distance_m: float = Field(default=10.0, ge=0)

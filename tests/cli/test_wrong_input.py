@@ -1,0 +1,124 @@
+"""What users get wrong: one message that says where and what would be right, exit code 2, and nothing left behind."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from sim.cli import _main
+
+_TINY = """devices: {count: 1, requests: 1}
+workload: {max_new_tokens: 2}
+protocol: {name: edge_only}
+"""
+
+
+def wrong(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], text: str | bytes, command: str
+) -> str:
+    """The one message for a command; ``@`` is a scenario file that holds the text."""
+    work = tmp_path / "work"
+    work.mkdir()
+    monkeypatch.chdir(work)
+    monkeypatch.setenv("SPECRAN_CACHE", str(tmp_path / "cache"))
+    Path("case.yaml").write_bytes(text.encode() if isinstance(text, str) else text)
+    assert _main(command.replace("@", "case.yaml").split()) == 2
+    said, left = capsys.readouterr(), sorted(path.name for path in work.iterdir())
+    assert left == ["case.yaml"]
+    assert not said.out
+    assert said.err.startswith("specran: ") and said.err.count("\n") == 1
+    return said.err
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("link:\n  kind: fixed\n  uplink_mbps: .nan\n", "case.yaml:3: link.uplink_mbps: input should be a finite"),
+        ("link:\n  kind: fixed\n  uplink_mbps: .inf\n", "case.yaml:3: link.uplink_mbps: input should be a finite"),
+        (
+            "link:\n  kind: nr\n  bandwidth_mhz: 21\n",
+            "case.yaml:3: link.bandwidth_mhz: bandwidth_mhz at 30 kHz",
+        ),
+        ("devices:\n", "case.yaml:1: devices: expected a mapping of keys, got None"),
+        ("seed: 1\nlink: [fixed]\n", "case.yaml:2: link: expected a link with its keys"),
+        ("devices:\n\tcount: 1\n", "case.yaml:2: not YAML"),
+        ("seed: 1\n---\nseed: 2\n", "case.yaml:2: not YAML: expected a single document"),
+        (b"\nseed: \x00 1\n", "case.yaml:2: not YAML: control characters are not allowed"),
+        (b"\xff\xfe\x00\x01", "case.yaml: cannot be read"),
+        ("a: &x [*x]\n", "case.yaml:1: a YAML alias stands within what it names"),
+        ("? [1, 2]\n: 3\n", "case.yaml:1: not YAML: found unhashable key"),
+        ("name: ../elsewhere\n", "case.yaml:1: name: a name has letters, digits"),
+        ("name: ''\n", "case.yaml:1: name: a name has letters, digits"),
+        ("seed: 1\nlink: {kind: ':'}\n", "case.yaml:2: link.kind: cannot load link ':'"),
+        (
+            "link:\n  kind: nr\n  positions_m: [[1, 2], [3, 4]]\n",
+            "case.yaml:3: link.positions_m: got 2 values; valid: ",
+        ),
+        (
+            "link:\n  kind: nr\n  snr_db: [1, 2, 3]\n",
+            "case.yaml:3: link.snr_db: got 3 values; valid: one per device",
+        ),
+        ("link:\n  kind: nr\n  distances_m: [-4]\n", "case.yaml:3: link.distances_m.0: input should be greater"),
+        ("sweep:\n  axes:\n    seed.x: [1]\n", "case.yaml:3: sweep.axes.seed.x: seed is 1, which has no keys below it"),
+        ("sweep:\n  variants: [a]\n", "case.yaml:2: sweep.variants: expected a mapping of keys"),
+    ],
+)
+def test_wrong_scenarios(tmp_path, monkeypatch, capsys, text: str | bytes, says: str):
+    assert says in wrong(tmp_path, monkeypatch, capsys, text, "validate @")
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ("run @ --set seed.x=1", "--set seed.x: input should be a valid integer"),
+        ("run @ --set link..x=1", "--set link..x: unknown key ''"),
+        ("run @ --set link.kind=nrr", "--set link.kind: unknown link 'nrr' (did you mean 'nr'?)"),
+        ("sweep @ --vary link.uplink_mbps=", "--vary link.uplink_mbps: axis 'link.uplink_mbps' is empty"),
+        ("sweep @ --vary link.uplink_mbps=a,b", "--vary link.uplink_mbps: input should be a valid number"),
+        ("plot .", "no table here"),
+        ("compare . nowhere", "no table here"),
+        ("tape export", "give --parquet FILE"),
+    ],
+)
+def test_wrong_options(tmp_path, monkeypatch, capsys, options: str, says: str):
+    assert says in wrong(tmp_path, monkeypatch, capsys, _TINY, options)
+
+
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [
+        ("workload: {prompts: no.jsonl}", "case.yaml:3: workload.prompts: 'no.jsonl' cannot be read"),
+        ("devices: {arrivals: no.csv}", "case.yaml:3: devices.arrivals: expected closed, poisson or a CSV file"),
+        ("models: {target: ./no_model}", "case.yaml:3: models.target: cannot load model './no_model'"),
+        ("link: {kind: nr, fading_trace: no.npz}", "case.yaml:3: link.fading_trace: "),
+        (
+            "link: {kind: trace, uplink_trace: no.csv, downlink_mbps: 3}",
+            "case.yaml:3: link.uplink_trace: no.csv: ",
+        ),
+    ],
+)
+def test_files_that_are_not_there(tmp_path, monkeypatch, capsys, line: str, says: str):
+    """Found by the run, and told with file, line and key all the same."""
+    text = f"seed: 1\nprotocol: {{name: edge_only}}\n{line}\n"
+    assert says in wrong(tmp_path, monkeypatch, capsys, text, "run @")
+
+
+def test_a_cache_that_is_a_file_or_cannot_be_made(tmp_path, monkeypatch, capsys):
+    (tmp_path / "file").write_text("")
+    monkeypatch.chdir(tmp_path)
+    Path("case.yaml").write_text(_TINY)
+    monkeypatch.setenv("SPECRAN_CACHE", str(tmp_path / "file"))
+    assert _main(["run", "case.yaml"]) == 2
+    assert "SPECRAN_CACHE: " in capsys.readouterr().err
+    monkeypatch.setenv("SPECRAN_CACHE", str(tmp_path / "file" / "below"))
+    assert _main(["run", "case.yaml"]) == 1
+    said = capsys.readouterr().err
+    assert said.startswith("specran: ") and "below" in said and said.count("\n") == 1
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["case.yaml", "file"]
+
+
+def test_a_file_name_that_is_no_folder_name_serves(tmp_path, monkeypatch, capsys):
+    path = tmp_path / "my first try!.yaml"
+    path.write_text(_TINY)
+    assert _main(["validate", str(path)]) == 0
