@@ -111,6 +111,10 @@ class OnDemandModel(LanguageModel):
         for (promise, index), logits in zip(wanted, self.model.forward(works), strict=True):
             promise.put(index, logits[0])
 
+    def most_sessions(self, num_tokens: int) -> int:
+        """How many the model behind can cache."""
+        return self.model.most_sessions(num_tokens)
+
     def reserve(self, num_sessions: int, num_tokens: int) -> None:
         """Make room for so many sessions in the model behind."""
         self.model.reserve(num_sessions, num_tokens)

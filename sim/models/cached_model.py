@@ -69,6 +69,10 @@ class CachedModel(LanguageModel):
             store.text(forward.session).remember(forward)
         return [rows[index] for index in range(len(batch))]
 
+    def most_sessions(self, num_tokens: int) -> int:
+        """How many the store has slots for."""
+        return self._store.slot_limit(num_tokens)
+
     def reserve(self, num_sessions: int, num_tokens: int) -> None:
         """Make room for so many sessions at once, as far as it fits."""
         self._store.reserve(num_sessions, num_tokens)

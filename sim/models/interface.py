@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from abc import ABC, abstractmethod
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field
@@ -211,6 +212,10 @@ class LanguageModel(ABC):
     @abstractmethod
     def _run(self, batch: Sequence[Forward]) -> list[Logits]:
         """Compute the logits; ``self._texts`` still describes the caches as they were before this batch."""
+
+    def most_sessions(self, num_tokens: int) -> int:
+        """Sessions of so many tokens each that can be cached at once; one more would push another one out."""
+        return sys.maxsize
 
     def reserve(self, num_sessions: int, num_tokens: int) -> None:  # noqa: B027 (an offer that most may ignore)
         """Be told beforehand how many sessions of how many tokens each are to come."""

@@ -17,8 +17,10 @@ from sim.workload import PlannedRequest, luck_of, make_request
 
 __all__ = ["AT_ONCE", "Recording", "missing_groups", "needed_models", "record", "wanted_recordings"]
 
-# Requests that advance side by side; bounds the memory of their caches.
-AT_ONCE = 64
+# Requests that advance side by side: many share the costs of a pass, and caches bound how many can.
+AT_ONCE = 160
+# Groups that a little work is still cut into, for processes to share, and the least that is worth a group.
+SHARED_BY, LEAST = 8, 32
 
 
 @dataclass(frozen=True)
@@ -58,7 +60,8 @@ def missing_groups(wanted: Sequence[Recording], store: TapeStore) -> list[list[R
     """
     # Those of one prompt next to each other: it is fed once for all of them.
     ordered = sorted(wanted, key=lambda one: (one.planned.prompt, one.scenario.seed, one.planned.id))
-    groups = [ordered[start : start + AT_ONCE] for start in range(0, len(ordered), AT_ONCE)]
+    size = min(AT_ONCE, max(LEAST, -(-len(ordered) // SHARED_BY)))
+    groups = [ordered[start : start + size] for start in range(0, len(ordered), size)]
     return [group for group in groups if not all(store.has(one.key) for one in group)]
 
 
@@ -73,15 +76,25 @@ def record(
     """Decode recordings side by side and store those that are missing.
 
     Args:
-        recordings: What to decode, ``AT_ONCE`` at a time.
+        recordings: What to decode, ``AT_ONCE`` at a time or as many as can be cached.
         models: Loaded models by role.
         store: Where to put it.
         on_done: Called after each request.
         payloads: Keep the bytes of all messages too.
         on_demand: Compute only those rows of the verifications that are looked at: fewer operations in more passes.
     """
-    for start in range(0, len(recordings), AT_ONCE):
-        _record_group(recordings[start : start + AT_ONCE], models, store, on_done, payloads, on_demand)
+    size = _most_at_once(recordings, models)
+    for start in range(0, len(recordings), size):
+        _record_group(recordings[start : start + size], models, store, on_done, payloads, on_demand)
+
+
+def _most_at_once(recordings: Sequence[Recording], models: Mapping[str, LanguageModel]) -> int:
+    """As many requests as can be cached along with the prompts that two or more of them have in common."""
+    longest = max((len(one.planned.prompt) + one.scenario.workload.max_new_tokens for one in recordings), default=1)
+    for model in models.values():
+        model.forget_all()  # What is left from before must not decide.
+    most_sessions = min(model.most_sessions(longest) for model in models.values())
+    return max(1, min(AT_ONCE, most_sessions * 2 // 3))
 
 
 def _record_group(
@@ -101,8 +114,9 @@ def _record_group(
     for number, request in enumerate(requests):
         request.id = -1 - number
     num_prompts = len({tuple(request.prompt) for request in requests})
+    longest = max(len(request.prompt) + request.max_new_tokens for request in requests)
     for model in models.values():
-        model.reserve(len(requests) + num_prompts, max(len(r.prompt) + r.max_new_tokens for r in requests))
+        model.reserve(len(requests) + min(num_prompts, len(requests) // 2), longest)
     protocols = [
         one.scenario.protocol.entry.make(request, one.scenario.protocol.settings, luck_of(one.planned, one.scenario))
         for one, request in zip(group, requests, strict=True)
@@ -117,4 +131,4 @@ def _record_group(
             model.close_request(-1 - index)
         on_done()
 
-    InstantDriver(models, max_batch=AT_ONCE, encodes=payloads).run_all(protocols, finished)
+    InstantDriver(models, max_batch=len(group), encodes=payloads).run_all(protocols, finished)
