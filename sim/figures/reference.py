@@ -80,7 +80,7 @@ REFERENCES = (
         "latency_vs_k",
         "latency_vs_k",
         comparisons.latency_of("protocol.top_k", "link.uplink_mbps", mark_best=True),
-        "The best truncation grows with the uplink rate, from eight entries at 0.2 Mbit/s to 256 at 20 Mbit/s.",
+        "The best truncation grows with the uplink rate, from eight entries at 0.2 Mbit/s to hundreds at 20 Mbit/s.",
     ),
     Reference(
         "candidates",
@@ -104,7 +104,7 @@ REFERENCES = (
         "draft_length",
         "draft_length",
         lengths.draft_length,
-        "The best draft length grows from none on slow uplinks to four; controllers that see the channel follow it.",
+        "The best draft length grows from none on slow uplinks to three or more; controllers that see the rate follow.",
     ),
     Reference(
         "hierarchy",

@@ -58,11 +58,15 @@ def missing_groups(wanted: Sequence[Recording], store: TapeStore) -> list[list[R
     The groups follow from what is wanted, not from what is missing: rows depend in their last bits on the batch that
     they are computed in, so recording that was interrupted goes on with the very batches that it began with.
     """
-    # Those of one prompt next to each other: it is fed once for all of them.
-    ordered = sorted(wanted, key=lambda one: (one.planned.prompt, one.scenario.seed, one.planned.id))
+    # Those of one prompt next to each other: it is fed once for all of them. Texts of like length need least padding.
+    ordered = sorted(wanted, key=_place)
     size = min(AT_ONCE, max(LEAST, -(-len(ordered) // SHARED_BY)))
     groups = [ordered[start : start + size] for start in range(0, len(ordered), size)]
     return [group for group in groups if not all(store.has(one.key) for one in group)]
+
+
+def _place(one: Recording) -> tuple[object, ...]:
+    return len(one.planned.prompt), one.planned.prompt, one.scenario.seed, one.planned.id
 
 
 def record(
