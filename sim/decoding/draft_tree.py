@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any, overload
 
 from sim.decoding.on_demand import PromisedRows
@@ -39,6 +40,9 @@ class Block(Sequence[int]):
     def __getitem__(self, index: int | slice) -> int | list[int]:
         return self._tokens[: self._length][index]
 
+    def __iter__(self) -> Iterator[int]:
+        return islice(self._tokens, self._length)
+
 
 @dataclass(slots=True)
 class _Deferred:
@@ -60,7 +64,7 @@ class DraftTree:
         parents: Parent of every node, -1 for the text's last token.
     """
 
-    __slots__ = ("_children", "_deferred", "_depths", "_lengths", "_rows", "parents", "tokens")
+    __slots__ = ("_children", "_deferred", "_depths", "_is_chain", "_lengths", "_rows", "parents", "tokens")
 
     def __init__(self) -> None:
         self.tokens: list[int] = []
@@ -70,6 +74,7 @@ class DraftTree:
         self._children: dict[int, list[int]] = {}
         self._depths: list[int] = []
         self._deferred: dict[int, _Deferred] = {}
+        self._is_chain = True
 
     @classmethod
     def empty(cls) -> DraftTree:
@@ -105,6 +110,7 @@ class DraftTree:
     def _grow(self, node: int, row_length: int, tokens: list[int]) -> list[int]:
         first = len(self.tokens)
         children = list(range(first, first + len(tokens)))
+        self._is_chain = self._is_chain and node == first - 1 and len(tokens) <= 1
         self._lengths[node] = row_length
         self._children[node] = children
         self.tokens += tokens
@@ -162,8 +168,7 @@ class DraftTree:
     @property
     def shape(self) -> tuple[int, ...] | None:
         """Parents as a forward takes them: None for a chain."""
-        is_chain = all(parent == node - 1 for node, parent in enumerate(self.parents))
-        return None if is_chain else tuple(self.parents)
+        return None if self._is_chain else tuple(self.parents)
 
     def path_to(self, node: int) -> list[int]:
         """Token ids from the text's end down to a node, itself included."""

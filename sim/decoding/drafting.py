@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Sequence
-from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -105,9 +104,9 @@ def draft_tree(
     frontier = [-1]
     for width in branching[: request.draft_limit(len(branching))]:
         first_row = frontier[0] + 1
-        forward = request.forward(site, model, tree.block, tree.shape, first_row)
         # How many candidates a node gets must be known, too.
-        logits = yield replace(forward, on_demand=may_defer and (width == 1 or mode == "iid"))
+        on_demand = may_defer and (width == 1 or mode == "iid")
+        logits = yield request.forward(site, model, tree.block, tree.shape, first_row, on_demand)
         next_frontier: list[int] = []
         for node in frontier:
             luck = candidate_luck(mode, draw, request.position + tree.depth_of(node), node)

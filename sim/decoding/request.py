@@ -93,11 +93,12 @@ class Request:
         drafted: Sequence[int] = (),
         parents: tuple[int, ...] | None = None,
         first_row: int = 0,
+        on_demand: bool = False,
     ) -> Compute:
         """The step that runs a model over the text so far followed by drafted tokens."""
         session = (self.id, site.value, model)
         block = tuple(drafted) if isinstance(drafted, list) else drafted
-        return Compute(site, model, Forward(session, self.text, block, parents, first_row))
+        return Compute(site, model, Forward(session, self.text, block, parents, first_row), on_demand)
 
     def emit(self, tokens: Sequence[int], **counts: object) -> Emit:
         """Append a round's tokens, cut at an end-of-text token or the length limit, and make the step that says so.

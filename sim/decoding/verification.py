@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from sim.decoding.draft_tree import DraftTree
@@ -42,8 +42,7 @@ def target_rows(
     model: str = "target",
 ) -> Generator[Step, Any, TargetRows]:
     """One forward of the target over the whole draft."""
-    forward = request.forward(site, model, draft.block, draft.shape)
-    logits = yield replace(forward, on_demand=True)
+    logits = yield request.forward(site, model, draft.block, draft.shape, on_demand=True)
     return TargetRows(request, logits)
 
 
