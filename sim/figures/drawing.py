@@ -21,6 +21,10 @@ if TYPE_CHECKING:
 
 # Axes that span more than this are logarithmic.
 _LOG_DECADES = 1.5
+# Numbers of a decade that are labelled, most of them first; what a label takes of an axis, and how many are enough.
+_TICKS = (tuple(float(digit) for digit in range(1, 10)), (1.0, 2.0, 3.0, 5.0, 7.0), (1.0, 2.0, 5.0), (1.0,))
+_TICK_INCHES = {"x": 0.38, "y": 0.16}
+_MOST_TICKS = 8
 # Parts that are below this share of every bar are drawn together.
 _SMALL_PART = 0.01
 
@@ -119,11 +123,21 @@ def _log_axis(axis: Any, values: npt.NDArray[np.float64]) -> None:
     axis.axes.set(**{f"{axis.axis_name}scale": "log"})
     finite = values[np.isfinite(values) & (values > 0)]
     decades = float(np.log10(finite.max() / finite.min())) if len(finite) else 3.0
-    subs = (1.0, 2.0, 5.0) if decades <= 2.5 else (1.0,)
-    axis.set_major_locator(LogLocator(base=10, subs=subs, numticks=20))
+    axis.set_major_locator(LogLocator(base=10, subs=_ticks_per_decade(axis, decades), numticks=20))
     in_thousands = bool(len(finite)) and finite.max() >= 10_000
     axis.set_major_formatter(FuncFormatter(lambda value, _: _tick(float(value), in_thousands)))
     axis.set_minor_formatter(NullFormatter())
+
+
+def _ticks_per_decade(axis: Any, decades: float) -> tuple[float, ...]:
+    """As many of a decade's round numbers as the axis has room to label without crowding."""
+    box = axis.axes.get_window_extent()
+    inches = (box.width if axis.axis_name == "x" else box.height) / axis.axes.figure.dpi
+    room = inches / _TICK_INCHES[axis.axis_name]
+    for subs in _TICKS:
+        if len(subs) * max(decades, 0.3) <= min(room, _MOST_TICKS):
+            return subs
+    return _TICKS[-1]
 
 
 def _tick(value: float, in_thousands: bool) -> str:
