@@ -71,7 +71,7 @@ def run() -> list[dict[str, Any]]:
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     from sim.links.nr.full_buffer import loaded_cell
 
-    pairs = [(loaded_cell(100, 2000), sionna_slots_per_s(100, 51, 150)) for _ in range(3)]
+    pairs = [(loaded_cell(100, 2000), sionna_slots_per_s(100, 51, 150)) for _ in range(5)]
     hundred, theirs = zip(*pairs, strict=True)
     ratio = statistics.median(ours.slots_per_s / their for ours, their in pairs)
     thousand = [loaded_cell(1000, 500) for _ in range(3)]

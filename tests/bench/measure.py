@@ -33,6 +33,17 @@ def median_s(action: Callable[[], object], repeats: int) -> float:
     return statistics.median(times)
 
 
+def yardstick_ms() -> float:
+    """Median milliseconds of a fixed Python loop: how fast the host is now, which on shared ones varies by half."""
+
+    def loop() -> None:
+        total = 0
+        for number in range(100_000):
+            total += number * number
+
+    return 1e3 * median_s(loop, 51)
+
+
 def paired_ratio(first: Callable[[], float], second: Callable[[], float], repeats: int) -> tuple[float, float, float]:
     """Run two measurements in turn; medians of each, and the median of their ratios first / second, pair by pair."""
     pairs = [(first(), second()) for _ in range(repeats)]
