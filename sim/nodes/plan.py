@@ -57,6 +57,7 @@ class Plans:
     def __init__(self, pricers: Mapping[str, ComputeModel], kept_steps: int = KEPT_STEPS) -> None:
         self._pricers = pricers
         self._prices: dict[tuple[str, int, int, int], tuple[int, float, int]] = {}
+        self._forwards: dict[tuple[str, tuple[tuple[int, float, int], ...]], Forwards] = {}
         self._kept: OrderedDict[str, Plan] = OrderedDict()
         self._num_kept = 0
         self._most_kept = kept_steps
@@ -80,17 +81,17 @@ class Plans:
         for record in records:
             if isinstance(record, ComputeRecord) and record.site is Site.DEVICE:
                 if record.model != model and each:
-                    steps.append(_together(model, each))
+                    steps.append(self._together(model, each))
                     each = []
                 model = record.model
                 each.append(self._price(record))
                 continue
             if each:
-                steps.append(_together(model, each))
+                steps.append(self._together(model, each))
                 each = []
             steps.append(self._branches(record) if isinstance(record, TogetherRecord) else record)
         if each:
-            steps.append(_together(model, each))
+            steps.append(self._together(model, each))
         return Plan(steps)
 
     def _branches(self, record: TogetherRecord) -> Branches:
@@ -104,6 +105,10 @@ class Plans:
             known = self._prices[size] = (to_ns(price.seconds), price.joules, record.new_tokens)
         return known
 
-
-def _together(model: str, each: Sequence[tuple[int, float, int]]) -> Forwards:
-    return Forwards(model, sum([ns for ns, _, _ in each]), tuple(each))
+    def _together(self, model: str, each: Sequence[tuple[int, float, int]]) -> Forwards:
+        """Forwards of equal sizes are one and the same step: what is walked again and again should fit into a cache."""
+        key = (model, tuple(each))
+        known = self._forwards.get(key)
+        if known is None:
+            known = self._forwards[key] = Forwards(model, sum([ns for ns, _, _ in each]), key[1])
+        return known

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from functools import lru_cache
+from sys import intern
 from typing import Any
 
 from sim.decoding.scripts import (
@@ -70,8 +71,16 @@ def _compute(site: str, model: str, new_tokens: int, context_tokens: int, num_ro
 
 
 def _read_transmit(item: Sequence[Any]) -> Record:
-    this = _read_round(item[6]) if len(item) > 6 else None
-    return TransmitRecord(_HOPS[item[1]], item[2], item[3], item[4], item[5], this)
+    if len(item) > 6:
+        return TransmitRecord(_HOPS[item[1]], item[2], item[3], item[4], item[5], _read_round(item[6]))
+    _, hop, kind, payload_bits, charged_bits, tokens_at_stake = item
+    return _transmit(hop, kind, payload_bits, charged_bits, tokens_at_stake)
+
+
+@lru_cache(maxsize=1 << 16)
+def _transmit(hop: str, kind: str, payload_bits: int, charged_bits: int, tokens_at_stake: int) -> TransmitRecord:
+    """Messages of one size are one and the same record: what is walked again and again should fit into a cache."""
+    return TransmitRecord(_HOPS[hop], kind, payload_bits, charged_bits, tokens_at_stake)
 
 
 def _read_emit(item: Sequence[Any]) -> Record:
@@ -88,7 +97,7 @@ def _read_observe(item: Sequence[Any]) -> Record:
 
 def _read_round(item: Sequence[Any]) -> Round:
     tokens, drafted, tested, accepted, stats = item
-    figures = tuple([(name, _NAN if value is None else value) for name, value in stats])
+    figures = tuple([(intern(name), _NAN if value is None else value) for name, value in stats])
     return Round(tuple(tokens), drafted, tested, accepted, figures)
 
 
