@@ -122,13 +122,30 @@ def plot_command(
 
 def compare_command(a: Path, b: Path, metric: str) -> None:
     """Print paired differences."""
-    from sim.cli.output import print_table
+    from sim.cli.output import format_value, print_table, say
     from sim.figures.compare import compare
     from sim.results.reading import read_table
 
-    table = compare(read_table(a), read_table(b), metric)
-    for row in table.to_dict("records"):
-        print_table(f"{metric}: {b} against {a}", ("figure", "value"), [(str(k), v) for k, v in row.items()])
+    def interval(row: dict[Any, Any], name: str) -> str:
+        return f"{format_value(row[f'{name}_low'])} to {format_value(row[f'{name}_high'])}"
+
+    columns = ("condition", "pairs", "A", "B", "B - A", "95 % interval", "B / A", "95 % interval")
+    rows = [
+        (
+            row["condition"].replace(", ", "\n"),
+            row["pairs"],
+            row["mean_a"],
+            row["mean_b"],
+            row["difference"],
+            interval(row, "difference"),
+            row["ratio"],
+            interval(row, "ratio"),
+        )
+        for row in compare(read_table(a), read_table(b), metric).to_dict("records")
+    ]
+    print_table(metric, columns, rows)
+    say(f"A: {a}")
+    say(f"B: {b}")
 
 
 def calibrate_command(name: str, set_: list[str], out: Path | None) -> None:

@@ -40,7 +40,8 @@ class SweepResult:
     Attributes:
         table: One row per point and replication.
         folder: Where its files lie.
-        axes: Dotted keys that were varied.
+        axes: Dotted keys that were varied; of those that were varied together, the first.
+        together: The others of those.
         failed: One message per point that failed.
     """
 
@@ -48,10 +49,12 @@ class SweepResult:
     folder: Path
     axes: list[str]
     failed: list[str] = field(default_factory=list)
+    together: list[str] = field(default_factory=list)
 
     def overview(self) -> tuple[list[str], list[list[Any]]]:
         """Means over replications, for people: columns and rows."""
-        groups = [column for column in [*self.axes, "variant"] if self.table[column].nunique() > 1] or ["variant"]
+        told = [*self.axes, *self.together, "variant"]
+        groups = [column for column in told if self.table[column].nunique() > 1] or ["variant"]
         shown = [column for column in _OVERVIEW if column in self.table]
         means = self.table.groupby(groups, sort=False, dropna=False)[shown].mean().reset_index()
         return list(means.columns), [list(row) for row in means.itertuples(index=False)]
@@ -147,7 +150,9 @@ class _Sweep:
         gather(self.place, self.scenario, self.points, table, self.failures, self._manifest(perf_counter() - start))
         self.progress("writing", 1, 1)
         failed = [f"{_named(self.points[i])}: {text}" for i, text in sorted(self.failures.items())]
-        return SweepResult(table, self.place, drawn_axes(self.scenario, self.points), failed)
+        axes = drawn_axes(self.scenario, self.points)
+        together = [key for key in self.points[0].changes if key not in axes and key in table]
+        return SweepResult(table, self.place, axes, failed, together)
 
     def _check_folder(self) -> None:
         max_tape_bytes()

@@ -40,3 +40,35 @@ def test_long_names_are_broken_at_their_joints_if_at_all(width: int, monkeypatch
     joints = {part for name in columns for part in name.replace("_", "_ ").replace(".", ". ").split()}
     assert words <= joints | set(columns)
     assert lines[-1].split() == ["10", "full", "rows", "7.42", "0.721", "0.216", "0.649", "203,141", "30.8"]
+
+
+def test_a_comparison_is_one_table_with_a_row_per_condition(tmp_path, monkeypatch: pytest.MonkeyPatch):
+    import pandas as pd
+
+    from sim.cli.looking import compare_command
+
+    screen = io.StringIO()
+    monkeypatch.setattr(output, "error_console", Console(file=screen, width=120, highlight=False))
+    for name, factor in (("a", 1.0), ("b", 1.5)):
+        rows = [
+            {"link.uplink_mbps": rate, "variant": "base", "seed": seed, "e2e_mean_s": factor * (rate + seed / 10)}
+            for rate in (1, 2)
+            for seed in (1, 2, 3)
+        ]
+        (tmp_path / name).mkdir()
+        pd.DataFrame(rows).to_parquet(tmp_path / name / "sweep.parquet")
+    compare_command(tmp_path / "a", tmp_path / "b", "e2e_mean_s")
+    lines = [line.split() for line in screen.getvalue().splitlines()]
+    assert [line[0] for line in lines if line and "to" in line] == ["all", "link.uplink_mbps=1", "link.uplink_mbps=2"]
+    assert [line[6 + 2] for line in lines if line and line[0].startswith("link.uplink")] == ["1.5", "1.5"]
+
+
+def test_an_overview_names_all_keys_that_were_varied_together():
+    import pandas as pd
+
+    from sim.sweep.run import SweepResult
+
+    table = pd.DataFrame({"a": [1, 1, 2], "b": [8, 8, 9], "variant": "base", "e2e_mean_s": [1.0, 3.0, 5.0]})
+    columns, rows = SweepResult(table, None, ["a"], [], ["b"]).overview()
+    assert columns == ["a", "b", "e2e_mean_s"]
+    assert rows == [[1, 8, 2.0], [2, 9, 5.0]]
