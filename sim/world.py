@@ -9,7 +9,7 @@ from typing import Any
 from sim.clock import NS_PER_S, to_ns
 from sim.compute.base import ComputeModel
 from sim.decoding.controllers.base import Controller
-from sim.decoding.scripts import LiveScript, Script
+from sim.decoding.scripts import LiveScript
 from sim.decoding.steps import Site
 from sim.errors import RunError
 from sim.kernel import Environment, start
@@ -145,7 +145,7 @@ class World:
             times = think_times_s(self.scenario, index) if closed else arrivals[index]
             start(self.env, device.closed_loop(times) if closed else device.open_loop(times))
 
-    def _script(self, planned: PlannedRequest) -> Script | Plan:
+    def _script(self, planned: PlannedRequest) -> LiveScript | Plan:
         if self.ingredients.tape is not None:
             return self._plan(planned, self.ingredients.tape)
         scenario, facts = self.scenario, self._facts

@@ -38,7 +38,9 @@ class Block(Sequence[int]):
     @overload
     def __getitem__(self, index: slice) -> list[int]: ...
     def __getitem__(self, index: int | slice) -> int | list[int]:
-        return self._tokens[: self._length][index]
+        if isinstance(index, slice):
+            return self._tokens[: self._length][index]
+        return self._tokens[range(self._length)[index]]
 
     def __iter__(self) -> Iterator[int]:
         return islice(self._tokens, self._length)

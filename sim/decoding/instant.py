@@ -100,7 +100,6 @@ class _Pool:
                 joined()
 
         for branch in action.branches:
-            assert isinstance(branch, LiveScript)
             self.start(branch, branch_done)
 
     def drain(self) -> None:

@@ -100,14 +100,7 @@ def decode(
         raise InputError(f"protocol {protocol!r}: {first_problem(error)}") from error
     turner = make_controller(controller)
     refuse_misfit(str(controller_name(controller)), turner.turns, protocol, knobs_of(entry, parsed))
-    by_role = {"draft": draft, "target": target, **(models or {})}
-    present = {role: model for role, model in by_role.items() if model is not None}
-    missing = [role for role in entry.facts["models"] if role not in present]
-    if missing:
-        raise InputError(f"protocol {protocol!r} needs a {missing[0]} model")
-    if len({model.vocab_size for model in present.values()}) > 1:
-        widths = ", ".join(f"{model.name} {model.vocab_size}" for model in present.values())
-        raise InputError(f"the models have different vocabularies ({widths}); load them as a pair")
+    present = models_present(protocol, {"draft": draft, "target": target, **(models or {})})
     leader = present.get("target") or present[entry.facts["models"][-1]]
     request = Request(
         request_id,
@@ -125,6 +118,22 @@ def decode(
     tokenizer = getattr(leader, "tokenizer", None)
     text = tokenizer.decode(request.tokens) if tokenizer is not None else None
     return Decoded(request.tokens, request.rounds, script.records, text)
+
+
+def models_present(protocol: str, by_role: Mapping[str, LanguageModel | None]) -> dict[str, LanguageModel]:
+    """The models that there are, by role.
+
+    Raises:
+        InputError: One that the protocol needs is missing, or they do not have one vocabulary.
+    """
+    present = {role: model for role, model in by_role.items() if model is not None}
+    missing = [role for role in PROTOCOLS.find(protocol).facts["models"] if role not in present]
+    if missing:
+        raise InputError(f"protocol {protocol!r} needs a {missing[0]} model")
+    if len({model.vocab_size for model in present.values()}) > 1:
+        widths = ", ".join(f"{model.name} {model.vocab_size}" for model in present.values())
+        raise InputError(f"the models have different vocabularies ({widths}); load them as a pair")
+    return present
 
 
 def controller_name(controller: Controller | str | Mapping[str, Any] | None) -> str:

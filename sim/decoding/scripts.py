@@ -1,8 +1,7 @@
-"""Scripts: a request's steps as actions with their sizes, live from a protocol or replayed from records."""
+"""Scripts: a live request's steps as actions with their sizes, and the records that are left of them for replays."""
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -73,7 +72,7 @@ class Action:
 
     Attributes:
         record: Places and sizes.
-        work: The forward itself when live, whose logits must be sent back; None in a replay.
+        work: The forward itself, whose logits must be sent back; None if the record is of no forward.
         on_demand: The forward's rows may be sent back as ``PromisedRows``.
         awaited: A promised row that is to be computed before going on, and its index; such an action has no record.
         branches: Scripts of the branches, for ``TogetherRecord``.
@@ -83,18 +82,10 @@ class Action:
     work: Forward | None = None
     on_demand: bool = False
     awaited: tuple[PromisedRows, int] | None = None
-    branches: Sequence[Script] = ()
+    branches: Sequence[LiveScript] = ()
 
 
-class Script(ABC):
-    """Hands out actions one by one; a driver cannot tell whether they are live or replayed."""
-
-    @abstractmethod
-    def advance(self, result: Any = None) -> Action | None:
-        """Send the last action's result (logits, or an ``Observation``), get the next action, None at the end."""
-
-
-class LiveScript(Script):
+class LiveScript:
     """Runs a protocol: encodes and decodes its messages, sizes its forwards, and keeps what was done.
 
     Args:
@@ -125,6 +116,7 @@ class LiveScript(Script):
         self.value: Any = None
 
     def advance(self, result: Any = None) -> Action | None:
+        """Send the last action's result (logits, or an ``Observation``), get the next action, None at the end."""
         reply = self._reply if self._replies else result
         branches = reply if isinstance(reply, _Branches) else None
         if branches is not None:
@@ -180,23 +172,3 @@ class LiveScript(Script):
 class _Branches:
     index: int
     scripts: list[LiveScript]
-
-
-class ReplayScript(Script):
-    """Hands out recorded actions; results are ignored.
-
-    Attributes:
-        records_left: The records that were not handed out yet.
-    """
-
-    def __init__(self, records: Sequence[Record]) -> None:
-        self.records_left = iter(records)
-
-    def advance(self, result: Any = None) -> Action | None:
-        for record in self.records_left:
-            return self.fork(record) if isinstance(record, TogetherRecord) else Action(record)
-        return None
-
-    def fork(self, record: TogetherRecord) -> Action:
-        """The action of running recorded branches."""
-        return Action(record, branches=[ReplayScript(branch) for branch in record.branches])

@@ -158,7 +158,7 @@ REFERENCES = (
         "seven_cells",
         "seven_cells",
         sweep_figures.breakdown,
-        "Neighbours that really transmit lengthen the uplink's air time six-fold; a constant rise of 6 dB hardly does.",
+        "Neighbours that really transmit lengthen the uplink's air time six-fold; a constant 6 dB by less than half.",
     ),
 )
 

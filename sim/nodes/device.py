@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from sim.clock import to_ns
-from sim.decoding.scripts import Script
+from sim.decoding.scripts import LiveScript
 from sim.nodes.plan import Plan
 from sim.nodes.play import Played, Player, Process, Surroundings
 from sim.workload import PlannedRequest
@@ -47,7 +47,7 @@ class Device:
         around: Surroundings,
         index: int,
         requests: Sequence[PlannedRequest],
-        script_of: Callable[[PlannedRequest], Script | Plan],
+        script_of: Callable[[PlannedRequest], LiveScript | Plan],
         on_outcome: Callable[[Outcome], None],
     ) -> None:
         self.around = around

@@ -15,8 +15,8 @@ from sim.decoding.scripts import (
     Action,
     ComputeRecord,
     EmitRecord,
+    LiveScript,
     ObserveRecord,
-    Script,
     TogetherRecord,
     TransmitRecord,
 )
@@ -121,19 +121,19 @@ class Player:
         """Simulated time."""
         return int(self.env.now)
 
-    def run(self, script: Script | Plan) -> Process:
+    def run(self, script: LiveScript | Plan) -> Process:
         """Play a script or a plan to its end, and wait for the last streamed message."""
         streams: Streams = []
         yield from self._play(script, self.played.breakdown, streams)
         yield from self._settle()
         yield from self._await_streams(streams)
 
-    def _play(self, script: Script | Plan, breakdown: Breakdown, streams: Streams) -> Process:
+    def _play(self, script: LiveScript | Plan, breakdown: Breakdown, streams: Streams) -> Process:
         if isinstance(script, Plan):
             return self._replay(script, breakdown, streams)
         return self._follow(script, breakdown, streams)
 
-    def _follow(self, script: Script, breakdown: Breakdown, streams: Streams) -> Process:
+    def _follow(self, script: LiveScript, breakdown: Breakdown, streams: Streams) -> Process:
         """Give each action of a script its result."""
         result: Any = None
         while (action := script.advance(result)) is not None:
@@ -305,11 +305,11 @@ class Player:
             self.played.breakdown.add(part, share)
             wait_ns -= share
 
-    def _fork(self, branches: Sequence[Script | Plan], breakdown: Breakdown, streams: Streams) -> Process:
+    def _fork(self, branches: Sequence[LiveScript | Plan], breakdown: Breakdown, streams: Streams) -> Process:
         """Run branches as processes; the one that ends last is the critical path."""
         ends: list[tuple[int, Breakdown]] = []
 
-        def branch(script: Script | Plan) -> Process:
+        def branch(script: LiveScript | Plan) -> Process:
             player = Player(self.around, self.device, self.played)
             own = Breakdown()
             yield from player._play(script, own, streams)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import subprocess
 import sys
 import textwrap
@@ -166,3 +167,23 @@ def test_a_users_own_protocol_is_found_by_module_and_name(cache: Path, tmp_path:
     )
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["acceptance_rate"] > 0
+
+
+def test_the_readmes_sweeps_and_runs_are_not_refused():
+    """As far as their points, without running them; the models that one names are those of a hub."""
+    from sim.cli.running import changes_of, parse_axis
+    from sim.scenario.loading import load_scenario
+    from sim.sweep.points import expand
+
+    readme = (Path(__file__).resolve().parent.parent.parent / "README.md").read_text()
+    commands = [
+        shlex.split(line) for line in readme.splitlines() if line.startswith(("specran run ", "specran sweep "))
+    ]
+    assert len(commands) == 4
+    for _, verb, name, *options in commands:
+        pairs = list(zip(options[::2], options[1::2], strict=True))
+        changes = changes_of([value for option, value in pairs if option == "--set"], None)
+        axes = dict(parse_axis(value) for option, value in pairs if option == "--vary")
+        assert {option for option, _ in pairs} <= {"--set", "--vary", "--scheduler"}
+        scenario = load_scenario(name, changes, axes, check=expand if verb == "sweep" else None)
+        assert scenario.name == name
