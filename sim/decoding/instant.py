@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -51,18 +52,28 @@ def _ignore() -> None:
     pass
 
 
-def _length(item: tuple[Any, Sequence[Any]]) -> int:
-    return len(item[1])
+@dataclass(slots=True)
+class _Waiting:
+    """A whole forward, or a promised row (``work`` is then that of all its rows), and who goes on with it."""
+
+    work: Forward
+    promised: tuple[PromisedRows, int] | None
+    go_on: Callable[[Any], None]
 
 
 class _Pool:
-    """Scripts that are ready to advance, and forwards that wait for their model."""
+    """Scripts that are ready to advance, and what waits for the models.
+
+    Whole forwards wait for company: the fullest queue is served next. Where rows are computed on demand, the models
+    take turns: a request that is accepted looks at one row of each in turn, so all requests advance by a token in
+    each cycle, and nearly all of them share every batch.
+    """
 
     def __init__(self, models: Mapping[str, LanguageModel], max_batch: int) -> None:
         self._models = models
         self._max_batch = max_batch
-        self._waiting: dict[str, list[tuple[Forward, Callable[[Any], None]]]] = {}
-        self._awaited: dict[OnDemandModel, list[tuple[PromisedRows, int, Callable[[], None]]]] = {}
+        self._queues: dict[LanguageModel, list[_Waiting]] = {}  # least recently served first
+        self._take_turns = False
 
     def start(self, script: LiveScript, done: Callable[[], None]) -> None:
         self._go_on(script, None, done)
@@ -71,8 +82,9 @@ class _Pool:
         while (action := script.advance(result)) is not None:
             result = None
             if action.awaited is not None:
-                rows, index = action.awaited
-                self._awaited.setdefault(rows.model, []).append((rows, index, lambda: self._go_on(script, None, done)))
+                rows, _ = action.awaited
+                self._take_turns = True
+                self._wait(rows.model, _Waiting(rows.work, action.awaited, lambda _: self._go_on(script, None, done)))
                 return
             if isinstance(action.record, ComputeRecord):
                 assert action.work is not None
@@ -80,8 +92,7 @@ class _Pool:
                 if action.on_demand and isinstance(model, OnDemandModel) and model.promises:
                     result = model.promise(action.work)
                     continue
-                queue = self._waiting.setdefault(action.record.model, [])
-                queue.append((action.work, lambda logits: self._go_on(script, logits, done)))
+                self._wait(model, _Waiting(action.work, None, lambda logits: self._go_on(script, logits, done)))
                 return
             if isinstance(action.record, ObserveRecord):
                 result = Observation()
@@ -102,26 +113,25 @@ class _Pool:
         for branch in action.branches:
             self.start(branch, branch_done)
 
+    def _wait(self, model: LanguageModel, waiting: _Waiting) -> None:
+        self._queues.setdefault(model, []).append(waiting)
+
     def drain(self) -> None:
-        """Run the fullest queue's next batch until nothing waits."""
-        while any(self._waiting.values()) or any(self._awaited.values()):
-            role, waiting = max(self._waiting.items(), key=_length, default=("", []))
-            model, awaited = max(self._awaited.items(), key=_length, default=(None, []))
-            if model is not None and len(awaited) >= len(waiting):
-                self._fulfil(model)
-            else:
-                self._forward(role)
+        """Serve one queue after the other until nothing waits."""
+        while busy := [model for model, queue in self._queues.items() if queue]:
+            model = busy[0] if self._take_turns else max(busy, key=lambda model: len(self._queues[model]))
+            queue = self._queues.pop(model)
+            self._queues[model] = queue[self._max_batch :]
+            self._serve(model, queue[: self._max_batch])
 
-    def _forward(self, role: str) -> None:
-        queue = self._waiting[role]
-        batch, self._waiting[role] = queue[: self._max_batch], queue[self._max_batch :]
-        logits = self._models[role].forward([work for work, _ in batch])
-        for (_, resume), rows in zip(batch, logits, strict=True):
-            resume(rows)
-
-    def _fulfil(self, model: OnDemandModel) -> None:
-        queue = self._awaited[model]
-        batch, self._awaited[model] = queue[: self._max_batch], queue[self._max_batch :]
-        model.fulfil([(rows, index) for rows, index, _ in batch])
-        for _, _, resume in batch:
-            resume()
+    @staticmethod
+    def _serve(model: LanguageModel, batch: list[_Waiting]) -> None:
+        works = [waiting.work for waiting in batch if waiting.promised is None]
+        promised = [waiting.promised for waiting in batch if waiting.promised is not None]
+        if promised:
+            assert isinstance(model, OnDemandModel)
+            logits = iter(model.fulfil(promised, works))
+        else:
+            logits = iter(model.forward(works))
+        for waiting in batch:
+            waiting.go_on(next(logits) if waiting.promised is None else None)

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Hashable, Sequence
 
-from sim.models.interface import CachedText, Forward, LanguageModel, Logits
+from sim.models.interface import Forward, LanguageModel, Logits
 
 _PROMPT = "prompt"  # first item of the sessions that hold prompts in common
 
@@ -99,17 +99,25 @@ class OnDemandModel(LanguageModel):
         Raises:
             ValueError: The text is longer than ``max_context``.
         """
-        if work.text_length > self.max_context:
-            raise ValueError(f"{self.name}: a text of {work.text_length} tokens exceeds its context")
-        self._texts.setdefault(work.session, CachedText()).remember(work)
+        self._check_length(work)
+        self._note_cached(work)
         return PromisedRows(work, self)
 
-    def fulfil(self, wanted: Sequence[tuple[PromisedRows, int]]) -> None:
-        """Compute rows of several promises, of one session each, in one batch."""
-        works = [Forward(promise.work.session, promise.text_up_to(index)) for promise, index in wanted]
-        self._share_prompts(works)
-        for (promise, index), logits in zip(wanted, self.model.forward(works), strict=True):
-            promise.put(index, logits[0])
+    def fulfil(self, wanted: Sequence[tuple[PromisedRows, int]], works: Sequence[Forward] = ()) -> list[Logits]:
+        """Compute rows of several promises and whole forwards, of one session each, in one batch.
+
+        Returns:
+            The logits of the whole forwards, as of ``forward``.
+        """
+        for work in works:
+            self._check_length(work)
+        rows = [Forward(promise.work.session, promise.text_up_to(index)) for promise, index in wanted]
+        logits = self._run([*works, *rows])
+        for work in works:
+            self._note_cached(work)
+        for (promise, index), row in zip(wanted, logits[len(works) :], strict=True):
+            promise.put(index, row[0])
+        return logits[: len(works)]
 
     def most_sessions(self, num_tokens: int) -> int:
         """How many the model behind can cache."""

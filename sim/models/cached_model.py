@@ -137,9 +137,12 @@ def ancestor_matrix(parents: Sequence[int]) -> npt.NDArray[np.bool_]:
 
 
 def group_pieces(pieces: Sequence[tuple[int, Piece]]) -> Iterator[list[tuple[int, Piece]]]:
-    """Put pieces of similar length together: little padding, and at most ``PASS_TOKENS`` padded tokens in a pass."""
+    """Put pieces of similar length together: little padding, and at most ``PASS_TOKENS`` padded tokens in a pass.
+
+    Pieces of one length stand in the order of their slots, as their keys and values do.
+    """
     group: list[tuple[int, Piece]] = []
-    for index, piece in sorted(pieces, key=lambda item: len(item[1].tokens)):
+    for index, piece in sorted(pieces, key=lambda item: (len(item[1].tokens), item[1].slot)):
         count = len(piece.tokens)
         if group:
             unequal = count > max(ALWAYS_TOGETHER, 2 * len(group[0][1].tokens))

@@ -200,14 +200,20 @@ class LanguageModel(ABC):
         if len({forward.session for forward in batch}) != len(batch):
             raise ValueError("two forwards of one batch share a session")
         for forward in batch:
-            if forward.text_length > self.max_context:
-                raise ValueError(
-                    f"{self.name}: a text of {forward.text_length} tokens exceeds its context of {self.max_context}"
-                )
+            self._check_length(forward)
         logits = self._run(batch)
         for forward in batch:
-            self._texts.setdefault(forward.session, CachedText()).remember(forward)
+            self._note_cached(forward)
         return logits
+
+    def _check_length(self, forward: Forward) -> None:
+        if forward.text_length > self.max_context:
+            raise ValueError(
+                f"{self.name}: a text of {forward.text_length} tokens exceeds its context of {self.max_context}"
+            )
+
+    def _note_cached(self, forward: Forward) -> None:
+        self._texts.setdefault(forward.session, CachedText()).remember(forward)
 
     @abstractmethod
     def _run(self, batch: Sequence[Forward]) -> list[Logits]:

@@ -24,11 +24,12 @@ CASES = [(name, {}) for name in NAMES] + TREES
 
 
 class Counting(TabularModel):
-    """Counts the rows that it computes."""
+    """Counts the rows and batches that it computes."""
 
-    rows_run = 0
+    rows_run = batches_run = 0
 
     def _run(self, batch):
+        self.batches_run += 1
         self.rows_run += sum(forward.num_rows for forward in batch)
         return super()._run(batch)
 
@@ -44,13 +45,17 @@ NEAR = {"draft": 2, "middle": 3}
 
 def record(name, settings, encodes, on_demand):
     """Scripts of six requests side by side, and the rows that each model has computed for them."""
+    scripts, models = recorded(name, settings, encodes, on_demand)
+    return scripts, {role: model.rows_run for role, model in models.items()}
+
+
+def recorded(name, settings, encodes, on_demand):
     entry = PROTOCOLS.find(name)
     models = trio()
     front = {role: OnDemandModel(model) for role, model in models.items()} if on_demand else models
     requests = [Request(number, [number, 3], 24, 30) for number in range(6)]
     protocols = [entry.make(r, entry.settings(**settings), AddressedDraw(7, "request", r.id)) for r in requests]
-    scripts = InstantDriver(front, encodes=encodes).run_all(protocols)
-    return scripts, {role: model.rows_run for role, model in models.items()}
+    return InstantDriver(front, encodes=encodes).run_all(protocols), models
 
 
 @pytest.mark.parametrize(("name", "settings"), CASES)
@@ -67,6 +72,14 @@ def test_short_cuts_leave_no_trace(name, settings):
         assert rows_of_short["target"] <= 6 * 30 < rows_of_whole["target"]
     if name in ("tslt", "tk_slt", "sqs", "colocated") and settings != MANY:
         assert rows_of_short["draft"] < rows_of_whole["draft"]
+
+
+@pytest.mark.parametrize("settings", [{}, {"candidates": 2}])
+def test_requests_stay_side_by_side(settings):
+    """However their drafts fare: each gets on by a token per batch of the target, and the last one ends with all."""
+    _, models = recorded("tslt", settings, encodes=False, on_demand=True)
+    assert models["target"].batches_run <= 30 + 1
+    assert models["draft"].batches_run <= 30 + 1
 
 
 def test_a_promised_row_is_that_of_the_whole_forward():
