@@ -82,13 +82,14 @@ def verify(rows: TargetRows, draft: DraftTree, rule: Rule, position: int, draw: 
     tested: list[int] = []
     overlaps: list[float] = []
     while True:
+        # The target's row comes last, so that what follows it, be it another draft, begins with the draft model.
+        yield from draft.wait_for(node)
         yield from rows.wait_for(node)
         p = rows.after(node)
         children = draft.children(node)
         luck = draw.at("verify", position + draft.depth_of(node))
         if not children:
             return Verdict(node, luck.pick(p), tuple(tested), tuple(overlaps))
-        yield from draft.wait_for(node)
         q = draft.row_after(node).row
         choice = rule.choose(p, q, [draft.tokens[child] for child in children], luck)
         tested.append(node)
