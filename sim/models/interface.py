@@ -91,31 +91,34 @@ class CachedText:
             length = limit
         else:
             length = next(i for i in range(limit) if context[i] != chain[i])
-        path: list[int] = []
-        shared_nodes = 0
-        if length == len(chain):
-            node = -1
-            for token in context[length:]:
-                found = self._child(node, token)
-                if found is None:
-                    break
-                path.append(found)
-                node = found
-            if length == len(context):
-                parents = forward.parent_nodes
-                while (
-                    shared_nodes < min(len(self.block), len(forward.block))
-                    and self.block[shared_nodes] == forward.block[shared_nodes]
-                    and self.parents[shared_nodes] == parents[shared_nodes]
-                ):
-                    shared_nodes += 1
-        return CacheMatch(length, tuple(path), shared_nodes, forward)
+        if length < len(chain):
+            return CacheMatch(length, (), 0, forward)
+        if length == len(context):
+            return CacheMatch(length, (), self._shared_nodes(forward), forward)
+        return CacheMatch(length, self._path_along(context[length:]), 0, forward)
 
-    def _child(self, parent: int, token: int) -> int | None:
-        for node, (node_token, node_parent) in enumerate(zip(self.block, self.parents, strict=True)):
-            if node_parent == parent and node_token == token:
-                return node
-        return None
+    def _path_along(self, tokens: Sequence[int]) -> tuple[int, ...]:
+        """Nodes of the block by which a text goes on from the chain's end, as far as there are any."""
+        path: list[int] = []
+        node = -1
+        for token in tokens:
+            nodes = enumerate(zip(self.block, self.parents, strict=True))
+            node = next((child for child, own in nodes if own == (token, node)), -1)
+            if node < 0:
+                break
+            path.append(node)
+        return tuple(path)
+
+    def _shared_nodes(self, forward: Forward) -> int:
+        """How many nodes the block has in common with that of a forward, from the first one on."""
+        shared = 0
+        if self.block and forward.block:
+            nodes = zip(self.block, forward.block, self.parents, forward.parent_nodes, strict=False)
+            for own, other, own_parent, other_parent in nodes:
+                if own != other or own_parent != other_parent:
+                    break
+                shared += 1
+        return shared
 
     def copy(self) -> CachedText:
         """The same text, to be changed apart from this one."""

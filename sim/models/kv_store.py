@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import OrderedDict
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
@@ -65,7 +66,7 @@ class KvStore:
         self._slots: OrderedDict[Hashable, int] = OrderedDict()  # least recently used first
         self._free: list[int] = []
         self._texts: dict[Hashable, CachedText] = {}
-        self._spare: list[torch.Tensor] = []
+        self._memory: dict[tuple[bool, int], torch.Tensor] = {}  # flat, of each layer's keys (False) and values (True)
 
     def __len__(self) -> int:
         return len(self._slots)
@@ -145,8 +146,7 @@ class KvStore:
             del self._texts[session]
 
     def clear(self) -> None:
-        """Forget everything, as if newly made; the memory is kept for a store that is laid out like this one."""
-        self._spare = self.keys + self.values
+        """Forget everything, as if newly made; the memory is kept."""
         self.num_slots = self.capacity = 0
         for kept in (self.keys, self.values, self._slots, self._free, self._texts):
             kept.clear()
@@ -161,21 +161,13 @@ class KvStore:
             self.forget(session)
 
     def _resize(self, num_slots: int, capacity: int) -> None:
-        """Reallocate layer by layer, the live slots packed to the front."""
-        import torch
-
+        """Lay out anew layer by layer, the live slots packed to the front."""
         live = list(self._slots.values())
-        spare, self._spare = self._spare, []
         for is_value, tensors in ((False, self.keys), (True, self.values)):
             for index, layer in enumerate(self.layers):
                 width = layer.value_dim if is_value else layer.key_dim
                 shape = (num_slots, layer.num_heads, capacity, width)
-                old = spare[is_value * len(self.layers) + index] if spare else None
-                if old is not None and old.shape == shape:
-                    grown = old
-                else:
-                    # Zeros, not empty memory: a masked NaN would still poison the weighted sum over values.
-                    grown = torch.zeros(shape, dtype=self.dtype, device=self.device)
+                grown = self._room(is_value, index, shape, is_occupied=bool(live))
                 if index < len(tensors):
                     if live:
                         grown[: len(live), :, : self.capacity] = tensors[index][live]
@@ -187,6 +179,17 @@ class KvStore:
         for new, session in enumerate(self._slots):
             self._slots[session] = new
         self._free = list(range(num_slots - 1, len(live) - 1, -1))
+
+    def _room(self, is_value: bool, index: int, shape: tuple[int, ...], is_occupied: bool) -> torch.Tensor:
+        """Memory of this shape; that of before, if it is large enough and holds nothing that lives."""
+        import torch
+
+        size = math.prod(shape)
+        memory = self._memory.get((is_value, index))
+        if memory is None or is_occupied or len(memory) < size:
+            # Zeros, not empty memory: a masked NaN would still poison the weighted sum over values.
+            memory = self._memory[is_value, index] = torch.zeros(size, dtype=self.dtype, device=self.device)
+        return memory[:size].view(shape)
 
 
 def _power_of_two(number: int, smallest: int = SMALLEST_CAPACITY) -> int:

@@ -85,6 +85,8 @@ class PassLayout:
     @cached_property
     def positions(self) -> Ints:
         """Text position of each token, [num_tokens]."""
+        if all(piece.ancestors is None for piece in self.pieces):
+            return self.token_columns
         return np.concatenate([piece.positions for piece in self.pieces])
 
     @cached_property
@@ -95,12 +97,17 @@ class PassLayout:
     @cached_property
     def token_places(self) -> Ints:
         """Place of each token in its padded row, [num_tokens]."""
-        return np.concatenate([np.arange(self.width - count, self.width) for count in self.counts])
+        return self._runs_ending_at(np.full(len(self.pieces), self.width))
 
     @cached_property
     def token_columns(self) -> Ints:
         """Column that each token's key and value is written to, [num_tokens]."""
-        return np.concatenate([np.arange(piece.start, piece.stop) for piece in self.pieces])
+        return self._runs_ending_at(np.array([piece.stop for piece in self.pieces]))
+
+    def _runs_ending_at(self, stops: Ints) -> Ints:
+        """For each piece as many consecutive numbers as it has tokens, up to its own stop, one after another."""
+        ends = np.cumsum(self.counts)
+        return np.arange(ends[-1]) + np.repeat(stops - ends, self.counts)
 
     def padded(self, values: Ints) -> Ints:
         """Values of the tokens in the padded grid, [num_pieces, width], zero for fillers."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from sim.collector import seldom_collected
 from sim.decoding.instant import InstantDriver
 from sim.decoding.on_demand import OnDemandModel
 from sim.decoding.scripts import LiveScript
@@ -135,4 +136,5 @@ def _record_group(
             model.close_request(-1 - index)
         on_done()
 
-    InstantDriver(models, max_batch=len(group), encodes=payloads).run_all(protocols, finished)
+    with seldom_collected():
+        InstantDriver(models, max_batch=len(group), encodes=payloads).run_all(protocols, finished)

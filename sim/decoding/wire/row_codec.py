@@ -69,6 +69,7 @@ class RowCodec:
         self.vocab_size = vocab_size
         self.format = row_format
         self.keep_k = vocab_size
+        self._row_bits: dict[int, int] = {}
         self.fixed_k: int | None = None
         if row_format.top_p is None:
             self.keep_k = vocab_size if row_format.top_k is None else min(row_format.top_k, vocab_size)
@@ -193,6 +194,12 @@ class RowCodec:
 
     def row_bits(self, k: int) -> int:
         """Closed form of what ``write`` writes for a row of k entries."""
+        known = self._row_bits.get(k)
+        if known is None:
+            known = self._row_bits[k] = self._bits_of(k)
+        return known
+
+    def _bits_of(self, k: int) -> int:
         if self.format.values == "lattice":
             value_bits = subset_bits(self.format.lattice_levels + k - 1, k - 1)
         else:

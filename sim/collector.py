@@ -1,0 +1,28 @@
+"""Python's garbage collector, told when walking all objects again and again is a waste."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+# Allocations between two looks at the young objects, instead of 700.
+_SELDOM = 50_000
+
+
+@contextmanager
+def seldom_collected() -> Iterator[None]:
+    """Let what is alive now out of collections, and collect seldom, while many objects are made that stay.
+
+    A recorder makes millions of records that are all kept until their requests end: with the collector's defaults an
+    eighth of its time goes into walking them.
+    """
+    before = gc.get_threshold()
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(_SELDOM, *before[1:])
+    try:
+        yield
+    finally:
+        gc.set_threshold(*before)
+        gc.unfreeze()

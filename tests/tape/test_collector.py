@@ -1,0 +1,19 @@
+"""The collector's settings while a recorder makes what stays: put back afterwards, whatever happens inside."""
+
+from __future__ import annotations
+
+import gc
+
+import pytest
+
+from sim.collector import seldom_collected
+
+
+def test_the_collector_is_as_before_afterwards():
+    before, frozen = gc.get_threshold(), gc.get_freeze_count()
+    with pytest.raises(KeyError), seldom_collected():
+        assert gc.get_threshold()[0] > before[0]
+        assert gc.get_freeze_count() > frozen
+        raise KeyError
+    assert gc.get_threshold() == before
+    assert gc.isenabled()
