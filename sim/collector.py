@@ -10,6 +10,11 @@ from contextlib import contextmanager
 _SELDOM = 50_000
 
 
+def collect_seldom() -> None:
+    """Collect seldom from now on, as suits a process whose objects mostly stay."""
+    gc.set_threshold(_SELDOM, *gc.get_threshold()[1:])
+
+
 @contextmanager
 def seldom_collected() -> Iterator[None]:
     """Let what is alive now out of collections, and collect seldom, while many objects are made that stay.
@@ -20,7 +25,7 @@ def seldom_collected() -> Iterator[None]:
     before = gc.get_threshold()
     gc.collect()
     gc.freeze()
-    gc.set_threshold(_SELDOM, *before[1:])
+    collect_seldom()
     try:
         yield
     finally:

@@ -69,7 +69,7 @@ class FluidLane(Lane):
         self._chunk_blocks = chunk_blocks
         self._block_ns = block_ns
         self._active: list[tuple[float, int, _Message]] = []  # heap of (service at which it leaves, start order, it)
-        self._waiting: dict[int, deque[_Message]] = {}  # per device with a message: those behind it
+        self._sending: dict[int, deque[_Message] | None] = {}  # per device with a message: those behind it, if any
         self._starts = 0
         self._service = 0.0  # since the block's start, or since the band was last idle if that is later
         self._now_ns = 0  # up to when service is accounted
@@ -88,20 +88,21 @@ class FluidLane(Lane):
         self.bits_accepted += bits
         now_ns = int(self.env.now)
         message = _Message(self.env, device, bits, now_ns)
-        behind = self._waiting.get(device)
-        if behind is not None:
-            behind.append(message)
-        else:
+        if device not in self._sending:
             self._advance(now_ns)
-            self._waiting[device] = deque()
+            self._sending[device] = None
             self._start(message)
             self._plan()
+        elif behind := self._sending[device]:
+            behind.append(message)
+        else:
+            self._sending[device] = deque([message])
         return message
 
     def expected_bps(self, device: int) -> float:
         """Rate in the last complete block at the share that the device has, or would have on joining now."""
         chunk, offset = divmod(int(self.env.now) // self._block_ns - 1, self._chunk_blocks)
-        sharers = len(self._active) + (device not in self._waiting)
+        sharers = len(self._active) + (device not in self._sending)
         return self._scale * self._rates(device, chunk)[offset] * 1e9 / sharers
 
     def utilisation(self) -> float:
@@ -131,10 +132,12 @@ class FluidLane(Lane):
 
     def _plan(self) -> None:
         """Note when the earliest departure or the block's end is due; a timer that fires before will look again."""
-        now_ns = self._now_ns
+        now_ns = due_ns = self._now_ns
         needed = (self._active[0][0] - self._service) * len(self._active)
-        departs_ns = now_ns + max(0, math.ceil(needed - ROUNDING_NS))
-        self._due_ns = due_ns = departs_ns if departs_ns < self._block_end_ns else self._block_end_ns
+        if needed > ROUNDING_NS:
+            due_ns += math.ceil(needed - ROUNDING_NS)
+            due_ns = min(due_ns, self._block_end_ns)
+        self._due_ns = due_ns
         if self._timer is None or due_ns < self._timer_ns:
             # The timer that it replaces fires unheard.
             self._timer_ns = due_ns
@@ -164,11 +167,10 @@ class FluidLane(Lane):
         air_ns = self._now_ns - message.started_ns
         access_ns = message.started_ns - message.sent_ns
         message.keep(Delivery(access_ns, air_ns, 0, self.transport_ns, message.bits, air_ns), self.transport_ns)
-        behind = self._waiting[message.device]
-        if behind:
+        if behind := self._sending[message.device]:
             self._start(behind.popleft())
         else:
-            del self._waiting[message.device]
+            del self._sending[message.device]
 
     def _enter_next_block(self) -> None:
         """Rescale what each message still needs to the new block's rates, and restart the service clock."""

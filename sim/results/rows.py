@@ -55,7 +55,10 @@ def request_row(outcome: Outcome) -> dict[str, Any]:
 
 
 def _token_times_s(outcome: Outcome) -> list[float]:
-    return [emitted.time_ns / 1e9 for emitted in outcome.played.emitted for _ in emitted.round.tokens]
+    times_s: list[float] = []
+    for this, time_ns, *_ in outcome.played.emitted:
+        times_s += [time_ns / 1e9] * len(this.tokens)
+    return times_s
 
 
 def round_rows(outcome: Outcome) -> list[dict[str, Any]]:

@@ -56,12 +56,12 @@ class SummaryBuilder:
             self._sums[name] += request[name]
         for name, values in self._latencies.items():
             values.append(request[name])
-        weighted = self._weighted
+        weighted, isnan = self._weighted, math.isnan
         for this in rounds:
             for name, value in this.stats:
-                if name in weighted:
-                    if not math.isnan(value):
-                        totals = weighted[name]
+                totals = weighted.get(name)
+                if totals is not None:
+                    if not isnan(value):
                         totals[0] += value * this.tested
                         totals[1] += this.tested
                 elif name in _SOME_OF:

@@ -45,15 +45,16 @@ def describe(planned: PlannedRequest, scenario: Scenario, models: Mapping[str, M
 def key_of(about: Mapping[str, Any]) -> str:
     """Content address of a description."""
     shared = {name: value for name, value in about.items() if name not in _OWN}
-    return _combine(_digest(shared), about["prompt"], *about["luck"])
+    return _combine(_digest(shared), tuple(about["prompt"]), *about["luck"])
 
 
 def _digest(shared: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(shared, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 
-def _combine(shared: str, prompt: object, seed: int, request: int) -> str:
-    return hashlib.sha256(f"{shared} {seed} {request} {list(prompt)}".encode()).hexdigest()  # type: ignore[call-overload]
+@lru_cache(maxsize=1 << 14)
+def _combine(shared: str, prompt: tuple[int, ...], seed: int, request: int) -> str:
+    return hashlib.sha256(f"{shared} {seed} {request} {list(prompt)}".encode()).hexdigest()
 
 
 class Addresses:
