@@ -48,8 +48,10 @@ def _registries() -> dict[str, Registry[Any]]:
 
 def list_command(kind: str) -> None:
     """One line per name."""
-    for name, text in _names_of(kind):
-        print(f"{name:<28} {text}")
+    names = _names_of(kind)
+    width = max(len(name) for name, _ in names)
+    for name, text in names:
+        print(f"{name:<{width}}  {text}".rstrip())
 
 
 def _names_of(kind: str) -> list[tuple[str, str]]:
@@ -59,10 +61,9 @@ def _names_of(kind: str) -> list[tuple[str, str]]:
     if kind == "scenarios":
         return [(name, _first_comment(path)) for name, path in bundled_scenarios().items()]
     if kind == "columns":
-        from sim.results.columns import REQUEST_COLUMNS, ROUND_COLUMNS, SUMMARY_COLUMNS
+        from sim.results.columns import TABLES
 
-        tables = {"requests": REQUEST_COLUMNS, "rounds": ROUND_COLUMNS, "summary": SUMMARY_COLUMNS}
-        return [(f"{table}.{name}", text) for table, columns in tables.items() for name, text in columns.items()]
+        return [(f"{table}.{name}", text) for table, columns in TABLES.items() for name, text in columns.items()]
     if kind == "hardware":
         from sim.compute.hardware import find_hardware, hardware_names
 
