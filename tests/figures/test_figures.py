@@ -127,6 +127,8 @@ def test_labels_have_units() -> None:
     assert label_of(UPLINK) == "Uplink rate (Mbit/s)"
     assert label_of("tokens_per_s") == "Throughput (tokens/s)"
     assert label_of("link.some_new_thing_db") == "Some new thing (dB)"
+    assert label_of("uplink_prb_utilisation") == "Uplink PRB utilisation"
+    assert label_of("uplink_mac_throughput_bps") == "Uplink MAC throughput (bit/s)"
     assert value_label("protocol.top_k", 64) == "Row length K = 64"
     assert panel_label("link.one_way_delay_s", 0.01) == "One-way delay 0.01 s"
 

@@ -151,6 +151,20 @@ def test_run_warnings() -> None:
     assert any("cannot be repeated" in line for line in text)
 
 
+def test_a_cell_is_warned_about_by_its_prbs() -> None:
+    """An NR cell knows no utilisation in time; what it offers and uses are PRBs."""
+    summary = {"requests": 500, "uplink_prb_utilisation": 0.04, "downlink_prb_utilisation": 0.99}
+    idle, full = run_warnings(summary, {})[::-1]
+    assert "offered uplink load is 4 % of capacity" in idle
+    assert "downlink 99 % utilised" in full
+    table = sweep_table().drop(columns="uplink_utilisation")
+    idle = sweep_warnings(table.assign(uplink_prb_utilisation=0.04), [UPLINK])[-1]
+    assert idle == "offered uplink load is 4 % of capacity at most: devices hardly contend for the air"
+    assert "uplink up to 97 % utilised; 95 % or more in 36 of 36 runs" in sweep_warnings(
+        table.assign(uplink_prb_utilisation=0.97), [UPLINK]
+    )
+
+
 def test_a_sound_run_has_no_warnings() -> None:
     summary = {"requests": 500, "edge_utilisation": 0.4, "uplink_utilisation": 0.5, "downlink_utilisation": 0.01}
     fit = {"kind": "calibrated", "median_relative_error": 0.03}
