@@ -88,7 +88,9 @@ _NAMES = {
 }
 
 # Words that a name made of a column keeps in capitals.
-_ABBREVIATIONS = {word.lower(): word for word in ("PRB", "BLER", "HARQ", "RLC", "MAC", "SR", "SNR", "SINR", "MCS", "TDD")}
+_ABBREVIATIONS = {
+    word.lower(): word for word in ("PRB", "BLER", "HARQ", "RLC", "MAC", "SR", "SNR", "SINR", "MCS", "TDD")
+}
 
 _PART_NAMES = {
     "device_queue": "device queue",

@@ -1,4 +1,4 @@
-"""The data dictionary: every column of every table that a run writes stands in it, whatever link and protocol made it."""
+"""The data dictionary: every column of every table that a run writes stands in it."""
 
 from __future__ import annotations
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import re
+from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.figure import Figure
 from scipy import stats
 
 from sim.errors import InputError
@@ -173,6 +176,93 @@ def test_tables_of_two_results_are_told_apart() -> None:
     assert [text.get_text() for text in figure.legends[0].get_texts()] == ["result 1", "result 2"]
 
 
+DELAY = "link.one_way_delay_s"
+
+
+def two_axes_table() -> pd.DataFrame:
+    """The sweep once more at a hundredfold delay, which costs a second."""
+    table = sweep_table()
+    near, far = (table.assign(**{DELAY: delay}) for delay in (0.001, 0.1))
+    far["e2e_mean_s"] += 1.0
+    return pd.concat([near, far], ignore_index=True)
+
+
+def _notes(figure: Figure) -> str:
+    return figure.legends[0].get_title().get_text().replace("\n", " ")
+
+
+def test_what_is_not_shown_is_held_and_told_not_averaged() -> None:
+    """By seed and variant, the delay is left: a band over it would be no interval of replications."""
+    table = two_axes_table()
+    figure = plot([table], UPLINK, "e2e_mean_s", by="seed", facet="variant", style="two_column")
+    held = table[(table[DELAY] == 0.1) & (table["seed"] == 1) & (table["variant"] == "full rows")]
+    drawn = figure.axes[0].lines[0]
+    np.testing.assert_allclose(np.asarray(drawn.get_xydata(), float), held[[UPLINK, "e2e_mean_s"]])
+    assert _notes(figure) == "one replication: no interval; at one-way delay 0.1 s"
+
+
+def test_panels_say_over_how_many_replications_their_bands_are() -> None:
+    assert _notes(plot([two_axes_table()], UPLINK, "e2e_mean_s")) == "bands: 95 % CI, n = 3"
+
+
+def test_keys_varied_together_are_one_axis() -> None:
+    table = sweep_table()
+    table["link.downlink_mbps"] = 10 * table[UPLINK]
+    figure = plot([table], UPLINK, "e2e_mean_s")
+    assert len(figure.axes) == 1
+    assert {text.get_text() for text in figure.legends[0].get_texts()} == {"full rows", "top-8", "edge only"}
+    assert not _notes(figure)
+
+
+def test_names_are_an_axis_too() -> None:
+    """A point per variant and rate at its mean with its interval, beside each other."""
+    table = sweep_table(rates=(1.0, 10.0))
+    figure = plot([table], "variant", "e2e_mean_s")
+    (axes,) = figure.axes
+    assert [label.get_text() for label in axes.get_xticklabels()] == ["full rows", "top-8", "edge only"]
+    first, second = (bar.lines[0] for bar in axes.containers)
+    assert (first.get_xdata() < second.get_xdata()).all()
+    means = table[table[UPLINK] == 1.0].groupby("variant", sort=False)["e2e_mean_s"]
+    np.testing.assert_allclose(sorted(np.asarray(first.get_ydata(), float)), sorted(means.mean()))
+    assert axes.get_title(loc="right") == "bars: 95 % CI, n = 3"
+    with pytest.raises(InputError, match="at most 24 names"):
+        plot([sweep_table()], "run_id", "e2e_mean_s")
+
+
+def test_numbering_columns_are_not_averaged_on_the_axis() -> None:
+    axes = plot([sweep_table(rates=(1.0,))], "replication", "e2e_mean_s").axes[0]
+    assert np.asarray(axes.lines[0].get_xdata()).tolist() == [0, 1, 2]
+
+
+def test_requests_of_two_runs_are_points_of_two_colours() -> None:
+    figure = plot([requests_table(), requests_table()], "ttft_s", "e2e_s")
+    lines = [bar.lines[0] for bar in figure.axes[0].containers]
+    assert [len(line.get_xdata()) for line in lines] == [len(requests_table())] * 2
+
+
+def test_results_of_one_name_are_not_pooled() -> None:
+    table = sweep_table()
+    table = table[table["variant"] == "top-8"]
+    again = table.copy()
+    table.attrs["name"] = again.attrs["name"] = "sweep-1"
+    figure = plot([table, again], UPLINK, "e2e_mean_s")
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["sweep-1 (1)", "sweep-1 (2)"]
+    assert figure.axes[0].get_title(loc="right") == "bands: 95 % CI, n = 3"
+
+
+def test_long_heads_and_names_stay_within_the_figure() -> None:
+    column = "link.sr_period_slots"
+    table = pd.concat([sweep_table().assign(**{column: period}) for period in (1, 20, 80)], ignore_index=True)
+    table["variant"] = table["variant"] + " at a considerable length"
+    for style in WIDTHS_IN:
+        figure = plot([table], UPLINK, "e2e_mean_s", style=style)
+        with styled():
+            figure.canvas.draw()
+        assert figure.legends[0].get_window_extent().width <= figure.bbox.width
+        heads = [axes.title.get_window_extent() for axes in figure.axes]
+        assert not any(one.overlaps(other) for one, other in pairwise(heads))
+
+
 @pytest.mark.parametrize(
     ("keywords", "message"),
     [
@@ -184,11 +274,21 @@ def test_tables_of_two_results_are_told_apart() -> None:
         ({"x": UPLINK, "y": "e2e_mean_s", "style": "wide"}, "unknown figure style"),
         ({"x": UPLINK, "y": "e2e_mean_s", "kind": "heatmap"}, "two varied keys"),
         ({"x": UPLINK, "y": "e2e_mean_s", "by": "run_id"}, "at most 8"),
+        ({"x": UPLINK, "y": "downlink_air_mean_s", "log_y": True}, "--log-y: .* no positive numbers"),
+        ({"x": "variant", "y": "e2e_mean_s", "log_x": True}, "--log-x: .* no positive numbers"),
+        ({"x": UPLINK, "y": "overlap"}, "--y: column 'overlap' is empty here"),
     ],
 )
-def test_plot_refuses_in_words(keywords: dict[str, str], message: str) -> None:
+def test_plot_refuses_in_words(keywords: dict[str, Any], message: str) -> None:
     with pytest.raises(InputError, match=message):
-        plot([sweep_table()], **keywords)  # type: ignore[arg-type]
+        plot([sweep_table().assign(overlap=float("nan"))], **keywords)
+
+
+def test_a_result_that_lacks_the_axis_is_not_left_out_silently() -> None:
+    other = sweep_table().rename(columns={UPLINK: "link.bandwidth_mhz"})
+    with pytest.raises(InputError, match=f"--x: column '{UPLINK}' is empty in result 2"):
+        plot([sweep_table(), other], UPLINK, "e2e_mean_s")
+    assert plot([sweep_table(), other], None, "e2e_mean_s").axes[0].get_xlabel() == "Variant"
 
 
 def test_pareto_front_by_hand() -> None:
@@ -234,6 +334,45 @@ def test_a_sweep_over_two_axes_shows_the_best_variant_in_each_cell() -> None:
     assert FIGURES["best"](both, [UPLINK]) is None
     alone = both[both["variant"] == "top-8"]
     assert FIGURES["best"](alone, [UPLINK, "link.one_way_delay_s"]) is None
+
+
+def test_panels_of_a_heat_map_share_their_shades() -> None:
+    figure = plot([two_axes_table()], UPLINK, DELAY, facet="variant", kind="heatmap", style="two_column")
+    images = [axes.images[0] for axes in figure.axes if axes.images]
+    assert len(images) == 3
+    assert len({(image.norm.vmin, image.norm.vmax) for image in images}) == 1
+
+
+def test_a_heat_map_holds_what_it_does_not_show() -> None:
+    first = two_axes_table().assign(**{"devices.count": 1})
+    second = first.assign(**{"devices.count": 2}, e2e_mean_s=first["e2e_mean_s"] + 10)
+    figure = plot([pd.concat([first, second])], UPLINK, DELAY, kind="heatmap")
+    assert _notes(figure) == "at devices = 2"
+    least = second.groupby([DELAY, UPLINK, "variant"])["e2e_mean_s"].mean().groupby(level=[0, 1]).min()
+    assert [text.get_text() for text in figure.axes[0].texts] == [f"{value:.0f}" for value in least]
+
+
+def test_a_heat_map_of_many_cells_keeps_its_labels_apart() -> None:
+    rates = tuple(float(2**i) for i in range(14))
+    table = pd.concat([sweep_table(1, rates).assign(**{DELAY: delay}) for delay in (0.001, 0.1)])
+    (axes, *_) = plot([table], UPLINK, DELAY, kind="heatmap").axes
+    assert not axes.texts
+    axes.figure.canvas.draw()
+    boxes = [label.get_window_extent() for label in axes.get_xticklabels()]
+    assert not any(one.overlaps(other) for one, other in pairwise(boxes))
+
+
+def test_figures_of_a_sweep_say_what_they_hold() -> None:
+    """The bars are those of the facet's first value, curves and map at the middle of further axes."""
+    table = two_axes_table()
+    bars = FIGURES["breakdown"](table, [UPLINK, DELAY])
+    curves = FIGURES["latency"](
+        table.assign(**{"devices.count": table["replication"]}), [UPLINK, DELAY, "devices.count"]
+    )
+    assert bars is not None
+    assert curves is not None
+    assert _notes(bars) == "at one-way delay 0.001 s"
+    assert _notes(curves) == "one replication: no interval; at devices = 1"
 
 
 @pytest.mark.parametrize(("wanted", "scale"), [(True, "log"), (False, "linear")])
