@@ -25,7 +25,7 @@ from sim.figures.statistics import mean_interval
 from sim.figures.style import COLOURS, LINES, MARKERS, WIDTHS_IN, new_figure, save, save_all, styled
 from sim.figures.sweep_figures import FIGURES, draw_sweep, plan_axes
 from sim.results.columns import REQUEST_COLUMNS, SUMMARY_COLUMNS
-from tests.figures.tables import UPLINK, requests_table, sweep_table
+from tests.figures.tables import DELAY, UPLINK, requests_table, sweep_table, two_axes_table
 
 
 def test_interval_is_student_t() -> None:
@@ -174,17 +174,6 @@ def test_tables_of_two_results_are_told_apart() -> None:
     table = table[table["variant"] == "top-8"]
     figure = plot([table, table.assign(e2e_mean_s=9.0)], UPLINK, "e2e_mean_s")
     assert [text.get_text() for text in figure.legends[0].get_texts()] == ["result 1", "result 2"]
-
-
-DELAY = "link.one_way_delay_s"
-
-
-def two_axes_table() -> pd.DataFrame:
-    """The sweep once more at a hundredfold delay, which costs a second."""
-    table = sweep_table()
-    near, far = (table.assign(**{DELAY: delay}) for delay in (0.001, 0.1))
-    far["e2e_mean_s"] += 1.0
-    return pd.concat([near, far], ignore_index=True)
 
 
 def _notes(figure: Figure) -> str:

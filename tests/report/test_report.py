@@ -8,8 +8,11 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from sim.figures.captions import caption_of
 from sim.figures.rows_figure import draw_rows
 from sim.figures.style import save_all, styled
+from sim.figures.sweep_figures import FIGURES
+from sim.links.base import Direction
 from sim.report.page import write_report
 from sim.report.results import means_with_intervals, sweep_cards
 from sim.report.warnings import run_warnings, sweep_warnings
@@ -101,6 +104,12 @@ def test_page_is_the_same_twice(page: str, figures: list[Path], tmp_path: Path) 
 def test_each_figure_is_shown_once(page: str) -> None:
     assert _Page(page).tags.count("figure") == 1
     assert page.count("data:image/svg+xml") == 1
+
+
+def test_every_figure_that_is_drawn_by_itself_has_a_caption() -> None:
+    stems = {"breakdown", "latency_ecdf", *FIGURES, *(f"cell_{direction}" for direction in Direction)}
+    for stem in stems:
+        assert caption_of(stem).endswith("."), stem
 
 
 def test_everything_is_escaped(tmp_path: Path) -> None:
