@@ -148,7 +148,9 @@ class Timeline:
                 for message in span.get("flows", ()):
                     if message in self._flow_of:
                         self._arrow("t", self._flow_of[message], _CELL, number, start_ns)
-                prbs[str(span["track"]).rpartition(" ")[2], start_ns, span["end_ns"]] += span["args"].get("prbs", 0)
+                prbs[str(span["track"]).rpartition(" ")[2], start_ns, span["end_ns"]] += span.get("args", {}).get(
+                    "prbs", 0
+                )
         self._count_prbs(prbs)
         shown = {event["pid"] for event in self.events}
         names: list[dict[str, Any]] = [

@@ -26,6 +26,7 @@ _LOG_DECADES = 1.5
 _TICKS = (tuple(float(digit) for digit in range(1, 10)), (1.0, 2.0, 3.0, 5.0, 7.0), (1.0, 2.0, 5.0), (1.0,))
 _TICK_INCHES = {"x": 0.38, "y": 0.16}
 _MOST_TICKS = 8
+_TICK_HEIGHT_INCHES = 0.1
 # What a character takes of a line, mean of a text: of a panel's head, a tick's label, a note.
 _CHARACTER_INCHES = {"head": 0.066, "tick": 0.062, "note": 0.055}
 _NOTE: dict[str, Any] = {"fontsize": 6.5, "color": "#555555"}
@@ -193,19 +194,30 @@ def log_axis(axis: Any, values: npt.ArrayLike) -> None:
     finite = np.asarray(values, dtype=float)
     finite = finite[np.isfinite(finite) & (finite > 0)]
     decades = float(np.log10(finite.max() / finite.min())) if len(finite) else 3.0
-    axis.set_major_locator(LogLocator(base=10, subs=_ticks_per_decade(axis, decades), numticks=20))
     in_thousands = bool(len(finite)) and finite.max() >= 10_000
+    longest = max((len(_tick(float(end), in_thousands)) for end in _ends(finite)), default=0)
+    subs = _ticks_per_decade(axis, decades, longest * _CHARACTER_INCHES["tick"])
+    axis.set_major_locator(LogLocator(base=10, subs=subs, numticks=20))
     axis.set_major_formatter(FuncFormatter(lambda value, _: _tick(float(value), in_thousands)))
     axis.set_minor_formatter(NullFormatter())
 
 
-def _ticks_per_decade(axis: Any, decades: float) -> tuple[float, ...]:
-    """As many of a decade's round numbers as the axis has room to label without crowding."""
+def _ends(values: npt.NDArray[np.float64]) -> list[float]:
+    """One digit of the least and of the largest value, as ticks have."""
+    return [float(f"{end:.0e}") for end in (values.min(), values.max())] if len(values) else []
+
+
+def _ticks_per_decade(axis: Any, decades: float, label_inches: float) -> tuple[float, ...]:
+    """As many of a decade's round numbers as the axis has room to label without crowding, the closest two included."""
     box = axis.axes.get_window_extent()
-    inches = (box.width if axis.axis_name == "x" else box.height) / axis.axes.figure.dpi
+    is_x = axis.axis_name == "x"
+    inches = (box.width if is_x else box.height) / axis.axes.figure.dpi
     room = inches / _TICK_INCHES[axis.axis_name]
+    per_decade = inches / max(decades, 0.3)
     for subs in _TICKS:
-        if len(subs) * max(decades, 0.3) <= min(room, _MOST_TICKS):
+        closest = min(np.diff(np.log10([*subs, 10.0]))) * per_decade
+        fits = closest >= (label_inches if is_x else _TICK_HEIGHT_INCHES)
+        if fits and len(subs) * max(decades, 0.3) <= min(room, _MOST_TICKS):
             return subs
     return _TICKS[-1]
 

@@ -31,7 +31,7 @@ from sim.figures.drawing import (
     spans_decades,
 )
 from sim.figures.heatmap import draw_best, mean_limits
-from sim.figures.labels import label_of, panel_label
+from sim.figures.labels import label_of, name_of, panel_label
 from sim.figures.pareto import draw_front
 from sim.figures.style import new_figure, styled
 
@@ -138,6 +138,12 @@ def _has_curves(table: pd.DataFrame, x: str) -> bool:
     return x in varied_columns(table) or x in _NUMBERING or not is_numeric(table, x)
 
 
+def _off_axis(table: pd.DataFrame, roles: _Roles, log_x: bool | None, log_y: bool | None) -> list[str]:
+    """What a logarithmic axis that was asked for cannot show."""
+    asked = [column for column, log in ((roles.x, log_x), (roles.y, log_y)) if log]
+    return [f"{name_of(column).lower()} of 0 is off the axis" for column in asked if (table[column] <= 0).any()]
+
+
 def _lacking(table: pd.DataFrame, column: str) -> list[str]:
     """Results that have no value of a column."""
     if "result" not in table:
@@ -204,7 +210,7 @@ def _draw(table: pd.DataFrame, roles: _Roles, kind: str, log_x: bool | None, log
             head_panel(axes, panel_label(str(roles.facet), panel), 13 if kind == "heatmap" and roles.by else None)
     if kind != "heatmap":
         _finish_axes(list(grid), columns, table, roles, log_x, log_y)
-    notes = [held_note(held)]
+    notes = [held_note(held), *_off_axis(table, roles, log_x, log_y)]
     what = "bands" if is_numeric(table, roles.x) else "bars"
     if counts and len(panels) == 1:
         say_replications(grid[0], counts, what)

@@ -194,6 +194,25 @@ def test_panels_say_over_how_many_replications_their_bands_are() -> None:
     assert _notes(plot([two_axes_table()], UPLINK, "e2e_mean_s")) == "bands: 95 % CI, n = 3"
 
 
+def test_zeros_on_a_logarithmic_axis_are_told() -> None:
+    table = two_axes_table().replace({DELAY: {0.001: 0.0}})
+    assert "one-way delay of 0 is off the axis" in _notes(plot([table], DELAY, "e2e_mean_s", by="variant", log_x=True))
+
+
+@pytest.mark.parametrize("rates", [(0.02, 0.1), (0.01, 0.08), (3.0, 90.0), (100.0, 5000.0)])
+@pytest.mark.parametrize("style", list(WIDTHS_IN))
+def test_labels_of_a_logarithmic_axis_do_not_touch(rates: tuple[float, float], style: str) -> None:
+    axes = plot([sweep_table(1, rates)], UPLINK, "e2e_mean_s", log_x=True, log_y=True, style=style).axes[0]
+    axes.figure.canvas.draw()
+    low, high = axes.get_xlim()
+    labels = [
+        label for tick, label in zip(axes.get_xticks(), axes.get_xticklabels(), strict=True) if low <= tick <= high
+    ]
+    assert len(labels) >= 2
+    boxes = [label.get_window_extent() for label in labels]
+    assert not any(one.overlaps(other) for one, other in pairwise(boxes))
+
+
 def test_keys_varied_together_are_one_axis() -> None:
     table = sweep_table()
     table["link.downlink_mbps"] = 10 * table[UPLINK]
