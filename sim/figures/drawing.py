@@ -262,7 +262,9 @@ def legend_above(
             title_fontproperties={"size": _NOTE["fontsize"]},
         )
         legend.get_title().set_color(_NOTE["color"])
-        if columns == 1 or legend.get_window_extent().width <= figure.bbox.width:
+        # Its extent has an empty margin that may lie outside.
+        margin = 2 * legend.borderpad * legend.prop.get_size_in_points() / 72 * figure.dpi
+        if columns == 1 or legend.get_window_extent().width - margin <= figure.bbox.width:
             return
         legend.remove()
         columns -= 1
