@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 from scipy import stats
 
 from sim.errors import InputError
+from sim.figures.cell import colours_of
 from sim.figures.drawing import draw_breakdown, draw_curves, parts_of
 from sim.figures.heatmap import best_series
 from sim.figures.labels import label_of, panel_label, unit_of, value_label
@@ -104,6 +105,12 @@ def test_few_requests_have_no_distribution_and_drawing_changes_no_setting(tmp_pa
     before = dict(matplotlib.rcParams)
     assert {path.stem for path in draw_run(requests_table(3), tmp_path)} == {"breakdown"}
     assert dict(matplotlib.rcParams) == before
+
+
+def test_devices_of_one_picture_differ_in_colour() -> None:
+    assert colours_of([1, 3, 7]) == {1: COLOURS[1], 3: COLOURS[3], 7: COLOURS[7]}
+    assert len(set(colours_of([5, 13, 21]).values())) == 3
+    assert set(colours_of(range(40))) == set(range(40))
 
 
 def test_series_differ_in_colour_marker_and_line() -> None:
