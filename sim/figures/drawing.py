@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from sim.breakdown import PARTS
 from sim.figures.conditions import means_by, varied_columns
-from sim.figures.labels import label_of, number, panel_label, part_name, value_label
+from sim.figures.labels import label_of, name_of, number, panel_label, part_name, value_label
 from sim.figures.statistics import over_replications
 from sim.figures.style import COLOURS, HATCHED_PARTS, LINES, MARKERS, PART_COLOURS
 
@@ -164,6 +164,12 @@ def held_note(held: Mapping[str, Any]) -> str:
     if not held:
         return ""
     return "at " + ", ".join(_within_line(column, panel_label(column, value)) for column, value in held.items())
+
+
+def left_out_note(table: pd.DataFrame, column: str | None, shown: Sequence[Any]) -> str:
+    """How many values of a column a figure shows, in words; empty if that is all of them."""
+    count = 0 if column is None else table[column].nunique()
+    return f"{len(shown)} of {count} values of {name_of(str(column)).lower()}" if count > len(shown) else ""
 
 
 def _within_line(column: str, label: str) -> str:

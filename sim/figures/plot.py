@@ -25,6 +25,7 @@ from sim.figures.drawing import (
     head_panel,
     held_note,
     intervals_note,
+    left_out_note,
     legend_above,
     say_replications,
     set_scales,
@@ -210,7 +211,8 @@ def _draw(table: pd.DataFrame, roles: _Roles, kind: str, log_x: bool | None, log
             head_panel(axes, panel_label(str(roles.facet), panel), 13 if kind == "heatmap" and roles.by else None)
     if kind != "heatmap":
         _finish_axes(list(grid), columns, table, roles, log_x, log_y)
-    notes = [held_note(held), *_off_axis(table, roles, log_x, log_y)]
+    left_out = left_out_note(table, roles.facet, panels)
+    notes = [held_note(held), left_out, *_off_axis(table, roles, log_x, log_y)]
     what = "bands" if is_numeric(table, roles.x) else "bars"
     if counts and len(panels) == 1:
         say_replications(grid[0], counts, what)

@@ -16,6 +16,7 @@ from sim.figures.drawing import (
     head_panel,
     held_note,
     intervals_note,
+    left_out_note,
     legend_above,
     parts_of,
     say_replications,
@@ -178,7 +179,8 @@ def _draw_curves(table: pd.DataFrame, plan: Plan, x: str, y: str, style: str) ->
     for axes in grid:
         set_scales(axes, table[x], table[y], log_x, log_y)
         axes.label_outer()
-    notes = [held_note(plan.fixed)]
+    left_out = (left_out_note(table, plan.by, series), left_out_note(table, plan.facet, panels))
+    notes = [held_note(plan.fixed), *left_out]
     if wide:
         notes.insert(0, intervals_note(counts))
     else:
@@ -211,5 +213,6 @@ def _bars(table: pd.DataFrame, plan: Plan, style: str) -> Figure:
             axes.set_title(panel_label(plan.x, value), loc="left", fontsize=7.5)
     grid[-1].set_xlabel("Time per request (s)")
     columns = 3 if style == "one_column" else 6
-    legend_above(figure, list(grid), columns, handle_length=1.2, note=held_note(held))
+    notes = [held_note(held), left_out_note(table, plan.by, names)]
+    legend_above(figure, list(grid), columns, handle_length=1.2, note="; ".join(filter(None, notes)))
     return figure

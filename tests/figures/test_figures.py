@@ -391,6 +391,18 @@ def test_figures_of_a_sweep_say_what_they_hold() -> None:
     assert _notes(curves) == "one replication: no interval; at devices = 1"
 
 
+def test_figures_say_how_many_values_they_leave_out() -> None:
+    """Eight curves can be told apart, and a plot has room for six panels."""
+    one = sweep_table()
+    table = pd.concat([one.assign(variant=one["variant"] + str(i), **{DELAY: float(i)}) for i in range(4)])
+    for name in ("latency", "breakdown"):
+        figure = FIGURES[name](table.assign(**{DELAY: 0.0}), [UPLINK])
+        assert figure is not None
+        assert _notes(figure).endswith("8 of 12 values of variant")
+    many = pd.concat([one.assign(**{DELAY: float(i)}) for i in range(9)])
+    assert "6 of 9 values of one-way delay" in _notes(plot([many], UPLINK, "e2e_mean_s", by="variant"))
+
+
 @pytest.mark.parametrize(("wanted", "scale"), [(True, "log"), (False, "linear")])
 def test_scales_are_what_is_asked_for(wanted: bool, scale: str) -> None:
     axes = plot([sweep_table()], UPLINK, "e2e_mean_s", log_x=wanted, log_y=wanted).axes[0]
