@@ -116,7 +116,7 @@ def plot_command(
     from sim.figures.plot import plot
     from sim.figures.style import save
 
-    tables = _tables_of(results, [column for column in (x, y, by, facet) if column is not None])
+    tables = _tables_of(results, [column for column in (x, y) if column is not None])
     y = _latency_of(tables, y)
     figure = plot(tables, x, y, by=by, facet=facet, kind=kind, log_x=log_x, log_y=log_y, style=style)
     try:
@@ -145,9 +145,10 @@ def _tables_of(results: list[Path], columns: list[str]) -> list[pd.DataFrame]:
     runs = [place for place, path in enumerate(results) if is_run(path)]
     if all(set(columns) <= set(tables[place]) for place in runs):
         return list(tables.values())
-    together = runs_table([results[place] for place in runs])
+    together = runs_table([results[place] for place in runs], columns)
     if not set(columns) <= set(together):
         return list(tables.values())
+    together.attrs["name"] = "runs" if len(runs) > 1 else tables[runs[0]].attrs["name"]
     return [*(table for place, table in tables.items() if place not in runs), together]
 
 

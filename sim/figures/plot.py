@@ -123,7 +123,11 @@ def _roles(table: pd.DataFrame, x: str | None, y: str, by: str | None, facet: st
 
 def _rest(table: pd.DataFrame, roles: _Roles) -> list[str]:
     """What was varied and is not shown yet; what tells schemes apart makes the series, before axes do."""
-    free = free_columns(table, _shown(table, roles))
+    shown = _shown(table, roles)
+    free = free_columns(table, shown)
+    # Results stay apart even where no two have a value of ``x`` in common.
+    if "result" in varied_columns(table) and "result" not in [*shown, *free]:
+        free.append("result")
     rest = [column for column in free if column != roles.y and not _lacking(table, column)]
     return sorted(rest, key=lambda column: column not in ("variant", "result"))
 
@@ -153,7 +157,8 @@ def _lacking(table: pd.DataFrame, column: str) -> list[str]:
 
 
 def _check_results(table: pd.DataFrame, roles: _Roles) -> None:
-    for option, column in (("x", roles.x), ("y", roles.y), ("y", roles.metric)):
+    named = (("x", roles.x), ("y", roles.y), ("y", roles.metric), ("by", roles.by), ("facet", roles.facet))
+    for option, column in named:
         if column and (lacking := _lacking(table, column)):
             raise InputError(f"--{option}: column {column!r} is empty in {', '.join(lacking)}")
 

@@ -26,8 +26,12 @@ def seed_of(folder: Path) -> int | None:
     return int(runs_table([folder])["seed"].iloc[0]) if is_run(folder) else None
 
 
-def runs_table(folders: Sequence[Path]) -> pd.DataFrame:
+def runs_table(folders: Sequence[Path], wanted: Sequence[str] = ()) -> pd.DataFrame:
     """A row per run: the scenario's keys in which the runs differ, its seed, its summary.
+
+    Args:
+        folders: Of the runs.
+        wanted: Keys that become columns even where they do not differ.
 
     Raises:
         InputError: A folder's files cannot be read.
@@ -45,7 +49,7 @@ def runs_table(folders: Sequence[Path]) -> pd.DataFrame:
         keys.append(_flat("", {key: value for key, value in scenario.items() if key not in _NO_CONDITION}))
         rows.append({"seed": scenario["seed"], **summary})
     names = list(dict.fromkeys(name for row in keys for name in row))
-    differ = [name for name in names if len({json.dumps(row.get(name)) for row in keys}) > 1]
+    differ = [name for name in names if name in wanted or len({json.dumps(row.get(name)) for row in keys}) > 1]
     return pd.DataFrame(
         [{**{name: row.get(name) for name in differ}, **rest} for row, rest in zip(keys, rows, strict=True)]
     )

@@ -123,7 +123,15 @@ def test_runs_are_plotted_as_a_sweep_made_by_hand(tmp_path: Path, monkeypatch: p
     runs = [_run(tmp_path / f"{mhz}-{seed}", seed, mhz, 10.0 / mhz + seed) for mhz in (10, 20) for seed in (1, 2)]
     plot_command(runs, None, "e2e_mean_s", None, None, "line", "one_column", None, None, tmp_path / "x.png")
     plot_command(runs[:1], "device", "e2e_mean_s", None, None, "line", "one_column", None, None, tmp_path / "x.png")
-    swept, requests = (figure.axes[0] for figure in drawn)
+    sweep = _sweep(tmp_path / "swept", 1.0, (5,))
+    pd.read_parquet(sweep / "sweep.parquet").assign(**{"link.bandwidth_mhz": 30}).to_parquet(sweep / "sweep.parquet")
+    beside = [sweep, runs[0]]
+    plot_command(
+        beside, "link.bandwidth_mhz", "e2e_mean_s", None, None, "line", "one_column", None, None, Path("x.png")
+    )
+    assert [text.get_text() for text in drawn[-1].legends[0].get_texts()] == ["swept", "10-1"]
+    swept, requests, both = (figure.axes[0] for figure in drawn)
+    assert [line.get_xdata().tolist() for line in both.lines if line.get_marker() != "None"] == [[30], [10]]
     assert swept.get_xlabel() == "Bandwidth (MHz)"
     assert swept.lines[0].get_xydata().tolist() == [[10, 2.5], [20, 2.0]]
     assert swept.get_title(loc="right") == "bands: 95 % CI, n = 2"
