@@ -1,4 +1,4 @@
-"""The timeline of a run as a Chrome trace, which Perfetto opens: devices, the cell's slots, batches, flow arrows.
+"""The timeline of a run as a Chrome trace, which Perfetto opens: devices, a cell's slots and PRBs, batches, arrows.
 
 Arrows follow a round: from its draft's first bit wanted through every transport block that carried some of it,
 retransmissions included, to the batch that verified it, and through the verdict's blocks back to the device.
@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import json
 import math
+import re
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -131,9 +133,11 @@ class Timeline:
 
     def trace(self) -> dict[str, Any]:
         """The whole trace in the Chrome trace event format, times in microseconds."""
-        tracks: dict[str, int] = {}
-        for span in self._world.link.timeline() if self._world is not None else []:
-            number = tracks.setdefault(str(span["track"]), len(tracks))
+        spans = self._world.link.timeline() if self._world is not None else []
+        tracks = {track: number for number, track in enumerate(sorted({str(s["track"]) for s in spans}, key=_natural))}
+        prbs: Counter[tuple[str, int, int]] = Counter()
+        for span in spans:
+            number = tracks[str(span["track"])]
             # JSON knows no such numbers; an ideal channel has no SINR.
             args = {
                 name: None if isinstance(value, float) and not math.isfinite(value) else value
@@ -144,9 +148,15 @@ class Timeline:
                 for message in span.get("flows", ()):
                     if message in self._flow_of:
                         self._arrow("t", self._flow_of[message], _CELL, number, start_ns)
+                prbs[str(span["track"]).rpartition(" ")[2], start_ns, span["end_ns"]] += span.get("args", {}).get(
+                    "prbs", 0
+                )
+        self._count_prbs(prbs)
+        shown = {event["pid"] for event in self.events}
         names: list[dict[str, Any]] = [
             {"ph": "M", "pid": process, "tid": 0, "name": "process_name", "args": {"name": title}}
             for process, title in ((_DEVICES, "devices"), (_CELL, "cell"), (_SITES, "sites"))
+            if process in shown
         ]
         for (process, track), title in sorted(self._names.items()):
             names.append({"ph": "M", "pid": process, "tid": track, "name": "thread_name", "args": {"name": title}})
@@ -157,6 +167,15 @@ class Timeline:
             "traceEvents": names + events,
         }
 
+    def _count_prbs(self, prbs: Counter[tuple[str, int, int]]) -> None:
+        """How many PRBs of all cells were in use when: a counter per direction, nought where no slot follows."""
+        begun = {(direction, start_ns) for direction, start_ns, _ in prbs}
+        for (direction, start_ns, end_ns), count in sorted(prbs.items()):
+            for at_ns, value in ((start_ns, count), (end_ns, 0)):
+                if value or (direction, at_ns) not in begun:
+                    event = {"ph": "C", "pid": _CELL, "tid": 0, "name": f"{direction} PRBs", "args": {"PRBs": value}}
+                    self._add({**event, "ts": at_ns / 1e3})
+
     def write(self, path: Path) -> None:
         """Write the trace.
 
@@ -164,3 +183,8 @@ class Timeline:
             OSError: The file cannot be written.
         """
         write_atomically(path, json.dumps(self.trace(), separators=(",", ":")).encode())
+
+
+def _natural(text: str) -> list[tuple[int, str]]:
+    """A key that sorts numbers within names by their values."""
+    return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", text)]

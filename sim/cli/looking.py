@@ -4,12 +4,19 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sim.errors import InputError, choices
 from sim.registry import Registry
 from sim.scenario.loading import bundled_scenarios, load_scenario
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+# What is drawn and compared if no column is named: of sweeps, and of the requests of runs.
+_SWEEP_LATENCY, _REQUEST_LATENCY = "e2e_mean_s", "e2e_s"
 
 
 def validate_command(names: list[str]) -> None:
@@ -48,8 +55,10 @@ def _registries() -> dict[str, Registry[Any]]:
 
 def list_command(kind: str) -> None:
     """One line per name."""
-    for name, text in _names_of(kind):
-        print(f"{name:<28} {text}")
+    names = _names_of(kind)
+    width = max(len(name) for name, _ in names)
+    for name, text in names:
+        print(f"{name:<{width}}  {text}".rstrip())
 
 
 def _names_of(kind: str) -> list[tuple[str, str]]:
@@ -59,10 +68,9 @@ def _names_of(kind: str) -> list[tuple[str, str]]:
     if kind == "scenarios":
         return [(name, _first_comment(path)) for name, path in bundled_scenarios().items()]
     if kind == "columns":
-        from sim.results.columns import REQUEST_COLUMNS, ROUND_COLUMNS, SUMMARY_COLUMNS
+        from sim.results.columns import TABLES
 
-        tables = {"requests": REQUEST_COLUMNS, "rounds": ROUND_COLUMNS, "summary": SUMMARY_COLUMNS}
-        return [(f"{table}.{name}", text) for table, columns in tables.items() for name, text in columns.items()]
+        return [(f"{table}.{name}", text) for table, columns in TABLES.items() for name, text in columns.items()]
     if kind == "hardware":
         from sim.compute.hardware import find_hardware, hardware_names
 
@@ -107,11 +115,9 @@ def plot_command(
     from sim.cli.output import say
     from sim.figures.plot import plot
     from sim.figures.style import save
-    from sim.results.reading import read_table
 
-    tables = [read_table(path) for path in results]
-    for table, path in zip(tables, results, strict=True):
-        table.attrs["name"] = path.stem if path.is_file() else path.resolve().name
+    tables = _tables_of(results, [column for column in (x, y) if column is not None])
+    y = _latency_of(tables, y)
     figure = plot(tables, x, y, by=by, facet=facet, kind=kind, log_x=log_x, log_y=log_y, style=style)
     try:
         save(figure, out)
@@ -120,19 +126,55 @@ def plot_command(
     say(f"figure:  {out}")
 
 
+def _latency_of(tables: Sequence[pd.DataFrame], column: str) -> str:
+    """The column asked for; of requests' latency, where the one of sweeps is meant and none of them has it."""
+    if column == _SWEEP_LATENCY and all(column not in table and _REQUEST_LATENCY in table for table in tables):
+        return _REQUEST_LATENCY
+    return column
+
+
+def _tables_of(results: list[Path], columns: list[str]) -> list[pd.DataFrame]:
+    """A table per result; runs are rows of one table if a column is asked for that requests lack and summaries have."""
+    from sim.figures.runs_table import is_run, runs_table
+    from sim.results.reading import read_table
+
+    tables = {}
+    for place, path in enumerate(results):
+        tables[place] = read_table(path)
+        tables[place].attrs["name"] = path.stem if path.is_file() else path.resolve().name
+    runs = [place for place, path in enumerate(results) if is_run(path)]
+    if all(set(columns) <= set(tables[place]) for place in runs):
+        return list(tables.values())
+    together = runs_table([results[place] for place in runs], columns)
+    if not set(columns) <= set(together):
+        return list(tables.values())
+    together.attrs["name"] = "runs" if len(runs) > 1 else tables[runs[0]].attrs["name"]
+    return [*(table for place, table in tables.items() if place not in runs), together]
+
+
 def compare_command(a: Path, b: Path, metric: str) -> None:
     """Print paired differences."""
     from sim.cli.output import format_value, print_table, say
     from sim.figures.compare import compare
+    from sim.figures.runs_table import seed_of
     from sim.results.reading import read_table
 
     def interval(row: dict[Any, Any], name: str) -> str:
+        if row[f"{name}_low"] != row[f"{name}_low"]:
+            return "-"
         return f"{format_value(row[f'{name}_low'])} to {format_value(row[f'{name}_high'])}"
 
-    columns = ("condition", "pairs", "A", "B", "B - A", "95 % interval", "B / A", "95 % interval")
+    tables = read_table(a), read_table(b)
+    seeds = seed_of(a), seed_of(b)
+    if None not in seeds and seeds[0] != seeds[1]:
+        raise InputError(f"A ran with seed {seeds[0]}, B with seed {seeds[1]}: pairs must have seen the same luck")
+    metric = _latency_of(tables, metric)
+    compared = compare(*tables, metric)
+    varied: list[str] = compared.attrs["varied"]
+    columns = (*(varied or ["condition"]), "pairs", "A", "B", "B - A", "95 % interval", "B / A", "95 % interval")
     rows = [
         (
-            row["condition"].replace(", ", "\n"),
+            *_condition(row, varied),
             row["pairs"],
             row["mean_a"],
             row["mean_b"],
@@ -141,11 +183,23 @@ def compare_command(a: Path, b: Path, metric: str) -> None:
             row["ratio"],
             interval(row, "ratio"),
         )
-        for row in compare(read_table(a), read_table(b), metric).to_dict("records")
+        for row in compared.to_dict("records")
     ]
     print_table(metric, columns, rows)
     say(f"A: {a}")
     say(f"B: {b}")
+    count, per = compared["independent"].max(), compared.attrs["per"]
+    say(f"intervals: Student's t over {count} {per}" + ("" if count > 1 else ", which gives none"))
+    for name, alone in zip("AB", compared.attrs["alone"], strict=True):
+        if alone:
+            say(f"{name} has {alone} rows without a partner, which are left out")
+
+
+def _condition(row: dict[Any, Any], varied: list[str]) -> list[str]:
+    """What the cells of a row say of its condition."""
+    if row["condition"] == "all":
+        return ["all", *[""] * (len(varied) - 1)]
+    return [f"{row[key]:g}" if isinstance(row[key], float) else str(row[key]) for key in varied]
 
 
 def calibrate_command(name: str, set_: list[str], out: Path | None) -> None:

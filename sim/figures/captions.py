@@ -8,6 +8,8 @@ _CAPTIONS = {
     "latency": "Mean end-to-end latency of a request, with 95 % confidence bands over replications.",
     "best": "Which variant has the lowest mean latency where, and that latency.",
     "throughput": "Tokens per second of all devices together, with 95 % confidence bands over replications.",
+    "cell_uplink": "Where the devices stand, how well they are heard, and who is on which PRBs in the busiest slots.",
+    "cell_downlink": "The same for the downlink: SNR at the devices, and PRBs in its busiest slots.",
     "rows": "What shorter rows save on the uplink, and what they cost in acceptance.",
 }
 

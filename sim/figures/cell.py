@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -104,8 +105,12 @@ def _busiest(blocks: list[BlockRecord], num_slots: int) -> int:
     return int(slots[(used[ends] - used[starts]).argmax()])
 
 
-def _colour(device: int) -> Any:
-    return COLOURS[device % len(COLOURS)]
+def colours_of(devices: Sequence[int]) -> dict[int, str]:
+    """A colour per device: its own in every picture, unless two of few would share one."""
+    own = {device: COLOURS[device % len(COLOURS)] for device in devices}
+    if len(set(own.values())) == len(own) or not _fits(devices):
+        return own
+    return dict(zip(sorted(devices), COLOURS, strict=False))
 
 
 def _draw_map(figure: Figure, axes: Axes, link: NrLink, direction: Direction, slot: int) -> None:
@@ -167,8 +172,10 @@ def _draw_grid(
     for slot in range(start, start + num_slots):
         if not carrier.data_symbols(direction, slot):
             axes.axvspan(slot, slot + 1, color=_OTHER_WAY, lw=0, zorder=0)
+    devices = sorted({record.device for record in shown})
+    colours = colours_of(devices)
     for record, (low, high) in _placed(shown, carrier.group_sizes.tolist()):
-        face = _colour(record.device)
+        face = colours[record.device]
         hatch = "////" if record.attempt else None
         alpha = 1.0 if record.received else _PALE
         block = Rectangle((record.slot, low), 1, high - low, fc=face, ec="white", lw=0.3, hatch=hatch, alpha=alpha)
@@ -178,8 +185,7 @@ def _draw_grid(
     axes.grid(False)
     axes.set_xlabel(f"Slot ({carrier.slot_ns / 1e6:g} ms each)")
     axes.set_ylabel("PRB")
-    devices = sorted({record.device for record in shown})
-    handles = [Patch(fc=_colour(d), ec="white", label=f"device {d}") for d in devices] if _fits(devices) else []
+    handles = [Patch(fc=colours[d], ec="white", label=f"device {d}") for d in devices] if _fits(devices) else []
     handles.append(Patch(fc="#BBBBBB", ec="white", hatch="////", label="retransmission"))
     handles.append(Patch(fc="#777777", ec="white", alpha=_PALE, label="not decoded"))
     if carrier.data_fraction(direction) < 1:
@@ -188,7 +194,7 @@ def _draw_grid(
     figure.legend(handles=handles, loc="outside upper right", ncols=columns, handlelength=1.3)
 
 
-def _fits(devices: list[int]) -> bool:
+def _fits(devices: Sequence[int]) -> bool:
     return len(devices) <= _MOST_NAMED
 
 

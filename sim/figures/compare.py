@@ -36,7 +36,8 @@ def compare(a: pd.DataFrame, b: pd.DataFrame, metric: str) -> pd.DataFrame:
         A row for all pairs, and if an axis or variant varies one per value of those, with columns ``condition``,
         ``pairs``, ``independent`` (seeds, or pairs), ``mean_a``, ``mean_b``, ``difference``, ``difference_low``,
         ``difference_high``, ``ratio``, ``ratio_low``, ``ratio_high``. The ratio is the geometric mean of B / A with the
-        interval of its logarithm.
+        interval of its logarithm. ``attrs`` hold ``varied``, the keys that a condition names, which are columns as
+        well; ``per``, what is independent; and ``alone``, how many rows of A and of B found no partner.
 
     Raises:
         InputError: A column that is missing, or no pairs.
@@ -50,7 +51,10 @@ def compare(a: pd.DataFrame, b: pd.DataFrame, metric: str) -> pd.DataFrame:
     pairs = _paired(a, b, metric, keys)
     if pairs.empty:
         raise InputError(f"no rows of the two results belong together; paired by {', '.join(keys)}")
-    return _table_of(pairs, [key for key in keys if "." in key or key == "variant"])
+    table = _table_of(pairs, [key for key in keys if "." in key or key == "variant"])
+    table.attrs["per"] = "seeds" if "seed" in pairs else "pairs"
+    table.attrs["alone"] = tuple(int(side[metric].notna().sum()) - len(pairs) for side in (a, b))
+    return table
 
 
 def _pairing_keys(a: pd.DataFrame, b: pd.DataFrame) -> list[str]:
@@ -69,20 +73,35 @@ def _paired(a: pd.DataFrame, b: pd.DataFrame, metric: str, keys: list[str]) -> p
     for name, table in (("a", a), ("b", b)):
         side = table[[*keys, metric]].rename(columns={metric: name}).dropna(subset=[name])
         if side.duplicated(keys).any():
-            raise InputError(f"rows of {name.upper()} cannot be told apart by {', '.join(keys)}: pairs are not unique")
+            raise InputError(
+                f"rows of {name.upper()} cannot be told apart by {', '.join(keys)}: pairs are not unique{_only(a, b)}"
+            )
         sides.append(side)
     return sides[0].merge(sides[1], on=keys, how="inner")
+
+
+def _only(a: pd.DataFrame, b: pd.DataFrame) -> str:
+    """Which keys one table has and the other lacks, in words."""
+    texts = []
+    for name, table, other in (("A", a, b), ("B", b, a)):
+        if keys := [str(column) for column in table if "." in str(column) and column not in other]:
+            texts.append(f"{', '.join(keys)} in {name} alone")
+    return f" ({'; '.join(texts)})" if texts else ""
 
 
 def _table_of(pairs: pd.DataFrame, conditions: list[str]) -> pd.DataFrame:
     import pandas as pd
 
     varied = [key for key in conditions if pairs[key].nunique() > 1]
-    rows = [{"condition": "all", **_differences(pairs)}]
+    rows = [{**dict.fromkeys(varied), "condition": "all", **_differences(pairs)}]
     for key, group in pairs.groupby(varied, sort=False) if varied else ():
-        label = ", ".join(f"{name}={value}" for name, value in zip(varied, key, strict=True))
-        rows.append({"condition": label, **_differences(group)})
-    return pd.DataFrame(rows)
+        named = dict(zip(varied, key, strict=True))
+        label = ", ".join(f"{name}={value}" for name, value in named.items())
+        rows.append({**named, "condition": label, **_differences(group)})
+    table = pd.DataFrame(rows)
+    table[varied] = table[varied].astype(object)
+    table.attrs["varied"] = varied
+    return table
 
 
 def _differences(pairs: pd.DataFrame) -> dict[str, float]:

@@ -23,6 +23,8 @@ def join(tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
     if len(tables) == 1:
         return tables[0]
     names = [str(table.attrs.get("name", f"result {place}")) for place, table in enumerate(tables, 1)]
+    if len(set(names)) < len(names):
+        names = [f"{name} ({place})" for place, name in enumerate(names, 1)]
     return pd.concat([table.assign(**{RESULT: name}) for name, table in zip(names, tables, strict=True)])
 
 
@@ -30,6 +32,29 @@ def varied_columns(table: pd.DataFrame) -> list[str]:
     """Columns that say under which condition a row was made, and that differ: dotted keys, variant, result."""
     labels = [name for name in map(str, table) if "." in name or name in ("variant", RESULT)]
     return [column for column in labels if table[column].nunique() > 1]
+
+
+def free_columns(table: pd.DataFrame, shown: Sequence[str]) -> list[str]:
+    """Varied columns that still vary where all shown ones are held; those varied along with a shown one do not."""
+    others = [column for column in varied_columns(table) if column not in shown]
+    if not shown:
+        return others
+    groups = table.groupby(list(dict.fromkeys(shown)), dropna=False, observed=True)
+    return [column for column in others if groups[column].nunique().max() > 1]
+
+
+def hold(table: pd.DataFrame, shown: Sequence[str]) -> tuple[pd.DataFrame, dict[str, Any]]:
+    """The rows at the middle value of whatever a figure does not show, and those values by column.
+
+    Conditions are never averaged as if they were replications. Results that do not vary a column keep their rows.
+    """
+    held: dict[str, Any] = {}
+    while free := free_columns(table, shown):
+        column = free[0]
+        values = values_of(table, column)
+        held[column] = values[len(values) // 2]
+        table = table[(table[column] == held[column]) | table[column].isna()]
+    return table, held
 
 
 def check_columns(table: pd.DataFrame, **named: str | None) -> None:
@@ -44,21 +69,26 @@ def check_columns(table: pd.DataFrame, **named: str | None) -> None:
             raise InputError(f"--{option}: {choices('column', column, table.columns)}")
 
 
-def check_numeric(table: pd.DataFrame, **named: str) -> None:
-    """Raise InputError for a column that does not hold numbers."""
+def is_numeric(table: pd.DataFrame, column: str) -> bool:
+    """Whether a column holds numbers."""
     import pandas as pd
 
+    return pd.api.types.is_numeric_dtype(table[column])
+
+
+def check_numeric(table: pd.DataFrame, **named: str) -> None:
+    """Raise InputError for a column that does not hold numbers, or none at all."""
     for option, column in named.items():
-        if not pd.api.types.is_numeric_dtype(table[column]):
+        if not is_numeric(table, column):
             raise InputError(f"--{option}: column {column!r} does not hold numbers")
+        if table[column].isna().all():
+            raise InputError(f"--{option}: column {column!r} is empty here")
 
 
 def values_of(table: pd.DataFrame, column: str) -> list[Any]:
     """The values of a column, numbers in ascending order, names in the table's order."""
-    import pandas as pd
-
     values = list(table[column].dropna().unique())
-    return sorted(values) if pd.api.types.is_numeric_dtype(table[column]) else values
+    return sorted(values) if is_numeric(table, column) else values
 
 
 def spread(values: Sequence[Any], most: int) -> list[Any]:

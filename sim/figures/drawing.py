@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import textwrap
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,7 +11,7 @@ import numpy.typing as npt
 
 from sim.breakdown import PARTS
 from sim.figures.conditions import means_by, varied_columns
-from sim.figures.labels import label_of, number, part_name, value_label
+from sim.figures.labels import label_of, name_of, number, panel_label, part_name, value_label
 from sim.figures.statistics import over_replications
 from sim.figures.style import COLOURS, HATCHED_PARTS, LINES, MARKERS, PART_COLOURS
 
@@ -25,6 +26,12 @@ _LOG_DECADES = 1.5
 _TICKS = (tuple(float(digit) for digit in range(1, 10)), (1.0, 2.0, 3.0, 5.0, 7.0), (1.0, 2.0, 5.0), (1.0,))
 _TICK_INCHES = {"x": 0.38, "y": 0.16}
 _MOST_TICKS = 8
+_TICK_HEIGHT_INCHES = 0.1
+# What a character takes of a line, mean of a text: of a panel's head, a tick's label, a note.
+_CHARACTER_INCHES = {"head": 0.066, "tick": 0.062, "note": 0.055}
+_NOTE: dict[str, Any] = {"fontsize": 6.5, "color": "#555555"}
+# Series at one name of an axis stand side by side over this share of the room between two names.
+_DODGE = 0.5
 # Parts that are below this share of every bar are drawn together.
 _SMALL_PART = 0.01
 
@@ -61,7 +68,8 @@ def draw_conditions(axes: Axes, table: pd.DataFrame, x: str, y: str, by: str | N
 
     The points of a series are joined in the order of the axis that makes them, if it is one alone.
     """
-    varied = varied_columns(table)
+    # A table of requests is drawn request by request.
+    varied = [] if "request" in table else varied_columns(table)
     points = means_by(table, varied, list(dict.fromkeys([x, y])))
     order = [column for column in varied if column != by]
     if len(order) == 1:
@@ -84,6 +92,51 @@ def draw_conditions(axes: Axes, table: pd.DataFrame, x: str, y: str, by: str | N
     axes.set_ylabel(label_of(y))
 
 
+def draw_names(
+    axes: Axes, table: pd.DataFrame, x: str, y: str, by: str | None, series: Sequence[Any], names: Sequence[Any]
+) -> set[int]:
+    """Over a column of names: a point per name and series with its interval; returns the numbers of replications."""
+    counts: set[int] = set()
+    step = _DODGE / max(1, len(series) - 1)
+    for index, name in enumerate(series):
+        chosen = table if by is None else table[table[by] == name]
+        points = over_replications(chosen, x, y).dropna(subset=["mean"])
+        counts.update(int(n) for n in points["n"])
+        style = index % len(COLOURS)
+        aside = (index - (len(series) - 1) / 2) * step
+        axes.errorbar(
+            [names.index(value) + aside for value in points["x"]],
+            points["mean"],
+            yerr=points["half"],
+            color=COLOURS[style],
+            marker=MARKERS[style],
+            ls="",
+            elinewidth=0.9,
+            capsize=2,
+            label=None if by is None else value_label(by, name),
+        )
+    labels = [str(name) for name in names]
+    fits = max(map(len, labels)) * _CHARACTER_INCHES["tick"] < _width_inches(axes) / len(labels)
+    slanted: dict[str, Any] = {"rotation": 30, "ha": "right"}
+    axes.set_xticks(range(len(names)), labels, **({} if fits else slanted))
+    axes.set_xlim(-0.5, len(names) - 0.5)
+    axes.grid(axis="x", visible=False)
+    axes.set_xlabel(label_of(x))
+    axes.set_ylabel(label_of(y))
+    return counts
+
+
+def _width_inches(axes: Axes) -> float:
+    figure: Any = axes.figure
+    return float(axes.get_window_extent().width / figure.dpi)
+
+
+def head_panel(axes: Axes, text: str, pad: float | None = None) -> None:
+    """The head of a panel, on as many lines as its width asks for."""
+    room = int(_width_inches(axes) / _CHARACTER_INCHES["head"])
+    axes.set_title(textwrap.fill(text, max(16, room)), pad=pad)
+
+
 def _draw_band(axes: Axes, points: pd.DataFrame, colour: str) -> None:
     """The interval as a band with edges, so that bands on top of each other can be told apart."""
     half = points["half"].fillna(0.0)
@@ -93,14 +146,36 @@ def _draw_band(axes: Axes, points: pd.DataFrame, colour: str) -> None:
         axes.plot(points["x"], edge, color=colour, lw=0.5, alpha=0.6)
 
 
-def say_replications(axes: Axes, counts: set[int]) -> None:
+def say_replications(axes: Axes, counts: set[int], what: str = "bands") -> None:
     """Say over how many replications the bands are, above the panel."""
-    if counts and max(counts) > 1:
-        least, most = min(counts), max(counts)
-        text = f"bands: 95 % CI, n = {least}" + ("" if least == most else f" to {most}")
-    else:
-        text = "one replication: no interval"
-    axes.set_title(text, loc="right", fontsize=6.5, color="#555555", pad=3)
+    axes.set_title(intervals_note(counts, what), loc="right", pad=3, **_NOTE)
+
+
+def intervals_note(counts: set[int], what: str = "bands") -> str:
+    """Over how many replications the intervals are, in words."""
+    if not counts or max(counts) < 2:
+        return "one replication: no interval"
+    least, most = min(counts), max(counts)
+    return f"{what}: 95 % CI, n = {least}" + ("" if least == most else f" to {most}")
+
+
+def held_note(held: Mapping[str, Any]) -> str:
+    """What a figure does not vary although the sweep did, in words; empty if that is nothing."""
+    if not held:
+        return ""
+    return "at " + ", ".join(_within_line(column, panel_label(column, value)) for column, value in held.items())
+
+
+def left_out_note(table: pd.DataFrame, column: str | None, shown: Sequence[Any]) -> str:
+    """How many values of a column a figure shows, in words; empty if that is all of them."""
+    count = 0 if column is None else table[column].nunique()
+    return f"{len(shown)} of {count} values of {name_of(str(column)).lower()}" if count > len(shown) else ""
+
+
+def _within_line(column: str, label: str) -> str:
+    """A label as it reads within a line: without its capital, unless that is part of a name or abbreviation."""
+    kept = column in ("variant", "result") or not label[1:2].islower()
+    return label if kept else label[0].lower() + label[1:]
 
 
 def set_scales(axes: Axes, x_values: npt.ArrayLike, y_values: npt.ArrayLike, log_x: bool, log_y: bool) -> None:
@@ -110,32 +185,45 @@ def set_scales(axes: Axes, x_values: npt.ArrayLike, y_values: npt.ArrayLike, log
     """
     for axis, values, log in ((axes.xaxis, x_values, log_x), (axes.yaxis, y_values, log_y)):
         if log:
-            _log_axis(axis, np.asarray(values, dtype=float))
+            axis.axes.set(**{f"{axis.axis_name}scale": "log"})
+            log_axis(axis, values)
     y = np.asarray(y_values, dtype=float)
     y = y[np.isfinite(y)]
     if not log_y and len(y) and y.min() >= 0:
         axes.set_ylim(bottom=0)
 
 
-def _log_axis(axis: Any, values: npt.NDArray[np.float64]) -> None:
+def log_axis(axis: Any, values: npt.ArrayLike) -> None:
+    """Put plain numbers on the ticks of a logarithmic axis, as many as it has room for."""
     from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
-    axis.axes.set(**{f"{axis.axis_name}scale": "log"})
-    finite = values[np.isfinite(values) & (values > 0)]
+    finite = np.asarray(values, dtype=float)
+    finite = finite[np.isfinite(finite) & (finite > 0)]
     decades = float(np.log10(finite.max() / finite.min())) if len(finite) else 3.0
-    axis.set_major_locator(LogLocator(base=10, subs=_ticks_per_decade(axis, decades), numticks=20))
     in_thousands = bool(len(finite)) and finite.max() >= 10_000
+    longest = max((len(_tick(float(end), in_thousands)) for end in _ends(finite)), default=0)
+    subs = _ticks_per_decade(axis, decades, longest * _CHARACTER_INCHES["tick"])
+    axis.set_major_locator(LogLocator(base=10, subs=subs, numticks=20))
     axis.set_major_formatter(FuncFormatter(lambda value, _: _tick(float(value), in_thousands)))
     axis.set_minor_formatter(NullFormatter())
 
 
-def _ticks_per_decade(axis: Any, decades: float) -> tuple[float, ...]:
-    """As many of a decade's round numbers as the axis has room to label without crowding."""
+def _ends(values: npt.NDArray[np.float64]) -> list[float]:
+    """One digit of the least and of the largest value, as ticks have."""
+    return [float(f"{end:.0e}") for end in (values.min(), values.max())] if len(values) else []
+
+
+def _ticks_per_decade(axis: Any, decades: float, label_inches: float) -> tuple[float, ...]:
+    """As many of a decade's round numbers as the axis has room to label without crowding, the closest two included."""
     box = axis.axes.get_window_extent()
-    inches = (box.width if axis.axis_name == "x" else box.height) / axis.axes.figure.dpi
+    is_x = axis.axis_name == "x"
+    inches = (box.width if is_x else box.height) / axis.axes.figure.dpi
     room = inches / _TICK_INCHES[axis.axis_name]
+    per_decade = inches / max(decades, 0.3)
     for subs in _TICKS:
-        if len(subs) * max(decades, 0.3) <= min(room, _MOST_TICKS):
+        closest = min(np.diff(np.log10([*subs, 10.0]))) * per_decade
+        fits = closest >= (label_inches if is_x else _TICK_HEIGHT_INCHES)
+        if fits and len(subs) * max(decades, 0.3) <= min(room, _MOST_TICKS):
             return subs
     return _TICKS[-1]
 
@@ -144,26 +232,48 @@ def _tick(value: float, in_thousands: bool) -> str:
     return f"{value / 1000:g}k" if in_thousands and value >= 1000 else number(value)
 
 
-def legend_above(figure: Figure, panels: Sequence[Axes], columns: int, handle_length: float = 2.8) -> None:
-    """One legend for the figure, above its panels, where it covers no data."""
+def legend_above(
+    figure: Figure, panels: Sequence[Axes], columns: int, handle_length: float = 2.8, note: str = ""
+) -> None:
+    """One legend for the figure, above its panels, where it covers no data.
+
+    Args:
+        figure: Whose.
+        panels: Where its entries come from.
+        columns: At most so many entries side by side; fewer where their names are long.
+        handle_length: Of the lines [em].
+        note: What to say above the entries.
+    """
     entries: dict[str, Any] = {}
     for axes in panels:
         for handle, label in zip(*axes.get_legend_handles_labels(), strict=True):
             entries.setdefault(label, handle)
-    labels, handles = list(entries), list(entries.values())
-    if labels:
-        columns = min(columns, len(labels))
+    if not entries and not note:
+        return
+    labels = list(entries)
+    columns = max(1, min(columns, len(labels)))
+    note = textwrap.fill(note, int(figure.get_figwidth() / _CHARACTER_INCHES["note"]))
+    while True:
         rows = -(-len(labels) // columns)
         # matplotlib fills column by column; people read row by row.
         order = [row * columns + column for column in range(columns) for row in range(rows)]
         order = [place for place in order if place < len(labels)]
-        figure.legend(
-            [handles[place] for place in order],
+        legend = figure.legend(
+            [entries[labels[place]] for place in order],
             [labels[place] for place in order],
             loc="outside upper center",
             ncols=columns,
             handlelength=handle_length,
+            title=note or None,
+            title_fontproperties={"size": _NOTE["fontsize"]},
         )
+        legend.get_title().set_color(_NOTE["color"])
+        # Its extent has an empty margin that may lie outside.
+        margin = 2 * legend.borderpad * legend.prop.get_size_in_points() / 72 * figure.dpi
+        if columns == 1 or legend.get_window_extent().width - margin <= figure.bbox.width:
+            return
+        legend.remove()
+        columns -= 1
 
 
 def draw_breakdown(axes: Axes, names: Sequence[str], means: pd.DataFrame, parts: Sequence[str]) -> None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from sim.figures.conditions import values_of
+from sim.figures.drawing import log_axis, spans_decades
 from sim.figures.labels import label_of, number, value_label
 from sim.figures.pareto import MORE_IS_BETTER
 from sim.figures.style import COLOURS
@@ -17,8 +18,10 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
 
-# With more cells than this the numbers in them cannot be read.
-_MOST_NUMBERS = 72
+# Shades of means that span more than this are logarithmic.
+_SHADE_DECADES = 1.0
+# What a character of a cell's number and of a tick's label takes, and the height of their lines.
+_NUMBER_INCHES, _TICK_INCHES, _LINE_INCHES = 0.058, 0.066, 0.12
 
 
 def best_series(
@@ -46,15 +49,43 @@ def _grid(chosen: pd.DataFrame, table: pd.DataFrame, x: str, y: str, metric: str
     return grid.to_numpy(dtype=float)
 
 
+def mean_limits(table: pd.DataFrame, facet: str | None, x: str, y: str, metric: str) -> tuple[float, float]:
+    """Least and largest mean of any cell of any panel, so that panels share their shades."""
+    groups = [x, y] if facet is None else [x, y, facet]
+    means = table.groupby(groups, observed=True)[metric].mean()
+    return float(means.min()), float(means.max())
+
+
 def draw_best(
-    axes: Axes, table: pd.DataFrame, x: str, y: str, metric: str, by: str | None, series: Sequence[Any]
+    axes: Axes,
+    table: pd.DataFrame,
+    x: str,
+    y: str,
+    metric: str,
+    by: str | None,
+    series: Sequence[Any],
+    limits: tuple[float, float] | None = None,
 ) -> None:
-    """A cell per pair of values, coloured by the best series and holding its mean; one series: shaded by the mean."""
+    """A cell per pair of values, coloured by the best series and holding its mean; one series: shaded by the mean.
+
+    Args:
+        axes: Where to.
+        table: A row per condition and replication.
+        x: Column on the horizontal axis.
+        y: Column on the vertical axis.
+        metric: Column whose mean is compared.
+        by: Column that makes the series, if any.
+        series: Its values.
+        limits: Means at the ends of the shades; the table's own if left out.
+    """
     columns, rows = values_of(table, x), values_of(table, y)
     if by is None:
         best = _grid(table, table, x, y, metric)
-        image = axes.imshow(best, origin="lower", aspect="auto", cmap="cividis")
-        axes.figure.colorbar(image, ax=axes, label=label_of(metric), pad=0.02)
+        low, high = limits or mean_limits(table, None, x, y, metric)
+        image = axes.imshow(best, origin="lower", aspect="auto", cmap="cividis", norm=_shades(low, high))
+        bar = axes.figure.colorbar(image, ax=axes, label=label_of(metric), pad=0.02)
+        if spans_decades([low, high], _SHADE_DECADES):
+            log_axis(bar.ax.yaxis, [low, high])
         faces = np.asarray(image.cmap(image.norm(best)), dtype=float)
     else:
         index, best = best_series(table, x, y, metric, by, series)
@@ -69,14 +100,40 @@ def draw_best(
         axes.set_title(
             f"{extreme} {label_of(metric)[0].lower()}{label_of(metric)[1:]}", fontsize=6.5, color="#555555", loc="right"
         )
-    axes.set_xticks(range(len(columns)), [number(value) for value in columns])
-    axes.set_yticks(range(len(rows)), [number(value) for value in rows])
+    width, height = _cell_inches(axes, len(columns), len(rows))
+    _tick(axes.set_xticks, [number(value) for value in columns], width, _TICK_INCHES)
+    _tick(axes.set_yticks, [number(value) for value in rows], height, None)
     axes.set_xlabel(label_of(x))
     axes.set_ylabel(label_of(y))
     axes.grid(visible=False)
     axes.tick_params(length=0)
-    if best.size <= _MOST_NUMBERS:
-        _write_numbers(axes, best, faces)
+    texts = {place: _short(value) for place, value in np.ndenumerate(best) if np.isfinite(value)}
+    longest = max(map(len, texts.values()), default=0)
+    # Numbers that would run into each other say less than none.
+    if longest * _NUMBER_INCHES <= width and height >= _LINE_INCHES:
+        _write_numbers(axes, texts, faces)
+
+
+def _shades(low: float, high: float) -> Any:
+    """Shades of means from ``low`` to ``high``, by their logarithm if they span more than a decade."""
+    from matplotlib.colors import LogNorm, Normalize
+
+    return LogNorm(low, high) if spans_decades([low, high], _SHADE_DECADES) else Normalize(low, high)
+
+
+def _cell_inches(axes: Axes, num_columns: int, num_rows: int) -> tuple[float, float]:
+    figure: Any = axes.figure
+    box = axes.get_window_extent()
+    return float(box.width / figure.dpi) / num_columns, float(box.height / figure.dpi) / num_rows
+
+
+def _tick(set_ticks: Callable[..., Any], labels: Sequence[str], room: float, per_character: float | None) -> None:
+    """Label as many cells as have room for it: each, or every second, third and so on."""
+    longest = max(map(len, labels), default=0)
+    needed = _LINE_INCHES if per_character is None else (longest + 1) * per_character
+    step = max(1, int(np.ceil(needed / room)))
+    places = range(0, len(labels), step)
+    set_ticks(places, [labels[place] for place in places])
 
 
 def _faces(index: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
@@ -86,17 +143,13 @@ def _faces(index: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
     return colours[np.where(index < 0, len(COLOURS), index % len(COLOURS))]
 
 
-def _write_numbers(axes: Axes, best: npt.NDArray[np.float64], faces: npt.NDArray[np.float64]) -> None:
+def _short(value: float) -> str:
+    """A mean in a cell: two digits, or all that are before the point."""
+    return f"{value:.2g}" if abs(value) < 10 else f"{value:.0f}"
+
+
+def _write_numbers(axes: Axes, texts: Mapping[tuple[int, ...], str], faces: npt.NDArray[np.float64]) -> None:
     luminance = faces[..., :3] @ np.array([0.2126, 0.7152, 0.0722])
-    for (row, column), value in np.ndenumerate(best):
-        if np.isfinite(value):
-            ink = "white" if luminance[row, column] < 0.5 else "black"
-            axes.text(
-                column,
-                row,
-                f"{value:.2g}" if value < 10 else f"{value:.0f}",
-                ha="center",
-                va="center",
-                color=ink,
-                fontsize=6.5,
-            )
+    for (row, column), text in texts.items():
+        ink = "white" if luminance[row, column] < 0.5 else "black"
+        axes.text(column, row, text, ha="center", va="center", color=ink, fontsize=6.5)

@@ -14,6 +14,7 @@ _UNITS = (
     ("tokens_per_s", "tokens/s"),
     ("_per_s", "1/s"),
     ("_mbps", "Mbit/s"),
+    ("_bps", "bit/s"),
     ("_kmh", "km/h"),
     ("_mps", "m/s"),
     ("_dbm", "dBm"),
@@ -86,6 +87,11 @@ _NAMES = {
     "edge.batch_window": "Batch window",
 }
 
+# Words that a name made of a column keeps in capitals.
+_ABBREVIATIONS = {
+    word.lower(): word for word in ("PRB", "BLER", "HARQ", "RLC", "MAC", "SR", "SNR", "SINR", "MCS", "TDD")
+}
+
 _PART_NAMES = {
     "device_queue": "device queue",
     "draft_compute": "draft compute",
@@ -115,7 +121,8 @@ def name_of(column: str) -> str:
     part = stem.removesuffix("_mean")
     if part in PARTS:
         return part_name(part).capitalize()
-    return (stem.rpartition(".")[2] or column).replace("_", " ").capitalize()
+    words = (stem.rpartition(".")[2] or column).capitalize().split("_")
+    return " ".join(_ABBREVIATIONS.get(word.lower(), word) for word in words)
 
 
 def label_of(column: str) -> str:

@@ -17,7 +17,18 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 # Of all other columns less is better.
-MORE_IS_BETTER = ("tokens_per_s", "acceptance_rate", "accepted_fraction", "block_efficiency", "overlap")
+MORE_IS_BETTER = (
+    "tokens_per_s",
+    "acceptance_rate",
+    "inner_acceptance_rate",
+    "accepted_fraction",
+    "block_efficiency",
+    "overlap",
+    "uplink_throughput_bps",
+    "downlink_throughput_bps",
+    "uplink_jain_index",
+    "downlink_jain_index",
+)
 
 
 def pareto_front(

@@ -13,6 +13,10 @@ from sim.figures.conditions import spread, values_of
 from sim.figures.drawing import (
     draw_breakdown,
     draw_curves,
+    head_panel,
+    held_note,
+    intervals_note,
+    left_out_note,
     legend_above,
     parts_of,
     say_replications,
@@ -122,14 +126,15 @@ def best(table: pd.DataFrame, sweep_axes: Sequence[str], style: str = "one_colum
     if len(numeric) < 2 or "variant" not in table or not 1 < table["variant"].nunique() <= _MOST_SERIES:
         return None
     x, y = numeric[:2]
-    for axis in varied:
-        if axis not in (x, y):
-            table = table[table[axis] == values_of(table, axis)[table[axis].nunique() // 2]]
+    held = {axis: values_of(table, axis)[table[axis].nunique() // 2] for axis in varied if axis not in (x, y)}
+    for axis, value in held.items():
+        table = table[table[axis] == value]
     with styled():
         figure = new_figure(style, 2.55)
         axes = figure.subplots()
         draw_best(axes, table, x, y, "e2e_mean_s", "variant", values_of(table, "variant"))
-        legend_above(figure, [axes], 2 if style == "one_column" else 5, handle_length=1.2)
+        columns = 2 if style == "one_column" else 5
+        legend_above(figure, [axes], columns, handle_length=1.2, note=held_note(held))
     return figure
 
 
@@ -170,20 +175,27 @@ def _draw_curves(table: pd.DataFrame, plan: Plan, x: str, y: str, style: str) ->
         chosen = table if panel is None else table[table[plan.facet] == panel]
         counts |= draw_curves(axes, chosen, x, y, plan.by, series)
         if panel is not None:
-            axes.set_title(panel_label(str(plan.facet), panel))
+            head_panel(axes, panel_label(str(plan.facet), panel))
     for axes in grid:
         set_scales(axes, table[x], table[y], log_x, log_y)
         axes.label_outer()
-    if not wide:
+    left_out = (left_out_note(table, plan.by, series), left_out_note(table, plan.facet, panels))
+    notes = [held_note(plan.fixed), *left_out]
+    if wide:
+        notes.insert(0, intervals_note(counts))
+    else:
         say_replications(grid[0], counts)
-    legend_above(figure, list(grid), 6 if wide or style == "two_column" else 2)
+    columns = 6 if wide or style == "two_column" else 2
+    legend_above(figure, list(grid), columns, note="; ".join(filter(None, notes)))
     return figure
 
 
 def _bars(table: pd.DataFrame, plan: Plan, style: str) -> Figure:
     at: list[Any] = [None] if plan.x is None else spread(values_of(table, plan.x), 3)
+    held = dict(plan.fixed)
     if plan.facet is not None:
-        table = table[table[plan.facet] == values_of(table, plan.facet)[0]]
+        held[plan.facet] = values_of(table, plan.facet)[0]
+        table = table[table[plan.facet] == held[plan.facet]]
     names: list[Any] = [None] if plan.by is None else spread(values_of(table, plan.by), _MOST_SERIES)
     frame, parts = parts_of(table, "_mean_s")
     figure = new_figure(style, 0.9 + len(at) * (0.42 + 0.2 * len(names)))
@@ -200,5 +212,7 @@ def _bars(table: pd.DataFrame, plan: Plan, style: str) -> Figure:
         if plan.x is not None:
             axes.set_title(panel_label(plan.x, value), loc="left", fontsize=7.5)
     grid[-1].set_xlabel("Time per request (s)")
-    legend_above(figure, list(grid), 3 if style == "one_column" else 6, handle_length=1.2)
+    columns = 3 if style == "one_column" else 6
+    notes = [held_note(held), left_out_note(table, plan.by, names)]
+    legend_above(figure, list(grid), columns, handle_length=1.2, note="; ".join(filter(None, notes)))
     return figure

@@ -29,6 +29,7 @@ _CARDS = (
     "device_energy_per_token_j",
     "edge_utilisation",
     "uplink_utilisation",
+    "uplink_prb_utilisation",
     "requests",
 )
 _REQUEST_COLUMNS = (

@@ -50,10 +50,10 @@ def _load_warnings(summary: Mapping[str, Any]) -> list[str]:
         if used >= _BUSY_EDGE:
             found.append(f"{site} {_percent(used)} utilised: latency is set by its queue as much as by the radio")
     for direction in ("uplink", "downlink"):
-        used = _number(summary, f"{direction}_utilisation")
+        used = _share_used(summary, direction)
         if used >= _FULL:
             found.append(f"{direction} {_percent(used)} utilised: its queue grows for as long as requests come in")
-    uplink = _number(summary, "uplink_utilisation")
+    uplink = _share_used(summary, "uplink")
     if uplink < _IDLE:
         found.append(f"offered uplink load is {_percent(uplink)} of capacity: devices hardly contend for the air")
     return found
@@ -132,7 +132,9 @@ def _sweep_load_warnings(table: pd.DataFrame) -> list[str]:
         ("edge_utilisation", "edge", _BUSY_EDGE),
         ("cloud_utilisation", "cloud", _BUSY_EDGE),
         ("uplink_utilisation", "uplink", _FULL),
+        ("uplink_prb_utilisation", "uplink", _FULL),
         ("downlink_utilisation", "downlink", _FULL),
+        ("downlink_prb_utilisation", "downlink", _FULL),
     ):
         if column not in table:
             continue
@@ -140,10 +142,17 @@ def _sweep_load_warnings(table: pd.DataFrame) -> list[str]:
         if busy:
             most = _percent(table[column].max())
             found.append(f"{what} up to {most} utilised; {_percent(limit)} or more in {busy} of {runs} runs")
-    if "uplink_utilisation" in table and table["uplink_utilisation"].max() < _IDLE:
-        most = _percent(table["uplink_utilisation"].max())
+    used = [table[name].max() for name in ("uplink_utilisation", "uplink_prb_utilisation") if name in table]
+    if used and max(used) < _IDLE:
+        most = _percent(max(used))
         found.append(f"offered uplink load is {most} of capacity at most: devices hardly contend for the air")
     return found
+
+
+def _share_used(summary: Mapping[str, Any], direction: str) -> float:
+    """What share of the air was used: time of a plain link, PRBs of a cell."""
+    used = _number(summary, f"{direction}_utilisation")
+    return _number(summary, f"{direction}_prb_utilisation") if math.isnan(used) else used
 
 
 def _number(values: Mapping[str, Any], name: str) -> float:

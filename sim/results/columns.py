@@ -68,6 +68,33 @@ ROUND_COLUMNS = {
     **{f"{part}_s": f"{meaning}, in this round" for part, meaning in _PART_MEANINGS.items()},
 }
 
+_CELL_MEANINGS = {
+    "messages": "messages delivered",
+    "utilisation": "share of the time in which the link carried something (all links but nr)",
+    "mean_bits_on_air": "bits on air per message, headers included (all links but nr)",
+    "throughput_bps": "payload delivered per second (nr)",
+    "mac_throughput_bps": "bits of decoded transport blocks per second, padding included (nr)",
+    "prb_utilisation": "PRBs used over PRBs of the direction's slots (nr)",
+    "first_transmission_bler": "share of first transmissions that were not decoded (nr)",
+    "harq_rounds_mean": "transmissions per transport block (nr)",
+    "rlc_retransmissions": "transport blocks that HARQ gave up and the RLC sent again (nr)",
+    "access_p50_s": "median over messages of the time before the first bit is on air (nr)",
+    "access_p95_s": "95th percentile of it",
+    "access_p99_s": "99th percentile of it",
+    "jain_index": "fairness of the bits received from or by each device, those with none left out (nr)",
+    "queue_per_message_s": "waiting in the send queue, mean per message (nr)",
+    "air_per_message_s": "on air, mean per message (nr)",
+    "retransmission_per_message_s": "waiting for and on air in retransmissions, mean per message (nr)",
+    "reordering_per_message_s": "waiting for earlier bytes to be complete, mean per message (nr)",
+    "decode_per_message_s": "decoding at the receiver, mean per message (nr)",
+    "transport_per_message_s": "fixed delay beyond the air, mean per message (nr)",
+}
+_ACCESS_MEANINGS = {
+    "uplink_sr_wait_per_message_s": "waiting for an occasion to ask for a grant, mean per message (nr)",
+    "uplink_grant_per_message_s": "from asking to being granted, mean per message (nr)",
+    "uplink_k2_per_message_s": "from grant to transmission, mean per message (nr)",
+}
+
 SUMMARY_COLUMNS = {
     "requests": "requests that ended",
     "tokens": "tokens emitted in all",
@@ -103,4 +130,44 @@ SUMMARY_COLUMNS = {
     "edge_mean_batch": "forwards per batch at the edge",
     "cloud_utilisation": "the same for the cloud",
     "cloud_mean_batch": "forwards per batch at the cloud",
+    **{
+        f"{direction}_{name}": f"{direction}: {meaning}"
+        for direction in ("uplink", "downlink")
+        for name, meaning in _CELL_MEANINGS.items()
+    },
+    **_ACCESS_MEANINGS,
 }
+
+# Of a sweep's table, beside a column per varied key and those of the summary.
+SWEEP_COLUMNS = {
+    "variant": "name of the variant; empty if the sweep has none",
+    "replication": "number of the replication, from 0",
+    "seed": "master seed of the run; the same for all points of a replication",
+    "run_id": "content address of the run",
+}
+
+# Of an NR cell with record_slots: a row per transmission.
+SLOT_COLUMNS = {
+    "slot": "number of the slot",
+    "time_s": "its beginning",
+    "direction": "uplink or downlink",
+    "cell": "index of the cell",
+    "device": "index of the device",
+    "attempt": "0 for a first transmission, then the number of the retransmission",
+    "num_prb": "PRBs of the transport block",
+    "prbs_by_group": "PRBs in each group, numbers with blanks between",
+    "mcs": "index into the MCS table",
+    "size_bits": "size of the transport block",
+    "sinr_db": "effective SINR after combining; none under the ideal channel",
+    "bler": "block error rate that decided; none likewise",
+    "received": "whether the block was decoded",
+}
+
+TABLES = {
+    "sweep": SWEEP_COLUMNS,
+    "summary": SUMMARY_COLUMNS,
+    "requests": REQUEST_COLUMNS,
+    "rounds": ROUND_COLUMNS,
+    "slots": SLOT_COLUMNS,
+}
+"""The dictionary by table; a sweep's table has the summary's columns too."""

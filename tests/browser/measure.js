@@ -8,7 +8,7 @@ addEventListener("load", () => setTimeout(() => {
   button.click();
   const descending = column(2);
   const wide = [...document.querySelectorAll("body *")].filter((element) => {
-    if (element.parentElement.closest(".box")) return false;
+    if (element.parentElement.closest(".box, figure.wide")) return false;
     return element.getBoundingClientRect().right > innerWidth + 0.5;
   });
   const found = {
@@ -16,6 +16,10 @@ addEventListener("load", () => setTimeout(() => {
     scrollWidth: document.documentElement.scrollWidth,
     tooWide: wide.map((element) => element.tagName + "." + element.className),
     tableScrolls: document.querySelector(".box").scrollWidth > document.querySelector(".box").clientWidth,
+    wideFigure: (({ scrollWidth, clientWidth }) => scrollWidth - clientWidth)(document.querySelector("figure.wide")),
+    wideCaption: document.querySelector("figure.wide figcaption").getBoundingClientRect().right,
+    wideGap: (({ top }) => top - Math.max(...[...document.querySelectorAll("figure:not(.wide)")].map((figure) =>
+      figure.getBoundingClientRect().bottom)))(document.querySelector("figure.wide").getBoundingClientRect()),
     brokenImages: [...document.images].filter((image) => !image.naturalWidth).length,
     images: document.images.length,
     requests: performance.getEntriesByType("resource").map((entry) => entry.name).filter((name) => !name.startsWith("data:")),

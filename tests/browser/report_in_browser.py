@@ -17,11 +17,12 @@ from typing import Any
 
 import pytest
 
-from sim.figures.sweep_figures import draw_sweep
+from sim.figures.style import save_all, styled
+from sim.figures.sweep_figures import draw_sweep, latency
 from sim.report.page import write_report
 from sim.report.results import means_with_intervals, sweep_cards
 from sim.report.warnings import sweep_warnings
-from tests.figures.tables import UPLINK, sweep_table
+from tests.figures.tables import DELAY, UPLINK, sweep_table, two_axes_table
 
 _WIDTHS = {"phone": 390, "desktop": 1280}
 _FLAGS = (
@@ -50,13 +51,16 @@ def _chromium(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]
 def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("report")
     table = sweep_table()
+    with styled():
+        wide = latency(two_axes_table(), [UPLINK, DELAY])
+    assert wide is not None
     long_name = "a scenario whose name is one " + "long" * 30
     return write_report(
         folder,
         long_name,
         sweep_cards(table, [UPLINK]),
         {"Means over replications": means_with_intervals(table, [UPLINK])},
-        draw_sweep(table, [UPLINK], folder / "figures"),
+        [*draw_sweep(table, [UPLINK], folder / "figures"), *save_all(wide, folder / "figures", "wide")],
         "name: " + "x" * 300 + "\n",
         {"seed": 1, "hash": "0123456789abcdef" * 12},
         sweep_warnings(table, [UPLINK], ["u_hlm"], 1),
@@ -99,11 +103,20 @@ def test_tables_scroll_in_their_own_box_on_a_phone(measured: tuple[dict[str, Any
         assert found["tableScrolls"]
 
 
+def test_a_wide_figure_scrolls_on_a_phone_alone_and_keeps_its_distance(
+    measured: tuple[dict[str, Any], str, int],
+) -> None:
+    found, _, width = measured
+    assert (found["wideFigure"] > 100) == (width == _WIDTHS["phone"])
+    assert found["wideCaption"] <= width
+    assert found["wideGap"] >= 10
+
+
 def test_no_console_errors_and_no_requests(measured: tuple[dict[str, Any], str, int]) -> None:
     found, log, _ = measured
     assert "CONSOLE" not in log, log
     assert found["requests"] == []
-    assert (found["images"], found["brokenImages"]) == (4, 0)
+    assert (found["images"], found["brokenImages"]) == (5, 0)
 
 
 def test_heads_sort_their_table_by_number(measured: tuple[dict[str, Any], str, int]) -> None:

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import io
+import json
+from pathlib import Path
 
+import pandas as pd
 import pytest
+from matplotlib.figure import Figure
 from rich.console import Console
 
 from sim.cli import output
+from sim.errors import InputError
 
 
 def shown(width: int, monkeypatch: pytest.MonkeyPatch, title: str, columns: list[str], rows: list[list[object]]) -> str:
@@ -42,30 +47,98 @@ def test_long_names_are_broken_at_their_joints_if_at_all(width: int, monkeypatch
     assert lines[-1].split() == ["10", "full", "rows", "7.42", "0.721", "0.216", "0.649", "203,141", "30.8"]
 
 
-def test_a_comparison_is_one_table_with_a_row_per_condition(tmp_path, monkeypatch: pytest.MonkeyPatch):
-    import pandas as pd
-
+def _compared(a: Path, b: Path, monkeypatch: pytest.MonkeyPatch, metric: str = "e2e_mean_s") -> list[str]:
     from sim.cli.looking import compare_command
 
     screen = io.StringIO()
-    monkeypatch.setattr(output, "error_console", Console(file=screen, width=120, highlight=False))
-    for name, factor in (("a", 1.0), ("b", 1.5)):
-        rows = [
-            {"link.uplink_mbps": rate, "variant": "base", "seed": seed, "e2e_mean_s": factor * (rate + seed / 10)}
-            for rate in (1, 2)
-            for seed in (1, 2, 3)
-        ]
-        (tmp_path / name).mkdir()
-        pd.DataFrame(rows).to_parquet(tmp_path / name / "sweep.parquet")
-    compare_command(tmp_path / "a", tmp_path / "b", "e2e_mean_s")
-    lines = [line.split() for line in screen.getvalue().splitlines()]
-    assert [line[0] for line in lines if line and "to" in line] == ["all", "link.uplink_mbps=1", "link.uplink_mbps=2"]
-    assert [line[6 + 2] for line in lines if line and line[0].startswith("link.uplink")] == ["1.5", "1.5"]
+    monkeypatch.setattr(output, "error_console", Console(file=screen, width=160, highlight=False))
+    compare_command(a, b, metric)
+    return [line.rstrip() for line in screen.getvalue().splitlines()]
+
+
+def _sweep(folder: Path, factor: float, rates: tuple[int, ...]) -> Path:
+    rows = [
+        {
+            "link.uplink_mbps": rate,
+            "link.one_way_delay_s": delay,
+            "variant": "base",
+            "seed": seed,
+            "e2e_mean_s": factor * (rate + delay + seed / 10),
+        }
+        for rate in rates
+        for delay in (0.0, 0.5)
+        for seed in (1, 2, 3)
+    ]
+    folder.mkdir()
+    pd.DataFrame(rows).to_parquet(folder / "sweep.parquet")
+    return folder
+
+
+def test_a_comparison_is_one_table_with_a_line_per_condition(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    a, b = _sweep(tmp_path / "a", 1.0, (1, 2)), _sweep(tmp_path / "b", 1.5, (1, 2, 3))
+    lines = [line.split() for line in _compared(a, b, monkeypatch)]
+    head, first, *conditions = [line for line in lines if "pairs" in line or "to" in line]
+    assert head[:3] == ["link.uplink_mbps", "link.one_way_delay_s", "pairs"]
+    assert first[:2] == ["all", "12"]
+    assert [line[:2] for line in conditions] == [["1", "0"], ["1", "0.5"], ["2", "0"], ["2", "0.5"]]
+    assert [line[9] for line in conditions] == ["1.5"] * 4
+
+
+def test_a_comparison_says_what_its_intervals_are_over_and_what_was_left_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    a, b = _sweep(tmp_path / "a", 1.0, (1, 2)), _sweep(tmp_path / "b", 1.5, (2, 3, 4))
+    lines = _compared(a, b, monkeypatch)
+    assert "intervals: Student's t over 3 seeds" in lines
+    assert "A has 6 rows without a partner, which are left out" in lines
+    assert "B has 12 rows without a partner, which are left out" in lines
+
+
+def _run(folder: Path, seed: int, bandwidth: int, latency_s: float) -> Path:
+    folder.mkdir()
+    keys = {"name": "r", "seed": seed, "link": {"kind": "nr", "bandwidth_mhz": bandwidth}, "devices": {"count": 2}}
+    (folder / "scenario.yaml").write_text(json.dumps(keys))
+    (folder / "summary.json").write_text(json.dumps({"e2e_mean_s": latency_s, "uplink_prb_utilisation": None}))
+    requests = pd.DataFrame({"device": [0, 1], "request": 0, "e2e_s": [latency_s - 0.5, latency_s + 0.5]})
+    requests.to_parquet(folder / "requests.parquet")
+    return folder
+
+
+def test_runs_are_compared_by_their_requests_and_only_under_one_seed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    a, b, c = (_run(tmp_path / f"{i}", seed, 10 * i, 1.0 * i) for i, seed in ((1, 7), (2, 7), (3, 8)))
+    lines = _compared(a, b, monkeypatch)
+    assert "e2e_s" in lines
+    assert "intervals: Student's t over 2 pairs" in lines
+    with pytest.raises(InputError, match="seed 7, B with seed 8"):
+        _compared(a, c, monkeypatch)
+
+
+def test_runs_are_plotted_as_a_sweep_made_by_hand(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """What the runs differ in is an axis, seeds are replications; with a column of requests they are requests."""
+    from sim.cli.looking import plot_command
+    from sim.figures import style
+
+    drawn: list[Figure] = []
+    monkeypatch.setattr(style, "save", lambda figure, path: drawn.append(figure))
+    runs = [_run(tmp_path / f"{mhz}-{seed}", seed, mhz, 10.0 / mhz + seed) for mhz in (10, 20) for seed in (1, 2)]
+    plot_command(runs, None, "e2e_mean_s", None, None, "line", "one_column", None, None, tmp_path / "x.png")
+    plot_command(runs[:1], "device", "e2e_mean_s", None, None, "line", "one_column", None, None, tmp_path / "x.png")
+    sweep = _sweep(tmp_path / "swept", 1.0, (5,))
+    pd.read_parquet(sweep / "sweep.parquet").assign(**{"link.bandwidth_mhz": 30}).to_parquet(sweep / "sweep.parquet")
+    beside = [sweep, runs[0]]
+    plot_command(
+        beside, "link.bandwidth_mhz", "e2e_mean_s", None, None, "line", "one_column", None, None, Path("x.png")
+    )
+    assert [text.get_text() for text in drawn[-1].legends[0].get_texts()] == ["swept", "10-1"]
+    swept, requests, both = (figure.axes[0] for figure in drawn)
+    assert [line.get_xdata().tolist() for line in both.lines if line.get_marker() != "None"] == [[30], [10]]
+    assert swept.get_xlabel() == "Bandwidth (MHz)"
+    assert swept.lines[0].get_xydata().tolist() == [[10, 2.5], [20, 2.0]]
+    assert swept.get_title(loc="right") == "bands: 95 % CI, n = 2"
+    assert requests.lines[0].get_xydata().tolist() == [[0, 1.5], [1, 2.5]]
 
 
 def test_an_overview_names_all_keys_that_were_varied_together():
-    import pandas as pd
-
     from sim.sweep.run import SweepResult
 
     table = pd.DataFrame({"a": [1, 1, 2], "b": [8, 8, 9], "variant": "base", "e2e_mean_s": [1.0, 3.0, 5.0]})

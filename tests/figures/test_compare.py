@@ -59,6 +59,7 @@ def test_ratio_is_undefined_for_zeros_and_the_difference_is_not() -> None:
         (sweep_table(), sweep_table().assign(seed=99), "e2e_mean_s", "belong together"),
         (sweep_table(), requests_table(), "e2e_mean_s", "unknown column"),
         (pd.DataFrame({"e2e_s": [1.0]}), pd.DataFrame({"e2e_s": [1.0]}), "e2e_s", "nothing to pair"),
+        (sweep_table().rename(columns={UPLINK: "x.y"}), sweep_table(), "e2e_mean_s", f"x.y in A alone; {UPLINK} in B"),
         (pd.concat([requests_table()] * 2), requests_table(), "e2e_s", "pairs are not unique"),
     ],
 )

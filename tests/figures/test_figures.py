@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import re
+from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.figure import Figure
 from scipy import stats
 
 from sim.errors import InputError
+from sim.figures.cell import colours_of
 from sim.figures.drawing import draw_breakdown, draw_curves, parts_of
 from sim.figures.heatmap import best_series
 from sim.figures.labels import label_of, panel_label, unit_of, value_label
@@ -22,7 +26,7 @@ from sim.figures.statistics import mean_interval
 from sim.figures.style import COLOURS, LINES, MARKERS, WIDTHS_IN, new_figure, save, save_all, styled
 from sim.figures.sweep_figures import FIGURES, draw_sweep, plan_axes
 from sim.results.columns import REQUEST_COLUMNS, SUMMARY_COLUMNS
-from tests.figures.tables import UPLINK, requests_table, sweep_table
+from tests.figures.tables import DELAY, UPLINK, requests_table, sweep_table, two_axes_table
 
 
 def test_interval_is_student_t() -> None:
@@ -103,6 +107,12 @@ def test_few_requests_have_no_distribution_and_drawing_changes_no_setting(tmp_pa
     assert dict(matplotlib.rcParams) == before
 
 
+def test_devices_of_one_picture_differ_in_colour() -> None:
+    assert colours_of([1, 3, 7]) == {1: COLOURS[1], 3: COLOURS[3], 7: COLOURS[7]}
+    assert len(set(colours_of([5, 13, 21]).values())) == 3
+    assert set(colours_of(range(40))) == set(range(40))
+
+
 def test_series_differ_in_colour_marker_and_line() -> None:
     assert len(set(COLOURS)) == len(set(MARKERS)) == len(set(LINES)) == len(COLOURS)
 
@@ -127,6 +137,8 @@ def test_labels_have_units() -> None:
     assert label_of(UPLINK) == "Uplink rate (Mbit/s)"
     assert label_of("tokens_per_s") == "Throughput (tokens/s)"
     assert label_of("link.some_new_thing_db") == "Some new thing (dB)"
+    assert label_of("uplink_prb_utilisation") == "Uplink PRB utilisation"
+    assert label_of("uplink_mac_throughput_bps") == "Uplink MAC throughput (bit/s)"
     assert value_label("protocol.top_k", 64) == "Row length K = 64"
     assert panel_label("link.one_way_delay_s", 0.01) == "One-way delay 0.01 s"
 
@@ -171,6 +183,102 @@ def test_tables_of_two_results_are_told_apart() -> None:
     assert [text.get_text() for text in figure.legends[0].get_texts()] == ["result 1", "result 2"]
 
 
+def _notes(figure: Figure) -> str:
+    return figure.legends[0].get_title().get_text().replace("\n", " ")
+
+
+def test_what_is_not_shown_is_held_and_told_not_averaged() -> None:
+    """By seed and variant, the delay is left: a band over it would be no interval of replications."""
+    table = two_axes_table()
+    figure = plot([table], UPLINK, "e2e_mean_s", by="seed", facet="variant", style="two_column")
+    held = table[(table[DELAY] == 0.1) & (table["seed"] == 1) & (table["variant"] == "full rows")]
+    drawn = figure.axes[0].lines[0]
+    np.testing.assert_allclose(np.asarray(drawn.get_xydata(), float), held[[UPLINK, "e2e_mean_s"]])
+    assert _notes(figure) == "one replication: no interval; at one-way delay 0.1 s"
+
+
+def test_panels_say_over_how_many_replications_their_bands_are() -> None:
+    assert _notes(plot([two_axes_table()], UPLINK, "e2e_mean_s")) == "bands: 95 % CI, n = 3"
+
+
+def test_zeros_on_a_logarithmic_axis_are_told() -> None:
+    table = two_axes_table().replace({DELAY: {0.001: 0.0}})
+    assert "one-way delay of 0 is off the axis" in _notes(plot([table], DELAY, "e2e_mean_s", by="variant", log_x=True))
+
+
+@pytest.mark.parametrize("rates", [(0.02, 0.1), (0.01, 0.08), (3.0, 90.0), (100.0, 5000.0)])
+@pytest.mark.parametrize("style", list(WIDTHS_IN))
+def test_labels_of_a_logarithmic_axis_do_not_touch(rates: tuple[float, float], style: str) -> None:
+    axes = plot([sweep_table(1, rates)], UPLINK, "e2e_mean_s", log_x=True, log_y=True, style=style).axes[0]
+    axes.figure.canvas.draw()
+    low, high = axes.get_xlim()
+    labels = [
+        label for tick, label in zip(axes.get_xticks(), axes.get_xticklabels(), strict=True) if low <= tick <= high
+    ]
+    assert len(labels) >= 2
+    boxes = [label.get_window_extent() for label in labels]
+    assert not any(one.overlaps(other) for one, other in pairwise(boxes))
+
+
+def test_keys_varied_together_are_one_axis() -> None:
+    table = sweep_table()
+    table["link.downlink_mbps"] = 10 * table[UPLINK]
+    figure = plot([table], UPLINK, "e2e_mean_s")
+    assert len(figure.axes) == 1
+    assert {text.get_text() for text in figure.legends[0].get_texts()} == {"full rows", "top-8", "edge only"}
+    assert not _notes(figure)
+
+
+def test_names_are_an_axis_too() -> None:
+    """A point per variant and rate at its mean with its interval, beside each other."""
+    table = sweep_table(rates=(1.0, 10.0))
+    figure = plot([table], "variant", "e2e_mean_s")
+    (axes,) = figure.axes
+    assert [label.get_text() for label in axes.get_xticklabels()] == ["full rows", "top-8", "edge only"]
+    first, second = (bar.lines[0] for bar in axes.containers)
+    assert (first.get_xdata() < second.get_xdata()).all()
+    means = table[table[UPLINK] == 1.0].groupby("variant", sort=False)["e2e_mean_s"]
+    np.testing.assert_allclose(sorted(np.asarray(first.get_ydata(), float)), sorted(means.mean()))
+    assert axes.get_title(loc="right") == "bars: 95 % CI, n = 3"
+    with pytest.raises(InputError, match="at most 24 names"):
+        plot([sweep_table()], "run_id", "e2e_mean_s")
+
+
+def test_numbering_columns_are_not_averaged_on_the_axis() -> None:
+    axes = plot([sweep_table(rates=(1.0,))], "replication", "e2e_mean_s").axes[0]
+    assert np.asarray(axes.lines[0].get_xdata()).tolist() == [0, 1, 2]
+
+
+def test_requests_of_two_runs_are_points_of_two_colours() -> None:
+    figure = plot([requests_table(), requests_table()], "ttft_s", "e2e_s")
+    lines = [bar.lines[0] for bar in figure.axes[0].containers]
+    assert [len(line.get_xdata()) for line in lines] == [len(requests_table())] * 2
+
+
+def test_results_of_one_name_are_not_pooled() -> None:
+    table = sweep_table()
+    table = table[table["variant"] == "top-8"]
+    again = table.copy()
+    table.attrs["name"] = again.attrs["name"] = "sweep-1"
+    figure = plot([table, again], UPLINK, "e2e_mean_s")
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["sweep-1 (1)", "sweep-1 (2)"]
+    assert figure.axes[0].get_title(loc="right") == "bands: 95 % CI, n = 3"
+
+
+def test_long_heads_and_names_stay_within_the_figure() -> None:
+    column = "link.sr_period_slots"
+    table = pd.concat([sweep_table().assign(**{column: period}) for period in (1, 20, 80)], ignore_index=True)
+    table["variant"] = table["variant"] + " at a considerable length"
+    for style in WIDTHS_IN:
+        figure = plot([table], UPLINK, "e2e_mean_s", style=style)
+        with styled():
+            figure.canvas.draw()
+        inside = figure.legends[0].get_texts()[-1].get_window_extent()
+        assert figure.bbox.x0 <= inside.x0 and inside.x1 <= figure.bbox.x1
+        heads = [axes.title.get_window_extent() for axes in figure.axes]
+        assert not any(one.overlaps(other) for one, other in pairwise(heads))
+
+
 @pytest.mark.parametrize(
     ("keywords", "message"),
     [
@@ -182,11 +290,21 @@ def test_tables_of_two_results_are_told_apart() -> None:
         ({"x": UPLINK, "y": "e2e_mean_s", "style": "wide"}, "unknown figure style"),
         ({"x": UPLINK, "y": "e2e_mean_s", "kind": "heatmap"}, "two varied keys"),
         ({"x": UPLINK, "y": "e2e_mean_s", "by": "run_id"}, "at most 8"),
+        ({"x": UPLINK, "y": "downlink_air_mean_s", "log_y": True}, "--log-y: .* no positive numbers"),
+        ({"x": "variant", "y": "e2e_mean_s", "log_x": True}, "--log-x: .* no positive numbers"),
+        ({"x": UPLINK, "y": "overlap"}, "--y: column 'overlap' is empty here"),
     ],
 )
-def test_plot_refuses_in_words(keywords: dict[str, str], message: str) -> None:
+def test_plot_refuses_in_words(keywords: dict[str, Any], message: str) -> None:
     with pytest.raises(InputError, match=message):
-        plot([sweep_table()], **keywords)  # type: ignore[arg-type]
+        plot([sweep_table().assign(overlap=float("nan"))], **keywords)
+
+
+def test_a_result_that_lacks_the_axis_is_not_left_out_silently() -> None:
+    other = sweep_table().rename(columns={UPLINK: "link.bandwidth_mhz"})
+    with pytest.raises(InputError, match=f"--x: column '{UPLINK}' is empty in result 2"):
+        plot([sweep_table(), other], UPLINK, "e2e_mean_s")
+    assert plot([sweep_table(), other], None, "e2e_mean_s").axes[0].get_xlabel() == "Variant"
 
 
 def test_pareto_front_by_hand() -> None:
@@ -232,6 +350,57 @@ def test_a_sweep_over_two_axes_shows_the_best_variant_in_each_cell() -> None:
     assert FIGURES["best"](both, [UPLINK]) is None
     alone = both[both["variant"] == "top-8"]
     assert FIGURES["best"](alone, [UPLINK, "link.one_way_delay_s"]) is None
+
+
+def test_panels_of_a_heat_map_share_their_shades() -> None:
+    figure = plot([two_axes_table()], UPLINK, DELAY, facet="variant", kind="heatmap", style="two_column")
+    images = [axes.images[0] for axes in figure.axes if axes.images]
+    assert len(images) == 3
+    assert len({(image.norm.vmin, image.norm.vmax) for image in images}) == 1
+
+
+def test_a_heat_map_holds_what_it_does_not_show() -> None:
+    first = two_axes_table().assign(**{"devices.count": 1})
+    second = first.assign(**{"devices.count": 2}, e2e_mean_s=first["e2e_mean_s"] + 10)
+    figure = plot([pd.concat([first, second])], UPLINK, DELAY, kind="heatmap")
+    assert _notes(figure) == "at devices = 2"
+    least = second.groupby([DELAY, UPLINK, "variant"])["e2e_mean_s"].mean().groupby(level=[0, 1]).min()
+    assert [text.get_text() for text in figure.axes[0].texts] == [f"{value:.0f}" for value in least]
+
+
+def test_a_heat_map_of_many_cells_keeps_its_labels_apart() -> None:
+    rates = tuple(float(2**i) for i in range(14))
+    table = pd.concat([sweep_table(1, rates).assign(**{DELAY: delay}) for delay in (0.001, 0.1)])
+    (axes, *_) = plot([table], UPLINK, DELAY, kind="heatmap").axes
+    assert not axes.texts
+    axes.figure.canvas.draw()
+    boxes = [label.get_window_extent() for label in axes.get_xticklabels()]
+    assert not any(one.overlaps(other) for one, other in pairwise(boxes))
+
+
+def test_figures_of_a_sweep_say_what_they_hold() -> None:
+    """The bars are those of the facet's first value, curves and map at the middle of further axes."""
+    table = two_axes_table()
+    bars = FIGURES["breakdown"](table, [UPLINK, DELAY])
+    curves = FIGURES["latency"](
+        table.assign(**{"devices.count": table["replication"]}), [UPLINK, DELAY, "devices.count"]
+    )
+    assert bars is not None
+    assert curves is not None
+    assert _notes(bars) == "at one-way delay 0.001 s"
+    assert _notes(curves) == "one replication: no interval; at devices = 1"
+
+
+def test_figures_say_how_many_values_they_leave_out() -> None:
+    """Eight curves can be told apart, and a plot has room for six panels."""
+    one = sweep_table()
+    table = pd.concat([one.assign(variant=one["variant"] + str(i), **{DELAY: float(i)}) for i in range(4)])
+    for name in ("latency", "breakdown"):
+        figure = FIGURES[name](table.assign(**{DELAY: 0.0}), [UPLINK])
+        assert figure is not None
+        assert _notes(figure).endswith("8 of 12 values of variant")
+    many = pd.concat([one.assign(**{DELAY: float(i)}) for i in range(9)])
+    assert "6 of 9 values of one-way delay" in _notes(plot([many], UPLINK, "e2e_mean_s", by="variant"))
 
 
 @pytest.mark.parametrize(("wanted", "scale"), [(True, "log"), (False, "linear")])

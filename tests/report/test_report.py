@@ -8,8 +8,11 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from sim.figures.captions import caption_of
 from sim.figures.rows_figure import draw_rows
 from sim.figures.style import save_all, styled
+from sim.figures.sweep_figures import FIGURES
+from sim.links.base import Direction
 from sim.report.page import write_report
 from sim.report.results import means_with_intervals, sweep_cards
 from sim.report.warnings import run_warnings, sweep_warnings
@@ -103,6 +106,12 @@ def test_each_figure_is_shown_once(page: str) -> None:
     assert page.count("data:image/svg+xml") == 1
 
 
+def test_every_figure_that_is_drawn_by_itself_has_a_caption() -> None:
+    stems = {"breakdown", "latency_ecdf", *FIGURES, *(f"cell_{direction}" for direction in Direction)}
+    for stem in stems:
+        assert caption_of(stem).endswith("."), stem
+
+
 def test_everything_is_escaped(tmp_path: Path) -> None:
     text = write_report(
         tmp_path,
@@ -149,6 +158,20 @@ def test_run_warnings() -> None:
     assert any("edge 97 % utilised" in line for line in text)
     assert any("offered uplink load is 4 % of capacity" in line for line in text)
     assert any("cannot be repeated" in line for line in text)
+
+
+def test_a_cell_is_warned_about_by_its_prbs() -> None:
+    """An NR cell knows no utilisation in time; what it offers and uses are PRBs."""
+    summary = {"requests": 500, "uplink_prb_utilisation": 0.04, "downlink_prb_utilisation": 0.99}
+    idle, full = run_warnings(summary, {})[::-1]
+    assert "offered uplink load is 4 % of capacity" in idle
+    assert "downlink 99 % utilised" in full
+    table = sweep_table().drop(columns="uplink_utilisation")
+    idle = sweep_warnings(table.assign(uplink_prb_utilisation=0.04), [UPLINK])[-1]
+    assert idle == "offered uplink load is 4 % of capacity at most: devices hardly contend for the air"
+    assert "uplink up to 97 % utilised; 95 % or more in 36 of 36 runs" in sweep_warnings(
+        table.assign(uplink_prb_utilisation=0.97), [UPLINK]
+    )
 
 
 def test_a_sound_run_has_no_warnings() -> None:

@@ -20,6 +20,7 @@ NR = {"kind": "nr", "bandwidth_mhz": 5, "channel": "ideal", "mcs": 0, "block_err
 
 NEEDED = {
     "X": {"pid", "tid", "name", "ts", "dur", "args"},
+    "C": {"pid", "tid", "name", "ts", "args"},
     "M": {"pid", "tid", "name", "args"},
     "s": {"pid", "tid", "name", "ts", "id", "cat"},
     "t": {"pid", "tid", "name", "ts", "id", "cat"},
@@ -73,6 +74,22 @@ def test_arrows_lead_from_a_draft_to_its_verdict():
         assert [at for _, at in steps] == sorted(at for _, at in steps)
 
 
+@pytest.mark.parametrize("link", [{"kind": "fixed", "uplink_mbps": 0.2, "downlink_mbps": 1}, NR])
+def test_every_arrow_meets_the_span_that_was_begun_before_it_on_its_track(link: dict):
+    """Viewers bind an arrow to the span that is open on its track when they read it."""
+    open_spans: dict[tuple[int, int], dict] = {}
+    arrows = 0
+    for event in trace_of(Timeline(0, 100), link=link)["traceEvents"]:
+        track = (event["pid"], event["tid"])
+        if event["ph"] == "X":
+            open_spans[track] = event
+        elif event["ph"] in "stf":
+            span = open_spans[track]
+            assert span["ts"] <= event["ts"] < span["ts"] + span["dur"]
+            arrows += 1
+    assert arrows > 100
+
+
 def test_arrows_pass_through_the_blocks_that_carried_the_round():
     """Every block with bytes of an answered draft or its verdict, retransmissions included, and nobody else's."""
     trace = trace_of(Timeline(0, 100), link=NR)
@@ -99,6 +116,30 @@ def test_arrows_pass_through_the_blocks_that_carried_the_round():
         # The last block of each direction was received: all bytes have arrived by then.
         assert passed[-1][1]["args"]["received"]
     assert repeated > 0
+
+
+def test_a_cell_counts_its_prbs_in_every_slot():
+    """The counter is the sum over all blocks on air, at any time, and nought where there is none."""
+    trace = trace_of(Timeline(0, 100), link=NR)
+    for direction in ("uplink", "downlink"):
+        steps = [(e["ts"], e["args"]["PRBs"]) for e in trace["traceEvents"] if e["name"] == f"{direction} PRBs"]
+        assert len({at for at, _ in steps}) == len(steps)
+        used: dict[float, int] = {}
+        for event in trace["traceEvents"]:
+            if event["ph"] == "X" and event["name"].startswith(f"{direction} MCS"):
+                used[event["ts"]] = used.get(event["ts"], 0) + event["args"]["prbs"]
+        assert {at: count for at, count in steps if count} == used
+        assert steps[-1][1] == 0
+        assert max(used.values()) <= 11  # 5 MHz at 30 kHz, TS 38.101-1 table 5.3.2-1
+
+
+def test_tracks_are_in_the_order_of_their_numbers_and_empty_processes_are_left_out():
+    devices = {"count": 12, "requests": 1}
+    trace = trace_of(Timeline(0, 100), link=NR, devices=devices)
+    names = [e["args"]["name"] for e in trace["traceEvents"] if e["name"] == "thread_name" and e["pid"] == CELL]
+    assert names == [f"device {device} {way}" for device in range(12) for way in ("downlink", "uplink")]
+    plain = trace_of(Timeline(0, 100))
+    assert {e["args"]["name"] for e in plain["traceEvents"] if e["name"] == "process_name"} == {"devices", "sites"}
 
 
 def test_a_window_bounds_the_trace():
