@@ -147,15 +147,15 @@ class LlamaFast(CachedModel):
         count = hidden.shape[0]
         turns = turns.unsqueeze(1)
         for index, layer in enumerate(self._layers):
-            qkv = torch.mm(rms_norm(hidden, epsilon), layer.qkv).view(count, -1, sizes.head_dim)
+            qkv = layer.qkv(rms_norm(hidden, epsilon)).view(count, -1, sizes.head_dim)
             pairs = torch.view_as_complex(qkv.narrow(1, 0, num_turned).view(count, num_turned, -1, 2))
             turned = torch.view_as_real(pairs * turns).view(count, num_turned, -1)
             query, key = turned.narrow(1, 0, sizes.num_heads), turned.narrow(1, sizes.num_heads, sizes.num_kv_heads)
             mixed = attend(index, query, key, qkv.narrow(1, num_turned, sizes.num_kv_heads))
-            hidden = torch.addmm(hidden, mixed, layer.attention_out)
-            gate_up = torch.mm(rms_norm(hidden, epsilon), layer.gate_up)
+            hidden = hidden + layer.attention_out(mixed)
+            gate_up = layer.gate_up(rms_norm(hidden, epsilon))
             gated = F.silu(gate_up.narrow(1, 0, num_gates)).mul_(gate_up.narrow(1, num_gates, num_gates))
-            hidden = torch.addmm(hidden, gated, layer.down)
+            hidden = hidden + layer.down(gated)
         return hidden
 
     def _rows(self, hidden: torch.Tensor) -> Logits:

@@ -49,7 +49,7 @@ class SinglePass:
         self.sizes = sizes
         self._embedding: Array = embedding.numpy()
         self._layers = [
-            tuple(Product(weight) for weight in (layer.qkv, layer.attention_out, layer.gate_up, layer.down))
+            tuple(Product(own.weight) for own in (layer.qkv, layer.attention_out, layer.gate_up, layer.down))
             for layer in layers
         ]
         self._head = head

@@ -15,7 +15,8 @@ import torch.nn.functional as F
 from sim.models.interface import Logits
 
 DTYPES = {"float32": torch.float32, "float64": torch.float64}
-MOST_COPIED = 1 << 24  # numbers in an output projection that is kept in several layouts
+MOST_COPIED = 1 << 24  # numbers in an output projection, or in all layers, that are kept in several layouts
+WORTH_PACKING = 1 << 20  # multiplications of a product from which on oneDNN's call costs less than its kernels gain
 TYPICAL_ROWS = 5  # of a verification; only a hint to oneDNN's packing
 REQUIRED = (
     "vocab_size",
@@ -81,14 +82,60 @@ class LlamaSizes:
         )
 
 
+    @property
+    def layer_numbers(self) -> int:
+        """Weights of all layers' matrices together."""
+        attention = self.head_dim * (2 * self.num_heads + 2 * self.num_kv_heads)
+        return self.num_layers * self.hidden_size * (attention + 3 * self.intermediate_size)
+
+
+def pack(weight: torch.Tensor) -> torch.Tensor | None:
+    """A weight [out, in] as oneDNN likes it, or None where there is no oneDNN or it has no such kernel.
+
+    Its kernels use the widest registers that a processor has, which those behind plain products do on some makes only.
+    """
+    if weight.dtype is torch.float32 and torch.backends.mkldnn.is_available():
+        with contextlib.suppress(AttributeError, RuntimeError, NotImplementedError):
+            packed: torch.Tensor = torch.ops.mkldnn._reorder_linear_weight(weight.clone(), TYPICAL_ROWS)
+            return packed
+    return None
+
+
+def packed_product(rows: torch.Tensor, packed: torch.Tensor) -> torch.Tensor:
+    """Rows [num_rows, in] times a packed weight: [num_rows, out]."""
+    product: torch.Tensor = torch.ops.mkldnn._linear_pointwise(rows, packed, None, "none", [], "")
+    return product
+
+
+class Projection:
+    """x W for a weight [in, out], the faster layout for a handful of tokens; packed as well for more, if it is small.
+
+    Args:
+        weight: [in, out], contiguous.
+        packs: Whether there is memory for a second layout.
+    """
+
+    __slots__ = ("_packed", "weight")
+
+    def __init__(self, weight: torch.Tensor, packs: bool) -> None:
+        self.weight = weight
+        self._packed = pack(weight.t().contiguous()) if packs else None
+
+    def __call__(self, rows: torch.Tensor) -> torch.Tensor:
+        """[num_rows, in] -> [num_rows, out]."""
+        if self._packed is None or len(rows) * self.weight.numel() < WORTH_PACKING:
+            return torch.mm(rows, self.weight)
+        return packed_product(rows, self._packed)
+
+
 @dataclass(frozen=True, slots=True)
 class LlamaLayer:
-    """One layer's weights, fused; [in, out] each, the faster layout for a handful of tokens."""
+    """One layer's weights, fused."""
 
-    qkv: torch.Tensor
-    attention_out: torch.Tensor
-    gate_up: torch.Tensor
-    down: torch.Tensor
+    qkv: Projection
+    attention_out: Projection
+    gate_up: Projection
+    down: Projection
 
 
 class OutputProjection:
@@ -104,9 +151,7 @@ class OutputProjection:
         self.packed: torch.Tensor | None = None
         if weight.numel() <= MOST_COPIED:
             self.by_input = weight.t().contiguous()
-            if weight.dtype is torch.float32 and torch.backends.mkldnn.is_available():
-                with contextlib.suppress(AttributeError, RuntimeError, NotImplementedError):
-                    self.packed = torch.ops.mkldnn._reorder_linear_weight(weight.clone(), TYPICAL_ROWS)
+            self.packed = pack(weight)
 
     def of_array(self, hidden: npt.NDArray[np.floating]) -> Logits:
         """The same of and to arrays."""
@@ -118,8 +163,7 @@ class OutputProjection:
         if hidden.shape[0] == 1 and self.by_input is not None:
             return torch.mm(hidden, self.by_input)
         if self.packed is not None:
-            logits: torch.Tensor = torch.ops.mkldnn._linear_pointwise(hidden, self.packed, None, "none", [], "")
-            return logits
+            return packed_product(hidden, self.packed)
         return F.linear(hidden, self.weight)
 
 
@@ -137,12 +181,14 @@ def fuse_layer(read: WeightFiles, prefix: str, sizes: LlamaSizes) -> LlamaLayer:
     key = _interleave(read(f"{prefix}self_attn.k_proj.weight"), sizes.head_dim)
     value = read(f"{prefix}self_attn.v_proj.weight")
     gate, up = read(f"{prefix}mlp.gate_proj.weight"), read(f"{prefix}mlp.up_proj.weight")
-    return LlamaLayer(
-        qkv=(torch.cat((query, key, value)) * attention_gain).t().contiguous(),
-        attention_out=read(f"{prefix}self_attn.o_proj.weight").t().contiguous(),
-        gate_up=(torch.cat((gate, up)) * mlp_gain).t().contiguous(),
-        down=read(f"{prefix}mlp.down_proj.weight").t().contiguous(),
+    weights = (
+        torch.cat((query, key, value)) * attention_gain,
+        read(f"{prefix}self_attn.o_proj.weight"),
+        torch.cat((gate, up)) * mlp_gain,
+        read(f"{prefix}mlp.down_proj.weight"),
     )
+    packs = sizes.layer_numbers <= MOST_COPIED
+    return LlamaLayer(*(Projection(weight.t().contiguous(), packs) for weight in weights))
 
 
 def _interleave(weight: torch.Tensor, head_dim: int) -> torch.Tensor:
