@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from sim.models.interface import CacheMatch, Forward, LanguageModel, Logits
 from sim.models.kv_store import KvStore
-from sim.models.layout import Piece
+from sim.models.layout import Original, Piece
 
 PREFILL_CHUNK = 256  # tokens of one text fed at once; bounds activations and attention scores
 PASS_TOKENS = 2048  # padded tokens of one pass
@@ -48,13 +48,15 @@ class CachedModel(LanguageModel):
         store = self._store
         matches = [store.text(forward.session).match(forward) for forward in batch]
         slots = store.admit([forward.session for forward in batch], num_columns)
-        plans = []
         for forward, match, slot in zip(batch, matches, slots, strict=True):
-            store.void(forward.session)
             reused = match.reused_context
+            store.void(forward.session, min(reused, match.chain_length))
             if reused > match.chain_length:
                 _walk_path(store, slot, match, reused - match.chain_length)
-            plans.append(plan_pieces(slot, forward, reused, match.reused_nodes))
+        plans = [
+            plan_pieces(slot, forward, match, store.original(forward.session))
+            for forward, match, slot in zip(batch, matches, slots, strict=True)
+        ]
         rows: dict[int, Logits] = {}
         if len(plans) == 1:
             for piece in plans[0]:
@@ -100,25 +102,25 @@ def _walk_path(store: KvStore, slot: int, match: CacheMatch, num_walked: int) ->
 
 
 def plan_pieces(
-    slot: int, forward: Forward, reused_context: int, reused_nodes: int, chunk: int = PREFILL_CHUNK
+    slot: int, forward: Forward, match: CacheMatch, original: Original, chunk: int = PREFILL_CHUNK
 ) -> list[Piece]:
     """Cut what a forward must feed into pieces of at most ``chunk`` tokens; block and wanted rows stay whole."""
     context = forward.context
     length = len(context)
-    column = reused_context
+    column, reused_nodes = match.reused_context, match.reused_nodes
     pieces: list[Piece] = []
     last_split = length - 1 if forward.first_row == 0 else length
     while length - column + len(forward.block) > chunk and column < last_split:
         stop = min(column + chunk, last_split)
-        pieces.append(Piece(slot, column, tuple(context[column:stop]), 0, length))
+        pieces.append(Piece(slot, column, tuple(context[column:stop]), 0, length, original=original))
         column = stop
     tokens = (*context[column:], *forward.block[reused_nodes:])
     start = column + reused_nodes
     if is_chain(forward):
-        pieces.append(Piece(slot, start, tokens, forward.num_rows, length))
+        pieces.append(Piece(slot, start, tokens, forward.num_rows, length, original=original))
     else:
         ancestors = ancestor_matrix(forward.parent_nodes)
-        pieces.append(Piece(slot, start, tokens, forward.num_rows, length, ancestors, forward.depths))
+        pieces.append(Piece(slot, start, tokens, forward.num_rows, length, ancestors, forward.depths, original))
     return pieces
 
 

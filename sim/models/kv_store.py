@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from sim.models.interface import CachedText
+from sim.models.layout import WHOLE, Original
 
 if TYPE_CHECKING:
     import torch
@@ -66,6 +67,8 @@ class KvStore:
         self._slots: OrderedDict[Hashable, int] = OrderedDict()  # least recently used first
         self._free: list[int] = []
         self._texts: dict[Hashable, CachedText] = {}
+        self._copied: dict[Hashable, tuple[Hashable, int]] = {}  # from whom, and how many columns are still as there
+        self._sources: set[Hashable] = set()  # those that others were copied from
         self._memory: dict[tuple[bool, int], torch.Tensor] = {}  # flat, of each layer's keys (False) and values (True)
 
     def __len__(self) -> int:
@@ -124,10 +127,23 @@ class KvStore:
         if source not in self._slots or self.slot_limit(columns) < 2:
             return
         old, new = self.admit([source, target], columns)
+        self.void(target, 0)
         for tensors in (self.keys, self.values):
             for tensor in tensors:
                 tensor[new, :, :columns] = tensor[old, :, :columns]
         self._texts[target] = text.copy()
+        self._copied[target] = (source, columns)
+        self._sources.add(source)
+
+    def original(self, session: Hashable) -> Original:
+        """The slot that a session was copied from, and in how many of its first columns it still holds the same.
+
+        A session that was not copied, or from one that is gone, is its own original.
+        """
+        source, columns = self._copied.get(session, (session, 0))
+        if source == session or source not in self._slots:
+            return Original(self._slots[session], WHOLE)
+        return Original(self._slots[source], columns)
 
     def move_columns(self, slot: int, sources: Sequence[int], target: int) -> None:
         """Copy columns ``sources`` of a slot to the columns from ``target`` on: an accepted path becomes chain."""
@@ -144,16 +160,30 @@ class KvStore:
         if slot is not None:
             self._free.append(slot)
             del self._texts[session]
+            self._copied.pop(session, None)
+            if session in self._sources:
+                self._sources.remove(session)
+                self._copied = {copy: claim for copy, claim in self._copied.items() if claim[0] != session}
 
     def clear(self) -> None:
         """Forget everything, as if newly made; the memory is kept."""
         self.num_slots = self.capacity = 0
-        for kept in (self.keys, self.values, self._slots, self._free, self._texts):
+        for kept in (self.keys, self.values, self._slots, self._free, self._texts, self._copied, self._sources):
             kept.clear()
 
-    def void(self, session: Hashable) -> None:
-        """Declare a session's slot empty, while it is being written."""
+    def void(self, session: Hashable, first_column: int) -> None:
+        """Declare a session's slot empty, while it is being written from a column on."""
         self._texts[session] = CachedText()
+        self._differs_from(first_column, session)
+        if session in self._sources:
+            for copy in [copy for copy, (source, _) in self._copied.items() if source == session]:
+                self._differs_from(first_column, copy)
+
+    def _differs_from(self, column: int, session: Hashable) -> None:
+        """A session's columns may be other ones than its original's from this one on."""
+        source, columns = self._copied.get(session, (session, 0))
+        if columns > column:
+            self._copied[session] = (source, column)
 
     def _evict(self, count: int, pinned: frozenset[Hashable]) -> None:
         victims = [session for session in self._slots if session not in pinned][:count]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -12,7 +13,20 @@ import numpy.typing as npt
 Ints = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
 
+WHOLE = 1 << 62
 MOST_SPREAD = 2  # slots attended over per slot wanted, so that their keys and values need no copy
+
+
+class Original(NamedTuple):
+    """A slot that another one was copied from.
+
+    Attributes:
+        slot: Which; a slot that was not copied is its own original.
+        columns: How many of the first columns are the same in both; ``WHOLE`` if it is one slot.
+    """
+
+    slot: int
+    columns: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +41,7 @@ class Piece:
         context_length: Columns below it are plain text, those from it on are block nodes.
         ancestors: [num_nodes, num_nodes], bool: node i sees node j. None if the block is a chain.
         depths: Distance of each node from the context's last token; empty if the block is a chain.
+        original: The slot that this one was copied from, if it was.
     """
 
     slot: int
@@ -36,6 +51,7 @@ class Piece:
     context_length: int
     ancestors: Bools | None = None
     depths: tuple[int, ...] = ()
+    original: Original | None = None
 
     @property
     def stop(self) -> int:
@@ -136,6 +152,7 @@ class SlotGrid:
     Attributes:
         slots: A slice of the store's slots, or the wanted ones.
         num_rows: How many they are.
+        rows: Which of them each piece has, [num_pieces].
         places: Place of each token in the flattened grid, [num_tokens].
         is_padded: Whether the grid is anything but the tokens in their order.
         fill: Token at each place of the flattened grid, the first one for fillers, [num_rows * width].
@@ -147,8 +164,8 @@ class SlotGrid:
         is_run = stop - first <= MOST_SPREAD * len(layout.slots)
         self.slots: slice | Ints = slice(first, stop) if is_run else layout.slots
         self.num_rows = stop - first if is_run else len(layout.slots)
-        self._rows = layout.slots - first if is_run else np.arange(len(layout.slots))
-        self.places: Ints = self._rows[layout.token_rows] * layout.width + layout.token_places
+        self.rows = layout.slots - first if is_run else np.arange(len(layout.slots))
+        self.places: Ints = self.rows[layout.token_rows] * layout.width + layout.token_places
         num_tokens = len(self.places)
         self.is_padded = num_tokens < self.num_rows * layout.width or bool((np.diff(self.places) != 1).any())
         self.fill = np.zeros(self.num_rows * layout.width, dtype=np.int64)
@@ -159,5 +176,5 @@ class SlotGrid:
         seen = self.layout.seen()
         spread = np.zeros((self.num_rows, *seen.shape[1:]), dtype=bool)
         spread[:, :, 0] = True
-        spread[self._rows] = seen
+        spread[self.rows] = seen
         return spread

@@ -20,6 +20,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
+from sim.models.attention import SharedColumns, attend
 from sim.models.cached_model import CachedModel
 from sim.models.interface import Logits
 from sim.models.kv_store import DEFAULT_MAX_BYTES, DEFAULT_MAX_SLOTS, KvStore, LayerShape
@@ -27,7 +28,7 @@ from sim.models.layout import PassLayout, Piece, SlotGrid
 from sim.models.llama_single import Array, SinglePass
 from sim.models.llama_weights import DTYPES, LlamaSizes, OutputProjection, WeightFiles, fuse_layer, rotary_turns
 
-Attend = Callable[[int, torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]
+AttendIn = Callable[[int, torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]
 
 
 class LlamaFast(CachedModel):
@@ -107,29 +108,25 @@ class LlamaFast(CachedModel):
 
     def _feed_batch(self, layout: PassLayout) -> list[Logits]:
         sizes = self.sizes
-        width, num_columns = layout.width, layout.num_columns
         grid = SlotGrid(layout)
-        slots = grid.slots if isinstance(grid.slots, slice) else torch.from_numpy(grid.slots)
+        shared = SharedColumns.of(grid)
         bias = _bias_of(grid.seen(), self._dtype)[:, None, None]
         token_slots = torch.from_numpy(layout.slots[layout.token_rows])
         columns = torch.from_numpy(layout.token_columns)
         places, fill = torch.from_numpy(grid.places), torch.from_numpy(grid.fill)
 
-        def attend(index: int, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor) -> torch.Tensor:
-            all_keys, all_values = self._store.keys[index], self._store.values[index]
-            all_keys[token_slots, :, columns] = key
-            all_values[token_slots, :, columns] = value
-            own_keys, own_values = all_keys[slots, :, :num_columns], all_values[slots, :, :num_columns]
+        def attend_in(index: int, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor) -> torch.Tensor:
+            keys, values = self._store.keys[index], self._store.values[index]
+            keys[token_slots, :, columns] = key
+            values[token_slots, :, columns] = value
             if grid.is_padded:
                 query = query.index_select(0, fill)
-            query = group_queries(query.view(grid.num_rows, width, -1, sizes.head_dim), sizes.num_kv_heads)
-            scores = torch.matmul(query, own_keys.transpose(2, 3))
-            scores.view(grid.num_rows, sizes.num_kv_heads, -1, width, num_columns).add_(bias)
-            mixed = ungroup_queries(torch.matmul(torch.softmax(scores, -1), own_values), width)
+            query = group_queries(query.view(grid.num_rows, layout.width, -1, sizes.head_dim), sizes.num_kv_heads)
+            mixed = ungroup_queries(attend(query, keys, values, bias, grid, shared), layout.width)
             return mixed.index_select(0, places) if grid.is_padded else mixed
 
         embedded = self._embedding.index_select(0, torch.from_numpy(layout.ids))
-        hidden = self._run_layers(embedded, self._turns[torch.from_numpy(layout.positions)], attend)
+        hidden = self._run_layers(embedded, self._turns[torch.from_numpy(layout.positions)], attend_in)
         wanted = [piece.num_rows for piece in layout.pieces]
         if sum(wanted) == 0:
             return [np.empty((0, self.vocab_size))] * len(layout.pieces)
@@ -138,7 +135,7 @@ class LlamaFast(CachedModel):
         rows = self._rows(hidden.index_select(0, torch.from_numpy(kept)))
         return np.split(rows, np.cumsum(wanted)[:-1])
 
-    def _run_layers(self, hidden: torch.Tensor, turns: torch.Tensor, attend: Attend) -> torch.Tensor:
+    def _run_layers(self, hidden: torch.Tensor, turns: torch.Tensor, attend: AttendIn) -> torch.Tensor:
         """All layers over concatenated tokens [num_tokens, hidden_size]; ``attend`` keeps and reads keys and values."""
         sizes = self.sizes
         epsilon = sizes.norm_epsilon

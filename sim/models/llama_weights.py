@@ -81,7 +81,6 @@ class LlamaSizes:
             is_tied=config.get("tie_word_embeddings", False),
         )
 
-
     @property
     def layer_numbers(self) -> int:
         """Weights of all layers' matrices together."""
