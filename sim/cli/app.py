@@ -12,7 +12,7 @@ SetOption = Annotated[
     Optional[list[str]],  # noqa: UP045 -- typer reads the annotation at run time
     typer.Option("--set", metavar="KEY.PATH=VALUE", help="Change one key; may be repeated."),
 ]
-SeedOption = Annotated[Optional[int], typer.Option(help="Master seed; the scenario's own by default.")]  # noqa: UP045
+SeedOption = Annotated[Optional[int], typer.Option(min=0, help="Master seed; the scenario's own by default.")]  # noqa: UP045
 OutOption = Annotated[Path, typer.Option(help="Folder of results.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print the summary as JSON on stdout.")]
 
@@ -249,7 +249,7 @@ def tape_prune(
 
 
 def tape_export(
-    scenario: Annotated[Optional[str], typer.Argument(help="Whose requests, for --folder.")] = None,  # noqa: UP045
+    scenario: Annotated[Optional[str], typer.Argument(help="Whose requests; all by default, for --parquet.")] = None,  # noqa: UP045
     set_: SetOption = None,
     parquet: Annotated[Optional[Path], typer.Option(help="Write a table of all rounds.")] = None,  # noqa: UP045
     folder: Annotated[

@@ -51,6 +51,24 @@ def test_run_writes_a_complete_folder_and_json_alone_on_stdout(cache: Path, tmp_
         assert (second / table).read_bytes() == (folder / table).read_bytes()
 
 
+def test_an_interrupt_is_told_in_one_line(cache: Path, tmp_path: Path):
+    code = """
+import signal, sys
+from sim.cli import main
+from sim.sweep import executors
+executors.InProcess.run = lambda self, pieces: signal.raise_signal(signal.SIGINT)
+signal.signal(signal.SIGINT, signal.default_int_handler)
+sys.argv[1:] = ["sweep", "quickstart", "--jobs", "1", "--vary", "link.bandwidth_mhz=10"]
+main()
+"""
+    root = Path(__file__).resolve().parent.parent.parent
+    environment = {**os.environ, "SPECRAN_CACHE": str(cache), "PYTHONPATH": str(root)}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment, cwd=tmp_path)
+    assert done.returncode == 130
+    assert done.stderr == "specran: interrupted; what was finished is kept\n"
+    assert not list(tmp_path.iterdir())
+
+
 def test_seed_changes_the_folder_and_the_bytes(cache: Path, tmp_path: Path):
     folders = []
     for seed in ("1", "2"):
@@ -171,7 +189,7 @@ def test_a_users_own_protocol_is_found_by_module_and_name(cache: Path, tmp_path:
 
 def test_the_readmes_sweeps_and_runs_are_not_refused():
     """As far as their points, without running them; the models that one names are those of a hub."""
-    from sim.cli.running import changes_of, parse_axis
+    from sim.cli.running import changes_of, parse_axes
     from sim.scenario.loading import load_scenario
     from sim.sweep.points import expand
 
@@ -183,7 +201,7 @@ def test_the_readmes_sweeps_and_runs_are_not_refused():
     for _, verb, name, *options in commands:
         pairs = list(zip(options[::2], options[1::2], strict=True))
         changes = changes_of([value for option, value in pairs if option == "--set"], None)
-        axes = dict(parse_axis(value) for option, value in pairs if option == "--vary")
+        axes = parse_axes(value for option, value in pairs if option == "--vary")
         assert {option for option, _ in pairs} <= {"--set", "--vary", "--scheduler"}
         scenario = load_scenario(name, changes, axes, check=expand if verb == "sweep" else None)
         assert scenario.name == name
