@@ -54,6 +54,7 @@ def list_command(as_json: bool) -> None:
 
     store = tape_store()
     listed = [asdict(line) for line in list_tape(store)]
+    _say_damaged(len(store.list_keys()) - len(listed))
     if as_json:
         print_json(listed)
         return
@@ -64,6 +65,11 @@ def list_command(as_json: bool) -> None:
             f"alpha {line['acceptance_rate']:.3f}  {line['size_bytes']:,} bytes"
         )
     say(f"{len(listed)} requests, {sum(line['size_bytes'] for line in listed) / 1e6:.1f} MB in {store.folder}")
+
+
+def _say_damaged(count: int) -> None:
+    if count > 0:
+        say(f"{count} damaged and left out; specran tape verify says what is wrong")
 
 
 def verify_command(remove: bool) -> int:
@@ -85,8 +91,8 @@ def verify_command(remove: bool) -> int:
 
 def prune_command(max_gb: float | None) -> None:
     """Remove the least recently used entries until the rest fits."""
-    if max_gb is not None and max_gb < 0:
-        raise InputError(f"--max-gb must not be negative, got {max_gb:g}")
+    if max_gb is not None and not max_gb >= 0:
+        raise InputError(f"--max-gb must be zero or more, got {max_gb:g}")
     pruned = prune(tape_store(), max_tape_bytes() if max_gb is None else max_gb * 1e9)
     say(f"{pruned.removed} entries removed, {pruned.kept} kept ({pruned.kept_bytes / 1e6:.1f} MB)")
 
@@ -96,17 +102,20 @@ def export_command(name: str | None, set_: list[str], parquet: Path | None, fold
     store = tape_store()
     if (parquet is None) == (folder is None):
         raise InputError("tape export: give --parquet FILE for a table of rounds, or --folder DIR for another machine")
+    scenarios = None if name is None else _replayed(load_scenario(name, changes_of(set_, None), check=expand))
     if parquet is not None:
         from sim.tape.contents import export_rounds
+        from sim.tape.travel import recorded_keys
 
-        say(f"{export_rounds(store, parquet)} rounds in {parquet}")
+        done = export_rounds(store, parquet, None if scenarios is None else recorded_keys(scenarios, store))
+        say(f"{done.rounds} rounds of {done.requests} requests in {parquet}")
+        _say_damaged(done.damaged)
         return
     from sim.tape.travel import export_folder
 
-    if name is None:
+    if scenarios is None:
         raise InputError("tape export --folder: name the scenario that is to be replayed elsewhere")
     assert folder is not None
-    scenarios = _replayed(load_scenario(name, changes_of(set_, None), check=expand))
     say(f"{export_folder(scenarios, store, folder)} requests in {folder}; there: specran tape import {folder.name}")
 
 

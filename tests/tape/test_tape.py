@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -99,8 +100,10 @@ def test_an_entry_under_another_description_is_found(tiny: Scenario):
     store = tape_store()
     (key, *_) = store.list_keys()
     entry = store.entry(key)
-    store.write(key, encode_entry(key, entry.records, {**entry.about, "luck": [99, 0]}))
-    assert list(verify_tape(store)) == [key]
+    for about in ({**entry.about, "luck": [99, 0]}, {**entry.about, "luck": 3}, {}):
+        store.write(key, encode_entry(key, entry.records, about))
+        assert list(verify_tape(store)) == [key]
+        assert key not in {line.key for line in list_tape(store)}
 
 
 def test_payload_bytes_are_kept_on_request(tiny_keys: dict, cache: Path, tmp_path: Path):
@@ -172,6 +175,30 @@ def test_a_tape_is_a_data_set(tiny: Scenario, tmp_path: Path):
     assert sum(line.tokens for line in listed) == rounds["tokens"].sum()
 
 
+def test_what_is_damaged_is_left_out_of_lists_and_tables_and_told(tiny: Scenario, tmp_path: Path, capsys):
+    run(tiny)
+    store = tape_store()
+    store.path(store.list_keys()[0]).write_bytes(b"")
+    assert _main(["tape", "list"]) == 0
+    said = capsys.readouterr()
+    assert said.out.count("\n") == 3 and "1 damaged and left out" in said.err
+    assert _main(["tape", "export", "--parquet", str(tmp_path / "rounds.parquet")]) == 0
+    assert "of 3 requests" in (said := capsys.readouterr().err) and "1 damaged and left out" in said
+
+
+def test_a_table_of_one_scenario_holds_its_rounds_alone(tiny_keys: dict, cache: Path, tmp_path: Path):
+    tiny_keys.pop("sweep")
+    path = tmp_path / "case.yaml"
+    path.write_text(json.dumps(tiny_keys))
+    one = run(Scenario.from_dict(tiny_keys))
+    run(Scenario.from_dict({**tiny_keys, "seed": 99}))
+    export = ["tape", "export", str(path), "--parquet", str(tmp_path / "rounds.parquet")]
+    assert _main(export) == 0
+    table = pd.read_parquet(tmp_path / "rounds.parquet")
+    assert set(table["seed"]) == {3} and len(table) == len(one.rounds)
+    assert _main([*export, "--set", "seed=5"]) == 2
+
+
 def test_a_tape_travels_to_a_machine_without_the_models(tiny_keys: dict, tiny_pair: Path, tmp_path: Path, monkeypatch):
     """Text prompts: the other machine has neither weights nor tokenizer, only the scenario and the folder."""
     from sim.prepare import _facts
@@ -197,6 +224,12 @@ def test_a_tape_travels_to_a_machine_without_the_models(tiny_keys: dict, tiny_pa
         run(scenario)
     assert _main(["tape", "import", str(tmp_path / "tape")]) == 0
     assert bytes_of(run(scenario)) == expected
+    about = tmp_path / "tape" / "tape.json"
+    whole = about.read_text()
+    about.write_text(re.sub(r'("w5 w6 w7": \[)(\d+)', r"\g<1>4", whole))
+    assert about.read_text() != whole
+    assert _main(["tape", "import", str(tmp_path / "tape")]) == 2
+    about.write_text(whole)
     entry = next((tmp_path / "tape" / "entries").iterdir())
     entry.write_bytes(entry.read_bytes()[:-5])
     assert _main(["tape", "import", str(tmp_path / "tape")]) == 2
