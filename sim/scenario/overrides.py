@@ -37,8 +37,16 @@ def _is_selector(key: str) -> bool:
     return parts in _SELECTORS or (parts[0] == "compute" and parts[-1] == "kind")
 
 
-def _change(data: dict[str, Any], key: str, value: Any) -> None:
+def _steps(key: str) -> list[str]:
+    """Keys from the root down; below a sweep's axes stand dotted keys themselves."""
     parts = key.split(".")
+    if parts[0] == "sweep" and parts[1:2] in (["axes"], ["zip"]) and len(parts) > 2:
+        return [*parts[:2], ".".join(parts[2:])]
+    return parts
+
+
+def _change(data: dict[str, Any], key: str, value: Any) -> None:
+    parts = _steps(key)
     current: dict[str, Any] = data
     for depth, part in enumerate(parts[:-1]):
         below: Any = current.get(part)

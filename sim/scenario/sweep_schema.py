@@ -6,6 +6,7 @@ import math
 from collections.abc import Hashable, Mapping
 from typing import Annotated, Any, Literal
 
+import numpy as np
 from pydantic import BeforeValidator, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
 from sim.settings import Settings
@@ -34,11 +35,13 @@ def _values(axis: Any) -> list[Any]:
         ValueError: Neither, nothing in it, or a range that makes no sense.
     """
     values = _range(axis) if isinstance(axis, dict) else axis
+    if isinstance(values, np.ndarray | tuple | range):
+        values = list(values)  # As scenarios that are built in code have them.
     if not isinstance(values, list):
         raise ValueError(f"an axis must be a list of values or a range, got {axis!r}")
     if not values:
         raise ValueError("the axis is empty")
-    return values
+    return [value.item() if isinstance(value, np.generic) else value for value in values]
 
 
 def _different_values(axis: Any) -> list[Any]:

@@ -131,7 +131,7 @@ class _Sweep:
 
     def run(self) -> SweepResult:
         """Record, simulate, gather."""
-        with no_empty_folders_of(self.place, self.place.parent, self.place.parent.parent):
+        with no_empty_folders_of(self.saved.folder, self.place, self.place.parent, self.place.parent.parent):
             return self._run()
 
     def _run(self) -> SweepResult:

@@ -54,9 +54,12 @@ def test_recording_in_two_processes_makes_the_same_bytes(tiny: Scenario, cache: 
 
 @pytest.mark.usefixtures("no_pictures")
 def test_resuming_skips_what_is_finished(tiny: Scenario, tmp_path: Path):
-    first = sweep(tiny, tmp_path, jobs=1)
-    before = table_bytes(first.folder)
     done: list[tuple[str, int, int]] = []
+    first = sweep(tiny, tmp_path, jobs=1, progress=lambda *at: done.append(at))
+    # Bars stand from the beginning, not from when the first piece is done.
+    assert done[0] == ("decoding", 0, 8) and ("simulating", 0, 8) in done and done[-1] == ("writing", 1, 1)
+    before = table_bytes(first.folder)
+    done.clear()
     again = sweep(tiny, tmp_path, jobs=1, resume=True, progress=lambda *at: done.append(at))
     assert table_bytes(again.folder) == before
     assert json.loads((again.folder / "manifest.json").read_text())["resumed"] == 8
@@ -107,13 +110,15 @@ def test_a_point_that_fails_is_told_and_stops_no_other(tiny_keys: dict, cache: P
     assert (result.folder / "report.html").exists()
 
 
-def test_the_command_line_says_so_with_exit_code_1(tiny_keys: dict, cache: Path, tmp_path: Path):
+def test_the_command_line_says_so_with_exit_code_1(tiny_keys: dict, cache: Path, tmp_path: Path, capsys):
     from sim.cli import _main
 
     tiny_keys["sweep"] = {"axes": {"link.snr_db": [[10.0, 12.0], [10.0]]}}
     path = tmp_path / "case.yaml"
     path.write_text(json.dumps(tiny_keys))
-    assert _main(["sweep", str(path), "--jobs", "1", "--out", str(tmp_path / "out")]) == 1
+    assert _main(["sweep", str(path), "--jobs", "1", "--out", str(tmp_path / "out"), "--json"]) == 1
+    told = json.loads(capsys.readouterr().out)
+    assert len(told["points"]) == 1 and "got 1 values for 2 devices" in told["failed"][0]
     tiny_keys["sweep"] = {"axes": {"link.snr_db": [[10.0, 12.0]]}}
     path.write_text(json.dumps(tiny_keys))
     assert _main(["sweep", str(path), "--jobs", "1", "--out", str(tmp_path / "out")]) == 0
@@ -153,8 +158,8 @@ def test_a_disk_that_cannot_be_written_gives_one_clear_message(tiny: Scenario, t
 
     monkeypatch.setattr(saved, "take_place", refuse)
     with pytest.raises(RunError, match=f"cannot write results to .*: .*{says}"):
-        sweep(tiny, tmp_path, jobs=1)
-    assert not [path for path in tmp_path.rglob("*") if path.name.startswith(".unfinished")]
+        sweep(tiny, tmp_path / "out", jobs=1)
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.usefixtures("no_pictures")
