@@ -17,6 +17,7 @@ from sim.cli import _main
 from sim.decoding.scripts import ComputeRecord, EmitRecord, ObserveRecord, TogetherRecord, TransmitRecord
 from sim.decoding.steps import Hop, Round, Site
 from sim.errors import InputError, RunError
+from sim.links.registry import LINKS
 from sim.prepare import encode_prompt, tape_store
 from sim.runs import run
 from sim.scenario.schema import Scenario
@@ -48,10 +49,12 @@ def test_bits_and_rounds_are_counted_from_records():
     assert [(up, down) for _, up, down in rounds_of(RECORDS)] == [(80, 0), (0, 16), (0, 0)]
 
 
-@pytest.mark.parametrize("link", ["fixed", "shannon"])
-def test_replay_equals_the_live_run_that_recorded_it(tiny_keys: dict, cache: Path, link: str):
+@pytest.mark.parametrize("link", LINKS.names())
+def test_replay_equals_the_live_run_that_recorded_it(tiny_keys: dict, cache: Path, tmp_path: Path, link: str):
     tiny_keys.pop("sweep")
-    tiny_keys["link"] = {"kind": link}
+    (tmp_path / "rates.csv").write_text("time_s,mbps\n0,0.1\n0.5,3\n1,0.2\n")
+    own = {"trace": {"uplink_trace": str(tmp_path / "rates.csv"), "downlink_mbps": 3}}
+    tiny_keys["link"] = {"kind": link, **own.get(link, {})}
     scenario = Scenario.from_dict(tiny_keys)
     live = run(scenario, live=True)
     assert live.manifest["decoded"] == "live"
@@ -139,6 +142,20 @@ def test_the_bound_comes_from_the_environment(monkeypatch):
     monkeypatch.setenv("SPECRAN_TAPE_MAX_GB", "plenty")
     with pytest.raises(InputError, match="positive number of gigabytes"):
         max_tape_bytes()
+
+
+@pytest.mark.parametrize("live", [False, True])
+def test_runs_keep_the_tape_within_its_bound(tiny: Scenario, monkeypatch, live: bool):
+    run(tiny)
+    size = sum(path.stat().st_size for path in tape_store().files())
+    monkeypatch.setenv("SPECRAN_TAPE_MAX_GB", str(1.2 * size / 1e9))
+    kept = tape_store().list_keys()
+    run(tiny.replace("seed", 4), live=live)
+    assert sum(path.stat().st_size for path in tape_store().files()) <= 1.2 * size
+    assert set(tape_store().list_keys()) - set(kept)
+    monkeypatch.setenv("SPECRAN_TAPE_MAX_GB", "plenty")
+    with pytest.raises(InputError, match="positive number of gigabytes"):
+        run(tiny)
 
 
 def test_memory_of_parsed_records_is_bounded(tmp_path: Path):
