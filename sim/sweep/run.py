@@ -15,6 +15,7 @@ from sim.errors import InputError
 from sim.files import cannot_write, no_empty_folders_of, unfinished_folder
 from sim.prepare import Progress, facts_of, must_be_live, no_progress, plan, prices, tape_store
 from sim.results.manifest import host, versions
+from sim.scenario.own_code import own_code
 from sim.scenario.schema import Scenario
 from sim.sweep.executors import Executor, Piece, make_executor
 from sim.sweep.gather import drawn_axes, gather, sweep_id, table_of
@@ -188,9 +189,10 @@ class _Sweep:
         return ready
 
     def _content_hash(self, point: Point) -> str:
-        """Hash of all that a point's result depends on: scenario, code, models, prompts, prices."""
+        """Hash of all that a point's result depends on: scenario, code, the user's own too, models, prompts, prices."""
         kit = self._kit(point)
-        return _hash([point.scenario.dump(), kit.describes])
+        keys = point.scenario.dump()
+        return _hash([keys, kit.describes, own_code(keys)])
 
     def _run_points(self, wave: Sequence[Point], executor: Executor) -> None:
         hashes = {point.index: self._content_hash(point) for point in wave}

@@ -66,6 +66,33 @@ def test_resuming_skips_what_is_finished(tiny: Scenario, tmp_path: Path):
     assert [at for at in done if at[0] == "simulating"] == [("simulating", 8, 8)]
 
 
+@pytest.mark.usefixtures("no_pictures", "cache")
+def test_nothing_is_resumed_that_another_version_of_the_users_own_file_has_made(tiny_keys: dict, tmp_path, monkeypatch):
+    own = """
+from sim.decoding.protocols.edge_only import edge_only
+from sim.decoding.protocols.registry import protocol
+from sim.settings import Settings
+
+@protocol("slow_edge", Settings, models=("target",), lossless=True)
+def slow_edge(request, settings, draw):
+    \"\"\"As edge_only.\"\"\"
+    return edge_only(request, settings, draw)
+"""
+    (tmp_path / "own_scheme.py").write_text(own)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    tiny_keys["protocol"] = {"name": "own_scheme:slow_edge"}
+    tiny_keys["sweep"]["variants"] = {}
+    scenario = Scenario.from_dict(tiny_keys)
+    folder = sweep(scenario, tmp_path / "out", jobs=1).folder
+    resumed = []
+    for text in (own, own + "# Edited.\n"):
+        (tmp_path / "own_scheme.py").write_text(text)
+        sweep(scenario, tmp_path / "out", jobs=1, resume=True)
+        resumed.append(json.loads((folder / "manifest.json").read_text())["resumed"])
+    assert resumed == [4, 0]
+
+
 @pytest.mark.usefixtures("no_pictures")
 def test_without_resuming_all_is_run_again(tiny: Scenario, tmp_path: Path):
     first = sweep(tiny, tmp_path, jobs=1)
