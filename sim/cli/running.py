@@ -94,6 +94,8 @@ def sweep_command(
     if len(result.table):
         columns, rows = result.overview()
         print_table(f"{scenario.name}: {len(result.table)} runs", columns, rows)
+    if resume:
+        say(f"resumed: {result.resumed} of {len(result.table)} runs were finished already")
     say(f"table:   {result.folder / 'sweep.csv'}")
     for picture in sorted((result.folder / "figures").glob("*.png")):
         say(f"figure:  {picture}")

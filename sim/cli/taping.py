@@ -9,24 +9,29 @@ from sim.cli.output import ProgressBars, print_json, say
 from sim.cli.running import changes_of
 from sim.errors import InputError
 from sim.prepare import must_be_live, plan, tape_store
-from sim.scenario.loading import load_scenario
+from sim.scenario.loading import load_scenario, told_with_line
+from sim.scenario.overrides import parse_axes
 from sim.scenario.schema import Scenario
 from sim.sweep.points import expand
 from sim.tape.store import max_tape_bytes, prune
 
 
-def record_command(name: str, set_: list[str], jobs: int | None, payloads: bool) -> None:
+def record_command(
+    name: str, vary: list[str], set_: list[str], seed: int | None, jobs: int | None, payloads: bool
+) -> None:
     """Put on tape whatever a scenario, its sweep included, will replay."""
     from sim.sweep.executors import make_executor
     from sim.sweep.recording import record_missing
 
-    scenarios = _replayed(load_scenario(name, changes_of(set_, None), check=expand))
-    store = tape_store()
-    wanted = [(scenario, plan(scenario)) for scenario in scenarios]
+    axes, changes = parse_axes(vary), changes_of(set_, seed)
+    scenarios = _replayed(load_scenario(name, changes, axes, check=expand))
+    store, most_bytes = tape_store(), max_tape_bytes()
+    with told_with_line(name, changes, axes):
+        wanted = [(scenario, plan(scenario)) for scenario in scenarios]
     workers = jobs or os.cpu_count() or 1
     with ProgressBars() as progress, make_executor(workers, None, workers) as executor:
         decoded = record_missing(wanted, store, executor, progress, payloads)
-    prune(store, max_tape_bytes())
+    prune(store, most_bytes)
     total = sum(len(planned) for _, planned in wanted)
     say(f"{decoded} of {total} requests were decoded; the others were on tape already")
     say(f"tape:    {store.folder}")
@@ -97,12 +102,15 @@ def prune_command(max_gb: float | None) -> None:
     say(f"{pruned.removed} entries removed, {pruned.kept} kept ({pruned.kept_bytes / 1e6:.1f} MB)")
 
 
-def export_command(name: str | None, set_: list[str], parquet: Path | None, folder: Path | None) -> None:
+def export_command(
+    name: str | None, vary: list[str], set_: list[str], seed: int | None, parquet: Path | None, folder: Path | None
+) -> None:
     """Write rounds as a table, or what another machine needs to replay a scenario."""
     store = tape_store()
     if (parquet is None) == (folder is None):
         raise InputError("tape export: give --parquet FILE for a table of rounds, or --folder DIR for another machine")
-    scenarios = None if name is None else _replayed(load_scenario(name, changes_of(set_, None), check=expand))
+    axes, changes = parse_axes(vary), changes_of(set_, seed)
+    scenarios = None if name is None else _replayed(load_scenario(name, changes, axes, check=expand))
     if parquet is not None:
         from sim.tape.contents import export_rounds
         from sim.tape.travel import recorded_keys

@@ -44,6 +44,7 @@ class SweepResult:
         axes: Dotted keys that were varied; of those that were varied together, the first.
         together: The others of those.
         failed: One message per point that failed.
+        resumed: How many points were finished before and not run again.
     """
 
     table: pd.DataFrame
@@ -51,6 +52,7 @@ class SweepResult:
     axes: list[str]
     failed: list[str] = field(default_factory=list)
     together: list[str] = field(default_factory=list)
+    resumed: int = 0
 
     def overview(self) -> tuple[list[str], list[list[Any]]]:
         """Means over replications, for people: columns and rows."""
@@ -153,7 +155,7 @@ class _Sweep:
         failed = [f"{_named(self.points[i])}: {text}" for i, text in sorted(self.failures.items())]
         axes = drawn_axes(self.scenario, self.points)
         together = [key for key in self.points[0].changes if key not in axes and key in table]
-        return SweepResult(table, self.place, axes, failed, together)
+        return SweepResult(table, self.place, axes, failed, together, self.resumed)
 
     def _check_folder(self) -> None:
         max_tape_bytes()

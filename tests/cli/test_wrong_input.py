@@ -125,6 +125,8 @@ def test_wrong_scenarios(tmp_path, monkeypatch, capsys, text: str | bytes, says:
         ),
         ("sweep @ --vary workload.prompts=no.txt", "--vary workload.prompts: 'no.txt' cannot be read"),
         ("sweep @ --seed -1", "Invalid value for '--seed'"),
+        ("tape record @ --vary protocol.top_kk=1", "--vary protocol.top_kk: unknown key 'top_kk'"),
+        ("tape record @ --set workload.prompts=no.txt", "--set workload.prompts: 'no.txt' cannot be read"),
         ("tape prune --max-gb nan", "--max-gb must be zero or more, got nan"),
         ("plot .", "no table here"),
         ("compare . nowhere", "no table here"),

@@ -213,7 +213,10 @@ def test_a_table_of_one_scenario_holds_its_rounds_alone(tiny_keys: dict, cache: 
     assert _main(export) == 0
     table = pd.read_parquet(tmp_path / "rounds.parquet")
     assert set(table["seed"]) == {3} and len(table) == len(one.rounds)
-    assert _main([*export, "--set", "seed=5"]) == 2
+    assert _main([*export, "--seed", "5"]) == 2
+    assert _main(["tape", "record", str(path), "--seed", "5", "--vary", "protocol.top_k=2,3", "--jobs", "1"]) == 0
+    assert _main([*export, "--seed", "5", "--vary", "protocol.top_k=2,3"]) == 0
+    assert set(pd.read_parquet(tmp_path / "rounds.parquet")["protocol.top_k"]) == {2, 3, 6}
 
 
 def test_a_tape_travels_to_a_machine_without_the_models(tiny_keys: dict, tiny_pair: Path, tmp_path: Path, monkeypatch):
