@@ -7,7 +7,15 @@ from collections.abc import Hashable, Mapping
 from typing import Annotated, Any, Literal
 
 import numpy as np
-from pydantic import BeforeValidator, ConfigDict, Field, ValidationInfo, field_validator, model_validator
+from pydantic import (
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationInfo,
+    WithJsonSchema,
+    field_validator,
+    model_validator,
+)
 
 from sim.settings import Settings
 
@@ -50,8 +58,8 @@ def _different_values(axis: Any) -> list[Any]:
     return values
 
 
-Axis = Annotated[list[Any], BeforeValidator(_different_values), Field(json_schema_extra=_AXIS_SCHEMA)]
-ZippedAxis = Annotated[list[Any], BeforeValidator(_values), Field(json_schema_extra=_AXIS_SCHEMA)]
+Axis = Annotated[list[Any], BeforeValidator(_different_values), WithJsonSchema(_AXIS_SCHEMA)]
+ZippedAxis = Annotated[list[Any], BeforeValidator(_values), WithJsonSchema(_AXIS_SCHEMA)]
 
 
 class SweepSettings(Settings):

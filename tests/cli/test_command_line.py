@@ -160,6 +160,10 @@ def test_schema_is_json_schema(cache: Path):
     assert nr["properties"]["tdd_pattern"]["description"].startswith("Slots of one period")
     assert {name for name, key in nr["properties"].items() if "description" not in key} == {"kind"}
     assert all("description" in key for key in schema["$defs"]["DevicesSettings"]["properties"].values())
+    sweep = schema["$defs"]["SweepSettings"]
+    (short,) = sweep["patternProperties"].values()
+    assert sweep["properties"]["axes"]["additionalProperties"] == short
+    assert {kind["type"] for kind in short["anyOf"]} == {"array", "object"}
 
 
 def test_the_readmes_notebook_runs(cache: Path, tmp_path: Path):
@@ -205,3 +209,16 @@ def test_the_readmes_sweeps_and_runs_are_not_refused():
         assert {option for option, _ in pairs} <= {"--set", "--vary", "--scheduler"}
         scenario = load_scenario(name, changes, axes, check=expand if verb == "sweep" else None)
         assert scenario.name == name
+
+
+def test_the_readmes_yaml_is_a_sweep(tmp_path: Path):
+    from sim.scenario.loading import load_scenario
+    from sim.sweep.points import expand
+
+    readme = (Path(__file__).resolve().parent.parent.parent / "README.md").read_text()
+    (block,) = readme.split("```yaml\n")[1:]
+    path = tmp_path / "case.yaml"
+    path.write_text(block.split("```")[0])
+    scenario = load_scenario(path)
+    assert scenario.sweep is not None and scenario.sweep.precision == 0.02
+    assert len(expand(scenario)) == 7 * 3 * 2 * 20
