@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from multiprocessing import get_context, parent_process
 from typing import Any
@@ -130,7 +131,8 @@ class Processes(Executor):
         while waiting and len(under_way) < most:
             number = waiting.pop()
             try:
-                under_way[self._pool.submit(pieces[number].run)] = number
+                with _unseen_script():
+                    under_way[self._pool.submit(pieces[number].run)] = number
             except BrokenProcessPool:
                 waiting.append(number)
                 if under_way:
@@ -153,6 +155,19 @@ class Processes(Executor):
                 with suppress(OSError):
                     os.kill(process, signal.SIGTERM)
         self.close()
+
+
+@contextmanager
+def _unseen_script() -> Iterator[None]:
+    """Hide the script that starts workers from them: they need nothing of it, and would run it again."""
+    script = vars(sys.modules["__main__"])
+    seen: dict[str, Any] = {name: script[name] for name in ("__file__", "__spec__") if name in script}
+    script.pop("__file__", None)
+    script["__spec__"] = None
+    try:
+        yield
+    finally:
+        script.update(seen)
 
 
 def _begin_worker() -> None:
