@@ -38,7 +38,9 @@ def _main(arguments: list[str]) -> int:
     except (typer.Abort, KeyboardInterrupt):
         return _interrupted()
     except typer.TyperException as error:
-        print(f"specran: {error.format_message()} (see specran --help)", file=sys.stderr)
+        message = error.format_message()
+        # A group that is given no command answers with its help.
+        print(message if message.startswith("Usage:") else f"specran: {message} (see specran --help)", file=sys.stderr)
         return 2
     except InputError as error:
         print(f"specran: {error}", file=sys.stderr)

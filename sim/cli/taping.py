@@ -43,6 +43,9 @@ def _replayed(scenario: Scenario) -> list[Scenario]:
     replayed = [one for one in everything if not must_be_live(one)]
     if not replayed:
         raise InputError(f"{scenario.name}: adapts to the channel or times real forwards, so it cannot be on tape")
+    if len(replayed) < len(everything):
+        live = len(everything) - len(replayed)
+        say(f"{live} of {len(everything)} runs adapt to the channel or time real forwards; no tape stands in for these")
     by_decoding: dict[str, Scenario] = {}
     for one in replayed:
         keys = one.dump()

@@ -50,6 +50,16 @@ def test_run_writes_a_complete_folder_and_json_alone_on_stdout(cache: Path, tmp_
         assert (second / table).read_bytes() == (folder / table).read_bytes()
 
 
+@pytest.mark.parametrize("group", [[], ["tape"], ["channel"]])
+def test_a_group_without_a_command_shows_its_help(group: list[str], capsys: pytest.CaptureFixture[str]):
+    from sim.cli import _main
+
+    assert _main(group) == 2
+    said = capsys.readouterr().err
+    assert said.startswith("Usage: specran") and said.strip().splitlines()[-1].startswith("  ")
+    assert "see specran --help" not in said
+
+
 def test_an_interrupt_is_told_in_one_line(cache: Path, tmp_path: Path):
     code = """
 import signal, sys

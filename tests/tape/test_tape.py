@@ -261,6 +261,15 @@ def test_an_adaptive_scenario_cannot_be_taped(tmp_path: Path):
     assert _main(["tape", "record", str(path)]) == 2
 
 
+def test_runs_that_no_tape_stands_in_for_are_told(tiny_keys: dict, cache: Path, tmp_path: Path, capsys):
+    tiny_keys["sweep"]["variants"] = {"fixed": {}, "adaptive": {"controller.name": "flexspec"}}
+    path = tmp_path / "case.yaml"
+    path.write_text(json.dumps(tiny_keys))
+    assert _main(["tape", "record", str(path), "--jobs", "1"]) == 0
+    assert "4 of 9 runs adapt to the channel or time real forwards" in capsys.readouterr().err
+    assert len(tape_store().list_keys()) == 4
+
+
 def test_two_processes_record_at_once(tiny_keys: dict, cache: Path, tmp_path: Path):
     path = tmp_path / "case.yaml"
     path.write_text(json.dumps(tiny_keys))
