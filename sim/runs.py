@@ -7,7 +7,7 @@ from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
-from sim.files import no_empty_folders_of
+from sim.files import clean_cache, no_empty_folders_of
 from sim.prepare import Progress, no_progress, prepare, tape_store
 from sim.results.folder import complete_folder, run_id, write_json
 from sim.results.manifest import make_manifest
@@ -113,6 +113,7 @@ def run(
         InputError: Something the scenario names cannot be used.
     """
     most_bytes = max_tape_bytes()
+    clean_cache()
     decoded = live
 
     def noting(what: str, done: int, total: int) -> None:

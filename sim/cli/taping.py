@@ -8,6 +8,7 @@ from pathlib import Path
 from sim.cli.output import ProgressBars, print_json, say
 from sim.cli.running import changes_of
 from sim.errors import InputError
+from sim.files import clean_cache
 from sim.prepare import must_be_live, plan, tape_store
 from sim.scenario.loading import load_scenario, told_with_line
 from sim.scenario.overrides import parse_axes
@@ -85,7 +86,7 @@ def verify_command(remove: bool) -> int:
     from sim.tape.contents import verify_tape
 
     store = tape_store()
-    left_over = store.clean()
+    left_over = store.clean() + clean_cache()
     problems = verify_tape(store)
     for key, problem in problems.items():
         say(f"{store.path(key)}: {problem}")

@@ -12,7 +12,7 @@ from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 from sim.errors import InputError
-from sim.files import cannot_write, no_empty_folders_of, unfinished_folder
+from sim.files import cannot_write, clean_cache, no_empty_folders_of, unfinished_folder
 from sim.prepare import Progress, facts_of, must_be_live, no_progress, plan, prices, tape_store
 from sim.results.manifest import host, versions
 from sim.scenario.own_code import own_code
@@ -159,6 +159,7 @@ class _Sweep:
 
     def _check_folder(self) -> None:
         max_tape_bytes()
+        clean_cache()
         try:
             with unfinished_folder(self.place):
                 self.saved.clean()

@@ -6,6 +6,7 @@ import json
 import os
 import re
 import shutil
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -156,6 +157,19 @@ def test_runs_keep_the_tape_within_its_bound(tiny: Scenario, monkeypatch, live: 
     monkeypatch.setenv("SPECRAN_TAPE_MAX_GB", "plenty")
     with pytest.raises(InputError, match="positive number of gigabytes"):
         run(tiny)
+
+
+def test_what_killed_processes_left_in_the_cache_is_removed(tiny: Scenario, cache: Path):
+    dead = subprocess.Popen([sys.executable, "-c", ""])
+    dead.wait()
+    for folder in (cache, cache / "tape", cache / "calibrations"):
+        for pid in (dead.pid, os.getpid()):
+            folder.mkdir(parents=True, exist_ok=True)
+            (folder / f".unfinished-{socket.gethostname()}-{pid}-abc").write_text("half")
+    run(tiny)
+    left = sorted(path.relative_to(cache).as_posix() for path in cache.rglob(".unfinished*"))
+    mine = f".unfinished-{socket.gethostname()}-{os.getpid()}-abc"
+    assert left == sorted([mine, f"calibrations/{mine}", f"tape/{mine}"])
 
 
 def test_memory_of_parsed_records_is_bounded(tmp_path: Path):
