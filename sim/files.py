@@ -110,6 +110,12 @@ def remove_leftovers(folder: Path) -> int:
     return removed
 
 
+def clean_cache() -> int:
+    """Remove what killed processes have left half written in the cache, beside the tape; returns how many things."""
+    cache = cache_folder()
+    return sum(remove_leftovers(folder) for folder in (cache, *(path for path in cache.glob("*") if path.is_dir())))
+
+
 def _is_alive(pid: int) -> bool:
     try:
         os.kill(pid, 0)

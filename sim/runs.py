@@ -7,13 +7,14 @@ from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
-from sim.files import no_empty_folders_of
-from sim.prepare import Progress, no_progress, prepare
+from sim.files import clean_cache, no_empty_folders_of
+from sim.prepare import Progress, no_progress, prepare, tape_store
 from sim.results.folder import complete_folder, run_id, write_json
 from sim.results.manifest import make_manifest
 from sim.results.summary import SummaryBuilder
 from sim.results.tables import Keep, RunTables, Table
 from sim.scenario.schema import Scenario
+from sim.tape.store import max_tape_bytes, prune
 from sim.world import Ingredients, RunOutput, World
 
 if TYPE_CHECKING:
@@ -111,7 +112,25 @@ def run(
     Raises:
         InputError: Something the scenario names cannot be used.
     """
-    ingredients = prepare(scenario, progress, live)
+    most_bytes = max_tape_bytes()
+    clean_cache()
+    decoded = live
+
+    def noting(what: str, done: int, total: int) -> None:
+        nonlocal decoded
+        decoded = True
+        progress(what, done, total)
+
+    ingredients = prepare(scenario, noting, live)
+    result = _simulate_into(out, scenario, ingredients, timeline)
+    if decoded:
+        prune(tape_store(), most_bytes)
+    return result
+
+
+def _simulate_into(
+    out: Path | str | None, scenario: Scenario, ingredients: Ingredients, timeline: Timeline | None
+) -> RunResult:
     if out is None:
         return simulate(scenario, ingredients, timeline=timeline)
     place = Path(out) / scenario.name / run_id(scenario)

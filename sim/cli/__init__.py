@@ -5,10 +5,16 @@ from __future__ import annotations
 import os
 import sys
 
+# What shells say of a command that an interrupt has ended.
+_INTERRUPTED = 130
+
 
 def main() -> None:
     """Entry point of ``specran``: exit code 0 done, 2 the input is wrong, 1 it failed."""
-    sys.exit(_main(sys.argv[1:]))
+    try:
+        sys.exit(_main(sys.argv[1:]))
+    except KeyboardInterrupt:
+        sys.exit(_interrupted())
 
 
 def _main(arguments: list[str]) -> int:
@@ -23,14 +29,18 @@ def _main(arguments: list[str]) -> int:
     command = typer.main.get_command(build())
     try:
         result = command.main(arguments, prog_name="specran", standalone_mode=False)
+        # Typer takes an interrupt for an exit with this code, and returns it.
+        if result == _INTERRUPTED:
+            return _interrupted()
         return result if isinstance(result, int) else 0
     except typer.Exit as stop:
         return stop.exit_code
     except (typer.Abort, KeyboardInterrupt):
-        print("specran: interrupted; what was finished is kept", file=sys.stderr)
-        return 130
+        return _interrupted()
     except typer.TyperException as error:
-        print(f"specran: {error.format_message()} (see specran --help)", file=sys.stderr)
+        message = error.format_message()
+        # A group that is given no command answers with its help.
+        print(message if message.startswith("Usage:") else f"specran: {message} (see specran --help)", file=sys.stderr)
         return 2
     except InputError as error:
         print(f"specran: {error}", file=sys.stderr)
@@ -45,3 +55,8 @@ def _main(arguments: list[str]) -> int:
         # A cache that cannot be written, a disk that is full: whatever no command has told in its own words.
         print(f"specran: {error.filename or 'files'}: {error.strerror or error}", file=sys.stderr)
         return 1
+
+
+def _interrupted() -> int:
+    print("specran: interrupted; what was finished is kept", file=sys.stderr)
+    return _INTERRUPTED

@@ -12,7 +12,11 @@ SetOption = Annotated[
     Optional[list[str]],  # noqa: UP045 -- typer reads the annotation at run time
     typer.Option("--set", metavar="KEY.PATH=VALUE", help="Change one key; may be repeated."),
 ]
-SeedOption = Annotated[Optional[int], typer.Option(help="Master seed; the scenario's own by default.")]  # noqa: UP045
+VaryOption = Annotated[
+    Optional[list[str]],  # noqa: UP045
+    typer.Option("--vary", metavar="KEY.PATH=V1,V2,...", help="Add or replace an axis; may be repeated."),
+]
+SeedOption = Annotated[Optional[int], typer.Option(min=0, help="Master seed; the scenario's own by default.")]  # noqa: UP045
 OutOption = Annotated[Path, typer.Option(help="Folder of results.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print the summary as JSON on stdout.")]
 
@@ -74,10 +78,7 @@ def run(
 
 def sweep(
     scenario: ScenarioArgument,
-    vary: Annotated[
-        Optional[list[str]],  # noqa: UP045
-        typer.Option(metavar="KEY.PATH=V1,V2,...", help="Add or replace an axis; may be repeated."),
-    ] = None,
+    vary: VaryOption = None,
     set_: SetOption = None,
     seed: SeedOption = None,
     jobs: Annotated[Optional[int], typer.Option(min=1, help="Worker processes; all cores by default.")] = None,  # noqa: UP045
@@ -212,14 +213,16 @@ def record_channel(
 
 def tape_record(
     scenario: ScenarioArgument,
+    vary: VaryOption = None,
     set_: SetOption = None,
+    seed: SeedOption = None,
     jobs: Annotated[Optional[int], typer.Option(min=1, help="Worker processes; all cores by default.")] = None,  # noqa: UP045
     payloads: Annotated[bool, typer.Option(help="Keep the bytes of all messages too.")] = False,
 ) -> None:
     """Decode what a scenario and its sweep will replay."""
     from sim.cli.taping import record_command
 
-    record_command(scenario, set_ or [], jobs, payloads)
+    record_command(scenario, vary or [], set_ or [], seed, jobs, payloads)
 
 
 def tape_list(json: JsonOption = False) -> None:
@@ -249,8 +252,10 @@ def tape_prune(
 
 
 def tape_export(
-    scenario: Annotated[Optional[str], typer.Argument(help="Whose requests, for --folder.")] = None,  # noqa: UP045
+    scenario: Annotated[Optional[str], typer.Argument(help="Whose requests; all by default, for --parquet.")] = None,  # noqa: UP045
+    vary: VaryOption = None,
     set_: SetOption = None,
+    seed: SeedOption = None,
     parquet: Annotated[Optional[Path], typer.Option(help="Write a table of all rounds.")] = None,  # noqa: UP045
     folder: Annotated[
         Optional[Path],  # noqa: UP045
@@ -260,7 +265,7 @@ def tape_export(
     """Rounds and acceptance as a table, or a tape for another machine."""
     from sim.cli.taping import export_command
 
-    export_command(scenario, set_ or [], parquet, folder)
+    export_command(scenario, vary or [], set_ or [], seed, parquet, folder)
 
 
 def tape_import(folder: Annotated[Path, typer.Argument(help="Folder that another machine exported.")]) -> None:

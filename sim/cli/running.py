@@ -7,7 +7,7 @@ from typing import Any
 
 from sim.cli.output import ProgressBars, print_json, print_table, say
 from sim.scenario.loading import load_scenario, told_with_line
-from sim.scenario.overrides import parse_assignment, parse_axis
+from sim.scenario.overrides import parse_assignment, parse_axes
 
 _RUN_ROWS = (
     ("End-to-end latency, mean", "e2e_mean_s", "s"),
@@ -80,20 +80,22 @@ def sweep_command(
     as_json: bool,
 ) -> int:
     """Run a sweep and show its table; 1 if a point failed."""
-    axes = dict(parse_axis(text) for text in vary)
+    axes = parse_axes(vary)
     from sim.sweep.points import expand
     from sim.sweep.run import sweep
 
     changes = changes_of(set_, seed)
     scenario = load_scenario(name, changes, axes, check=expand)
 
-    with told_with_line(name, changes), ProgressBars() as progress:
+    with told_with_line(name, changes, axes), ProgressBars() as progress:
         result = sweep(scenario, out, jobs=jobs, scheduler=scheduler, resume=resume, progress=progress)
     if as_json:
-        print_json({"folder": str(result.folder), "points": result.table.to_dict("records")})
+        print_json({"folder": str(result.folder), "points": result.table.to_dict("records"), "failed": result.failed})
     if len(result.table):
         columns, rows = result.overview()
         print_table(f"{scenario.name}: {len(result.table)} runs", columns, rows)
+    if resume:
+        say(f"resumed: {result.resumed} of {len(result.table)} runs were finished already")
     say(f"table:   {result.folder / 'sweep.csv'}")
     for picture in sorted((result.folder / "figures").glob("*.png")):
         say(f"figure:  {picture}")

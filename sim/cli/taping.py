@@ -8,25 +8,31 @@ from pathlib import Path
 from sim.cli.output import ProgressBars, print_json, say
 from sim.cli.running import changes_of
 from sim.errors import InputError
+from sim.files import clean_cache
 from sim.prepare import must_be_live, plan, tape_store
-from sim.scenario.loading import load_scenario
+from sim.scenario.loading import load_scenario, told_with_line
+from sim.scenario.overrides import parse_axes
 from sim.scenario.schema import Scenario
 from sim.sweep.points import expand
 from sim.tape.store import max_tape_bytes, prune
 
 
-def record_command(name: str, set_: list[str], jobs: int | None, payloads: bool) -> None:
+def record_command(
+    name: str, vary: list[str], set_: list[str], seed: int | None, jobs: int | None, payloads: bool
+) -> None:
     """Put on tape whatever a scenario, its sweep included, will replay."""
     from sim.sweep.executors import make_executor
     from sim.sweep.recording import record_missing
 
-    scenarios = _replayed(load_scenario(name, changes_of(set_, None), check=expand))
-    store = tape_store()
-    wanted = [(scenario, plan(scenario)) for scenario in scenarios]
+    axes, changes = parse_axes(vary), changes_of(set_, seed)
+    scenarios = _replayed(load_scenario(name, changes, axes, check=expand))
+    store, most_bytes = tape_store(), max_tape_bytes()
+    with told_with_line(name, changes, axes):
+        wanted = [(scenario, plan(scenario)) for scenario in scenarios]
     workers = jobs or os.cpu_count() or 1
     with ProgressBars() as progress, make_executor(workers, None, workers) as executor:
         decoded = record_missing(wanted, store, executor, progress, payloads)
-    prune(store, max_tape_bytes())
+    prune(store, most_bytes)
     total = sum(len(planned) for _, planned in wanted)
     say(f"{decoded} of {total} requests were decoded; the others were on tape already")
     say(f"tape:    {store.folder}")
@@ -38,6 +44,9 @@ def _replayed(scenario: Scenario) -> list[Scenario]:
     replayed = [one for one in everything if not must_be_live(one)]
     if not replayed:
         raise InputError(f"{scenario.name}: adapts to the channel or times real forwards, so it cannot be on tape")
+    if len(replayed) < len(everything):
+        live = len(everything) - len(replayed)
+        say(f"{live} of {len(everything)} runs adapt to the channel or time real forwards; no tape stands in for these")
     by_decoding: dict[str, Scenario] = {}
     for one in replayed:
         keys = one.dump()
@@ -54,6 +63,7 @@ def list_command(as_json: bool) -> None:
 
     store = tape_store()
     listed = [asdict(line) for line in list_tape(store)]
+    _say_damaged(len(store.list_keys()) - len(listed))
     if as_json:
         print_json(listed)
         return
@@ -66,12 +76,17 @@ def list_command(as_json: bool) -> None:
     say(f"{len(listed)} requests, {sum(line['size_bytes'] for line in listed) / 1e6:.1f} MB in {store.folder}")
 
 
+def _say_damaged(count: int) -> None:
+    if count > 0:
+        say(f"{count} damaged and left out; specran tape verify says what is wrong")
+
+
 def verify_command(remove: bool) -> int:
     """Check every entry; 1 if one cannot be trusted and stays."""
     from sim.tape.contents import verify_tape
 
     store = tape_store()
-    left_over = store.clean()
+    left_over = store.clean() + clean_cache()
     problems = verify_tape(store)
     for key, problem in problems.items():
         say(f"{store.path(key)}: {problem}")
@@ -85,28 +100,34 @@ def verify_command(remove: bool) -> int:
 
 def prune_command(max_gb: float | None) -> None:
     """Remove the least recently used entries until the rest fits."""
-    if max_gb is not None and max_gb < 0:
-        raise InputError(f"--max-gb must not be negative, got {max_gb:g}")
+    if max_gb is not None and not max_gb >= 0:
+        raise InputError(f"--max-gb must be zero or more, got {max_gb:g}")
     pruned = prune(tape_store(), max_tape_bytes() if max_gb is None else max_gb * 1e9)
     say(f"{pruned.removed} entries removed, {pruned.kept} kept ({pruned.kept_bytes / 1e6:.1f} MB)")
 
 
-def export_command(name: str | None, set_: list[str], parquet: Path | None, folder: Path | None) -> None:
+def export_command(
+    name: str | None, vary: list[str], set_: list[str], seed: int | None, parquet: Path | None, folder: Path | None
+) -> None:
     """Write rounds as a table, or what another machine needs to replay a scenario."""
     store = tape_store()
     if (parquet is None) == (folder is None):
         raise InputError("tape export: give --parquet FILE for a table of rounds, or --folder DIR for another machine")
+    axes, changes = parse_axes(vary), changes_of(set_, seed)
+    scenarios = None if name is None else _replayed(load_scenario(name, changes, axes, check=expand))
     if parquet is not None:
         from sim.tape.contents import export_rounds
+        from sim.tape.travel import recorded_keys
 
-        say(f"{export_rounds(store, parquet)} rounds in {parquet}")
+        done = export_rounds(store, parquet, None if scenarios is None else recorded_keys(scenarios, store))
+        say(f"{done.rounds} rounds of {done.requests} requests in {parquet}")
+        _say_damaged(done.damaged)
         return
     from sim.tape.travel import export_folder
 
-    if name is None:
+    if scenarios is None:
         raise InputError("tape export --folder: name the scenario that is to be replayed elsewhere")
     assert folder is not None
-    scenarios = _replayed(load_scenario(name, changes_of(set_, None), check=expand))
     say(f"{export_folder(scenarios, store, folder)} requests in {folder}; there: specran tape import {folder.name}")
 
 

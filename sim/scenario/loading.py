@@ -121,23 +121,20 @@ def load_scenario(
     data, lines = read_yaml(path)
     changes = dict(changes or {})
     named = {"name": _name_of(path), **data}
-    data = resolve_paths(apply_overrides(named, changes), path.resolve().parent)
-    if axes:
-        sweep = data.setdefault("sweep", {})
-        if isinstance(sweep, dict):
-            sweep["axes"] = {**(sweep.get("axes") or {}), **axes}
+    axes = dict(axes or {})
     try:
+        data = resolve_paths(_with_axes(apply_overrides(named, changes), axes), path.resolve().parent)
         scenario = Scenario.from_dict(data)
         if check is not None:
             check(scenario)
         return scenario
     except ScenarioProblems as error:
-        first = error.problems[0]
-        emptied = next((key for key in axes or {} if first.key == "sweep.axes" and repr(key) in first.message), None)
-        if emptied is not None:
-            raise InputError(f"--vary {emptied}: {first.message}") from error
-        if first.where[:2] == ("sweep", "axes") and len(first.where) > 2 and first.where[2] in (axes or {}):
-            raise InputError(f"--vary {first.where[2]}: {first.message}") from error
+        first = _as_written(error.problems[0], lines)
+        varied = next((key for key in axes if first.where[:3] == ("sweep", "axes", key)), None)
+        if varied is None and first.key == "sweep.zip":
+            varied = next((key for key in axes if first.message.startswith(repr(key))), None)
+        if varied is not None:
+            raise InputError(f"--vary {varied}: {first.message}") from error
         for key in changes:
             if f"{first.key}.".startswith(f"{key}."):
                 raise InputError(f"--set {first.key}: {first.message}") from error
@@ -146,18 +143,50 @@ def load_scenario(
         raise InputError(f"{path}:{line_of(first, lines)}: {first.key}: {first.message}") from error
 
 
+def _with_axes(data: dict[str, Any], axes: Mapping[str, Any]) -> dict[str, Any]:
+    """The scenario's nested mappings with these axes added to those of its sweep, or in place of them."""
+    if not axes:
+        return data
+    sweep = data.get("sweep")
+    sweep = {} if sweep is None else sweep
+    known = sweep.get("axes", {}) if isinstance(sweep, dict) else None
+    if not isinstance(known, dict):
+        return data  # The schema says what is wrong with it.
+    rest = {key: value for key, value in sweep.items() if key not in axes}
+    return {**data, "sweep": {**rest, "axes": {**known, **axes}}}
+
+
+def _as_written(problem: Problem, lines: Lines) -> Problem:
+    """A problem of an axis that stands in the sweep itself, told where the file has it."""
+    short = ("sweep", *problem.where[2:])
+    if problem.where[:2] == ("sweep", "axes") and problem.where not in lines and short[:2] in lines and len(short) > 1:
+        return Problem(short, problem.message)
+    return problem
+
+
 @contextmanager
-def told_with_line(name: str | Path, changes: Mapping[str, Any]) -> Iterator[None]:
-    """Say file and line with what a run finds wrong, where its message starts with a key that the file has."""
+def told_with_line(
+    name: str | Path, changes: Mapping[str, Any], axes: Mapping[str, Any] | None = None
+) -> Iterator[None]:
+    """Say file and line with what a run finds wrong, where its message starts with a key that the file has.
+
+    Args:
+        name: Path of a YAML file, or the name of a bundled scenario.
+        changes: Values by dotted key, such as from ``--set``.
+        axes: Sweep axes by dotted key, such as from ``--vary``.
+    """
     try:
         yield
     except InputError as error:
         key = str(error).partition(":")[0]
+        if key in (axes or {}):
+            raise InputError(f"--vary {error}") from error
         if key in changes:
             raise InputError(f"--set {error}") from error
         path = find_scenario(str(name))
         _, lines = read_yaml(path)
-        line = lines.get(tuple(key.split(".")))
+        varied = [("sweep", "axes", key), ("sweep", key), ("sweep", "zip", key)]
+        line = next((lines[where] for where in [*varied, tuple(key.split("."))] if where in lines), None)
         if line is None:
             raise
         raise InputError(f"{path}:{line}: {error}") from error

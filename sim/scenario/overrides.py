@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from typing import Any
 
 from sim.errors import InputError
@@ -19,13 +20,14 @@ _NAMED_AT_DEPTH = {"protocol": 0, "controller": 0, "link": 0, "compute": 1}
 def apply_overrides(data: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
     """A copy of a scenario's nested mappings with dotted keys changed; ``protocol.name`` resets the protocol's keys.
 
-    Selectors are applied first, so that the order of the changes does not matter.
+    Whole parts are changed before what is in them, and selectors before other keys, so that the order of the changes
+    does not matter.
 
     Raises:
         ScenarioProblems: A key goes through something that has no keys.
     """
     result = copy.deepcopy(dict(data))
-    for key in sorted(changes, key=lambda name: not _is_selector(name)):
+    for key in sorted(changes, key=lambda name: (name.count("."), not _is_selector(name))):
         _change(result, key, changes[key])
     return result
 
@@ -35,8 +37,16 @@ def _is_selector(key: str) -> bool:
     return parts in _SELECTORS or (parts[0] == "compute" and parts[-1] == "kind")
 
 
-def _change(data: dict[str, Any], key: str, value: Any) -> None:
+def _steps(key: str) -> list[str]:
+    """Keys from the root down; below a sweep's axes stand dotted keys themselves."""
     parts = key.split(".")
+    if parts[0] == "sweep" and parts[1:2] in (["axes"], ["zip"]) and len(parts) > 2:
+        return [*parts[:2], ".".join(parts[2:])]
+    return parts
+
+
+def _change(data: dict[str, Any], key: str, value: Any) -> None:
+    parts = _steps(key)
     current: dict[str, Any] = data
     for depth, part in enumerate(parts[:-1]):
         below: Any = current.get(part)
@@ -91,17 +101,34 @@ def _shared_keys(part: str, old: Mapping[str, Any], name: Any) -> dict[str, Any]
     }
 
 
-def parse_axis(text: str) -> tuple[str, Any]:
-    """Split ``key.path=v1,v2,...`` into an axis; a value in braces is a range as YAML has it.
+def parse_axes(texts: Iterable[str]) -> dict[str, Any]:
+    """Axes by key from the texts of ``--vary``.
 
     Raises:
-        InputError: No equals sign, or values that are no YAML.
+        InputError: One is no axis, or two are of one key.
     """
-    key, _, raw = text.partition("=")
+    axes: dict[str, Any] = {}
+    for text in texts:
+        key, values = _parse_axis(text)
+        if key in axes:
+            raise InputError(f"--vary {key}: given twice; one option takes all values: --vary {key}=v1,v2,...")
+        axes[key] = values
+    return axes
+
+
+def _parse_axis(text: str) -> tuple[str, Any]:
+    """Split ``key.path=v1,v2,...`` into an axis; one value in braces or brackets is a range or list as YAML has it."""
+    key, equals, raw = text.partition("=")
+    if not equals or not key.strip():
+        raise InputError(f"--vary expects key.path=v1,v2,..., got {text!r}")
     if raw.strip().startswith(("{", "[")):
-        return parse_assignment(text, "--vary")
-    name, values = parse_assignment(f"{key}=[{raw}]" if "=" in text else text, "--vary")
-    return name, values
+        # Several lists, such as [1, 2],[2, 2], are no YAML before they stand in brackets.
+        with suppress(InputError):
+            return parse_assignment(text, "--vary")
+    try:
+        return parse_assignment(f"{key}=[{raw}]", "--vary")
+    except InputError as error:
+        raise InputError(f"--vary {key.strip()}: {raw!r} is no list of values") from error
 
 
 def parse_assignment(text: str, option: str) -> tuple[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
 
@@ -87,21 +88,28 @@ def _real_path(loc: Path) -> Path:
     )
 
 
-def _fields_at(schema: type[BaseModel], path: Path) -> list[str]:
-    current: object = schema
+def _fields_at(schema: type[BaseModel], path: Path) -> list[str] | None:
+    """Keys of the part at a path, None if the schema does not tell."""
+    current: type[BaseModel] | None = schema
     for part in path:
-        if not (isinstance(current, type) and issubclass(current, BaseModel)) or part not in current.model_fields:
-            return []
-        current = current.model_fields[str(part)].annotation
-    if isinstance(current, type) and issubclass(current, BaseModel):
-        return sorted(current.model_fields)
-    return []
+        if current is None or part not in current.model_fields:
+            return None
+        current = _model_in(current.model_fields[str(part)].annotation)
+    return None if current is None else sorted(current.model_fields)
 
 
-def _unknown_key(key: str, valid: list[str]) -> str:
+def _model_in(annotation: Any) -> type[BaseModel] | None:
+    """The model that a field holds, if only sometimes."""
+    alternatives = (annotation, *get_args(annotation))
+    return next((one for one in alternatives if isinstance(one, type) and issubclass(one, BaseModel)), None)
+
+
+def _unknown_key(key: str, valid: list[str] | None) -> str:
+    if not valid:
+        return f"unknown key {key!r}" + ("; there are no keys here" if valid == [] else "")
     near = difflib.get_close_matches(key, valid, n=1, cutoff=0.5)
     hint = f" (did you mean {near[0]!r}?)" if near else ""
-    return f"unknown key {key!r}{hint}; valid: {', '.join(valid)}" if valid else f"unknown key {key!r}"
+    return f"unknown key {key!r}{hint}; valid: {', '.join(valid)}"
 
 
 def _sentence(message: str) -> str:

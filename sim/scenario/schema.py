@@ -292,6 +292,8 @@ def resolve_paths(data: dict[str, Any], folder: Path) -> dict[str, Any]:
     def walk(value: Any) -> Any:
         if isinstance(value, dict):
             return {key: walk(item) for key, item in value.items()}
+        if isinstance(value, list):
+            return [walk(item) for item in value]
         if isinstance(value, str) and "\n" not in value and 0 < len(value) < 1024 and ("/" in value or "." in value):
             path = folder / value
             return str(path.resolve()) if path.exists() else value

@@ -2,42 +2,107 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+import math
+from collections.abc import Hashable, Mapping
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, field_validator, model_validator
+import numpy as np
+from pydantic import (
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationInfo,
+    WithJsonSchema,
+    field_validator,
+    model_validator,
+)
 
 from sim.settings import Settings
 
-Values = list[Any]
+# Replications that are always run: an interval from two values says little, Student's t is 12.7 there.
+FEWEST = 3
+
+_RANGE = {
+    "type": "object",
+    "additionalProperties": False,
+    "required": ["from", "to", "points"],
+    "properties": {
+        "from": {"type": "number"},
+        "to": {"type": "number"},
+        "points": {"type": "integer", "minimum": 1},
+        "scale": {"enum": ["linear", "log"]},
+    },
+}
+_AXIS_SCHEMA: dict[str, Any] = {"anyOf": [{"type": "array", "minItems": 1}, _RANGE]}
+
+
+def _values(axis: Any) -> list[Any]:
+    """The values of one axis: a list, or a range spelled out.
+
+    Raises:
+        ValueError: Neither, nothing in it, or a range that makes no sense.
+    """
+    values = _range(axis) if isinstance(axis, dict) else axis
+    if isinstance(values, np.ndarray | tuple | range):
+        values = list(values)  # As scenarios that are built in code have them.
+    if not isinstance(values, list):
+        raise ValueError(f"an axis must be a list of values or a range, got {axis!r}")
+    if not values:
+        raise ValueError("the axis is empty")
+    return [value.item() if isinstance(value, np.generic) else value for value in values]
+
+
+def _different_values(axis: Any) -> list[Any]:
+    values = _values(axis)
+    _refuse_twice(values)
+    return values
+
+
+Axis = Annotated[list[Any], BeforeValidator(_different_values), WithJsonSchema(_AXIS_SCHEMA)]
+ZippedAxis = Annotated[list[Any], BeforeValidator(_values), WithJsonSchema(_AXIS_SCHEMA)]
 
 
 class SweepSettings(Settings):
-    """What `specran sweep` varies; points are the product of axes, zipped groups and variants."""
+    """What `specran sweep` varies; points are the product of axes, zipped groups and variants.
 
-    axes: dict[str, Any] = Field(default={})
+    Axes may stand in the sweep itself: `sweep: {link.uplink_mbps: [1, 2, 5]}` is short for an axis among `axes`.
+    """
+
+    model_config = ConfigDict(json_schema_extra={"patternProperties": {r"\.": _AXIS_SCHEMA}})
+
+    axes: dict[str, Axis] = Field(default={})
     """Values by dotted key, such as `link.uplink_mbps: [1, 2, 5]`, or a range: {from: 1, to: 100, points: 5, scale:
     log}."""
-    zip: dict[str, list[Any]] = Field(default={})
-    """Lists of equal length by dotted key that are varied together."""
+    zip: dict[str, ZippedAxis] = Field(default={})
+    """Lists or ranges of equal length by dotted key that are varied together."""
     variants: dict[str, dict[str, Any]] = Field(default={})
     """Named sets of changes by dotted key, one curve each."""
     replications: int = Field(default=1, ge=1)
     """Runs per point with different seeds."""
     precision: str | float | None = None
     """Stop the replications of a point early when the 95 % interval of its mean latency is within this fraction,
-    such as 2%."""
+    such as 2%; `replications` are then the most that are run."""
 
     keep: Literal["summary", "requests", "rounds"] = "requests"
     """Tables written for each point beside its summary: none, one row per request, or one row per round too."""
 
-    @field_validator("axes")
+    @model_validator(mode="before")
     @classmethod
-    def _axes(cls, axes: dict[str, Any]) -> dict[str, Values]:
-        return {key: axis_values(key, values) for key, values in axes.items()}
+    def _short_form(cls, data: Any) -> Any:
+        if not isinstance(data, Mapping):
+            return data
+        short = {key: values for key, values in data.items() if is_short_axis(key)}
+        axes = data.get("axes", {})
+        if not short or not isinstance(axes, Mapping):
+            return data
+        twice = next((key for key in short if key in axes), None)
+        if twice is not None:
+            raise ValueError(f"{twice!r} is given here and among the axes")
+        return {**{key: value for key, value in data.items() if key not in short}, "axes": {**axes, **short}}
 
     @field_validator("precision")
     @classmethod
-    def _precision(cls, precision: str | float | None) -> float | None:
+    def _precision(cls, precision: str | float | None, info: ValidationInfo) -> float | None:
         if precision is None:
             return None
         text = str(precision).strip()
@@ -47,55 +112,54 @@ class SweepSettings(Settings):
             fraction = 0.0
         if not 0 < fraction < 1:
             raise ValueError(f"expected a fraction such as 2% or 0.02, got {precision!r}")
+        if info.data.get("replications", FEWEST + 1) <= FEWEST:
+            raise ValueError(f"the first {FEWEST} replications are always run; ask for more, up to the most you want")
         return fraction
 
-    @model_validator(mode="after")
-    def _zipped(self) -> SweepSettings:
-        lengths = {len(values) for values in self.zip.values()}
-        if len(lengths) > 1:
-            raise ValueError(f"zipped axes must have equal lengths, got {sorted(lengths)}")
-        if lengths == {0}:
-            raise ValueError("zipped axes need at least one value")
-        twice = set(self.axes) & set(self.zip)
-        if twice:
-            raise ValueError(f"{sorted(twice)[0]!r} is both an axis and a zipped axis")
-        return self
+    @field_validator("zip")
+    @classmethod
+    def _zipped(cls, zipped: dict[str, list[Any]], info: ValidationInfo) -> dict[str, list[Any]]:
+        if len({len(values) for values in zipped.values()}) > 1:
+            lengths = ", ".join(f"{len(values)} of {key}" for key, values in zipped.items())
+            raise ValueError(f"zipped axes must have equal lengths, got {lengths}")
+        twice = next((key for key in info.data.get("axes", {}) if key in zipped), None)
+        if twice is not None:
+            raise ValueError(f"{twice!r} is both an axis and a zipped axis")
+        return zipped
 
 
-def axis_values(key: str, values: Any) -> Values:
-    """The values of one axis: a list, or a range spelled out.
-
-    Raises:
-        ValueError: An empty list or a range that makes no sense.
-    """
-    if isinstance(values, dict):
-        return _range(key, values)
-    if not isinstance(values, list):
-        raise ValueError(f"axis {key!r} must be a list of values or a range, got {values!r}")
-    if not values:
-        raise ValueError(f"axis {key!r} is empty")
-    twice = [value for place, value in enumerate(values) if value in values[:place]]
-    if twice:
-        raise ValueError(f"axis {key!r} has the value {twice[0]!r} twice")
-    return values
+def is_short_axis(key: object) -> bool:
+    """Whether a key of a sweep is an axis that stands in the sweep itself: dotted, as no other key of a sweep is."""
+    return isinstance(key, str) and "." in key
 
 
-def _range(key: str, spec: dict[str, Any]) -> Values:
+def _refuse_twice(values: list[Any]) -> None:
+    seen: set[Hashable] = set()
+    for value in values:
+        # Booleans equal numbers and are none.
+        mark = value if isinstance(value, Hashable) and not isinstance(value, bool) else repr(value)
+        if mark in seen:
+            raise ValueError(f"the axis has the value {value!r} twice")
+        seen.add(mark)
+
+
+def _range(spec: dict[str, Any]) -> list[Any]:
     valid = {"from", "to", "points", "scale"}
-    unknown = sorted(set(spec) - valid)
-    if unknown or not {"from", "to", "points"} <= set(spec):
-        raise ValueError(f"axis {key!r}: a range has the keys from, to, points and scale (linear or log), got {spec}")
+    if set(spec) - valid or not {"from", "to", "points"} <= set(spec):
+        raise ValueError(f"a range has the keys from, to, points and scale (linear or log), got {spec}")
     first, last, points = spec["from"], spec["to"], spec["points"]
     scale = spec.get("scale", "linear")
-    if not isinstance(points, int) or points < 1 or scale not in ("linear", "log"):
-        raise ValueError(f"axis {key!r}: points must be a positive integer and scale linear or log, got {spec}")
-    if not all(isinstance(end, int | float) for end in (first, last)) or (scale == "log" and min(first, last) <= 0):
-        raise ValueError(f"axis {key!r}: from and to must be numbers, positive on a log scale, got {spec}")
+    if isinstance(points, bool) or not isinstance(points, int) or points < 1 or scale not in ("linear", "log"):
+        raise ValueError(f"points of a range must be a positive integer and scale linear or log, got {spec}")
+    numbers = all(isinstance(end, int | float) and not isinstance(end, bool) for end in (first, last))
+    if not numbers or not (math.isfinite(first) and math.isfinite(last)) or (scale == "log" and min(first, last) <= 0):
+        raise ValueError(f"from and to of a range must be finite numbers, positive on a log scale, got {spec}")
     if points == 1:
         return [first]
     steps = [i / (points - 1) for i in range(points)]
     if scale == "log":
-        return [float(f"{first * (last / first) ** step:.6g}") for step in steps]
-    numbers = [float(f"{first + (last - first) * step:.12g}") for step in steps]
-    integral = all(isinstance(end, int) for end in (first, last)) and all(n.is_integer() for n in numbers)
-    return [int(number) for number in numbers] if integral else numbers
+        values = [float(f"{first * (last / first) ** step:.6g}") for step in steps]
+    else:
+        values = [float(f"{first + (last - first) * step:.12g}") for step in steps]
+    integral = all(isinstance(end, int) for end in (first, last)) and all(value.is_integer() for value in values)
+    return [int(value) for value in values] if integral else values

@@ -70,6 +70,7 @@ def expand(scenario: Scenario) -> list[Point]:
     """
     sweep = scenario.sweep if scenario.sweep is not None else SweepSettings()
     _refuse_sweeps_of_sweeps(sweep)
+    _refuse_variants_of_axes(sweep)
     base = scenario.dump()
     base.pop("sweep", None)
     points: list[Point] = []
@@ -87,8 +88,17 @@ def _refuse_sweeps_of_sweeps(sweep: SweepSettings) -> None:
     parts += [(("variants", name), changes) for name, changes in sweep.variants.items()]
     for where, changes in parts:
         for key in changes:
-            if key.split(".")[0] == "sweep":
+            if _part(key) == "sweep":
                 raise ScenarioProblems([Problem(("sweep", *where, key), "a sweep cannot vary itself")])
+
+
+def _refuse_variants_of_axes(sweep: SweepSettings) -> None:
+    """A variant that sets what an axis sets too would say nothing: the axis has the last word."""
+    for variant, changes in sweep.variants.items():
+        for key in changes:
+            if key in sweep.axes or key in sweep.zip:
+                part = "axes" if key in sweep.axes else "zip"
+                raise ScenarioProblems([Problem(("sweep", part, key), f"variant {variant!r} sets this key, too")])
 
 
 def _combinations(sweep: SweepSettings) -> Iterator[dict[str, Any]]:
@@ -121,7 +131,14 @@ def _scenario_at(
             part = ("variants", variant, blamed)
         else:
             part = ("variants", variant) if variant else ()
-        others = ", ".join(f"{key}={value}" for key, value in every.items() if key != blamed)
-        at = f" (at {others})" if others and blamed is None else ""
         told = problem.message if problem.key == blamed else f"{problem.key}: {problem.message}"
-        raise ScenarioProblems([Problem(("sweep", *part), f"{told}{at}")]) from error
+        # Other changes that may have a share in it: those of the same part, such as the protocol's name.
+        company = [key for key in every if key != blamed and (blamed is None or _part(key) == _part(problem.key))]
+        at = [f"{key}={changes[key]}" for key in company if key in changes]
+        if part[:1] != ("variants",) and any(key in variant_changes for key in company):
+            at.append(f"variant {variant!r}")
+        raise ScenarioProblems([Problem(("sweep", *part), f"{told} (at {', '.join(at)})" if at else told)]) from error
+
+
+def _part(key: str) -> str:
+    return key.partition(".")[0]

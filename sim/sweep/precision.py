@@ -5,10 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+from sim.scenario.sweep_schema import FEWEST
 from sim.sweep.points import Point
-
-# An interval from two values says little: Student's t is 12.7 there.
-FEWEST = 3
 
 
 def half_width(values: Sequence[float]) -> float:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sim.errors import RunError
 from sim.prepare import Progress, Wanted, missing_recordings
-from sim.sweep.executors import Executor, Piece
+from sim.sweep.pieces import Executor, Piece
 from sim.sweep.work import RecordTask, record_requests
 from sim.tape.store import TapeStore
 
@@ -21,6 +21,8 @@ def record_missing(
     folder = store.folder if executor.shares_files else None
     pieces = [Piece(record_requests, RecordTask.of(group, folder, payloads)) for group in groups]
     total, done = sum(len(group.recordings) for group in groups), 0
+    if total:
+        progress("decoding", done, total)
     for number, entries, failure in executor.run(pieces):
         if failure:
             raise RunError(f"recording failed: {failure}")

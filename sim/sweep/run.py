@@ -12,12 +12,14 @@ from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 from sim.errors import InputError
-from sim.files import cannot_write, no_empty_folders_of, unfinished_folder
+from sim.files import cannot_write, clean_cache, no_empty_folders_of, unfinished_folder
 from sim.prepare import Progress, facts_of, must_be_live, no_progress, plan, prices, tape_store
 from sim.results.manifest import host, versions
+from sim.scenario.own_code import own_code
 from sim.scenario.schema import Scenario
-from sim.sweep.executors import Executor, Piece, make_executor
+from sim.sweep.executors import make_executor
 from sim.sweep.gather import drawn_axes, gather, sweep_id, table_of
+from sim.sweep.pieces import Executor, Piece
 from sim.sweep.points import Point, expand
 from sim.sweep.precision import Replications
 from sim.sweep.recording import record_missing
@@ -43,6 +45,7 @@ class SweepResult:
         axes: Dotted keys that were varied; of those that were varied together, the first.
         together: The others of those.
         failed: One message per point that failed.
+        resumed: How many points were finished before and not run again.
     """
 
     table: pd.DataFrame
@@ -50,6 +53,7 @@ class SweepResult:
     axes: list[str]
     failed: list[str] = field(default_factory=list)
     together: list[str] = field(default_factory=list)
+    resumed: int = 0
 
     def overview(self) -> tuple[list[str], list[list[Any]]]:
         """Means over replications, for people: columns and rows."""
@@ -131,7 +135,7 @@ class _Sweep:
 
     def run(self) -> SweepResult:
         """Record, simulate, gather."""
-        with no_empty_folders_of(self.place, self.place.parent, self.place.parent.parent):
+        with no_empty_folders_of(self.saved.folder, self.place, self.place.parent, self.place.parent.parent):
             return self._run()
 
     def _run(self) -> SweepResult:
@@ -152,10 +156,11 @@ class _Sweep:
         failed = [f"{_named(self.points[i])}: {text}" for i, text in sorted(self.failures.items())]
         axes = drawn_axes(self.scenario, self.points)
         together = [key for key in self.points[0].changes if key not in axes and key in table]
-        return SweepResult(table, self.place, axes, failed, together)
+        return SweepResult(table, self.place, axes, failed, together, self.resumed)
 
     def _check_folder(self) -> None:
         max_tape_bytes()
+        clean_cache()
         try:
             with unfinished_folder(self.place):
                 self.saved.clean()
@@ -188,9 +193,10 @@ class _Sweep:
         return ready
 
     def _content_hash(self, point: Point) -> str:
-        """Hash of all that a point's result depends on: scenario, code, models, prompts, prices."""
+        """Hash of all that a point's result depends on: scenario, code, the user's own too, models, prompts, prices."""
         kit = self._kit(point)
-        return _hash([point.scenario.dump(), kit.describes])
+        keys = point.scenario.dump()
+        return _hash([keys, kit.describes, own_code(keys)])
 
     def _run_points(self, wave: Sequence[Point], executor: Executor) -> None:
         hashes = {point.index: self._content_hash(point) for point in wave}

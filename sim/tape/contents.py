@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -46,8 +46,9 @@ def list_tape(store: TapeStore) -> Iterator[Listed]:
     """A line for each entry that can be trusted, in the order of keys."""
     for path in store.files():
         try:
-            entry = store.entry(path.stem)
-        except TapeProblem:
+            entry = trusted_entry(store, path.stem)
+            size_bytes = path.stat().st_size
+        except (TapeProblem, OSError):
             continue
         rounds = [this for this, _, _ in rounds_of(entry.records)]
         tested = sum(this.tested for this in rounds)
@@ -61,8 +62,23 @@ def list_tape(store: TapeStore) -> Iterator[Listed]:
             sum(len(this.tokens) for this in rounds),
             len(rounds),
             sum(this.accepted for this in rounds) / tested if tested else float("nan"),
-            path.stat().st_size,
+            size_bytes,
         )
+
+
+def trusted_entry(store: TapeStore, key: str) -> Entry:
+    """An entry whose description has its address.
+
+    Raises:
+        TapeProblem: It cannot be read or trusted.
+    """
+    entry = store.entry(key)
+    try:
+        if key_of(entry.about) != key:
+            raise TapeProblem("its description does not have this address")
+    except (KeyError, TypeError) as error:
+        raise TapeProblem("its description makes no sense") from error
+    return entry
 
 
 def verify_tape(store: TapeStore) -> dict[str, str]:
@@ -70,13 +86,9 @@ def verify_tape(store: TapeStore) -> dict[str, str]:
     problems = {}
     for key in store.list_keys():
         try:
-            entry = store.entry(key)
-            if key_of(entry.about) != key:
-                raise TapeProblem("its description does not have this address")
+            trusted_entry(store, key)
         except TapeProblem as problem:
             problems[key] = str(problem)
-        except (KeyError, TypeError, ValueError):
-            problems[key] = "its description makes no sense"
     return problems
 
 
@@ -102,19 +114,6 @@ def _flat(records: list[Record]) -> Iterator[Record]:
                 yield from _flat(list(branch))
         else:
             yield record
-
-
-def round_table(store: TapeStore) -> list[dict[str, Any]]:
-    """Rows of all rounds on the tape: what was sent, accepted, and by how much draft and target agreed."""
-    rows = []
-    for key in store.list_keys():
-        try:
-            entry = store.entry(key)
-        except TapeProblem:
-            continue
-        rows += _rows_of(entry)
-    names = {name: None for row in rows for name in row}
-    return [{name: row.get(name) for name in names} for row in rows]
 
 
 def _rows_of(entry: Entry) -> list[dict[str, Any]]:
@@ -146,15 +145,37 @@ def _rows_of(entry: Entry) -> list[dict[str, Any]]:
     return rows
 
 
-def export_rounds(store: TapeStore, path: Path) -> int:
-    """Write the table of rounds as Parquet; returns how many rows.
+@dataclass(frozen=True)
+class Exported:
+    """What a table of rounds holds: its rows, the requests that they are of, and those left out as damaged."""
+
+    rounds: int
+    requests: int
+    damaged: int
+
+
+def export_rounds(store: TapeStore, path: Path, keys: Iterable[str] | None = None) -> Exported:
+    """Write a table of rounds as Parquet: what was sent, accepted, and by how much draft and target agreed.
+
+    Args:
+        store: Which tape.
+        path: The file.
+        keys: Which entries; all by default.
 
     Raises:
         RunError: The file cannot be written.
     """
-    rows = round_table(store)
+    rows: list[dict[str, Any]] = []
+    requests = damaged = 0
+    for key in store.list_keys() if keys is None else sorted(set(keys)):
+        try:
+            rows += _rows_of(trusted_entry(store, key))
+            requests += 1
+        except TapeProblem:
+            damaged += 1
+    names = {name: None for row in rows for name in row}
     try:
-        write_atomically(path, parquet_bytes(rows))
+        write_atomically(path, parquet_bytes([{name: row.get(name) for name in names} for row in rows]))
     except OSError as error:
         raise cannot_write("the tape's rounds", path, error) from error
-    return len(rows)
+    return Exported(len(rows), requests, damaged)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from sim.tape.key import Addresses, key_of
 from sim.tape.store import TapeProblem, TapeStore, decode_entry
 from sim.workload import read_prompts
 
-FORMAT = "specran tape folder 1"
+FORMAT = "specran tape folder 2"
 
 
 def export_folder(scenarios: Sequence[Scenario], store: TapeStore, folder: Path) -> int:
@@ -29,30 +30,48 @@ def export_folder(scenarios: Sequence[Scenario], store: TapeStore, folder: Path)
 
     Raises:
         InputError: A request is not on tape yet.
-        RunError: The folder cannot be written.
+        RunError: The folder cannot be written, or another process has pruned the tape.
     """
-    entries: dict[str, bytes] = {}
+    keys = recorded_keys(scenarios, store)
     models: dict[str, dict[str, Any]] = {}
     prompts: dict[str, dict[str, list[int]]] = {}
     for scenario in scenarios:
         facts = prepare.facts_of(scenario)
-        addresses = Addresses(scenario, facts)
-        for planned in prepare.plan(scenario):
-            key = addresses.of(planned)
-            data = entries.get(key) or (store.read(key) if store.has(key) else None)
-            if data is None:
-                raise InputError("not all requests of the scenario are on tape; record them first: specran tape record")
-            entries[key] = data
         _note_models(scenario, facts, models)
         _note_prompts(scenario, facts, prompts)
     about = {"format": FORMAT, "models": list(models.values()), "prompts": prompts}
     try:
-        for key, data in entries.items():
+        for key in keys:
+            data = store.read(key)
+            if data is None:
+                raise RunError(f"tape entry {key[:12]} vanished while the tape was being exported; export it again")
             write_atomically(folder / "entries" / f"{key}.json", data)
-        write_atomically(folder / "tape.json", json.dumps(about, sort_keys=True).encode())
+        sealed = {**about, "sha256": _seal(about)}
+        write_atomically(folder / "tape.json", json.dumps(sealed, sort_keys=True).encode())
     except OSError as error:
         raise cannot_write("the tape", folder, error) from error
-    return len(entries)
+    return len(keys)
+
+
+def recorded_keys(scenarios: Sequence[Scenario], store: TapeStore) -> list[str]:
+    """Keys of all requests of these scenarios, each once.
+
+    Raises:
+        InputError: One is not on tape yet.
+    """
+    keys: dict[str, None] = {}
+    for scenario in scenarios:
+        addresses = Addresses(scenario, prepare.facts_of(scenario))
+        for planned in prepare.plan(scenario):
+            key = addresses.of(planned)
+            if key not in keys and not store.has(key):
+                raise InputError("not all requests of the scenario are on tape; record them first: specran tape record")
+            keys[key] = None
+    return list(keys)
+
+
+def _seal(about: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()
 
 
 def _note_models(scenario: Scenario, facts: dict[str, ModelFacts], models: dict[str, dict[str, Any]]) -> None:
@@ -83,7 +102,9 @@ def import_folder(folder: Path, store: TapeStore) -> int:
     try:
         about = json.loads((folder / "tape.json").read_text(encoding="utf-8"))
         if about["format"] != FORMAT:
-            raise ValueError(f"format {about['format']!r}")
+            raise ValueError(f"format {about['format']!r}, not {FORMAT!r}")
+        if about.pop("sha256") != _seal(about):
+            raise ValueError("its content does not have the hash that it states")
         brought = [
             (
                 prepare.brought_question(one["names"], ModelsSettings(dtype=one["dtype"])),

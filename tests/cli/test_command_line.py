@@ -7,7 +7,6 @@ import os
 import shlex
 import subprocess
 import sys
-import textwrap
 from pathlib import Path
 
 import pytest
@@ -49,6 +48,34 @@ def test_run_writes_a_complete_folder_and_json_alone_on_stdout(cache: Path, tmp_
     assert second.name == folder.name
     for table in ("requests.parquet", "rounds.parquet"):
         assert (second / table).read_bytes() == (folder / table).read_bytes()
+
+
+@pytest.mark.parametrize("group", [[], ["tape"], ["channel"]])
+def test_a_group_without_a_command_shows_its_help(group: list[str], capsys: pytest.CaptureFixture[str]):
+    from sim.cli import _main
+
+    assert _main(group) == 2
+    said = capsys.readouterr().err
+    assert said.startswith("Usage: specran") and said.strip().splitlines()[-1].startswith("  ")
+    assert "see specran --help" not in said
+
+
+def test_an_interrupt_is_told_in_one_line(cache: Path, tmp_path: Path):
+    code = """
+import signal, sys
+from sim.cli import main
+from sim.sweep import executors
+executors.InProcess.run = lambda self, pieces: signal.raise_signal(signal.SIGINT)
+signal.signal(signal.SIGINT, signal.default_int_handler)
+sys.argv[1:] = ["sweep", "quickstart", "--jobs", "1", "--vary", "link.bandwidth_mhz=10"]
+main()
+"""
+    root = Path(__file__).resolve().parent.parent.parent
+    environment = {**os.environ, "SPECRAN_CACHE": str(cache), "PYTHONPATH": str(root)}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment, cwd=tmp_path)
+    assert done.returncode == 130
+    assert done.stderr == "specran: interrupted; what was finished is kept\n"
+    assert not list(tmp_path.iterdir())
 
 
 def test_seed_changes_the_folder_and_the_bytes(cache: Path, tmp_path: Path):
@@ -142,19 +169,24 @@ def test_schema_is_json_schema(cache: Path):
     assert nr["properties"]["tdd_pattern"]["description"].startswith("Slots of one period")
     assert {name for name, key in nr["properties"].items() if "description" not in key} == {"kind"}
     assert all("description" in key for key in schema["$defs"]["DevicesSettings"]["properties"].values())
+    sweep = schema["$defs"]["SweepSettings"]
+    (short,) = sweep["patternProperties"].values()
+    assert sweep["properties"]["axes"]["additionalProperties"] == short
+    assert {kind["type"] for kind in short["anyOf"]} == {"array", "object"}
 
 
 def test_the_readmes_notebook_runs(cache: Path, tmp_path: Path):
     readme = (Path(__file__).resolve().parent.parent.parent / "README.md").read_text()
     code = next(block for block in readme.split("```python\n") if block.startswith("from sim import")).split("```")[0]
-    (tmp_path / "notebook.py").write_text(f'if __name__ == "__main__":\n{textwrap.indent(code, "    ")}')
+    # As it stands, also as a script: workers do not run it again.
+    (tmp_path / "notebook.py").write_text(code)
     root = Path(__file__).resolve().parent.parent.parent
     environment = {**os.environ, "SPECRAN_CACHE": str(cache), "PYTHONPATH": str(root)}
     done = subprocess.run(
         [sys.executable, "notebook.py"], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
-    assert "512" in done.stdout
+    assert done.stdout.count("512") == 1 and not done.stderr
     assert len(list((tmp_path / "results").rglob("report.html"))) == 1
 
 
@@ -171,7 +203,7 @@ def test_a_users_own_protocol_is_found_by_module_and_name(cache: Path, tmp_path:
 
 def test_the_readmes_sweeps_and_runs_are_not_refused():
     """As far as their points, without running them; the models that one names are those of a hub."""
-    from sim.cli.running import changes_of, parse_axis
+    from sim.cli.running import changes_of, parse_axes
     from sim.scenario.loading import load_scenario
     from sim.sweep.points import expand
 
@@ -183,7 +215,20 @@ def test_the_readmes_sweeps_and_runs_are_not_refused():
     for _, verb, name, *options in commands:
         pairs = list(zip(options[::2], options[1::2], strict=True))
         changes = changes_of([value for option, value in pairs if option == "--set"], None)
-        axes = dict(parse_axis(value) for option, value in pairs if option == "--vary")
+        axes = parse_axes(value for option, value in pairs if option == "--vary")
         assert {option for option, _ in pairs} <= {"--set", "--vary", "--scheduler"}
         scenario = load_scenario(name, changes, axes, check=expand if verb == "sweep" else None)
         assert scenario.name == name
+
+
+def test_the_readmes_yaml_is_a_sweep(tmp_path: Path):
+    from sim.scenario.loading import load_scenario
+    from sim.sweep.points import expand
+
+    readme = (Path(__file__).resolve().parent.parent.parent / "README.md").read_text()
+    (block,) = readme.split("```yaml\n")[1:]
+    path = tmp_path / "case.yaml"
+    path.write_text(block.split("```")[0])
+    scenario = load_scenario(path)
+    assert scenario.sweep is not None and scenario.sweep.precision == 0.02
+    assert len(expand(scenario)) == 7 * 3 * 2 * 20

@@ -62,6 +62,46 @@ def wrong(
         ("link:\n  kind: nr\n  distances_m: [-4]\n", "case.yaml:3: link.distances_m.0: input should be greater"),
         ("sweep:\n  axes:\n    seed.x: [1]\n", "case.yaml:3: sweep.axes.seed.x: seed is 1, which has no keys below it"),
         ("sweep:\n  variants: [a]\n", "case.yaml:2: sweep.variants: expected a mapping of keys"),
+        ("sweep:\n  axes:\n    link.uplink_mbps: []\n", "case.yaml:3: sweep.axes.link.uplink_mbps: the axis is empty"),
+        ("sweep:\n  seed: 1\n", "case.yaml:2: sweep.seed: unknown key 'seed'"),
+        ("sweep:\n  link.uplink_mbps: []\n", "case.yaml:2: sweep.link.uplink_mbps: the axis is empty"),
+        ("sweep:\n  link.uplink_mbps: [1, x]\n", "case.yaml:2: sweep.link.uplink_mbps: input should be a valid number"),
+        (
+            "sweep:\n  link.uplink_mbsp: [1]\n",
+            "case.yaml:2: sweep.link.uplink_mbsp: unknown key 'uplink_mbsp' (did you",
+        ),
+        (
+            "sweep:\n  link.uplink_mbps: [1]\n  axes: {link.uplink_mbps: [1]}\n",
+            "case.yaml:1: sweep: 'link.uplink_mbps' is given here and among the axes",
+        ),
+        ("sweep:\n  replicatons: 3\n", "unknown key 'replicatons' (did you mean 'replications'?); valid: axes, keep"),
+        ("sweep:\n  replications: true\n", "case.yaml:2: sweep.replications: expected a number, got True"),
+        (
+            "sweep:\n  axes: {protocol.top_k: [true]}\n",
+            "case.yaml:2: sweep.axes.protocol.top_k: expected a number, got True",
+        ),
+        ("sweep:\n  precision: 2%\n  replications: 3\n", "case.yaml:2: sweep.precision: the first 3 replications are"),
+        (
+            "sweep:\n  axes:\n    link.uplink_mbps: {from: 1, to: .inf, points: 3}\n",
+            "case.yaml:3: sweep.axes.link.uplink_mbps: from and to of a range must be finite numbers",
+        ),
+        (
+            "sweep:\n  axes:\n    link.uplink_mbps: {from: 2, to: 2, points: 3}\n",
+            "case.yaml:3: sweep.axes.link.uplink_mbps: the axis has the value 2 twice",
+        ),
+        (
+            "sweep:\n  zip:\n    link.uplink_mbps: [1, 2]\n    link.downlink_mbps: [1]\n",
+            "case.yaml:2: sweep.zip: zipped axes must have equal lengths, got 2 of link.uplink_mbps, 1 of link.down",
+        ),
+        (
+            "sweep:\n  axes: {protocol.top_k: [4]}\n  variants: {a: {}, full: {protocol.name: dsd}}\n",
+            "case.yaml:2: sweep.axes.protocol.top_k: unknown key 'top_k'; valid: draft_length, lattice_levels, values "
+            "(at variant 'full')",
+        ),
+        (
+            "sweep:\n  axes: {protocol.top_k: [4]}\n  variants: {a: {}, b: {protocol.top_k: 9}}\n",
+            "case.yaml:2: sweep.axes.protocol.top_k: variant 'b' sets this key, too",
+        ),
     ],
 )
 def test_wrong_scenarios(tmp_path, monkeypatch, capsys, text: str | bytes, says: str):
@@ -74,8 +114,20 @@ def test_wrong_scenarios(tmp_path, monkeypatch, capsys, text: str | bytes, says:
         ("run @ --set seed.x=1", "--set seed.x: input should be a valid integer"),
         ("run @ --set link..x=1", "--set link..x: unknown key ''"),
         ("run @ --set link.kind=nrr", "--set link.kind: unknown link 'nrr' (did you mean 'nr'?)"),
-        ("sweep @ --vary link.uplink_mbps=", "--vary link.uplink_mbps: axis 'link.uplink_mbps' is empty"),
+        ("sweep @ --vary link.uplink_mbps=", "--vary link.uplink_mbps: the axis is empty"),
         ("sweep @ --vary link.uplink_mbps=a,b", "--vary link.uplink_mbps: input should be a valid number"),
+        ("sweep @ --vary edge.max_batch=1 --vary edge.max_batch=2", "--vary edge.max_batch: given twice"),
+        ("sweep @ --vary edge.max_batch=1,,2", "--vary edge.max_batch: '1,,2' is no list of values"),
+        ("sweep @ --vary edge.max_batch=1,2 --set sweep.axes=3", "--set sweep.axes: expected a mapping of keys, got 3"),
+        (
+            "sweep @ --vary protocol.name=tslt,edge_only --vary protocol.top_k=4",
+            "--vary protocol.top_k: unknown key 'top_k'; there are no keys here (at protocol.name=edge_only)",
+        ),
+        ("sweep @ --vary workload.prompts=no.txt", "--vary workload.prompts: 'no.txt' cannot be read"),
+        ("sweep @ --seed -1", "Invalid value for '--seed'"),
+        ("tape record @ --vary protocol.top_kk=1", "--vary protocol.top_kk: unknown key 'top_kk'"),
+        ("tape record @ --set workload.prompts=no.txt", "--set workload.prompts: 'no.txt' cannot be read"),
+        ("tape prune --max-gb nan", "--max-gb must be zero or more, got nan"),
         ("plot .", "no table here"),
         ("compare . nowhere", "no table here"),
         ("tape export", "give --parquet FILE"),
@@ -83,6 +135,15 @@ def test_wrong_scenarios(tmp_path, monkeypatch, capsys, text: str | bytes, says:
 )
 def test_wrong_options(tmp_path, monkeypatch, capsys, options: str, says: str):
     assert says in wrong(tmp_path, monkeypatch, capsys, _TINY, options)
+
+
+def test_vary_over_a_sweep_that_is_wrong_or_zipped(tmp_path, monkeypatch, capsys):
+    text = f"{_TINY}sweep:\n  axes: [1]\n"
+    says = wrong(tmp_path, monkeypatch, capsys, text, "sweep @ --vary link.uplink_mbps=1,2")
+    assert "case.yaml:5: sweep.axes: expected a mapping of keys, got [1]" in says
+    Path("case.yaml").write_text(f"{_TINY}sweep:\n  zip: {{link.uplink_mbps: [1]}}\n")
+    assert _main(["sweep", "case.yaml", "--vary", "link.uplink_mbps=1,2"]) == 2
+    assert "--vary link.uplink_mbps: 'link.uplink_mbps' is both an axis and a zip" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -110,6 +110,49 @@ def test_relative_paths_are_relative_to_the_scenario(tmp_path: Path):
     assert load_scenario(path).workload.prompts == str(tmp_path / "mine.jsonl")
 
 
+def test_files_on_an_axis_are_relative_to_the_scenario(tmp_path: Path):
+    (tmp_path / "mine.jsonl").write_text('{"text": "def f"}\n')
+    path = write(tmp_path, "sweep: {workload.prompts: [mine.jsonl, embedded]}\n")
+    prompts = [point.scenario.workload.prompts for point in expand(load_scenario(path))]
+    assert prompts == [str(tmp_path / "mine.jsonl"), "embedded"]
+
+
+def test_axes_may_stand_in_the_sweep_itself(tmp_path: Path):
+    short = load_scenario(write(tmp_path, "sweep: {link.uplink_mbps: [1, 2], protocol.top_k: [8, 64]}\n"))
+    whole = load_scenario(write(tmp_path, "sweep: {axes: {link.uplink_mbps: [1, 2], protocol.top_k: [8, 64]}}\n"))
+    assert short == whole
+    changes = {"protocol.top_k": {"from": 1, "to": 4, "points": 3, "scale": "log"}}
+    path = write(tmp_path, "sweep: {link.uplink_mbps: [1, 2], protocol.top_k: [8, 64]}\n")
+    varied = load_scenario(path, axes=changes)
+    assert varied.sweep.axes == {"link.uplink_mbps": [1, 2], "protocol.top_k": [1, 2, 4]}
+    assert all(isinstance(value, int) for value in varied.sweep.axes["protocol.top_k"])
+
+
+def test_zipped_axes_may_be_ranges_and_hold_a_value_twice():
+    zipped = {"link.uplink_mbps": {"from": 1, "to": 3, "points": 3}, "link.downlink_mbps": [10, 10, 20]}
+    points = expand(Scenario.from_dict({"sweep": {"zip": zipped}}))
+    assert [list(point.changes.values()) for point in points] == [[1, 10], [2, 10], [3, 20]]
+
+
+def test_a_part_is_changed_before_what_is_in_it():
+    """In whatever order the axes stand: the key within would be lost with the part that held it."""
+    for keys in (("link.uplink_mbps", "link"), ("link", "link.uplink_mbps")):
+        axes = {key: {"link": [{"kind": "fixed"}], "link.uplink_mbps": [3, 7]}[key] for key in keys}
+        points = expand(Scenario.from_dict({"sweep": {"axes": axes}}))
+        assert [point.scenario.link.settings.uplink_mbps for point in points] == [3, 7]
+
+
+def test_values_on_the_command_line_may_be_lists():
+    from sim.scenario.overrides import parse_axes
+
+    texts = ["protocol.candidates=[2, 1],[2, 2]", "edge.max_batch=[1, 2]", "cloud.max_batch=1,2"]
+    assert parse_axes(texts) == {
+        "protocol.candidates": [[2, 1], [2, 2]],
+        "edge.max_batch": [1, 2],
+        "cloud.max_batch": [1, 2],
+    }
+
+
 def test_points_are_the_product_and_share_their_seeds():
     scenario = Scenario.from_dict(
         {

@@ -15,7 +15,9 @@ import pytest
 
 from sim.errors import InputError
 from sim.scenario.schema import Scenario
-from sim.sweep.executors import DaskCluster, Piece, Processes
+from sim.sweep.executors import DaskCluster
+from sim.sweep.pieces import Piece
+from sim.sweep.processes import Processes
 from sim.sweep.run import sweep
 
 

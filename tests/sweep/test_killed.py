@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -77,6 +78,16 @@ class Nursery:
                 os.kill(pid, signal.SIGKILL)
         return self.ended()
 
+    def timed(self, store: TapeStore, num_entries: int) -> tuple[float, float]:
+        """Run a sweep; returns seconds until its requests were recorded, and all of its seconds."""
+        start = time.perf_counter()
+        self.start()
+        while len(store.list_keys()) < num_entries:
+            time.sleep(0.001)
+        recording_s = time.perf_counter() - start
+        assert self.ended() == 0
+        return recording_s, time.perf_counter() - start
+
     def ended(self) -> int:
         """Exit code of the sweep that was started."""
         return int(self._said())
@@ -94,33 +105,40 @@ def unfinished(folder: Path) -> list[Path]:
 
 @pytest.mark.usefixtures("no_pictures")
 def test_killed_and_resumed_equals_undisturbed(tiny_keys: dict, cache: Path, tmp_path: Path):
+    """Over and over: killed while recording, killed again wherever it has got to, then resumed to the end."""
     tiny_keys["devices"] = {"count": 2, "requests": 2}
     tiny_keys["sweep"] = {"axes": {"link.uplink_bandwidth_mhz": [0.1, 0.2, 0.5]}, "replications": 8}
     path = tmp_path / "case.yaml"
     path.write_text(json.dumps(tiny_keys))
-    start = time.perf_counter()
     undisturbed = sweep(Scenario.from_dict(tiny_keys), tmp_path / "undisturbed", jobs=1)
-    whole_s = time.perf_counter() - start
     expected = (undisturbed.folder / "sweep.parquet").read_bytes()
-    luck = random.Random(7)
+    recorded = {entry.name: entry.read_bytes() for entry in TapeStore(cache / "tape").files()}
     out, killed_cache = tmp_path / "killed", tmp_path / "killed-cache"
     store = TapeStore(killed_cache / "tape")
     nursery = Nursery(path, out, killed_cache)
-    kills = 0
-    for attempt in range(KILLS):
-        # Half of them soon, while requests are being recorded.
-        kills += nursery.run(luck.uniform(0, whole_s / (8 if attempt % 2 else 2))) == -signal.SIGKILL
-        assert not verify_tape(store)
-        for summary in out.rglob("summary.json"):
-            json.loads(summary.read_text())
-    assert kills >= KILLS // 2
-    assert nursery.run() == 0
+    luck = random.Random(7)
+    recording_s, whole_s = nursery.timed(store, len(recorded))
+    while_recording = later = 0
+    for _ in range(5 * KILLS):
+        shutil.rmtree(out, ignore_errors=True)
+        shutil.rmtree(killed_cache)
+        for most_s in (recording_s, whole_s):
+            if nursery.run(luck.uniform(0, most_s)) == -signal.SIGKILL:
+                is_recorded = len(store.list_keys()) == len(recorded)
+                while_recording, later = while_recording + (not is_recorded), later + is_recorded
+            assert not verify_tape(store)
+            for summary in out.rglob("summary.json"):
+                json.loads(summary.read_text())
+        assert nursery.run() == 0
+        (table,) = out.rglob("sweep.parquet")
+        assert table.read_bytes() == expected
+        assert not unfinished(out) and not unfinished(killed_cache)
+        assert {entry.name: entry.read_bytes() for entry in store.files()} == recorded
+        if while_recording + later >= KILLS and min(while_recording, later) >= KILLS // 5:
+            break
+    else:
+        pytest.fail(f"only {while_recording} kills while recording and {later} later")
     nursery.close()
-    (table,) = out.rglob("sweep.parquet")
-    assert table.read_bytes() == expected
-    assert not unfinished(out)
-    recorded = {entry.name: entry.read_bytes() for entry in TapeStore(cache / "tape").files()}
-    assert {entry.name: entry.read_bytes() for entry in store.files()} == recorded
 
 
 @pytest.mark.usefixtures("no_pictures")

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import yaml
 
@@ -38,3 +39,12 @@ def test_a_scenario_changed_and_dumped_loads_back_equal(tiny: Scenario, tmp_path
     path.write_text(changed.to_yaml())
     assert load_scenario(path) == changed != tiny
     assert Scenario.from_dict(yaml.safe_load(tiny.to_yaml())) == tiny
+
+
+def test_axes_built_in_code_are_plain_values(tiny: Scenario):
+    axes = {"link.uplink_bandwidth_mhz": np.logspace(-1, 1, 3), "protocol.top_k": np.arange(2, 4), "seed": range(2)}
+    swept = tiny.replace("sweep", {"axes": axes, "zip": {"edge.max_batch": (1, np.int64(2))}})
+    assert Scenario.from_dict(yaml.safe_load(swept.to_yaml())) == swept
+    assert swept.sweep.axes["protocol.top_k"] == [2, 3] and swept.sweep.zip == {"edge.max_batch": [1, 2]}
+    fewer = swept.replace("sweep.axes.link.uplink_bandwidth_mhz", [1.0, 2.0])
+    assert fewer.sweep.axes == {**swept.sweep.axes, "link.uplink_bandwidth_mhz": [1.0, 2.0]}

@@ -13,7 +13,7 @@ import pytest
 
 from sim.errors import InputError, RunError
 from sim.scenario.schema import Scenario
-from sim.sweep.executors import InProcess
+from sim.sweep.pieces import InProcess
 from sim.sweep.run import _Sweep, sweep
 
 
@@ -54,13 +54,43 @@ def test_recording_in_two_processes_makes_the_same_bytes(tiny: Scenario, cache: 
 
 @pytest.mark.usefixtures("no_pictures")
 def test_resuming_skips_what_is_finished(tiny: Scenario, tmp_path: Path):
-    first = sweep(tiny, tmp_path, jobs=1)
-    before = table_bytes(first.folder)
     done: list[tuple[str, int, int]] = []
+    first = sweep(tiny, tmp_path, jobs=1, progress=lambda *at: done.append(at))
+    # Bars stand from the beginning, not from when the first piece is done.
+    assert done[0] == ("decoding", 0, 8) and ("simulating", 0, 8) in done and done[-1] == ("writing", 1, 1)
+    before = table_bytes(first.folder)
+    done.clear()
     again = sweep(tiny, tmp_path, jobs=1, resume=True, progress=lambda *at: done.append(at))
     assert table_bytes(again.folder) == before
     assert json.loads((again.folder / "manifest.json").read_text())["resumed"] == 8
     assert [at for at in done if at[0] == "simulating"] == [("simulating", 8, 8)]
+
+
+@pytest.mark.usefixtures("no_pictures", "cache")
+def test_nothing_is_resumed_that_another_version_of_the_users_own_file_has_made(tiny_keys: dict, tmp_path, monkeypatch):
+    own = """
+from sim.decoding.protocols.edge_only import edge_only
+from sim.decoding.protocols.registry import protocol
+from sim.settings import Settings
+
+@protocol("slow_edge", Settings, models=("target",), lossless=True)
+def slow_edge(request, settings, draw):
+    \"\"\"As edge_only.\"\"\"
+    return edge_only(request, settings, draw)
+"""
+    (tmp_path / "own_scheme.py").write_text(own)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    tiny_keys["protocol"] = {"name": "own_scheme:slow_edge"}
+    tiny_keys["sweep"]["variants"] = {}
+    scenario = Scenario.from_dict(tiny_keys)
+    folder = sweep(scenario, tmp_path / "out", jobs=1).folder
+    resumed = []
+    for text in (own, own + "# Edited.\n"):
+        (tmp_path / "own_scheme.py").write_text(text)
+        sweep(scenario, tmp_path / "out", jobs=1, resume=True)
+        resumed.append(json.loads((folder / "manifest.json").read_text())["resumed"])
+    assert resumed == [4, 0]
 
 
 @pytest.mark.usefixtures("no_pictures")
@@ -107,13 +137,15 @@ def test_a_point_that_fails_is_told_and_stops_no_other(tiny_keys: dict, cache: P
     assert (result.folder / "report.html").exists()
 
 
-def test_the_command_line_says_so_with_exit_code_1(tiny_keys: dict, cache: Path, tmp_path: Path):
+def test_the_command_line_says_so_with_exit_code_1(tiny_keys: dict, cache: Path, tmp_path: Path, capsys):
     from sim.cli import _main
 
     tiny_keys["sweep"] = {"axes": {"link.snr_db": [[10.0, 12.0], [10.0]]}}
     path = tmp_path / "case.yaml"
     path.write_text(json.dumps(tiny_keys))
-    assert _main(["sweep", str(path), "--jobs", "1", "--out", str(tmp_path / "out")]) == 1
+    assert _main(["sweep", str(path), "--jobs", "1", "--out", str(tmp_path / "out"), "--json"]) == 1
+    told = json.loads(capsys.readouterr().out)
+    assert len(told["points"]) == 1 and "got 1 values for 2 devices" in told["failed"][0]
     tiny_keys["sweep"] = {"axes": {"link.snr_db": [[10.0, 12.0]]}}
     path.write_text(json.dumps(tiny_keys))
     assert _main(["sweep", str(path), "--jobs", "1", "--out", str(tmp_path / "out")]) == 0
@@ -153,8 +185,8 @@ def test_a_disk_that_cannot_be_written_gives_one_clear_message(tiny: Scenario, t
 
     monkeypatch.setattr(saved, "take_place", refuse)
     with pytest.raises(RunError, match=f"cannot write results to .*: .*{says}"):
-        sweep(tiny, tmp_path, jobs=1)
-    assert not [path for path in tmp_path.rglob("*") if path.name.startswith(".unfinished")]
+        sweep(tiny, tmp_path / "out", jobs=1)
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.usefixtures("no_pictures")

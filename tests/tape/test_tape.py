@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -16,6 +18,7 @@ from sim.cli import _main
 from sim.decoding.scripts import ComputeRecord, EmitRecord, ObserveRecord, TogetherRecord, TransmitRecord
 from sim.decoding.steps import Hop, Round, Site
 from sim.errors import InputError, RunError
+from sim.links.registry import LINKS
 from sim.prepare import encode_prompt, tape_store
 from sim.runs import run
 from sim.scenario.schema import Scenario
@@ -47,10 +50,12 @@ def test_bits_and_rounds_are_counted_from_records():
     assert [(up, down) for _, up, down in rounds_of(RECORDS)] == [(80, 0), (0, 16), (0, 0)]
 
 
-@pytest.mark.parametrize("link", ["fixed", "shannon"])
-def test_replay_equals_the_live_run_that_recorded_it(tiny_keys: dict, cache: Path, link: str):
+@pytest.mark.parametrize("link", LINKS.names())
+def test_replay_equals_the_live_run_that_recorded_it(tiny_keys: dict, cache: Path, tmp_path: Path, link: str):
     tiny_keys.pop("sweep")
-    tiny_keys["link"] = {"kind": link}
+    (tmp_path / "rates.csv").write_text("time_s,mbps\n0,0.1\n0.5,3\n1,0.2\n")
+    own = {"trace": {"uplink_trace": str(tmp_path / "rates.csv"), "downlink_mbps": 3}}
+    tiny_keys["link"] = {"kind": link, **own.get(link, {})}
     scenario = Scenario.from_dict(tiny_keys)
     live = run(scenario, live=True)
     assert live.manifest["decoded"] == "live"
@@ -99,8 +104,10 @@ def test_an_entry_under_another_description_is_found(tiny: Scenario):
     store = tape_store()
     (key, *_) = store.list_keys()
     entry = store.entry(key)
-    store.write(key, encode_entry(key, entry.records, {**entry.about, "luck": [99, 0]}))
-    assert list(verify_tape(store)) == [key]
+    for about in ({**entry.about, "luck": [99, 0]}, {**entry.about, "luck": 3}, {}):
+        store.write(key, encode_entry(key, entry.records, about))
+        assert list(verify_tape(store)) == [key]
+        assert key not in {line.key for line in list_tape(store)}
 
 
 def test_payload_bytes_are_kept_on_request(tiny_keys: dict, cache: Path, tmp_path: Path):
@@ -138,6 +145,33 @@ def test_the_bound_comes_from_the_environment(monkeypatch):
         max_tape_bytes()
 
 
+@pytest.mark.parametrize("live", [False, True])
+def test_runs_keep_the_tape_within_its_bound(tiny: Scenario, monkeypatch, live: bool):
+    run(tiny)
+    size = sum(path.stat().st_size for path in tape_store().files())
+    monkeypatch.setenv("SPECRAN_TAPE_MAX_GB", str(1.2 * size / 1e9))
+    kept = tape_store().list_keys()
+    run(tiny.replace("seed", 4), live=live)
+    assert sum(path.stat().st_size for path in tape_store().files()) <= 1.2 * size
+    assert set(tape_store().list_keys()) - set(kept)
+    monkeypatch.setenv("SPECRAN_TAPE_MAX_GB", "plenty")
+    with pytest.raises(InputError, match="positive number of gigabytes"):
+        run(tiny)
+
+
+def test_what_killed_processes_left_in_the_cache_is_removed(tiny: Scenario, cache: Path):
+    dead = subprocess.Popen([sys.executable, "-c", ""])
+    dead.wait()
+    for folder in (cache, cache / "tape", cache / "calibrations"):
+        for pid in (dead.pid, os.getpid()):
+            folder.mkdir(parents=True, exist_ok=True)
+            (folder / f".unfinished-{socket.gethostname()}-{pid}-abc").write_text("half")
+    run(tiny)
+    left = sorted(path.relative_to(cache).as_posix() for path in cache.rglob(".unfinished*"))
+    mine = f".unfinished-{socket.gethostname()}-{os.getpid()}-abc"
+    assert left == sorted([mine, f"calibrations/{mine}", f"tape/{mine}"])
+
+
 def test_memory_of_parsed_records_is_bounded(tmp_path: Path):
     store = TapeStore(tmp_path, kept_records=2 * len(RECORDS))
     keys = [f"{index:02d}" + "0" * 62 for index in range(4)]
@@ -172,6 +206,33 @@ def test_a_tape_is_a_data_set(tiny: Scenario, tmp_path: Path):
     assert sum(line.tokens for line in listed) == rounds["tokens"].sum()
 
 
+def test_what_is_damaged_is_left_out_of_lists_and_tables_and_told(tiny: Scenario, tmp_path: Path, capsys):
+    run(tiny)
+    store = tape_store()
+    store.path(store.list_keys()[0]).write_bytes(b"")
+    assert _main(["tape", "list"]) == 0
+    said = capsys.readouterr()
+    assert said.out.count("\n") == 3 and "1 damaged and left out" in said.err
+    assert _main(["tape", "export", "--parquet", str(tmp_path / "rounds.parquet")]) == 0
+    assert "of 3 requests" in (said := capsys.readouterr().err) and "1 damaged and left out" in said
+
+
+def test_a_table_of_one_scenario_holds_its_rounds_alone(tiny_keys: dict, cache: Path, tmp_path: Path):
+    tiny_keys.pop("sweep")
+    path = tmp_path / "case.yaml"
+    path.write_text(json.dumps(tiny_keys))
+    one = run(Scenario.from_dict(tiny_keys))
+    run(Scenario.from_dict({**tiny_keys, "seed": 99}))
+    export = ["tape", "export", str(path), "--parquet", str(tmp_path / "rounds.parquet")]
+    assert _main(export) == 0
+    table = pd.read_parquet(tmp_path / "rounds.parquet")
+    assert set(table["seed"]) == {3} and len(table) == len(one.rounds)
+    assert _main([*export, "--seed", "5"]) == 2
+    assert _main(["tape", "record", str(path), "--seed", "5", "--vary", "protocol.top_k=2,3", "--jobs", "1"]) == 0
+    assert _main([*export, "--seed", "5", "--vary", "protocol.top_k=2,3"]) == 0
+    assert set(pd.read_parquet(tmp_path / "rounds.parquet")["protocol.top_k"]) == {2, 3, 6}
+
+
 def test_a_tape_travels_to_a_machine_without_the_models(tiny_keys: dict, tiny_pair: Path, tmp_path: Path, monkeypatch):
     """Text prompts: the other machine has neither weights nor tokenizer, only the scenario and the folder."""
     from sim.prepare import _facts
@@ -197,6 +258,12 @@ def test_a_tape_travels_to_a_machine_without_the_models(tiny_keys: dict, tiny_pa
         run(scenario)
     assert _main(["tape", "import", str(tmp_path / "tape")]) == 0
     assert bytes_of(run(scenario)) == expected
+    about = tmp_path / "tape" / "tape.json"
+    whole = about.read_text()
+    about.write_text(re.sub(r'("w5 w6 w7": \[)(\d+)', r"\g<1>4", whole))
+    assert about.read_text() != whole
+    assert _main(["tape", "import", str(tmp_path / "tape")]) == 2
+    about.write_text(whole)
     entry = next((tmp_path / "tape" / "entries").iterdir())
     entry.write_bytes(entry.read_bytes()[:-5])
     assert _main(["tape", "import", str(tmp_path / "tape")]) == 2
@@ -206,6 +273,15 @@ def test_an_adaptive_scenario_cannot_be_taped(tmp_path: Path):
     path = tmp_path / "case.yaml"
     path.write_text("compute: {device: measured}\n")
     assert _main(["tape", "record", str(path)]) == 2
+
+
+def test_runs_that_no_tape_stands_in_for_are_told(tiny_keys: dict, cache: Path, tmp_path: Path, capsys):
+    tiny_keys["sweep"]["variants"] = {"fixed": {}, "adaptive": {"controller.name": "flexspec"}}
+    path = tmp_path / "case.yaml"
+    path.write_text(json.dumps(tiny_keys))
+    assert _main(["tape", "record", str(path), "--jobs", "1"]) == 0
+    assert "4 of 9 runs adapt to the channel or time real forwards" in capsys.readouterr().err
+    assert len(tape_store().list_keys()) == 4
 
 
 def test_two_processes_record_at_once(tiny_keys: dict, cache: Path, tmp_path: Path):

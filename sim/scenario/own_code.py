@@ -1,0 +1,37 @@
+"""Code of a user's own that a scenario names as ``package.module:Name``: what is kept must say which it was made by."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+_OWN = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
+
+
+def own_code(plain: Any) -> dict[str, str]:
+    """Hashes of the files in which a scenario's own names stand, by module; empty if all its names are built in.
+
+    Args:
+        plain: A scenario, or a part of one, as nested plain values. Its names were looked up, so that their modules
+            are loaded; what these import in turn is not looked at.
+    """
+    found = {}
+    for name in _strings(plain):
+        if _OWN.fullmatch(name):
+            module = name.partition(":")[0]
+            path = getattr(sys.modules.get(module), "__file__", None)
+            if path is not None:
+                found[module] = hashlib.sha256(Path(path).read_bytes()).hexdigest()
+    return found
+
+
+def _strings(plain: Any) -> Iterator[str]:
+    if isinstance(plain, str):
+        yield plain
+    elif isinstance(plain, dict | list | tuple):
+        for value in plain.values() if isinstance(plain, dict) else plain:
+            yield from _strings(value)

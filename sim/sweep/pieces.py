@@ -1,0 +1,75 @@
+"""Independent pieces of work, and what runs them: the interface, and the one that runs them right here."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sim.errors import InputError, RunError
+
+
+@dataclass(frozen=True)
+class Piece:
+    """One call: a function that a worker can import, and its arguments.
+
+    Attributes:
+        function: What to call.
+        task: Its own argument.
+        shared: Large second argument that several pieces have in common, or None.
+    """
+
+    function: Callable[..., Any]
+    task: Any
+    shared: bytes | None = None
+
+    def run(self) -> Any:
+        """Make the call."""
+        return self.function(self.task) if self.shared is None else self.function(self.task, self.shared)
+
+
+Ended = tuple[int, Any, str]  # number of the piece, its result, or why there is none
+
+
+class Executor(ABC):
+    """Runs independent pieces of work in any order.
+
+    Attributes:
+        shares_files: Whether the workers see this machine's files.
+    """
+
+    shares_files = True
+
+    @abstractmethod
+    def run(self, pieces: Sequence[Piece]) -> Iterator[Ended]:
+        """Yield the pieces' results as they come; a piece that raises yields its message instead."""
+
+    def close(self) -> None:  # noqa: B027 -- most have nothing to let go
+        """Let the workers go."""
+
+    def __enter__(self) -> Executor:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+
+def message_of(error: BaseException) -> str:
+    """What went wrong, in a line."""
+    if isinstance(error, InputError | RunError):
+        return str(error)
+    return f"{type(error).__name__}: {error}"
+
+
+class InProcess(Executor):
+    """One piece after the other, right here."""
+
+    def run(self, pieces: Sequence[Piece]) -> Iterator[Ended]:
+        for number, piece in enumerate(pieces):
+            try:
+                result = piece.run()
+            except Exception as error:
+                yield number, None, message_of(error)
+            else:
+                yield number, result, ""

@@ -1,0 +1,181 @@
+"""Worker processes on this machine: supplied with what they have unpacked already, replaced when they die."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager, suppress
+from multiprocessing import get_context, parent_process
+from typing import Any
+
+from sim.collector import collect_seldom
+from sim.sweep.pieces import Ended, Executor, Piece, message_of
+
+# A piece of work that was under way this often when a worker process died is given up: it is what kills them.
+_MOST_DEATHS = 3
+
+
+class _Worker:
+    """One worker process, and the pieces that it was handed: it does them in their order.
+
+    Attributes:
+        shared: Second argument of the piece that it was handed last.
+        under_way: Numbers of its pieces by future, the one that it is at first.
+    """
+
+    def __init__(self) -> None:
+        self.shared: bytes | None = None
+        self.under_way: dict[Future[Any], int] = {}
+        self._pool: ProcessPoolExecutor | None = None
+
+    def hand(self, number: int, piece: Piece) -> None:
+        """Give it another piece; a process that has died is replaced first."""
+        self.shared = piece.shared
+        if self._pool is None:
+            self._pool = ProcessPoolExecutor(1, get_context("spawn"), initializer=_begin_worker)
+        try:
+            with _unseen_script():
+                future = self._pool.submit(piece.run)
+        except BrokenProcessPool:
+            # It died without work, or the news of its death is still to come; in both cases nothing else is lost.
+            future = Future()
+            future.set_exception(BrokenProcessPool())
+        self.under_way[future] = number
+
+    def bury(self) -> list[int]:
+        """It has died: the numbers of all that it had not finished, the one that it was at first."""
+        lost = [
+            number
+            for future, number in self.under_way.items()
+            if not (future.done() and not isinstance(future.exception(), BrokenProcessPool))
+        ]
+        self.under_way = {future: number for future, number in self.under_way.items() if number not in lost}
+        self.close()
+        return lost
+
+    def close(self) -> None:
+        """Let the process go when it has done what it is at."""
+        if self._pool is not None:
+            self._pool.shutdown(wait=False, cancel_futures=True)
+            self._pool = None
+
+    def interrupt(self) -> None:
+        """End the process: nobody will take what it is at."""
+        for process in list(getattr(self._pool, "_processes", None) or {}):
+            with suppress(OSError):
+                os.kill(process, signal.SIGTERM)
+
+
+class _Waiting:
+    """Pieces that were not handed out yet, by what they share: a worker that has unpacked it goes on with its like."""
+
+    def __init__(self, pieces: Sequence[Piece]) -> None:
+        self._pieces = pieces
+        self._alike: dict[int, deque[int]] = {}
+        for number in range(len(pieces)):
+            self._queue(number).append(number)
+
+    def __len__(self) -> int:
+        return sum(len(queue) for queue in self._alike.values())
+
+    def _queue(self, number: int) -> deque[int]:
+        return self._alike.setdefault(id(self._pieces[number].shared), deque())
+
+    def put_back(self, number: int) -> None:
+        """A piece must be done again, next of its like."""
+        self._queue(number).appendleft(number)
+
+    def take_for(self, worker: _Worker, others: Iterable[_Worker]) -> int:
+        """Next piece for a worker: of what it has unpacked, else of what nobody is at, else of any."""
+        elsewhere = {id(other.shared) for other in others if other is not worker and other.under_way}
+        open_ones = [shared for shared, queue in self._alike.items() if queue]
+        own = [shared for shared in open_ones if shared == id(worker.shared)]
+        free = [shared for shared in open_ones if shared not in elsewhere]
+        return self._alike[(own or free or open_ones)[0]].popleft()
+
+
+class Processes(Executor):
+    """Worker processes on this machine; one that dies is replaced, and what it was doing is done again.
+
+    Args:
+        jobs: How many.
+    """
+
+    def __init__(self, jobs: int) -> None:
+        self._workers = [_Worker() for _ in range(jobs)]
+
+    def run(self, pieces: Sequence[Piece]) -> Iterator[Ended]:
+        waiting = _Waiting(pieces)
+        deaths = [0] * len(pieces)
+        while waiting or any(worker.under_way for worker in self._workers):
+            self._hand_out(pieces, waiting)
+            wait([future for worker in self._workers for future in worker.under_way], return_when=FIRST_COMPLETED)
+            for worker in self._workers:
+                yield from self._ended(worker, waiting, deaths)
+
+    def _hand_out(self, pieces: Sequence[Piece], waiting: _Waiting) -> None:
+        """Give everybody something to do, and something to go on with while there is plenty."""
+        for held, least_left in ((0, 0), (1, len(self._workers))):
+            for worker in self._workers:
+                if len(worker.under_way) == held and len(waiting) > least_left:
+                    number = waiting.take_for(worker, self._workers)
+                    worker.hand(number, pieces[number])
+
+    def _ended(self, worker: _Worker, waiting: _Waiting, deaths: list[int]) -> Iterator[Ended]:
+        """What a worker has finished; if it has died, its pieces wait again, but for one that keeps killing."""
+        finished = [future for future in worker.under_way if future.done()]
+        if any(isinstance(future.exception(), BrokenProcessPool) for future in finished):
+            guilty, *others = worker.bury()
+            for number in reversed(others):
+                waiting.put_back(number)
+            deaths[guilty] += 1
+            if deaths[guilty] < _MOST_DEATHS:
+                waiting.put_back(guilty)
+            else:
+                yield guilty, None, "its worker process died again and again (killed, or out of memory)"
+        for future in [future for future in finished if future in worker.under_way]:
+            number, error = worker.under_way.pop(future), future.exception()
+            yield (number, future.result(), "") if error is None else (number, None, message_of(error))
+
+    def close(self) -> None:
+        for worker in self._workers:
+            worker.close()
+
+    def __exit__(self, *exc: object) -> None:
+        if any(exc):
+            for worker in self._workers:
+                worker.interrupt()
+        self.close()
+
+
+@contextmanager
+def _unseen_script() -> Iterator[None]:
+    """Hide the script that starts workers from them: they need nothing of it, and would run it again."""
+    script = vars(sys.modules["__main__"])
+    seen: dict[str, Any] = {name: script[name] for name in ("__file__", "__spec__") if name in script}
+    script.pop("__file__", None)
+    script["__spec__"] = None
+    try:
+        yield
+    finally:
+        script.update(seen)
+
+
+def _begin_worker() -> None:
+    """Leave interrupts to the parent, and end with it even if it is killed."""
+    collect_seldom()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    parent = parent_process()
+
+    def watch() -> None:
+        if parent is not None:
+            parent.join()
+            os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
