@@ -13,6 +13,7 @@ from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from sim.clock import to_ns
 from sim.errors import InputError
 from sim.files import write_atomically
 
@@ -41,7 +42,7 @@ def parse_window(text: str) -> tuple[float, float]:
         window = float(start), float(end)
     except ValueError:
         window = (0.0, 0.0)
-    if not 0 <= window[0] < window[1]:
+    if not 0 <= window[0] < window[1] < math.inf:
         raise InputError(f"--window expects FROM:TO in simulated seconds, such as 0:10, got {text!r}")
     return window
 
@@ -56,7 +57,7 @@ class Timeline:
     """
 
     def __init__(self, start_s: float = 0.0, end_s: float = 10.0, most_events: int = MOST_EVENTS) -> None:
-        self.start_ns, self.end_ns = start_s * 1e9, end_s * 1e9
+        self.start_ns, self.end_ns = to_ns(start_s), to_ns(end_s)
         self.most_events = most_events
         self.dropped = 0
         self.events: list[dict[str, Any]] = []
@@ -76,6 +77,7 @@ class Timeline:
     def watch(self, world: World) -> None:
         """Follow a world that is about to run."""
         self._world = world
+        world.link.record_only(self.start_ns, self.end_ns)
         world.around.on_span = self._device_span
         for number, (site, node) in enumerate(world.sites.items()):
             self._sites[site.value] = number

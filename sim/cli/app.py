@@ -86,7 +86,7 @@ def sweep(
         Optional[str],  # noqa: UP045
         typer.Option(metavar="tcp://HOST:PORT", help="Address of a Dask scheduler to run on."),
     ] = None,
-    resume: Annotated[bool, typer.Option(help="Skip points that are finished already.")] = False,
+    resume: Annotated[bool, typer.Option(help="Skip points that a sweep of this scenario has finished.")] = False,
     out: OutOption = Path("results"),
     json: JsonOption = False,
 ) -> int:

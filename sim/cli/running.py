@@ -64,7 +64,10 @@ def run_command(
     say(f"files:   {result.folder}")
     assert result.folder is not None
     if timeline is not None:
-        say(f"timeline: {result.folder / 'timeline.json'} (open it at ui.perfetto.dev)")
+        told = "open it at ui.perfetto.dev"
+        if not timeline.events:
+            told = f"nothing begins in its window; the run ended at {summary['simulated_s']:.3g} s"
+        say(f"timeline: {result.folder / 'timeline.json'} ({told})")
     say(f"report:  {result.folder / 'report.html'}")
 
 

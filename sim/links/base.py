@@ -113,6 +113,9 @@ class Link(ABC):
         """One row per transmission of a slotted link, if it keeps them, columns with units."""
         return []
 
+    def record_only(self, start_ns: int, end_ns: int) -> None:  # noqa: B027 (most keep no records)
+        """Keep records of what begins in this window only, where the link keeps any."""
+
     def timeline(self) -> list[dict[str, Any]]:
         """Spans for the timeline (name, track, start_ns, end_ns, args), if the link records any.
 

@@ -154,7 +154,7 @@ class FadingRates:
         return (amplitudes * amplitudes.conj()).real
 
 
-@LINKS.register("shannon", settings=ShannonLinkSettings)
+@LINKS.register("shannon", settings=ShannonLinkSettings, per_device=("snr_db",))
 class ShannonLink(TwoLaneLink):
     """Bandwidth shared equally by the active devices at a fraction of the Shannon rate, under block fading.
 

@@ -26,5 +26,7 @@ def read_table(path: Path) -> pd.DataFrame:
                 return pd.read_csv(candidate) if candidate.suffix == ".csv" else pd.read_parquet(candidate)
             except (OSError, ValueError) as error:
                 raise InputError(f"{candidate}: not a table: {error}") from error
+    if not path.exists():
+        raise InputError(f"{path}: no such file or folder")
     looked_for = " or ".join(candidate.name for candidate in candidates)
     raise InputError(f"{path}: no table here; looked for {looked_for}")

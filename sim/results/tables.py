@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -56,7 +57,18 @@ class Table:
             if self.rows or self._writer is None:
                 self._flush()
             if self._writer is not None:
-                self._writer.close()
+                with self._given_up_if_it_fails():
+                    self._writer.close()
+
+    @contextmanager
+    def _given_up_if_it_fails(self) -> Iterator[None]:
+        """Where the disk is full, pyarrow would try again while it is torn down, and complain on its own."""
+        try:
+            yield
+        except OSError:
+            if self._writer is not None:
+                self._writer.is_open = False
+            raise
 
     def frame(self) -> pd.DataFrame:
         """The whole table; read back from disk where it was written."""
@@ -81,7 +93,8 @@ class Table:
         batch = pa.Table.from_pandas(frame, preserve_index=False)
         if self._writer is None:
             self._writer = pq.ParquetWriter(self.folder / f"{self.name}.parquet", batch.schema)
-        self._writer.write_table(batch.cast(self._writer.schema))
+        with self._given_up_if_it_fails():
+            self._writer.write_table(batch.cast(self._writer.schema))
         frame.to_csv(self.folder / f"{self.name}.csv", mode="w" if first else "a", header=first, index=False)
         self.rows.clear()
 

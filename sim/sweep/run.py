@@ -7,6 +7,7 @@ import json
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
@@ -24,7 +25,7 @@ from sim.sweep.points import Point, expand
 from sim.sweep.precision import Replications
 from sim.sweep.recording import record_missing
 from sim.sweep.saved import SavedPoints
-from sim.sweep.work import Kit, PointDone, PointTask, entries_of, simulate_points
+from sim.sweep.work import TABLES_OF, Kit, PointDone, PointTask, entries_of, simulate_points
 from sim.tape.key import Addresses, simulator_version
 from sim.tape.store import max_tape_bytes, prune
 from sim.world import Ingredients
@@ -236,7 +237,7 @@ class _Sweep:
         found: dict[int, dict[str, Any]] = {}
         if self.resume:
             for point in wave:
-                summary = self.saved.load(point.key, hashes[point.index])
+                summary = self._finished(point.key, hashes[point.index])
                 if summary is not None:
                     found[point.index] = summary
         redone = {id(self._kit(point)) for point in wave if self._kit(point).live and point.index not in found}
@@ -248,6 +249,18 @@ class _Sweep:
             else:
                 todo.setdefault(point.key, point)
         return list(todo.values())
+
+    def _finished(self, key: str, content_hash: str) -> dict[str, Any] | None:
+        """A point's summary, if this sweep has finished it, or another one of the same scenario with other axes."""
+        summary = self.saved.load(key, content_hash)
+        if summary is not None:
+            return summary
+        return self.saved.take_over(key, content_hash, self._others, TABLES_OF[self.keep])
+
+    @cached_property
+    def _others(self) -> list[SavedPoints]:
+        folders = sorted(self.place.parent.glob("sweep-*/points"))
+        return [SavedPoints(folder) for folder in folders if folder.parent != self.place]
 
     def _record(self, points: Sequence[Point], executor: Executor) -> None:
         """Put on tape what these points will replay, in groups that are decoded side by side."""

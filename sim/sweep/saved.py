@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import shutil
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +41,34 @@ class SavedPoints:
         if stated != _seals(key, content_hash, saved):
             return None
         return {name: math.nan if value is None else value for name, value in saved.items()}
+
+    def take_over(
+        self, key: str, content_hash: str, others: Iterable[SavedPoints], tables: Sequence[str]
+    ) -> dict[str, Any] | None:
+        """The summary of a point that another sweep has finished, which is this one's from now on; None if none has.
+
+        Args:
+            key: Which point.
+            content_hash: What it must have been made from.
+            others: Where to look.
+            tables: What it must have kept beside its summary.
+
+        Raises:
+            RunError: It cannot be copied.
+        """
+        for other in others:
+            place = other.path(key)
+            summary = other.load(key, content_hash)
+            if summary is None or not all((place / f"{name}.parquet").is_file() for name in tables):
+                continue
+            try:
+                with unfinished_folder(self.folder) as folder:
+                    shutil.copytree(place, folder, dirs_exist_ok=True)
+                    take_place(folder, self.path(key))
+            except OSError as error:
+                raise cannot_write("results", self.folder, error) from error
+            return summary
+        return None
 
     def save(self, key: str, content_hash: str, done: PointDone) -> None:
         """Write a point's folder; a reader sees all of it or nothing.

@@ -24,6 +24,12 @@ from sim.tape.store import TapeStore
 from sim.workload import PlannedRequest
 from sim.world import Ingredients
 
+# Tables that a point leaves beside its summary.
+TABLES_OF: dict[Keep, tuple[str, ...]] = {
+    "summary": (),
+    "requests": ("requests",),
+    "rounds": ("requests", "rounds"),
+}
 # Kits that a worker keeps unpacked; points are handed out so that those of one kit follow each other.
 _MOST_KITS = 4
 _MOST_FADING_CHUNKS = 60_000
@@ -186,8 +192,8 @@ def _forwards(ingredients: Ingredients) -> tuple[int, int]:
 def _simulate_point(place: int, scenario: Scenario, ingredients: Ingredients, keep: Keep) -> PointDone:
     result = simulate(scenario, ingredients, keep=keep)
     tables: RunTables = result.output.tables
-    wanted = {"summary": (), "requests": ("requests",), "rounds": ("requests", "rounds")}[keep]
-    return PointDone(place, result.summary, {name: parquet_bytes(getattr(tables, name).rows) for name in wanted})
+    rows = {name: getattr(tables, name).rows for name in TABLES_OF[keep]}
+    return PointDone(place, result.summary, {name: parquet_bytes(own) for name, own in rows.items()})
 
 
 @dataclass(frozen=True)

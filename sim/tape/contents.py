@@ -11,7 +11,6 @@ from sim.decoding.scripts import EmitRecord, Record, TogetherRecord, TransmitRec
 from sim.decoding.steps import Hop, Round
 from sim.files import cannot_write, write_atomically
 from sim.results.tables import parquet_bytes
-from sim.tape.key import key_of
 from sim.tape.store import Entry, TapeProblem, TapeStore
 
 
@@ -46,7 +45,7 @@ def list_tape(store: TapeStore) -> Iterator[Listed]:
     """A line for each entry that can be trusted, in the order of keys."""
     for path in store.files():
         try:
-            entry = trusted_entry(store, path.stem)
+            entry = store.entry(path.stem)
             size_bytes = path.stat().st_size
         except (TapeProblem, OSError):
             continue
@@ -66,27 +65,12 @@ def list_tape(store: TapeStore) -> Iterator[Listed]:
         )
 
 
-def trusted_entry(store: TapeStore, key: str) -> Entry:
-    """An entry whose description has its address.
-
-    Raises:
-        TapeProblem: It cannot be read or trusted.
-    """
-    entry = store.entry(key)
-    try:
-        if key_of(entry.about) != key:
-            raise TapeProblem("its description does not have this address")
-    except (KeyError, TypeError) as error:
-        raise TapeProblem("its description makes no sense") from error
-    return entry
-
-
 def verify_tape(store: TapeStore) -> dict[str, str]:
     """What is wrong with entries that cannot be trusted, by key; replays take none of them for real."""
     problems = {}
     for key in store.list_keys():
         try:
-            trusted_entry(store, key)
+            store.entry(key)
         except TapeProblem as problem:
             problems[key] = str(problem)
     return problems
@@ -169,7 +153,7 @@ def export_rounds(store: TapeStore, path: Path, keys: Iterable[str] | None = Non
     requests = damaged = 0
     for key in store.list_keys() if keys is None else sorted(set(keys)):
         try:
-            rows += _rows_of(trusted_entry(store, key))
+            rows += _rows_of(store.entry(key))
             requests += 1
         except TapeProblem:
             damaged += 1

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from sim.models.facts import ModelFacts
+from sim.scenario.own_code import own_code
 from sim.scenario.schema import Scenario
 from sim.workload import PlannedRequest
 
@@ -25,14 +26,17 @@ def needed_models(scenario: Scenario, models: Mapping[str, ModelFacts]) -> dict[
 def shared_description(scenario: Scenario, models: Mapping[str, ModelFacts]) -> dict[str, Any]:
     """What the decoding of all requests of a scenario depends on: no link, no compute, no neighbours."""
     workload = scenario.workload
+    protocol, controller = scenario.protocol.dump(), scenario.controller.dump()
+    own = own_code([protocol, controller])
     return {
         "models": {role: model.fingerprint for role, model in sorted(models.items())},
-        "protocol": scenario.protocol.dump(),
-        "controller": scenario.controller.dump(),
+        "protocol": protocol,
+        "controller": controller,
         "sampling": [workload.temperature, workload.top_k, workload.top_p],
         "limits": [workload.max_new_tokens, workload.stop_at_eos],
         "numerics": [scenario.models.dtype],
         "code": code_version(),
+        **({"own_code": own} if own else {}),
     }
 
 

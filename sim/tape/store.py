@@ -16,6 +16,7 @@ from sim.decoding.scripts import Record
 from sim.errors import InputError
 from sim.files import cannot_write, remove_leftovers, write_atomically
 from sim.tape.encoding import from_plain, to_plain
+from sim.tape.key import key_of
 
 FORMAT = "specran-tape-2"
 SIZE_VARIABLE = "SPECRAN_TAPE_MAX_GB"
@@ -85,6 +86,12 @@ def check_entry(key: str, data: bytes) -> tuple[dict[str, Any], bytes]:
         raise TapeProblem("its content does not have the hash that it states")
     if header["key"] != key:
         raise TapeProblem("it belongs to another request")
+    try:
+        address = key_of(header["about"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise TapeProblem("its description makes no sense") from error
+    if address != key:
+        raise TapeProblem("its description does not have this address")
     return header, body
 
 

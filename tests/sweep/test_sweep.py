@@ -67,6 +67,25 @@ def test_resuming_skips_what_is_finished(tiny: Scenario, tmp_path: Path):
 
 
 @pytest.mark.usefixtures("no_pictures", "cache")
+def test_a_sweep_with_more_values_runs_only_what_is_new(tiny_keys: dict, tmp_path: Path):
+    wider = Scenario.from_dict(tiny_keys)
+    key, values = next(iter(tiny_keys["sweep"]["axes"].items()))
+    narrow = wider.replace("sweep.axes", {key: values[:2]})
+    expected = table_bytes(sweep(wider, tmp_path / "alone", jobs=1).folder)
+    first = sweep(narrow, tmp_path / "out", jobs=1)
+    victim = sorted((first.folder / "points").iterdir())[0]
+    (victim / "requests.parquet").unlink()
+    second = sweep(wider, tmp_path / "out", jobs=1, resume=True)
+    assert second.folder != first.folder
+    # One of the first sweep's four lacks a table, and so is no finished point.
+    assert json.loads((second.folder / "manifest.json").read_text())["resumed"] == 3
+    assert table_bytes(second.folder) == expected
+    assert len(list(second.folder.glob("points/*/requests.parquet"))) == 8
+    finer = sweep(wider.replace("sweep.keep", "rounds"), tmp_path / "out", jobs=1, resume=True)
+    assert json.loads((finer.folder / "manifest.json").read_text())["resumed"] == 0
+
+
+@pytest.mark.usefixtures("no_pictures", "cache")
 def test_nothing_is_resumed_that_another_version_of_the_users_own_file_has_made(tiny_keys: dict, tmp_path, monkeypatch):
     own = """
 from sim.decoding.protocols.edge_only import edge_only
@@ -127,26 +146,33 @@ def test_a_damaged_point_is_run_again(tiny: Scenario, tmp_path: Path, damage: st
     assert summary.read_text() == text
 
 
+def with_traces(keys: dict, folder: Path, *names: str) -> dict:
+    """Change keys to a sweep over traces; one that is missing is found out when its link is built."""
+    for name, mbps in (("slow", 0.2), ("fast", 2)):
+        (folder / f"{name}.csv").write_text(f"time_s,mbps\n0,{mbps}\n1,{mbps}\n")
+    keys["link"] = {"kind": "trace", "uplink_trace": str(folder / "slow.csv"), "downlink_mbps": 2}
+    keys["sweep"] = {"axes": {"link.uplink_trace": [str(folder / f"{name}.csv") for name in names]}}
+    return keys
+
+
 def test_a_point_that_fails_is_told_and_stops_no_other(tiny_keys: dict, cache: Path, tmp_path: Path):
-    # Two SNRs for two devices are right; three are found out when the link is built.
-    tiny_keys["sweep"] = {"axes": {"link.snr_db": [[10.0, 12.0], [10.0, 12.0, 14.0], [3.0, 4.0]]}}
-    result = sweep(Scenario.from_dict(tiny_keys), tmp_path, jobs=1)
+    result = sweep(Scenario.from_dict(with_traces(tiny_keys, tmp_path, "slow", "missing", "fast")), tmp_path, jobs=1)
     assert len(result.table) == 2
     assert len(result.failed) == 1
-    assert "got 3 values for 2 devices" in result.failed[0] and "link.snr_db=[10.0, 12.0, 14.0]" in result.failed[0]
+    assert result.failed[0].startswith("link.uplink_trace=") and "missing.csv" in result.failed[0]
     assert (result.folder / "report.html").exists()
 
 
 def test_the_command_line_says_so_with_exit_code_1(tiny_keys: dict, cache: Path, tmp_path: Path, capsys):
     from sim.cli import _main
 
-    tiny_keys["sweep"] = {"axes": {"link.snr_db": [[10.0, 12.0], [10.0]]}}
+    with_traces(tiny_keys, tmp_path, "slow", "missing")
     path = tmp_path / "case.yaml"
     path.write_text(json.dumps(tiny_keys))
     assert _main(["sweep", str(path), "--jobs", "1", "--out", str(tmp_path / "out"), "--json"]) == 1
     told = json.loads(capsys.readouterr().out)
-    assert len(told["points"]) == 1 and "got 1 values for 2 devices" in told["failed"][0]
-    tiny_keys["sweep"] = {"axes": {"link.snr_db": [[10.0, 12.0]]}}
+    assert len(told["points"]) == 1 and "missing.csv" in told["failed"][0]
+    with_traces(tiny_keys, tmp_path, "slow")
     path.write_text(json.dumps(tiny_keys))
     assert _main(["sweep", str(path), "--jobs", "1", "--out", str(tmp_path / "out")]) == 0
 

@@ -173,3 +173,35 @@ def test_the_command_line_writes_it(tiny_keys: dict, cache: Path, tmp_path: Path
     assert _main(["run", str(path), "--timeline", "--window", "0:0.5", "--out", str(tmp_path / "out")]) == 0
     (written,) = (tmp_path / "out").rglob("timeline.json")
     check_schema(json.loads(written.read_text()))
+
+
+def test_the_slots_of_a_window_are_kept_whatever_comes_after_it():
+    def slots(window: tuple[int, int] | None) -> list[dict]:
+        most = 1000 if window is None else 20
+        scenario = small_scenario(link={**NR, "record_slots": True, "max_records": most})
+        world = World(scenario, ingredients(scenario))
+        if window is not None:
+            world.link.record_only(*window)
+        world.run()
+        return world.link.slots()
+
+    everything = slots(None)
+    assert len(everything) > 40
+    at_s = [row["time_s"] for row in everything]
+    window_s = at_s[10], at_s[20]
+    inside = [row for row in everything if window_s[0] <= row["time_s"] < window_s[1]]
+    assert 0 < len(inside) < 20
+    assert slots((round(window_s[0] * 1e9), round(window_s[1] * 1e9))) == inside
+    assert slots((0, round(at_s[-1] * 1e9))) == everything[:20]
+
+
+def test_a_window_in_which_nothing_begins_is_told(tmp_path: Path, capsys):
+    arguments = ["run", "quickstart", "--set", "devices.count=1", "--set", "devices.requests=1", "--timeline"]
+    short = ["--set", "workload.max_new_tokens=4", "--window", "500:600", "--out", str(tmp_path)]
+    assert _main([*arguments, *short]) == 0
+    assert "nothing begins in its window; the run ended at" in capsys.readouterr().err
+
+
+def test_an_endless_window_is_refused():
+    with pytest.raises(InputError, match="FROM:TO"):
+        parse_window("0:inf")

@@ -19,11 +19,12 @@ from sim.decoding.scripts import ComputeRecord, EmitRecord, ObserveRecord, Toget
 from sim.decoding.steps import Hop, Round, Site
 from sim.errors import InputError, RunError
 from sim.links.registry import LINKS
-from sim.prepare import encode_prompt, tape_store
+from sim.prepare import encode_prompt, facts_of, plan, tape_store
 from sim.runs import run
 from sim.scenario.schema import Scenario
 from sim.tape.contents import list_tape, rounds_of, verify_tape
 from sim.tape.encoding import from_plain, to_plain
+from sim.tape.key import key_of
 from sim.tape.store import TapeProblem, TapeStore, encode_entry, max_tape_bytes, prune
 
 ROUND = Round((1, 2), 4, 3, 1, (("overlap", 0.625), ("tail_mass", 0.25)))
@@ -174,9 +175,10 @@ def test_what_killed_processes_left_in_the_cache_is_removed(tiny: Scenario, cach
 
 def test_memory_of_parsed_records_is_bounded(tmp_path: Path):
     store = TapeStore(tmp_path, kept_records=2 * len(RECORDS))
-    keys = [f"{index:02d}" + "0" * 62 for index in range(4)]
-    for key in keys:
-        store.put(key, RECORDS, {"luck": [1, 0], "prompt": [1]})
+    abouts = [{"luck": [1, index], "prompt": [1]} for index in range(4)]
+    keys = [key_of(about) for about in abouts]
+    for key, about in zip(keys, abouts, strict=True):
+        store.put(key, RECORDS, about)
         assert store.get(key) == RECORDS
     assert store._num_kept <= 2 * len(RECORDS)
     assert store.get(keys[3]) is store.get(keys[3])
@@ -297,3 +299,38 @@ def test_two_processes_record_at_once(tiny_keys: dict, cache: Path, tmp_path: Pa
     assert not verify_tape(store)
     with pytest.raises(TapeProblem):
         store.entry("0" * 64)
+
+
+def test_a_relabelled_entry_is_never_replayed(tmp_path: Path):
+    """Sealed anew under another request's address, its description gives it away."""
+    store = TapeStore(tmp_path)
+    about = {"luck": [1, 0], "prompt": [1]}
+    key, other = key_of(about), key_of({**about, "luck": [2, 0]})
+    store.put(key, RECORDS, about)
+    store.write(other, encode_entry(other, RECORDS, about))
+    assert store.has(key) and store.get(key) == RECORDS
+    assert not store.has(other) and store.get(other) is None
+
+
+@pytest.mark.usefixtures("cache")
+def test_an_edited_protocol_of_the_users_own_is_recorded_anew(tiny: Scenario, tmp_path: Path, monkeypatch):
+    from sim.tape.key import Addresses
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    own = tmp_path / "own_tape_scheme.py"
+    own.write_text(
+        "from sim.decoding.protocols.edge_only import edge_only\n"
+        "from sim.decoding.protocols.registry import protocol\n"
+        "from sim.settings import Settings\n\n"
+        '@protocol("mine", Settings, models=("target",), lossless=True)\n'
+        "def mine(request, settings, draw):\n"
+        '    """As edge_only."""\n'
+        "    return edge_only(request, settings, draw)\n"
+    )
+    scenario = Scenario.from_dict({**tiny.dump(), "protocol": {"name": "own_tape_scheme:mine"}})
+    planned = plan(scenario)[0]
+    before = Addresses(scenario, facts_of(scenario)).of(planned)
+    assert Addresses(scenario, facts_of(scenario)).of(planned) == before
+    own.write_text(own.read_text() + "# Edited.\n")
+    assert Addresses(scenario, facts_of(scenario)).of(planned) != before

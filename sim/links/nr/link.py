@@ -73,6 +73,11 @@ class NrLink(Link):
         records = self.network.records
         return records.rows() if records is not None else []
 
+    def record_only(self, start_ns: int, end_ns: int) -> None:
+        """Keep the transmissions of this window only, the first ones if they are too many."""
+        if self.network.records is not None:
+            self.network.records.only(start_ns, end_ns)
+
     def timeline(self) -> list[dict[str, Any]]:
         """A span per transmission, newest last, if ``record_slots`` is set."""
         records = self.network.records

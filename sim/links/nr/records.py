@@ -41,7 +41,7 @@ class BlockRecord:
 
 
 class SlotRecords:
-    """The last transmissions, as many as are wanted.
+    """The last transmissions, as many as are wanted; of a window of time the first ones.
 
     Args:
         most: Transmissions kept.
@@ -51,9 +51,16 @@ class SlotRecords:
     def __init__(self, most: int, slot_ns: int) -> None:
         self.blocks: deque[BlockRecord] = deque(maxlen=most)
         self._slot_ns = slot_ns
+        self._window: range | None = None  # slots
+
+    def only(self, start_ns: int, end_ns: int) -> None:
+        """Note what begins in this window only."""
+        self._window = range(-(-start_ns // self._slot_ns), -(-end_ns // self._slot_ns))
 
     def add(self, slot: int, direction: Direction, block: TransportBlock) -> None:
         """Note a transmission."""
+        if self._window is not None and (slot not in self._window or len(self.blocks) == self.blocks.maxlen):
+            return
         self.blocks.append(
             BlockRecord(
                 slot,
