@@ -97,11 +97,23 @@ def sweep(
 
 
 def plot(
-    results: Annotated[list[Path], typer.Argument(help="Folders of runs or sweeps, or their tables.")],
-    x: Annotated[Optional[str], typer.Option(help="Column on the horizontal axis.")] = None,  # noqa: UP045
+    results: Annotated[
+        list[Path], typer.Argument(help="Folders of runs or sweeps, or their tables; several runs are a sweep.")
+    ],
+    x: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(help="Column on the horizontal axis, of numbers or of names."),
+    ] = None,
     y: Annotated[str, typer.Option(help="Column on the vertical axis.")] = "e2e_mean_s",
     by: Annotated[Optional[str], typer.Option(help="Column that makes the series.")] = None,  # noqa: UP045
     facet: Annotated[Optional[str], typer.Option(help="Column that makes the panels.")] = None,  # noqa: UP045
+    where: Annotated[
+        Optional[list[str]],  # noqa: UP045
+        typer.Option(
+            metavar="COLUMN=VALUE",
+            help="Draw these rows only; else what is not shown is held at its middle value.",
+        ),
+    ] = None,
     kind: Annotated[str, typer.Option(help="line, pareto or heatmap.")] = "line",
     style: Annotated[str, typer.Option(help="one_column or two_column.")] = "one_column",
     log_x: Annotated[
@@ -119,7 +131,7 @@ def plot(
     """Draw a figure from tables on disk; simulates nothing."""
     from sim.cli.looking import plot_command
 
-    plot_command(results, x, y, by, facet, kind, style, log_x, log_y, out)
+    plot_command(results, x, y, by, facet, kind, style, log_x, log_y, where or [], out)
 
 
 def compare(

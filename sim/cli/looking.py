@@ -109,6 +109,7 @@ def plot_command(
     style: str,
     log_x: bool | None,
     log_y: bool | None,
+    where: list[str],
     out: Path,
 ) -> None:
     """Draw one figure."""
@@ -116,14 +117,26 @@ def plot_command(
     from sim.figures.plot import plot
     from sim.figures.style import save
 
-    tables = _tables_of(results, [column for column in (x, y) if column is not None])
+    rows = _parse_where(where)
+    tables = _tables_of(results, [*(column for column in (x, y) if column is not None), *rows])
     y = _latency_of(tables, y)
-    figure = plot(tables, x, y, by=by, facet=facet, kind=kind, log_x=log_x, log_y=log_y, style=style)
+    figure = plot(tables, x, y, by=by, facet=facet, kind=kind, log_x=log_x, log_y=log_y, style=style, where=rows)
     try:
         save(figure, out)
     except OSError as error:
         raise InputError(f"cannot write {out}: {error.strerror or error}") from error
     say(f"figure:  {out}")
+
+
+def _parse_where(texts: list[str]) -> dict[str, list[str]]:
+    """Columns and the values asked for, from ``COLUMN=VALUE`` each."""
+    rows: dict[str, list[str]] = {}
+    for text in texts:
+        column, equals, value = text.partition("=")
+        if not (column and equals and value):
+            raise InputError(f"--where expects COLUMN=VALUE, such as protocol.top_k=32, got {text!r}")
+        rows.setdefault(column, []).append(value)
+    return rows
 
 
 def _latency_of(tables: Sequence[pd.DataFrame], column: str) -> str:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from sim.cli.output import ProgressBars, print_json, print_table, say
+from sim.errors import InputError
 from sim.scenario.loading import load_scenario, told_with_line
 from sim.scenario.overrides import parse_assignment, parse_axes
 
@@ -83,6 +84,8 @@ def sweep_command(
     as_json: bool,
 ) -> int:
     """Run a sweep and show its table; 1 if a point failed."""
+    if jobs is not None and scheduler is not None:
+        raise InputError("--jobs is about processes of this machine, --scheduler about others; give one of them")
     axes = parse_axes(vary)
     from sim.sweep.points import expand
     from sim.sweep.run import sweep

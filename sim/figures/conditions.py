@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from sim.errors import InputError, choices
@@ -55,6 +55,35 @@ def hold(table: pd.DataFrame, shown: Sequence[str]) -> tuple[pd.DataFrame, dict[
         held[column] = values[len(values) // 2]
         table = table[(table[column] == held[column]) | table[column].isna()]
     return table, held
+
+
+def only(table: pd.DataFrame, where: Mapping[str, Sequence[str]]) -> tuple[pd.DataFrame, dict[str, Any]]:
+    """The rows with one of the values asked for in each of these columns, and those columns that have one value then.
+
+    Raises:
+        InputError: An unknown column, or a value that no row has.
+    """
+    fixed: dict[str, Any] = {}
+    for column, texts in where.items():
+        if column not in table:
+            raise InputError(f"--where: {choices('column', column, table.columns)}")
+        known = {_text_of(value): value for value in values_of(table, column)}
+        for text in texts:
+            if _text_of(text) not in known:
+                raise InputError(f"--where {column}: {choices('value', text, known)}")
+        chosen = [known[_text_of(text)] for text in texts]
+        table = table[table[column].isin(chosen)]
+        if len(chosen) == 1 and len(known) > 1:
+            fixed[column] = chosen[0]
+    return table, fixed
+
+
+def _text_of(value: Any) -> str:
+    """What a value is called: numbers of equal size alike, however they are written."""
+    try:
+        return f"{float(value):g}" if not isinstance(value, bool) else str(value)
+    except (TypeError, ValueError):
+        return str(value)
 
 
 def check_columns(table: pd.DataFrame, **named: str | None) -> None:

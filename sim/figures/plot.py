@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +14,7 @@ from sim.figures.conditions import (
     hold,
     is_numeric,
     join,
+    only,
     spread,
     values_of,
     varied_columns,
@@ -72,6 +73,7 @@ def plot(
     log_x: bool | None = None,
     log_y: bool | None = None,
     style: str = "one_column",
+    where: Mapping[str, Sequence[str]] | None = None,
 ) -> Figure:
     """Draw one figure from tables of runs or sweeps.
 
@@ -86,19 +88,20 @@ def plot(
         log_x: Logarithmic horizontal axis; where the values span more than 1.5 decades if None.
         log_y: The same for the vertical axis.
         style: ``one_column`` or ``two_column``.
+        where: Columns and the values of theirs that are drawn.
 
     Raises:
-        InputError: An unknown column, kind or style, or nothing to draw.
+        InputError: An unknown column, kind, style or value, or nothing to draw.
     """
     if kind not in KINDS:
         raise InputError(f"--kind: {choices('kind of figure', kind, KINDS)}")
-    table = join(tables)
+    table, fixed = only(join(tables), where or {})
     check_columns(table, x=x, y=y, by=by, facet=facet)
     roles = _heatmap_roles(table, x, y, by, facet) if kind == "heatmap" else _roles(table, x, y, by, facet, kind)
     _check_results(table, roles)
     _check_logs(table, roles, log_x, log_y)
     with styled():
-        return _draw(table, roles, kind, log_x, log_y, style)
+        return _draw(table, roles, kind, log_x, log_y, style, fixed)
 
 
 def _roles(table: pd.DataFrame, x: str | None, y: str, by: str | None, facet: str | None, kind: str) -> _Roles:
@@ -189,7 +192,15 @@ def _heatmap_roles(table: pd.DataFrame, x: str | None, y: str, by: str | None, f
     return _Roles(first, second, by, facet, metric)
 
 
-def _draw(table: pd.DataFrame, roles: _Roles, kind: str, log_x: bool | None, log_y: bool | None, style: str) -> Figure:
+def _draw(
+    table: pd.DataFrame,
+    roles: _Roles,
+    kind: str,
+    log_x: bool | None,
+    log_y: bool | None,
+    style: str,
+    fixed: Mapping[str, Any],
+) -> Figure:
     held: dict[str, Any] = {}
     if kind == "heatmap":
         shown = [column for column in (roles.x, roles.y, roles.by, roles.facet) if column is not None]
@@ -217,7 +228,7 @@ def _draw(table: pd.DataFrame, roles: _Roles, kind: str, log_x: bool | None, log
     if kind != "heatmap":
         _finish_axes(list(grid), columns, table, roles, log_x, log_y)
     left_out = left_out_note(table, roles.facet, panels)
-    notes = [held_note(held), left_out, *_off_axis(table, roles, log_x, log_y)]
+    notes = [held_note({**fixed, **held}), left_out, *_off_axis(table, roles, log_x, log_y)]
     what = "bands" if is_numeric(table, roles.x) else "bars"
     if counts and len(panels) == 1:
         say_replications(grid[0], counts, what)

@@ -101,7 +101,7 @@ def test_seed_changes_the_folder_and_the_bytes(cache: Path, tmp_path: Path):
         (["run", "quickstart", "--seed", "many"], "--seed"),
         (["sweep", "quickstart", "--vary", "link.bandwith_mhz=1,2"], "did you mean 'bandwidth_mhz'"),
         (["sweep", "quickstart", "--vary", "link.bandwidth_mhz="], "empty"),
-        (["plot", "/no/such/results"], "no table here"),
+        (["plot", "/no/such/results"], "no such file or folder"),
         (["list", "nonsense"], "unknown kind"),
         (["validate", "no_such_scenario"], "no such file"),
         (["nonsense"], "No such command"),

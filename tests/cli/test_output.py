@@ -121,13 +121,13 @@ def test_runs_are_plotted_as_a_sweep_made_by_hand(tmp_path: Path, monkeypatch: p
     drawn: list[Figure] = []
     monkeypatch.setattr(style, "save", lambda figure, path: drawn.append(figure))
     runs = [_run(tmp_path / f"{mhz}-{seed}", seed, mhz, 10.0 / mhz + seed) for mhz in (10, 20) for seed in (1, 2)]
-    plot_command(runs, None, "e2e_mean_s", None, None, "line", "one_column", None, None, tmp_path / "x.png")
-    plot_command(runs[:1], "device", "e2e_mean_s", None, None, "line", "one_column", None, None, tmp_path / "x.png")
+    plot_command(runs, None, "e2e_mean_s", None, None, "line", "one_column", None, None, [], tmp_path / "x.png")
+    plot_command(runs[:1], "device", "e2e_mean_s", None, None, "line", "one_column", None, None, [], tmp_path / "x.png")
     sweep = _sweep(tmp_path / "swept", 1.0, (5,))
     pd.read_parquet(sweep / "sweep.parquet").assign(**{"link.bandwidth_mhz": 30}).to_parquet(sweep / "sweep.parquet")
     beside = [sweep, runs[0]]
     plot_command(
-        beside, "link.bandwidth_mhz", "e2e_mean_s", None, None, "line", "one_column", None, None, Path("x.png")
+        beside, "link.bandwidth_mhz", "e2e_mean_s", None, None, "line", "one_column", None, None, [], Path("x.png")
     )
     assert [text.get_text() for text in drawn[-1].legends[0].get_texts()] == ["swept", "10-1"]
     swept, requests, both = (figure.axes[0] for figure in drawn)

@@ -187,6 +187,22 @@ def _notes(figure: Figure) -> str:
     return figure.legends[0].get_title().get_text().replace("\n", " ")
 
 
+def test_rows_can_be_chosen_by_the_values_of_a_column() -> None:
+    table = two_axes_table()
+    figure = plot([table], UPLINK, "e2e_mean_s", by="variant", where={DELAY: ["0.0010"], "variant": ["top-8"]})
+    (axes,) = figure.axes
+    (drawn,) = [line for line in axes.lines if len(line.get_xdata()) == 4][:1]
+    chosen = table[(table[DELAY] == 0.001) & (table["variant"] == "top-8")].groupby(UPLINK)["e2e_mean_s"].mean()
+    np.testing.assert_allclose(np.asarray(drawn.get_ydata(), float), chosen)
+    assert "at one-way delay 0.001 s, top-8" in _notes(figure)
+    both = plot([table], UPLINK, "e2e_mean_s", by="variant", where={"variant": ["top-8", "edge only"]})
+    assert [text.get_text() for text in both.legends[0].get_texts()] == ["top-8", "edge only"]
+    with pytest.raises(InputError, match="--where: unknown column 'varient'"):
+        plot([table], UPLINK, "e2e_mean_s", where={"varient": ["top-8"]})
+    with pytest.raises(InputError, match=r"--where variant: unknown value 'top-9' \(did you mean 'top-8'\?\); valid"):
+        plot([table], UPLINK, "e2e_mean_s", where={"variant": ["top-9"]})
+
+
 def test_what_is_not_shown_is_held_and_told_not_averaged() -> None:
     """By seed and variant, the delay is left: a band over it would be no interval of replications."""
     table = two_axes_table()
