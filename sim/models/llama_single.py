@@ -21,9 +21,6 @@ if TYPE_CHECKING:
 
 Array = npt.NDArray[Any]
 
-MOST_IN_NUMPY = 1 << 20  # numbers in a matrix that a few rows are multiplied with in NumPy; beyond, kernels matter
-FEW_ROWS = 8
-
 
 class SinglePass:
     """The network over the tokens of one piece; chains and trees.
@@ -49,7 +46,7 @@ class SinglePass:
         self.sizes = sizes
         self._embedding: Array = embedding.numpy()
         self._layers = [
-            tuple(Product(own.weight) for own in (layer.qkv, layer.attention_out, layer.gate_up, layer.down))
+            tuple(own.of_array for own in (layer.qkv, layer.attention_out, layer.gate_up, layer.down))
             for layer in layers
         ]
         self._head = head
@@ -109,24 +106,6 @@ class SinglePass:
             return mixed.reshape(1, -1)
         by_head = mixed.reshape(self.sizes.num_heads, count, self.sizes.head_dim)
         return by_head.swapaxes(0, 1).reshape(count, -1)
-
-
-class Product:
-    """x W for a weight [in, out]."""
-
-    __slots__ = ("_array", "_weight")
-
-    def __init__(self, weight: torch.Tensor) -> None:
-        self._weight = weight
-        self._array: Array | None = weight.numpy() if weight.numel() <= MOST_IN_NUMPY else None
-
-    def __call__(self, rows: Array) -> Array:
-        if self._array is not None and len(rows) <= FEW_ROWS:
-            product: Array = np.matmul(rows, self._array)
-            return product
-        import torch
-
-        return torch.mm(torch.from_numpy(rows), self._weight).numpy()
 
 
 def rms_norm(hidden: Array, epsilon: float) -> Array:

@@ -16,7 +16,10 @@ from sim.models.interface import Logits
 
 DTYPES = {"float32": torch.float32, "float64": torch.float64}
 MOST_COPIED = 1 << 24  # numbers in an output projection, or in all layers, that are kept in several layouts
-WORTH_PACKING = 1 << 20  # multiplications of a product from which on oneDNN's call costs less than its kernels gain
+# Numbers in a weight, or multiplications of a product, from which on oneDNN's call costs less than its kernels gain.
+LARGE_WEIGHT, LARGE_PRODUCT = 1 << 16, 1 << 20
+MOST_IN_NUMPY = 1 << 20  # numbers in a matrix that a few rows are multiplied with in NumPy; beyond, kernels matter
+FEW_ROWS = 8
 TYPICAL_ROWS = 5  # of a verification; only a hint to oneDNN's packing
 REQUIRED = (
     "vocab_size",
@@ -102,7 +105,7 @@ def pack(weight: torch.Tensor) -> torch.Tensor | None:
 
 def packed_product(rows: torch.Tensor, packed: torch.Tensor) -> torch.Tensor:
     """Rows [num_rows, in] times a packed weight: [num_rows, out]."""
-    product: torch.Tensor = torch.ops.mkldnn._linear_pointwise(rows, packed, None, "none", [], "")
+    product: torch.Tensor = torch.ops.mkldnn._linear_pointwise.default(rows, packed, None, "none", [], "")
     return product
 
 
@@ -114,17 +117,30 @@ class Projection:
         packs: Whether there is memory for a second layout.
     """
 
-    __slots__ = ("_packed", "weight")
+    __slots__ = ("_array", "_packed", "_size", "_weight")
 
     def __init__(self, weight: torch.Tensor, packs: bool) -> None:
-        self.weight = weight
+        self._weight = weight
+        self._size = weight.numel()
+        self._array = weight.numpy() if self._size <= MOST_IN_NUMPY else None
         self._packed = pack(weight.t().contiguous()) if packs else None
 
     def __call__(self, rows: torch.Tensor) -> torch.Tensor:
         """[num_rows, in] -> [num_rows, out]."""
-        if self._packed is None or len(rows) * self.weight.numel() < WORTH_PACKING:
-            return torch.mm(rows, self.weight)
-        return packed_product(rows, self._packed)
+        if self._packed is not None and self._is_worth_packing(len(rows)):
+            return packed_product(rows, self._packed)
+        return torch.mm(rows, self._weight)
+
+    def of_array(self, rows: npt.NDArray[np.floating]) -> npt.NDArray[np.floating]:
+        """The same of and to arrays, whose calls cost less."""
+        few = self._array is not None and len(rows) <= FEW_ROWS
+        if few and not (self._packed is not None and self._is_worth_packing(len(rows))):
+            return np.matmul(rows, self._array)  # type: ignore[arg-type]
+        product: npt.NDArray[np.floating] = self(torch.from_numpy(rows)).numpy()
+        return product
+
+    def _is_worth_packing(self, num_rows: int) -> bool:
+        return num_rows > 1 and (self._size >= LARGE_WEIGHT or num_rows * self._size >= LARGE_PRODUCT)
 
 
 @dataclass(frozen=True, slots=True)
