@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from sim.breakdown import PARTS
 from sim.figures.conditions import means_by, varied_columns
-from sim.figures.labels import label_of, name_of, number, panel_label, part_name, value_label
+from sim.figures.labels import label_of, name_of, number, panel_label, part_name, value_label, within_line
 from sim.figures.statistics import over_replications
 from sim.figures.style import COLOURS, HATCHED_PARTS, LINES, MARKERS, PART_COLOURS
 
@@ -163,19 +163,13 @@ def held_note(held: Mapping[str, Any]) -> str:
     """What a figure does not vary although the sweep did, in words; empty if that is nothing."""
     if not held:
         return ""
-    return "at " + ", ".join(_within_line(column, panel_label(column, value)) for column, value in held.items())
+    return "at " + ", ".join(within_line(column, panel_label(column, value)) for column, value in held.items())
 
 
 def left_out_note(table: pd.DataFrame, column: str | None, shown: Sequence[Any]) -> str:
     """How many values of a column a figure shows, in words; empty if that is all of them."""
     count = 0 if column is None else table[column].nunique()
     return f"{len(shown)} of {count} values of {name_of(str(column)).lower()}" if count > len(shown) else ""
-
-
-def _within_line(column: str, label: str) -> str:
-    """A label as it reads within a line: without its capital, unless that is part of a name or abbreviation."""
-    kept = column in ("variant", "result") or not label[1:2].islower()
-    return label if kept else label[0].lower() + label[1:]
 
 
 def set_scales(axes: Axes, x_values: npt.ArrayLike, y_values: npt.ArrayLike, log_x: bool, log_y: bool) -> None:

@@ -155,3 +155,9 @@ def number(value: Any) -> str:
     if isinstance(value, bool) or not isinstance(value, int | float):
         return str(value)
     return f"{value:,.0f}" if abs(value) >= 1000 or float(value).is_integer() else f"{value:.3g}"
+
+
+def within_line(column: str, label: str) -> str:
+    """A label as it reads within a line: without its capital, unless that is part of a name or abbreviation."""
+    kept = column in ("variant", "result") or not label[1:2].islower()
+    return label if kept else label[0].lower() + label[1:]

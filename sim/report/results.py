@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sim.figures.labels import name_of, unit_of, value_label
+from sim.figures.labels import name_of, unit_of, value_label, within_line
 from sim.figures.statistics import mean_interval
 from sim.report.page import write_report
 from sim.report.warnings import run_warnings, sweep_warnings
@@ -111,6 +111,7 @@ def report_sweep(
                 for index, text in sorted(failures.items())
             ]
         )
+    varied = ", ".join(within_line(axis, name_of(axis)) for axis in axes) or "variants"
     return write_report(
         folder,
         scenario.name,
@@ -120,8 +121,7 @@ def report_sweep(
         scenario.to_yaml(),
         {"seed": scenario.seed, "runs": len(points), "failed": len(failures), "versions": versions(), "host": host()},
         sweep_warnings(table, axes, lossy, len(failures)),
-        subtitle=f"{len(table)} runs over {', '.join(name_of(axis).lower() for axis in axes) or 'variants'}, "
-        f"{scenario.devices.count} devices, seed {scenario.seed}",
+        subtitle=f"{len(table)} runs over {varied}, {scenario.devices.count} devices, seed {scenario.seed}",
     )
 
 

@@ -207,3 +207,9 @@ def test_wide_intervals_are_told_with_their_place() -> None:
     (text,) = sweep_warnings(table, [UPLINK])
     half = 4.302652729911275 / 3**0.5  # Student's t at 2 degrees of freedom, standard deviation 1, three values
     assert f"±{half / 2 * 100:.0f} % (at 2 Mbit/s, top-8)" in text
+
+
+def test_what_was_varied_keeps_its_symbols():
+    from sim.figures.labels import name_of, within_line
+
+    assert within_line("protocol.top_k", name_of("protocol.top_k")) == "row length K"
