@@ -19,8 +19,8 @@ def collect_seldom() -> None:
 def seldom_collected() -> Iterator[None]:
     """Let what is alive now out of collections, and collect seldom, while many objects are made that stay.
 
-    A recorder makes millions of records that are all kept until their requests end: with the collector's defaults an
-    eighth of its time goes into walking them.
+    A recorder makes millions of records that are all kept until their requests end: with the collector's defaults a
+    tenth of its time goes into walking them.
     """
     before = gc.get_threshold()
     gc.collect()

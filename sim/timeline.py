@@ -67,17 +67,21 @@ class Timeline:
         self._flows = 0
         self._sites: dict[str, int] = {}
         self._world: World | None = None
+        self._keeps_all_slots = False
 
     def with_slots(self, scenario: Scenario) -> Scenario:
         """The scenario with a link that notes its slots, if it is of a kind that can; its results are the same."""
         if "record_slots" not in type(scenario.link.settings).model_fields:
             return scenario
+        # Those that the scenario itself asks for are not only the timeline's.
+        self._keeps_all_slots = getattr(scenario.link.settings, "record_slots", False)
         return scenario.replace("link.record_slots", True).replace("link.max_records", self.most_events)
 
     def watch(self, world: World) -> None:
         """Follow a world that is about to run."""
         self._world = world
-        world.link.record_only(self.start_ns, self.end_ns)
+        if not self._keeps_all_slots:
+            world.link.record_only(self.start_ns, self.end_ns)
         world.around.on_span = self._device_span
         for number, (site, node) in enumerate(world.sites.items()):
             self._sites[site.value] = number

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from sim.errors import InputError
-from sim.sweep.pieces import Ended, Executor, InProcess, Piece, message_of
+from sim.sweep.pieces import Ended, Executor, InProcess, Piece, ended
 from sim.sweep.processes import Processes
 
 # How often a piece is tried again whose worker went away.
@@ -53,13 +53,7 @@ class DaskCluster(Executor):
             futures[self._client.submit(piece.function, *arguments, pure=False, retries=_RETRIES)] = number
         try:
             for future in as_completed(list(futures), loop=self._client.loop):
-                number = futures.pop(future)
-                try:
-                    result = future.result()
-                except Exception as error:
-                    yield number, None, message_of(error)
-                else:
-                    yield number, result, ""
+                yield ended(futures.pop(future), future.result)
         finally:
             self._client.cancel(list(futures))
 

@@ -62,14 +62,17 @@ def message_of(error: BaseException) -> str:
     return f"{type(error).__name__}: {error}"
 
 
+def ended(number: int, get: Callable[[], Any]) -> Ended:
+    """What became of a piece, from a call that brings its result or raises what went wrong."""
+    try:
+        return number, get(), ""
+    except Exception as error:
+        return number, None, message_of(error)
+
+
 class InProcess(Executor):
     """One piece after the other, right here."""
 
     def run(self, pieces: Sequence[Piece]) -> Iterator[Ended]:
         for number, piece in enumerate(pieces):
-            try:
-                result = piece.run()
-            except Exception as error:
-                yield number, None, message_of(error)
-            else:
-                yield number, result, ""
+            yield ended(number, piece.run)

@@ -15,7 +15,7 @@ from multiprocessing import get_context, parent_process
 from typing import Any
 
 from sim.collector import collect_seldom
-from sim.sweep.pieces import Ended, Executor, Piece, message_of
+from sim.sweep.pieces import Ended, Executor, Piece, ended
 
 # A piece of work that was under way this often when a worker process died is given up: it is what kills them.
 _MOST_DEATHS = 3
@@ -140,8 +140,7 @@ class Processes(Executor):
             else:
                 yield guilty, None, "its worker process died again and again (killed, or out of memory)"
         for future in [future for future in finished if future in worker.under_way]:
-            number, error = worker.under_way.pop(future), future.exception()
-            yield (number, future.result(), "") if error is None else (number, None, message_of(error))
+            yield ended(worker.under_way.pop(future), future.result)
 
     def close(self) -> None:
         for worker in self._workers:

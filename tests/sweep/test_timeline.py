@@ -205,3 +205,17 @@ def test_a_window_in_which_nothing_begins_is_told(tmp_path: Path, capsys):
 def test_an_endless_window_is_refused():
     with pytest.raises(InputError, match="FROM:TO"):
         parse_window("0:inf")
+
+
+def test_slots_that_the_scenario_asks_for_are_not_cut_to_the_window():
+    asked = small_scenario(link={**NR, "record_slots": True})
+
+    def slots(timeline: Timeline | None) -> list[dict]:
+        scenario = asked if timeline is None else timeline.with_slots(asked)
+        world = World(scenario, ingredients(scenario))
+        if timeline is not None:
+            timeline.watch(world)
+        world.run()
+        return world.link.slots()
+
+    assert slots(Timeline(0, 0.01)) == slots(None)
