@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from sim.decoding.controllers.base import Controller
-from sim.decoding.draws import AddressedDraw
+from sim.decoding.random_source import KeyedRandom
 from sim.decoding.request import Request
 from sim.decoding.rows import Sampling
 from sim.errors import InputError
@@ -179,9 +179,9 @@ def make_controller(scenario: Scenario) -> Controller:
     return scenario.controller.entry.make(scenario.controller.settings)
 
 
-def luck_of(planned: PlannedRequest, scenario: Scenario) -> AddressedDraw:
+def rng_for(planned: PlannedRequest, scenario: Scenario) -> KeyedRandom:
     """The luck of one request: a function of seed and request alone."""
-    return AddressedDraw(scenario.seed, "request", planned.id)
+    return KeyedRandom(scenario.seed, "request", planned.id)
 
 
 def think_times_s(scenario: Scenario, device: int) -> list[float]:

@@ -24,7 +24,7 @@ from sim.results.tables import RunTables
 from sim.scenario.schema import EdgeSettings, Scenario
 from sim.tape.key import Addresses, describe, needed_models
 from sim.tape.store import TapeStore
-from sim.workload import PlannedRequest, arrival_times_s, luck_of, make_controller, make_request, think_times_s
+from sim.workload import PlannedRequest, arrival_times_s, make_controller, make_request, rng_for, think_times_s
 
 
 @dataclass
@@ -153,7 +153,7 @@ class World:
             self._controllers[planned.device] = self._first_controller.for_device()
         controller = self._controllers[planned.device]
         request = make_request(planned, scenario, facts, controller)
-        protocol = scenario.protocol.entry.make(request, scenario.protocol.settings, luck_of(planned, scenario))
+        protocol = scenario.protocol.entry.make(request, scenario.protocol.settings, rng_for(planned, scenario))
         script = self._live[planned.id] = LiveScript(protocol, self.ingredients.models)
         return script
 

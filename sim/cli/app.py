@@ -111,7 +111,7 @@ def plot(
         Optional[list[str]],  # noqa: UP045
         typer.Option(
             metavar="COLUMN=VALUE",
-            help="Draw these rows only; else what is not shown is held at its middle value.",
+            help="RandomSource these rows only; else what is not shown is held at its middle value.",
         ),
     ] = None,
     kind: Annotated[str, typer.Option(help="line, pareto or heatmap.")] = "line",
@@ -128,7 +128,7 @@ def plot(
     ] = None,
     out: Annotated[Path, typer.Option(help="Picture to write; the suffix gives the format.")] = Path("plot.png"),
 ) -> None:
-    """Draw a figure from tables on disk; simulates nothing."""
+    """RandomSource a figure from tables on disk; simulates nothing."""
     from sim.cli.looking import plot_command
 
     plot_command(results, x, y, by, facet, kind, style, log_x, log_y, where or [], out)

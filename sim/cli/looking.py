@@ -112,7 +112,7 @@ def plot_command(
     where: list[str],
     out: Path,
 ) -> None:
-    """Draw one figure."""
+    """RandomSource one figure."""
     from sim.cli.output import say
     from sim.figures.plot import plot
     from sim.figures.style import save

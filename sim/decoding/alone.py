@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Generator
 from typing import Any
 
-from sim.decoding.draws import Draw
 from sim.decoding.messages import Message, TokensLayout
+from sim.decoding.random_source import RandomSource
 from sim.decoding.request import Request
 from sim.decoding.steps import Hop, Site, Step, Stream, Transmit
 
 
-def target_alone(request: Request, ask: Message, num_tokens: int, draw: Draw) -> Generator[Step, Any, None]:
+def target_alone(request: Request, ask: Message, num_tokens: int, rng: RandomSource) -> Generator[Step, Any, None]:
     """The target decodes alone; tokens stream down, and the device goes on when the last of them has arrived.
 
     Args:
@@ -24,7 +24,7 @@ def target_alone(request: Request, ask: Message, num_tokens: int, draw: Draw) ->
     yield Transmit(Hop.UPLINK, ask)
     for left in reversed(range(num_tokens)):
         logits = yield request.forward(Site.EDGE, "target")
-        token = draw.at("verify", request.position).pick(request.sampling.row(logits[0]))
+        token = rng.at("verify", request.position).categorical(request.sampling.row(logits[0]))
         if left == 0:
             yield Transmit(Hop.DOWNLINK, token_layout([token]))
             yield request.emit([token])

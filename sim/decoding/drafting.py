@@ -7,8 +7,8 @@ from functools import partial
 from typing import Any
 
 from sim.decoding.draft_tree import DraftTree
-from sim.decoding.draws import Draw
 from sim.decoding.on_demand import PromisedRows
+from sim.decoding.random_source import RandomSource
 from sim.decoding.request import Request
 from sim.decoding.rows import Row
 from sim.decoding.steps import Site, Step
@@ -16,8 +16,8 @@ from sim.decoding.wire.row_codec import CodedRow, RowCodec
 from sim.models.interface import Logits
 
 
-def draw_candidates(mode: str, row: Row, count: int, draw: Draw) -> list[int]:
-    """Draw candidates for one position, in draw order.
+def draw_candidates(mode: str, row: Row, count: int, rng: RandomSource) -> list[int]:
+    """RandomSource candidates for one position, in draw order.
 
     Args:
         mode: ``iid`` (independent), ``without_replacement`` (sequential, renormalised; may run short),
@@ -31,11 +31,11 @@ def draw_candidates(mode: str, row: Row, count: int, draw: Draw) -> list[int]:
     if mode == "shared_noise":
         if count != 1:
             raise ValueError(f"shared noise gives one candidate per position, got {count}")
-        return [draw.pick(row)]
+        return [rng.categorical(row)]
     if mode == "iid":
-        return [draw.pick(row) for _ in range(count)]
+        return [rng.categorical(row) for _ in range(count)]
     if mode == "without_replacement":
-        return _draw_distinct(row, count, draw)
+        return _draw_distinct(row, count, rng)
     dense = row.dense()
     order = (-dense).argsort(kind="stable")
     best = [int(token) for token in order[:count] if dense[token] > 0]
@@ -44,20 +44,20 @@ def draw_candidates(mode: str, row: Row, count: int, draw: Draw) -> list[int]:
     if mode == "top_k_plus_sample":
         best = best[: count - 1]
         rest = row.without(best)
-        return best if rest is None else [*best, draw.pick(rest)]
+        return best if rest is None else [*best, rng.categorical(rest)]
     raise ValueError(f"unknown way of drawing candidates {mode!r}")
 
 
-def candidate_luck(mode: str, draw: Draw, position: int, node: int = -1) -> Draw:
+def candidate_rng(mode: str, rng: RandomSource, position: int, node: int = -1) -> RandomSource:
     """The luck with which candidates for a position are drawn; shared noise is that of the target's own pick there."""
-    return draw.at("verify", position) if mode == "shared_noise" else draw.at("draft", position, node)
+    return rng.at("verify", position) if mode == "shared_noise" else rng.at("draft", position, node)
 
 
-def _draw_distinct(row: Row, count: int, draw: Draw) -> list[int]:
+def _draw_distinct(row: Row, count: int, rng: RandomSource) -> list[int]:
     drawn: list[int] = []
     rest: Row | None = row
     while rest is not None and len(drawn) < count:
-        drawn.append(draw.pick(rest))
+        drawn.append(rng.categorical(rest))
         rest = row.without(drawn) if len(drawn) < count else None
     return drawn
 
@@ -75,7 +75,7 @@ def draft_tree(
     request: Request,
     branching: Sequence[int],
     codec: RowCodec,
-    draw: Draw,
+    rng: RandomSource,
     mode: str = "iid",
     site: Site = Site.DEVICE,
     model: str = "draft",
@@ -109,8 +109,8 @@ def draft_tree(
         logits = yield request.forward(site, model, tree.block, tree.shape, first_row, on_demand)
         next_frontier: list[int] = []
         for node in frontier:
-            luck = candidate_luck(mode, draw, request.position + tree.depth_of(node), node)
-            make = partial(_row_and_candidates, request, codec, mode, width, luck)
+            position_rng = candidate_rng(mode, rng, request.position + tree.depth_of(node), node)
+            make = partial(_row_and_candidates, request, codec, mode, width, position_rng)
             if isinstance(logits, PromisedRows):
                 next_frontier += tree.defer(node, width, codec.keep_k, logits, node + 1 - first_row, make)
             else:
@@ -122,20 +122,20 @@ def draft_tree(
 
 
 def _row_and_candidates(
-    request: Request, codec: RowCodec, mode: str, width: int, luck: Draw, logits: Logits
+    request: Request, codec: RowCodec, mode: str, width: int, position_rng: RandomSource, logits: Logits
 ) -> tuple[CodedRow, list[int]]:
     coded = codec.code(request.sampling.row(logits))
-    return coded, draw_candidates(mode, coded.row, width, luck)
+    return coded, draw_candidates(mode, coded.row, width, position_rng)
 
 
 def draft_chain(
     request: Request,
     length: int,
     codec: RowCodec,
-    draw: Draw,
+    rng: RandomSource,
     site: Site = Site.DEVICE,
     model: str = "draft",
     for_verify: bool = False,
 ) -> Generator[Step, Any, DraftTree]:
     """Draft a chain of tokens, one candidate per position."""
-    return (yield from draft_tree(request, [1] * length, codec, draw, "iid", site, model, for_verify=for_verify))
+    return (yield from draft_tree(request, [1] * length, codec, rng, "iid", site, model, for_verify=for_verify))

@@ -10,9 +10,9 @@ from typing import TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from sim.decoding.drafting import candidate_luck, draw_candidates
-from sim.decoding.draws import Draw
+from sim.decoding.drafting import candidate_rng, draw_candidates
 from sim.decoding.races import race_probability
+from sim.decoding.random_source import RandomSource
 from sim.decoding.rows import Probabilities, Row
 from sim.decoding.rules.base import RULES, Rule
 from sim.decoding.wire.row_codec import RowCodec, RowFormat
@@ -79,10 +79,10 @@ class _Path:
     uniforms: dict[Address, tuple[float, float]] = field(default_factory=dict)
 
 
-class EnumeratingDraw(Draw):
+class EnumeratingSource(RandomSource):
     """Luck that follows every branch of positive probability.
 
-    Addresses mean what they mean to ``AddressedDraw``: asked twice, one address has the same noise. A second flip
+    Addresses mean what they mean to ``KeyedRandom``: asked twice, one address has the same noise. A second flip
     there sees the same uniform number and a second pick the same exponentials, so their branches carry the
     probabilities that the earlier outcomes leave (``sim.decoding.races``).
     """
@@ -93,10 +93,10 @@ class EnumeratingDraw(Draw):
         self._flips = 0
         self._picks = 0
 
-    def at(self, purpose: str, *address: int) -> EnumeratingDraw:
-        return EnumeratingDraw(self._path, (*self._address, purpose, *address))
+    def at(self, purpose: str, *address: int) -> EnumeratingSource:
+        return EnumeratingSource(self._path, (*self._address, purpose, *address))
 
-    def flip(self, probability: float) -> bool:
+    def bernoulli(self, probability: float) -> bool:
         key = (*self._address, self._flips)
         self._flips += 1
         low, high = self._path.uniforms.get(key, (0.0, 1.0))
@@ -107,7 +107,7 @@ class EnumeratingDraw(Draw):
         self._path.uniforms[key] = (low, edge) if heads else (edge, high)
         return heads
 
-    def pick(self, row: Row) -> int:
+    def categorical(self, row: Row) -> int:
         races = self._path.races.setdefault((*self._address, self._picks), [])
         self._picks += 1
         token = self._path.script.branch(lambda: _finishers(row, races))
@@ -137,7 +137,7 @@ def _finishers_after(rows: tuple[bytes, ...], winners: tuple[int, ...], row: byt
     return [(token, weight / total) for token, weight in weights.items() if weight > _NOTHING * total]
 
 
-def law(run: Callable[[Draw], Outcome], max_paths: int = 1_000_000) -> dict[Outcome, float]:
+def law(run: Callable[[RandomSource], Outcome], max_paths: int = 1_000_000) -> dict[Outcome, float]:
     """The exact law of whatever ``run`` returns.
 
     Args:
@@ -150,7 +150,7 @@ def law(run: Callable[[Draw], Outcome], max_paths: int = 1_000_000) -> dict[Outc
     script = _Script()
     outcomes: dict[Outcome, float] = {}
     for _ in range(max_paths):
-        outcome = run(EnumeratingDraw(_Path(script)))
+        outcome = run(EnumeratingSource(_Path(script)))
         outcomes[outcome] = outcomes.get(outcome, 0.0) + script.weight
         if not script.next_path():
             return outcomes
@@ -191,9 +191,9 @@ def analyse(
         proposal = RowCodec(proposal.vocab_size, row_format).code(proposal).row
     mode = draw if draw is not None else chosen.mode
 
-    def once(luck: Draw) -> tuple[int, bool]:
-        tokens = draw_candidates(mode, proposal, candidates, candidate_luck(mode, luck, 0))
-        choice = chosen.choose(target, proposal, tokens, luck.at("verify", 0))
+    def once(rng: RandomSource) -> tuple[int, bool]:
+        tokens = draw_candidates(mode, proposal, candidates, candidate_rng(mode, rng, 0))
+        choice = chosen.choose(target, proposal, tokens, rng.at("verify", 0))
         return choice.token, choice.accepted is not None
 
     outcomes = law(once)

@@ -10,9 +10,9 @@ from pydantic import ValidationError
 
 from sim.decoding.controllers.base import Controller
 from sim.decoding.controllers.registry import CONTROLLERS, refuse_misfit
-from sim.decoding.draws import AddressedDraw, Draw
 from sim.decoding.instant import InstantDriver
 from sim.decoding.protocols.registry import PROTOCOLS, knobs_of
+from sim.decoding.random_source import KeyedRandom, RandomSource
 from sim.decoding.request import Request
 from sim.decoding.rows import Sampling
 from sim.decoding.scripts import Record
@@ -60,8 +60,8 @@ def decode(
     temperature: float = 1.0,
     sampling: Sampling | None = None,
     request_id: int = 0,
-    luck: Draw | None = None,
-    draw: Draw | str | None = None,
+    rng: RandomSource | None = None,
+    draw: RandomSource | str | None = None,
     models: Mapping[str, LanguageModel] | None = None,
     controller: Controller | str | Mapping[str, Any] | None = None,
     **settings: Any,
@@ -92,8 +92,8 @@ def decode(
     entry = PROTOCOLS.find(protocol)
     if isinstance(draw, str):
         settings["draw"] = draw
-    elif luck is None:
-        luck = draw
+    elif rng is None:
+        rng = draw
     try:
         parsed = entry.settings(**settings)
     except ValidationError as error:
@@ -111,7 +111,7 @@ def decode(
         sampling if sampling is not None else Sampling(temperature),
         turner,
     )
-    source = luck if luck is not None else AddressedDraw(seed, "request", request_id)
+    source = rng if rng is not None else KeyedRandom(seed, "request", request_id)
     script = InstantDriver(present).run(entry.make(request, parsed, source))
     for model in present.values():
         model.close_request(request_id)

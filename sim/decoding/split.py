@@ -15,8 +15,8 @@ import numpy as np
 from pydantic import Field
 
 from sim.decoding.draft_tree import DraftTree
-from sim.decoding.draws import Draw
 from sim.decoding.messages import Layout, VerdictBody, place_of
+from sim.decoding.random_source import RandomSource
 from sim.decoding.rows import overlap
 from sim.decoding.verification import TargetRows, Verdict
 from sim.decoding.wire.bits import BitReader, BitWriter, bits_for
@@ -111,10 +111,10 @@ def int_to_double(bits: int) -> float:
     return float(np.uint64(bits).view(np.float64))
 
 
-def count_accepted(rows: TargetRows, draft: ScalarDraft, position: int, draw: Draw) -> int:
+def count_accepted(rows: TargetRows, draft: ScalarDraft, position: int, rng: RandomSource) -> int:
     """How many leading tokens of a chain pass the test of Leviathan et al. (arXiv 2211.17192, Alg. 1)."""
     for node, (token, q) in enumerate(zip(draft.tokens, draft.probs, strict=True)):
-        if not draw.at("verify", position + node).flip(rows.after(node - 1).prob(token) / q):
+        if not rng.at("verify", position + node).bernoulli(rows.after(node - 1).prob(token) / q):
             return node
     return len(draft.tokens)
 

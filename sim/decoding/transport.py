@@ -10,7 +10,7 @@ from math import comb
 import numpy as np
 import numpy.typing as npt
 
-from sim.decoding.draws import Draw
+from sim.decoding.random_source import RandomSource
 from sim.decoding.rows import Ids, Probabilities, Row
 from sim.errors import InputError
 
@@ -34,7 +34,7 @@ class Selection(ABC):
     row: Row
 
     @abstractmethod
-    def select(self, candidates: Sequence[int], draw: Draw) -> int:
+    def select(self, candidates: Sequence[int], rng: RandomSource) -> int:
         """Index of the chosen candidate."""
 
 
@@ -82,13 +82,13 @@ class IndependentSelection(Selection):
         law = np.repeat(density, np.diff(self._borders)) * np.diff(draft_mass)
         self.row = Row(p.vocab_size, law[self._rank], ids)
 
-    def select(self, candidates: Sequence[int], draw: Draw) -> int:
+    def select(self, candidates: Sequence[int], rng: RandomSource) -> int:
         ranks = self._rank[self._ids.searchsorted(np.asarray(candidates))]
         top = int(np.searchsorted(self._borders, ranks.max(), side="right")) - 1
-        first_rank = self._borders[self._class_start(top, draw)]
+        first_rank = self._borders[self._class_start(top, rng)]
         return int(np.argmax(ranks >= first_rank))
 
-    def _class_start(self, top: int, draw: Draw) -> int:
+    def _class_start(self, top: int, rng: RandomSource) -> int:
         """Border below the class that holds the ranks after border ``top``, in a cut drawn at random."""
         low, high = 0, len(self._borders) - 1
         mass = self._mass
@@ -99,7 +99,7 @@ class IndependentSelection(Selection):
             gap = mass[1:-1] - floor[1:-1]
             share = np.divide(gap, room, out=np.ones_like(gap), where=room > 0)
             uncut = min(1.0, max(0.0, float(share.min())))
-            if draw.flip(uncut):
+            if rng.bernoulli(uncut):
                 return low
             touching = low + 1 + np.flatnonzero(share <= uncut)
             below, above = touching[touching <= top], touching[touching > top]
@@ -140,10 +140,10 @@ class DistinctSelection(Selection):
         np.add.at(law, sets, self._shares * chances[:, None])
         self.row = Row(p.vocab_size, law, self._ids)
 
-    def select(self, candidates: Sequence[int], draw: Draw) -> int:
+    def select(self, candidates: Sequence[int], rng: RandomSource) -> int:
         members = sorted(self._ids.searchsorted(np.asarray(candidates)).tolist())
         shares = self._shares[self._place[tuple(members)]]
-        return list(candidates).index(draw.pick(Row(self._vocab_size, shares, self._ids[members])))
+        return list(candidates).index(rng.categorical(Row(self._vocab_size, shares, self._ids[members])))
 
 
 def too_many_sets(num_tokens: int, candidates: int) -> str | None:

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from sim.decoding.draft_tree import DraftTree
-from sim.decoding.draws import Draw
 from sim.decoding.messages import VerdictBody
 from sim.decoding.on_demand import PromisedRows
+from sim.decoding.random_source import RandomSource
 from sim.decoding.request import Request
 from sim.decoding.rows import Row, overlap
 from sim.decoding.rules.base import Rule
@@ -68,7 +68,9 @@ class Verdict:
         return VerdictBody(self.last_accepted, self.token)
 
 
-def verify(rows: TargetRows, draft: DraftTree, rule: Rule, position: int, draw: Draw) -> Generator[Step, Any, Verdict]:
+def verify(
+    rows: TargetRows, draft: DraftTree, rule: Rule, position: int, rng: RandomSource
+) -> Generator[Step, Any, Verdict]:
     """Test a draft, a chain or a tree, against the target's rows.
 
     Args:
@@ -87,11 +89,11 @@ def verify(rows: TargetRows, draft: DraftTree, rule: Rule, position: int, draw: 
         yield from rows.wait_for(node)
         p = rows.after(node)
         children = draft.children(node)
-        luck = draw.at("verify", position + draft.depth_of(node))
+        position_rng = rng.at("verify", position + draft.depth_of(node))
         if not children:
-            return Verdict(node, luck.pick(p), tuple(tested), tuple(overlaps))
+            return Verdict(node, position_rng.categorical(p), tuple(tested), tuple(overlaps))
         q = draft.row_after(node).row
-        choice = rule.choose(p, q, [draft.tokens[child] for child in children], luck)
+        choice = rule.choose(p, q, [draft.tokens[child] for child in children], position_rng)
         tested.append(node)
         overlaps.append(overlap(p, q))
         if choice.accepted is None:

@@ -44,7 +44,7 @@ def spans_decades(values: npt.ArrayLike, decades: float = _LOG_DECADES) -> bool:
 
 
 def draw_curves(axes: Axes, table: pd.DataFrame, x: str, y: str, by: str | None, series: Sequence[Any]) -> set[int]:
-    """Draw a curve per series with its band; returns how many replications the points have."""
+    """RandomSource a curve per series with its band; returns how many replications the points have."""
     counts: set[int] = set()
     for index, name in enumerate(series):
         chosen = table if by is None else table[table[by] == name]

@@ -75,7 +75,7 @@ def plot(
     style: str = "one_column",
     where: Mapping[str, Sequence[str]] | None = None,
 ) -> Figure:
-    """Draw one figure from tables of runs or sweeps.
+    """RandomSource one figure from tables of runs or sweeps.
 
     Args:
         tables: Requests of runs or tables of sweeps; several are told apart as ``result``.
@@ -247,7 +247,7 @@ def _draw(
 def _draw_panel(
     axes: Axes, table: pd.DataFrame, whole: pd.DataFrame, roles: _Roles, series: Sequence[Any], kind: str
 ) -> set[int]:
-    """Draw one panel; returns the numbers of replications that its intervals are over."""
+    """RandomSource one panel; returns the numbers of replications that its intervals are over."""
     if kind == "heatmap":
         limits = mean_limits(whole, roles.facet, roles.x, roles.y, roles.metric)
         draw_best(axes, table, roles.x, roles.y, roles.metric, roles.by, series, limits)

@@ -72,7 +72,7 @@ def plan_axes(table: pd.DataFrame, sweep_axes: Sequence[str]) -> Plan:
 
 
 def draw_sweep(table: pd.DataFrame, sweep_axes: list[str], folder: Path, style: str = "one_column") -> list[Path]:
-    """Draw a sweep's figures into ``folder``.
+    """RandomSource a sweep's figures into ``folder``.
 
     Args:
         table: One row per point and replication: a column per varied key, labels, summary columns.

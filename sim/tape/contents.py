@@ -51,7 +51,7 @@ def list_tape(store: TapeStore) -> Iterator[Listed]:
             continue
         rounds = [this for this, _, _ in rounds_of(entry.records)]
         tested = sum(this.tested for this in rounds)
-        seed, request = entry.about["luck"]
+        seed, request = entry.about["random"]
         yield Listed(
             entry.key,
             entry.about["protocol"]["name"],
@@ -102,7 +102,7 @@ def _flat(records: list[Record]) -> Iterator[Record]:
 
 def _rows_of(entry: Entry) -> list[dict[str, Any]]:
     about = entry.about
-    seed, request = about["luck"]
+    seed, request = about["random"]
     settings = {f"protocol.{name}": value for name, value in about["protocol"].items()}
     plain = {name: value for name, value in settings.items() if not isinstance(value, list | dict)}
     rows = []

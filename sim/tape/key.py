@@ -15,7 +15,7 @@ from sim.scenario.schema import Scenario
 from sim.workload import PlannedRequest
 
 # What tells one request of a scenario from another; the rest of a description is shared by all of them.
-_OWN = ("luck", "prompt")
+_OWN = ("random", "prompt")
 
 
 def needed_models(scenario: Scenario, models: Mapping[str, ModelFacts]) -> dict[str, ModelFacts]:
@@ -42,14 +42,14 @@ def shared_description(scenario: Scenario, models: Mapping[str, ModelFacts]) -> 
 
 def describe(planned: PlannedRequest, scenario: Scenario, models: Mapping[str, ModelFacts]) -> dict[str, Any]:
     """All that a request's decoding depends on."""
-    own = {"prompt": list(planned.prompt), "luck": [scenario.seed, planned.id]}
+    own = {"prompt": list(planned.prompt), "random": [scenario.seed, planned.id]}
     return {**shared_description(scenario, models), **own}
 
 
 def key_of(about: Mapping[str, Any]) -> str:
     """Content address of a description."""
     shared = {name: value for name, value in about.items() if name not in _OWN}
-    return _combine(_digest(shared), tuple(about["prompt"]), *about["luck"])
+    return _combine(_digest(shared), tuple(about["prompt"]), *about["random"])
 
 
 def _digest(shared: Mapping[str, Any]) -> str:

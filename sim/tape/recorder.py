@@ -14,7 +14,7 @@ from sim.models.interface import LanguageModel
 from sim.scenario.schema import Scenario
 from sim.tape.key import Addresses, describe, needed_models
 from sim.tape.store import TapeStore
-from sim.workload import PlannedRequest, luck_of, make_request
+from sim.workload import PlannedRequest, make_request, rng_for
 
 __all__ = ["AT_ONCE", "Recording", "missing_groups", "needed_models", "record", "wanted_recordings"]
 
@@ -123,7 +123,7 @@ def _record_group(
     for model in models.values():
         model.reserve(len(requests) + min(num_prompts, len(requests) // 2), longest)
     protocols = [
-        one.scenario.protocol.entry.make(request, one.scenario.protocol.settings, luck_of(one.planned, one.scenario))
+        one.scenario.protocol.entry.make(request, one.scenario.protocol.settings, rng_for(one.planned, one.scenario))
         for one, request in zip(group, requests, strict=True)
     ]
 

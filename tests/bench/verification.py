@@ -14,7 +14,7 @@ import numpy as np
 
 from sim.decoding.draft_tree import DraftTree
 from sim.decoding.drafting import draw_candidates
-from sim.decoding.draws import AddressedDraw
+from sim.decoding.random_source import KeyedRandom
 from sim.decoding.rows import Row, Sampling
 from sim.decoding.rules.base import RULES
 from sim.decoding.wire.row_codec import RowCodec, RowFormat
@@ -69,9 +69,9 @@ def _rule_results(forward_s: float) -> list[dict[str, Any]]:
         rule = entry.make(mode) if mode else entry.make()
 
         def position(number: int, rule: Any = rule, count: int = count, name: str = entry.name) -> None:
-            luck = AddressedDraw("bench", name, number)
-            candidates = draw_candidates(rule.mode, q, count, luck.at("draft"))
-            rule.choose(sampling.row(logits), q, candidates, luck.at("verify"))
+            rng = KeyedRandom("bench", name, number)
+            candidates = draw_candidates(rule.mode, q, count, rng.at("draft"))
+            rule.choose(sampling.row(logits), q, candidates, rng.at("verify"))
 
         seconds = _median_s(position)
         results.append(

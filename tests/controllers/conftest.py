@@ -10,8 +10,8 @@ import pytest
 
 from sim.decoding.controllers.base import Controller, Knobs
 from sim.decoding.controllers.registry import CONTROLLERS
-from sim.decoding.draws import Draw
 from sim.decoding.protocols.registry import PROTOCOLS
+from sim.decoding.random_source import RandomSource
 from sim.decoding.request import Request
 from sim.decoding.scripts import ComputeRecord, LiveScript, ObserveRecord, TransmitRecord
 from sim.decoding.steps import Observation, Observe, Site
@@ -68,7 +68,7 @@ def drive(
     protocol: str,
     models: Mapping[str, LanguageModel],
     controller: Controller,
-    luck: Draw,
+    rng: RandomSource,
     clock: Clock,
     length: int = 3,
     request_id: int = 0,
@@ -77,7 +77,7 @@ def drive(
     """Run one request of a protocol under a controller that sees this clock."""
     entry = PROTOCOLS.find(protocol)
     request = Request(request_id, [0], models["target"].vocab_size, length, controller=controller)
-    script = LiveScript(entry.make(request, entry.settings(**settings), luck), models)
+    script = LiveScript(entry.make(request, entry.settings(**settings), rng), models)
     result = None
     while (action := script.advance(result)) is not None:
         result = None

@@ -10,9 +10,9 @@ from sim.decoding import decode
 from sim.decoding.controllers.base import KNOBS, Controller, Knobs
 from sim.decoding.controllers.confidence import Confidence, ConfidenceSettings
 from sim.decoding.controllers.registry import CONTROLLERS
-from sim.decoding.draws import AddressedDraw, Draw
 from sim.decoding.messages import DraftLayout
 from sim.decoding.protocols.registry import PROTOCOLS, knobs_of
+from sim.decoding.random_source import KeyedRandom, RandomSource
 from sim.decoding.rows import Row
 from sim.decoding.scripts import TransmitRecord
 from sim.decoding.wire.bits import BitReader, BitWriter
@@ -82,19 +82,19 @@ def test_only_what_looks_at_the_draft_alone_can_be_replayed():
     assert {name for name in NAMES if not live[name]} == {"fixed", "confidence"}
 
 
-class Rewritten(Draw):
+class Rewritten(RandomSource):
     """Luck that is another from a position on, whatever it is asked for."""
 
-    def __init__(self, position: int, before: Draw, after: Draw) -> None:
+    def __init__(self, position: int, before: RandomSource, after: RandomSource) -> None:
         self.position, self.before, self.after = position, before, after
 
-    def at(self, purpose: str, *address: int) -> Draw:
+    def at(self, purpose: str, *address: int) -> RandomSource:
         return (self.after if address[0] >= self.position else self.before).at(purpose, *address)
 
-    def flip(self, probability: float) -> bool:
+    def bernoulli(self, probability: float) -> bool:
         raise AssertionError("luck is asked for at an address")
 
-    def pick(self, row: Row) -> int:
+    def categorical(self, row: Row) -> int:
         raise AssertionError("luck is asked for at an address")
 
 
@@ -114,8 +114,8 @@ def test_sees_no_future(bench, name):
 
         controller.plan = noted
         clock = bench.Clock(uplink_bps=lambda now_s: 1e5 * (1 + int(now_s * 5) % 3))
-        luck = Rewritten(40, AddressedDraw(7), AddressedDraw(seed))
-        request, _ = bench.drive("tslt", table_models(), controller, luck, clock, 80, top_k=6, draft_length=4)
+        rng = Rewritten(40, KeyedRandom(7), KeyedRandom(seed))
+        request, _ = bench.drive("tslt", table_models(), controller, rng, clock, 80, top_k=6, draft_length=4)
         stories.append((plans, clock.looks, request.tokens))
     shared = next(index for index, (position, knobs) in enumerate(stories[0][0]) if position + knobs.draft_length >= 40)
     assert shared >= 3

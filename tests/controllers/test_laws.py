@@ -40,10 +40,10 @@ def test_the_law_is_the_targets(bench, protocol, settings, controller):
     draft, target = table_pair(5, 2 if protocol == "residual" else 3)
     lengths: set[int] = set()
 
-    def once(luck: Any) -> tuple[int, ...]:
+    def once(rng: Any) -> tuple[int, ...]:
         clock = bench.Clock(uplink_bps=fading)
         models = {"draft": draft, "target": target}
-        request, _ = bench.drive(protocol, models, bench.make(controller), luck, clock, 3, **settings)
+        request, _ = bench.drive(protocol, models, bench.make(controller), rng, clock, 3, **settings)
         lengths.update(this.drafted for this in request.rounds)
         return tuple(request.tokens)
 
@@ -56,9 +56,9 @@ def test_candidates_and_row_sizes_turned_every_round(bench):
     arms = {"name": "ucb_specstop", "draft_lengths": [1, 2], "top_k": [1, 3], "candidates": [2, 1]}
     draft, target = table_pair(9, 3)
 
-    def once(luck: Any) -> tuple[int, ...]:
+    def once(rng: Any) -> tuple[int, ...]:
         models = {"draft": draft, "target": target}
-        return tuple(bench.drive("tslt", models, bench.make(arms), luck, bench.Clock(), 3)[0].tokens)
+        return tuple(bench.drive("tslt", models, bench.make(arms), rng, bench.Clock(), 3)[0].tokens)
 
     assert_law_equal(law(once), target_text_law(target, (0,), 3, Sampling()))
 
@@ -68,12 +68,12 @@ def test_what_was_learned_leaves_the_next_request_exact(bench, controller):
     """Two requests of one device: their joint law is the product of the target's laws."""
     draft, target = table_pair(11, 2)
 
-    def once(luck: Any) -> tuple[tuple[int, ...], ...]:
+    def once(rng: Any) -> tuple[tuple[int, ...], ...]:
         clock, models = bench.Clock(uplink_bps=fading), {"draft": draft, "target": target}
         turner = bench.make(controller)
         texts = []
         for number in range(2):
-            own = luck.at("request", number)
+            own = rng.at("request", number)
             request, _ = bench.drive("tslt", models, turner, own, clock, 3, number, top_k=2, draft_length=2)
             texts.append(tuple(request.tokens))
         return tuple(texts)

@@ -6,8 +6,8 @@ from collections.abc import Callable, Hashable, Mapping
 
 import numpy as np
 
-from sim.decoding.draws import Draw
 from sim.decoding.exact import law, text_law
+from sim.decoding.random_source import RandomSource
 from sim.decoding.rows import Row, Sampling
 from sim.models.interface import Forward, LanguageModel
 from sim.models.tabular import TabularModel
@@ -37,9 +37,9 @@ def assert_law_equal(got, expected, tolerance: float = EXACT) -> None:
     assert error <= tolerance, f"law differs by {error:.3g} at {worst!r}"
 
 
-def law_of(run: Callable[[Draw], int]) -> dict[int, float]:
+def law_of(run: Callable[[RandomSource], int]) -> dict[int, float]:
     """Law of a function of luck that returns a token."""
-    return law(lambda luck: int(run(luck)))
+    return law(lambda rng: int(run(rng)))
 
 
 def random_pairs(seed: int, vocab_size: int, count: int) -> list[tuple[np.ndarray, np.ndarray]]:

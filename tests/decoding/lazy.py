@@ -13,8 +13,8 @@ from collections.abc import Callable, Hashable
 import pytest
 
 from sim.decoding import verification
-from sim.decoding.draws import Draw
 from sim.decoding.protocols import exchange, tslt
+from sim.decoding.random_source import RandomSource
 from sim.decoding.rows import Row
 
 Key = tuple[Hashable, ...]
@@ -37,7 +37,7 @@ class Look(Exception):
         self.node = node
 
 
-class LazyDraw(Draw):
+class LazyDraw(RandomSource):
     """Luck that is told: outcomes by key, and the drafted nodes whose draws are followed.
 
     Args:
@@ -65,15 +65,15 @@ class LazyDraw(Draw):
             return options[0][0]
         raise Branch(key, options)
 
-    def flip(self, probability: float) -> bool:
+    def bernoulli(self, probability: float) -> bool:
         probability = min(1.0, max(0.0, probability))
         return bool(self._outcome([(1, probability), (0, 1.0 - probability)]))
 
-    def pick(self, row: Row) -> int:
+    def categorical(self, row: Row) -> int:
         return self._outcome([(token, float(p)) for token, p in enumerate(row.dense())])
 
 
-def lazy_law(run: Callable[[Draw], Hashable], patch: pytest.MonkeyPatch) -> dict[Hashable, float]:
+def lazy_law(run: Callable[[RandomSource], Hashable], patch: pytest.MonkeyPatch) -> dict[Hashable, float]:
     """The law of what ``run`` returns, a tree protocol that verifies with ``sim.decoding.verification.verify``."""
     verify = verification.verify
 

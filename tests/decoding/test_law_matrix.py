@@ -43,9 +43,9 @@ def check(name: str, seed: int, vocab_size: int, length: int, **settings: Any) -
     draft, target = odd_pair(seed, vocab_size)
     middle, _ = odd_pair(seed + 7, vocab_size)
 
-    def once(luck: Any) -> tuple[int, ...]:
+    def once(rng: Any) -> tuple[int, ...]:
         models = {"middle": middle} if name == "hsd" else {}
-        done = decode(name, draft, target, PROMPT, max_new_tokens=length, luck=luck, models=models, **settings)
+        done = decode(name, draft, target, PROMPT, max_new_tokens=length, rng=rng, models=models, **settings)
         return tuple(done.tokens)
 
     assert_law_equal(law(once), target_text_law(target, PROMPT, length, Sampling()))
@@ -78,8 +78,8 @@ def tree_law(seed: int, vocab_size: int, patch: pytest.MonkeyPatch, **settings: 
     """Law of three tokens of ``tslt`` with a token tree, and the target's own."""
     draft, target = odd_pair(seed, vocab_size)
 
-    def once(luck: Any) -> tuple[int, ...]:
-        return tuple(decode("tslt", draft, target, PROMPT, max_new_tokens=3, luck=luck, **settings).tokens)
+    def once(rng: Any) -> tuple[int, ...]:
+        return tuple(decode("tslt", draft, target, PROMPT, max_new_tokens=3, rng=rng, **settings).tokens)
 
     return lazy_law(once, patch), target_text_law(target, PROMPT, 3, Sampling())
 
@@ -123,9 +123,9 @@ def test_looking_only_where_verification_looks_gives_the_whole_law(rule: str, dr
 def test_an_inverted_ratio_in_a_tree_is_caught(monkeypatch: pytest.MonkeyPatch):
     def choose(self: Any, p: Row, q: Row, candidates: list[int], draw: Any) -> Choice:
         for index, token in enumerate(candidates):
-            if p.prob(token) > 0 and draw.flip(min(1.0, q.prob(token) / p.prob(token))):
+            if p.prob(token) > 0 and draw.bernoulli(min(1.0, q.prob(token) / p.prob(token))):
                 return Choice(index, token)
-        return Choice(None, draw.pick(residual(p, q)))
+        return Choice(None, draw.categorical(residual(p, q)))
 
     monkeypatch.setattr(Recursive, "choose", choose)
     settings = {"draft_length": 2, "candidates": [2, 2], "rule": "recursive", "draw": "iid"}

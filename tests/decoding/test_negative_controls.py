@@ -8,19 +8,19 @@ import numpy as np
 import pytest
 
 from sim.decoding.drafting import draw_candidates
-from sim.decoding.draws import Draw
 from sim.decoding.exact import analyse, law
+from sim.decoding.random_source import RandomSource
 from sim.decoding.rows import Row, largest, residual
 from sim.decoding.rules.base import Choice, find_rule
 from sim.decoding.rules.recursive_without_replacement import RecursiveWithoutReplacement
 from sim.decoding.rules.single import Single
 from tests.decoding.laws import P, Q, assert_law_equal, law_of, random_pairs, rows, total_variation
 
-Scheme = Callable[[Row, Row, Draw], int]
+Scheme = Callable[[Row, Row, RandomSource], int]
 
 
-def accept_or_correct(p: Row, q: Row, token: int, luck: Draw) -> int:
-    return find_rule("single", "iid", 1).choose(p, q, [token], luck.at("verify", 0)).token
+def accept_or_correct(p: Row, q: Row, token: int, rng: RandomSource) -> int:
+    return find_rule("single", "iid", 1).choose(p, q, [token], rng.at("verify", 0)).token
 
 
 def best(q: Row, count: int) -> Row:
@@ -32,18 +32,18 @@ def best(q: Row, count: int) -> Row:
 class InvertedRatio(Single):
     """Accepts with q/p."""
 
-    def choose(self, p: Row, q: Row, candidates: Sequence[int], draw: Draw) -> Choice:
+    def choose(self, p: Row, q: Row, candidates: Sequence[int], draw: RandomSource) -> Choice:
         (token,) = candidates
         p_token = p.prob(token)
-        if p_token > 0 and draw.flip(q.prob(token) / p_token):
+        if p_token > 0 and draw.bernoulli(q.prob(token) / p_token):
             return Choice(0, token)
-        return Choice(None, draw.pick(residual(p, q)))
+        return Choice(None, draw.categorical(residual(p, q)))
 
 
 class ReSorted(RecursiveWithoutReplacement):
     """Tests the candidates by falling probability instead of in draw order."""
 
-    def choose(self, p: Row, q: Row, candidates: Sequence[int], draw: Draw) -> Choice:
+    def choose(self, p: Row, q: Row, candidates: Sequence[int], draw: RandomSource) -> Choice:
         return super().choose(p, q, sorted(candidates, key=lambda token: -q.prob(token)), draw)
 
 
@@ -71,20 +71,20 @@ def test_rules_paired_with_the_wrong_draw(rule, mode, distance):
     assert round(total_variation(output, P), 3) == distance
 
 
-def sample_then_sparsify(p: Row, q: Row, luck: Draw) -> int:
-    token = luck.at("draft", 0).pick(q)
+def sample_then_sparsify(p: Row, q: Row, rng: RandomSource) -> int:
+    token = rng.at("draft", 0).categorical(q)
     q_hat = best(q, 2)
     if q_hat.prob(token) == 0:  # a ratio of p over nothing
-        return token if p.prob(token) > 0 else luck.at("verify", 0).pick(residual(p, q_hat))
-    return accept_or_correct(p, q_hat, token, luck)
+        return token if p.prob(token) > 0 else rng.at("verify", 0).categorical(residual(p, q_hat))
+    return accept_or_correct(p, q_hat, token, rng)
 
 
-def sparsify_then_verify_with_full_row(p: Row, q: Row, luck: Draw) -> int:
-    return accept_or_correct(p, q, luck.at("draft", 0).pick(best(q, 2)), luck)
+def sparsify_then_verify_with_full_row(p: Row, q: Row, rng: RandomSource) -> int:
+    return accept_or_correct(p, q, rng.at("draft", 0).categorical(best(q, 2)), rng)
 
 
-def sharpened_draft(p: Row, q: Row, luck: Draw) -> int:
-    return accept_or_correct(p, q, luck.at("draft", 0).pick(Row.dense_row(q.dense() ** 2)), luck)
+def sharpened_draft(p: Row, q: Row, rng: RandomSource) -> int:
+    return accept_or_correct(p, q, rng.at("draft", 0).categorical(Row.dense_row(q.dense() ** 2)), rng)
 
 
 VECTOR_CONTROLS = [(sample_then_sparsify, 0.155), (sparsify_then_verify_with_full_row, 0.193), (sharpened_draft, 0.150)]
@@ -93,7 +93,7 @@ VECTOR_CONTROLS = [(sample_then_sparsify, 0.155), (sparsify_then_verify_with_ful
 @pytest.mark.parametrize(("scheme", "distance"), VECTOR_CONTROLS)
 def test_rows_that_are_not_the_ones_drawn_from(scheme, distance):
     p, q = rows(P, Q)
-    output = law_of(lambda luck: scheme(p, q, luck))
+    output = law_of(lambda rng: scheme(p, q, rng))
     with pytest.raises(AssertionError, match="law differs"):
         assert_law_equal(output, P)
     assert round(total_variation(output, P), 3) == distance
@@ -102,7 +102,7 @@ def test_rows_that_are_not_the_ones_drawn_from(scheme, distance):
 def test_sparsify_then_sample_is_right():
     p, q = rows(P, Q)
     assert_law_equal(
-        law_of(lambda luck: accept_or_correct(p, best(q, 2), luck.at("draft", 0).pick(best(q, 2)), luck)), P
+        law_of(lambda rng: accept_or_correct(p, best(q, 2), rng.at("draft", 0).categorical(best(q, 2)), rng)), P
     )
 
 
@@ -113,30 +113,30 @@ def half(values: np.ndarray) -> np.ndarray:
     return values.astype(np.float16).astype(np.float64)
 
 
-def accept(luck: Draw, ratio: float) -> bool:
-    return luck.at("verify", 0).flip(ratio)
+def accept(rng: RandomSource, ratio: float) -> bool:
+    return rng.at("verify", 0).bernoulli(ratio)
 
 
-def correct(luck: Draw, row: Row) -> int:
-    return luck.at("correct", 0).pick(row)
+def correct(rng: RandomSource, row: Row) -> int:
+    return rng.at("correct", 0).categorical(row)
 
 
-def unnormalised_half(p: Row, q: Row, luck: Draw) -> int:
+def unnormalised_half(p: Row, q: Row, rng: RandomSource) -> int:
     """The device draws from the renormalised fp16 row, the edge takes the raw values."""
     raw = half(q.dense())
-    token = luck.at("draft", 0).pick(Row.dense_row(raw))
-    if accept(luck, p.prob(token) / raw[token]):
+    token = rng.at("draft", 0).categorical(Row.dense_row(raw))
+    if accept(rng, p.prob(token) / raw[token]):
         return token
     rest = np.maximum(p.dense() - raw, 0.0)
-    return correct(luck, Row.dense_row(rest) if rest.sum() > 0 else p)
+    return correct(rng, Row.dense_row(rest) if rest.sum() > 0 else p)
 
 
 def rounded_scalar(rounding: Callable[[float], float]) -> Scheme:
     """DSSD where the scalar sent is not the probability drawn with."""
 
-    def scheme(p: Row, q: Row, luck: Draw) -> int:
-        token = luck.at("draft", 0).pick(q)
-        return token if accept(luck, p.prob(token) / rounding(q.prob(token))) else correct(luck, residual(p, q))
+    def scheme(p: Row, q: Row, rng: RandomSource) -> int:
+        token = rng.at("draft", 0).categorical(q)
+        return token if accept(rng, p.prob(token) / rounding(q.prob(token))) else correct(rng, residual(p, q))
 
     return scheme
 
@@ -144,11 +144,11 @@ def rounded_scalar(rounding: Callable[[float], float]) -> Scheme:
 def split(corrected: Callable[[Row], np.ndarray]) -> Scheme:
     """DSSD where the target's row that comes down is not the one that was tested against."""
 
-    def scheme(p: Row, q: Row, luck: Draw) -> int:
-        token = luck.at("draft", 0).pick(q)
-        if accept(luck, p.prob(token) / q.prob(token)):
+    def scheme(p: Row, q: Row, rng: RandomSource) -> int:
+        token = rng.at("draft", 0).categorical(q)
+        if accept(rng, p.prob(token) / q.prob(token)):
             return token
-        return correct(luck, residual(Row.dense_row(corrected(p)), q))
+        return correct(rng, residual(Row.dense_row(corrected(p)), q))
 
     return scheme
 
@@ -157,39 +157,39 @@ def top_3(p: Row) -> np.ndarray:
     return best(p, 3).dense()
 
 
-def no_residual(p: Row, q: Row, luck: Draw) -> int:
-    token = luck.at("draft", 0).pick(q)
-    return token if accept(luck, p.prob(token) / q.prob(token)) else correct(luck, p)
+def no_residual(p: Row, q: Row, rng: RandomSource) -> int:
+    token = rng.at("draft", 0).categorical(q)
+    return token if accept(rng, p.prob(token) / q.prob(token)) else correct(rng, p)
 
 
-def softmax_of_residual(p: Row, q: Row, luck: Draw) -> int:
-    token = luck.at("draft", 0).pick(q)
-    if accept(luck, p.prob(token) / q.prob(token)):
+def softmax_of_residual(p: Row, q: Row, rng: RandomSource) -> int:
+    token = rng.at("draft", 0).categorical(q)
+    if accept(rng, p.prob(token) / q.prob(token)):
         return token
-    return correct(luck, Row.dense_row(np.exp(residual(p, q).dense())))
+    return correct(rng, Row.dense_row(np.exp(residual(p, q).dense())))
 
 
-def draft_row_not_renormalised(p: Row, q: Row, luck: Draw) -> int:
+def draft_row_not_renormalised(p: Row, q: Row, rng: RandomSource) -> int:
     """Distinct candidates tested against q instead of q less the earlier ones."""
     target = p
-    for index, token in enumerate(draw_candidates("without_replacement", q, 2, luck.at("draft", 0))):
-        if luck.at("verify", index).flip(target.prob(token) / q.prob(token)):
+    for index, token in enumerate(draw_candidates("without_replacement", q, 2, rng.at("draft", 0))):
+        if rng.at("verify", index).bernoulli(target.prob(token) / q.prob(token)):
             return token
         target = residual(target, q)
-    return correct(luck, target)
+    return correct(rng, target)
 
 
-def duplicates_removed(p: Row, q: Row, luck: Draw) -> int:
-    drawn = draw_candidates("iid", q, 3, luck.at("draft", 0))
-    return find_rule("recursive", "iid", 3).choose(p, q, list(dict.fromkeys(drawn)), luck.at("verify", 0)).token
+def duplicates_removed(p: Row, q: Row, rng: RandomSource) -> int:
+    drawn = draw_candidates("iid", q, 3, rng.at("draft", 0))
+    return find_rule("recursive", "iid", 3).choose(p, q, list(dict.fromkeys(drawn)), rng.at("verify", 0)).token
 
 
 def withheld(keep: Callable[[Row, int], bool]) -> Scheme:
     """The device sends its draft only if it likes it, else the edge draws from the target."""
 
-    def scheme(p: Row, q: Row, luck: Draw) -> int:
-        token = luck.at("draft", 0).pick(q)
-        return accept_or_correct(p, q, token, luck) if keep(q, token) else correct(luck, p)
+    def scheme(p: Row, q: Row, rng: RandomSource) -> int:
+        token = rng.at("draft", 0).categorical(q)
+        return accept_or_correct(p, q, token, rng) if keep(q, token) else correct(rng, p)
 
     return scheme
 
@@ -197,23 +197,23 @@ def withheld(keep: Callable[[Row, int], bool]) -> Scheme:
 def gives_up(proposals: int | None) -> Scheme:
     """Interactive residual: the device takes the first y drawn from p that passes 1 - q(y)/p(y)."""
 
-    def scheme(p: Row, q: Row, luck: Draw) -> int:
-        token = luck.at("draft", 0).pick(q)
-        if accept(luck, p.prob(token) / q.prob(token)):
+    def scheme(p: Row, q: Row, rng: RandomSource) -> int:
+        token = rng.at("draft", 0).categorical(q)
+        if accept(rng, p.prob(token) / q.prob(token)):
             return token
         for index in range(proposals if proposals is not None else 1):
-            token = luck.at("proposal", index).pick(p)
-            if luck.at("taken", index).flip(1 - q.prob(token) / p.prob(token)):
+            token = rng.at("proposal", index).categorical(p)
+            if rng.at("taken", index).bernoulli(1 - q.prob(token) / p.prob(token)):
                 return token
-        return token if proposals is not None else correct(luck, residual(p, q))
+        return token if proposals is not None else correct(rng, residual(p, q))
 
     return scheme
 
 
-def rows_longest_match(p: Row, q: Row, luck: Draw) -> int:
+def rows_longest_match(p: Row, q: Row, rng: RandomSource) -> int:
     """Each candidate has a draw of the target of its own, and any match is kept."""
-    candidates = draw_candidates("without_replacement", q, 2, luck.at("draft", 0))
-    draws = [luck.at("row", index).pick(p) for index in range(len(candidates))]
+    candidates = draw_candidates("without_replacement", q, 2, rng.at("draft", 0))
+    draws = [rng.at("row", index).categorical(p) for index in range(len(candidates))]
     for token, drawn in zip(candidates, draws, strict=True):
         if token == drawn:
             return token
@@ -223,11 +223,11 @@ def rows_longest_match(p: Row, q: Row, luck: Draw) -> int:
 def lost(survives: Callable[[int], float]) -> Scheme:
     """An erased draft is replaced by a draw from the target."""
 
-    def scheme(p: Row, q: Row, luck: Draw) -> int:
-        token = luck.at("draft", 0).pick(q)
-        if luck.at("air", 0).flip(survives(token)):
-            return accept_or_correct(p, q, token, luck)
-        return correct(luck, p)
+    def scheme(p: Row, q: Row, rng: RandomSource) -> int:
+        token = rng.at("draft", 0).categorical(q)
+        if rng.at("air", 0).bernoulli(survives(token)):
+            return accept_or_correct(p, q, token, rng)
+        return correct(rng, p)
 
     return scheme
 
@@ -255,7 +255,7 @@ def worst_pair(scheme: Scheme) -> tuple[float, dict[int, float], np.ndarray]:
     # Generic pairs: rows with zeros make some wrong schemes fail for other reasons.
     for p, q in random_pairs(11, 5, 60)[::10]:
         target, draft = rows(p, q)
-        output = law_of(lambda luck, target=target, draft=draft: scheme(target, draft, luck))
+        output = law_of(lambda rng, target=target, draft=draft: scheme(target, draft, rng))
         found.append((total_variation(output, p), output, p))
     return max(found, key=lambda entry: entry[0])
 
@@ -290,15 +290,15 @@ def test_a_late_second_slice_biases_a_chain_whose_size_depends_on_its_tokens():
     q = [Row.dense_row([0.4, 0.6]), {0: Row.dense_row([0.5, 0.5]), 1: Row.dense_row([0.9, 0.1])}]
     expected = {(a, b): p[0].prob(a) * p[1][a].prob(b) for a in (0, 1) for b in (0, 1)}
 
-    def chain(luck: Draw, late: Callable[[int, int], bool]) -> tuple[int, int]:
-        first = luck.at("draft", 0).pick(q[0])
-        second = luck.at("draft", 1).pick(q[1][first])
-        kept = accept_or_correct(p[0], q[0], first, luck.at("first", 0))
+    def chain(rng: RandomSource, late: Callable[[int, int], bool]) -> tuple[int, int]:
+        first = rng.at("draft", 0).categorical(q[0])
+        second = rng.at("draft", 1).categorical(q[1][first])
+        kept = accept_or_correct(p[0], q[0], first, rng.at("first", 0))
         if kept != first or late(first, second):
-            return kept, luck.at("bonus", 1).pick(p[1][kept])
-        return kept, accept_or_correct(p[1][first], q[1][first], second, luck.at("second", 1))
+            return kept, rng.at("bonus", 1).categorical(p[1][kept])
+        return kept, accept_or_correct(p[1][first], q[1][first], second, rng.at("second", 1))
 
-    assert_law_equal(law(lambda luck: chain(luck, lambda first, second: first == 1)), expected)
-    biased = law(lambda luck: chain(luck, lambda first, second: second == 1))
+    assert_law_equal(law(lambda rng: chain(rng, lambda first, second: first == 1)), expected)
+    biased = law(lambda rng: chain(rng, lambda first, second: second == 1))
     with pytest.raises(AssertionError, match="law differs"):
         assert_law_equal(biased, expected)

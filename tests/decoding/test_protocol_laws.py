@@ -24,9 +24,9 @@ def protocol_law(
 ) -> dict[tuple[int, ...], float]:
     """Law of the text that a protocol generates."""
 
-    def once(luck: Any) -> tuple[int, ...]:
+    def once(rng: Any) -> tuple[int, ...]:
         done = decode(
-            name, *models, PROMPT, max_new_tokens=length, sampling=sampling or Sampling(), luck=luck, **settings
+            name, *models, PROMPT, max_new_tokens=length, sampling=sampling or Sampling(), rng=rng, **settings
         )
         return tuple(done.tokens)
 

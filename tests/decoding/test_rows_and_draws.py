@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from sim.decoding.draws import AddressedDraw, exponentials, first_finisher, uniforms
 from sim.decoding.exact import law
+from sim.decoding.random_source import KeyedRandom, exponentials, first_finisher, uniforms
 from sim.decoding.rows import Row, Sampling, largest, nucleus, overlap, residual
 from sim.decoding.wire.row_codec import RowCodec, RowFormat
 from tests.decoding.laws import EXACT, P, Q, assert_law_equal, random_pairs, rows
@@ -102,45 +102,45 @@ def test_logits_of_minus_infinity_and_of_any_size_are_fine():
 
 def test_an_address_gives_the_same_luck_whenever_it_is_asked():
     row = Row.dense_row(np.full(50, 0.02))
-    first = AddressedDraw(1, "request", 3)
-    picks = [first.at("verify", position).pick(row) for position in range(20)]
-    again = AddressedDraw(1, "request", 3)
-    assert [again.at("verify", position).pick(row) for position in reversed(range(20))] == picks[::-1]
+    first = KeyedRandom(1, "request", 3)
+    picks = [first.at("verify", position).categorical(row) for position in range(20)]
+    again = KeyedRandom(1, "request", 3)
+    assert [again.at("verify", position).categorical(row) for position in reversed(range(20))] == picks[::-1]
     assert len(set(picks)) > 5
 
 
 @pytest.mark.parametrize(
     "other",
     [
-        AddressedDraw(2, "request", 3),
-        AddressedDraw(1, "request", 4),
-        AddressedDraw(1, "request", 3).at("draft", 0),
+        KeyedRandom(2, "request", 3),
+        KeyedRandom(1, "request", 4),
+        KeyedRandom(1, "request", 3).at("draft", 0),
     ],
 )
 def test_other_seeds_requests_and_purposes_have_luck_of_their_own(other):
     row = Row.dense_row(np.full(1000, 1e-3))
-    here = AddressedDraw(1, "request", 3)
-    same = sum(here.at("x", i).pick(row) == other.at("x", i).pick(row) for i in range(100))
+    here = KeyedRandom(1, "request", 3)
+    same = sum(here.at("x", i).categorical(row) == other.at("x", i).categorical(row) for i in range(100))
     assert same < 5  # by chance 0.1
 
 
 def test_successive_draws_at_one_address_differ_and_flips_do_not_shift_picks():
     row = Row.dense_row(np.full(1000, 1e-3))
-    draw, other = AddressedDraw(7).at("a", 0), AddressedDraw(7).at("a", 0)
-    picks = [draw.pick(row) for _ in range(5)]
+    draw, other = KeyedRandom(7).at("a", 0), KeyedRandom(7).at("a", 0)
+    picks = [draw.categorical(row) for _ in range(5)]
     assert len(set(picks)) == 5
     flipped = []
     for _ in range(5):
-        other.flip(0.5)
-        flipped.append(other.pick(row))
+        other.bernoulli(0.5)
+        flipped.append(other.categorical(row))
     assert flipped == picks
 
 
 def test_certain_flips_are_certain():
-    draw = AddressedDraw(0)
-    assert all(draw.flip(1.0) for _ in range(100))
-    assert not any(draw.flip(0.0) for _ in range(100))
-    assert all(draw.flip(1.7) for _ in range(10))
+    draw = KeyedRandom(0)
+    assert all(draw.bernoulli(1.0) for _ in range(100))
+    assert not any(draw.bernoulli(0.0) for _ in range(100))
+    assert all(draw.bernoulli(1.7) for _ in range(10))
 
 
 def test_picks_never_land_on_zeros_and_sparse_picks_equal_dense_ones():
@@ -148,9 +148,9 @@ def test_picks_never_land_on_zeros_and_sparse_picks_equal_dense_ones():
         alive = np.flatnonzero(p > 0)
         dense, thin = Row.dense_row(p), Row.sparse_row(6, alive, p[alive])
         for place in range(10):
-            token = AddressedDraw(index).at("x", place).pick(dense)
+            token = KeyedRandom(index).at("x", place).categorical(dense)
             assert p[token] > 0
-            assert AddressedDraw(index).at("x", place).pick(thin) == token
+            assert KeyedRandom(index).at("x", place).categorical(thin) == token
 
 
 def test_rounding_hardly_ever_moves_a_pick():
@@ -159,8 +159,10 @@ def test_rounding_hardly_ever_moves_a_pick():
     for place in range(500):
         weights = rng.dirichlet(np.full(200, 0.3))
         noisy = weights * (1 + 1e-7 * rng.normal(size=200))
-        draw = AddressedDraw(1).at("x", place)
-        moved += draw.pick(Row.dense_row(weights)) != AddressedDraw(1).at("x", place).pick(Row.dense_row(noisy))
+        draw = KeyedRandom(1).at("x", place)
+        moved += draw.categorical(Row.dense_row(weights)) != KeyedRandom(1).at("x", place).categorical(
+            Row.dense_row(noisy)
+        )
     assert moved == 0
 
 
@@ -170,7 +172,7 @@ def test_the_earliest_finisher_wins():
     for place in range(200):
         weights = np.random.default_rng(place).dirichlet(np.full(40, 0.3))
         noise = exponentials(uniforms((3, "x", place, "pick", 0), ids))
-        assert AddressedDraw(3).at("x", place).pick(Row(40, weights)) == int((noise / weights).argmin())
+        assert KeyedRandom(3).at("x", place).categorical(Row(40, weights)) == int((noise / weights).argmin())
 
 
 def test_contenders_include_the_winner():
@@ -205,23 +207,23 @@ def test_each_token_s_noise_has_the_law_of_the_race():
     from scipy.stats import chisquare
 
     row = Row.sparse_row(8192, np.array([5, 6, 8191]), np.array([0.6, 0.3, 0.1]))
-    wins = [AddressedDraw(9).at("x", place).pick(row) for place in range(20_000)]
+    wins = [KeyedRandom(9).at("x", place).categorical(row) for place in range(20_000)]
     counts = [wins.count(token) for token in (5, 6, 8191)]
     assert chisquare(counts, 20_000 * row.probs).pvalue > 1e-6
 
 
 def test_enumeration_gives_the_law_of_picks_and_flips():
     p, q = rows(P, Q)
-    assert_law_equal(law(lambda luck: luck.pick(p)), P)
-    both = law(lambda luck: (luck.pick(p), luck.pick(q)))
+    assert_law_equal(law(lambda rng: rng.categorical(p)), P)
+    both = law(lambda rng: (rng.categorical(p), rng.categorical(q)))
     assert_law_equal(both, {(a, b): P[a] * Q[b] for a in range(5) for b in range(5)})
-    assert_law_equal(law(lambda luck: luck.flip(0.3)), {True: 0.3, False: 0.7})
-    assert law(lambda luck: luck.flip(1.5)) == {True: 1.0}
+    assert_law_equal(law(lambda rng: rng.bernoulli(0.3)), {True: 0.3, False: 0.7})
+    assert law(lambda rng: rng.bernoulli(1.5)) == {True: 1.0}
 
 
 def test_enumeration_gives_up_where_told():
     with pytest.raises(RuntimeError, match="more than 4 paths"):
-        law(lambda luck: luck.pick(Row.dense_row(P)), max_paths=4)
+        law(lambda rng: rng.categorical(Row.dense_row(P)), max_paths=4)
 
 
 # ---- truncation -----------------------------------------------------------------------------------------------------

@@ -9,10 +9,10 @@ import pytest
 
 from sim.decoding import decode, transport
 from sim.decoding.drafting import draw_candidates
-from sim.decoding.draws import AddressedDraw
 from sim.decoding.exact import analyse, law
 from sim.decoding.protocols.registry import PROTOCOLS
 from sim.decoding.races import many_winners, race_probability
+from sim.decoding.random_source import KeyedRandom
 from sim.decoding.rows import Row, overlap, residual
 from sim.decoding.rules.base import MODES, RULES, find_rule
 from sim.decoding.rules.k_seq import inflation
@@ -218,7 +218,7 @@ def test_coarse_borders_lose_little_at_a_thousand_tokens():
 def test_optimal_refuses_too_many_sets_and_says_what_to_do():
     row = np.full(60, 1 / 60)
     with pytest.raises(InputError, match="up to 1024 sets of candidates; 2 out of 60 tokens make 1770"):
-        find_rule("optimal", "without_replacement", 2).choose(*rows(row, row), [0, 1], AddressedDraw(0))
+        find_rule("optimal", "without_replacement", 2).choose(*rows(row, row), [0, 1], KeyedRandom(0))
 
 
 def test_optimal_without_replacement_is_refused_when_its_settings_are_read():
@@ -279,12 +279,12 @@ def test_a_candidate_that_cannot_have_been_drawn_is_an_error():
         if name in ("target_first", "gumbel"):  # they do not look at q
             continue
         with pytest.raises(ValueError, match="no probability in the row it was drawn from"):
-            find_rule(name, next(iter(RULES.find(name).make.exact_for)), 1).choose(p, q, [1], AddressedDraw(0))
+            find_rule(name, next(iter(RULES.find(name).make.exact_for)), 1).choose(p, q, [1], KeyedRandom(0))
 
 
 def test_shared_noise_gives_one_candidate():
     with pytest.raises(ValueError, match="one candidate per position, got 2"):
-        draw_candidates("shared_noise", Row.dense_row([0.5, 0.5]), 2, AddressedDraw(0))
+        draw_candidates("shared_noise", Row.dense_row([0.5, 0.5]), 2, KeyedRandom(0))
 
 
 def test_races_on_common_noise_have_laws_that_add_up():
@@ -312,10 +312,10 @@ def test_enumeration_of_shared_addresses_matches_the_sampled_draws():
     """Two picks and two flips at one address share their noise in both sources of luck."""
     p, q = rows(P, Q)
 
-    def both(luck):
-        noisy = luck.at("here", 1)
-        again = luck.at("here", 1)
-        return noisy.pick(p), again.pick(q), noisy.flip(0.3), again.flip(0.6)
+    def both(rng):
+        noisy = rng.at("here", 1)
+        again = rng.at("here", 1)
+        return noisy.categorical(p), again.categorical(q), noisy.bernoulli(0.3), again.bernoulli(0.6)
 
     exact = law(both)
     assert sum(exact.values()) == pytest.approx(1.0, abs=EXACT)
@@ -323,7 +323,7 @@ def test_enumeration_of_shared_addresses_matches_the_sampled_draws():
     draws = 4000
     counts: dict[tuple, int] = {}
     for index in range(draws):
-        outcome = both(AddressedDraw(5, index))
+        outcome = both(KeyedRandom(5, index))
         counts[outcome] = counts.get(outcome, 0) + 1
     assert counts.keys() <= exact.keys()
     for outcome, weight in exact.items():

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 from sim.decoding import decode
-from sim.decoding.drafting import candidate_luck, draw_candidates
-from sim.decoding.draws import AddressedDraw, Draw
+from sim.decoding.drafting import candidate_rng, draw_candidates
+from sim.decoding.random_source import KeyedRandom, RandomSource
 from sim.decoding.rows import Row, Sampling
 from sim.decoding.rules.base import MODES, RULES, find_rule
 from sim.decoding.wire.row_codec import RowCodec, RowFormat
@@ -61,25 +61,25 @@ def holm_rejects(p_values: dict[str, float], level: float = FAMILY_WISE) -> list
     return rejected
 
 
-def sampled(run: Callable[[Draw], int], stream: int) -> np.ndarray:
+def sampled(run: Callable[[RandomSource], int], stream: int) -> np.ndarray:
     counts = np.zeros(len(P))
     for index in range(DRAWS):
-        counts[run(AddressedDraw(2024, "stream", stream, index))] += 1
+        counts[run(KeyedRandom(2024, "stream", stream, index))] += 1
     return counts
 
 
-def verified(name: str, mode: str, candidates: int, q: Row) -> Callable[[Draw], int]:
+def verified(name: str, mode: str, candidates: int, q: Row) -> Callable[[RandomSource], int]:
     p = Row.dense_row(P)
     rule = find_rule(name, mode, candidates)
 
-    def run(luck: Draw) -> int:
-        drawn = draw_candidates(mode, q, candidates, candidate_luck(mode, luck, 0))
-        return rule.choose(p, q, drawn, luck.at("verify", 0)).token
+    def run(rng: RandomSource) -> int:
+        drawn = draw_candidates(mode, q, candidates, candidate_rng(mode, rng, 0))
+        return rule.choose(p, q, drawn, rng.at("verify", 0)).token
 
     return run
 
 
-def lossless_schemes() -> dict[str, Callable[[Draw], int]]:
+def lossless_schemes() -> dict[str, Callable[[RandomSource], int]]:
     schemes = {}
     full = Row.dense_row(Q)
     for entry in RULES:
@@ -101,18 +101,18 @@ def test_every_rule_draws_the_targets_law():
     assert holm_rejects(p_values) == []
 
 
-def wrong_schemes() -> dict[str, Callable[[Draw], int]]:
+def wrong_schemes() -> dict[str, Callable[[RandomSource], int]]:
     p, q = rows(P, Q)
 
-    def inverted(luck: Draw) -> int:
-        return InvertedRatio().choose(p, q, [luck.at("draft", 0).pick(q)], luck.at("verify", 0)).token
+    def inverted(rng: RandomSource) -> int:
+        return InvertedRatio().choose(p, q, [rng.at("draft", 0).categorical(q)], rng.at("verify", 0)).token
 
     return {
         "inverted ratio": inverted,
-        "no residual": lambda luck: no_residual(p, q, luck),
-        "sample, then sparsify": lambda luck: sample_then_sparsify(p, q, luck),
-        "sparsify, verify with the full row": lambda luck: sparsify_then_verify_with_full_row(p, q, luck),
-        "biased by 0.06": lambda luck: luck.pick(Row.dense_row(np.array(P) + np.array([0.06, -0.06, 0, 0, 0]))),
+        "no residual": lambda rng: no_residual(p, q, rng),
+        "sample, then sparsify": lambda rng: sample_then_sparsify(p, q, rng),
+        "sparsify, verify with the full row": lambda rng: sparsify_then_verify_with_full_row(p, q, rng),
+        "biased by 0.06": lambda rng: rng.categorical(Row.dense_row(np.array(P) + np.array([0.06, -0.06, 0, 0, 0]))),
     }
 
 

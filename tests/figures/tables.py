@@ -14,14 +14,14 @@ SCHEMES = {"full rows": (0.6, 200_000.0), "top-8": (0.3, 600.0), "edge only": (n
 
 def sweep_table(replications: int = 3, rates: tuple[float, ...] = (0.5, 2.0, 10.0, 100.0)) -> pd.DataFrame:
     """Three schemes over uplink rates: seconds = 1 + bits / rate + luck of the replication, which all points share."""
-    luck = np.random.Generator(np.random.Philox(7)).normal(0.0, 0.1, size=replications)
+    rng = np.random.Generator(np.random.Philox(7)).normal(0.0, 0.1, size=replications)
     rows = []
     for rate in rates:
         for name, (acceptance, bits) in SCHEMES.items():
             for replication in range(replications):
                 air = bits / rate / 1e6
                 parts = {f"{part}_mean_s": 0.0 for part in PARTS}
-                parts |= {"uplink_air_mean_s": air, "verify_compute_mean_s": 1.0 + luck[replication]}
+                parts |= {"uplink_air_mean_s": air, "verify_compute_mean_s": 1.0 + rng[replication]}
                 rows.append(
                     {
                         UPLINK: rate,

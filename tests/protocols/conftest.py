@@ -43,8 +43,8 @@ def distance(
     """Exact total variation between the law of a protocol's text and the target's own, by enumeration."""
     sampling = sampling or Sampling()
 
-    def once(luck: Any) -> tuple[int, ...]:
-        done = decode(protocol, draft, target, PROMPT, max_new_tokens=length, sampling=sampling, luck=luck, **settings)
+    def once(rng: Any) -> tuple[int, ...]:
+        done = decode(protocol, draft, target, PROMPT, max_new_tokens=length, sampling=sampling, rng=rng, **settings)
         assert all(this.tokens for this in done.rounds)
         return tuple(done.tokens)
 

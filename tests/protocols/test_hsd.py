@@ -119,9 +119,9 @@ def test_end_of_text_in_the_middle_of_a_block(tables):
     near = tables.model(lambda text: [0.2, 0.5, 0.3], 3)
     draft = tables.model(lambda text: [0.1, 0.3, 0.6], 3)
 
-    def once(luck) -> tuple[int, ...]:
+    def once(rng) -> tuple[int, ...]:
         settings = {"models": {"middle": near}, "blocks": [1, 2], "max_new_tokens": 3}
-        return tuple(tables.run("hsd", draft, target, luck=luck, **settings).tokens)
+        return tuple(tables.run("hsd", draft, target, rng=rng, **settings).tokens)
 
     expected: dict[tuple[int, ...], float] = {}
     for text, weight in text_law(lambda text: [0.5, 0.3, 0.2], 3).items():

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from sim.decoding.draws import AddressedDraw
 from sim.decoding.instant import InstantDriver
 from sim.decoding.on_demand import OnDemandModel, PromisedRows
 from sim.decoding.protocols.registry import PROTOCOLS
+from sim.decoding.random_source import KeyedRandom
 from sim.decoding.request import Request
 from sim.models.interface import Forward
 from sim.models.tabular import TabularModel
@@ -54,7 +54,7 @@ def recorded(name, settings, encodes, on_demand):
     models = trio()
     front = {role: OnDemandModel(model) for role, model in models.items()} if on_demand else models
     requests = [Request(number, [number, 3], 24, 30) for number in range(6)]
-    protocols = [entry.make(r, entry.settings(**settings), AddressedDraw(7, "request", r.id)) for r in requests]
+    protocols = [entry.make(r, entry.settings(**settings), KeyedRandom(7, "request", r.id)) for r in requests]
     return InstantDriver(front, encodes=encodes).run_all(protocols), models
 
 

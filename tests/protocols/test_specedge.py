@@ -95,9 +95,9 @@ def test_the_enumeration_walks_both_used_and_discarded_drafts(tables):
     """Otherwise the exact tests above would prove nothing about drafting ahead."""
     draft, target = tables.pair(0, vocab_size=2)
 
-    def reused(luck) -> bool:
+    def reused(rng) -> bool:
         settings = {"draft_length": 1, "draw": "iid", "rule": "single"}
-        done = tables.run("specedge", draft, target, max_new_tokens=4, luck=luck, **settings)
+        done = tables.run("specedge", draft, target, max_new_tokens=4, rng=rng, **settings)
         return any(dict(this.stats)["reused"] for this in done.rounds)
 
     outcomes = law(reused)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from sim.decoding.draws import AddressedDraw
 from sim.decoding.exact import law, text_law
 from sim.decoding.payloads import tk_slt_bits_per_token
 from sim.decoding.protocols.registry import PROTOCOLS, is_adaptive
 from sim.decoding.protocols.tk_slt import TkSltSettings, tk_slt
+from sim.decoding.random_source import KeyedRandom
 from sim.decoding.request import Request
 from sim.decoding.scripts import LiveScript, ObserveRecord, TransmitRecord
 from sim.decoding.steps import Observation
@@ -19,11 +19,11 @@ FAST = Observation(uplink_bps=1e9, draft_token_s=0.001, target_forward_s=0.1)
 SLOW = Observation(uplink_bps=1e2, draft_token_s=0.001, target_forward_s=0.1)
 
 
-def drive(draft, target, settings, length, luck, observe) -> tuple[Request, LiveScript]:
+def drive(draft, target, settings, length, rng, observe) -> tuple[Request, LiveScript]:
     """Run the protocol with observations given by ``observe(number of looks so far)``."""
     models = {"draft": draft, "target": target}
     request = Request(0, [0], target.vocab_size, length)
-    script = LiveScript(tk_slt(request, settings, luck), models)
+    script = LiveScript(tk_slt(request, settings, rng), models)
     result, looks = None, 0
     while (action := script.advance(result)) is not None:
         result = None
@@ -50,8 +50,8 @@ def test_exact_when_the_controller_turns_speculation_on_and_off(tables):
     def observe(look: int) -> Observation:
         return (Observation(), SLOW, FAST)[look % 3]
 
-    def once(luck) -> tuple[int, ...]:
-        return tuple(drive(draft, target, settings, 3, luck, observe)[0].tokens)
+    def once(rng) -> tuple[int, ...]:
+        return tuple(drive(draft, target, settings, 3, rng, observe)[0].tokens)
 
     got = law(once)
     expected = text_law(lambda text: list(target.row([0, *text])), 3)
@@ -68,10 +68,10 @@ def test_the_switch(tables):
     """Fast air: drafts of the optimal length. Slow air: the target alone, streaming after an empty request."""
     draft, target = tables.pair(2, vocab_size=16)
     settings = TkSltSettings(top_k=8, prior_acceptance=0.8)
-    request, _ = drive(draft, target, settings, 24, AddressedDraw(1), lambda look: FAST)
+    request, _ = drive(draft, target, settings, 24, KeyedRandom(1), lambda look: FAST)
     load = (8 * 16 / 1e9 + 0.001) / 0.1
     assert request.rounds[0].drafted == min(16, tk_slt_optimal_draft_length(0.8, load)) > 1
-    request, script = drive(draft, target, settings, 24, AddressedDraw(1), lambda look: SLOW)
+    request, script = drive(draft, target, settings, 24, KeyedRandom(1), lambda look: SLOW)
     assert len(request.rounds) == 24
     assert all(this.drafted == 0 for this in request.rounds)
     streamed = [step for step in script.records if isinstance(step, TransmitRecord) and step.kind == "token"]

@@ -116,14 +116,14 @@ def test_killed_and_resumed_equals_undisturbed(tiny_keys: dict, cache: Path, tmp
     out, killed_cache = tmp_path / "killed", tmp_path / "killed-cache"
     store = TapeStore(killed_cache / "tape")
     nursery = Nursery(path, out, killed_cache)
-    luck = random.Random(7)
+    rng = random.Random(7)
     recording_s, whole_s = nursery.timed(store, len(recorded))
     while_recording = later = 0
     for _ in range(5 * KILLS):
         shutil.rmtree(out, ignore_errors=True)
         shutil.rmtree(killed_cache)
         for most_s in (recording_s, whole_s):
-            if nursery.run(luck.uniform(0, most_s)) == -signal.SIGKILL:
+            if nursery.run(rng.uniform(0, most_s)) == -signal.SIGKILL:
                 is_recorded = len(store.list_keys()) == len(recorded)
                 while_recording, later = while_recording + (not is_recorded), later + is_recorded
             assert not verify_tape(store)

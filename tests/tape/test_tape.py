@@ -105,7 +105,7 @@ def test_an_entry_under_another_description_is_found(tiny: Scenario):
     store = tape_store()
     (key, *_) = store.list_keys()
     entry = store.entry(key)
-    for about in ({**entry.about, "luck": [99, 0]}, {**entry.about, "luck": 3}, {}):
+    for about in ({**entry.about, "random": [99, 0]}, {**entry.about, "random": 3}, {}):
         store.write(key, encode_entry(key, entry.records, about))
         assert list(verify_tape(store)) == [key]
         assert key not in {line.key for line in list_tape(store)}
@@ -126,7 +126,7 @@ def test_payload_bytes_are_kept_on_request(tiny_keys: dict, cache: Path, tmp_pat
 
 def test_pruning_removes_the_least_recently_used(tmp_path: Path):
     store = TapeStore(tmp_path)
-    about = {"luck": [1, 0], "prompt": [1]}
+    about = {"random": [1, 0], "prompt": [1]}
     keys = [f"{index:02d}" + "0" * 62 for index in range(5)]
     for age, key in enumerate(keys):
         store.put(key, RECORDS, about)
@@ -175,7 +175,7 @@ def test_what_killed_processes_left_in_the_cache_is_removed(tiny: Scenario, cach
 
 def test_memory_of_parsed_records_is_bounded(tmp_path: Path):
     store = TapeStore(tmp_path, kept_records=2 * len(RECORDS))
-    abouts = [{"luck": [1, index], "prompt": [1]} for index in range(4)]
+    abouts = [{"random": [1, index], "prompt": [1]} for index in range(4)]
     keys = [key_of(about) for about in abouts]
     for key, about in zip(keys, abouts, strict=True):
         store.put(key, RECORDS, about)
@@ -304,8 +304,8 @@ def test_two_processes_record_at_once(tiny_keys: dict, cache: Path, tmp_path: Pa
 def test_a_relabelled_entry_is_never_replayed(tmp_path: Path):
     """Sealed anew under another request's address, its description gives it away."""
     store = TapeStore(tmp_path)
-    about = {"luck": [1, 0], "prompt": [1]}
-    key, other = key_of(about), key_of({**about, "luck": [2, 0]})
+    about = {"random": [1, 0], "prompt": [1]}
+    key, other = key_of(about), key_of({**about, "random": [2, 0]})
     store.put(key, RECORDS, about)
     store.write(other, encode_entry(other, RECORDS, about))
     assert store.has(key) and store.get(key) == RECORDS

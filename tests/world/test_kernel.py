@@ -17,16 +17,16 @@ ENVIRONMENTS = (simpy.Environment, Environment)
 def busy_world(env: simpy.Environment, seed: int) -> list[tuple[int, str]]:
     """Processes that wait for timeouts, each other and promises, many of them at the same instants."""
     seen: list[tuple[int, str]] = []
-    luck = np.random.Generator(np.random.Philox(key=seed))
+    rng = np.random.Generator(np.random.Philox(key=seed))
 
     def worker(name: int, children: int):
         for step in range(6):
             seen.append((int(env.now), f"{name} {step}"))
-            match int(luck.integers(5)):
+            match int(rng.integers(5)):
                 case 0:
-                    yield env.timeout(int(luck.integers(3)))
+                    yield env.timeout(int(rng.integers(3)))
                 case 1:
-                    seen.append((int(env.now), str((yield Due(env, int(luck.integers(3)), value=f"due {name}")))))
+                    seen.append((int(env.now), str((yield Due(env, int(rng.integers(3)), value=f"due {name}")))))
                 case 2:
                     promise = Promise(env)
                     Due(env, 1, lambda _, p=promise: p.keep(f"kept {name}", 1), priority=LAST)

@@ -15,10 +15,10 @@ from typing import Any, Literal
 import numpy as np
 from pydantic import Field, field_validator
 
-from sim.decoding.draws import Draw
 from sim.decoding.messages import Layout
 from sim.decoding.protocols.dssd import Correct, Tell, device_corrects
 from sim.decoding.protocols.registry import protocol
+from sim.decoding.random_source import RandomSource
 from sim.decoding.request import Request
 from sim.decoding.rows import Ids, Probabilities, Row, residual
 from sim.decoding.rows_down import LogitsLayout
@@ -52,10 +52,10 @@ class AsymSettings(StageSettings):
 
 
 @protocol("asym", AsymSettings, lossless=True, knobs=("draft_length", "speculation"), source="arXiv 2608.04974")
-def asym(request: Request, settings: AsymSettings, draw: Draw) -> Protocol:
+def asym(request: Request, settings: AsymSettings, rng: RandomSource) -> Protocol:
     """Progressive correction over the downlink, carried to the whole row or drawn lazily; exact either way."""
     settle = draw_lazily if settings.correction == "lazy" else certified(budget=0.0)
-    yield from staged_correction(request, settings, draw, settle)
+    yield from staged_correction(request, settings, rng, settle)
 
 
 @dataclass(slots=True)
@@ -82,28 +82,28 @@ class Known:
 def certified(budget: float) -> Any:
     """Settle when the known part of the correction's law is provably within ``budget`` of all of it (TV)."""
 
-    def settle(known: Known, q: Row, draw: Draw) -> int | None:
+    def settle(known: Known, q: Row, rng: RandomSource) -> int | None:
         part = np.maximum(known.p - q.dense(), 0.0)
         mass = float(part.sum())
         if mass == 0 or known.tail / (mass + known.tail) > budget:
             return None
-        return draw.pick(Row(q.vocab_size, part / mass))
+        return rng.categorical(Row(q.vocab_size, part / mass))
 
     return settle
 
 
-def draw_lazily(known: Known, q: Row, draw: Draw) -> int | None:
-    """Draw from what this stage adds to the lower bound of the correction's law, with the chance that it has."""
+def draw_lazily(known: Known, q: Row, rng: RandomSource) -> int | None:
+    """RandomSource from what this stage adds to the lower bound of the correction's law, with the chance that it has."""
     part = np.maximum(known.p - q.dense(), 0.0)
     bound = part / (float(part.sum()) + known.tail)
     gain = np.maximum(bound - known.spent, 0.0)
     total = float(gain.sum())
     chance = total / (1.0 - float(known.spent.sum()))
     known.spent = np.maximum(bound, known.spent)
-    return draw.pick(Row(q.vocab_size, gain / total)) if draw.flip(chance) else None
+    return rng.categorical(Row(q.vocab_size, gain / total)) if rng.bernoulli(chance) else None
 
 
-def staged_correction(request: Request, settings: StageSettings, draw: Draw, settle: Any) -> Protocol:
+def staged_correction(request: Request, settings: StageSettings, rng: RandomSource, settle: Any) -> Protocol:
     """Rounds whose rejections are answered stage by stage until ``settle`` finds a token or the whole row is there."""
     whole_row = LogitsLayout(request.vocab_size, request.sampling)
     help_layout = StageLayout(request.vocab_size, whole_row)
@@ -112,23 +112,23 @@ def staged_correction(request: Request, settings: StageSettings, draw: Draw, set
         p = request.sampling.row(logits).dense()
         order = np.argsort(-p, kind="stable")
         known = Known(np.zeros(request.vocab_size))
-        luck = draw.at("correct", position)  # not the luck of the accept test, which is spent
+        position_rng = rng.at("correct", position)  # not the luck of the accept test, which is spent
         for start, end in zip([0, *settings.stages], settings.stages, strict=False):
             if end >= request.vocab_size:
                 break
             ids = np.sort(order[start:end])
             said = yield tell(Stage(ids, round_down(p[ids])))
             known.p[said.help.ids] = said.help.probs
-            token = settle(known, q, luck)
+            token = settle(known, q, position_rng)
             if token is not None:
                 return int(token)
             yield Transmit(Hop.UPLINK, MoreLayout()(None))
         said = yield tell(logits)
         rest = np.maximum(residual(said.help, q).dense() - known.spent, 0.0)
-        return luck.pick(Row.dense_row(rest))
+        return position_rng.categorical(Row.dense_row(rest))
 
     correction: Correct = correct
-    yield from device_corrects(request, settings, draw, help_layout, correction)
+    yield from device_corrects(request, settings, rng, help_layout, correction)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

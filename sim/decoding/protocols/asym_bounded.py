@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from sim.decoding.draws import Draw
 from sim.decoding.protocols.asym import StageSettings, certified, staged_correction
 from sim.decoding.protocols.registry import protocol
+from sim.decoding.random_source import RandomSource
 from sim.decoding.request import Request
 from sim.decoding.steps import Protocol
 
@@ -25,6 +25,6 @@ class AsymBoundedSettings(StageSettings):
     knobs=("draft_length", "speculation"),
     source="arXiv 2608.04974",
 )
-def asym_bounded(request: Request, settings: AsymBoundedSettings, draw: Draw) -> Protocol:
+def asym_bounded(request: Request, settings: AsymBoundedSettings, rng: RandomSource) -> Protocol:
     """Progressive correction over the downlink until a TV certificate holds (lossy: each correction within budget)."""
-    yield from staged_correction(request, settings, draw, certified(settings.budget))
+    yield from staged_correction(request, settings, rng, certified(settings.budget))

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from sim.decoding.controllers.base import Knobs
 from sim.decoding.drafting import draft_chain
-from sim.decoding.draws import Draw
 from sim.decoding.messages import TokensLayout
 from sim.decoding.protocols.prompt import send_prompt
 from sim.decoding.protocols.registry import ChainSettings, protocol
+from sim.decoding.random_source import RandomSource
 from sim.decoding.request import Request
 from sim.decoding.rules.base import find_rule
 from sim.decoding.steps import Hop, Protocol, Site, Stream
@@ -23,7 +23,7 @@ from sim.decoding.wire.row_codec import UncodedRows
     sites={"draft": Site.EDGE, "target": Site.EDGE},
     source="arXiv 2211.17192",
 )
-def colocated(request: Request, settings: ChainSettings, draw: Draw) -> Protocol:
+def colocated(request: Request, settings: ChainSettings, rng: RandomSource) -> Protocol:
     """Speculative decoding where the server hosts the draft model too; each round's tokens stream down."""
     # Both models share a memory, so that rows never become a message.
     codec = UncodedRows(request.vocab_size)
@@ -34,8 +34,8 @@ def colocated(request: Request, settings: ChainSettings, draw: Draw) -> Protocol
     while not request.finished:
         knobs = yield from request.controller.plan(request, start)
         draft_length = knobs.draft_length if knobs.speculate else 0
-        draft = yield from draft_chain(request, draft_length, codec, draw, Site.EDGE, for_verify=True)
+        draft = yield from draft_chain(request, draft_length, codec, rng, Site.EDGE, for_verify=True)
         rows = yield from target_rows(request, draft)
-        verdict = yield from verify(rows, draft, rule, request.position, draw)
+        verdict = yield from verify(rows, draft, rule, request.position, rng)
         this = finish_round(request, draft, verdict.body, verdict).round
         yield Stream(Hop.DOWNLINK, tokens_layout(this.tokens), this)

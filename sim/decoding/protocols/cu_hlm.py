@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from sim.decoding.draws import Draw
 from sim.decoding.protocols.registry import protocol
 from sim.decoding.protocols.u_hlm import Gate, GateSettings, Prepared, gated
+from sim.decoding.random_source import RandomSource
 from sim.decoding.request import Request
 from sim.decoding.rows import Row
 from sim.decoding.steps import Protocol
@@ -24,9 +24,9 @@ class CuHlmSettings(GateSettings):
 
 
 @protocol("cu_hlm", CuHlmSettings, lossless=False, source="arXiv 2505.11788")
-def cu_hlm(request: Request, settings: CuHlmSettings, draw: Draw) -> Protocol:
+def cu_hlm(request: Request, settings: CuHlmSettings, rng: RandomSource) -> Protocol:
     """Uncertainty-gated hybrid inference with truncated rows (lossy: unverified tokens, rows cut after drawing)."""
-    yield from gated(request, gate_of_cut_rows(request.vocab_size, settings), draw)
+    yield from gated(request, gate_of_cut_rows(request.vocab_size, settings), rng)
 
 
 def gate_of_cut_rows(vocab_size: int, settings: CuHlmSettings) -> Gate:

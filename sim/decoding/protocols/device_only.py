@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from sim.decoding.draws import Draw
 from sim.decoding.protocols.registry import protocol
+from sim.decoding.random_source import RandomSource
 from sim.decoding.request import Request
 from sim.decoding.steps import Protocol, Site
 from sim.registry import NoSettings
 
 
 @protocol("device_only", NoSettings, lossless=False, models=("draft",))
-def device_only(request: Request, settings: NoSettings, draw: Draw) -> Protocol:
+def device_only(request: Request, settings: NoSettings, rng: RandomSource) -> Protocol:
     """Autoregressive decoding by the draft model on the device (lossy: the draft's law, not the target's)."""
     while not request.finished:
         logits = yield request.forward(Site.DEVICE, "draft")
-        token = draw.at("verify", request.position).pick(request.sampling.row(logits[0]))
+        token = rng.at("verify", request.position).categorical(request.sampling.row(logits[0]))
         yield request.emit([token])

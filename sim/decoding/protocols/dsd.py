@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from sim.decoding.draws import Draw
 from sim.decoding.protocols.registry import protocol
 from sim.decoding.protocols.tslt import TsltSettings, tslt
+from sim.decoding.random_source import RandomSource
 from sim.decoding.request import Request
 from sim.decoding.steps import Protocol
 from sim.decoding.wire.row_codec import Values
@@ -27,12 +27,12 @@ class DsdSettings(Settings):
 @protocol(
     "dsd", DsdSettings, lossless=True, knobs=("draft_length", "speculation"), source="arXiv 2507.12000, section 2"
 )
-def dsd(request: Request, settings: DsdSettings, draw: Draw) -> Protocol:
+def dsd(request: Request, settings: DsdSettings, rng: RandomSource) -> Protocol:
     """Distributed speculative decoding with full rows: truncation to the whole vocabulary."""
     yield from tslt(
         request,
         TsltSettings(
             draft_length=settings.draft_length, values=settings.values, lattice_levels=settings.lattice_levels
         ),
-        draw,
+        rng,
     )

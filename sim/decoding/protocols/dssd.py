@@ -9,10 +9,10 @@ from sim.decoding.alone import target_alone
 from sim.decoding.controllers.base import Knobs
 from sim.decoding.draft_tree import DraftTree
 from sim.decoding.drafting import draft_chain
-from sim.decoding.draws import Draw
 from sim.decoding.messages import Layout, VerdictBody
 from sim.decoding.protocols.prompt import send_prompt
 from sim.decoding.protocols.registry import protocol
+from sim.decoding.random_source import RandomSource
 from sim.decoding.request import Request
 from sim.decoding.rows import Row, residual
 from sim.decoding.rows_down import LogitsLayout
@@ -36,24 +36,24 @@ Correct = Callable[[Tell, Logits, Row, int], Generator[Step, Any, int]]
 
 
 @protocol("dssd", ScalarSettings, lossless=True, knobs=("draft_length", "speculation"), source="arXiv 2507.12000")
-def dssd(request: Request, settings: ScalarSettings, draw: Draw) -> Protocol:
+def dssd(request: Request, settings: ScalarSettings, rng: RandomSource) -> Protocol:
     """Distributed split speculative decoding: ids and scalars up, a full target row down on rejection only."""
     whole_row = LogitsLayout(request.vocab_size, request.sampling)
-    yield from device_corrects(request, settings, draw, whole_row, resample_at_device(draw))
+    yield from device_corrects(request, settings, rng, whole_row, resample_at_device(rng))
 
 
-def resample_at_device(draw: Draw) -> Correct:
+def resample_at_device(rng: RandomSource) -> Correct:
     """The edge sends its row, the device subtracts its own and draws."""
 
     def correct(tell: Tell, logits: Logits, q: Row, position: int) -> Generator[Step, Any, int]:
         said = yield tell(logits)
-        return draw.at("verify", position).pick(residual(said.help, q))
+        return rng.at("verify", position).categorical(residual(said.help, q))
 
     return correct
 
 
 def device_corrects(
-    request: Request, settings: ScalarSettings, draw: Draw, help_layout: Layout, correct: Correct
+    request: Request, settings: ScalarSettings, rng: RandomSource, help_layout: Layout, correct: Correct
 ) -> Protocol:
     """Rounds in which the device keeps its rows and draws the correction itself.
 
@@ -78,16 +78,16 @@ def device_corrects(
         if not knobs.speculate:
             ask = draft_layout((DraftTree.empty(), unsaid))
             unsaid = None
-            yield from target_alone(request, ask, knobs.alone_tokens, draw)
+            yield from target_alone(request, ask, knobs.alone_tokens, rng)
             continue
-        draft = yield from draft_chain(request, knobs.draft_length, codec, draw)
+        draft = yield from draft_chain(request, knobs.draft_length, codec, rng)
         received = yield Transmit(Hop.UPLINK, draft_layout((draft, unsaid), tokens_at_stake=draft.depth + 1))
         logits = yield request.forward(Site.EDGE, "target", received.tokens)
         rows = TargetRows(request, logits)
-        accepted = count_accepted(rows, received, request.position, draw)
+        accepted = count_accepted(rows, received, request.position, rng)
         position = request.position + accepted
         if accepted == len(received.tokens):
-            bonus = draw.at("verify", position).pick(rows.after(accepted - 1))
+            bonus = rng.at("verify", position).categorical(rows.after(accepted - 1))
             said = yield Transmit(Hop.DOWNLINK, verdict_layout(SplitVerdict(accepted, bonus)))
             token, unsaid = said.token, None
         else:

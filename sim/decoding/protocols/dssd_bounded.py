@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from sim.decoding.draws import Draw
 from sim.decoding.protocols.dssd import device_corrects, resample_at_device
 from sim.decoding.protocols.registry import protocol
+from sim.decoding.random_source import RandomSource
 from sim.decoding.request import Request
 from sim.decoding.rows_down import CodedRowLayout
 from sim.decoding.split import ScalarSettings
@@ -30,8 +30,8 @@ class DssdBoundedSettings(ScalarSettings):
     knobs=("draft_length", "speculation"),
     source="arXiv 2507.12000, eq. 8 and 9",
 )
-def dssd_bounded(request: Request, settings: DssdBoundedSettings, draw: Draw) -> Protocol:
+def dssd_bounded(request: Request, settings: DssdBoundedSettings, rng: RandomSource) -> Protocol:
     """Split speculative decoding with a rounded or truncated target row down (lossy: corrections miss its tail)."""
     down = RowCodec(request.vocab_size, RowFormat(top_k=settings.down_top_k, values=settings.down_values))
     rounded = CodedRowLayout(down, request.sampling)
-    yield from device_corrects(request, settings, draw, rounded, resample_at_device(draw))
+    yield from device_corrects(request, settings, rng, rounded, resample_at_device(rng))

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from sim.decoding.draws import Draw
 from sim.decoding.messages import TokensLayout
 from sim.decoding.protocols.prompt import send_prompt
 from sim.decoding.protocols.registry import protocol
+from sim.decoding.random_source import RandomSource
 from sim.decoding.request import Request
 from sim.decoding.steps import Hop, Protocol, Site, Stream
 from sim.registry import NoSettings
 
 
 @protocol("edge_only", NoSettings, lossless=True, models=("target",))
-def edge_only(request: Request, settings: NoSettings, draw: Draw) -> Protocol:
+def edge_only(request: Request, settings: NoSettings, rng: RandomSource) -> Protocol:
     """Autoregressive decoding by the target at the edge; tokens stream down one by one."""
     token_layout = TokensLayout("token", request.vocab_size, max_tokens=1)
     yield from send_prompt(request)
     while not request.finished:
         logits = yield request.forward(Site.EDGE, "target")
-        token = draw.at("verify", request.position).pick(request.sampling.row(logits[0]))
+        token = rng.at("verify", request.position).categorical(request.sampling.row(logits[0]))
         yield Stream(Hop.DOWNLINK, token_layout([token]), request.emit([token]).round)

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from sim.decoding.draft_tree import DraftTree
-from sim.decoding.draws import Draw
 from sim.decoding.ids_drafts import IdsLayout
 from sim.decoding.messages import DraftLayout, Layout, VerdictBody
+from sim.decoding.random_source import RandomSource
 from sim.decoding.request import Request
 from sim.decoding.rules.base import Rule
 from sim.decoding.split import reached
@@ -35,7 +35,7 @@ class Exchange:
         self,
         request: Request,
         draft: DraftTree,
-        draw: Draw,
+        rng: RandomSource,
         charged_up: int | None = None,
         charged_down: int | None = None,
     ) -> Generator[Step, Any, tuple[VerdictBody, Verdict]]:
@@ -54,7 +54,7 @@ class Exchange:
         message = self.draft_layout(draft, tokens_at_stake=draft.depth + 1)
         received = yield Transmit(Hop.UPLINK, message, charged_up)
         rows = yield from target_rows(request, received)
-        verdict = yield from verify(rows, received, self.rule, request.position, draw)
+        verdict = yield from verify(rows, received, self.rule, request.position, rng)
         said = yield Transmit(Hop.DOWNLINK, self.verdict_layout(verdict.body), charged_down)
         informed = isinstance(self.draft_layout, DraftLayout)
         return said, verdict if informed else reached(rows, draft, said)

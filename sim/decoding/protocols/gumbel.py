@@ -8,16 +8,16 @@ change it, and ``edge_only`` under the same seed tells the same text.
 from __future__ import annotations
 
 from sim.decoding.controllers.base import Knobs
-from sim.decoding.draws import Draw
 from sim.decoding.protocols.match import ids_only
 from sim.decoding.protocols.registry import ChainSettings, protocol
+from sim.decoding.random_source import RandomSource
 from sim.decoding.request import Request
 from sim.decoding.rules.base import find_rule
 from sim.decoding.steps import Protocol
 
 
 @protocol("gumbel", ChainSettings, lossless=True, knobs=("draft_length", "speculation"), source="arXiv 2408.07978")
-def gumbel(request: Request, settings: ChainSettings, draw: Draw) -> Protocol:
+def gumbel(request: Request, settings: ChainSettings, rng: RandomSource) -> Protocol:
     """Gumbel coupling by shared noise: token ids up, and a text that depends on seed and target alone."""
     start = Knobs.chain(settings.draft_length)
-    yield from ids_only(request, start, "shared_noise", find_rule("gumbel", "shared_noise", 1), draw)
+    yield from ids_only(request, start, "shared_noise", find_rule("gumbel", "shared_noise", 1), rng)

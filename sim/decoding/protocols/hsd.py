@@ -15,10 +15,10 @@ from pydantic import Field, model_validator
 
 from sim.decoding.draft_tree import DraftTree
 from sim.decoding.drafting import draft_chain
-from sim.decoding.draws import Draw
 from sim.decoding.messages import DraftLayout, Layout, TokensLayout, VerdictBody, VerdictLayout
 from sim.decoding.protocols.prompt import MAX_PROMPT_TOKENS, send_prompt
 from sim.decoding.protocols.registry import protocol
+from sim.decoding.random_source import RandomSource
 from sim.decoding.request import Request
 from sim.decoding.rows import Row
 from sim.decoding.rules.base import find_rule
@@ -73,7 +73,7 @@ def sites_of_chain(settings: HsdSettings) -> dict[str, Site]:
     sites=sites_of_chain,
     source="arXiv 2510.19705",
 )
-def hsd(request: Request, settings: HsdSettings, draw: Draw) -> Protocol:
+def hsd(request: Request, settings: HsdSettings, rng: RandomSource) -> Protocol:
     """Hierarchical speculative decoding: a chain of models over sites, each verifying the one below."""
     codec = RowCodec(request.vocab_size, settings)
     top, site = len(settings.chain) - 1, settings.sites[-1]
@@ -83,17 +83,17 @@ def hsd(request: Request, settings: HsdSettings, draw: Draw) -> Protocol:
     yield from carry(TokensLayout("prompt", request.vocab_size, MAX_PROMPT_TOKENS), request.prompt, Site.EDGE, site)
     while not request.finished:
         tally = Tally()
-        block = yield from gather(top - 1, request.draft_limit(settings.blocks[-1]), request, settings, draw, tally)
+        block = yield from gather(top - 1, request.draft_limit(settings.blocks[-1]), request, settings, rng, tally)
         received = yield from carry(block_layout, block, settings.sites[top - 1], site)
         rows = yield from target_rows(request, received, site)
-        verdict = yield from verify(rows, received, find_rule("single", "iid", 1), request.position, draw)
+        verdict = yield from verify(rows, received, find_rule("single", "iid", 1), request.position, rng)
         tokens = [*received.path_to(verdict.last_accepted), verdict.token]
         said = yield from carry(tokens_layout, tokens, site, Site.DEVICE)
         yield finish_round(request, block, VerdictBody(len(said) - 2, said[-1]), verdict, tally.stats)
 
 
 def gather(
-    level: int, count: int, request: Request, settings: HsdSettings, draw: Draw, tally: Tally
+    level: int, count: int, request: Request, settings: HsdSettings, rng: RandomSource, tally: Tally
 ) -> Generator[Step, Any, DraftTree]:
     """Tokens that follow a level's rows exactly, with these rows, at its site.
 
@@ -107,9 +107,9 @@ def gather(
     """
     codec = RowCodec(request.vocab_size, settings)
     site, role = settings.sites[level], settings.chain[level]
-    luck = draw.at("level", level, request.position)
+    position_rng = rng.at("level", level, request.position)
     if level == 0:
-        return (yield from draft_chain(request, count, codec, luck, site, role))
+        return (yield from draft_chain(request, count, codec, position_rng, site, role))
     below, block = settings.sites[level - 1], settings.blocks[level - 1]
     draft_layout, verdict_layout = DraftLayout(codec, [1] * block), VerdictLayout(request.vocab_size, block)
     gathered = DraftTree.empty()
@@ -119,11 +119,11 @@ def gather(
             break
         # A round emits one token more than it is given, and none is gathered only to be thrown away.
         given = min(block, count - len(gathered.tokens) - 1)
-        draft = yield from gather(level - 1, given, supposed, settings, luck, tally)
+        draft = yield from gather(level - 1, given, supposed, settings, position_rng, tally)
         received = yield from carry(draft_layout, draft, below, site)
         logits = yield supposed.forward(site, role, received.tokens)
         rows = RoundedRows(request, logits, codec)
-        verdict = yield from verify(rows, received, find_rule("single", "iid", 1), supposed.position, luck)
+        verdict = yield from verify(rows, received, find_rule("single", "iid", 1), supposed.position, position_rng)
         tally.add(verdict.tested, draft.depth_of(verdict.last_accepted))
         for node, token in enumerate([*received.path_to(verdict.last_accepted), verdict.token]):
             gathered.expand(len(gathered.tokens) - 1, rows.coded_after(node - 1), [token])

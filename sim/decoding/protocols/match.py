@@ -8,12 +8,12 @@ from sim.decoding.alone import target_alone
 from sim.decoding.controllers.base import Knobs
 from sim.decoding.draft_tree import DraftTree
 from sim.decoding.drafting import draft_tree
-from sim.decoding.draws import Draw
 from sim.decoding.ids_drafts import IdsLayout
 from sim.decoding.messages import VerdictLayout
 from sim.decoding.protocols.exchange import Exchange
 from sim.decoding.protocols.prompt import send_prompt
 from sim.decoding.protocols.registry import TreeSettings, protocol
+from sim.decoding.random_source import RandomSource
 from sim.decoding.request import Request
 from sim.decoding.rules.base import Rule, find_rule
 from sim.decoding.steps import Protocol
@@ -35,14 +35,14 @@ class MatchSettings(TreeSettings):
     knobs=("draft_length", "candidates", "speculation"),
     source="arXiv 2505.17052",
 )
-def match(request: Request, settings: MatchSettings, draw: Draw) -> Protocol:
+def match(request: Request, settings: MatchSettings, rng: RandomSource) -> Protocol:
     """Target-first matching: token ids up, the target's own draws down; no probabilities in either direction."""
     start = Knobs(tuple(settings.branching))
     rule = find_rule("target_first", settings.draw, max(request.controller.most(start).branching))
-    yield from ids_only(request, start, settings.draw, rule, draw)
+    yield from ids_only(request, start, settings.draw, rule, rng)
 
 
-def ids_only(request: Request, start: Knobs, mode: str, rule: Rule, draw: Draw) -> Protocol:
+def ids_only(request: Request, start: Knobs, mode: str, rule: Rule, rng: RandomSource) -> Protocol:
     """Rounds that send ids and verify them with a rule that needs no draft row."""
     controller = request.controller
     most = controller.most(start)
@@ -57,8 +57,8 @@ def ids_only(request: Request, start: Knobs, mode: str, rule: Rule, draw: Draw) 
     while not request.finished:
         knobs = yield from controller.plan(request, start)
         if not knobs.speculate:
-            yield from target_alone(request, exchange.draft_layout(DraftTree.empty()), knobs.alone_tokens, draw)
+            yield from target_alone(request, exchange.draft_layout(DraftTree.empty()), knobs.alone_tokens, rng)
             continue
-        draft = yield from draft_tree(request, knobs.branching, codec, draw, mode)
-        said, verdict = yield from exchange.round_trip(request, draft, draw)
+        draft = yield from draft_tree(request, knobs.branching, codec, rng, mode)
+        said, verdict = yield from exchange.round_trip(request, draft, rng)
         yield finish_round(request, draft, said, verdict)

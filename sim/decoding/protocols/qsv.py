@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from sim.decoding.draws import Draw
 from sim.decoding.protocols.registry import ChainSettings, protocol
 from sim.decoding.protocols.tslt import TsltSettings, tslt
+from sim.decoding.random_source import RandomSource
 from sim.decoding.request import Request
 from sim.decoding.steps import Protocol
 
@@ -19,7 +19,7 @@ class QsvSettings(ChainSettings):
 
 
 @protocol("qsv", QsvSettings, lossless=True, knobs=("draft_length", "speculation"), source="arXiv 2507.00605")
-def qsv(request: Request, settings: QsvSettings, draw: Draw) -> Protocol:
+def qsv(request: Request, settings: QsvSettings, rng: RandomSource) -> Protocol:
     """Quantise-sample-and-verify: each full row becomes a point of a lattice, and drafts are drawn from that point."""
     whole = TsltSettings(draft_length=settings.draft_length, values="lattice", lattice_levels=settings.lattice_levels)
-    yield from tslt(request, whole, draw)
+    yield from tslt(request, whole, rng)

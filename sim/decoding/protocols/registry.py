@@ -14,13 +14,13 @@ from typing import Any, Self
 
 from pydantic import Field, model_validator
 
-from sim.decoding.draws import Draw
+from sim.decoding.random_source import RandomSource
 from sim.decoding.request import Request
 from sim.decoding.steps import Protocol, Site
 from sim.registry import Registered, Registry
 from sim.settings import Settings
 
-PROTOCOLS: Registry[Callable[[Request, Any, Draw], Protocol]] = Registry("protocol", "sim.decoding.protocols")
+PROTOCOLS: Registry[Callable[[Request, Any, RandomSource], Protocol]] = Registry("protocol", "sim.decoding.protocols")
 
 DRAFT_HERE_TARGET_THERE = {"draft": Site.DEVICE, "target": Site.EDGE}
 
@@ -35,7 +35,7 @@ def protocol(
     knobs: tuple[str, ...] | Callable[[Any], tuple[str, ...]] = (),
     sites: Mapping[str, Site] | Callable[[Any], Mapping[str, Site]] = DRAFT_HERE_TARGET_THERE,
     source: str = "",
-) -> Callable[[Callable[[Request, Any, Draw], Protocol]], Callable[[Request, Any, Draw], Protocol]]:
+) -> Callable[[Callable[[Request, Any, RandomSource], Protocol]], Callable[[Request, Any, RandomSource], Protocol]]:
     """Register a protocol.
 
     Args:
@@ -54,19 +54,23 @@ def protocol(
     )
 
 
-def is_adaptive(entry: Registered[Callable[[Request, Any, Draw], Protocol]], settings: Settings) -> bool:
+def is_adaptive(entry: Registered[Callable[[Request, Any, RandomSource], Protocol]], settings: Settings) -> bool:
     """Whether a protocol under these settings looks at clock or channel, so that no tape can stand in for it."""
     adaptive = entry.facts["adaptive"]
     return bool(adaptive(settings) if callable(adaptive) else adaptive)
 
 
-def knobs_of(entry: Registered[Callable[[Request, Any, Draw], Protocol]], settings: Settings) -> tuple[str, ...]:
+def knobs_of(
+    entry: Registered[Callable[[Request, Any, RandomSource], Protocol]], settings: Settings
+) -> tuple[str, ...]:
     """The knobs that a protocol has under these settings."""
     knobs = entry.facts.get("knobs", ())
     return tuple(knobs(settings) if callable(knobs) else knobs)
 
 
-def sites_of(entry: Registered[Callable[[Request, Any, Draw], Protocol]], settings: Settings) -> dict[str, Site]:
+def sites_of(
+    entry: Registered[Callable[[Request, Any, RandomSource], Protocol]], settings: Settings
+) -> dict[str, Site]:
     """Where each model that a protocol needs runs under these settings, by role."""
     sites = entry.facts.get("sites", DRAFT_HERE_TARGET_THERE)
     placed: Mapping[str, Site] = sites(settings) if callable(sites) else sites

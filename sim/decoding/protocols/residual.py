@@ -14,10 +14,10 @@ from typing import Any
 
 from pydantic import Field
 
-from sim.decoding.draws import Draw
 from sim.decoding.messages import Layout
 from sim.decoding.protocols.dssd import Correct, Tell, device_corrects
 from sim.decoding.protocols.registry import protocol
+from sim.decoding.random_source import RandomSource
 from sim.decoding.request import Request
 from sim.decoding.rows import Row, residual
 from sim.decoding.rows_down import LogitsLayout
@@ -51,26 +51,26 @@ class ResidualSettings(ScalarSettings):
     knobs=("draft_length", "speculation"),
     source="arXiv 2211.17192, Alg. 1, drawn by two parties",
 )
-def interactive_residual(request: Request, settings: ResidualSettings, draw: Draw) -> Protocol:
+def interactive_residual(request: Request, settings: ResidualSettings, rng: RandomSource) -> Protocol:
     """Interactive residual sampling: ids and scalars up, proposals from the target's row down, tens of bits each."""
     whole_row = LogitsLayout(request.vocab_size, request.sampling)
     help_layout = ProposalsLayout(request.vocab_size, settings, whole_row)
 
     def correct(tell: Tell, logits: Logits, q: Row, position: int) -> Generator[Step, Any, int]:
         p = request.sampling.row(logits)
-        edge, device = draw.at("propose", position), draw.at("correct", position)
+        edge, device = rng.at("propose", position), rng.at("correct", position)
         for message in range(settings.max_messages):
-            proposals = [edge.pick(p) for _ in range(settings.num_proposals(message))]
+            proposals = [edge.categorical(p) for _ in range(settings.num_proposals(message))]
             said = yield tell(Proposals(message, [(token, p.prob(token)) for token in proposals]))
             for token, p_token in said.help.pairs:
-                if device.flip(1 - q.prob(token) / p_token):
+                if device.bernoulli(1 - q.prob(token) / p_token):
                     return int(token)
             yield Transmit(Hop.UPLINK, MoreLayout()(None))
         said = yield tell(logits)
-        return device.pick(residual(said.help, q))
+        return device.categorical(residual(said.help, q))
 
     correction: Correct = correct
-    yield from device_corrects(request, settings, draw, help_layout, correction)
+    yield from device_corrects(request, settings, rng, help_layout, correction)
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,14 +18,14 @@ import numpy as np
 from sim.decoding.alone import target_alone
 from sim.decoding.controllers.base import Knobs
 from sim.decoding.draft_tree import DraftTree
-from sim.decoding.drafting import always, candidate_luck, draft_tree, draw_candidates
-from sim.decoding.draws import Draw
+from sim.decoding.drafting import always, candidate_rng, draft_tree, draw_candidates
 from sim.decoding.ids_drafts import IdsLayout
 from sim.decoding.messages import DraftLayout, VerdictLayout
 from sim.decoding.protocols.exchange import Exchange
 from sim.decoding.protocols.prompt import send_prompt
 from sim.decoding.protocols.registry import protocol
 from sim.decoding.protocols.tslt import TsltSettings, knobs_of_rows
+from sim.decoding.random_source import RandomSource
 from sim.decoding.request import Request
 from sim.decoding.rules.base import find_rule
 from sim.decoding.steps import Protocol, Site, Step, Together
@@ -66,7 +66,7 @@ class Ahead:
 
 
 @protocol("specedge", SpecEdgeSettings, lossless=True, knobs=knobs_of_rows, source="arXiv 2505.17052")
-def specedge(request: Request, settings: SpecEdgeSettings, draw: Draw) -> Protocol:
+def specedge(request: Request, settings: SpecEdgeSettings, rng: RandomSource) -> Protocol:
     """Proactive drafting: the device drafts on from its best guess while the verdict is in flight."""
     codec = RowCodec(request.vocab_size, settings, varying_k="top_k" in request.controller.turns)
     exchange = settings.exchange(codec, request)
@@ -80,19 +80,19 @@ def specedge(request: Request, settings: SpecEdgeSettings, draw: Draw) -> Protoc
             draft = ahead.draft
         elif not knobs.speculate:
             ahead = None
-            yield from target_alone(request, exchange.draft_layout(DraftTree.empty()), knobs.alone_tokens, draw)
+            yield from target_alone(request, exchange.draft_layout(DraftTree.empty()), knobs.alone_tokens, rng)
             continue
         else:
-            draft = yield from draft_tree(request, knobs.branching, codec.cut_to(knobs.top_k), draw, settings.draw)
-        next_draft = draft_ahead(request, draft, knobs, codec.cut_to(knobs.top_k), settings.draw, draw)
-        (said, verdict), ahead = yield Together((exchange.round_trip(request, draft, draw), next_draft))
+            draft = yield from draft_tree(request, knobs.branching, codec.cut_to(knobs.top_k), rng, settings.draw)
+        next_draft = draft_ahead(request, draft, knobs, codec.cut_to(knobs.top_k), settings.draw, rng)
+        (said, verdict), ahead = yield Together((exchange.round_trip(request, draft, rng), next_draft))
         this = finish_round(request, draft, said, verdict, stats=[("reused", float(reused))])
         emitted = this.round.tokens
         yield this
 
 
 def draft_ahead(
-    request: Request, draft: DraftTree, knobs: Knobs, codec: RowCodec, mode: str, draw: Draw
+    request: Request, draft: DraftTree, knobs: Knobs, codec: RowCodec, mode: str, rng: RandomSource
 ) -> Generator[Step, Any, Ahead | None]:
     """Guess what the round in flight will emit and draft the next round's tree from there, None at the text's end."""
     path = draft.path_to(best_leaf(draft))
@@ -100,11 +100,11 @@ def draft_ahead(
     if supposed.finished:
         return None
     logits = yield supposed.forward(Site.DEVICE, "draft")
-    favourite = guess_bonus(supposed, codec, logits[0], mode, draw)
+    favourite = guess_bonus(supposed, codec, logits[0], mode, rng)
     supposed = supposed.supposing([favourite])
     if supposed.finished:
         return None
-    tree = yield from draft_tree(supposed, knobs.branching, codec, draw, mode, keep_drafting=always)
+    tree = yield from draft_tree(supposed, knobs.branching, codec, rng, mode, keep_drafting=always)
     return Ahead((*path, favourite), tree)
 
 
@@ -117,9 +117,9 @@ def best_leaf(draft: DraftTree) -> int:
     return max(leaves, key=lambda node: scores[node], default=-1)
 
 
-def guess_bonus(request: Request, codec: RowCodec, logits: Any, mode: str, draw: Draw) -> int:
+def guess_bonus(request: Request, codec: RowCodec, logits: Any, mode: str, rng: RandomSource) -> int:
     """The token that most likely follows: the most probable one, or with shared noise the draft's own pick."""
     row = codec.code(request.sampling.row(logits)).row
     if mode == "shared_noise":
-        return draw_candidates(mode, row, 1, candidate_luck(mode, draw, request.position))[0]
+        return draw_candidates(mode, row, 1, candidate_rng(mode, rng, request.position))[0]
     return int(np.argmax(row.dense()))

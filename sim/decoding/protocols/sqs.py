@@ -10,11 +10,11 @@ from sim.decoding.alone import target_alone
 from sim.decoding.controllers.base import Knobs
 from sim.decoding.draft_tree import DraftTree
 from sim.decoding.drafting import draft_chain
-from sim.decoding.draws import Draw
 from sim.decoding.messages import DraftLayout, VerdictLayout
 from sim.decoding.protocols.exchange import Exchange
 from sim.decoding.protocols.prompt import send_prompt
 from sim.decoding.protocols.registry import ChainSettings, protocol
+from sim.decoding.random_source import RandomSource
 from sim.decoding.request import Request
 from sim.decoding.rules.base import find_rule
 from sim.decoding.steps import Protocol
@@ -54,7 +54,7 @@ def knobs_of_sets(settings: SqsSettings) -> tuple[str, ...]:
 
 
 @protocol("sqs", SqsSettings, lossless=True, knobs=knobs_of_sets, source="arXiv 2510.09942")
-def sqs(request: Request, settings: SqsSettings, draw: Draw) -> Protocol:
+def sqs(request: Request, settings: SqsSettings, rng: RandomSource) -> Protocol:
     """Sparsify-quantise-sample: a kept set on an integer lattice, of fixed size or chosen by conformal prediction."""
     controller = request.controller
     start = Knobs.chain(settings.draft_length, settings.top_k)
@@ -69,8 +69,8 @@ def sqs(request: Request, settings: SqsSettings, draw: Draw) -> Protocol:
     while not request.finished:
         knobs = yield from controller.plan(request, start)
         if not knobs.speculate:
-            yield from target_alone(request, exchange.draft_layout(DraftTree.empty()), knobs.alone_tokens, draw)
+            yield from target_alone(request, exchange.draft_layout(DraftTree.empty()), knobs.alone_tokens, rng)
             continue
-        draft = yield from draft_chain(request, knobs.draft_length, codec.cut_to(knobs.top_k), draw, for_verify=True)
-        said, verdict = yield from exchange.round_trip(request, draft, draw)
+        draft = yield from draft_chain(request, knobs.draft_length, codec.cut_to(knobs.top_k), rng, for_verify=True)
+        said, verdict = yield from exchange.round_trip(request, draft, rng)
         yield finish_round(request, draft, said, verdict)

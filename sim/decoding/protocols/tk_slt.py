@@ -11,11 +11,11 @@ from sim.decoding.controllers.base import Controller, Knobs
 from sim.decoding.controllers.odld import Odld, OdldSettings
 from sim.decoding.draft_tree import DraftTree
 from sim.decoding.drafting import draft_chain
-from sim.decoding.draws import Draw
 from sim.decoding.messages import DraftLayout, VerdictLayout
 from sim.decoding.protocols.exchange import Exchange
 from sim.decoding.protocols.prompt import send_prompt
 from sim.decoding.protocols.registry import protocol
+from sim.decoding.random_source import RandomSource
 from sim.decoding.request import Request
 from sim.decoding.rules.base import find_rule
 from sim.decoding.steps import Protocol
@@ -73,7 +73,7 @@ def knobs_unless_auto(settings: TkSltSettings) -> tuple[str, ...]:
     knobs=knobs_unless_auto,
     source="arXiv 2509.04576",
 )
-def tk_slt(request: Request, settings: TkSltSettings, draw: Draw) -> Protocol:
+def tk_slt(request: Request, settings: TkSltSettings, rng: RandomSource) -> Protocol:
     """Top-K sparse logits transmission: optimal draft length by Lambert's W, speculation off when it cannot pay."""
     controller: Controller = request.controller
     start = Knobs.chain(1 if settings.draft_length == "auto" else settings.draft_length, settings.top_k)
@@ -91,13 +91,13 @@ def tk_slt(request: Request, settings: TkSltSettings, draw: Draw) -> Protocol:
     while not request.finished:
         knobs = yield from controller.plan(request, start)
         if not knobs.speculate:
-            yield from target_alone(request, exchange.draft_layout(DraftTree.empty()), knobs.alone_tokens, draw)
+            yield from target_alone(request, exchange.draft_layout(DraftTree.empty()), knobs.alone_tokens, rng)
             continue
-        draft = yield from draft_chain(request, knobs.draft_length, codec.cut_to(knobs.top_k), draw, for_verify=True)
+        draft = yield from draft_chain(request, knobs.draft_length, codec.cut_to(knobs.top_k), rng, for_verify=True)
         charged: tuple[int, ...] = ()
         if settings.accounting == "published":
             charged = (len(draft.tokens) * published_bits(knobs.top_k, request), 0)
-        said, verdict = yield from exchange.round_trip(request, draft, draw, *charged)
+        said, verdict = yield from exchange.round_trip(request, draft, rng, *charged)
         yield finish_round(request, draft, said, verdict)
 
 

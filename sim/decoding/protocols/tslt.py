@@ -10,10 +10,10 @@ from sim.decoding.alone import target_alone
 from sim.decoding.controllers.base import Knobs
 from sim.decoding.draft_tree import DraftTree
 from sim.decoding.drafting import draft_tree
-from sim.decoding.draws import Draw
 from sim.decoding.messages import DraftLayout, VerdictLayout
 from sim.decoding.protocols.prompt import send_prompt
 from sim.decoding.protocols.registry import TreeSettings, protocol
+from sim.decoding.random_source import RandomSource
 from sim.decoding.request import Request
 from sim.decoding.rules.base import find_rule
 from sim.decoding.steps import Hop, Protocol, Transmit
@@ -63,7 +63,7 @@ def knobs_of_rows(settings: TsltSettings) -> tuple[str, ...]:
 
 
 @protocol("tslt", TsltSettings, lossless=True, knobs=knobs_of_rows, source="arXiv 2512.16273")
-def tslt(request: Request, settings: TsltSettings, draw: Draw) -> Protocol:
+def tslt(request: Request, settings: TsltSettings, rng: RandomSource) -> Protocol:
     """Truncated sparse logits transmission: truncate, then sample; chains or token trees of several candidates."""
     controller = request.controller
     most = controller.most(settings.knobs)
@@ -77,13 +77,13 @@ def tslt(request: Request, settings: TsltSettings, draw: Draw) -> Protocol:
     while not request.finished:
         knobs = yield from controller.plan(request, settings.knobs)
         if not knobs.speculate:
-            yield from target_alone(request, draft_layout(DraftTree.empty()), knobs.alone_tokens, draw)
+            yield from target_alone(request, draft_layout(DraftTree.empty()), knobs.alone_tokens, rng)
             continue
         draft = yield from draft_tree(
-            request, knobs.branching, codec.cut_to(knobs.top_k), draw, settings.draw, for_verify=True
+            request, knobs.branching, codec.cut_to(knobs.top_k), rng, settings.draw, for_verify=True
         )
         received = yield Transmit(Hop.UPLINK, draft_layout(draft, tokens_at_stake=draft.depth + 1))
         rows = yield from target_rows(request, received)
-        verdict = yield from verify(rows, received, rule, request.position, draw)
+        verdict = yield from verify(rows, received, rule, request.position, rng)
         said = yield Transmit(Hop.DOWNLINK, verdict_layout(verdict.body))
         yield finish_round(request, draft, said, verdict)

@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 from pydantic import Field
 
-from sim.decoding.draws import Draw
 from sim.decoding.messages import Layout, TokensLayout
 from sim.decoding.protocols.prompt import send_prompt
 from sim.decoding.protocols.registry import protocol
+from sim.decoding.random_source import RandomSource
 from sim.decoding.request import Request
 from sim.decoding.rows import Row, Sampling, overlap, residual
 from sim.decoding.steps import Hop, Protocol, Site, Transmit
@@ -38,9 +38,9 @@ class GateSettings(Settings):
 
 
 @protocol("u_hlm", GateSettings, lossless=False, source="arXiv 2412.12687")
-def u_hlm(request: Request, settings: GateSettings, draw: Draw) -> Protocol:
+def u_hlm(request: Request, settings: GateSettings, rng: RandomSource) -> Protocol:
     """Uncertainty-gated hybrid inference: full rows up for uncertain tokens only (lossy: sure tokens go unverified)."""
-    yield from gated(request, gate_of_whole_rows(request.vocab_size, settings), draw)
+    yield from gated(request, gate_of_whole_rows(request.vocab_size, settings), rng)
 
 
 def gate_of_whole_rows(vocab_size: int, settings: GateSettings) -> Gate:
@@ -84,7 +84,7 @@ class Gate:
     prepare: Callable[[Row], Prepared]
 
 
-def gated(request: Request, gate: Gate, draw: Draw) -> Protocol:
+def gated(request: Request, gate: Gate, rng: RandomSource) -> Protocol:
     """One token a round, verified by the target only if the device is unsure of it.
 
     Args:
@@ -101,8 +101,8 @@ def gated(request: Request, gate: Gate, draw: Draw) -> Protocol:
         position = request.position
         logits = yield request.forward(Site.DEVICE, "draft")
         prepared = gate.prepare(request.sampling.row(logits[0]))
-        token = draw.at("draft", position).pick(prepared.source)
-        doubt = uncertainty(request, logits[0], token, settings.samples, draw.at("uncertainty", position))
+        token = rng.at("draft", position).categorical(prepared.source)
+        doubt = uncertainty(request, logits[0], token, settings.samples, rng.at("uncertainty", position))
         stats = (("uncertainty", doubt), ("asked", float(doubt > settings.threshold)))
         if doubt <= settings.threshold:
             unsaid.append(token)
@@ -112,16 +112,21 @@ def gated(request: Request, gate: Gate, draw: Draw) -> Protocol:
         unsaid = []
         logits = yield request.forward(Site.EDGE, "target")
         p, q = request.sampling.row(logits[0]), received.row
-        luck = draw.at("verify", position)
-        accepted = luck.flip(p.prob(token) / q.prob(token)) if q.prob(token) > 0 else True
-        (said,) = yield Transmit(Hop.DOWNLINK, token_layout([token if accepted else luck.pick(residual(p, q))]))
+        position_rng = rng.at("verify", position)
+        accepted = position_rng.bernoulli(p.prob(token) / q.prob(token)) if q.prob(token) > 0 else True
+        (said,) = yield Transmit(
+            Hop.DOWNLINK, token_layout([token if accepted else position_rng.categorical(residual(p, q))])
+        )
         figures = (("overlap", overlap(p, q)), ("tail_mass", prepared.tail_mass), *stats)
         yield request.emit([said], drafted=1, tested=1, accepted=int(accepted), stats=figures)
 
 
-def uncertainty(request: Request, logits: Logits, token: int, samples: int, luck: Draw) -> float:
+def uncertainty(request: Request, logits: Logits, token: int, samples: int, position_rng: RandomSource) -> float:
     """Share of samples, drawn at temperatures spread over (0, 2], that differ from the drafted token."""
-    return sum(luck.pick(row) != token for row in perturbed_rows(request.sampling, logits, samples)) / samples
+    return (
+        sum(position_rng.categorical(row) != token for row in perturbed_rows(request.sampling, logits, samples))
+        / samples
+    )
 
 
 def perturbed_rows(sampling: Sampling, logits: Logits, samples: int) -> list[Row]:

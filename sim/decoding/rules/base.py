@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-from sim.decoding.draws import Draw
+from sim.decoding.random_source import RandomSource
 from sim.decoding.rows import Row
 from sim.errors import InputError
 from sim.registry import Registry
@@ -48,7 +48,7 @@ class Rule(ABC):
         self.mode = mode if mode is not None else next(way for way in MODES if way in self.exact_for)
 
     @abstractmethod
-    def choose(self, p: Row, q: Row, candidates: Sequence[int], draw: Draw) -> Choice:
+    def choose(self, p: Row, q: Row, candidates: Sequence[int], rng: RandomSource) -> Choice:
         """Decide one position.
 
         Args:

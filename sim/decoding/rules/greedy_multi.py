@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sim.decoding.draws import Draw
+from sim.decoding.random_source import RandomSource
 from sim.decoding.rows import Row, residual
 from sim.decoding.rules.base import RULES, Choice, Rule, proposal_of
 
@@ -15,12 +15,12 @@ class GreedyMulti(Rule):
 
     exact_for = frozenset({"top_k_plus_sample"})
 
-    def choose(self, p: Row, q: Row, candidates: Sequence[int], draw: Draw) -> Choice:
+    def choose(self, p: Row, q: Row, candidates: Sequence[int], rng: RandomSource) -> Choice:
         *best, sampled = candidates
         proposal = q.without(best)
         if proposal is None:
             raise ValueError(f"candidate {sampled} has no probability in the row it was drawn from")
-        if draw.flip(p.prob(sampled) / proposal_of(proposal, sampled)):
+        if rng.bernoulli(p.prob(sampled) / proposal_of(proposal, sampled)):
             return Choice(len(best), sampled)
-        token = draw.pick(residual(p, proposal))
+        token = rng.categorical(residual(p, proposal))
         return Choice(best.index(token) if token in best else None, token)

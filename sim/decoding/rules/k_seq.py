@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from sim.decoding.draws import Draw
+from sim.decoding.random_source import RandomSource
 from sim.decoding.rows import Probabilities, Row
 from sim.decoding.rules.base import RULES, Choice, Rule, proposal_of
 
@@ -17,12 +17,12 @@ class KSeq(Rule):
 
     exact_for = frozenset({"iid"})
 
-    def choose(self, p: Row, q: Row, candidates: Sequence[int], draw: Draw) -> Choice:
+    def choose(self, p: Row, q: Row, candidates: Sequence[int], rng: RandomSource) -> Choice:
         dense = p.dense()
         inside = dense if q.ids is None else dense[q.ids]
         ratio = inflation(inside, q.probs, len(candidates))
         for index, token in enumerate(candidates):
-            if draw.flip(p.prob(token) / (ratio * proposal_of(q, token))):
+            if rng.bernoulli(p.prob(token) / (ratio * proposal_of(q, token))):
                 return Choice(index, token)
         taken = np.minimum(q.probs, inside / ratio)
         beta = taken.sum()
@@ -31,7 +31,7 @@ class KSeq(Rule):
             rest[slice(None) if q.ids is None else q.ids] -= taken * ((1 - (1 - beta) ** len(candidates)) / beta)
         np.maximum(rest, 0.0, out=rest)
         total = rest.sum()
-        return Choice(None, draw.pick(Row(p.vocab_size, rest / total) if total > 0 else p))
+        return Choice(None, rng.categorical(Row(p.vocab_size, rest / total) if total > 0 else p))
 
 
 def inflation(p: Probabilities, q: Probabilities, candidates: int) -> float:

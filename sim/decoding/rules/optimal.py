@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sim.decoding.draws import Draw
+from sim.decoding.random_source import RandomSource
 from sim.decoding.rows import Row, residual
 from sim.decoding.rules.base import RULES, Choice, Rule, proposal_of
 from sim.decoding.transport import DistinctSelection, IndependentSelection, Selection, too_many_sets
@@ -28,15 +28,15 @@ class Optimal(Rule):
     def too_long(cls, mode: str, candidates: int, row_length: int) -> str | None:
         return too_many_sets(row_length, candidates) if mode == "without_replacement" else None
 
-    def choose(self, p: Row, q: Row, candidates: Sequence[int], draw: Draw) -> Choice:
+    def choose(self, p: Row, q: Row, candidates: Sequence[int], rng: RandomSource) -> Choice:
         for token in candidates:
             proposal_of(q, token)
         plan = self._plan(p, q, len(candidates))
-        index = plan.select(candidates, draw)
+        index = plan.select(candidates, rng)
         token = candidates[index]
-        if draw.flip(p.prob(token) / proposal_of(plan.row, token)):
+        if rng.bernoulli(p.prob(token) / proposal_of(plan.row, token)):
             return Choice(index, token)
-        return Choice(None, draw.pick(residual(p, plan.row)))
+        return Choice(None, rng.categorical(residual(p, plan.row)))
 
     def _plan(self, p: Row, q: Row, count: int) -> Selection:
         """The plan of this pair of rows; the latest is kept, for enumeration asks again and again."""

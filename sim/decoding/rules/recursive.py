@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sim.decoding.draws import Draw
+from sim.decoding.random_source import RandomSource
 from sim.decoding.rows import Row, residual
 from sim.decoding.rules.base import RULES, Choice, Rule, proposal_of
 
@@ -15,10 +15,10 @@ class Recursive(Rule):
 
     exact_for = frozenset({"iid"})
 
-    def choose(self, p: Row, q: Row, candidates: Sequence[int], draw: Draw) -> Choice:
+    def choose(self, p: Row, q: Row, candidates: Sequence[int], rng: RandomSource) -> Choice:
         target = p
         for index, token in enumerate(candidates):
-            if draw.flip(target.prob(token) / proposal_of(q, token)):
+            if rng.bernoulli(target.prob(token) / proposal_of(q, token)):
                 return Choice(index, token)
             target = residual(target, q)
-        return Choice(None, draw.pick(target))
+        return Choice(None, rng.categorical(target))

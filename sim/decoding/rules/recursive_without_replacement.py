@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sim.decoding.draws import Draw
+from sim.decoding.random_source import RandomSource
 from sim.decoding.rows import Row, residual
 from sim.decoding.rules.base import RULES, Choice, Rule, proposal_of
 
@@ -15,14 +15,14 @@ class RecursiveWithoutReplacement(Rule):
 
     exact_for = frozenset({"without_replacement"})
 
-    def choose(self, p: Row, q: Row, candidates: Sequence[int], draw: Draw) -> Choice:
+    def choose(self, p: Row, q: Row, candidates: Sequence[int], rng: RandomSource) -> Choice:
         target, proposal = p, q
         for index, token in enumerate(candidates):
-            if draw.flip(target.prob(token) / proposal_of(proposal, token)):
+            if rng.bernoulli(target.prob(token) / proposal_of(proposal, token)):
                 return Choice(index, token)
             target = residual(target, proposal)
             rest = q.without(list(candidates[: index + 1]))
             if rest is None:
                 break
             proposal = rest
-        return Choice(None, draw.pick(target))
+        return Choice(None, rng.categorical(target))

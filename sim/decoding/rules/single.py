@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sim.decoding.draws import Draw
+from sim.decoding.random_source import RandomSource
 from sim.decoding.rows import Row, residual
 from sim.decoding.rules.base import RULES, Choice, Rule, proposal_of
 
@@ -16,8 +16,8 @@ class Single(Rule):
     exact_for = frozenset({"iid", "without_replacement", "top_k_plus_sample"})
     max_candidates = 1
 
-    def choose(self, p: Row, q: Row, candidates: Sequence[int], draw: Draw) -> Choice:
+    def choose(self, p: Row, q: Row, candidates: Sequence[int], rng: RandomSource) -> Choice:
         (token,) = candidates
-        if draw.flip(p.prob(token) / proposal_of(q, token)):
+        if rng.bernoulli(p.prob(token) / proposal_of(q, token)):
             return Choice(0, token)
-        return Choice(None, draw.pick(residual(p, q)))
+        return Choice(None, rng.categorical(residual(p, q)))

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sim.decoding.draws import Draw
+from sim.decoding.random_source import RandomSource
 from sim.decoding.rows import Row
 from sim.decoding.rules.base import MODES, RULES, Choice, Rule
 
 
 @RULES.register("target_first")
 class TargetFirst(Rule):
-    """Draw y from p and accept the candidate that equals it; exact whatever the candidates, and q is not needed."""
+    """RandomSource y from p and accept the candidate that equals it; exact whatever the candidates, and q is not needed."""
 
     exact_for = frozenset(MODES)
 
-    def choose(self, p: Row, q: Row, candidates: Sequence[int], draw: Draw) -> Choice:
-        token = draw.pick(p)
+    def choose(self, p: Row, q: Row, candidates: Sequence[int], rng: RandomSource) -> Choice:
+        token = rng.categorical(p)
         return Choice(list(candidates).index(token) if token in candidates else None, token)

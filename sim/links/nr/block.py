@@ -41,7 +41,7 @@ class TransportBlock:
     granted_bytes: int = 0
     chunks: list[Chunk] = field(default_factory=list)
     reported_bytes: int = -1
-    luck: float = 0.0
+    uniform: float = 0.0
     attempt: int = 0
     effective: float = 0.0
     combined_re: float = 0.0

@@ -19,7 +19,6 @@ from sim.links.nr.downlink import Downlink
 from sim.links.nr.interference import Interference
 from sim.links.nr.kpis import SideKpis
 from sim.links.nr.link_adaptation import ReportedChannel
-from sim.links.nr.luck import AddressedUniforms
 from sim.links.nr.message import Message, Packing
 from sim.links.nr.radio_receiver import RadioReceiver
 from sim.links.nr.receiver import IdealReceiver, Receiver
@@ -27,6 +26,7 @@ from sim.links.nr.records import SlotRecords
 from sim.links.nr.schedulers.registry import SCHEDULERS
 from sim.links.nr.settings import NrLinkSettings
 from sim.links.nr.side import Agenda, SideParts
+from sim.links.nr.uniform_stream import UniformStream
 from sim.links.nr.uplink import Uplink
 
 # SimPy events of equal time run by priority; a slot comes after all messages that were sent at its start.
@@ -37,7 +37,7 @@ def _succeed(event: simpy.Event, delivery: Delivery, _: simpy.Event) -> None:
     event.succeed(delivery)
 
 
-def _radio(air: Air, luck: dict[Direction, AddressedUniforms]) -> tuple[dict[Direction, Adaptation], Receiver]:
+def _radio(air: Air, uniform: dict[Direction, UniformStream]) -> tuple[dict[Direction, Adaptation], Receiver]:
     """Link adaptation of both directions and the receiver, over one air."""
     settings = air.settings
     errors = BlockErrors(air.carrier, settings.bler_table, settings.target_bler)
@@ -46,7 +46,7 @@ def _radio(air: Air, luck: dict[Direction, AddressedUniforms]) -> tuple[dict[Dir
     adaptations: dict[Direction, Adaptation] = {
         way: ReportedChannel(air, errors, interference[way] if interference else None, way) for way in Direction
     }
-    return adaptations, RadioReceiver(air, errors, interference, luck, settings.harq_combining)
+    return adaptations, RadioReceiver(air, errors, interference, uniform, settings.harq_combining)
 
 
 class Network:
@@ -69,18 +69,18 @@ class Network:
         self.agenda = Agenda()
         self.num_slots_run = 0
         self.packing = Packing(HeaderModel(), settings.segment_headers)
-        luck = {way: AddressedUniforms(seed, f"decoding {way}", num_devices) for way in Direction}
+        uniform = {way: UniformStream(seed, f"decoding {way}", num_devices) for way in Direction}
         self.air: Air | None = None
         self.records = SlotRecords(settings.max_records, self.carrier.slot_ns) if settings.record_slots else None
         if settings.channel == "ideal":
             assert settings.mcs is not None
             fixed = FixedMcs(self.carrier, num_devices, settings.mcs)
             self.adaptations: dict[Direction, Adaptation] = dict.fromkeys(Direction, fixed)
-            receiver: Receiver = IdealReceiver(settings.block_error_rate, luck)
+            receiver: Receiver = IdealReceiver(settings.block_error_rate, uniform)
             self.num_cells, self.serving = 1, np.zeros(num_devices, dtype=np.int64)
         else:
             self.air = Air(self.carrier, settings, num_devices, seed)
-            self.adaptations, receiver = _radio(self.air, luck)
+            self.adaptations, receiver = _radio(self.air, uniform)
             self.num_cells, self.serving = self.air.num_cells, self.air.serving
         scheduler = SCHEDULERS.find(settings.scheduler).make(settings.delay_budget_s)
         common: dict[str, Any] = {
@@ -96,8 +96,8 @@ class Network:
             "records": self.records,
         }
         up, down = Direction.UPLINK, Direction.DOWNLINK
-        self.uplink = Uplink(SideParts(adaptation=self.adaptations[up], luck=luck[up], **common))
-        self.downlink = Downlink(SideParts(adaptation=self.adaptations[down], luck=luck[down], **common))
+        self.uplink = Uplink(SideParts(adaptation=self.adaptations[up], uniforms=uniform[up], **common))
+        self.downlink = Downlink(SideParts(adaptation=self.adaptations[down], uniforms=uniform[down], **common))
         self._armed: int | None = None
         self._kpis_since_ns = 0
         self._last_slot = -1

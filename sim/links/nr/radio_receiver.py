@@ -13,7 +13,7 @@ from sim.links.nr.air import Air
 from sim.links.nr.block import TransportBlock
 from sim.links.nr.block_errors import BlockErrors
 from sim.links.nr.interference import Interference
-from sim.links.nr.luck import AddressedUniforms
+from sim.links.nr.uniform_stream import UniformStream
 
 _LOW_RATE = 0.25
 
@@ -38,10 +38,10 @@ class RadioReceiver:
         air: Air,
         errors: BlockErrors,
         interference: dict[Direction, Interference] | None,
-        luck: dict[Direction, AddressedUniforms],
+        uniform: dict[Direction, UniformStream],
         combining: str,
     ) -> None:
-        self._air, self._errors, self._interference, self._luck = air, errors, interference, luck
+        self._air, self._errors, self._interference, self._uniforms = air, errors, interference, uniform
         self._combining = combining
         self._betas: list[float] = eesm_betas(air.carrier.mcs_table.index).tolist()
 
@@ -63,10 +63,10 @@ class RadioReceiver:
                 if combines:
                     read, kept, elements = self._combined(block, kept, elements)
                 else:
-                    block.luck = self._luck[direction].draw(block.device)
+                    block.uniform = self._uniforms[direction].next(block.device)
             block.sinr_db = 10 * log10(max(read, 1e-12))
             block.error_rate = self._errors.error_rate(block.mcs, block.num_prb, block.num_symbols, block.sinr_db)
-            block.received = block.luck >= block.error_rate
+            block.received = block.uniform >= block.error_rate
             if not block.received:
                 block.effective, block.combined_re = kept, elements
 

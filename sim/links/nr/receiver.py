@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from sim.links.base import Direction
 from sim.links.nr.block import TransportBlock
-from sim.links.nr.luck import AddressedUniforms
+from sim.links.nr.uniform_stream import UniformStream
 
 if TYPE_CHECKING:
     pass
@@ -32,12 +32,12 @@ class IdealReceiver:
         luck: One uniform number per attempt, by direction.
     """
 
-    def __init__(self, block_error_rate: float, luck: dict[Direction, AddressedUniforms]) -> None:
+    def __init__(self, block_error_rate: float, uniform: dict[Direction, UniformStream]) -> None:
         self._error_rate = block_error_rate
-        self._luck = luck
+        self._uniforms = uniform
 
     def receive(self, direction: Direction, slot: int, blocks: list[TransportBlock]) -> None:
         """Set ``received`` of each block."""
-        luck = self._luck[direction]
+        uniform = self._uniforms[direction]
         for block in blocks:
-            block.received = self._error_rate <= 0 or luck.draw(block.device) >= self._error_rate
+            block.received = self._error_rate <= 0 or uniform.next(block.device) >= self._error_rate

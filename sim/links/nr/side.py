@@ -18,13 +18,13 @@ from sim.links.nr.allocation import PrbBoard, hand_out
 from sim.links.nr.block import TransportBlock
 from sim.links.nr.carrier import Carrier
 from sim.links.nr.kpis import DELAY_PARTS, SideKpis
-from sim.links.nr.luck import AddressedUniforms
 from sim.links.nr.message import Message, Packing
 from sim.links.nr.receiver import Receiver
 from sim.links.nr.records import SlotRecords
 from sim.links.nr.schedulers.base import Array, Indices, Scheduler
 from sim.links.nr.send_queue import SendQueue
 from sim.links.nr.settings import NrLinkSettings
+from sim.links.nr.uniform_stream import UniformStream
 
 _NEVER_SERVED = -(1 << 40)
 
@@ -66,7 +66,7 @@ class SideParts:
     adaptation: Adaptation
     scheduler: Scheduler
     receiver: Receiver
-    luck: AddressedUniforms
+    uniforms: UniformStream
     packing: Packing
     deliver: Callable[[Message, Delivery, int], None]
     records: SlotRecords | None
@@ -208,11 +208,11 @@ class Side(ABC):
         sizes = [table[index][count] for index, count in zip(mcs, num_prb, strict=True)]
         gain = 8e9 / self.carrier.slot_ns / self.settings.average_window_slots / self._served_scale
         blocks = []
-        draw, granted = self.parts.luck.draw, self.granted_bytes
+        draw, granted = self.parts.uniforms.next, self.granted_bytes
         for device, size, row, index, count in zip(devices.tolist(), sizes, weights, mcs, num_prb, strict=True):
             granted[device] += size
             block = TransportBlock(cell, device, size, index, count, num_symbols, row, grant_slot, granted[device])
-            block.luck = draw(device)
+            block.uniform = draw(device)
             blocks.append(block)
         self._served[devices] += np.array(sizes) * gain
         self.num_free[devices] -= 1

@@ -11,7 +11,7 @@ import numpy as np
 from sim.decoding.rows import Ids, Probabilities, Row
 
 
-class Draw(ABC):
+class RandomSource(ABC):
     """A source of luck at one address.
 
     Drafting, sampling and verification draw only through ``flip`` and ``pick``, so that the very code that runs in
@@ -19,19 +19,19 @@ class Draw(ABC):
     """
 
     @abstractmethod
-    def at(self, purpose: str, *address: int) -> Draw:
+    def at(self, purpose: str, *address: int) -> RandomSource:
         """The luck at a place of its own below this one, the same whenever it is asked for."""
 
     @abstractmethod
-    def flip(self, probability: float) -> bool:
+    def bernoulli(self, probability: float) -> bool:
         """True with this probability; successive flips at one address are independent."""
 
     @abstractmethod
-    def pick(self, row: Row) -> int:
+    def categorical(self, row: Row) -> int:
         """A token id drawn from a row; successive picks at one address are independent."""
 
 
-class AddressedDraw(Draw):
+class KeyedRandom(RandomSource):
     """Counter-based luck keyed by seed, entity, purpose and position: nothing is consumed, nothing shifts.
 
     Picks are exponential races, argmin over x of E_x / row(x), which is the Gumbel-max trick: two rows that are picked
@@ -49,15 +49,15 @@ class AddressedDraw(Draw):
         self._flips = 0
         self._picks = 0
 
-    def at(self, purpose: str, *address: int) -> AddressedDraw:
-        return AddressedDraw(*self._path, purpose, *address)
+    def at(self, purpose: str, *address: int) -> KeyedRandom:
+        return KeyedRandom(*self._path, purpose, *address)
 
-    def flip(self, probability: float) -> bool:
+    def bernoulli(self, probability: float) -> bool:
         start, _ = _keys((*self._path, "flip", self._flips))
         self._flips += 1
         return bool((start >> 11) * 2.0**-53 < probability)
 
-    def pick(self, row: Row) -> int:
+    def categorical(self, row: Row) -> int:
         path = (*self._path, "pick", self._picks)
         self._picks += 1
         if row.ids is None:

@@ -7,7 +7,7 @@ from channels.addressed import generator
 _BLOCK = 256
 
 
-class AddressedUniforms:
+class UniformStream:
     """The n-th uniform number of each device; each device's row is its own, whoever else there is.
 
     Args:
@@ -18,13 +18,13 @@ class AddressedUniforms:
 
     def __init__(self, seed: int, purpose: str, num_devices: int) -> None:
         self._seed, self._purpose = seed, purpose
-        self._next: list[int] = [0] * num_devices
+        self._positions: list[int] = [0] * num_devices
         self._blocks: list[list[float]] = [[]] * num_devices
 
-    def draw(self, device: int) -> float:
+    def next(self, device: int) -> float:
         """The device's next number in [0, 1)."""
-        position = self._next[device]
-        self._next[device] = position + 1
+        position = self._positions[device]
+        self._positions[device] = position + 1
         block, offset = divmod(position, _BLOCK)
         if not offset:
             draw = generator(self._seed, self._purpose, device, block)
