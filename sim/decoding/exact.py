@@ -137,7 +137,7 @@ def _finishers_after(rows: tuple[bytes, ...], winners: tuple[int, ...], row: byt
     return [(token, weight / total) for token, weight in weights.items() if weight > _NOTHING * total]
 
 
-def law(run: Callable[[RandomSource], Outcome], max_paths: int = 1_000_000) -> dict[Outcome, float]:
+def output_distribution(run: Callable[[RandomSource], Outcome], max_paths: int = 1_000_000) -> dict[Outcome, float]:
     """The exact law of whatever ``run`` returns.
 
     Args:
@@ -196,7 +196,7 @@ def analyse(
         choice = chosen.choose(target, proposal, tokens, rng.at("verify", 0))
         return choice.token, choice.accepted is not None
 
-    outcomes = law(once)
+    outcomes = output_distribution(once)
     output = np.zeros(target.vocab_size)
     for (token, _), weight in outcomes.items():
         output[token] += weight
@@ -210,7 +210,9 @@ def _as_row(values: npt.ArrayLike, name: str) -> Row:
     return Row.dense_row(row)
 
 
-def text_law(row_after: Callable[[tuple[int, ...]], Sequence[float]], length: int) -> dict[tuple[int, ...], float]:
+def sequence_distribution(
+    row_after: Callable[[tuple[int, ...]], Sequence[float]], length: int
+) -> dict[tuple[int, ...], float]:
     """The target's own law of the next ``length`` tokens, the law that a lossless protocol must have.
 
     Args:

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from sim.decoding.exact import law
+from sim.decoding.exact import output_distribution
 from sim.decoding.rows import Sampling
-from tests.decoding.laws import assert_law_equal, table_pair, target_text_law
+from tests.decoding.laws import assert_law_equal, table_pair, target_sequence_distribution
 
 SHORT = {"max_draft_length": 2, "prior_acceptance": 0.6}
 CONTROLLERS: list[dict[str, Any]] = [
@@ -47,7 +47,7 @@ def test_the_law_is_the_targets(bench, protocol, settings, controller):
         lengths.update(this.drafted for this in request.rounds)
         return tuple(request.tokens)
 
-    assert_law_equal(law(once), target_text_law(target, (0,), 3, Sampling()))
+    assert_law_equal(output_distribution(once), target_sequence_distribution(target, (0,), 3, Sampling()))
     assert len(lengths) > 1
 
 
@@ -60,7 +60,7 @@ def test_candidates_and_row_sizes_turned_every_round(bench):
         models = {"draft": draft, "target": target}
         return tuple(bench.drive("tslt", models, bench.make(arms), rng, bench.Clock(), 3)[0].tokens)
 
-    assert_law_equal(law(once), target_text_law(target, (0,), 3, Sampling()))
+    assert_law_equal(output_distribution(once), target_sequence_distribution(target, (0,), 3, Sampling()))
 
 
 @pytest.mark.parametrize("controller", CONTROLLERS[1:], ids=lambda keys: keys["name"])
@@ -78,9 +78,9 @@ def test_what_was_learned_leaves_the_next_request_exact(bench, controller):
             texts.append(tuple(request.tokens))
         return tuple(texts)
 
-    alone = target_text_law(target, (0,), 3, Sampling())
+    alone = target_sequence_distribution(target, (0,), 3, Sampling())
     product = {(a, b): pa * pb for a, pa in alone.items() for b, pb in alone.items()}
-    assert_law_equal(law(once), product)
+    assert_law_equal(output_distribution(once), product)
 
 
 def test_dropping_the_unsure_token_would_be_caught(bench, monkeypatch):

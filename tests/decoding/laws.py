@@ -6,7 +6,7 @@ from collections.abc import Callable, Hashable, Mapping
 
 import numpy as np
 
-from sim.decoding.exact import law, text_law
+from sim.decoding.exact import output_distribution, sequence_distribution
 from sim.decoding.random_source import RandomSource
 from sim.decoding.rows import Row, Sampling
 from sim.models.interface import Forward, LanguageModel
@@ -39,7 +39,7 @@ def assert_law_equal(got, expected, tolerance: float = EXACT) -> None:
 
 def law_of(run: Callable[[RandomSource], int]) -> dict[int, float]:
     """Law of a function of luck that returns a token."""
-    return law(lambda rng: int(run(rng)))
+    return output_distribution(lambda rng: int(run(rng)))
 
 
 def random_pairs(seed: int, vocab_size: int, count: int) -> list[tuple[np.ndarray, np.ndarray]]:
@@ -94,7 +94,7 @@ def table_pair(seed: int, vocab_size: int = 3) -> tuple[TabularModel, TabularMod
     return draft, target
 
 
-def target_text_law(
+def target_sequence_distribution(
     target: LanguageModel, prompt: tuple[int, ...], length: int, sampling: Sampling
 ) -> dict[tuple[int, ...], float]:
     """Law of the target's own next tokens under a sampling filter, from its logits."""
@@ -103,7 +103,7 @@ def target_text_law(
         logits = target.forward([Forward("oracle", (*prompt, *text))])[0]
         return sampling.row(logits[0]).dense().tolist()
 
-    return text_law(row_after, length)
+    return sequence_distribution(row_after, length)
 
 
 def rows(p, q) -> tuple[Row, Row]:

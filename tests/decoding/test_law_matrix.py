@@ -11,7 +11,7 @@ from typing import Any, get_args
 import pytest
 
 from sim.decoding import decode
-from sim.decoding.exact import law
+from sim.decoding.exact import output_distribution
 from sim.decoding.protocols.registry import PROTOCOLS
 from sim.decoding.rows import Row, Sampling, residual
 from sim.decoding.rules import optimal
@@ -19,7 +19,7 @@ from sim.decoding.rules.base import Choice
 from sim.decoding.rules.recursive import Recursive
 from sim.decoding.transport import DistinctSelection
 from sim.models.tabular import TabularModel
-from tests.decoding.laws import assert_law_equal, random_pairs, target_text_law
+from tests.decoding.laws import assert_law_equal, random_pairs, target_sequence_distribution
 from tests.decoding.lazy import lazy_law
 from tests.decoding.test_protocol_laws import PROMPT, fitting_pairs, protocol_law
 
@@ -48,7 +48,7 @@ def check(name: str, seed: int, vocab_size: int, length: int, **settings: Any) -
         done = decode(name, draft, target, PROMPT, max_new_tokens=length, rng=rng, models=models, **settings)
         return tuple(done.tokens)
 
-    assert_law_equal(law(once), target_text_law(target, PROMPT, length, Sampling()))
+    assert_law_equal(output_distribution(once), target_sequence_distribution(target, PROMPT, length, Sampling()))
 
 
 def formats_of(name: str) -> list[dict[str, Any]]:
@@ -81,7 +81,7 @@ def tree_law(seed: int, vocab_size: int, patch: pytest.MonkeyPatch, **settings: 
     def once(rng: Any) -> tuple[int, ...]:
         return tuple(decode("tslt", draft, target, PROMPT, max_new_tokens=3, rng=rng, **settings).tokens)
 
-    return lazy_law(once, patch), target_text_law(target, PROMPT, 3, Sampling())
+    return lazy_law(once, patch), target_sequence_distribution(target, PROMPT, 3, Sampling())
 
 
 def remember_plans(patch: pytest.MonkeyPatch) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from sim.decoding.drafting import draw_candidates
-from sim.decoding.exact import analyse, law
+from sim.decoding.exact import analyse, output_distribution
 from sim.decoding.random_source import RandomSource
 from sim.decoding.rows import Row, largest, residual
 from sim.decoding.rules.base import Choice, find_rule
@@ -298,7 +298,7 @@ def test_a_late_second_slice_biases_a_chain_whose_size_depends_on_its_tokens():
             return kept, rng.at("bonus", 1).categorical(p[1][kept])
         return kept, accept_or_correct(p[1][first], q[1][first], second, rng.at("second", 1))
 
-    assert_law_equal(law(lambda rng: chain(rng, lambda first, second: first == 1)), expected)
-    biased = law(lambda rng: chain(rng, lambda first, second: second == 1))
+    assert_law_equal(output_distribution(lambda rng: chain(rng, lambda first, second: first == 1)), expected)
+    biased = output_distribution(lambda rng: chain(rng, lambda first, second: second == 1))
     with pytest.raises(AssertionError, match="law differs"):
         assert_law_equal(biased, expected)

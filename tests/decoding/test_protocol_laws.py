@@ -7,13 +7,13 @@ from typing import Any
 import pytest
 
 from sim.decoding import decode
-from sim.decoding.exact import law
+from sim.decoding.exact import output_distribution
 from sim.decoding.rows import Row, Sampling
 from sim.decoding.rules.base import MODES, RULES
 from sim.decoding.rules.single import Single
 from sim.decoding.wire.row_codec import CodedRow, RowCodec
 from sim.models.tabular import TabularModel
-from tests.decoding.laws import assert_law_equal, table_pair, target_text_law
+from tests.decoding.laws import assert_law_equal, table_pair, target_sequence_distribution
 from tests.decoding.test_negative_controls import InvertedRatio
 
 PROMPT = (0,)
@@ -30,14 +30,14 @@ def protocol_law(
         )
         return tuple(done.tokens)
 
-    return law(once)
+    return output_distribution(once)
 
 
 def check(
     name: str, seed: int, length: int, sampling: Sampling | None = None, vocab_size: int = 3, **settings: Any
 ) -> None:
     models = table_pair(seed, vocab_size)
-    expected = target_text_law(models[1], PROMPT, length, sampling or Sampling())
+    expected = target_sequence_distribution(models[1], PROMPT, length, sampling or Sampling())
     assert_law_equal(protocol_law(name, models, length, sampling, **settings), expected)
 
 
@@ -171,7 +171,7 @@ def test_a_received_row_that_is_not_the_drawn_one_is_caught(monkeypatch):
 
 def test_a_draft_passed_off_as_the_target_is_caught():
     draft, target = table_pair(0)
-    expected = target_text_law(target, PROMPT, 2, Sampling())
+    expected = target_sequence_distribution(target, PROMPT, 2, Sampling())
     with pytest.raises(AssertionError, match="law differs"):
         assert_law_equal(protocol_law("device_only", (draft, None), 2), expected)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from sim.decoding.exact import law
+from sim.decoding.exact import output_distribution
 from sim.decoding.random_source import KeyedRandom, exponentials, first_finisher, uniforms
 from sim.decoding.rows import Row, Sampling, largest, nucleus, overlap, residual
 from sim.decoding.wire.row_codec import RowCodec, RowFormat
@@ -214,16 +214,16 @@ def test_each_token_s_noise_has_the_law_of_the_race():
 
 def test_enumeration_gives_the_law_of_picks_and_flips():
     p, q = rows(P, Q)
-    assert_law_equal(law(lambda rng: rng.categorical(p)), P)
-    both = law(lambda rng: (rng.categorical(p), rng.categorical(q)))
+    assert_law_equal(output_distribution(lambda rng: rng.categorical(p)), P)
+    both = output_distribution(lambda rng: (rng.categorical(p), rng.categorical(q)))
     assert_law_equal(both, {(a, b): P[a] * Q[b] for a in range(5) for b in range(5)})
-    assert_law_equal(law(lambda rng: rng.bernoulli(0.3)), {True: 0.3, False: 0.7})
-    assert law(lambda rng: rng.bernoulli(1.5)) == {True: 1.0}
+    assert_law_equal(output_distribution(lambda rng: rng.bernoulli(0.3)), {True: 0.3, False: 0.7})
+    assert output_distribution(lambda rng: rng.bernoulli(1.5)) == {True: 1.0}
 
 
 def test_enumeration_gives_up_where_told():
     with pytest.raises(RuntimeError, match="more than 4 paths"):
-        law(lambda rng: rng.categorical(Row.dense_row(P)), max_paths=4)
+        output_distribution(lambda rng: rng.categorical(Row.dense_row(P)), max_paths=4)
 
 
 # ---- truncation -----------------------------------------------------------------------------------------------------

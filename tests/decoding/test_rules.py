@@ -9,7 +9,7 @@ import pytest
 
 from sim.decoding import decode, transport
 from sim.decoding.drafting import draw_candidates
-from sim.decoding.exact import analyse, law
+from sim.decoding.exact import analyse, output_distribution
 from sim.decoding.protocols.registry import PROTOCOLS
 from sim.decoding.races import many_winners, race_probability
 from sim.decoding.random_source import KeyedRandom
@@ -317,7 +317,7 @@ def test_enumeration_of_shared_addresses_matches_the_sampled_draws():
         again = rng.at("here", 1)
         return noisy.categorical(p), again.categorical(q), noisy.bernoulli(0.3), again.bernoulli(0.6)
 
-    exact = law(both)
+    exact = output_distribution(both)
     assert sum(exact.values()) == pytest.approx(1.0, abs=EXACT)
     assert not any(first and not second for _, _, first, second in exact)  # u < 0.3 implies u < 0.6
     draws = 4000

@@ -17,7 +17,7 @@ from sim.decoding.random_source import KeyedRandom, RandomSource
 from sim.decoding.rows import Row, Sampling
 from sim.decoding.rules.base import MODES, RULES, find_rule
 from sim.decoding.wire.row_codec import RowCodec, RowFormat
-from tests.decoding.laws import P, Q, rows, table_pair, target_text_law
+from tests.decoding.laws import P, Q, rows, table_pair, target_sequence_distribution
 from tests.decoding.test_negative_controls import (
     InvertedRatio,
     no_residual,
@@ -145,7 +145,7 @@ def test_null_families_raise_no_alarm():
 )
 def test_first_two_tokens_of_decoded_texts_follow_the_target(protocol, settings):
     draft, target = table_pair(5)
-    exact = target_text_law(target, (0,), 2, Sampling())
+    exact = target_sequence_distribution(target, (0,), 2, Sampling())
     texts = sorted(exact)
     counts = np.zeros(len(texts))
     for seed in range(1000):

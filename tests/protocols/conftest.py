@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from sim.decoding.exact import law, text_law
+from sim.decoding.exact import output_distribution, sequence_distribution
 from sim.decoding.library import Decoded, decode
 from sim.decoding.rows import Sampling
 from sim.decoding.scripts import Record, TogetherRecord, TransmitRecord
@@ -52,7 +52,7 @@ def distance(
         logits = target.forward([Forward("reference", [*PROMPT, *text])])[0]
         return list(sampling.row(logits[0]).probs)
 
-    got, expected = law(once), text_law(row_after, length)
+    got, expected = output_distribution(once), sequence_distribution(row_after, length)
     return 0.5 * sum(abs(got.get(text, 0.0) - expected.get(text, 0.0)) for text in got.keys() | expected.keys())
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from sim.decoding.exact import law, text_law
+from sim.decoding.exact import output_distribution, sequence_distribution
 from sim.decoding.scripts import ComputeRecord, TransmitRecord
 from sim.errors import InputError
 
@@ -124,8 +124,8 @@ def test_end_of_text_in_the_middle_of_a_block(tables):
         return tuple(tables.run("hsd", draft, target, rng=rng, **settings).tokens)
 
     expected: dict[tuple[int, ...], float] = {}
-    for text, weight in text_law(lambda text: [0.5, 0.3, 0.2], 3).items():
+    for text, weight in sequence_distribution(lambda text: [0.5, 0.3, 0.2], 3).items():
         cut = text[: text.index(2) + 1] if 2 in text else text
         expected[cut] = expected.get(cut, 0.0) + weight
-    got = law(once)
+    got = output_distribution(once)
     assert max(abs(got.get(text, 0.0) - weight) for text, weight in expected.items()) < tables.tolerance

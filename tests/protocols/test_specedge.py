@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from sim.decoding.exact import law
+from sim.decoding.exact import output_distribution
 from sim.decoding.scripts import ComputeRecord, TogetherRecord
 from sim.errors import InputError
 
@@ -100,6 +100,6 @@ def test_the_enumeration_walks_both_used_and_discarded_drafts(tables):
         done = tables.run("specedge", draft, target, max_new_tokens=4, rng=rng, **settings)
         return any(dict(this.stats)["reused"] for this in done.rounds)
 
-    outcomes = law(reused)
+    outcomes = output_distribution(reused)
     assert sum(outcomes.values()) == pytest.approx(1.0, abs=tables.tolerance)
     assert 0.05 < outcomes[True] < 0.95

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from sim.decoding.exact import law, text_law
+from sim.decoding.exact import output_distribution, sequence_distribution
 from sim.decoding.payloads import tk_slt_bits_per_token
 from sim.decoding.protocols.registry import PROTOCOLS, is_adaptive
 from sim.decoding.protocols.tk_slt import TkSltSettings, tk_slt
@@ -53,8 +53,8 @@ def test_exact_when_the_controller_turns_speculation_on_and_off(tables):
     def once(rng) -> tuple[int, ...]:
         return tuple(drive(draft, target, settings, 3, rng, observe)[0].tokens)
 
-    got = law(once)
-    expected = text_law(lambda text: list(target.row([0, *text])), 3)
+    got = output_distribution(once)
+    expected = sequence_distribution(lambda text: list(target.row([0, *text])), 3)
     error = 0.5 * sum(abs(got.get(text, 0) - expected.get(text, 0)) for text in got.keys() | expected.keys())
     assert error < tables.tolerance
 
