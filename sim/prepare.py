@@ -20,7 +20,7 @@ from sim.scenario.schema import ModelsSettings, Scenario
 from sim.tape.recorder import Recording, missing_groups, record, wanted_recordings
 from sim.tape.store import TapeStore
 from sim.workload import PlannedRequest, plan_requests
-from sim.world import Ingredients
+from sim.world import SimulationInputs
 
 Progress = Callable[[str, int, int], None]
 
@@ -206,7 +206,7 @@ def tape_store() -> TapeStore:
     return TapeStore(cache_folder() / "tape")
 
 
-def prepare(scenario: Scenario, progress: Progress = no_progress, live: bool = False) -> Ingredients:
+def prepare(scenario: Scenario, progress: Progress = no_progress, live: bool = False) -> SimulationInputs:
     """Everything that the scenario's world needs; requests that are not on tape are recorded first.
 
     Args:
@@ -220,11 +220,11 @@ def prepare(scenario: Scenario, progress: Progress = no_progress, live: bool = F
     store = tape_store()
     if live or must_be_live(scenario):
         replayable = not (scenario.protocol.fact("adaptive") or scenario.controller.fact("adaptive"))
-        return Ingredients(
+        return SimulationInputs(
             planned, facts, pricers, live_models(scenario, facts), record_to=store if replayable else None
         )
     record_all([(scenario, planned)], store, progress)
-    return Ingredients(planned, facts, pricers, tape=store)
+    return SimulationInputs(planned, facts, pricers, tape=store)
 
 
 def live_models(scenario: Scenario, facts: dict[str, ModelFacts]) -> dict[str, LanguageModel]:

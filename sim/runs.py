@@ -15,7 +15,7 @@ from sim.results.summary import SummaryBuilder
 from sim.results.tables import Keep, RunTables, Table
 from sim.scenario.schema import Scenario
 from sim.tape.store import max_tape_bytes, prune
-from sim.world import Ingredients, RunOutput, World
+from sim.world import RunOutput, SimulationInputs, World
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -65,7 +65,7 @@ class RunResult:
 
 def simulate(
     scenario: Scenario,
-    ingredients: Ingredients,
+    inputs: SimulationInputs,
     folder: Path | None = None,
     keep: Keep = "rounds",
     timeline: Timeline | None = None,
@@ -74,7 +74,7 @@ def simulate(
 
     Args:
         scenario: What to run.
-        ingredients: What its world needs.
+        inputs: What its world needs.
         folder: Where its tables go as they grow; None keeps them in memory.
         keep: The finest table that is kept; the summary is the same whatever is kept.
         timeline: Notes what happens when, or None.
@@ -83,12 +83,12 @@ def simulate(
     builder = SummaryBuilder()
     tables = RunTables(folder, builder.add, keep)
     if timeline is None:
-        world = World(scenario, ingredients, tables)
+        world = World(scenario, inputs, tables)
     else:
-        world = World(timeline.with_slots(scenario), ingredients, tables)
+        world = World(timeline.with_slots(scenario), inputs, tables)
         timeline.watch(world)
     output = world.run()
-    manifest = make_manifest(scenario, ingredients, perf_counter() - start)
+    manifest = make_manifest(scenario, inputs, perf_counter() - start)
     return RunResult(scenario, output, builder.summary(output), manifest, world.link)
 
 
@@ -121,21 +121,21 @@ def run(
         decoded = True
         progress(what, done, total)
 
-    ingredients = prepare(scenario, noting, live)
-    result = _simulate_into(out, scenario, ingredients, timeline)
+    inputs = prepare(scenario, noting, live)
+    result = _simulate_into(out, scenario, inputs, timeline)
     if decoded:
         prune(tape_store(), most_bytes)
     return result
 
 
 def _simulate_into(
-    out: Path | str | None, scenario: Scenario, ingredients: Ingredients, timeline: Timeline | None
+    out: Path | str | None, scenario: Scenario, inputs: SimulationInputs, timeline: Timeline | None
 ) -> RunResult:
     if out is None:
-        return simulate(scenario, ingredients, timeline=timeline)
+        return simulate(scenario, inputs, timeline=timeline)
     place = Path(out) / scenario.name / run_id(scenario)
     with no_empty_folders_of(place.parent, Path(out)), complete_folder(place) as folder:
-        result = simulate(scenario, ingredients, folder, timeline=timeline)
+        result = simulate(scenario, inputs, folder, timeline=timeline)
         write_run(result, folder)
         if timeline is not None:
             timeline.write(folder / "timeline.json")

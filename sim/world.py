@@ -28,7 +28,7 @@ from sim.workload import PlannedRequest, arrival_times_s, make_controller, make_
 
 
 @dataclass
-class Ingredients:
+class SimulationInputs:
     """What a world is built from besides its scenario.
 
     Attributes:
@@ -38,7 +38,7 @@ class Ingredients:
         models: Loaded models by role; empty when everything is replayed.
         tape: Recorded requests, or None to decode live.
         record_to: Where a live run puts on tape what it decodes, or None.
-        plans: What was replayed so far, priced; shared by all runs from the same ingredients.
+        plans: What was replayed so far, priced; shared by all runs from the same inputs.
     """
 
     planned: list[PlannedRequest]
@@ -85,18 +85,18 @@ class World:
 
     Args:
         scenario: What to simulate.
-        ingredients: Requests, models, prices, tape.
+        inputs: Requests, models, prices, tape.
         tables: Take the rows as requests end; by default they are kept in memory.
     """
 
     def __init__(
         self,
         scenario: Scenario,
-        ingredients: Ingredients,
+        inputs: SimulationInputs,
         tables: RunTables | None = None,
     ) -> None:
         self.scenario = scenario
-        self.ingredients = ingredients
+        self.inputs = inputs
         self.env = Environment()
         self.link: Link = scenario.link.entry.make(
             self.env, scenario.devices.count, scenario.seed, scenario.link.settings
@@ -109,8 +109,8 @@ class World:
             self.env,
             self.link,
             self.sites,
-            ingredients.pricers["device"],
-            ingredients.models,
+            inputs.pricers["device"],
+            inputs.models,
             to_ns(scenario.cloud.one_way_delay_s),
             scenario.cloud.backhaul_mbps * 1e6,
             scenario.devices.tx_power_w,
@@ -119,7 +119,7 @@ class World:
         self.tables = tables if tables is not None else RunTables()
         self._first_controller = make_controller(scenario)
         self._controllers: dict[int, Controller] = {}
-        self._facts = needed_models(scenario, ingredients.facts)
+        self._facts = needed_models(scenario, inputs.facts)
         self._addresses = Addresses(scenario, self._facts)
         self._live: dict[int, LiveScript] = {}
         self._start_devices()
@@ -127,8 +127,8 @@ class World:
     def _site(self, name: str, settings: EdgeSettings) -> SiteNode:
         return SiteNode(
             self.env,
-            self.ingredients.pricers[name],
-            self.ingredients.models,
+            self.inputs.pricers[name],
+            self.inputs.models,
             settings.max_batch,
             settings.max_batch_tokens,
             settings.batch_window_s,
@@ -136,7 +136,7 @@ class World:
 
     def _start_devices(self) -> None:
         by_device: dict[int, list[PlannedRequest]] = {}
-        for planned in self.ingredients.planned:
+        for planned in self.inputs.planned:
             by_device.setdefault(planned.device, []).append(planned)
         closed = self.scenario.devices.arrivals == "closed"
         arrivals = [] if closed else arrival_times_s(self.scenario)
@@ -146,19 +146,19 @@ class World:
             start(self.env, device.closed_loop(times) if closed else device.open_loop(times))
 
     def _script(self, planned: PlannedRequest) -> LiveScript | Plan:
-        if self.ingredients.tape is not None:
-            return self._plan(planned, self.ingredients.tape)
+        if self.inputs.tape is not None:
+            return self._plan(planned, self.inputs.tape)
         scenario, facts = self.scenario, self._facts
         if planned.device not in self._controllers:
             self._controllers[planned.device] = self._first_controller.for_device()
         controller = self._controllers[planned.device]
         request = make_request(planned, scenario, facts, controller)
         protocol = scenario.protocol.entry.make(request, scenario.protocol.settings, rng_for(planned, scenario))
-        script = self._live[planned.id] = LiveScript(protocol, self.ingredients.models)
+        script = self._live[planned.id] = LiveScript(protocol, self.inputs.models)
         return script
 
     def _plan(self, planned: PlannedRequest, tape: TapeStore) -> Plan:
-        key, plans = self._addresses.of(planned), self.ingredients.plans
+        key, plans = self._addresses.of(planned), self.inputs.plans
         plan = plans.get(key)
         if plan is None:
             records = tape.get(key)
@@ -170,10 +170,10 @@ class World:
 
     def _keep(self, outcome: Outcome) -> None:
         self.tables.add(outcome)
-        for model in self.ingredients.models.values():
+        for model in self.inputs.models.values():
             model.close_request(outcome.planned.id)
         script = self._live.pop(outcome.planned.id, None)
-        store = self.ingredients.record_to
+        store = self.inputs.record_to
         if script is not None and store is not None:
             key = self._addresses.of(outcome.planned)
             if not store.has(key):

@@ -10,7 +10,7 @@ from sim.models.interface import LanguageModel
 from sim.models.tabular import TabularModel
 from sim.scenario.schema import Scenario
 from sim.workload import PlannedRequest
-from sim.world import Ingredients, RunOutput, World
+from sim.world import RunOutput, SimulationInputs, World
 
 VOCABULARY = 16
 FIXED_COMPUTE = {
@@ -53,8 +53,8 @@ def planned_requests(scenario: Scenario) -> list[PlannedRequest]:
     ]
 
 
-def ingredients(scenario: Scenario, models: dict[str, LanguageModel] | None = None) -> Ingredients:
-    """Live ingredients over table-driven models."""
+def inputs(scenario: Scenario, models: dict[str, LanguageModel] | None = None) -> SimulationInputs:
+    """Live inputs over table-driven models."""
     by_role = models if models is not None else table_models()
     used = {role: by_role[role] for role in scenario.protocol.fact("models")}
     pricers = {
@@ -62,9 +62,9 @@ def ingredients(scenario: Scenario, models: dict[str, LanguageModel] | None = No
         for site, choice in scenario.compute.items()
     }
     facts = {role: ModelFacts.of(model) for role, model in used.items()}
-    return Ingredients(planned_requests(scenario), facts, pricers, used)
+    return SimulationInputs(planned_requests(scenario), facts, pricers, used)
 
 
 def simulate(scenario: Scenario, models: dict[str, LanguageModel] | None = None) -> RunOutput:
     """Run a scenario live over table-driven models."""
-    return World(scenario, ingredients(scenario, models)).run()
+    return World(scenario, inputs(scenario, models)).run()

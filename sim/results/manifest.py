@@ -10,7 +10,7 @@ from typing import Any
 
 from sim.scenario.schema import Scenario
 from sim.tape.key import code_version
-from sim.world import Ingredients
+from sim.world import SimulationInputs
 
 _PACKAGES = ("specran", "simpy", "numpy", "scipy", "torch", "transformers", "sionna-no-rt", "pandas", "pyarrow")
 
@@ -38,18 +38,18 @@ def host() -> dict[str, Any]:
     return {"machine": platform.machine(), "system": platform.system(), "cpus": os.cpu_count()}
 
 
-def make_manifest(scenario: Scenario, ingredients: Ingredients, wall_s: float) -> dict[str, Any]:
+def make_manifest(scenario: Scenario, inputs: SimulationInputs, wall_s: float) -> dict[str, Any]:
     """Versions, seed, hashes, host and wall time of one run."""
     return {
         "seed": scenario.seed,
         "lossless": bool(scenario.protocol.fact("lossless")),
         "decoding_code": code_version(),
-        "models": {role: fact.to_plain() for role, fact in ingredients.facts.items()},
+        "models": {role: fact.to_plain() for role, fact in inputs.facts.items()},
         "compute": {
             site: {role: pricer.describe() for role, pricer in pricers.items()}
-            for site, pricers in ingredients.pricers.items()
+            for site, pricers in inputs.pricers.items()
         },
-        "decoded": "live" if ingredients.tape is None else "replayed from tape",
+        "decoded": "live" if inputs.tape is None else "replayed from tape",
         "versions": versions(),
         "host": host(),
         "command": "specran " + " ".join(sys.argv[1:]) if sys.argv[:1] else "",

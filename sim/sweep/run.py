@@ -28,7 +28,7 @@ from sim.sweep.saved import SavedPoints
 from sim.sweep.work import TABLES_OF, Kit, PointDone, PointTask, entries_of, simulate_points
 from sim.tape.key import Addresses, simulator_version
 from sim.tape.store import max_tape_bytes, prune
-from sim.world import Ingredients
+from sim.world import SimulationInputs
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -97,7 +97,7 @@ def sweep(
 class _Ready:
     """A kit as it is handed to workers, and what it was made from."""
 
-    ingredients: Ingredients
+    inputs: SimulationInputs
     live: bool
     describes: str
     keys: list[str]
@@ -179,13 +179,13 @@ class _Sweep:
         ready = self._kits.get(name)
         if ready is None:
             facts = facts_of(point.scenario)
-            ingredients = Ingredients(plan(point.scenario), facts, prices(point.scenario, facts))
+            inputs = SimulationInputs(plan(point.scenario), facts, prices(point.scenario, facts))
             addresses = Addresses(point.scenario, facts)
-            priced = {site: {r: p.describe() for r, p in by.items()} for site, by in ingredients.pricers.items()}
-            keys_of_tape = [addresses.of(planned) for planned in ingredients.planned]
+            priced = {site: {r: p.describe() for r, p in by.items()} for site, by in inputs.pricers.items()}
+            keys_of_tape = [addresses.of(planned) for planned in inputs.planned]
             fingerprints = {role: fact.fingerprint for role, fact in facts.items()}
             ready = self._kits[name] = _Ready(
-                ingredients,
+                inputs,
                 must_be_live(point.scenario),
                 _hash([simulator_version(), fingerprints, priced, keys_of_tape]),
                 keys_of_tape,
@@ -264,7 +264,7 @@ class _Sweep:
 
     def _record(self, points: Sequence[Point], executor: Executor) -> None:
         """Put on tape what these points will replay, in groups that are decoded side by side."""
-        kits = {id(self._kit(point)): (point.scenario, self._kit(point).ingredients.planned) for point in points}
+        kits = {id(self._kit(point)): (point.scenario, self._kit(point).inputs.planned) for point in points}
         self.recorded += record_missing(list(kits.values()), self.store, executor, self.progress)
 
     def _tasks(self, points: Sequence[Point], executor: Executor) -> list[Piece]:
@@ -277,7 +277,7 @@ class _Sweep:
             ready = self._kit(group[0])
             if not ready.packed:
                 entries = None if ready.live or executor.shares_files else entries_of(self.store, ready.keys)
-                ready.packed = Kit(ready.ingredients, None if ready.live else self.store.folder, entries).pack()
+                ready.packed = Kit(ready.inputs, None if ready.live else self.store.folder, entries).pack()
                 ready.kit_id = hashlib.sha256(ready.packed).hexdigest()
             for part in [group] if ready.live else [[point] for point in group]:
                 task = PointTask(

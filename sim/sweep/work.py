@@ -22,7 +22,7 @@ from sim.tape.memo import RememberingModel
 from sim.tape.recorder import Recording
 from sim.tape.store import TapeStore
 from sim.workload import PlannedRequest
-from sim.world import Ingredients
+from sim.world import SimulationInputs
 
 # Tables that a point leaves beside its summary.
 TABLES_OF: dict[Keep, tuple[str, ...]] = {
@@ -40,12 +40,12 @@ class Kit:
     """What all points share that differ in link and sites only; travels to the workers.
 
     Attributes:
-        ingredients: Requests, facts and prices, without models and tape.
+        inputs: Requests, facts and prices, without models and tape.
         tape: Folder of the tape on this machine, None for points that decode while they simulate.
         entries: Tape entries by key, for workers that cannot read the folder.
     """
 
-    ingredients: Ingredients
+    inputs: SimulationInputs
     tape: Path | None
     entries: dict[str, bytes] | None = None
 
@@ -115,12 +115,12 @@ class EntryStore(TapeStore):
         self._entries[key] = data
 
 
-_kits: OrderedDict[str, Ingredients] = OrderedDict()
+_kits: OrderedDict[str, SimulationInputs] = OrderedDict()
 _settled: set[str] = set()
 _stores: dict[Path, TapeStore] = {}
 
 
-def _unpacked(kit_id: str, packed: bytes) -> Ingredients:
+def _unpacked(kit_id: str, packed: bytes) -> SimulationInputs:
     known = _kits.get(kit_id)
     if known is not None:
         _kits.move_to_end(kit_id)
@@ -131,7 +131,7 @@ def _unpacked(kit_id: str, packed: bytes) -> Ingredients:
         store = EntryStore(kit.entries)
     elif kit.tape is not None:
         store = _stores.setdefault(kit.tape, TapeStore(kit.tape))
-    _kits[kit_id] = ready = replace(kit.ingredients, tape=store)
+    _kits[kit_id] = ready = replace(kit.inputs, tape=store)
     while len(_kits) > _MOST_KITS:
         _kits.popitem(last=False)
     return ready
@@ -140,18 +140,18 @@ def _unpacked(kit_id: str, packed: bytes) -> Ingredients:
 def simulate_points(task: PointTask, packed: bytes) -> list[PointDone]:
     """Simulate a task's points; one that fails does not stop the next."""
     FADING_MEMORY.keep(_MOST_FADING_CHUNKS)
-    ingredients = _unpacked(task.kit_id, packed)
+    inputs = _unpacked(task.kit_id, packed)
     done = []
-    if ingredients.tape is None:
+    if inputs.tape is None:
         first = Scenario.from_dict(task.scenarios[0])
-        ingredients = replace(ingredients, models=_models_like(ingredients.facts, first))
+        inputs = replace(inputs, models=_models_like(inputs.facts, first))
     for place, keys in zip(task.places, task.scenarios, strict=True):
         try:
-            for model in ingredients.models.values():
+            for model in inputs.models.values():
                 model.forget_all()
-            before = _forwards(ingredients)
-            point = _simulate_point(place, Scenario.from_dict(keys), ingredients, task.keep)
-            run, remembered = (now - then for now, then in zip(_forwards(ingredients), before, strict=True))
+            before = _forwards(inputs)
+            point = _simulate_point(place, Scenario.from_dict(keys), inputs, task.keep)
+            run, remembered = (now - then for now, then in zip(_forwards(inputs), before, strict=True))
             done.append(replace(point, forwards_run=run, forwards_remembered=remembered))
         except (InputError, RunError) as error:
             done.append(PointDone(place, None, {}, str(error)))
@@ -183,14 +183,14 @@ def _models_like(facts: dict[str, ModelFacts], scenario: Scenario) -> Mapping[st
     return models
 
 
-def _forwards(ingredients: Ingredients) -> tuple[int, int]:
+def _forwards(inputs: SimulationInputs) -> tuple[int, int]:
     """Forwards run and remembered so far."""
-    remembering = [model for model in ingredients.models.values() if isinstance(model, RememberingModel)]
+    remembering = [model for model in inputs.models.values() if isinstance(model, RememberingModel)]
     return sum(model.num_run for model in remembering), sum(model.num_remembered for model in remembering)
 
 
-def _simulate_point(place: int, scenario: Scenario, ingredients: Ingredients, keep: Keep) -> PointDone:
-    result = simulate(scenario, ingredients, keep=keep)
+def _simulate_point(place: int, scenario: Scenario, inputs: SimulationInputs, keep: Keep) -> PointDone:
+    result = simulate(scenario, inputs, keep=keep)
     tables: RunTables = result.output.tables
     rows = {name: getattr(tables, name).rows for name in TABLES_OF[keep]}
     return PointDone(place, result.summary, {name: parquet_bytes(own) for name, own in rows.items()})

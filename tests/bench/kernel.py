@@ -14,7 +14,7 @@ from sim.models.facts import ModelFacts
 from sim.nodes.plan import Plan
 from sim.scenario.schema import Scenario
 from sim.workload import PlannedRequest
-from sim.world import Ingredients, World
+from sim.world import SimulationInputs, World
 from tests.bench.measure import result
 
 DEVICES = 64
@@ -48,7 +48,7 @@ class RecordedWorld(World):
     records = request_records()
 
     def _script(self, planned: PlannedRequest) -> Plan:
-        return self.ingredients.plans.of(self.records)
+        return self.inputs.plans.of(self.records)
 
 
 def world(link: dict[str, Any], simulated_s: float) -> World:
@@ -71,7 +71,7 @@ def world(link: dict[str, Any], simulated_s: float) -> World:
     pricers = {site: {"draft": fixed, "target": fixed} for site in ("device", "edge", "cloud")}
     facts = {role: ModelFacts(role, 8192, 1024, frozenset(), 0, role, 1) for role in ("draft", "target")}
     planned = [PlannedRequest(d, i, (1, 2, 3)) for d in range(DEVICES) for i in range(requests)]
-    return RecordedWorld(scenario, Ingredients(planned, facts, pricers))
+    return RecordedWorld(scenario, SimulationInputs(planned, facts, pricers))
 
 
 def speed(link: str) -> tuple[float, float]:

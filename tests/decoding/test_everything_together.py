@@ -14,7 +14,7 @@ from sim.models.tabular import TabularModel
 from sim.nodes.device import Outcome
 from sim.scenario.schema import Scenario
 from sim.world import World
-from tests.worlds import VOCABULARY, ingredients, small_scenario, table_models
+from tests.worlds import VOCABULARY, inputs, small_scenario, table_models
 
 # With ``auto`` tk_slt turns its knobs itself.
 PLAIN: dict[str, dict[str, Any]] = {"tk_slt": {"draft_length": 3}}
@@ -36,7 +36,7 @@ class Noting(World):
 
     def __init__(self, scenario: Scenario, models: dict[str, LanguageModel]) -> None:
         self.texts: dict[tuple[int, int], list[int]] = {}
-        super().__init__(scenario, ingredients(scenario, models))
+        super().__init__(scenario, inputs(scenario, models))
 
     def _keep(self, outcome: Outcome) -> None:
         rounds = [emitted.round for emitted in outcome.played.emitted]

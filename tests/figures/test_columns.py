@@ -12,7 +12,7 @@ from sim.links.registry import LINKS
 from sim.results.columns import REQUEST_COLUMNS, ROUND_COLUMNS, SLOT_COLUMNS, SUMMARY_COLUMNS, SWEEP_COLUMNS, TABLES
 from sim.runs import RunResult, simulate
 from sim.sweep.points import expand
-from tests.worlds import ingredients, small_scenario
+from tests.worlds import inputs, small_scenario
 
 NR = {"kind": "nr", "bandwidth_mhz": 5, "channel": "ideal", "mcs": 4, "record_slots": True}
 LINK_KEYS: dict[str, dict[str, Any]] = {
@@ -25,7 +25,7 @@ LINK_KEYS: dict[str, dict[str, Any]] = {
 
 def _result(**changes: Any) -> RunResult:
     scenario = small_scenario(**changes)
-    return simulate(scenario, ingredients(scenario))
+    return simulate(scenario, inputs(scenario))
 
 
 def _check(result: RunResult) -> None:

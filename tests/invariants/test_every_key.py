@@ -26,7 +26,7 @@ from sim.scenario.schema import Scenario, WithoutChoices
 from sim.settings import Settings
 from sim.world import World
 from tests.invariants import nr_keys
-from tests.worlds import ingredients, small_scenario
+from tests.worlds import inputs, small_scenario
 
 TRACES = Path(__file__).resolve().parent.parent.parent / "scenarios" / "traces"
 
@@ -228,7 +228,7 @@ def base_scenario(key: str) -> Scenario:
 @lru_cache(maxsize=256)
 def outcome(scenario: Scenario) -> str:
     """All that a run puts out: tables, figures and timeline, or the message that stops it."""
-    world = World(scenario, ingredients(scenario))
+    world = World(scenario, inputs(scenario))
     try:
         output = world.run()
     except RunError as error:

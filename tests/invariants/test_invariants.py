@@ -25,8 +25,8 @@ from sim.scenario.schema import Scenario
 from sim.tape.key import describe, key_of
 from sim.tape.recorder import Recording, needed_models, record
 from sim.tape.store import TapeStore
-from sim.world import Ingredients, World
-from tests.worlds import ingredients, planned_requests, simulate, small_scenario, table_models
+from sim.world import SimulationInputs, World
+from tests.worlds import inputs, planned_requests, simulate, small_scenario, table_models
 
 LINKS = {
     "fixed": {"kind": "fixed", "uplink_mbps": 0.2, "downlink_mbps": 1, "one_way_delay_s": 0.004},
@@ -110,12 +110,12 @@ def test_6_replay_equals_live(protocol: str, link: str, tmp_path: Path):
     scenario = scenario_of(protocol, link)
     if scenario.protocol.fact("adaptive"):
         pytest.fail(f"{protocol} is adaptive with its default settings and so cannot be replayed")
-    live = ingredients(scenario)
+    live = inputs(scenario)
     store = TapeStore(tmp_path)
     facts = needed_models(scenario, {role: ModelFacts.of(model) for role, model in table_models().items()})
     wanted = [Recording(key_of(describe(one, scenario, facts)), one, scenario) for one in planned_requests(scenario)]
     record(wanted, {role: table_models()[role] for role in facts}, store)
-    replayed = World(scenario, Ingredients(live.planned, facts, live.pricers, tape=store)).run()
+    replayed = World(scenario, SimulationInputs(live.planned, facts, live.pricers, tape=store)).run()
     expected = World(scenario, live).run()
     assert repr(replayed.requests) == repr(expected.requests)
     assert repr(replayed.rounds) == repr(expected.rounds)

@@ -11,7 +11,7 @@ from sim.cli import _main
 from sim.errors import InputError
 from sim.timeline import Timeline, parse_window
 from sim.world import World
-from tests.worlds import ingredients, small_scenario
+from tests.worlds import inputs, small_scenario
 
 # Process numbers of the trace.
 CELL, SITES = 2, 3
@@ -31,7 +31,7 @@ NEEDED = {
 def trace_of(timeline: Timeline, **changes) -> dict:
     """The trace of a small world."""
     scenario = timeline.with_slots(small_scenario(**changes))
-    world = World(scenario, ingredients(scenario))
+    world = World(scenario, inputs(scenario))
     timeline.watch(world)
     world.run()
     return json.loads(json.dumps(timeline.trace(), allow_nan=False))
@@ -154,10 +154,10 @@ def test_a_window_bounds_the_trace():
 
 def test_watching_changes_no_result():
     scenario = small_scenario()
-    world = World(scenario, ingredients(scenario))
+    world = World(scenario, inputs(scenario))
     Timeline().watch(world)
     watched = world.run()
-    assert watched.requests == World(scenario, ingredients(scenario)).run().requests
+    assert watched.requests == World(scenario, inputs(scenario)).run().requests
 
 
 @pytest.mark.parametrize("text", ["", "3", "2:1", "a:b", "-1:2"])
@@ -179,7 +179,7 @@ def test_the_slots_of_a_window_are_kept_whatever_comes_after_it():
     def slots(window: tuple[int, int] | None) -> list[dict]:
         most = 1000 if window is None else 20
         scenario = small_scenario(link={**NR, "record_slots": True, "max_records": most})
-        world = World(scenario, ingredients(scenario))
+        world = World(scenario, inputs(scenario))
         if window is not None:
             world.link.record_only(*window)
         world.run()
@@ -212,7 +212,7 @@ def test_slots_that_the_scenario_asks_for_are_not_cut_to_the_window():
 
     def slots(timeline: Timeline | None) -> list[dict]:
         scenario = asked if timeline is None else timeline.with_slots(asked)
-        world = World(scenario, ingredients(scenario))
+        world = World(scenario, inputs(scenario))
         if timeline is not None:
             timeline.watch(world)
         world.run()

@@ -11,7 +11,7 @@ from sim.models.facts import ModelFacts
 from sim.models.tabular import TabularModel
 from sim.prepare import model_names
 from sim.workload import make_request, plan_requests, read_prompts
-from tests.worlds import ingredients, simulate, small_scenario, table_models
+from tests.worlds import inputs, simulate, small_scenario, table_models
 
 FACTS = {
     "draft": ModelFacts("draft", 16, 128, frozenset({3}), 1, "d", 1),
@@ -82,7 +82,7 @@ def test_an_id_outside_the_vocabulary_is_refused(tmp_path: Path):
 
 def test_end_of_text_ends_a_request_unless_told_otherwise():
     scenario = small_scenario()
-    planned = ingredients(scenario).planned[0]
+    planned = inputs(scenario).planned[0]
     assert make_request(planned, scenario, FACTS).eos_ids == {3}
     assert make_request(planned, small_scenario(workload={"stop_at_eos": False}), FACTS).eos_ids == frozenset()
 
