@@ -25,7 +25,7 @@ from sim.sweep.points import Point, expand
 from sim.sweep.precision import Replications
 from sim.sweep.recording import record_missing
 from sim.sweep.saved import SavedPoints
-from sim.sweep.work import TABLES_OF, Kit, PointDone, PointTask, entries_of, simulate_points
+from sim.sweep.work import TABLES_OF, PointDone, PointTask, SharedInputs, entries_of, simulate_points
 from sim.tape.key import Addresses, simulator_version
 from sim.tape.store import max_tape_bytes, prune
 from sim.world import SimulationInputs
@@ -94,7 +94,7 @@ def sweep(
 
 
 @dataclass
-class _Ready:
+class _PreparedInputs:
     """A kit as it is handed to workers, and what it was made from."""
 
     inputs: SimulationInputs
@@ -102,7 +102,7 @@ class _Ready:
     describes: str
     keys: list[str]
     packed: bytes = b""
-    kit_id: str = ""
+    inputs_id: str = ""
 
 
 class _Sweep:
@@ -126,8 +126,8 @@ class _Sweep:
         self.recorded = 0
         self.forwards_run = 0
         self.forwards_remembered = 0
-        self._kits: dict[str, _Ready] = {}
-        self._kit_of: dict[int, _Ready] = {}
+        self._shared: dict[str, _PreparedInputs] = {}
+        self._shared_inputs_of: dict[int, _PreparedInputs] = {}
 
     @property
     def keep(self) -> Any:
@@ -143,7 +143,7 @@ class _Sweep:
         start = perf_counter()
         self._check_folder()
         for point in self.points:
-            self._kit(point)
+            self._shared_inputs(point)
         precision = self.scenario.sweep.precision if self.scenario.sweep is not None else None
         waves = Replications(self.points, precision if isinstance(precision, float) else None)
         with make_executor(self.jobs, self.scheduler, len(self.points)) as executor:
@@ -168,15 +168,15 @@ class _Sweep:
         except OSError as error:
             raise InputError(str(cannot_write("results", self.place, error))) from error
 
-    def _kit(self, point: Point) -> _Ready:
+    def _shared_inputs(self, point: Point) -> _PreparedInputs:
         """What the point shares with others: planned requests, facts, prices."""
-        known = self._kit_of.get(point.index)
+        known = self._shared_inputs_of.get(point.index)
         if known is not None:
             return known
         keys = point.scenario.dump()
         parts = ("seed", "devices", "workload", "models", "protocol", "controller", "compute")
         name = json.dumps([keys[part] for part in parts], sort_keys=True)
-        ready = self._kits.get(name)
+        ready = self._shared.get(name)
         if ready is None:
             facts = facts_of(point.scenario)
             inputs = SimulationInputs(plan(point.scenario), facts, prices(point.scenario, facts))
@@ -184,25 +184,25 @@ class _Sweep:
             priced = {site: {r: p.describe() for r, p in by.items()} for site, by in inputs.pricers.items()}
             keys_of_tape = [addresses.of(planned) for planned in inputs.planned]
             fingerprints = {role: fact.fingerprint for role, fact in facts.items()}
-            ready = self._kits[name] = _Ready(
+            ready = self._shared[name] = _PreparedInputs(
                 inputs,
                 must_be_live(point.scenario),
                 _hash([simulator_version(), fingerprints, priced, keys_of_tape]),
                 keys_of_tape,
             )
-        self._kit_of[point.index] = ready
+        self._shared_inputs_of[point.index] = ready
         return ready
 
     def _content_hash(self, point: Point) -> str:
         """Hash of all that a point's result depends on: scenario, code, the user's own too, models, prompts, prices."""
-        kit = self._kit(point)
+        shared = self._shared_inputs(point)
         keys = point.scenario.dump()
-        return _hash([keys, kit.describes, own_code(keys)])
+        return _hash([keys, shared.describes, own_code(keys)])
 
     def _run_points(self, wave: Sequence[Point], executor: Executor) -> None:
         hashes = {point.index: self._content_hash(point) for point in wave}
         todo = self._unfinished(wave, hashes)
-        self._record([point for point in todo if not self._kit(point).live], executor)
+        self._record([point for point in todo if not self._shared_inputs(point).live], executor)
         tasks = self._tasks(todo, executor)
         done = len(wave) - sum(len(task.task.places) for task in tasks)
         by_key: dict[str, list[Point]] = {}
@@ -212,12 +212,12 @@ class _Sweep:
         for number, results, failure in executor.run(tasks):
             places = tasks[number].task.places
             for result in results or [PointDone(place, None, {}, failure) for place in places]:
-                twins = by_key[self.points[result.place].key]
+                duplicates = by_key[self.points[result.place].key]
                 self.forwards_run += result.forwards_run
                 self.forwards_remembered += result.forwards_remembered
                 if result.summary is not None:
-                    self.saved.save(twins[0].key, hashes[result.place], result)
-                for twin in twins:
+                    self.saved.save(duplicates[0].key, hashes[result.place], result)
+                for twin in duplicates:
                     self._take(twin, result)
                 done += 1
             self.progress("simulating", done, len(wave))
@@ -240,10 +240,14 @@ class _Sweep:
                 summary = self._finished(point.key, hashes[point.index])
                 if summary is not None:
                     found[point.index] = summary
-        redone = {id(self._kit(point)) for point in wave if self._kit(point).live and point.index not in found}
+        redone = {
+            id(self._shared_inputs(point))
+            for point in wave
+            if self._shared_inputs(point).live and point.index not in found
+        }
         todo: dict[str, Point] = {}
         for point in wave:
-            if point.index in found and id(self._kit(point)) not in redone:
+            if point.index in found and id(self._shared_inputs(point)) not in redone:
                 self.summaries[point.index] = found[point.index]
                 self.resumed += 1
             else:
@@ -264,26 +268,29 @@ class _Sweep:
 
     def _record(self, points: Sequence[Point], executor: Executor) -> None:
         """Put on tape what these points will replay, in groups that are decoded side by side."""
-        kits = {id(self._kit(point)): (point.scenario, self._kit(point).inputs.planned) for point in points}
-        self.recorded += record_missing(list(kits.values()), self.store, executor, self.progress)
+        shared_by_id = {
+            id(self._shared_inputs(point)): (point.scenario, self._shared_inputs(point).inputs.planned)
+            for point in points
+        }
+        self.recorded += record_missing(list(shared_by_id.values()), self.store, executor, self.progress)
 
     def _tasks(self, points: Sequence[Point], executor: Executor) -> list[Piece]:
         """One task per replayed point, those of one kit after each other; one per kit of points that decode."""
-        by_kit: dict[int, list[Point]] = {}
+        by_inputs: dict[int, list[Point]] = {}
         for point in points:
-            by_kit.setdefault(id(self._kit(point)), []).append(point)
+            by_inputs.setdefault(id(self._shared_inputs(point)), []).append(point)
         pieces = []
-        for group in by_kit.values():
-            ready = self._kit(group[0])
+        for group in by_inputs.values():
+            ready = self._shared_inputs(group[0])
             if not ready.packed:
                 entries = None if ready.live or executor.shares_files else entries_of(self.store, ready.keys)
-                ready.packed = Kit(ready.inputs, None if ready.live else self.store.folder, entries).pack()
-                ready.kit_id = hashlib.sha256(ready.packed).hexdigest()
+                ready.packed = SharedInputs(ready.inputs, None if ready.live else self.store.folder, entries).pack()
+                ready.inputs_id = hashlib.sha256(ready.packed).hexdigest()
             for part in [group] if ready.live else [[point] for point in group]:
                 task = PointTask(
                     tuple(point.index for point in part),
                     tuple(point.scenario.dump() for point in part),
-                    ready.kit_id,
+                    ready.inputs_id,
                     self.keep,
                 )
                 pieces.append(Piece(simulate_points, task, ready.packed))

@@ -31,12 +31,12 @@ TABLES_OF: dict[Keep, tuple[str, ...]] = {
     "rounds": ("requests", "rounds"),
 }
 # Kits that a worker keeps unpacked; points are handed out so that those of one kit follow each other.
-_MOST_KITS = 4
+_MAX_SHARED = 4
 _MOST_FADING_CHUNKS = 60_000
 
 
 @dataclass(frozen=True)
-class Kit:
+class SharedInputs:
     """What all points share that differ in link and sites only; travels to the workers.
 
     Attributes:
@@ -68,13 +68,13 @@ class PointTask:
     Attributes:
         places: Their places in the sweep.
         scenarios: Their scenarios as nested plain values.
-        kit_id: Names the kit.
+        inputs_id: Names the kit.
         keep: Which tables to return beside the summary.
     """
 
     places: tuple[int, ...]
     scenarios: tuple[dict[str, Any], ...]
-    kit_id: str
+    inputs_id: str
     keep: Keep
 
 
@@ -115,32 +115,32 @@ class EntryStore(TapeStore):
         self._entries[key] = data
 
 
-_kits: OrderedDict[str, SimulationInputs] = OrderedDict()
-_settled: set[str] = set()
+_shared: OrderedDict[str, SimulationInputs] = OrderedDict()
+_prepared: set[str] = set()
 _stores: dict[Path, TapeStore] = {}
 
 
-def _unpacked(kit_id: str, packed: bytes) -> SimulationInputs:
-    known = _kits.get(kit_id)
+def _unpacked(inputs_id: str, packed: bytes) -> SimulationInputs:
+    known = _shared.get(inputs_id)
     if known is not None:
-        _kits.move_to_end(kit_id)
+        _shared.move_to_end(inputs_id)
         return known
-    kit: Kit = pickle.loads(packed)
+    shared: SharedInputs = pickle.loads(packed)
     store: TapeStore | None = None
-    if kit.entries is not None:
-        store = EntryStore(kit.entries)
-    elif kit.tape is not None:
-        store = _stores.setdefault(kit.tape, TapeStore(kit.tape))
-    _kits[kit_id] = ready = replace(kit.inputs, tape=store)
-    while len(_kits) > _MOST_KITS:
-        _kits.popitem(last=False)
+    if shared.entries is not None:
+        store = EntryStore(shared.entries)
+    elif shared.tape is not None:
+        store = _stores.setdefault(shared.tape, TapeStore(shared.tape))
+    _shared[inputs_id] = ready = replace(shared.inputs, tape=store)
+    while len(_shared) > _MAX_SHARED:
+        _shared.popitem(last=False)
     return ready
 
 
 def simulate_points(task: PointTask, packed: bytes) -> list[PointDone]:
     """Simulate a task's points; one that fails does not stop the next."""
     FADING_MEMORY.keep(_MOST_FADING_CHUNKS)
-    inputs = _unpacked(task.kit_id, packed)
+    inputs = _unpacked(task.inputs_id, packed)
     done = []
     if inputs.tape is None:
         first = Scenario.from_dict(task.scenarios[0])
@@ -157,9 +157,9 @@ def simulate_points(task: PointTask, packed: bytes) -> list[PointDone]:
             done.append(PointDone(place, None, {}, str(error)))
         except Exception as error:
             done.append(PointDone(place, None, {}, f"{type(error).__name__}: {error}"))
-    if task.kit_id not in _settled:
+    if task.inputs_id not in _prepared:
         # Requests, records and prices stay for the points to come: the collector need not walk them again and again.
-        _settled.add(task.kit_id)
+        _prepared.add(task.inputs_id)
         gc.collect()
         gc.freeze()
     return done
