@@ -6,10 +6,10 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from sim.errors import InputError
-from sim.sweep.pieces import Ended, Executor, InProcess, Piece, ended
 from sim.sweep.processes import Processes
+from sim.sweep.tasks import Ended, Executor, InProcess, Task, ended
 
-# How often a piece is tried again whose worker went away.
+# How often a task is tried again whose worker went away.
 _RETRIES = 3
 
 
@@ -37,20 +37,20 @@ class DaskCluster(Executor):
         except (OSError, ValueError, TimeoutError) as error:
             raise InputError(f"--scheduler {address}: no Dask scheduler answers there ({error})") from error
 
-    def run(self, pieces: Sequence[Piece]) -> Iterator[Ended]:
+    def run(self, tasks: Sequence[Task]) -> Iterator[Ended]:
         from distributed import as_completed
 
         shared: dict[int, Any] = {}
         futures: dict[Any, int] = {}
-        for number, piece in enumerate(pieces):
-            arguments = [piece.task]
-            if piece.shared is not None:
-                known = shared.get(id(piece.shared))
+        for number, task in enumerate(tasks):
+            arguments = [task.task]
+            if task.shared is not None:
+                known = shared.get(id(task.shared))
                 if known is None:
                     # A task of its own: unlike scattered data it can be had again when its worker dies.
-                    known = shared[id(piece.shared)] = self._client.submit(_same, piece.shared, pure=False)
+                    known = shared[id(task.shared)] = self._client.submit(_same, task.shared, pure=False)
                 arguments.append(known)
-            futures[self._client.submit(piece.function, *arguments, pure=False, retries=_RETRIES)] = number
+            futures[self._client.submit(task.function, *arguments, pure=False, retries=_RETRIES)] = number
         try:
             for future in as_completed(list(futures), loop=self._client.loop):
                 yield ended(futures.pop(future), future.result)
@@ -65,8 +65,8 @@ def _same(data: bytes) -> bytes:
     return data
 
 
-def make_executor(jobs: int, scheduler: str | None, pieces: int) -> Executor:
+def make_executor(jobs: int, scheduler: str | None, tasks: int) -> Executor:
     """The executor that the user asked for; no process is started for a single worker."""
     if scheduler is not None:
         return DaskCluster(scheduler)
-    return Processes(min(jobs, pieces)) if min(jobs, pieces) > 1 else InProcess()
+    return Processes(min(jobs, tasks)) if min(jobs, tasks) > 1 else InProcess()

@@ -15,18 +15,18 @@ from multiprocessing import get_context, parent_process
 from typing import Any
 
 from sim.collector import collect_seldom
-from sim.sweep.pieces import Ended, Executor, Piece, ended
+from sim.sweep.tasks import Ended, Executor, Task, ended
 
-# A piece of work that was under way this often when a worker process died is given up: it is what kills them.
-_MOST_DEATHS = 3
+# A task that was under way this often when a worker process died is given up: it is what kills them.
+MAX_CRASHES = 3
 
 
 class _Worker:
-    """One worker process, and the pieces that it was handed: it does them in their order.
+    """One worker process, and the tasks that it was handed: it does them in their order.
 
     Attributes:
-        shared: Second argument of the piece that it was handed last.
-        under_way: Numbers of its pieces by future, the one that it is at first.
+        shared: Second argument of the task that it was handed last.
+        under_way: Numbers of its tasks by future, the one that it is at first.
     """
 
     def __init__(self) -> None:
@@ -34,21 +34,21 @@ class _Worker:
         self.under_way: dict[Future[Any], int] = {}
         self._pool: ProcessPoolExecutor | None = None
 
-    def hand(self, number: int, piece: Piece) -> None:
-        """Give it another piece; a process that has died is replaced first."""
-        self.shared = piece.shared
+    def submit(self, number: int, task: Task) -> None:
+        """Give it another task; a process that has died is replaced first."""
+        self.shared = task.shared
         if self._pool is None:
             self._pool = ProcessPoolExecutor(1, get_context("spawn"), initializer=_begin_worker)
         try:
-            with _unseen_script():
-                future = self._pool.submit(piece.run)
+            with hide_main_module():
+                future = self._pool.submit(task.run)
         except BrokenProcessPool:
             # It died without work, or the news of its death is still to come; in both cases nothing else is lost.
             future = Future()
             future.set_exception(BrokenProcessPool())
         self.under_way[future] = number
 
-    def bury(self) -> list[int]:
+    def reap(self) -> list[int]:
         """It has died: the numbers of all that it had not finished, the one that it was at first."""
         lost = [
             number
@@ -72,13 +72,13 @@ class _Worker:
                 os.kill(process, signal.SIGTERM)
 
 
-class _Waiting:
+class _TaskQueue:
     """Pieces that were not handed out yet, by what they share: a worker that has unpacked it goes on with its like."""
 
-    def __init__(self, pieces: Sequence[Piece]) -> None:
-        self._pieces = pieces
+    def __init__(self, tasks: Sequence[Task]) -> None:
+        self._pieces = tasks
         self._alike: dict[int, deque[int]] = {}
-        for number in range(len(pieces)):
+        for number in range(len(tasks)):
             self._queue(number).append(number)
 
     def __len__(self) -> int:
@@ -88,11 +88,11 @@ class _Waiting:
         return self._alike.setdefault(id(self._pieces[number].shared), deque())
 
     def put_back(self, number: int) -> None:
-        """A piece must be done again, next of its like."""
+        """A task must be done again, next of its like."""
         self._queue(number).appendleft(number)
 
     def take_for(self, worker: _Worker, others: Iterable[_Worker]) -> int:
-        """Next piece for a worker: of what it has unpacked, else of what nobody is at, else of any."""
+        """Next task for a worker: of what it has unpacked, else of what nobody is at, else of any."""
         elsewhere = {id(other.shared) for other in others if other is not worker and other.under_way}
         open_ones = [shared for shared, queue in self._alike.items() if queue]
         own = [shared for shared in open_ones if shared == id(worker.shared)]
@@ -110,35 +110,35 @@ class Processes(Executor):
     def __init__(self, jobs: int) -> None:
         self._workers = [_Worker() for _ in range(jobs)]
 
-    def run(self, pieces: Sequence[Piece]) -> Iterator[Ended]:
-        waiting = _Waiting(pieces)
-        deaths = [0] * len(pieces)
+    def run(self, tasks: Sequence[Task]) -> Iterator[Ended]:
+        waiting = _TaskQueue(tasks)
+        crashes = [0] * len(tasks)
         while waiting or any(worker.under_way for worker in self._workers):
-            self._hand_out(pieces, waiting)
+            self._submit_all(tasks, waiting)
             wait([future for worker in self._workers for future in worker.under_way], return_when=FIRST_COMPLETED)
             for worker in self._workers:
-                yield from self._ended(worker, waiting, deaths)
+                yield from self._ended(worker, waiting, crashes)
 
-    def _hand_out(self, pieces: Sequence[Piece], waiting: _Waiting) -> None:
+    def _submit_all(self, tasks: Sequence[Task], waiting: _TaskQueue) -> None:
         """Give everybody something to do, and something to go on with while there is plenty."""
         for held, least_left in ((0, 0), (1, len(self._workers))):
             for worker in self._workers:
                 if len(worker.under_way) == held and len(waiting) > least_left:
                     number = waiting.take_for(worker, self._workers)
-                    worker.hand(number, pieces[number])
+                    worker.submit(number, tasks[number])
 
-    def _ended(self, worker: _Worker, waiting: _Waiting, deaths: list[int]) -> Iterator[Ended]:
-        """What a worker has finished; if it has died, its pieces wait again, but for one that keeps killing."""
+    def _ended(self, worker: _Worker, waiting: _TaskQueue, crashes: list[int]) -> Iterator[Ended]:
+        """What a worker has finished; if it has died, its tasks wait again, but for one that keeps killing."""
         finished = [future for future in worker.under_way if future.done()]
         if any(isinstance(future.exception(), BrokenProcessPool) for future in finished):
-            guilty, *others = worker.bury()
+            crashed, *others = worker.reap()
             for number in reversed(others):
                 waiting.put_back(number)
-            deaths[guilty] += 1
-            if deaths[guilty] < _MOST_DEATHS:
-                waiting.put_back(guilty)
+            crashes[crashed] += 1
+            if crashes[crashed] < MAX_CRASHES:
+                waiting.put_back(crashed)
             else:
-                yield guilty, None, "its worker process died again and again (killed, or out of memory)"
+                yield crashed, None, "its worker process died again and again (killed, or out of memory)"
         for future in [future for future in finished if future in worker.under_way]:
             yield ended(worker.under_way.pop(future), future.result)
 
@@ -154,7 +154,7 @@ class Processes(Executor):
 
 
 @contextmanager
-def _unseen_script() -> Iterator[None]:
+def hide_main_module() -> Iterator[None]:
     """Hide the script that starts workers from them: they need nothing of it, and would run it again."""
     script = vars(sys.modules["__main__"])
     seen: dict[str, Any] = {name: script[name] for name in ("__file__", "__spec__") if name in script}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sim.errors import RunError
 from sim.prepare import Progress, Wanted, missing_recordings
-from sim.sweep.pieces import Executor, Piece
+from sim.sweep.tasks import Executor, Task
 from sim.sweep.work import RecordTask, record_requests
 from sim.tape.store import TapeStore
 
@@ -19,11 +19,11 @@ def record_missing(
     """
     groups = missing_recordings(wanted, store)
     folder = store.folder if executor.shares_files else None
-    pieces = [Piece(record_requests, RecordTask.of(group, folder, payloads)) for group in groups]
+    tasks = [Task(record_requests, RecordTask.of(group, folder, payloads)) for group in groups]
     total, done = sum(len(group.recordings) for group in groups), 0
     if total:
         progress("decoding", done, total)
-    for number, entries, failure in executor.run(pieces):
+    for number, entries, failure in executor.run(tasks):
         if failure:
             raise RunError(f"recording failed: {failure}")
         for key, data in entries.items():

@@ -20,11 +20,11 @@ from sim.scenario.own_code import own_code
 from sim.scenario.schema import Scenario
 from sim.sweep.executors import make_executor
 from sim.sweep.gather import drawn_axes, gather, sweep_id, table_of
-from sim.sweep.pieces import Executor, Piece
 from sim.sweep.points import Point, expand
 from sim.sweep.precision import Replications
 from sim.sweep.recording import record_missing
 from sim.sweep.saved import SavedPoints
+from sim.sweep.tasks import Executor, Task
 from sim.sweep.work import TABLES_OF, PointDone, PointTask, SharedInputs, entries_of, simulate_points
 from sim.tape.key import Addresses, simulator_version
 from sim.tape.store import max_tape_bytes, prune
@@ -274,12 +274,12 @@ class _Sweep:
         }
         self.recorded += record_missing(list(shared_by_id.values()), self.store, executor, self.progress)
 
-    def _tasks(self, points: Sequence[Point], executor: Executor) -> list[Piece]:
+    def _tasks(self, points: Sequence[Point], executor: Executor) -> list[Task]:
         """One task per replayed point, those of one kit after each other; one per kit of points that decode."""
         by_inputs: dict[int, list[Point]] = {}
         for point in points:
             by_inputs.setdefault(id(self._shared_inputs(point)), []).append(point)
-        pieces = []
+        tasks = []
         for group in by_inputs.values():
             ready = self._shared_inputs(group[0])
             if not ready.packed:
@@ -293,8 +293,8 @@ class _Sweep:
                     ready.inputs_id,
                     self.keep,
                 )
-                pieces.append(Piece(simulate_points, task, ready.packed))
-        return pieces
+                tasks.append(Task(simulate_points, task, ready.packed))
+        return tasks
 
     def _manifest(self, wall_s: float) -> dict[str, Any]:
         return {

@@ -16,13 +16,13 @@ import pytest
 from sim.errors import InputError
 from sim.scenario.schema import Scenario
 from sim.sweep.executors import DaskCluster
-from sim.sweep.pieces import Piece
 from sim.sweep.processes import Processes
 from sim.sweep.run import sweep
+from sim.sweep.tasks import Task
 
 
 def double(number: int) -> int:
-    """A piece of work."""
+    """A task of work."""
     return 2 * number
 
 
@@ -45,16 +45,16 @@ def fail(number: int) -> None:
 
 
 def test_dead_workers_are_replaced_and_their_work_is_done_again(tmp_path: Path):
-    pieces = [
-        Piece(double, 1),
-        Piece(die_once, str(tmp_path / "marker")),
-        Piece(fail, 3),
-        Piece(double, 4),
-        Piece(die, 5),
-        Piece(double, 6),
+    tasks = [
+        Task(double, 1),
+        Task(die_once, str(tmp_path / "marker")),
+        Task(fail, 3),
+        Task(double, 4),
+        Task(die, 5),
+        Task(double, 6),
     ]
     with Processes(2) as executor:
-        ended = {number: (result, failure) for number, result, failure in executor.run(pieces)}
+        ended = {number: (result, failure) for number, result, failure in executor.run(tasks)}
     assert ended[0] == (2, "") and ended[1] == ("done", "") and ended[3] == (8, "") and ended[5] == (12, "")
     assert ended[2] == (None, "3 will not do")
     assert "died again and again" in ended[4][1]

@@ -13,8 +13,8 @@ import pytest
 
 from sim.errors import InputError, RunError
 from sim.scenario.schema import Scenario
-from sim.sweep.pieces import InProcess
 from sim.sweep.run import _Sweep, sweep
+from sim.sweep.tasks import InProcess
 
 
 def table_bytes(folder: Path) -> tuple[bytes, bytes]:
@@ -56,7 +56,7 @@ def test_recording_in_two_processes_makes_the_same_bytes(tiny: Scenario, cache: 
 def test_resuming_skips_what_is_finished(tiny: Scenario, tmp_path: Path):
     done: list[tuple[str, int, int]] = []
     first = sweep(tiny, tmp_path, jobs=1, progress=lambda *at: done.append(at))
-    # Bars stand from the beginning, not from when the first piece is done.
+    # Bars stand from the beginning, not from when the first task is done.
     assert done[0] == ("decoding", 0, 8) and ("simulating", 0, 8) in done and done[-1] == ("writing", 1, 1)
     before = table_bytes(first.folder)
     done.clear()
@@ -189,8 +189,8 @@ assert done.summary["requests"] == 4, done
 print(sorted({"torch", "transformers", "matplotlib", "scipy.stats"} & set(sys.modules)))
 """
     ready = _Sweep(tiny, tmp_path, 1, None, False, lambda *_: None)
-    piece = ready._tasks(ready.points[:1], InProcess())[0]
-    (tmp_path / "task.pickle").write_bytes(pickle.dumps((piece.task, piece.shared)))
+    task = ready._tasks(ready.points[:1], InProcess())[0]
+    (tmp_path / "task.pickle").write_bytes(pickle.dumps((task.task, task.shared)))
     ran = subprocess.run([sys.executable, "-c", code, str(tmp_path / "task.pickle")], capture_output=True, text=True)
     assert ran.stdout.strip() == "[]", ran.stderr
 

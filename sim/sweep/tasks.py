@@ -1,4 +1,4 @@
-"""Independent pieces of work, and what runs them: the interface, and the one that runs them right here."""
+"""Independent tasks, and what runs them: the interface, and the one that runs them right here."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from sim.errors import InputError, RunError
 
 
 @dataclass(frozen=True)
-class Piece:
+class Task:
     """One call: a function that a worker can import, and its arguments.
 
     Attributes:
         function: What to call.
         task: Its own argument.
-        shared: Large second argument that several pieces have in common, or None.
+        shared: Large second argument that several tasks have in common, or None.
     """
 
     function: Callable[..., Any]
@@ -29,11 +29,11 @@ class Piece:
         return self.function(self.task) if self.shared is None else self.function(self.task, self.shared)
 
 
-Ended = tuple[int, Any, str]  # number of the piece, its result, or why there is none
+Ended = tuple[int, Any, str]  # number of the task, its result, or why there is none
 
 
 class Executor(ABC):
-    """Runs independent pieces of work in any order.
+    """Runs independent tasks in any order.
 
     Attributes:
         shares_files: Whether the workers see this machine's files.
@@ -42,8 +42,8 @@ class Executor(ABC):
     shares_files = True
 
     @abstractmethod
-    def run(self, pieces: Sequence[Piece]) -> Iterator[Ended]:
-        """Yield the pieces' results as they come; a piece that raises yields its message instead."""
+    def run(self, tasks: Sequence[Task]) -> Iterator[Ended]:
+        """Yield the tasks' results as they come; a task that raises yields its message instead."""
 
     def close(self) -> None:  # noqa: B027 -- most have nothing to let go
         """Let the workers go."""
@@ -63,7 +63,7 @@ def message_of(error: BaseException) -> str:
 
 
 def ended(number: int, get: Callable[[], Any]) -> Ended:
-    """What became of a piece, from a call that brings its result or raises what went wrong."""
+    """What became of a task, from a call that brings its result or raises what went wrong."""
     try:
         return number, get(), ""
     except Exception as error:
@@ -71,8 +71,8 @@ def ended(number: int, get: Callable[[], Any]) -> Ended:
 
 
 class InProcess(Executor):
-    """One piece after the other, right here."""
+    """One task after the other, right here."""
 
-    def run(self, pieces: Sequence[Piece]) -> Iterator[Ended]:
-        for number, piece in enumerate(pieces):
-            yield ended(number, piece.run)
+    def run(self, tasks: Sequence[Task]) -> Iterator[Ended]:
+        for number, task in enumerate(tasks):
+            yield ended(number, task.run)
