@@ -82,7 +82,7 @@ class Timeline:
         self._world = world
         if not self._keeps_all_slots:
             world.link.record_only(self.start_ns, self.end_ns)
-        world.around.on_span = self._device_span
+        world.context.on_span = self._device_span
         for number, (site, node) in enumerate(world.sites.items()):
             self._sites[site.value] = number
 

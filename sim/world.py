@@ -17,8 +17,8 @@ from sim.links.base import Link
 from sim.models.facts import ModelFacts
 from sim.models.interface import LanguageModel
 from sim.nodes.device import Device, Outcome
+from sim.nodes.executor import SimulationContext
 from sim.nodes.plan import Plan, Plans
-from sim.nodes.play import Surroundings
 from sim.nodes.site import Site as SiteNode
 from sim.results.tables import RunTables
 from sim.scenario.schema import EdgeSettings, Scenario
@@ -105,7 +105,7 @@ class World:
             Site.EDGE: self._site("edge", scenario.edge),
             Site.CLOUD: self._site("cloud", scenario.cloud),
         }
-        self.around = Surroundings(
+        self.context = SimulationContext(
             self.env,
             self.link,
             self.sites,
@@ -141,7 +141,7 @@ class World:
         closed = self.scenario.devices.arrivals == "closed"
         arrivals = [] if closed else arrival_times_s(self.scenario)
         for index, requests in sorted(by_device.items()):
-            device = Device(self.around, index, requests, self._script, self._keep)
+            device = Device(self.context, index, requests, self._script, self._keep)
             times = think_times_s(self.scenario, index) if closed else arrivals[index]
             start(self.env, device.closed_loop(times) if closed else device.open_loop(times))
 

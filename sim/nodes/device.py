@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from sim.clock import to_ns
 from sim.decoding.scripts import LiveScript
+from sim.nodes.executor import Process, RequestExecutor, RequestMetrics, SimulationContext
 from sim.nodes.plan import Plan
-from sim.nodes.play import Played, Player, Process, Surroundings
 from sim.workload import PlannedRequest
 
 
@@ -21,40 +21,40 @@ class Outcome:
         issued_ns: When it was asked for; its end-to-end time starts here.
         started_ns: When the device began with it.
         ended_ns: When its last token was at the device.
-        played: Where the time went, and what was sent.
+        metrics: Where the time went, and what was sent.
     """
 
     planned: PlannedRequest
     issued_ns: int
     started_ns: int
     ended_ns: int
-    played: Played
+    metrics: RequestMetrics
 
 
 class Device:
     """One device and its queue of requests.
 
     Args:
-        around: What it plays against.
+        context: What it plays against.
         index: Its number.
         requests: Its requests in order.
-        script_of: Makes a request's script, or its plan if it is on tape, when its turn comes.
+        run_of: Makes a request's script, or its plan if it is on tape, when its turn comes.
         on_outcome: Takes each ended request.
     """
 
     def __init__(
         self,
-        around: Surroundings,
+        context: SimulationContext,
         index: int,
         requests: Sequence[PlannedRequest],
-        script_of: Callable[[PlannedRequest], LiveScript | Plan],
+        run_of: Callable[[PlannedRequest], LiveScript | Plan],
         on_outcome: Callable[[Outcome], None],
     ) -> None:
-        self.around = around
-        self.env = around.env
+        self.context = context
+        self.env = context.env
         self.index = index
         self.requests = requests
-        self.script_of = script_of
+        self.run_of = run_of
         self.on_outcome = on_outcome
 
     def closed_loop(self, think_times_s: Sequence[float]) -> Process:
@@ -73,7 +73,7 @@ class Device:
 
     def _serve(self, planned: PlannedRequest, issued_ns: int) -> Process:
         started_ns = int(self.env.now)
-        played = Played()
-        played.breakdown.add("device_queue", started_ns - issued_ns)
-        yield from Player(self.around, self.index, played).run(self.script_of(planned))
-        self.on_outcome(Outcome(planned, issued_ns, started_ns, int(self.env.now), played))
+        metrics = RequestMetrics()
+        metrics.breakdown.add("device_queue", started_ns - issued_ns)
+        yield from RequestExecutor(self.context, self.index, metrics).run(self.run_of(planned))
+        self.on_outcome(Outcome(planned, issued_ns, started_ns, int(self.env.now), metrics))

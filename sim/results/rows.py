@@ -15,8 +15,8 @@ _NAN = float("nan")
 
 def request_row(outcome: Outcome) -> dict[str, Any]:
     """One row of ``requests``."""
-    played, planned = outcome.played, outcome.planned
-    rounds = [emitted.round for emitted in played.emitted]
+    metrics, planned = outcome.metrics, outcome.planned
+    rounds = [emitted.round for emitted in metrics.emitted]
     times_s = _token_times_s(outcome)
     tokens = len(times_s)
     e2e_s = (outcome.ended_ns - outcome.issued_ns) / 1e9
@@ -42,21 +42,21 @@ def request_row(outcome: Outcome) -> dict[str, Any]:
         "acceptance_rate": accepted / tested if tested else _NAN,
         "accepted_fraction": accepted / drafted if drafted else _NAN,
         "block_efficiency": tokens / len(rounds) if rounds else _NAN,
-        "uplink_payload_bits": played.uplink_bits,
-        "downlink_payload_bits": played.downlink_bits,
-        "uplink_messages": played.uplink_messages,
-        "downlink_messages": played.downlink_messages,
-        "uplink_airtime_s": played.uplink_airtime_ns / 1e9,
-        "downlink_airtime_s": played.downlink_airtime_ns / 1e9,
-        "device_energy_j": played.device_joules,
-        "edge_energy_j": played.edge_joules,
-        **played.breakdown.columns(),
+        "uplink_payload_bits": metrics.uplink_bits,
+        "downlink_payload_bits": metrics.downlink_bits,
+        "uplink_messages": metrics.uplink_messages,
+        "downlink_messages": metrics.downlink_messages,
+        "uplink_airtime_s": metrics.uplink_airtime_ns / 1e9,
+        "downlink_airtime_s": metrics.downlink_airtime_ns / 1e9,
+        "device_energy_j": metrics.device_joules,
+        "edge_energy_j": metrics.edge_joules,
+        **metrics.breakdown.columns(),
     }
 
 
 def _token_times_s(outcome: Outcome) -> list[float]:
     times_s: list[float] = []
-    for this, time_ns, *_ in outcome.played.emitted:
+    for this, time_ns, *_ in outcome.metrics.emitted:
         times_s += [time_ns / 1e9] * len(this.tokens)
     return times_s
 
@@ -67,7 +67,7 @@ def round_rows(outcome: Outcome) -> list[dict[str, Any]]:
     bits_up = bits_down = 0
     before = (0,) * len(BREAKDOWN_COLUMNS)
     start_ns = outcome.started_ns
-    for number, emitted in enumerate(outcome.played.emitted):
+    for number, emitted in enumerate(outcome.metrics.emitted):
         this = emitted.round
         rows.append(
             {

@@ -123,7 +123,7 @@ class RunTables:
         """Take one ended request."""
         row = request_row(outcome)
         if self._on_request is not None:
-            self._on_request(row, [emitted.round for emitted in outcome.played.emitted])
+            self._on_request(row, [emitted.round for emitted in outcome.metrics.emitted])
         if self.keep != "summary":
             self.requests.extend([row])
         if self.keep == "rounds":

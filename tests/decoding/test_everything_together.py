@@ -39,7 +39,7 @@ class Noting(World):
         super().__init__(scenario, inputs(scenario, models))
 
     def _keep(self, outcome: Outcome) -> None:
-        rounds = [emitted.round for emitted in outcome.played.emitted]
+        rounds = [emitted.round for emitted in outcome.metrics.emitted]
         self.texts[outcome.planned.device, outcome.planned.index] = [token for this in rounds for token in this.tokens]
         super()._keep(outcome)
 

@@ -37,7 +37,7 @@ _AIR_PARTS = {hop: (f"{hop.value}_access", f"{hop.value}_air", f"{hop.value}_ret
 
 
 @dataclass(slots=True)
-class Surroundings:
+class SimulationContext:
     """What a player plays against.
 
     Attributes:
@@ -66,7 +66,7 @@ class Surroundings:
 
 
 @dataclass(slots=True)
-class Played:
+class RequestMetrics:
     """What became of one request so far.
 
     Attributes:
@@ -103,18 +103,18 @@ class EmittedRound(NamedTuple):
     parts_ns: tuple[int, ...]
 
 
-class Player:
+class RequestExecutor:
     """Plays one request's script at one device.
 
     Device compute is private to the device, so its time is only owed until the next action that anyone else can see;
     a whole draft costs one event.
     """
 
-    def __init__(self, around: Surroundings, device: int, played: Played) -> None:
-        self.around = around
-        self.env = around.env
+    def __init__(self, context: SimulationContext, device: int, metrics: RequestMetrics) -> None:
+        self.context = context
+        self.env = context.env
         self.device = device
-        self.played = played
+        self.metrics = metrics
         self.owed_ns = 0
 
     @property
@@ -125,7 +125,7 @@ class Player:
     def run(self, script: LiveScript | Plan) -> Process:
         """Play a script or a plan to its end, and wait for the last streamed message."""
         streams: Streams = []
-        yield from self._play(script, self.played.breakdown, streams)
+        yield from self._play(script, self.metrics.breakdown, streams)
         yield from self._settle()
         yield from self._await_streams(streams)
 
@@ -171,7 +171,7 @@ class Player:
 
         This is the loop that sweeps spend their time in, hence its calls are few.
         """
-        env, sites = self.env, self.around.sites
+        env, sites = self.env, self.context.sites
         for step in plan:
             if isinstance(step, Forwards):
                 self._note_here(step, breakdown)
@@ -199,14 +199,14 @@ class Player:
         start_ns = self.owed_ns
         self.owed_ns += forwards.ns
         breakdown.ns["draft_compute" if forwards.model == "draft" else "verify_compute"] += forwards.ns
-        played = self.played
-        played.draft_ns += forwards.ns
-        played.draft_tokens += len(forwards.each)
-        total_joules = played.device_joules
+        metrics = self.metrics
+        metrics.draft_ns += forwards.ns
+        metrics.draft_tokens += len(forwards.each)
+        total_joules = metrics.device_joules
         for _, joules, _ in forwards.each:
             total_joules += joules
-        played.device_joules = total_joules
-        if self.around.on_span is not None:
+        metrics.device_joules = total_joules
+        if self.context.on_span is not None:
             start_ns += self.now_ns
             for ns, _, new_tokens in forwards.each:
                 self._span(f"{forwards.model} forward", start_ns, start_ns + ns, {"new_tokens": new_tokens})
@@ -214,31 +214,31 @@ class Player:
 
     def _compute_here(self, record: ComputeRecord, action: Action, breakdown: Breakdown) -> Logits | None:
         size = WorkSize(record.new_tokens, record.context_tokens, record.num_rows)
-        model = self.around.models.get(record.model)
-        (logits,), price = run_forwards([action.work], model, self.around.device_pricers[record.model], [size])
+        model = self.context.models.get(record.model)
+        (logits,), price = run_forwards([action.work], model, self.context.device_pricers[record.model], [size])
         ns = to_ns(price.seconds)
         self._note_here(Forwards(record.model, ns, ((ns, price.joules, record.new_tokens),)), breakdown)
         return logits
 
     def _compute_at(self, record: ComputeRecord, action: Action, breakdown: Breakdown) -> Process:
-        served: Served = yield self.around.sites[record.site].submit(record, action.work)
+        served: Served = yield self.context.sites[record.site].submit(record, action.work)
         self._served(record, served, breakdown)
         return served.logits
 
     def _served(self, record: ComputeRecord, served: Served, breakdown: Breakdown) -> None:
-        played, parts = self.played, breakdown.ns
+        metrics, parts = self.metrics, breakdown.ns
         parts["edge_queue"] += served.queue_ns
         parts["draft_compute" if record.model == "draft" else "verify_compute"] += served.compute_ns
-        played.edge_joules += served.joules
-        played.edge_ns += served.queue_ns + served.compute_ns
-        played.edge_forwards += 1
-        if self.around.on_span is not None:
+        metrics.edge_joules += served.joules
+        metrics.edge_ns += served.queue_ns + served.compute_ns
+        metrics.edge_forwards += 1
+        if self.context.on_span is not None:
             args = {"queue_s": served.queue_ns / NS_PER_S}
             self._span(f"{record.site.value} {record.model}", self.now_ns - served.compute_ns, self.now_ns, args)
 
     def _transmit(self, record: TransmitRecord, breakdown: Breakdown) -> Process:
         if record.hop not in _DIRECTIONS:
-            ns = self.around.backhaul_delay_ns + to_ns(record.charged_bits / self.around.backhaul_bps)
+            ns = self.context.backhaul_delay_ns + to_ns(record.charged_bits / self.context.backhaul_bps)
             breakdown.add("transport", ns)
             yield Due(self.env, ns)
             return
@@ -252,28 +252,28 @@ class Player:
         parts[air] += delivery.air_ns
         parts[retransmission] += delivery.retransmission_ns
         parts["transport"] += delivery.transport_ns
-        if self.around.on_span is not None:
+        if self.context.on_span is not None:
             args = {"payload_bits": record.payload_bits}
             self._span(f"{record.hop.value} {record.kind}", self.now_ns - delivery.total_ns, self.now_ns, args)
 
     def _send(self, record: TransmitRecord) -> simpy.Event:
         direction = _DIRECTIONS[record.hop]
-        return self.around.link.send(
+        return self.context.link.send(
             Parcel(self.device, direction, record.charged_bits, record.kind, record.tokens_at_stake)
         )
 
     def _account(self, record: TransmitRecord, delivery: Delivery) -> None:
-        played, airtime_ns = self.played, delivery.airtime_ns
+        metrics, airtime_ns = self.metrics, delivery.airtime_ns
         if record.hop is _UPLINK:
-            played.uplink_bits += record.payload_bits
-            played.uplink_messages += 1
-            played.uplink_airtime_ns += airtime_ns
-            played.device_joules += self.around.tx_power_w * airtime_ns / NS_PER_S
+            metrics.uplink_bits += record.payload_bits
+            metrics.uplink_messages += 1
+            metrics.uplink_airtime_ns += airtime_ns
+            metrics.device_joules += self.context.tx_power_w * airtime_ns / NS_PER_S
         else:
-            played.downlink_bits += record.payload_bits
-            played.downlink_messages += 1
-            played.downlink_airtime_ns += airtime_ns
-            played.device_joules += self.around.rx_power_w * airtime_ns / NS_PER_S
+            metrics.downlink_bits += record.payload_bits
+            metrics.downlink_messages += 1
+            metrics.downlink_airtime_ns += airtime_ns
+            metrics.device_joules += self.context.rx_power_w * airtime_ns / NS_PER_S
 
     def _stream(self, record: TransmitRecord) -> simpy.Event:
         arrived = self._send(record)
@@ -305,7 +305,7 @@ class Player:
         }
         for part, ns in parts.items():
             share = min(ns, wait_ns)
-            self.played.breakdown.add(part, share)
+            self.metrics.breakdown.add(part, share)
             wait_ns -= share
 
     def _fork(self, branches: Sequence[LiveScript | Plan], breakdown: Breakdown, streams: Streams) -> Process:
@@ -313,7 +313,7 @@ class Player:
         ends: list[tuple[int, Breakdown]] = []
 
         def branch(script: LiveScript | Plan) -> Process:
-            player = Player(self.around, self.device, self.played)
+            player = RequestExecutor(self.context, self.device, self.metrics)
             own = Breakdown()
             yield from player._play(script, own, streams)
             yield from player._settle()
@@ -323,24 +323,24 @@ class Player:
         breakdown.include(ends[-1][1])
 
     def _emit(self, this: Round, time_ns: int) -> None:
-        played = self.played
-        parts = tuple(played.breakdown.ns.values())
-        played.emitted.append(EmittedRound(this, time_ns, played.uplink_bits, played.downlink_bits, parts))
+        metrics = self.metrics
+        parts = tuple(metrics.breakdown.ns.values())
+        metrics.emitted.append(EmittedRound(this, time_ns, metrics.uplink_bits, metrics.downlink_bits, parts))
 
     def _observe(self) -> Observation:
-        report = self.around.link.report(self.device)
-        played = self.played
+        report = self.context.link.report(self.device)
+        metrics = self.metrics
         return Observation(
             now_s=(self.now_ns + self.owed_ns) / NS_PER_S,
             uplink_bps=report.uplink_bps,
             downlink_bps=report.downlink_bps,
             round_trip_s=report.round_trip_s,
-            draft_token_s=played.draft_ns / NS_PER_S / played.draft_tokens if played.draft_tokens else None,
-            target_forward_s=played.edge_ns / NS_PER_S / played.edge_forwards if played.edge_forwards else None,
-            uplink_bits=played.uplink_bits,
-            device_energy_j=played.device_joules,
+            draft_token_s=metrics.draft_ns / NS_PER_S / metrics.draft_tokens if metrics.draft_tokens else None,
+            target_forward_s=metrics.edge_ns / NS_PER_S / metrics.edge_forwards if metrics.edge_forwards else None,
+            uplink_bits=metrics.uplink_bits,
+            device_energy_j=metrics.device_joules,
         )
 
     def _span(self, name: str, start_ns: int, end_ns: int, args: dict[str, Any]) -> None:
-        if self.around.on_span is not None:
-            self.around.on_span(self.device, name, start_ns, end_ns, args)
+        if self.context.on_span is not None:
+            self.context.on_span(self.device, name, start_ns, end_ns, args)
