@@ -9,7 +9,7 @@ from typing import Any
 from sim.clock import NS_PER_S, to_ns
 from sim.compute.base import ComputeModel
 from sim.decoding.controllers.base import Controller
-from sim.decoding.scripts import LiveScript
+from sim.decoding.protocol_run import ProtocolRun
 from sim.decoding.steps import Site
 from sim.errors import RunError
 from sim.kernel import Environment, start
@@ -121,7 +121,7 @@ class World:
         self._controllers: dict[int, Controller] = {}
         self._facts = needed_models(scenario, inputs.facts)
         self._addresses = Addresses(scenario, self._facts)
-        self._live: dict[int, LiveScript] = {}
+        self._live: dict[int, ProtocolRun] = {}
         self._start_devices()
 
     def _site(self, name: str, settings: EdgeSettings) -> SiteNode:
@@ -141,11 +141,11 @@ class World:
         closed = self.scenario.devices.arrivals == "closed"
         arrivals = [] if closed else arrival_times_s(self.scenario)
         for index, requests in sorted(by_device.items()):
-            device = Device(self.context, index, requests, self._script, self._keep)
+            device = Device(self.context, index, requests, self._protocol_run, self._keep)
             times = think_times_s(self.scenario, index) if closed else arrivals[index]
             start(self.env, device.closed_loop(times) if closed else device.open_loop(times))
 
-    def _script(self, planned: PlannedRequest) -> LiveScript | Plan:
+    def _protocol_run(self, planned: PlannedRequest) -> ProtocolRun | Plan:
         if self.inputs.tape is not None:
             return self._plan(planned, self.inputs.tape)
         scenario, facts = self.scenario, self._facts
@@ -154,8 +154,8 @@ class World:
         controller = self._controllers[planned.device]
         request = make_request(planned, scenario, facts, controller)
         protocol = scenario.protocol.entry.make(request, scenario.protocol.settings, rng_for(planned, scenario))
-        script = self._live[planned.id] = LiveScript(protocol, self.inputs.models)
-        return script
+        protocol_run = self._live[planned.id] = ProtocolRun(protocol, self.inputs.models)
+        return protocol_run
 
     def _plan(self, planned: PlannedRequest, tape: TapeStore) -> Plan:
         key, plans = self._addresses.of(planned), self.inputs.plans
@@ -172,12 +172,12 @@ class World:
         self.tables.add(outcome)
         for model in self.inputs.models.values():
             model.close_request(outcome.planned.id)
-        script = self._live.pop(outcome.planned.id, None)
+        protocol_run = self._live.pop(outcome.planned.id, None)
         store = self.inputs.record_to
-        if script is not None and store is not None:
+        if protocol_run is not None and store is not None:
             key = self._addresses.of(outcome.planned)
             if not store.has(key):
-                store.put(key, script.records, describe(outcome.planned, self.scenario, self._facts))
+                store.put(key, protocol_run.records, describe(outcome.planned, self.scenario, self._facts))
 
     def run(self, until_s: float | None = None) -> RunOutput:
         """Run until the last request has ended, or until a time; requests under way then are in no table."""

@@ -74,7 +74,7 @@ class _Path:
         uniforms: Interval in which the uniform number of an address lies.
     """
 
-    script: _Script
+    protocol_run: _Script
     races: dict[Address, list[tuple[Row, int]]] = field(default_factory=dict)
     uniforms: dict[Address, tuple[float, float]] = field(default_factory=dict)
 
@@ -103,14 +103,14 @@ class EnumeratingSource(RandomSource):
         edge = min(high, max(low, probability))
         chance = (edge - low) / (high - low)
         options: list[tuple[object, float]] = [(True, chance), (False, 1.0 - chance)]
-        heads = bool(self._path.script.branch(lambda: [option for option in options if option[1] > 0]))
+        heads = bool(self._path.protocol_run.branch(lambda: [option for option in options if option[1] > 0]))
         self._path.uniforms[key] = (low, edge) if heads else (edge, high)
         return heads
 
     def categorical(self, row: Row) -> int:
         races = self._path.races.setdefault((*self._address, self._picks), [])
         self._picks += 1
-        token = self._path.script.branch(lambda: _finishers(row, races))
+        token = self._path.protocol_run.branch(lambda: _finishers(row, races))
         assert isinstance(token, int)
         races.append((row, token))
         return token
@@ -147,12 +147,12 @@ def output_distribution(run: Callable[[RandomSource], Outcome], max_paths: int =
     Raises:
         RuntimeError: More paths than ``max_paths``.
     """
-    script = _Script()
+    protocol_run = _Script()
     outcomes: dict[Outcome, float] = {}
     for _ in range(max_paths):
-        outcome = run(EnumeratingSource(_Path(script)))
-        outcomes[outcome] = outcomes.get(outcome, 0.0) + script.weight
-        if not script.next_path():
+        outcome = run(EnumeratingSource(_Path(protocol_run)))
+        outcomes[outcome] = outcomes.get(outcome, 0.0) + protocol_run.weight
+        if not protocol_run.next_path():
             return outcomes
     raise RuntimeError(f"more than {max_paths} paths; use a smaller vocabulary or a shorter draft")
 

@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any
 
 from sim.decoding.on_demand import OnDemandModel, PromisedRows
-from sim.decoding.scripts import Action, ComputeRecord, LiveScript, ObserveRecord
+from sim.decoding.protocol_run import ComputeRecord, ObserveRecord, PendingStep, ProtocolRun
 from sim.decoding.steps import Observation, Protocol
 from sim.models.interface import Forward, LanguageModel
 
@@ -27,25 +27,25 @@ class InstantDriver:
         self.max_batch = max_batch
         self.encodes = encodes
 
-    def run(self, protocol: Protocol) -> LiveScript:
+    def run(self, protocol: Protocol) -> ProtocolRun:
         """Run one protocol; the script returned holds its records."""
         return self.run_all([protocol])[0]
 
     def run_all(
-        self, protocols: Sequence[Protocol], on_done: Callable[[int, LiveScript], None] | None = None
-    ) -> list[LiveScript]:
+        self, protocols: Sequence[Protocol], on_done: Callable[[int, ProtocolRun], None] | None = None
+    ) -> list[ProtocolRun]:
         """Run protocols side by side, batching the forwards that wait for the same model.
 
         Args:
             protocols: Coroutines, all at their start.
             on_done: Called with index and script as each one ends.
         """
-        scripts = [LiveScript(protocol, self.models, encodes=self.encodes) for protocol in protocols]
+        runs = [ProtocolRun(protocol, self.models, encodes=self.encodes) for protocol in protocols]
         pool = _Pool(self.models, self.max_batch)
-        for index, script in enumerate(scripts):
-            pool.start(script, partial(on_done, index, script) if on_done else _ignore)
+        for index, protocol_run in enumerate(runs):
+            pool.start(protocol_run, partial(on_done, index, protocol_run) if on_done else _ignore)
         pool.drain()
-        return scripts
+        return runs
 
 
 def _ignore() -> None:
@@ -75,34 +75,36 @@ class _Pool:
         self._queues: dict[LanguageModel, list[_Waiting]] = {}  # least recently served first
         self._take_turns = False
 
-    def start(self, script: LiveScript, done: Callable[[], None]) -> None:
-        self._go_on(script, None, done)
+    def start(self, protocol_run: ProtocolRun, done: Callable[[], None]) -> None:
+        self._go_on(protocol_run, None, done)
 
-    def _go_on(self, script: LiveScript, result: Any, done: Callable[[], None]) -> None:
-        while (action := script.advance(result)) is not None:
+    def _go_on(self, protocol_run: ProtocolRun, result: Any, done: Callable[[], None]) -> None:
+        while (pending := protocol_run.advance(result)) is not None:
             result = None
-            if action.awaited is not None:
-                rows, _ = action.awaited
+            if pending.awaited is not None:
+                rows, _ = pending.awaited
                 self._take_turns = True
-                self._wait(rows.model, _Waiting(rows.work, action.awaited, lambda _: self._go_on(script, None, done)))
+                self._wait(
+                    rows.model, _Waiting(rows.work, pending.awaited, lambda _: self._go_on(protocol_run, None, done))
+                )
                 return
-            if isinstance(action.record, ComputeRecord):
-                assert action.work is not None
-                model = self._models[action.record.model]
-                if action.on_demand and isinstance(model, OnDemandModel) and model.promises:
-                    result = model.promise(action.work)
+            if isinstance(pending.record, ComputeRecord):
+                assert pending.work is not None
+                model = self._models[pending.record.model]
+                if pending.on_demand and isinstance(model, OnDemandModel) and model.promises:
+                    result = model.promise(pending.work)
                     continue
-                self._wait(model, _Waiting(action.work, None, lambda logits: self._go_on(script, logits, done)))
+                self._wait(model, _Waiting(pending.work, None, lambda logits: self._go_on(protocol_run, logits, done)))
                 return
-            if isinstance(action.record, ObserveRecord):
+            if isinstance(pending.record, ObserveRecord):
                 result = Observation()
-            elif action.branches:
-                self._fork(action, lambda: self._go_on(script, None, done))
+            elif pending.branches:
+                self._fork(pending, lambda: self._go_on(protocol_run, None, done))
                 return
         done()
 
-    def _fork(self, action: Action, joined: Callable[[], None]) -> None:
-        left = len(action.branches)
+    def _fork(self, pending: PendingStep, joined: Callable[[], None]) -> None:
+        left = len(pending.branches)
 
         def branch_done() -> None:
             nonlocal left
@@ -110,7 +112,7 @@ class _Pool:
             if left == 0:
                 joined()
 
-        for branch in action.branches:
+        for branch in pending.branches:
             self.start(branch, branch_done)
 
     def _wait(self, model: LanguageModel, waiting: _Waiting) -> None:

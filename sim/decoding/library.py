@@ -11,11 +11,11 @@ from pydantic import ValidationError
 from sim.decoding.controllers.base import Controller
 from sim.decoding.controllers.registry import CONTROLLERS, refuse_misfit
 from sim.decoding.instant import InstantDriver
+from sim.decoding.protocol_run import Record
 from sim.decoding.protocols.registry import PROTOCOLS, knobs_of
 from sim.decoding.random_source import KeyedRandom, RandomSource
 from sim.decoding.request import Request
 from sim.decoding.rows import Sampling
-from sim.decoding.scripts import Record
 from sim.decoding.steps import Round
 from sim.errors import InputError
 from sim.models.interface import LanguageModel
@@ -112,12 +112,12 @@ def decode(
         turner,
     )
     source = rng if rng is not None else KeyedRandom(seed, "request", request_id)
-    script = InstantDriver(present).run(entry.make(request, parsed, source))
+    protocol_run = InstantDriver(present).run(entry.make(request, parsed, source))
     for model in present.values():
         model.close_request(request_id)
     tokenizer = getattr(leader, "tokenizer", None)
     text = tokenizer.decode(request.tokens) if tokenizer is not None else None
-    return Decoded(request.tokens, request.rounds, script.records, text)
+    return Decoded(request.tokens, request.rounds, protocol_run.records, text)
 
 
 def models_present(protocol: str, by_role: Mapping[str, LanguageModel | None]) -> dict[str, LanguageModel]:

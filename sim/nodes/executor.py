@@ -11,12 +11,12 @@ import simpy
 from sim.breakdown import Breakdown
 from sim.clock import NS_PER_S, to_ns
 from sim.compute.base import ComputeModel, WorkSize
-from sim.decoding.scripts import (
-    Action,
+from sim.decoding.protocol_run import (
     ComputeRecord,
     EmitRecord,
-    LiveScript,
     ObserveRecord,
+    PendingStep,
+    ProtocolRun,
     TogetherRecord,
     TransmitRecord,
 )
@@ -122,30 +122,30 @@ class RequestExecutor:
         """Simulated time."""
         return int(self.env.now)
 
-    def run(self, script: LiveScript | Plan) -> Process:
+    def run(self, protocol_run: ProtocolRun | Plan) -> Process:
         """Play a script or a plan to its end, and wait for the last streamed message."""
         streams: Streams = []
-        yield from self._play(script, self.metrics.breakdown, streams)
+        yield from self._play(protocol_run, self.metrics.breakdown, streams)
         yield from self._settle()
         yield from self._await_streams(streams)
 
-    def _play(self, script: LiveScript | Plan, breakdown: Breakdown, streams: Streams) -> Process:
-        if isinstance(script, Plan):
-            return self._replay(script, breakdown, streams)
-        return self._follow(script, breakdown, streams)
+    def _play(self, protocol_run: ProtocolRun | Plan, breakdown: Breakdown, streams: Streams) -> Process:
+        if isinstance(protocol_run, Plan):
+            return self._replay(protocol_run, breakdown, streams)
+        return self._follow(protocol_run, breakdown, streams)
 
-    def _follow(self, script: LiveScript, breakdown: Breakdown, streams: Streams) -> Process:
+    def _follow(self, protocol_run: ProtocolRun, breakdown: Breakdown, streams: Streams) -> Process:
         """Give each action of a script its result."""
         result: Any = None
-        while (action := script.advance(result)) is not None:
+        while (pending := protocol_run.advance(result)) is not None:
             result = None
-            record = action.record
+            record = pending.record
             if isinstance(record, ComputeRecord):
                 if record.site is Site.DEVICE:
-                    result = self._compute_here(record, action, breakdown)
+                    result = self._compute_here(record, pending, breakdown)
                 else:
                     yield from self._settle()
-                    result = yield from self._compute_at(record, action, breakdown)
+                    result = yield from self._compute_at(record, pending, breakdown)
             elif isinstance(record, TransmitRecord):
                 yield from self._settle()
                 if record.round is not None:
@@ -159,7 +159,7 @@ class RequestExecutor:
             else:
                 assert isinstance(record, TogetherRecord)
                 yield from self._settle()
-                yield from self._fork(action.branches, breakdown, streams)
+                yield from self._fork(pending.branches, breakdown, streams)
 
     def _settle(self) -> Process:
         if self.owed_ns:
@@ -212,16 +212,16 @@ class RequestExecutor:
                 self._span(f"{forwards.model} forward", start_ns, start_ns + ns, {"new_tokens": new_tokens})
                 start_ns += ns
 
-    def _compute_here(self, record: ComputeRecord, action: Action, breakdown: Breakdown) -> Logits | None:
+    def _compute_here(self, record: ComputeRecord, pending: PendingStep, breakdown: Breakdown) -> Logits | None:
         size = WorkSize(record.new_tokens, record.context_tokens, record.num_rows)
         model = self.context.models.get(record.model)
-        (logits,), price = run_forwards([action.work], model, self.context.device_pricers[record.model], [size])
+        (logits,), price = run_forwards([pending.work], model, self.context.device_pricers[record.model], [size])
         ns = to_ns(price.seconds)
         self._note_here(Forwards(record.model, ns, ((ns, price.joules, record.new_tokens),)), breakdown)
         return logits
 
-    def _compute_at(self, record: ComputeRecord, action: Action, breakdown: Breakdown) -> Process:
-        served: Served = yield self.context.sites[record.site].submit(record, action.work)
+    def _compute_at(self, record: ComputeRecord, pending: PendingStep, breakdown: Breakdown) -> Process:
+        served: Served = yield self.context.sites[record.site].submit(record, pending.work)
         self._served(record, served, breakdown)
         return served.logits
 
@@ -308,18 +308,18 @@ class RequestExecutor:
             self.metrics.breakdown.add(part, share)
             wait_ns -= share
 
-    def _fork(self, branches: Sequence[LiveScript | Plan], breakdown: Breakdown, streams: Streams) -> Process:
+    def _fork(self, branches: Sequence[ProtocolRun | Plan], breakdown: Breakdown, streams: Streams) -> Process:
         """Run branches as processes; the one that ends last is the critical path."""
         ends: list[tuple[int, Breakdown]] = []
 
-        def branch(script: LiveScript | Plan) -> Process:
+        def branch(protocol_run: ProtocolRun | Plan) -> Process:
             player = RequestExecutor(self.context, self.device, self.metrics)
             own = Breakdown()
-            yield from player._play(script, own, streams)
+            yield from player._play(protocol_run, own, streams)
             yield from player._settle()
             ends.append((self.now_ns, own))
 
-        yield self.env.all_of([self.env.process(branch(script)) for script in branches])
+        yield self.env.all_of([self.env.process(branch(protocol_run)) for protocol_run in branches])
         breakdown.include(ends[-1][1])
 
     def _emit(self, this: Round, time_ns: int) -> None:

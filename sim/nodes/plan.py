@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from sim.clock import to_ns
 from sim.compute.base import ComputeModel, WorkSize
-from sim.decoding.scripts import ComputeRecord, Record, TogetherRecord
+from sim.decoding.protocol_run import ComputeRecord, Record, TogetherRecord
 from sim.decoding.steps import Site
 
 # Steps that are kept, so that points over the same recording do not make the same plans again; 0.2 kB each.

@@ -12,7 +12,7 @@ import simpy
 
 from sim.clock import to_ns
 from sim.compute.base import ComputeModel, Price, WorkSize
-from sim.decoding.scripts import ComputeRecord
+from sim.decoding.protocol_run import ComputeRecord
 from sim.kernel import LAST, Due, Promise
 from sim.models.interface import Forward, LanguageModel, Logits
 

@@ -8,7 +8,7 @@ from functools import lru_cache
 from sys import intern
 from typing import Any
 
-from sim.decoding.scripts import (
+from sim.decoding.protocol_run import (
     ComputeRecord,
     EmitRecord,
     ObserveRecord,

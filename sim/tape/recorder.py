@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from sim.collector import seldom_collected
 from sim.decoding.instant import InstantDriver
 from sim.decoding.on_demand import OnDemandModel
-from sim.decoding.scripts import LiveScript
+from sim.decoding.protocol_run import ProtocolRun
 from sim.models.facts import ModelFacts
 from sim.models.interface import LanguageModel
 from sim.scenario.schema import Scenario
@@ -127,11 +127,11 @@ def _record_group(
         for one, request in zip(group, requests, strict=True)
     ]
 
-    def finished(index: int, script: LiveScript) -> None:
+    def finished(index: int, protocol_run: ProtocolRun) -> None:
         one = group[index]
         if payloads or not store.has(one.key):
             about = describe(one.planned, one.scenario, needed_models(one.scenario, facts))
-            store.put(one.key, script.records, about, script.payloads if payloads else None)
+            store.put(one.key, protocol_run.records, about, protocol_run.payloads if payloads else None)
         for model in models.values():
             model.close_request(-1 - index)
         on_done()

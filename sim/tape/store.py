@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sim.decoding.scripts import Record
+from sim.decoding.protocol_run import Record
 from sim.errors import InputError
 from sim.files import cannot_write, remove_leftovers, write_atomically
 from sim.tape.encoding import from_plain, to_plain

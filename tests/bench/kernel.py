@@ -8,7 +8,7 @@ from time import perf_counter
 from typing import Any
 
 from sim.compute.fixed import FixedCompute, FixedSettings
-from sim.decoding.scripts import ComputeRecord, EmitRecord, Record, TransmitRecord
+from sim.decoding.protocol_run import ComputeRecord, EmitRecord, Record, TransmitRecord
 from sim.decoding.steps import Hop, Round, Site
 from sim.models.facts import ModelFacts
 from sim.nodes.plan import Plan

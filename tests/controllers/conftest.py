@@ -10,10 +10,10 @@ import pytest
 
 from sim.decoding.controllers.base import Controller, Knobs
 from sim.decoding.controllers.registry import CONTROLLERS
+from sim.decoding.protocol_run import ComputeRecord, ObserveRecord, ProtocolRun, TransmitRecord
 from sim.decoding.protocols.registry import PROTOCOLS
 from sim.decoding.random_source import RandomSource
 from sim.decoding.request import Request
-from sim.decoding.scripts import ComputeRecord, LiveScript, ObserveRecord, TransmitRecord
 from sim.decoding.steps import Observation, Observe, Site
 from sim.models.interface import LanguageModel
 
@@ -73,11 +73,11 @@ def drive(
     length: int = 3,
     request_id: int = 0,
     **settings: Any,
-) -> tuple[Request, LiveScript]:
+) -> tuple[Request, ProtocolRun]:
     """Run one request of a protocol under a controller that sees this clock."""
     entry = PROTOCOLS.find(protocol)
     request = Request(request_id, [0], models["target"].vocab_size, length, controller=controller)
-    script = LiveScript(entry.make(request, entry.settings(**settings), rng), models)
+    script = ProtocolRun(entry.make(request, entry.settings(**settings), rng), models)
     result = None
     while (action := script.advance(result)) is not None:
         result = None

@@ -11,10 +11,10 @@ from sim.decoding.controllers.base import KNOBS, Controller, Knobs
 from sim.decoding.controllers.confidence import Confidence, ConfidenceSettings
 from sim.decoding.controllers.registry import CONTROLLERS
 from sim.decoding.messages import DraftLayout
+from sim.decoding.protocol_run import TransmitRecord
 from sim.decoding.protocols.registry import PROTOCOLS, knobs_of
 from sim.decoding.random_source import KeyedRandom, RandomSource
 from sim.decoding.rows import Row
-from sim.decoding.scripts import TransmitRecord
 from sim.decoding.wire.bits import BitReader, BitWriter
 from sim.decoding.wire.row_codec import RowCodec, RowFormat
 from sim.errors import InputError

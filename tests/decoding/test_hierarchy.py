@@ -9,7 +9,7 @@ import pytest
 
 from sim.decoding import decode
 from sim.decoding.hierarchy import HopCosts, chain_token_s, plan
-from sim.decoding.scripts import ComputeRecord
+from sim.decoding.protocol_run import ComputeRecord
 from sim.decoding.theory import expected_tokens, walltime_ratio
 from sim.models.tabular import TabularModel
 

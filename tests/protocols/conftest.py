@@ -9,8 +9,8 @@ import pytest
 
 from sim.decoding.exact import output_distribution, sequence_distribution
 from sim.decoding.library import Decoded, decode
+from sim.decoding.protocol_run import Record, TogetherRecord, TransmitRecord
 from sim.decoding.rows import Sampling
-from sim.decoding.scripts import Record, TogetherRecord, TransmitRecord
 from sim.models.interface import Forward, LanguageModel
 from sim.models.tabular import TabularModel
 

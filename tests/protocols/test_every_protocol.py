@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from sim.decoding.protocol_run import ComputeRecord, TogetherRecord
 from sim.decoding.protocols.registry import PROTOCOLS, sites_of
 from sim.decoding.rows import Sampling
-from sim.decoding.scripts import ComputeRecord, TogetherRecord
 from sim.decoding.split import ScalarDraftLayout
 
 NAMES = PROTOCOLS.names()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from sim.decoding.exact import output_distribution
-from sim.decoding.scripts import ComputeRecord, TogetherRecord
+from sim.decoding.protocol_run import ComputeRecord, TogetherRecord
 from sim.errors import InputError
 
 

@@ -6,11 +6,11 @@ import pytest
 
 from sim.decoding.exact import output_distribution, sequence_distribution
 from sim.decoding.payloads import tk_slt_bits_per_token
+from sim.decoding.protocol_run import ObserveRecord, ProtocolRun, TransmitRecord
 from sim.decoding.protocols.registry import PROTOCOLS, is_adaptive
 from sim.decoding.protocols.tk_slt import TkSltSettings, tk_slt
 from sim.decoding.random_source import KeyedRandom
 from sim.decoding.request import Request
-from sim.decoding.scripts import LiveScript, ObserveRecord, TransmitRecord
 from sim.decoding.steps import Observation
 from sim.decoding.theory import tk_slt_optimal_draft_length
 from sim.decoding.wire.row_codec import RowCodec, RowFormat
@@ -19,11 +19,11 @@ FAST = Observation(uplink_bps=1e9, draft_token_s=0.001, target_forward_s=0.1)
 SLOW = Observation(uplink_bps=1e2, draft_token_s=0.001, target_forward_s=0.1)
 
 
-def drive(draft, target, settings, length, rng, observe) -> tuple[Request, LiveScript]:
+def drive(draft, target, settings, length, rng, observe) -> tuple[Request, ProtocolRun]:
     """Run the protocol with observations given by ``observe(number of looks so far)``."""
     models = {"draft": draft, "target": target}
     request = Request(0, [0], target.vocab_size, length)
-    script = LiveScript(tk_slt(request, settings, rng), models)
+    script = ProtocolRun(tk_slt(request, settings, rng), models)
     result, looks = None, 0
     while (action := script.advance(result)) is not None:
         result = None

@@ -15,7 +15,7 @@ import pandas as pd
 import pytest
 
 from sim.cli import _main
-from sim.decoding.scripts import ComputeRecord, EmitRecord, ObserveRecord, TogetherRecord, TransmitRecord
+from sim.decoding.protocol_run import ComputeRecord, EmitRecord, ObserveRecord, TogetherRecord, TransmitRecord
 from sim.decoding.steps import Hop, Round, Site
 from sim.errors import InputError, RunError
 from sim.links.registry import LINKS

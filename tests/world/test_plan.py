@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from sim.compute.fixed import FixedCompute, FixedSettings
-from sim.decoding.scripts import ComputeRecord, EmitRecord, Record, TogetherRecord, TransmitRecord
+from sim.decoding.protocol_run import ComputeRecord, EmitRecord, Record, TogetherRecord, TransmitRecord
 from sim.decoding.steps import Hop, Round, Site
 from sim.nodes.plan import Branches, Forwards, Plans
 

@@ -8,7 +8,7 @@ import simpy
 
 from sim.clock import NS_PER_S, to_ns
 from sim.compute.fixed import FixedCompute, FixedSettings
-from sim.decoding.scripts import ComputeRecord
+from sim.decoding.protocol_run import ComputeRecord
 from sim.decoding.steps import Site
 from sim.nodes.site import Batch, Served
 from sim.nodes.site import Site as SiteNode

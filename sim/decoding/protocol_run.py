@@ -67,7 +67,7 @@ Record = ComputeRecord | TransmitRecord | EmitRecord | ObserveRecord | TogetherR
 
 
 @dataclass(slots=True)
-class Action:
+class PendingStep:
     """What a driver must give a meaning to.
 
     Attributes:
@@ -82,10 +82,10 @@ class Action:
     work: Forward | None = None
     on_demand: bool = False
     awaited: tuple[PromisedRows, int] | None = None
-    branches: Sequence[LiveScript] = ()
+    branches: Sequence[ProtocolRun] = ()
 
 
-class LiveScript:
+class ProtocolRun:
     """Runs a protocol: encodes and decodes its messages, sizes its forwards, and keeps what was done.
 
     Args:
@@ -115,48 +115,48 @@ class LiveScript:
         self.payloads: list[bytes] = [] if payloads is None else payloads
         self.value: Any = None
 
-    def advance(self, result: Any = None) -> Action | None:
+    def advance(self, result: Any = None) -> PendingStep | None:
         """Send the last action's result (logits, or an ``Observation``), get the next action, None at the end."""
         reply = self._reply if self._replies else result
         branches = reply if isinstance(reply, _Branches) else None
         if branches is not None:
-            self.records[branches.index] = TogetherRecord(tuple(tuple(b.records) for b in branches.scripts))
-            reply = [branch.value for branch in branches.scripts]
+            self.records[branches.index] = TogetherRecord(tuple(tuple(b.records) for b in branches.runs))
+            reply = [branch.value for branch in branches.runs]
         self._reply, self._replies = None, True
         try:
             step = self._protocol.send(reply)
         except StopIteration as end:
             self.value = end.value
             return None
-        action = self._action(step)
-        if action.record is not None:
-            self.records.append(action.record)
-        return action
+        pending = self._pending(step)
+        if pending.record is not None:
+            self.records.append(pending.record)
+        return pending
 
-    def _action(self, step: object) -> Action:
+    def _pending(self, step: object) -> PendingStep:
         match step:
             case Compute(site, model, work, on_demand):
                 self._replies = False
                 size = self._models[model].new_tokens(work)
-                return Action(ComputeRecord(site, model, size, work.text_length, work.num_rows), work, on_demand)
+                return PendingStep(ComputeRecord(site, model, size, work.text_length, work.num_rows), work, on_demand)
             case AwaitRow(rows, index):
-                return Action(None, awaited=(rows, index))
+                return PendingStep(None, awaited=(rows, index))
             case Transmit(hop, message, charged_bits):
                 bits, self._reply = self._send(message)
                 charged = bits if charged_bits is None else charged_bits
-                return Action(TransmitRecord(hop, message.kind, bits, charged, message.tokens_at_stake))
+                return PendingStep(TransmitRecord(hop, message.kind, bits, charged, message.tokens_at_stake))
             case Stream(hop, message, this):
                 bits, _ = self._send(message)
-                return Action(TransmitRecord(hop, message.kind, bits, bits, message.tokens_at_stake, this))
+                return PendingStep(TransmitRecord(hop, message.kind, bits, bits, message.tokens_at_stake, this))
             case Emit(this):
-                return Action(EmitRecord(this))
+                return PendingStep(EmitRecord(this))
             case Observe():
                 self._replies = False
-                return Action(ObserveRecord())
+                return PendingStep(ObserveRecord())
             case Together(protocols):
-                scripts = [LiveScript(branch, self._models, self.payloads, self._encodes) for branch in protocols]
-                self._reply = _Branches(len(self.records), scripts)
-                return Action(TogetherRecord(()), branches=scripts)
+                runs = [ProtocolRun(branch, self._models, self.payloads, self._encodes) for branch in protocols]
+                self._reply = _Branches(len(self.records), runs)
+                return PendingStep(TogetherRecord(()), branches=runs)
         raise TypeError(f"a protocol yielded {step!r}, which is no step")
 
     def _send(self, message: Message) -> tuple[int, Any]:
@@ -171,4 +171,4 @@ class LiveScript:
 @dataclass(slots=True)
 class _Branches:
     index: int
-    scripts: list[LiveScript]
+    runs: list[ProtocolRun]
