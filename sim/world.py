@@ -16,9 +16,9 @@ from sim.kernel import Environment, start
 from sim.links.base import Link
 from sim.models.facts import ModelFacts
 from sim.models.interface import LanguageModel
+from sim.nodes.compiled_trace import CompiledTrace, TraceCompiler
 from sim.nodes.device import Device, Outcome
 from sim.nodes.executor import SimulationContext
-from sim.nodes.plan import Plan, Plans
 from sim.nodes.site import Site as SiteNode
 from sim.results.tables import RunTables
 from sim.scenario.schema import EdgeSettings, Scenario
@@ -47,10 +47,10 @@ class SimulationInputs:
     models: Mapping[str, LanguageModel] = field(default_factory=dict)
     tape: TapeStore | None = None
     record_to: TapeStore | None = None
-    plans: Plans = field(init=False)
+    traces: TraceCompiler = field(init=False)
 
     def __post_init__(self) -> None:
-        self.plans = Plans(self.pricers["device"])
+        self.traces = TraceCompiler(self.pricers["device"])
 
 
 @dataclass
@@ -145,9 +145,9 @@ class World:
             times = think_times_s(self.scenario, index) if closed else arrivals[index]
             start(self.env, device.closed_loop(times) if closed else device.open_loop(times))
 
-    def _protocol_run(self, planned: PlannedRequest) -> ProtocolRun | Plan:
+    def _protocol_run(self, planned: PlannedRequest) -> ProtocolRun | CompiledTrace:
         if self.inputs.tape is not None:
-            return self._plan(planned, self.inputs.tape)
+            return self._trace(planned, self.inputs.tape)
         scenario, facts = self.scenario, self._facts
         if planned.device not in self._controllers:
             self._controllers[planned.device] = self._first_controller.for_device()
@@ -157,16 +157,16 @@ class World:
         protocol_run = self._live[planned.id] = ProtocolRun(protocol, self.inputs.models)
         return protocol_run
 
-    def _plan(self, planned: PlannedRequest, tape: TapeStore) -> Plan:
-        key, plans = self._addresses.of(planned), self.inputs.plans
-        plan = plans.get(key)
-        if plan is None:
+    def _trace(self, planned: PlannedRequest, tape: TapeStore) -> CompiledTrace:
+        key, traces = self._addresses.of(planned), self.inputs.traces
+        trace = traces.get(key)
+        if trace is None:
             records = tape.get(key)
             if records is None:
                 raise RunError(f"request {planned.index} of device {planned.device} is not on tape, or damaged there")
-            plan = plans.of(records)
-            plans.keep(key, plan)
-        return plan
+            trace = traces.of(records)
+            traces.keep(key, trace)
+        return trace
 
     def _keep(self, outcome: Outcome) -> None:
         self.tables.add(outcome)

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from sim.clock import to_ns
 from sim.decoding.protocol_run import ProtocolRun
+from sim.nodes.compiled_trace import CompiledTrace
 from sim.nodes.executor import Process, RequestExecutor, RequestMetrics, SimulationContext
-from sim.nodes.plan import Plan
 from sim.workload import PlannedRequest
 
 
@@ -47,7 +47,7 @@ class Device:
         context: SimulationContext,
         index: int,
         requests: Sequence[PlannedRequest],
-        run_of: Callable[[PlannedRequest], ProtocolRun | Plan],
+        run_of: Callable[[PlannedRequest], ProtocolRun | CompiledTrace],
         on_outcome: Callable[[Outcome], None],
     ) -> None:
         self.context = context

@@ -24,7 +24,7 @@ from sim.decoding.steps import Hop, Observation, Round, Site
 from sim.kernel import Due
 from sim.links.base import Delivery, Direction, Link, Parcel
 from sim.models.interface import LanguageModel, Logits
-from sim.nodes.plan import Branches, Forwards, Plan
+from sim.nodes.compiled_trace import CompiledTrace, DraftSegment, Parallel
 from sim.nodes.site import Served, run_forwards
 from sim.nodes.site import Site as SiteNode
 
@@ -122,15 +122,15 @@ class RequestExecutor:
         """Simulated time."""
         return int(self.env.now)
 
-    def run(self, protocol_run: ProtocolRun | Plan) -> Process:
+    def run(self, protocol_run: ProtocolRun | CompiledTrace) -> Process:
         """Play a script or a plan to its end, and wait for the last streamed message."""
         streams: Streams = []
         yield from self._play(protocol_run, self.metrics.breakdown, streams)
         yield from self._settle()
         yield from self._await_streams(streams)
 
-    def _play(self, protocol_run: ProtocolRun | Plan, breakdown: Breakdown, streams: Streams) -> Process:
-        if isinstance(protocol_run, Plan):
+    def _play(self, protocol_run: ProtocolRun | CompiledTrace, breakdown: Breakdown, streams: Streams) -> Process:
+        if isinstance(protocol_run, CompiledTrace):
             return self._replay(protocol_run, breakdown, streams)
         return self._follow(protocol_run, breakdown, streams)
 
@@ -166,14 +166,14 @@ class RequestExecutor:
             owed, self.owed_ns = self.owed_ns, 0
             yield Due(self.env, owed)
 
-    def _replay(self, plan: Plan, breakdown: Breakdown, streams: Streams) -> Process:
+    def _replay(self, trace: CompiledTrace, breakdown: Breakdown, streams: Streams) -> Process:
         """What ``_follow`` does, without asking for results: the same events at the same times.
 
         This is the loop that sweeps spend their time in, hence its calls are few.
         """
         env, sites = self.env, self.context.sites
-        for step in plan:
-            if isinstance(step, Forwards):
+        for step in trace:
+            if isinstance(step, DraftSegment):
                 self._note_here(step, breakdown)
                 continue
             if isinstance(step, EmitRecord):
@@ -191,10 +191,10 @@ class RequestExecutor:
                     yield from self._transmit(step, breakdown)
             elif isinstance(step, ComputeRecord):
                 self._served(step, (yield sites[step.site].submit(step, None)), breakdown)
-            elif isinstance(step, Branches):
-                yield from self._fork(step.plans, breakdown, streams)
+            elif isinstance(step, Parallel):
+                yield from self._fork(step.traces, breakdown, streams)
 
-    def _note_here(self, forwards: Forwards, breakdown: Breakdown) -> None:
+    def _note_here(self, forwards: DraftSegment, breakdown: Breakdown) -> None:
         """Account for forwards at the device; their time is owed from now on."""
         start_ns = self.owed_ns
         self.owed_ns += forwards.ns
@@ -217,7 +217,7 @@ class RequestExecutor:
         model = self.context.models.get(record.model)
         (logits,), price = run_forwards([pending.work], model, self.context.device_pricers[record.model], [size])
         ns = to_ns(price.seconds)
-        self._note_here(Forwards(record.model, ns, ((ns, price.joules, record.new_tokens),)), breakdown)
+        self._note_here(DraftSegment(record.model, ns, ((ns, price.joules, record.new_tokens),)), breakdown)
         return logits
 
     def _compute_at(self, record: ComputeRecord, pending: PendingStep, breakdown: Breakdown) -> Process:
@@ -308,11 +308,11 @@ class RequestExecutor:
             self.metrics.breakdown.add(part, share)
             wait_ns -= share
 
-    def _fork(self, branches: Sequence[ProtocolRun | Plan], breakdown: Breakdown, streams: Streams) -> Process:
+    def _fork(self, branches: Sequence[ProtocolRun | CompiledTrace], breakdown: Breakdown, streams: Streams) -> Process:
         """Run branches as processes; the one that ends last is the critical path."""
         ends: list[tuple[int, Breakdown]] = []
 
-        def branch(protocol_run: ProtocolRun | Plan) -> Process:
+        def branch(protocol_run: ProtocolRun | CompiledTrace) -> Process:
             player = RequestExecutor(self.context, self.device, self.metrics)
             own = Breakdown()
             yield from player._play(protocol_run, own, streams)

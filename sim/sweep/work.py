@@ -87,8 +87,8 @@ class PointDone:
         summary: Its figures; None if it failed.
         tables: Parquet files by name.
         failure: What went wrong.
-        forwards_run: Forwards that were computed while simulating, by protocols that must.
-        forwards_remembered: Forwards whose rows an earlier forward of the same text had brought.
+        forwards_run: DraftSegment that were computed while simulating, by protocols that must.
+        forwards_remembered: DraftSegment whose rows an earlier forward of the same text had brought.
     """
 
     place: int
@@ -184,7 +184,7 @@ def _models_like(facts: dict[str, ModelFacts], scenario: Scenario) -> Mapping[st
 
 
 def _forwards(inputs: SimulationInputs) -> tuple[int, int]:
-    """Forwards run and remembered so far."""
+    """DraftSegment run and remembered so far."""
     remembering = [model for model in inputs.models.values() if isinstance(model, RememberingModel)]
     return sum(model.num_run for model in remembering), sum(model.num_remembered for model in remembering)
 

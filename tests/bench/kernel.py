@@ -11,7 +11,7 @@ from sim.compute.fixed import FixedCompute, FixedSettings
 from sim.decoding.protocol_run import ComputeRecord, EmitRecord, Record, TransmitRecord
 from sim.decoding.steps import Hop, Round, Site
 from sim.models.facts import ModelFacts
-from sim.nodes.plan import Plan
+from sim.nodes.compiled_trace import Plan
 from sim.scenario.schema import Scenario
 from sim.workload import PlannedRequest
 from sim.world import SimulationInputs, World

@@ -57,7 +57,7 @@ def test_memory_is_bounded_and_keeps_what_came_first():
 
 
 def forwards_of(keys: dict, rates: list[float], out: Path) -> tuple[int, int]:
-    """Forwards run and remembered by a sweep over these uplink rates."""
+    """DraftSegment run and remembered by a sweep over these uplink rates."""
     keys = {**keys, "sweep": {"axes": {"link.uplink_bandwidth_mhz": rates}}}
     folder = sweep(Scenario.from_dict(keys), out, jobs=1).folder
     manifest = json.loads((folder / "manifest.json").read_text())

@@ -1,11 +1,11 @@
-"""Plans of recorded requests: runs of private forwards in one, the rest as it was, no more kept than asked for."""
+"""TraceCompiler of recorded requests: runs of private forwards in one, the rest as it was, no more kept than asked for."""
 
 from __future__ import annotations
 
 from sim.compute.fixed import FixedCompute, FixedSettings
 from sim.decoding.protocol_run import ComputeRecord, EmitRecord, Record, TogetherRecord, TransmitRecord
 from sim.decoding.steps import Hop, Round, Site
-from sim.nodes.plan import Branches, Forwards, Plans
+from sim.nodes.compiled_trace import DraftSegment, Parallel, TraceCompiler
 
 PRICERS = {
     "draft": FixedCompute(FixedSettings(per_forward_s=0.001, per_token_s=0.001, power_w=2.0)),
@@ -20,21 +20,23 @@ def test_forwards_between_two_visible_things_are_one_step():
     at_edge = ComputeRecord(Site.EDGE, "draft", 1, 9, 1)
     other = ComputeRecord(Site.DEVICE, "target", 1, 9, 1)
     records: list[Record] = [*HERE, SENT, at_edge, HERE[0], ENDED, HERE[0], other]
-    first, sent, served, second, ended, third, last = Plans(PRICERS).of(records)
+    first, sent, served, second, ended, third, last = TraceCompiler(PRICERS).of(records)
     assert (sent, served, ended) == (SENT, at_edge, ENDED)
-    assert first == Forwards("draft", 7_000_000, ((2_000_000, 0.004, 1), (3_000_000, 0.006, 2), (2_000_000, 0.004, 1)))
-    assert second == third == Forwards("draft", 2_000_000, ((2_000_000, 0.004, 1),))
-    assert last == Forwards("target", 100_000_000, ((100_000_000, 0.1, 1),))
+    assert first == DraftSegment(
+        "draft", 7_000_000, ((2_000_000, 0.004, 1), (3_000_000, 0.006, 2), (2_000_000, 0.004, 1))
+    )
+    assert second == third == DraftSegment("draft", 2_000_000, ((2_000_000, 0.004, 1),))
+    assert last == DraftSegment("target", 100_000_000, ((100_000_000, 0.1, 1),))
 
 
 def test_branches_have_plans_of_their_own():
-    plans = Plans(PRICERS)
+    plans = TraceCompiler(PRICERS)
     (step,) = plans.of([TogetherRecord((tuple(HERE), (SENT,)))])
-    assert step == Branches((plans.of(HERE), plans.of([SENT])))
+    assert step == Parallel((plans.of(HERE), plans.of([SENT])))
 
 
 def test_the_oldest_plans_are_let_go():
-    plans = Plans(PRICERS, kept_steps=4)
+    plans = TraceCompiler(PRICERS, kept_steps=4)
     for key in ("a", "b", "c"):
         plans.keep(key, plans.of([SENT, ENDED]))
     assert plans.get("a") is None

@@ -25,7 +25,7 @@ def encode(text: str) -> list[int]:
 
 
 def plan(tmp_path: Path, lines: str, **workload: object):
-    """Plan a scenario whose prompts are these lines."""
+    """CompiledTrace a scenario whose prompts are these lines."""
     path = tmp_path / "prompts.txt"
     path.write_text(lines)
     scenario = small_scenario(workload={"prompts": str(path), "max_new_tokens": 12, **workload})

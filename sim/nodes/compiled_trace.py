@@ -1,4 +1,4 @@
-"""Plans: recorded requests priced once, so that replaying one again and again costs little more than its messages."""
+"""TraceCompiler: recorded requests priced once, so that replaying one again and again costs little more than its messages."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from sim.decoding.protocol_run import ComputeRecord, Record, TogetherRecord
 from sim.decoding.steps import Site
 
 # Steps that are kept, so that points over the same recording do not make the same plans again; 0.2 kB each.
-KEPT_STEPS = 400_000
+MAX_STEPS = 400_000
 
 
 @dataclass(frozen=True, slots=True)
-class Forwards:
-    """Forwards of one model that a device runs one after the other, in private.
+class DraftSegment:
+    """DraftSegment of one model that a device runs one after the other, in private.
 
     Attributes:
         model: Role of the model.
@@ -31,22 +31,22 @@ class Forwards:
 
 
 @dataclass(frozen=True, slots=True)
-class Branches:
-    """Plans that run at the same time."""
+class Parallel:
+    """TraceCompiler that run at the same time."""
 
-    plans: tuple[Plan, ...]
-
-
-Step = Forwards | Branches | Record
+    traces: tuple[CompiledTrace, ...]
 
 
-class Plan(tuple[Step, ...]):
+Step = DraftSegment | Parallel | Record
+
+
+class CompiledTrace(tuple[Step, ...]):
     """Records of a request in order, its device's forwards priced and put together."""
 
     __slots__ = ()
 
 
-class Plans:
+class TraceCompiler:
     """Makes plans of records, and keeps them for whoever replays the same request at the same prices.
 
     Args:
@@ -54,26 +54,26 @@ class Plans:
         kept_steps: Steps kept at most.
     """
 
-    def __init__(self, pricers: Mapping[str, ComputeModel], kept_steps: int = KEPT_STEPS) -> None:
+    def __init__(self, pricers: Mapping[str, ComputeModel], max_steps: int = MAX_STEPS) -> None:
         self._pricers = pricers
         self._prices: dict[tuple[str, int, int, int], tuple[int, float, int]] = {}
-        self._forwards: dict[tuple[str, tuple[tuple[int, float, int], ...]], Forwards] = {}
-        self._kept: OrderedDict[str, Plan] = OrderedDict()
+        self._forwards: dict[tuple[str, tuple[tuple[int, float, int], ...]], DraftSegment] = {}
+        self._kept: OrderedDict[str, CompiledTrace] = OrderedDict()
         self._num_kept = 0
-        self._most_kept = kept_steps
+        self._most_kept = max_steps
 
-    def get(self, key: str) -> Plan | None:
+    def get(self, key: str) -> CompiledTrace | None:
         """The plan that was kept under a key, or None."""
         return self._kept.get(key)
 
-    def keep(self, key: str, plan: Plan) -> None:
+    def keep(self, key: str, trace: CompiledTrace) -> None:
         """Keep a plan; the oldest are let go when they are too many."""
-        self._kept[key] = plan
-        self._num_kept += len(plan)
+        self._kept[key] = trace
+        self._num_kept += len(trace)
         while self._num_kept > self._most_kept:
             self._num_kept -= len(self._kept.popitem(last=False)[1])
 
-    def of(self, records: Sequence[Record]) -> Plan:
+    def of(self, records: Sequence[Record]) -> CompiledTrace:
         """The plan of these records."""
         steps: list[Step] = []
         model = ""
@@ -92,10 +92,10 @@ class Plans:
             steps.append(self._branches(record) if isinstance(record, TogetherRecord) else record)
         if each:
             steps.append(self._together(model, each))
-        return Plan(steps)
+        return CompiledTrace(steps)
 
-    def _branches(self, record: TogetherRecord) -> Branches:
-        return Branches(tuple([self.of(branch) for branch in record.branches]))
+    def _branches(self, record: TogetherRecord) -> Parallel:
+        return Parallel(tuple([self.of(branch) for branch in record.branches]))
 
     def _price(self, record: ComputeRecord) -> tuple[int, float, int]:
         size = (record.model, record.new_tokens, record.context_tokens, record.num_rows)
@@ -105,10 +105,10 @@ class Plans:
             known = self._prices[size] = (to_ns(price.seconds), price.joules, record.new_tokens)
         return known
 
-    def _together(self, model: str, each: Sequence[tuple[int, float, int]]) -> Forwards:
-        """Forwards of equal sizes are one and the same step: what is walked again and again should fit into a cache."""
+    def _together(self, model: str, each: Sequence[tuple[int, float, int]]) -> DraftSegment:
+        """DraftSegment of equal sizes are one and the same step: what is walked again and again should fit into a cache."""
         key = (model, tuple(each))
         known = self._forwards.get(key)
         if known is None:
-            known = self._forwards[key] = Forwards(model, sum([ns for ns, _, _ in each]), key[1])
+            known = self._forwards[key] = DraftSegment(model, sum([ns for ns, _, _ in each]), key[1])
         return known
