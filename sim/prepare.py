@@ -138,7 +138,7 @@ def facts_of(scenario: Scenario) -> dict[str, ModelFacts]:
     return _facts(scenario.models, tuple(scenario.protocol.fact("models")))
 
 
-def plan(scenario: Scenario) -> list[PlannedRequest]:
+def planned_requests(scenario: Scenario) -> list[PlannedRequest]:
     """The scenario's requests with their prompts as token ids."""
     facts = facts_of(scenario)
     leader = facts.get("target") or next(iter(facts.values()))
@@ -215,7 +215,7 @@ def prepare(scenario: Scenario, progress: Progress = no_progress, live: bool = F
         live: Decode while simulating, even where a tape would do; what is decoded goes on tape if it can be replayed.
     """
     facts = facts_of(scenario)
-    planned = plan(scenario)
+    planned = planned_requests(scenario)
     pricers = prices(scenario, facts)
     store = tape_store()
     if live or must_be_live(scenario):

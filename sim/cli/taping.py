@@ -9,7 +9,7 @@ from sim.cli.output import ProgressBars, print_json, say
 from sim.cli.running import changes_of
 from sim.errors import InputError
 from sim.files import clean_cache
-from sim.prepare import must_be_live, plan, tape_store
+from sim.prepare import must_be_live, planned_requests, tape_store
 from sim.scenario.loading import load_scenario, told_with_line
 from sim.scenario.overrides import parse_axes
 from sim.scenario.schema import Scenario
@@ -28,7 +28,7 @@ def record_command(
     scenarios = _replayed(load_scenario(name, changes, axes, check=expand))
     store, most_bytes = tape_store(), max_tape_bytes()
     with told_with_line(name, changes, axes):
-        wanted = [(scenario, plan(scenario)) for scenario in scenarios]
+        wanted = [(scenario, planned_requests(scenario)) for scenario in scenarios]
     workers = jobs or os.cpu_count() or 1
     with ProgressBars() as progress, make_executor(workers, None, workers) as executor:
         decoded = record_missing(wanted, store, executor, progress, payloads)

@@ -24,7 +24,7 @@ class HopCosts:
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class ChainChoice:
     """A chain of models and how many tokens each hands to the next.
 
     Attributes:
@@ -38,12 +38,12 @@ class Plan:
     blocks: tuple[int, ...]
 
 
-def plan(
+def best_chain(
     costs: npt.ArrayLike,
     acceptance: npt.ArrayLike,
     max_block: int,
     hop_costs: HopCosts | npt.ArrayLike | None = None,
-) -> Plan:
+) -> ChainChoice:
     """The hierarchy with the least expected seconds per token of the target (after arXiv 2510.19705).
 
     t_j = min(c_j, min over i < j and N of (N t_i + c_j + hop_ij(N)) / E[tokens](a_ij, N)): an edge from i to j scales
@@ -67,15 +67,15 @@ def plan(
     fixed_s, token_s = _hop_arrays(hop_costs, len(forward_s))
     _check(forward_s, alpha, max_block)
     lengths = range(1, max_block + 1)
-    plans: list[Plan] = []
+    plans: list[ChainChoice] = []
     for j, cost in enumerate(forward_s):
-        best = Plan(float(cost), (j,), ())
+        best = ChainChoice(float(cost), (j,), ())
         for i in range(j):
             for n in lengths:
                 hop_s = fixed_s[i, j] + n * token_s[i, j]
                 seconds = (n * plans[i].token_s + cost + hop_s) / expected_tokens(float(alpha[i, j]), n)
                 if seconds < best.token_s:
-                    best = Plan(float(seconds), (*plans[i].chain, j), (*plans[i].blocks, n))
+                    best = ChainChoice(float(seconds), (*plans[i].chain, j), (*plans[i].blocks, n))
         plans.append(best)
     return plans[-1]
 

@@ -92,10 +92,10 @@ def hierarchy(table: pd.DataFrame, axes: Sequence[str]) -> Figure:
 
 def planned_token_s(measured: Measured, delays_s: Sequence[float]) -> list[float]:
     """Seconds per token of the best chain and blocks at each delay, by ``sim.decoding.hierarchy.plan``."""
-    from sim.decoding.hierarchy import HopCosts, plan
+    from sim.decoding.hierarchy import HopCosts, best_chain
 
     return [
-        plan(measured.forward_s, measured.acceptance, _LONGEST, HopCosts(*measured.hops(float(delay)))).token_s
+        best_chain(measured.forward_s, measured.acceptance, _LONGEST, HopCosts(*measured.hops(float(delay)))).token_s
         for delay in delays_s
     ]
 

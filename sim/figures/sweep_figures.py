@@ -40,7 +40,7 @@ _MOST_PANELS = 4
 
 
 @dataclass(frozen=True)
-class Plan:
+class AxisRoles:
     """Which axis of a sweep goes where.
 
     Attributes:
@@ -56,7 +56,7 @@ class Plan:
     fixed: dict[str, Any]
 
 
-def plan_axes(table: pd.DataFrame, sweep_axes: Sequence[str]) -> Plan:
+def axis_roles(table: pd.DataFrame, sweep_axes: Sequence[str]) -> AxisRoles:
     """Share a sweep's axes among horizontal axis, curves and panels; what is left is held at its middle value."""
     import pandas as pd
 
@@ -68,7 +68,7 @@ def plan_axes(table: pd.DataFrame, sweep_axes: Sequence[str]) -> Plan:
         rest.insert(0, "variant")
     by = rest.pop(0) if rest else None
     facet = rest.pop(0) if rest else None
-    return Plan(x, by, facet, {axis: values_of(table, axis)[table[axis].nunique() // 2] for axis in rest})
+    return AxisRoles(x, by, facet, {axis: values_of(table, axis)[table[axis].nunique() // 2] for axis in rest})
 
 
 def draw_sweep(table: pd.DataFrame, sweep_axes: list[str], folder: Path, style: str = "one_column") -> list[Path]:
@@ -105,16 +105,16 @@ def throughput(table: pd.DataFrame, sweep_axes: Sequence[str], style: str = "one
 
 def breakdown(table: pd.DataFrame, sweep_axes: Sequence[str], style: str = "one_column") -> Figure:
     """Where the time goes, a bar per scheme, at the ends and the middle of the first numeric axis."""
-    table, plan = _held(table, sweep_axes)
+    table, roles = _held(table, sweep_axes)
     with styled():
-        return _bars(table, plan, style)
+        return _bars(table, roles, style)
 
 
 def rows(table: pd.DataFrame, sweep_axes: Sequence[str], style: str = "one_column") -> Figure | None:
     """Acceptance rate and uplink payload over row length or by scheme; None if neither was varied."""
-    table, plan = _held(table, sweep_axes)
+    table, roles = _held(table, sweep_axes)
     with styled():
-        return draw_rows(table, plan.by, [axis for axis in sweep_axes if axis not in plan.fixed], style)
+        return draw_rows(table, roles.by, [axis for axis in sweep_axes if axis not in roles.fixed], style)
 
 
 def best(table: pd.DataFrame, sweep_axes: Sequence[str], style: str = "one_column") -> Figure | None:
@@ -147,40 +147,40 @@ FIGURES: dict[str, SweepFigure] = {
 }
 
 
-def _held(table: pd.DataFrame, sweep_axes: Sequence[str]) -> tuple[pd.DataFrame, Plan]:
+def _held(table: pd.DataFrame, sweep_axes: Sequence[str]) -> tuple[pd.DataFrame, AxisRoles]:
     """The rows at the held values of the axes that are not drawn, and the plan."""
-    plan = plan_axes(table, sweep_axes)
-    for axis, value in plan.fixed.items():
+    roles = axis_roles(table, sweep_axes)
+    for axis, value in roles.fixed.items():
         table = table[table[axis] == value]
-    return table, plan
+    return table, roles
 
 
 def _curves(table: pd.DataFrame, sweep_axes: Sequence[str], y: str, style: str) -> Figure | None:
-    table, plan = _held(table, sweep_axes)
-    if plan.x is None:
+    table, roles = _held(table, sweep_axes)
+    if roles.x is None:
         return None
     with styled():
-        return _draw_curves(table, plan, plan.x, y, style)
+        return _draw_curves(table, roles, roles.x, y, style)
 
 
-def _draw_curves(table: pd.DataFrame, plan: Plan, x: str, y: str, style: str) -> Figure:
-    panels = [None] if plan.facet is None else spread(values_of(table, plan.facet), _MOST_PANELS)
-    series = [None] if plan.by is None else spread(values_of(table, plan.by), _MOST_SERIES)
+def _draw_curves(table: pd.DataFrame, roles: AxisRoles, x: str, y: str, style: str) -> Figure:
+    panels = [None] if roles.facet is None else spread(values_of(table, roles.facet), _MOST_PANELS)
+    series = [None] if roles.by is None else spread(values_of(table, roles.by), _MOST_SERIES)
     wide = len(panels) > 1
     figure = new_figure("two_column" if wide else style, 2.5)
     grid = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
     counts: set[int] = set()
     log_x, log_y = spans_decades(table[x]), spans_decades(table[y], 1.0)
     for axes, panel in zip(grid, panels, strict=True):
-        chosen = table if panel is None else table[table[plan.facet] == panel]
-        counts |= draw_curves(axes, chosen, x, y, plan.by, series)
+        chosen = table if panel is None else table[table[roles.facet] == panel]
+        counts |= draw_curves(axes, chosen, x, y, roles.by, series)
         if panel is not None:
-            head_panel(axes, panel_label(str(plan.facet), panel))
+            head_panel(axes, panel_label(str(roles.facet), panel))
     for axes in grid:
         set_scales(axes, table[x], table[y], log_x, log_y)
         axes.label_outer()
-    left_out = (left_out_note(table, plan.by, series), left_out_note(table, plan.facet, panels))
-    notes = [held_note(plan.fixed), *left_out]
+    left_out = (left_out_note(table, roles.by, series), left_out_note(table, roles.facet, panels))
+    notes = [held_note(roles.fixed), *left_out]
     if wide:
         notes.insert(0, intervals_note(counts))
     else:
@@ -190,29 +190,29 @@ def _draw_curves(table: pd.DataFrame, plan: Plan, x: str, y: str, style: str) ->
     return figure
 
 
-def _bars(table: pd.DataFrame, plan: Plan, style: str) -> Figure:
-    at: list[Any] = [None] if plan.x is None else spread(values_of(table, plan.x), 3)
-    held = dict(plan.fixed)
-    if plan.facet is not None:
-        held[plan.facet] = values_of(table, plan.facet)[0]
-        table = table[table[plan.facet] == held[plan.facet]]
-    names: list[Any] = [None] if plan.by is None else spread(values_of(table, plan.by), _MOST_SERIES)
+def _bars(table: pd.DataFrame, roles: AxisRoles, style: str) -> Figure:
+    at: list[Any] = [None] if roles.x is None else spread(values_of(table, roles.x), 3)
+    held = dict(roles.fixed)
+    if roles.facet is not None:
+        held[roles.facet] = values_of(table, roles.facet)[0]
+        table = table[table[roles.facet] == held[roles.facet]]
+    names: list[Any] = [None] if roles.by is None else spread(values_of(table, roles.by), _MOST_SERIES)
     frame, parts = parts_of(table, "_mean_s")
     figure = new_figure(style, 0.9 + len(at) * (0.42 + 0.2 * len(names)))
     grid = figure.subplots(len(at), 1, squeeze=False)[:, 0]
     for axes, value in zip(grid, at, strict=True):
-        here = np.ones(len(table), dtype=bool) if plan.x is None else (table[plan.x] == value).to_numpy()
-        groups = {name: here if name is None else here & (table[plan.by] == name).to_numpy() for name in names}
+        here = np.ones(len(table), dtype=bool) if roles.x is None else (table[roles.x] == value).to_numpy()
+        groups = {name: here if name is None else here & (table[roles.by] == name).to_numpy() for name in names}
         groups = {name: mask for name, mask in groups.items() if mask.any()}
         import pandas as pd
 
         means = pd.DataFrame([frame[mask].mean() for mask in groups.values()])
-        labels = ["all" if name is None else value_label(str(plan.by), name) for name in groups]
+        labels = ["all" if name is None else value_label(str(roles.by), name) for name in groups]
         draw_breakdown(axes, labels, means, parts)
-        if plan.x is not None:
-            axes.set_title(panel_label(plan.x, value), loc="left", fontsize=7.5)
+        if roles.x is not None:
+            axes.set_title(panel_label(roles.x, value), loc="left", fontsize=7.5)
     grid[-1].set_xlabel("Time per request (s)")
     columns = 3 if style == "one_column" else 6
-    notes = [held_note(held), left_out_note(table, plan.by, names)]
+    notes = [held_note(held), left_out_note(table, roles.by, names)]
     legend_above(figure, list(grid), columns, handle_length=1.2, note="; ".join(filter(None, notes)))
     return figure

@@ -62,7 +62,7 @@ def recorded_keys(scenarios: Sequence[Scenario], store: TapeStore) -> list[str]:
     keys: dict[str, None] = {}
     for scenario in scenarios:
         addresses = Addresses(scenario, prepare.facts_of(scenario))
-        for planned in prepare.plan(scenario):
+        for planned in prepare.planned_requests(scenario):
             key = addresses.of(planned)
             if key not in keys and not store.has(key):
                 raise InputError("not all requests of the scenario are on tape; record them first: specran tape record")

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from sim.decoding import decode
-from sim.decoding.hierarchy import HopCosts, chain_token_s, plan
+from sim.decoding.hierarchy import HopCosts, best_chain, chain_token_s
 from sim.decoding.protocol_run import ComputeRecord
 from sim.decoding.theory import expected_tokens, walltime_ratio
 from sim.models.tabular import TabularModel
@@ -39,7 +39,7 @@ def test_plan_is_the_best_of_all_chains(seed, with_hops):
     rng = np.random.default_rng(seed + 100)
     shape = acceptance.shape
     hops = HopCosts(rng.uniform(0, 0.3, shape), rng.uniform(0, 0.05, shape)) if with_hops else None
-    found = plan(costs, acceptance, 4, hops)
+    found = best_chain(costs, acceptance, 4, hops)
     assert found.token_s == pytest.approx(brute_force(costs, acceptance, 4, hops), rel=1e-12)
     assert found.chain[-1] == len(costs) - 1
     assert list(found.chain) == sorted(found.chain)
@@ -48,12 +48,12 @@ def test_plan_is_the_best_of_all_chains(seed, with_hops):
 
 
 def test_cases_cover_chains_of_every_depth():
-    depths = {len(plan(*random_case(seed), 4).chain) for seed in range(200)}
+    depths = {len(best_chain(*random_case(seed), 4).chain) for seed in range(200)}
     assert {1, 2, 3} <= depths
 
 
 def test_two_models_at_one_site_are_ordinary_speculative_decoding():
-    found = plan([0.1, 1.0], [[1, 0.8], [0.8, 1]], 16)
+    found = best_chain([0.1, 1.0], [[1, 0.8], [0.8, 1]], 16)
     best = max(range(1, 17), key=lambda gamma: walltime_ratio(0.8, gamma, 0.1))
     assert found.chain == (0, 1)
     assert found.blocks == (best,)
@@ -62,17 +62,17 @@ def test_two_models_at_one_site_are_ordinary_speculative_decoding():
 
 def test_a_cheap_close_middle_model_earns_its_place():
     acceptance = np.array([[1.0, 0.85, 0.4], [0.85, 1.0, 0.9], [0.4, 0.9, 1.0]])
-    found = plan([0.005, 0.08, 1.0], acceptance, 16)
+    found = best_chain([0.005, 0.08, 1.0], acceptance, 16)
     assert found.chain == (0, 1, 2)
-    assert found.token_s < plan([0.005, 1.0], acceptance[np.ix_([0, 2], [0, 2])], 16).token_s
-    assert found.token_s < plan([0.08, 1.0], acceptance[1:, 1:], 16).token_s
+    assert found.token_s < best_chain([0.005, 1.0], acceptance[np.ix_([0, 2], [0, 2])], 16).token_s
+    assert found.token_s < best_chain([0.08, 1.0], acceptance[1:, 1:], 16).token_s
 
 
 def test_a_long_hop_lengthens_blocks_and_then_ends_speculation():
     costs, acceptance = [0.02, 1.0], [[1, 0.8], [0.8, 1]]
-    near = plan(costs, acceptance, 32, [[0, 0.0], [0, 0]])
-    far = plan(costs, acceptance, 32, [[0, 1.5], [0, 0]])
-    beyond = plan(costs, acceptance, 32, [[0, 9.0], [0, 0]])
+    near = best_chain(costs, acceptance, 32, [[0, 0.0], [0, 0]])
+    far = best_chain(costs, acceptance, 32, [[0, 1.5], [0, 0]])
+    beyond = best_chain(costs, acceptance, 32, [[0, 9.0], [0, 0]])
     assert near.blocks[0] < far.blocks[0]
     assert beyond.chain == (1,)
     assert beyond.token_s == 1.0
@@ -82,15 +82,15 @@ def test_a_long_hop_lengthens_blocks_and_then_ends_speculation():
 
 def test_wrong_arguments_are_refused():
     with pytest.raises(ValueError, match="costs must be positive"):
-        plan([0.0, 1.0], np.ones((2, 2)), 4)
+        best_chain([0.0, 1.0], np.ones((2, 2)), 4)
     with pytest.raises(ValueError, match=r"acceptance must have shape \(2, 2\)"):
-        plan([0.1, 1.0], np.ones((3, 3)), 4)
+        best_chain([0.1, 1.0], np.ones((3, 3)), 4)
     with pytest.raises(ValueError, match=r"acceptance must lie in 0\.\.1"):
-        plan([0.1, 1.0], [[1, 1.2], [1, 1]], 4)
+        best_chain([0.1, 1.0], [[1, 1.2], [1, 1]], 4)
     with pytest.raises(ValueError, match="max_block must be at least 1"):
-        plan([0.1, 1.0], np.ones((2, 2)), 0)
+        best_chain([0.1, 1.0], np.ones((2, 2)), 0)
     with pytest.raises(ValueError, match="hop_costs must be non-negative"):
-        plan([0.1, 1.0], np.ones((2, 2)), 4, [[0, -1], [0, 0]])
+        best_chain([0.1, 1.0], np.ones((2, 2)), 4, [[0, -1], [0, 0]])
 
 
 # ---- against decoding -----------------------------------------------------------------------------------------------
@@ -123,12 +123,12 @@ def test_the_plan_predicts_what_decoding_costs():
     rows = [np.array(row) for row in ROWS.values()]
     acceptance = np.array([[np.minimum(first, second).sum() for second in rows] for first in rows])
     costs = list(SECONDS.values())
-    best = plan(costs, acceptance, 16)
+    best = best_chain(costs, acceptance, 16)
     assert best.chain == (0, 1, 2)
     token_s, accepted = decoded_token_s(list(ROWS), list(best.blocks))
     assert accepted == pytest.approx(acceptance[1, 2], abs=0.04)
     assert token_s == pytest.approx(best.token_s, rel=0.14)
-    pair = plan([costs[0], costs[2]], acceptance[np.ix_([0, 2], [0, 2])], 16)
+    pair = best_chain([costs[0], costs[2]], acceptance[np.ix_([0, 2], [0, 2])], 16)
     pair_s, _ = decoded_token_s(["draft", "target"], list(pair.blocks))
     assert pair_s == pytest.approx(pair.token_s, rel=0.14)
     assert token_s < pair_s

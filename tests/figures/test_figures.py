@@ -24,7 +24,7 @@ from sim.figures.rows_figure import draw_rows
 from sim.figures.run_figures import draw_run
 from sim.figures.statistics import mean_interval
 from sim.figures.style import COLOURS, LINES, MARKERS, WIDTHS_IN, new_figure, save, save_all, styled
-from sim.figures.sweep_figures import FIGURES, draw_sweep, plan_axes
+from sim.figures.sweep_figures import FIGURES, axis_roles, draw_sweep
 from sim.results.columns import REQUEST_COLUMNS, SUMMARY_COLUMNS
 from tests.figures.tables import DELAY, UPLINK, requests_table, sweep_table, two_axes_table
 
@@ -127,7 +127,7 @@ def test_axes_are_shared_among_x_curves_panels_and_the_rest_is_held() -> None:
     table = sweep_table()
     table["protocol.draft_length"] = np.arange(len(table)) % 3
     table["devices.count"] = np.arange(len(table)) % 5
-    plan = plan_axes(table, [UPLINK, "protocol.draft_length", "devices.count"])
+    plan = axis_roles(table, [UPLINK, "protocol.draft_length", "devices.count"])
     assert (plan.x, plan.by, plan.facet) == (UPLINK, "variant", "protocol.draft_length")
     assert plan.fixed == {"devices.count": 2}
 

@@ -118,12 +118,12 @@ def test_dask_makes_the_same_table_though_a_worker_is_killed(tiny: Scenario, tmp
 
 
 def test_recording_on_dask_brings_the_entries_home(tiny: Scenario, cache: Path, tmp_path: Path, dask_cluster):
-    from sim.prepare import plan, tape_store
+    from sim.prepare import planned_requests, tape_store
     from sim.sweep.recording import record_missing
 
     address, _ = dask_cluster
     with DaskCluster(address) as executor:
-        assert record_missing([(tiny, plan(tiny))], tape_store(), executor, lambda *_: None) == 4
+        assert record_missing([(tiny, planned_requests(tiny))], tape_store(), executor, lambda *_: None) == 4
     assert len(tape_store().list_keys()) == 4
     assert not list((tmp_path / "workers-cache").rglob("tape/*/*.json"))
 

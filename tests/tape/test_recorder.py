@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from sim.prepare import load_models, missing_recordings, plan, record_group
+from sim.prepare import load_models, missing_recordings, planned_requests, record_group
 from sim.scenario.schema import Scenario
 from sim.tape.recorder import AT_ONCE, Recording, missing_groups
 from sim.tape.store import TapeStore
@@ -29,7 +29,7 @@ def test_no_more_requests_at_once_than_the_caches_hold(tiny: Scenario, tmp_path:
     sizes: list[int] = []
     monkeypatch.setattr(KvStore, "_evict", lambda self, count, pinned: evicted.append(count))
     monkeypatch.setattr("sim.tape.recorder._record_group", _counting(sizes))
-    (group,) = missing_recordings([(tiny, plan(tiny))], TapeStore(tmp_path))
+    (group,) = missing_recordings([(tiny, planned_requests(tiny))], TapeStore(tmp_path))
     for model in load_models(group.settings, group.roles).values():
         monkeypatch.setattr(model._store, "max_slots", 3)
     record_group(group, TapeStore(tmp_path), lambda: None)

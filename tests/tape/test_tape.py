@@ -19,7 +19,7 @@ from sim.decoding.protocol_run import ComputeRecord, EmitRecord, ObserveRecord, 
 from sim.decoding.steps import Hop, Round, Site
 from sim.errors import InputError, RunError
 from sim.links.registry import LINKS
-from sim.prepare import encode_prompt, facts_of, plan, tape_store
+from sim.prepare import encode_prompt, facts_of, planned_requests, tape_store
 from sim.runs import run
 from sim.scenario.schema import Scenario
 from sim.tape.contents import list_tape, rounds_of, verify_tape
@@ -329,7 +329,7 @@ def test_an_edited_protocol_of_the_users_own_is_recorded_anew(tiny: Scenario, tm
         "    return edge_only(request, settings, draw)\n"
     )
     scenario = Scenario.from_dict({**tiny.dump(), "protocol": {"name": "own_tape_scheme:mine"}})
-    planned = plan(scenario)[0]
+    planned = planned_requests(scenario)[0]
     before = Addresses(scenario, facts_of(scenario)).of(planned)
     assert Addresses(scenario, facts_of(scenario)).of(planned) == before
     own.write_text(own.read_text() + "# Edited.\n")

@@ -31,19 +31,19 @@ class Optimal(Rule):
     def choose(self, p: Row, q: Row, candidates: Sequence[int], rng: RandomSource) -> Choice:
         for token in candidates:
             proposal_of(q, token)
-        plan = self._plan(p, q, len(candidates))
-        index = plan.select(candidates, rng)
+        coupling = self._coupling(p, q, len(candidates))
+        index = coupling.select(candidates, rng)
         token = candidates[index]
-        if rng.bernoulli(p.prob(token) / proposal_of(plan.row, token)):
+        if rng.bernoulli(p.prob(token) / proposal_of(coupling.row, token)):
             return Choice(index, token)
-        return Choice(None, rng.categorical(residual(p, plan.row)))
+        return Choice(None, rng.categorical(residual(p, coupling.row)))
 
-    def _plan(self, p: Row, q: Row, count: int) -> Selection:
+    def _coupling(self, p: Row, q: Row, count: int) -> Selection:
         """The plan of this pair of rows; the latest is kept, for enumeration asks again and again."""
         latest = self._latest
         if latest is not None and latest[0] is p and latest[1] is q and latest[2] == count:
             return latest[3]
         kind = DistinctSelection if self.mode == "without_replacement" else IndependentSelection
-        plan = kind(p, q, count)
-        self._latest = (p, q, count, plan)
-        return plan
+        coupling = kind(p, q, count)
+        self._latest = (p, q, count, coupling)
+        return coupling
