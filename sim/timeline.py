@@ -18,7 +18,7 @@ from sim.errors import InputError
 from sim.files import write_atomically
 
 if TYPE_CHECKING:
-    from sim.nodes.site import Batch
+    from sim.nodes.model_server import Batch
     from sim.scenario.schema import Scenario
     from sim.world import World
 

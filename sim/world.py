@@ -10,7 +10,7 @@ from sim.clock import NS_PER_S, to_ns
 from sim.compute.base import ComputeModel
 from sim.decoding.controllers.base import Controller
 from sim.decoding.protocol_run import ProtocolRun
-from sim.decoding.steps import Site
+from sim.decoding.steps import Location
 from sim.errors import RunError
 from sim.kernel import Environment, start
 from sim.links.base import Link
@@ -19,7 +19,7 @@ from sim.models.interface import LanguageModel
 from sim.nodes.compiled_trace import CompiledTrace, TraceCompiler
 from sim.nodes.device import Device, Outcome
 from sim.nodes.executor import SimulationContext
-from sim.nodes.site import Site as SiteNode
+from sim.nodes.model_server import ModelServer
 from sim.results.tables import RunTables
 from sim.scenario.schema import EdgeSettings, Scenario
 from sim.tape.key import Addresses, describe, needed_models
@@ -102,8 +102,8 @@ class World:
             self.env, scenario.devices.count, scenario.seed, scenario.link.settings
         )
         self.sites = {
-            Site.EDGE: self._site("edge", scenario.edge),
-            Site.CLOUD: self._site("cloud", scenario.cloud),
+            Location.EDGE: self._site("edge", scenario.edge),
+            Location.CLOUD: self._site("cloud", scenario.cloud),
         }
         self.context = SimulationContext(
             self.env,
@@ -124,8 +124,8 @@ class World:
         self._live: dict[int, ProtocolRun] = {}
         self._start_devices()
 
-    def _site(self, name: str, settings: EdgeSettings) -> SiteNode:
-        return SiteNode(
+    def _site(self, name: str, settings: EdgeSettings) -> ModelServer:
+        return ModelServer(
             self.env,
             self.inputs.pricers[name],
             self.inputs.models,

@@ -8,7 +8,7 @@ from typing import Any
 from sim.decoding.messages import Message, TokensLayout
 from sim.decoding.random_source import RandomSource
 from sim.decoding.request import Request
-from sim.decoding.steps import Hop, Site, Step, Stream, Transmit
+from sim.decoding.steps import Hop, Location, Step, Stream, Transmit
 
 
 def target_alone(request: Request, ask: Message, num_tokens: int, rng: RandomSource) -> Generator[Step, Any, None]:
@@ -23,7 +23,7 @@ def target_alone(request: Request, ask: Message, num_tokens: int, rng: RandomSou
     token_layout = TokensLayout("token", request.vocab_size, max_tokens=1)
     yield Transmit(Hop.UPLINK, ask)
     for left in reversed(range(num_tokens)):
-        logits = yield request.forward(Site.EDGE, "target")
+        logits = yield request.forward(Location.EDGE, "target")
         token = rng.at("verify", request.position).categorical(request.sampling.row(logits[0]))
         if left == 0:
             yield Transmit(Hop.DOWNLINK, token_layout([token]))

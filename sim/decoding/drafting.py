@@ -11,7 +11,7 @@ from sim.decoding.on_demand import PromisedRows
 from sim.decoding.random_source import RandomSource
 from sim.decoding.request import Request
 from sim.decoding.rows import Row
-from sim.decoding.steps import Site, Step
+from sim.decoding.steps import Location, Step
 from sim.decoding.wire.row_codec import CodedRow, RowCodec
 from sim.models.interface import Logits
 
@@ -77,7 +77,7 @@ def draft_tree(
     codec: RowCodec,
     rng: RandomSource,
     mode: str = "iid",
-    site: Site = Site.DEVICE,
+    site: Location = Location.DEVICE,
     model: str = "draft",
     keep_drafting: KeepDrafting | None = None,
     for_verify: bool = False,
@@ -133,7 +133,7 @@ def draft_chain(
     length: int,
     codec: RowCodec,
     rng: RandomSource,
-    site: Site = Site.DEVICE,
+    site: Location = Location.DEVICE,
     model: str = "draft",
     for_verify: bool = False,
 ) -> Generator[Step, Any, DraftTree]:

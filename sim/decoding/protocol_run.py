@@ -8,7 +8,19 @@ from typing import Any
 
 from sim.decoding.messages import Message
 from sim.decoding.on_demand import PromisedRows
-from sim.decoding.steps import AwaitRow, Compute, Emit, Hop, Observe, Protocol, Round, Site, Stream, Together, Transmit
+from sim.decoding.steps import (
+    AwaitRow,
+    Compute,
+    Emit,
+    Hop,
+    Location,
+    Observe,
+    Protocol,
+    Round,
+    Stream,
+    Together,
+    Transmit,
+)
 from sim.models.interface import Forward, LanguageModel
 
 
@@ -16,7 +28,7 @@ from sim.models.interface import Forward, LanguageModel
 class ComputeRecord:
     """A forward's place and size."""
 
-    site: Site
+    site: Location
     model: str
     new_tokens: int
     context_tokens: int

@@ -7,7 +7,7 @@ from copy import copy
 
 from sim.decoding.controllers.base import Controller
 from sim.decoding.rows import Sampling
-from sim.decoding.steps import Compute, Emit, Round, Site
+from sim.decoding.steps import Compute, Emit, Location, Round
 from sim.models.interface import Forward, Logits
 
 __all__ = ["Logits", "Request"]
@@ -88,7 +88,7 @@ class Request:
 
     def forward(
         self,
-        site: Site,
+        site: Location,
         model: str,
         drafted: Sequence[int] = (),
         parents: tuple[int, ...] | None = None,

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from sim.decoding.on_demand import PromisedRows
 
 
-class Site(StrEnum):
+class Location(StrEnum):
     """Where a step happens."""
 
     DEVICE = "device"
@@ -43,7 +43,7 @@ class Compute:
             asked for by ``AwaitRow``.
     """
 
-    site: Site
+    site: Location
     model: str
     work: Forward
     on_demand: bool = False

@@ -13,7 +13,7 @@ from sim.decoding.random_source import RandomSource
 from sim.decoding.request import Request
 from sim.decoding.rows import Row, overlap
 from sim.decoding.rules.base import Rule
-from sim.decoding.steps import AwaitRow, Emit, Site, Step
+from sim.decoding.steps import AwaitRow, Emit, Location, Step
 from sim.models.interface import Logits
 
 
@@ -38,7 +38,7 @@ class TargetRows:
 def target_rows(
     request: Request,
     draft: DraftTree,
-    site: Site = Site.EDGE,
+    site: Location = Location.EDGE,
     model: str = "target",
 ) -> Generator[Step, Any, TargetRows]:
     """One forward of the target over the whole draft."""

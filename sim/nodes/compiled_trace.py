@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from sim.clock import to_ns
 from sim.compute.base import ComputeModel, WorkSize
 from sim.decoding.protocol_run import ComputeRecord, Record, TogetherRecord
-from sim.decoding.steps import Site
+from sim.decoding.steps import Location
 
 # Steps that are kept, so that points over the same recording do not make the same plans again; 0.2 kB each.
 MAX_STEPS = 400_000
@@ -79,7 +79,7 @@ class TraceCompiler:
         model = ""
         each: list[tuple[int, float, int]] = []
         for record in records:
-            if isinstance(record, ComputeRecord) and record.site is Site.DEVICE:
+            if isinstance(record, ComputeRecord) and record.site is Location.DEVICE:
                 if record.model != model and each:
                     steps.append(self._together(model, each))
                     each = []

@@ -20,13 +20,12 @@ from sim.decoding.protocol_run import (
     TogetherRecord,
     TransmitRecord,
 )
-from sim.decoding.steps import Hop, Observation, Round, Site
+from sim.decoding.steps import Hop, Location, Observation, Round
 from sim.kernel import Due
 from sim.links.base import Delivery, Direction, Link, Parcel
 from sim.models.interface import LanguageModel, Logits
 from sim.nodes.compiled_trace import CompiledTrace, DraftSegment, Parallel
-from sim.nodes.site import Served, run_forwards
-from sim.nodes.site import Site as SiteNode
+from sim.nodes.model_server import ForwardResult, ModelServer, run_batch
 
 Process = Generator[simpy.Event, Any, Any]
 Streams = list[tuple[simpy.Event, int]]
@@ -55,7 +54,7 @@ class SimulationContext:
 
     env: simpy.Environment
     link: Link
-    sites: Mapping[Site, SiteNode]
+    sites: Mapping[Location, ModelServer]
     device_pricers: Mapping[str, ComputeModel]
     models: Mapping[str, LanguageModel]
     backhaul_delay_ns: int
@@ -141,7 +140,7 @@ class RequestExecutor:
             result = None
             record = pending.record
             if isinstance(record, ComputeRecord):
-                if record.site is Site.DEVICE:
+                if record.site is Location.DEVICE:
                     result = self._compute_here(record, pending, breakdown)
                 else:
                     yield from self._settle()
@@ -215,17 +214,17 @@ class RequestExecutor:
     def _compute_here(self, record: ComputeRecord, pending: PendingStep, breakdown: Breakdown) -> Logits | None:
         size = WorkSize(record.new_tokens, record.context_tokens, record.num_rows)
         model = self.context.models.get(record.model)
-        (logits,), price = run_forwards([pending.work], model, self.context.device_pricers[record.model], [size])
+        (logits,), price = run_batch([pending.work], model, self.context.device_pricers[record.model], [size])
         ns = to_ns(price.seconds)
         self._note_here(DraftSegment(record.model, ns, ((ns, price.joules, record.new_tokens),)), breakdown)
         return logits
 
     def _compute_at(self, record: ComputeRecord, pending: PendingStep, breakdown: Breakdown) -> Process:
-        served: Served = yield self.context.sites[record.site].submit(record, pending.work)
+        served: ForwardResult = yield self.context.sites[record.site].submit(record, pending.work)
         self._served(record, served, breakdown)
         return served.logits
 
-    def _served(self, record: ComputeRecord, served: Served, breakdown: Breakdown) -> None:
+    def _served(self, record: ComputeRecord, served: ForwardResult, breakdown: Breakdown) -> None:
         metrics, parts = self.metrics, breakdown.ns
         parts["edge_queue"] += served.queue_ns
         parts["draft_compute" if record.model == "draft" else "verify_compute"] += served.compute_ns

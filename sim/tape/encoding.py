@@ -16,10 +16,10 @@ from sim.decoding.protocol_run import (
     TogetherRecord,
     TransmitRecord,
 )
-from sim.decoding.steps import Hop, Round, Site
+from sim.decoding.steps import Hop, Location, Round
 
 _NAN = float("nan")
-_SITES = {site.value: site for site in Site}
+_SITES = {site.value: site for site in Location}
 _HOPS = {hop.value: hop for hop in Hop}
 
 

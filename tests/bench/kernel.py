@@ -9,7 +9,7 @@ from typing import Any
 
 from sim.compute.fixed import FixedCompute, FixedSettings
 from sim.decoding.protocol_run import ComputeRecord, EmitRecord, Record, TransmitRecord
-from sim.decoding.steps import Hop, Round, Site
+from sim.decoding.steps import Hop, Location, Round
 from sim.models.facts import ModelFacts
 from sim.nodes.compiled_trace import Plan
 from sim.scenario.schema import Scenario
@@ -32,10 +32,10 @@ def request_records() -> list[Record]:
     """What a tslt request with four drafted tokens and top-64 rows does, as the tape has it."""
     records: list[Record] = [TransmitRecord(Hop.UPLINK, "prompt", 840, 840, 1)]
     for _ in range(ROUNDS_PER_REQUEST):
-        records += [ComputeRecord(Site.DEVICE, "draft", 1, 80 + i, 1) for i in range(4)]
+        records += [ComputeRecord(Location.DEVICE, "draft", 1, 80 + i, 1) for i in range(4)]
         records += [
             TransmitRecord(Hop.UPLINK, "draft", 6288, 6288, 5),
-            ComputeRecord(Site.EDGE, "target", 5, 84, 5),
+            ComputeRecord(Location.EDGE, "target", 5, 84, 5),
             TransmitRecord(Hop.DOWNLINK, "verdict", 16, 16, 1),
             EmitRecord(Round((1, 2, 3), 4, 3, 2, (("overlap", 0.6), ("tail_mass", 0.3)))),
         ]

@@ -1,4 +1,4 @@
-"""Site layouts, wrap-around, drops and antenna patterns."""
+"""Location layouts, wrap-around, drops and antenna patterns."""
 
 import numpy as np
 import pytest

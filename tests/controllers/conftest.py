@@ -14,7 +14,7 @@ from sim.decoding.protocol_run import ComputeRecord, ObserveRecord, ProtocolRun,
 from sim.decoding.protocols.registry import PROTOCOLS
 from sim.decoding.random_source import RandomSource
 from sim.decoding.request import Request
-from sim.decoding.steps import Observation, Observe, Site
+from sim.decoding.steps import Location, Observation, Observe
 from sim.models.interface import LanguageModel
 
 
@@ -34,7 +34,7 @@ class Clock:
 
     def pass_by(self, record: Any) -> None:
         if isinstance(record, ComputeRecord):
-            at_device = record.site is Site.DEVICE
+            at_device = record.site is Location.DEVICE
             self.now_s += self.draft_token_s if at_device else self.target_forward_s
             self.joules += self.joules_per_token * at_device
         elif isinstance(record, TransmitRecord):

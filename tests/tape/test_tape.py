@@ -16,7 +16,7 @@ import pytest
 
 from sim.cli import _main
 from sim.decoding.protocol_run import ComputeRecord, EmitRecord, ObserveRecord, TogetherRecord, TransmitRecord
-from sim.decoding.steps import Hop, Round, Site
+from sim.decoding.steps import Hop, Location, Round
 from sim.errors import InputError, RunError
 from sim.links.registry import LINKS
 from sim.prepare import encode_prompt, facts_of, planned_requests, tape_store
@@ -30,9 +30,9 @@ from sim.tape.store import TapeProblem, TapeStore, encode_entry, max_tape_bytes,
 ROUND = Round((1, 2), 4, 3, 1, (("overlap", 0.625), ("tail_mass", 0.25)))
 RECORDS = [
     TransmitRecord(Hop.UPLINK, "prompt", 80, 80, 1),
-    ComputeRecord(Site.DEVICE, "draft", 1, 9, 1),
+    ComputeRecord(Location.DEVICE, "draft", 1, 9, 1),
     ObserveRecord(),
-    TogetherRecord(((ComputeRecord(Site.EDGE, "target", 5, 12, 5),), (EmitRecord(ROUND),))),
+    TogetherRecord(((ComputeRecord(Location.EDGE, "target", 5, 12, 5),), (EmitRecord(ROUND),))),
     TransmitRecord(Hop.DOWNLINK, "token", 16, 24, 1, ROUND),
     EmitRecord(ROUND),
 ]

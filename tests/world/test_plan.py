@@ -4,21 +4,21 @@ from __future__ import annotations
 
 from sim.compute.fixed import FixedCompute, FixedSettings
 from sim.decoding.protocol_run import ComputeRecord, EmitRecord, Record, TogetherRecord, TransmitRecord
-from sim.decoding.steps import Hop, Round, Site
+from sim.decoding.steps import Hop, Location, Round
 from sim.nodes.compiled_trace import DraftSegment, Parallel, TraceCompiler
 
 PRICERS = {
     "draft": FixedCompute(FixedSettings(per_forward_s=0.001, per_token_s=0.001, power_w=2.0)),
     "target": FixedCompute(FixedSettings(per_forward_s=0.1, power_w=1.0)),
 }
-HERE = [ComputeRecord(Site.DEVICE, "draft", tokens, 9, 1) for tokens in (1, 2, 1)]
+HERE = [ComputeRecord(Location.DEVICE, "draft", tokens, 9, 1) for tokens in (1, 2, 1)]
 SENT = TransmitRecord(Hop.UPLINK, "draft", 100, 100, 4)
 ENDED = EmitRecord(Round((1, 2)))
 
 
 def test_forwards_between_two_visible_things_are_one_step():
-    at_edge = ComputeRecord(Site.EDGE, "draft", 1, 9, 1)
-    other = ComputeRecord(Site.DEVICE, "target", 1, 9, 1)
+    at_edge = ComputeRecord(Location.EDGE, "draft", 1, 9, 1)
+    other = ComputeRecord(Location.DEVICE, "target", 1, 9, 1)
     records: list[Record] = [*HERE, SENT, at_edge, HERE[0], ENDED, HERE[0], other]
     first, sent, served, second, ended, third, last = TraceCompiler(PRICERS).of(records)
     assert (sent, served, ended) == (SENT, at_edge, ENDED)

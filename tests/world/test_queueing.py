@@ -9,20 +9,19 @@ import simpy
 from sim.clock import NS_PER_S, to_ns
 from sim.compute.fixed import FixedCompute, FixedSettings
 from sim.decoding.protocol_run import ComputeRecord
-from sim.decoding.steps import Site
-from sim.nodes.site import Batch, Served
-from sim.nodes.site import Site as SiteNode
+from sim.decoding.steps import Location
+from sim.nodes.model_server import Batch, ForwardResult, ModelServer
 
 
-def edge(env: simpy.Environment, max_batch: int = 1, window_s: float = 0.0, tokens: int = 4096) -> SiteNode:
+def edge(env: simpy.Environment, max_batch: int = 1, window_s: float = 0.0, tokens: int = 4096) -> ModelServer:
     """An edge whose every forward takes 1 s and 0.1 s per token beyond."""
     pricers = {role: FixedCompute(FixedSettings(per_forward_s=1.0)) for role in ("target", "draft")}
-    return SiteNode(env, pricers, {}, max_batch, tokens, window_s)
+    return ModelServer(env, pricers, {}, max_batch, tokens, window_s)
 
 
 def forward(model: str = "target", new_tokens: int = 1) -> ComputeRecord:
     """One forward at the edge."""
-    return ComputeRecord(Site.EDGE, model, new_tokens, new_tokens, 1)
+    return ComputeRecord(Location.EDGE, model, new_tokens, new_tokens, 1)
 
 
 def test_mean_wait_is_that_of_m_d_1():
@@ -35,7 +34,7 @@ def test_mean_wait_is_that_of_m_d_1():
 
     def one(at_ns: int):
         yield env.timeout(at_ns)
-        served: Served = yield site.submit(forward(), None)
+        served: ForwardResult = yield site.submit(forward(), None)
         waits.append(served.queue_ns)
 
     for time_s in times:
@@ -44,9 +43,11 @@ def test_mean_wait_is_that_of_m_d_1():
     assert np.mean(waits) / NS_PER_S == pytest.approx(rho / (2 * (1 - rho)), rel=0.08)
 
 
-def submit_at(env: simpy.Environment, site: SiteNode, times_s: list[float], record: ComputeRecord) -> list[Served]:
+def submit_at(
+    env: simpy.Environment, site: ModelServer, times_s: list[float], record: ComputeRecord
+) -> list[ForwardResult]:
     """Submit at given times and collect what becomes of it."""
-    results: list[Served] = []
+    results: list[ForwardResult] = []
 
     def one(at_s: float):
         yield env.timeout(to_ns(at_s))
@@ -57,7 +58,7 @@ def submit_at(env: simpy.Environment, site: SiteNode, times_s: list[float], reco
     return results
 
 
-def batches_of(site: SiteNode) -> list[Batch]:
+def batches_of(site: ModelServer) -> list[Batch]:
     """Notes every batch that the site runs."""
     noted: list[Batch] = []
     site.on_batch = noted.append

@@ -10,7 +10,7 @@ from sim.decoding.protocols.registry import ChainSettings, protocol
 from sim.decoding.random_source import RandomSource
 from sim.decoding.request import Request
 from sim.decoding.rules.base import find_rule
-from sim.decoding.steps import Hop, Protocol, Site, Stream
+from sim.decoding.steps import Hop, Location, Protocol, Stream
 from sim.decoding.verification import finish_round, target_rows, verify
 from sim.decoding.wire.row_codec import UncodedRows
 
@@ -20,7 +20,7 @@ from sim.decoding.wire.row_codec import UncodedRows
     ChainSettings,
     lossless=True,
     knobs=("draft_length", "speculation"),
-    sites={"draft": Site.EDGE, "target": Site.EDGE},
+    sites={"draft": Location.EDGE, "target": Location.EDGE},
     source="arXiv 2211.17192",
 )
 def colocated(request: Request, settings: ChainSettings, rng: RandomSource) -> Protocol:
@@ -34,7 +34,7 @@ def colocated(request: Request, settings: ChainSettings, rng: RandomSource) -> P
     while not request.finished:
         knobs = yield from request.controller.plan(request, start)
         draft_length = knobs.draft_length if knobs.speculate else 0
-        draft = yield from draft_chain(request, draft_length, codec, rng, Site.EDGE, for_verify=True)
+        draft = yield from draft_chain(request, draft_length, codec, rng, Location.EDGE, for_verify=True)
         rows = yield from target_rows(request, draft)
         verdict = yield from verify(rows, draft, rule, request.position, rng)
         this = finish_round(request, draft, verdict.body, verdict).round

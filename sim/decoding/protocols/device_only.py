@@ -5,7 +5,7 @@ from __future__ import annotations
 from sim.decoding.protocols.registry import protocol
 from sim.decoding.random_source import RandomSource
 from sim.decoding.request import Request
-from sim.decoding.steps import Protocol, Site
+from sim.decoding.steps import Location, Protocol
 from sim.registry import NoSettings
 
 
@@ -13,6 +13,6 @@ from sim.registry import NoSettings
 def device_only(request: Request, settings: NoSettings, rng: RandomSource) -> Protocol:
     """Autoregressive decoding by the draft model on the device (lossy: the draft's law, not the target's)."""
     while not request.finished:
-        logits = yield request.forward(Site.DEVICE, "draft")
+        logits = yield request.forward(Location.DEVICE, "draft")
         token = rng.at("verify", request.position).categorical(request.sampling.row(logits[0]))
         yield request.emit([token])

@@ -24,7 +24,7 @@ from sim.decoding.split import (
     count_accepted,
     reached,
 )
-from sim.decoding.steps import Hop, Protocol, Site, Step, Transmit
+from sim.decoding.steps import Hop, Location, Protocol, Step, Transmit
 from sim.decoding.verification import TargetRows, finish_round
 from sim.models.interface import Logits
 
@@ -82,7 +82,7 @@ def device_corrects(
             continue
         draft = yield from draft_chain(request, knobs.draft_length, codec, rng)
         received = yield Transmit(Hop.UPLINK, draft_layout((draft, unsaid), tokens_at_stake=draft.depth + 1))
-        logits = yield request.forward(Site.EDGE, "target", received.tokens)
+        logits = yield request.forward(Location.EDGE, "target", received.tokens)
         rows = TargetRows(request, logits)
         accepted = count_accepted(rows, received, request.position, rng)
         position = request.position + accepted

@@ -7,7 +7,7 @@ from sim.decoding.protocols.prompt import send_prompt
 from sim.decoding.protocols.registry import protocol
 from sim.decoding.random_source import RandomSource
 from sim.decoding.request import Request
-from sim.decoding.steps import Hop, Protocol, Site, Stream
+from sim.decoding.steps import Hop, Location, Protocol, Stream
 from sim.registry import NoSettings
 
 
@@ -17,6 +17,6 @@ def edge_only(request: Request, settings: NoSettings, rng: RandomSource) -> Prot
     token_layout = TokensLayout("token", request.vocab_size, max_tokens=1)
     yield from send_prompt(request)
     while not request.finished:
-        logits = yield request.forward(Site.EDGE, "target")
+        logits = yield request.forward(Location.EDGE, "target")
         token = rng.at("verify", request.position).categorical(request.sampling.row(logits[0]))
         yield Stream(Hop.DOWNLINK, token_layout([token]), request.emit([token]).round)

@@ -22,14 +22,14 @@ from sim.decoding.random_source import RandomSource
 from sim.decoding.request import Request
 from sim.decoding.rows import Row
 from sim.decoding.rules.base import find_rule
-from sim.decoding.steps import Hop, Protocol, Site, Step, Transmit
+from sim.decoding.steps import Hop, Location, Protocol, Step, Transmit
 from sim.decoding.verification import TargetRows, finish_round, target_rows, verify
 from sim.decoding.wire.row_codec import CodedRow, RowCodec, RowFormat
 from sim.models.interface import Logits
 
-SITES = (Site.DEVICE, Site.EDGE, Site.CLOUD)
-UP = {Site.DEVICE: Hop.UPLINK, Site.EDGE: Hop.BACKHAUL_UP}
-DOWN = {Site.EDGE: Hop.DOWNLINK, Site.CLOUD: Hop.BACKHAUL_DOWN}
+SITES = (Location.DEVICE, Location.EDGE, Location.CLOUD)
+UP = {Location.DEVICE: Hop.UPLINK, Location.EDGE: Hop.BACKHAUL_UP}
+DOWN = {Location.EDGE: Hop.DOWNLINK, Location.CLOUD: Hop.BACKHAUL_DOWN}
 
 
 class HsdSettings(RowFormat):
@@ -37,7 +37,7 @@ class HsdSettings(RowFormat):
 
     chain: list[Literal["draft", "middle", "target"]] = Field(default=["draft", "middle", "target"], min_length=2)
     """Models from the smallest up, by role; the last one is the target."""
-    sites: list[Site] = Field(default=[Site.DEVICE, Site.EDGE, Site.EDGE])
+    sites: list[Location] = Field(default=[Location.DEVICE, Location.EDGE, Location.EDGE])
     """Where each of them runs: device, edge or cloud, never nearer to the device than the one before."""
     blocks: list[int] = Field(default=[2, 6])
     """Tokens that each level below the top gathers before the next one verifies them (N)."""
@@ -60,7 +60,7 @@ class HsdSettings(RowFormat):
         return self
 
 
-def sites_of_chain(settings: HsdSettings) -> dict[str, Site]:
+def sites_of_chain(settings: HsdSettings) -> dict[str, Location]:
     """Where each model of the chain runs."""
     return dict(zip(settings.chain, settings.sites, strict=True))
 
@@ -80,7 +80,7 @@ def hsd(request: Request, settings: HsdSettings, rng: RandomSource) -> Protocol:
     block_layout = DraftLayout(codec, [1] * settings.blocks[-1])
     tokens_layout = TokensLayout("verdict", request.vocab_size, settings.blocks[-1] + 1)
     yield from send_prompt(request)
-    yield from carry(TokensLayout("prompt", request.vocab_size, MAX_PROMPT_TOKENS), request.prompt, Site.EDGE, site)
+    yield from carry(TokensLayout("prompt", request.vocab_size, MAX_PROMPT_TOKENS), request.prompt, Location.EDGE, site)
     while not request.finished:
         tally = Tally()
         block = yield from gather(top - 1, request.draft_limit(settings.blocks[-1]), request, settings, rng, tally)
@@ -88,7 +88,7 @@ def hsd(request: Request, settings: HsdSettings, rng: RandomSource) -> Protocol:
         rows = yield from target_rows(request, received, site)
         verdict = yield from verify(rows, received, find_rule("single", "iid", 1), request.position, rng)
         tokens = [*received.path_to(verdict.last_accepted), verdict.token]
-        said = yield from carry(tokens_layout, tokens, site, Site.DEVICE)
+        said = yield from carry(tokens_layout, tokens, site, Location.DEVICE)
         yield finish_round(request, block, VerdictBody(len(said) - 2, said[-1]), verdict, tally.stats)
 
 
@@ -132,7 +132,7 @@ def gather(
     return gathered
 
 
-def carry(layout: Layout, body: Any, start: Site, end: Site) -> Generator[Step, Any, Any]:
+def carry(layout: Layout, body: Any, start: Location, end: Location) -> Generator[Step, Any, Any]:
     """Send something hop by hop from one site to another; an empty draft and a site's own words need no message."""
     if isinstance(body, DraftTree) and not body.tokens:
         return body

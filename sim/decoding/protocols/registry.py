@@ -16,13 +16,13 @@ from pydantic import Field, model_validator
 
 from sim.decoding.random_source import RandomSource
 from sim.decoding.request import Request
-from sim.decoding.steps import Protocol, Site
+from sim.decoding.steps import Location, Protocol
 from sim.registry import Registered, Registry
 from sim.settings import Settings
 
 PROTOCOLS: Registry[Callable[[Request, Any, RandomSource], Protocol]] = Registry("protocol", "sim.decoding.protocols")
 
-DRAFT_HERE_TARGET_THERE = {"draft": Site.DEVICE, "target": Site.EDGE}
+DRAFT_HERE_TARGET_THERE = {"draft": Location.DEVICE, "target": Location.EDGE}
 
 
 def protocol(
@@ -33,7 +33,7 @@ def protocol(
     models: tuple[str, ...] = ("draft", "target"),
     adaptive: bool | Callable[[Any], bool] = False,
     knobs: tuple[str, ...] | Callable[[Any], tuple[str, ...]] = (),
-    sites: Mapping[str, Site] | Callable[[Any], Mapping[str, Site]] = DRAFT_HERE_TARGET_THERE,
+    sites: Mapping[str, Location] | Callable[[Any], Mapping[str, Location]] = DRAFT_HERE_TARGET_THERE,
     source: str = "",
 ) -> Callable[[Callable[[Request, Any, RandomSource], Protocol]], Callable[[Request, Any, RandomSource], Protocol]]:
     """Register a protocol.
@@ -70,10 +70,10 @@ def knobs_of(
 
 def sites_of(
     entry: Registered[Callable[[Request, Any, RandomSource], Protocol]], settings: Settings
-) -> dict[str, Site]:
+) -> dict[str, Location]:
     """Where each model that a protocol needs runs under these settings, by role."""
     sites = entry.facts.get("sites", DRAFT_HERE_TARGET_THERE)
-    placed: Mapping[str, Site] = sites(settings) if callable(sites) else sites
+    placed: Mapping[str, Location] = sites(settings) if callable(sites) else sites
     return {role: site for role, site in placed.items() if role in entry.facts["models"]}
 
 

@@ -28,7 +28,7 @@ from sim.decoding.protocols.tslt import TsltSettings, knobs_of_rows
 from sim.decoding.random_source import RandomSource
 from sim.decoding.request import Request
 from sim.decoding.rules.base import find_rule
-from sim.decoding.steps import Protocol, Site, Step, Together
+from sim.decoding.steps import Location, Protocol, Step, Together
 from sim.decoding.verification import finish_round
 from sim.decoding.wire.row_codec import RowCodec
 
@@ -99,7 +99,7 @@ def draft_ahead(
     supposed = request.supposing(path)
     if supposed.finished:
         return None
-    logits = yield supposed.forward(Site.DEVICE, "draft")
+    logits = yield supposed.forward(Location.DEVICE, "draft")
     favourite = guess_bonus(supposed, codec, logits[0], mode, rng)
     supposed = supposed.supposing([favourite])
     if supposed.finished:

@@ -19,7 +19,7 @@ from sim.decoding.protocols.registry import protocol
 from sim.decoding.random_source import RandomSource
 from sim.decoding.request import Request
 from sim.decoding.rows import Row, Sampling, overlap, residual
-from sim.decoding.steps import Hop, Protocol, Site, Transmit
+from sim.decoding.steps import Hop, Location, Protocol, Transmit
 from sim.decoding.wire.bits import BitReader, BitWriter, bits_for
 from sim.decoding.wire.row_codec import RowCodec, RowFormat
 from sim.models.interface import Logits
@@ -99,7 +99,7 @@ def gated(request: Request, gate: Gate, rng: RandomSource) -> Protocol:
     yield from send_prompt(request)
     while not request.finished:
         position = request.position
-        logits = yield request.forward(Site.DEVICE, "draft")
+        logits = yield request.forward(Location.DEVICE, "draft")
         prepared = gate.prepare(request.sampling.row(logits[0]))
         token = rng.at("draft", position).categorical(prepared.source)
         doubt = uncertainty(request, logits[0], token, settings.samples, rng.at("uncertainty", position))
@@ -110,7 +110,7 @@ def gated(request: Request, gate: Gate, rng: RandomSource) -> Protocol:
             continue
         received = yield Transmit(Hop.UPLINK, draft_layout(GatedDraft(unsaid, token, prepared.body)))
         unsaid = []
-        logits = yield request.forward(Site.EDGE, "target")
+        logits = yield request.forward(Location.EDGE, "target")
         p, q = request.sampling.row(logits[0]), received.row
         position_rng = rng.at("verify", position)
         accepted = position_rng.bernoulli(p.prob(token) / q.prob(token)) if q.prob(token) > 0 else True

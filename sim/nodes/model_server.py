@@ -17,7 +17,7 @@ from sim.kernel import LAST, Due, Promise
 from sim.models.interface import Forward, LanguageModel, Logits
 
 
-class Served(NamedTuple):
+class ForwardResult(NamedTuple):
     """How a forward fared at a site.
 
     Attributes:
@@ -55,7 +55,7 @@ class Batch:
     new_tokens: int
 
 
-def run_forwards(
+def run_batch(
     works: Sequence[Forward | None], model: LanguageModel | None, pricer: ComputeModel, sizes: Sequence[WorkSize]
 ) -> tuple[list[Logits | None], Price]:
     """Really run a batch if it is live, and price it by its sizes, or by the clock where the pricer needs one."""
@@ -72,7 +72,7 @@ def run_forwards(
     return rows, pricer.price(sizes)
 
 
-class Site:
+class ModelServer:
     """A model server behind a batching queue.
 
     Args:
@@ -110,7 +110,7 @@ class Site:
         self._gathering: simpy.Event | None = None
 
     def submit(self, record: ComputeRecord, work: Forward | None) -> simpy.Event:
-        """Queue a forward; the event succeeds with a ``Served`` when its batch is done."""
+        """Queue a forward; the event succeeds with a ``ForwardResult`` when its batch is done."""
         job = _Job(self.env, record, work)
         self._queue.append(job)
         if not self._busy and not self._is_starting:
@@ -149,7 +149,7 @@ class Site:
         jobs = self._take_batch()
         model = jobs[0].model
         sizes = [job.size for job in jobs]
-        logits, price = run_forwards([job.work for job in jobs], self.models.get(model), self.pricers[model], sizes)
+        logits, price = run_batch([job.work for job in jobs], self.models.get(model), self.pricers[model], sizes)
         start_ns, duration_ns = int(self.env.now), to_ns(price.seconds)
         self._busy = True
         self.busy_ns += duration_ns
@@ -163,7 +163,7 @@ class Site:
         def finish(_: simpy.Event) -> None:
             share = price.joules / len(jobs)
             for job, rows in zip(jobs, logits, strict=True):
-                job.keep(Served(start_ns - job.arrived_ns, duration_ns, share, rows))
+                job.keep(ForwardResult(start_ns - job.arrived_ns, duration_ns, share, rows))
             self._busy = False
             if self._queue:
                 # Work that waited behind a batch needs no further window: it has had company already.
