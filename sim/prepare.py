@@ -14,7 +14,7 @@ from sim.compute.base import ComputeModel
 from sim.compute.roles import make_pricer
 from sim.errors import InputError
 from sim.files import cache_folder, write_atomically
-from sim.models.facts import DeferredModel, ModelFacts, files_stamp
+from sim.models.info import DeferredModel, ModelInfo, files_stamp
 from sim.models.interface import LanguageModel
 from sim.scenario.schema import ModelsSettings, Scenario
 from sim.tape.recorder import Recording, missing_groups, record, wanted_recordings
@@ -83,7 +83,7 @@ def load_models(settings: ModelsSettings, roles: Sequence[str]) -> dict[str, Lan
 
 
 @lru_cache(maxsize=64)
-def _facts(settings: ModelsSettings, roles: tuple[str, ...]) -> dict[str, ModelFacts]:
+def _model_info(settings: ModelsSettings, roles: tuple[str, ...]) -> dict[str, ModelInfo]:
     """Facts of the models: from the cache if their files have not changed, else by loading them.
 
     Models that are not on this machine are known by the facts that came with an imported tape.
@@ -91,16 +91,16 @@ def _facts(settings: ModelsSettings, roles: tuple[str, ...]) -> dict[str, ModelF
     names = model_names(settings, roles)
     path = cache_folder() / "models.json"
     known = read_json_object(path)
-    question = brought_question(names, settings)
-    if question not in known or all(_is_here(name) for name in names.values()):
-        question = facts_question(names, settings)
+    cache_key = imported_cache_key(names, settings)
+    if cache_key not in known or all(_is_here(name) for name in names.values()):
+        cache_key = info_cache_key(names, settings)
     try:
-        return {role: ModelFacts.from_plain(plain) for role, plain in known[question].items()}
+        return {role: ModelInfo.from_plain(plain) for role, plain in known[cache_key].items()}
     except (KeyError, TypeError, AttributeError):
         pass
-    facts = {role: ModelFacts.of(model) for role, model in load_models(settings, roles).items()}
-    remember_facts(question, facts)
-    return facts
+    models_info = {role: ModelInfo.of(model) for role, model in load_models(settings, roles).items()}
+    store_info(cache_key, models_info)
+    return models_info
 
 
 def _is_here(name: str) -> bool:
@@ -108,7 +108,7 @@ def _is_here(name: str) -> bool:
     return name.startswith("embedded/") or Path(name).expanduser().is_dir()
 
 
-def facts_question(names: dict[str, str], settings: ModelsSettings) -> str:
+def info_cache_key(names: dict[str, str], settings: ModelsSettings) -> str:
     """What facts are remembered by: names, files and numerics of models on this machine.
 
     Raises:
@@ -121,54 +121,54 @@ def facts_question(names: dict[str, str], settings: ModelsSettings) -> str:
     return json.dumps([stamp, settings.device, settings.dtype], sort_keys=True)
 
 
-def brought_question(names: dict[str, str], settings: ModelsSettings) -> str:
+def imported_cache_key(names: dict[str, str], settings: ModelsSettings) -> str:
     """What the facts of models that are elsewhere are remembered by: names and numerics."""
     return json.dumps(["imported", names, settings.dtype], sort_keys=True)
 
 
-def remember_facts(question: str, facts: dict[str, ModelFacts]) -> None:
+def store_info(cache_key: str, models_info: dict[str, ModelInfo]) -> None:
     """Keep facts for the next time."""
     path = cache_folder() / "models.json"
-    known = {**read_json_object(path), question: {role: fact.to_plain() for role, fact in facts.items()}}
+    known = {**read_json_object(path), cache_key: {role: info.to_plain() for role, info in models_info.items()}}
     write_atomically(path, json.dumps(known, sort_keys=True).encode())
 
 
-def facts_of(scenario: Scenario) -> dict[str, ModelFacts]:
+def model_info_of(scenario: Scenario) -> dict[str, ModelInfo]:
     """Facts of the models that a scenario's protocol needs, by role."""
-    return _facts(scenario.models, tuple(scenario.protocol.fact("models")))
+    return _model_info(scenario.models, tuple(scenario.protocol.trait("models")))
 
 
 def planned_requests(scenario: Scenario) -> list[PlannedRequest]:
     """The scenario's requests with their prompts as token ids."""
-    facts = facts_of(scenario)
-    leader = facts.get("target") or next(iter(facts.values()))
+    models_info = model_info_of(scenario)
+    leader = models_info.get("target") or next(iter(models_info.values()))
     trusted = scenario.models.trust_remote_code
-    return plan_requests(scenario, facts, lambda text: encode_prompt(leader, trusted, text))
+    return plan_requests(scenario, models_info, lambda text: encode_prompt(leader, trusted, text))
 
 
 @lru_cache(maxsize=4096)
-def encode_prompt(model: ModelFacts, trust_remote_code: bool, text: str) -> tuple[int, ...]:
+def encode_prompt(model: ModelInfo, trust_remote_code: bool, text: str) -> tuple[int, ...]:
     """Token ids of a prompt; an imported tape tells those of models that are not on this machine."""
     from sim.models.loading import load_tokenizer
 
-    brought = brought_prompts(cache_folder()).get(model.fingerprint, {})
-    if text in brought:
-        return tuple(brought[text])
+    imported = imported_prompts(cache_folder()).get(model.fingerprint, {})
+    if text in imported:
+        return tuple(imported[text])
     return tuple(load_tokenizer(model.name, trust_remote_code=trust_remote_code).encode(text))
 
 
 @lru_cache(maxsize=4)
-def brought_prompts(cache: Path) -> dict[str, dict[str, list[int]]]:
+def imported_prompts(cache: Path) -> dict[str, dict[str, list[int]]]:
     """Token ids by model and text, as ``specran tape import`` has brought them."""
     return read_json_object(cache / "prompts.json")
 
 
-def remember_prompts(prompts: dict[str, dict[str, list[int]]]) -> None:
+def store_prompts(prompts: dict[str, dict[str, list[int]]]) -> None:
     """Keep token ids of prompts for the next time."""
-    known = brought_prompts(cache_folder())
+    known = imported_prompts(cache_folder())
     merged = {model: {**known.get(model, {}), **texts} for model, texts in prompts.items()}
     write_atomically(cache_folder() / "prompts.json", json.dumps({**known, **merged}, sort_keys=True).encode())
-    brought_prompts.cache_clear()
+    imported_prompts.cache_clear()
     encode_prompt.cache_clear()
 
 
@@ -181,12 +181,12 @@ def read_json_object(path: Path) -> dict[str, Any]:
     return known if isinstance(known, dict) else {}
 
 
-def prices(scenario: Scenario, facts: dict[str, ModelFacts]) -> dict[str, dict[str, ComputeModel]]:
+def prices(scenario: Scenario, models_info: dict[str, ModelInfo]) -> dict[str, dict[str, ComputeModel]]:
     """Compute models by site and role; a host that was never timed is timed now."""
-    roles = tuple(facts)
+    roles = tuple(models_info)
 
     def deferred(role: str) -> DeferredModel:
-        return DeferredModel(facts[role], lambda: load_models(scenario.models, roles)[role])
+        return DeferredModel(models_info[role], lambda: load_models(scenario.models, roles)[role])
 
     return {
         site: {role: make_pricer(choice.entry, choice.settings, role, deferred(role), site) for role in roles}
@@ -197,7 +197,7 @@ def prices(scenario: Scenario, facts: dict[str, ModelFacts]) -> dict[str, dict[s
 def must_be_live(scenario: Scenario) -> bool:
     """Whether the scenario's decoding depends on clock or channel, or its prices on real forwards."""
     measured = any(choice.name == "measured" for choice in scenario.compute.values())
-    adaptive = scenario.protocol.fact("adaptive") or scenario.controller.fact("adaptive")
+    adaptive = scenario.protocol.trait("adaptive") or scenario.controller.trait("adaptive")
     return bool(adaptive) or measured
 
 
@@ -214,22 +214,22 @@ def prepare(scenario: Scenario, progress: Progress = no_progress, live: bool = F
         progress: Told what is going on, how much is done, and of how much.
         live: Decode while simulating, even where a tape would do; what is decoded goes on tape if it can be replayed.
     """
-    facts = facts_of(scenario)
+    models_info = model_info_of(scenario)
     planned = planned_requests(scenario)
-    pricers = prices(scenario, facts)
+    pricers = prices(scenario, models_info)
     store = tape_store()
     if live or must_be_live(scenario):
-        replayable = not (scenario.protocol.fact("adaptive") or scenario.controller.fact("adaptive"))
+        replayable = not (scenario.protocol.trait("adaptive") or scenario.controller.trait("adaptive"))
         return SimulationInputs(
-            planned, facts, pricers, live_models(scenario, facts), record_to=store if replayable else None
+            planned, models_info, pricers, live_models(scenario, models_info), record_to=store if replayable else None
         )
     record_all([(scenario, planned)], store, progress)
-    return SimulationInputs(planned, facts, pricers, tape=store)
+    return SimulationInputs(planned, models_info, pricers, tape=store)
 
 
-def live_models(scenario: Scenario, facts: dict[str, ModelFacts]) -> dict[str, LanguageModel]:
+def live_models(scenario: Scenario, models_info: dict[str, ModelInfo]) -> dict[str, LanguageModel]:
     """Models to decode with while simulating, with empty caches; those of adaptive protocols remember forwards."""
-    models = load_models(scenario.models, tuple(facts))
+    models = load_models(scenario.models, tuple(models_info))
     for model in models.values():
         model.forget_all()
     measured = any(choice.name == "measured" for choice in scenario.compute.values())
@@ -256,11 +256,11 @@ def missing_recordings(scenarios: Wanted, store: TapeStore) -> list[MissingGroup
     """What is to be decoded before these scenarios can be replayed."""
     by_models: dict[tuple[ModelsSettings, tuple[str, ...]], Wanted] = {}
     for scenario, planned in scenarios:
-        by_models.setdefault((scenario.models, tuple(facts_of(scenario))), []).append((scenario, planned))
+        by_models.setdefault((scenario.models, tuple(model_info_of(scenario))), []).append((scenario, planned))
     return [
         MissingGroup(settings, roles, group)
         for (settings, roles), wanted in by_models.items()
-        for group in missing_groups(wanted_recordings(wanted, _facts(settings, roles)), store)
+        for group in missing_groups(wanted_recordings(wanted, _model_info(settings, roles)), store)
     ]
 
 

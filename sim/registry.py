@@ -34,7 +34,7 @@ class Registered(Generic[T]):
     name: str
     make: T
     settings: type[Settings]
-    facts: dict[str, Any] = field(default_factory=dict)
+    traits: dict[str, Any] = field(default_factory=dict)
 
     @property
     def summary(self) -> str:
@@ -56,7 +56,7 @@ class Registry(Generic[T]):
         self._entries: dict[str, Registered[T]] = {}
         self._loaded = False
 
-    def register(self, name: str, settings: type[Settings] = NoSettings, **facts: Any) -> Callable[[T], T]:
+    def register(self, name: str, settings: type[Settings] = NoSettings, **traits: Any) -> Callable[[T], T]:
         """Decorator that gives a class or function a name.
 
         Raises:
@@ -64,7 +64,7 @@ class Registry(Generic[T]):
         """
 
         def enter(make: T) -> T:
-            entry = Registered(name, make, settings, facts)
+            entry = Registered(name, make, settings, traits)
             taken = self._entries.get(name)
             if taken is not None and getattr(taken.make, "__module__", None) != getattr(make, "__module__", None):
                 raise ValueError(

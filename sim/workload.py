@@ -15,7 +15,7 @@ from sim.decoding.random_source import KeyedRandom
 from sim.decoding.request import Request
 from sim.decoding.rows import Sampling
 from sim.errors import InputError
-from sim.models.facts import ModelFacts
+from sim.models.info import ModelInfo
 from sim.scenario.schema import Scenario
 
 EMBEDDED_PROMPTS = Path(__file__).parent / "models" / "embedded" / "prompts.jsonl"
@@ -81,7 +81,7 @@ def _prompt_of(line: str, where: str) -> str | list[int]:
 
 
 def plan_requests(
-    scenario: Scenario, models: dict[str, ModelFacts], encode: Callable[[str], Sequence[int]]
+    scenario: Scenario, models: dict[str, ModelInfo], encode: Callable[[str], Sequence[int]]
 ) -> list[PlannedRequest]:
     """Give each device its prompts.
 
@@ -126,7 +126,7 @@ def _fit(
     prompt: str | list[int],
     number: int,
     scenario: Scenario,
-    leader: ModelFacts,
+    leader: ModelInfo,
     room: int,
     encode: Callable[[str], Sequence[int]],
 ) -> tuple[int, ...]:
@@ -150,7 +150,7 @@ def _fit(
 def make_request(
     planned: PlannedRequest,
     scenario: Scenario,
-    models: dict[str, ModelFacts],
+    models: dict[str, ModelInfo],
     controller: Controller | None = None,
 ) -> Request:
     """The live request behind a planned one.

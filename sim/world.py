@@ -14,7 +14,7 @@ from sim.decoding.steps import Location
 from sim.errors import RunError
 from sim.kernel import Environment, start
 from sim.links.base import Link
-from sim.models.facts import ModelFacts
+from sim.models.info import ModelInfo
 from sim.models.interface import LanguageModel
 from sim.nodes.compiled_trace import CompiledTrace, TraceCompiler
 from sim.nodes.device import Device, Outcome
@@ -33,7 +33,7 @@ class SimulationInputs:
 
     Attributes:
         planned: All requests.
-        facts: Model facts by role.
+        models_info: Model facts by role.
         pricers: Compute model by site and role.
         models: Loaded models by role; empty when everything is replayed.
         tape: Recorded requests, or None to decode live.
@@ -42,7 +42,7 @@ class SimulationInputs:
     """
 
     planned: list[PlannedRequest]
-    facts: dict[str, ModelFacts]
+    models_info: dict[str, ModelInfo]
     pricers: dict[str, dict[str, ComputeModel]]
     models: Mapping[str, LanguageModel] = field(default_factory=dict)
     tape: TapeStore | None = None
@@ -119,8 +119,8 @@ class World:
         self.tables = tables if tables is not None else RunTables()
         self._first_controller = make_controller(scenario)
         self._controllers: dict[int, Controller] = {}
-        self._facts = needed_models(scenario, inputs.facts)
-        self._addresses = Addresses(scenario, self._facts)
+        self._model_info = needed_models(scenario, inputs.models_info)
+        self._addresses = Addresses(scenario, self._model_info)
         self._live: dict[int, ProtocolRun] = {}
         self._start_devices()
 
@@ -148,11 +148,11 @@ class World:
     def _protocol_run(self, planned: PlannedRequest) -> ProtocolRun | CompiledTrace:
         if self.inputs.tape is not None:
             return self._trace(planned, self.inputs.tape)
-        scenario, facts = self.scenario, self._facts
+        scenario, models_info = self.scenario, self._model_info
         if planned.device not in self._controllers:
             self._controllers[planned.device] = self._first_controller.for_device()
         controller = self._controllers[planned.device]
-        request = make_request(planned, scenario, facts, controller)
+        request = make_request(planned, scenario, models_info, controller)
         protocol = scenario.protocol.entry.make(request, scenario.protocol.settings, rng_for(planned, scenario))
         protocol_run = self._live[planned.id] = ProtocolRun(protocol, self.inputs.models)
         return protocol_run
@@ -177,7 +177,7 @@ class World:
         if protocol_run is not None and store is not None:
             key = self._addresses.of(outcome.planned)
             if not store.has(key):
-                store.put(key, protocol_run.records, describe(outcome.planned, self.scenario, self._facts))
+                store.put(key, protocol_run.records, describe(outcome.planned, self.scenario, self._model_info))
 
     def run(self, until_s: float | None = None) -> RunOutput:
         """Run until the last request has ended, or until a time; requests under way then are in no table."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from sim.compute.roles import make_pricer
-from sim.models.facts import ModelFacts
+from sim.models.info import ModelInfo
 from sim.models.interface import LanguageModel
 from sim.models.tabular import TabularModel
 from sim.scenario.schema import Scenario
@@ -56,13 +56,13 @@ def planned_requests(scenario: Scenario) -> list[PlannedRequest]:
 def inputs(scenario: Scenario, models: dict[str, LanguageModel] | None = None) -> SimulationInputs:
     """Live inputs over table-driven models."""
     by_role = models if models is not None else table_models()
-    used = {role: by_role[role] for role in scenario.protocol.fact("models")}
+    used = {role: by_role[role] for role in scenario.protocol.trait("models")}
     pricers = {
         site: {role: make_pricer(choice.entry, choice.settings, role, model, site) for role, model in used.items()}
         for site, choice in scenario.compute.items()
     }
-    facts = {role: ModelFacts.of(model) for role, model in used.items()}
-    return SimulationInputs(planned_requests(scenario), facts, pricers, used)
+    models_info = {role: ModelInfo.of(model) for role, model in used.items()}
+    return SimulationInputs(planned_requests(scenario), models_info, pricers, used)
 
 
 def simulate(scenario: Scenario, models: dict[str, LanguageModel] | None = None) -> RunOutput:

@@ -79,7 +79,7 @@ def _names_of(kind: str) -> list[tuple[str, str]]:
 
 
 def _marked(entry: Any) -> str:
-    lossless = entry.facts.get("lossless")
+    lossless = entry.traits.get("lossless")
     if lossless is None:
         return entry.summary
     mark = "depends on settings" if callable(lossless) else ("lossless" if lossless else "lossy")
@@ -223,7 +223,7 @@ def calibrate_command(name: str, set_: list[str], out: Path | None) -> None:
     from sim.prepare import load_models
 
     scenario = load_scenario(name, changes_of(set_, None))
-    models = load_models(scenario.models, tuple(scenario.protocol.fact("models")))
+    models = load_models(scenario.models, tuple(scenario.protocol.trait("models")))
     made = calibrate(models.values(), out)
     rows = [
         (role, model.name, calibration.median_relative_error)

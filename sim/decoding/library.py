@@ -101,7 +101,7 @@ def decode(
     turner = make_controller(controller)
     refuse_misfit(str(controller_name(controller)), turner.turns, protocol, knobs_of(entry, parsed))
     present = models_present(protocol, {"draft": draft, "target": target, **(models or {})})
-    leader = present.get("target") or present[entry.facts["models"][-1]]
+    leader = present.get("target") or present[entry.traits["models"][-1]]
     request = Request(
         request_id,
         prompt_ids(prompt, leader, max_new_tokens),
@@ -127,7 +127,7 @@ def models_present(protocol: str, by_role: Mapping[str, LanguageModel | None]) -
         InputError: One that the protocol needs is missing, or they do not have one vocabulary.
     """
     present = {role: model for role, model in by_role.items() if model is not None}
-    missing = [role for role in PROTOCOLS.find(protocol).facts["models"] if role not in present]
+    missing = [role for role in PROTOCOLS.find(protocol).traits["models"] if role not in present]
     if missing:
         raise InputError(f"protocol {protocol!r} needs a {missing[0]} model")
     if len({model.vocab_size for model in present.values()}) > 1:

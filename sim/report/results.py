@@ -101,7 +101,7 @@ def report_sweep(
     lossy = {
         point.variant or point.scenario.protocol.name: None
         for point in points
-        if not point.scenario.protocol.fact("lossless")
+        if not point.scenario.protocol.trait("lossless")
     }
     tables = {"Means over replications": means_with_intervals(table, axes)}
     if failures:

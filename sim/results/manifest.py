@@ -42,9 +42,9 @@ def make_manifest(scenario: Scenario, inputs: SimulationInputs, wall_s: float) -
     """Versions, seed, hashes, host and wall time of one run."""
     return {
         "seed": scenario.seed,
-        "lossless": bool(scenario.protocol.fact("lossless")),
+        "lossless": bool(scenario.protocol.trait("lossless")),
         "decoding_code": code_version(),
-        "models": {role: fact.to_plain() for role, fact in inputs.facts.items()},
+        "models": {role: info.to_plain() for role, info in inputs.models_info.items()},
         "compute": {
             site: {role: pricer.describe() for role, pricer in pricers.items()}
             for site, pricers in inputs.pricers.items()

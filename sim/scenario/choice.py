@@ -32,9 +32,9 @@ class Choice:
         """The registered name."""
         return self.entry.name
 
-    def fact(self, key: str) -> Any:
+    def trait(self, key: str) -> Any:
         """A fact stated at registration; one given as a function is asked about these settings."""
-        value = self.entry.facts.get(key)
+        value = self.entry.traits.get(key)
         return value(self.settings) if callable(value) else value
 
     def dump(self) -> dict[str, Any]:

@@ -220,7 +220,7 @@ class Scenario(Settings):
 def _misfits(protocol: Choice, controller: Choice) -> list[Problem]:
     turns = controller.entry.make(controller.settings).turns
     try:
-        refuse_misfit(controller.name, turns, protocol.name, protocol.fact("knobs") or ())
+        refuse_misfit(controller.name, turns, protocol.name, protocol.trait("knobs") or ())
     except InputError as error:
         return [Problem(("controller", "name"), str(error))]
     return []
@@ -243,7 +243,7 @@ def _unpriced(protocol: Choice, compute: Mapping[str, Choice]) -> list[Problem]:
 def _not_one_each(link: Choice, num_devices: int) -> list[Problem]:
     """Lists of the link that must hold a value per device and do not."""
     found = []
-    for key in link.fact("per_device") or ():
+    for key in link.trait("per_device") or ():
         values = getattr(link.settings, key)
         if isinstance(values, list) and len(values) != num_devices:
             message = f"got {len(values)} values; valid: one per device, {num_devices} (devices.count)"

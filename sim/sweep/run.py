@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from sim.errors import InputError
 from sim.files import cannot_write, clean_cache, no_empty_folders_of, unfinished_folder
-from sim.prepare import Progress, facts_of, must_be_live, no_progress, planned_requests, prices, tape_store
+from sim.prepare import Progress, model_info_of, must_be_live, no_progress, planned_requests, prices, tape_store
 from sim.results.manifest import host, versions
 from sim.scenario.own_code import own_code
 from sim.scenario.schema import Scenario
@@ -178,12 +178,14 @@ class _Sweep:
         name = json.dumps([keys[part] for part in parts], sort_keys=True)
         ready = self._shared.get(name)
         if ready is None:
-            facts = facts_of(point.scenario)
-            inputs = SimulationInputs(planned_requests(point.scenario), facts, prices(point.scenario, facts))
-            addresses = Addresses(point.scenario, facts)
+            models_info = model_info_of(point.scenario)
+            inputs = SimulationInputs(
+                planned_requests(point.scenario), models_info, prices(point.scenario, models_info)
+            )
+            addresses = Addresses(point.scenario, models_info)
             priced = {site: {r: p.describe() for r, p in by.items()} for site, by in inputs.pricers.items()}
             keys_of_tape = [addresses.of(planned) for planned in inputs.planned]
-            fingerprints = {role: fact.fingerprint for role, fact in facts.items()}
+            fingerprints = {role: info.fingerprint for role, info in models_info.items()}
             ready = self._shared[name] = _PreparedInputs(
                 inputs,
                 must_be_live(point.scenario),

@@ -12,7 +12,7 @@ from typing import Any
 
 from sim.errors import InputError, RunError
 from sim.links.shannon import FADING_MEMORY
-from sim.models.facts import ModelFacts
+from sim.models.info import ModelInfo
 from sim.models.interface import LanguageModel
 from sim.prepare import MissingGroup, live_models, record_group
 from sim.results.tables import Keep, RunTables, parquet_bytes
@@ -144,7 +144,7 @@ def simulate_points(task: PointTask, packed: bytes) -> list[PointDone]:
     done = []
     if inputs.tape is None:
         first = Scenario.from_dict(task.scenarios[0])
-        inputs = replace(inputs, models=_models_like(inputs.facts, first))
+        inputs = replace(inputs, models=_models_like(inputs.models_info, first))
     for place, keys in zip(task.places, task.scenarios, strict=True):
         try:
             for model in inputs.models.values():
@@ -165,18 +165,18 @@ def simulate_points(task: PointTask, packed: bytes) -> list[PointDone]:
     return done
 
 
-def _models_like(facts: dict[str, ModelFacts], scenario: Scenario) -> Mapping[str, LanguageModel]:
+def _models_like(models_info: dict[str, ModelInfo], scenario: Scenario) -> Mapping[str, LanguageModel]:
     """The models that decode while simulating, loaded where this runs.
 
     Raises:
         InputError: One is not here, or is another one than where the sweep was started.
     """
     try:
-        models = live_models(scenario, facts)
+        models = live_models(scenario, models_info)
     except InputError as error:
         raise InputError(f"points that decode while they simulate need their models where they run: {error}") from error
     for role, model in models.items():
-        if model.fingerprint != facts[role].fingerprint:
+        if model.fingerprint != models_info[role].fingerprint:
             raise InputError(
                 f"models.{role}: {model.name!r} is another model on this worker than where the sweep was started"
             )

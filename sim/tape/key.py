@@ -9,7 +9,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from sim.models.facts import ModelFacts
+from sim.models.info import ModelInfo
 from sim.scenario.own_code import own_code
 from sim.scenario.schema import Scenario
 from sim.workload import PlannedRequest
@@ -18,12 +18,12 @@ from sim.workload import PlannedRequest
 _OWN = ("random", "prompt")
 
 
-def needed_models(scenario: Scenario, models: Mapping[str, ModelFacts]) -> dict[str, ModelFacts]:
+def needed_models(scenario: Scenario, models: Mapping[str, ModelInfo]) -> dict[str, ModelInfo]:
     """Facts of the models that a scenario's protocol uses; the others cannot matter to its text."""
-    return {role: models[role] for role in scenario.protocol.fact("models")}
+    return {role: models[role] for role in scenario.protocol.trait("models")}
 
 
-def shared_description(scenario: Scenario, models: Mapping[str, ModelFacts]) -> dict[str, Any]:
+def shared_description(scenario: Scenario, models: Mapping[str, ModelInfo]) -> dict[str, Any]:
     """What the decoding of all requests of a scenario depends on: no link, no compute, no neighbours."""
     workload = scenario.workload
     protocol, controller = scenario.protocol.dump(), scenario.controller.dump()
@@ -40,7 +40,7 @@ def shared_description(scenario: Scenario, models: Mapping[str, ModelFacts]) -> 
     }
 
 
-def describe(planned: PlannedRequest, scenario: Scenario, models: Mapping[str, ModelFacts]) -> dict[str, Any]:
+def describe(planned: PlannedRequest, scenario: Scenario, models: Mapping[str, ModelInfo]) -> dict[str, Any]:
     """All that a request's decoding depends on."""
     own = {"prompt": list(planned.prompt), "random": [scenario.seed, planned.id]}
     return {**shared_description(scenario, models), **own}
@@ -69,7 +69,7 @@ class Addresses:
         models: Facts by role, at least of those that its protocol uses.
     """
 
-    def __init__(self, scenario: Scenario, models: Mapping[str, ModelFacts]) -> None:
+    def __init__(self, scenario: Scenario, models: Mapping[str, ModelInfo]) -> None:
         self._seed = scenario.seed
         self._shared = _digest(shared_description(scenario, needed_models(scenario, models)))
 

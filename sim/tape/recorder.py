@@ -9,7 +9,7 @@ from sim.collector import seldom_collected
 from sim.decoding.instant import InstantDriver
 from sim.decoding.on_demand import OnDemandModel
 from sim.decoding.protocol_run import ProtocolRun
-from sim.models.facts import ModelFacts
+from sim.models.info import ModelInfo
 from sim.models.interface import LanguageModel
 from sim.scenario.schema import Scenario
 from sim.tape.key import Addresses, describe, needed_models
@@ -40,7 +40,7 @@ class Recording:
 
 
 def wanted_recordings(
-    scenarios: Iterable[tuple[Scenario, list[PlannedRequest]]], models: Mapping[str, ModelFacts]
+    scenarios: Iterable[tuple[Scenario, list[PlannedRequest]]], models: Mapping[str, ModelInfo]
 ) -> list[Recording]:
     """All recordings that these scenarios replay, each key once."""
     wanted: dict[str, Recording] = {}
@@ -110,12 +110,12 @@ def _record_group(
     payloads: bool,
     on_demand: bool,
 ) -> None:
-    facts = {role: ModelFacts.of(model) for role, model in models.items()}
+    models_info = {role: ModelInfo.of(model) for role, model in models.items()}
     models = {role: OnDemandModel(model, on_demand) for role, model in models.items()}
     for model in models.values():
         model.forget_all()
     # Two recordings of a group may be the same request under two settings; their caches must not meet.
-    requests = [make_request(one.planned, one.scenario, needed_models(one.scenario, facts)) for one in group]
+    requests = [make_request(one.planned, one.scenario, needed_models(one.scenario, models_info)) for one in group]
     for number, request in enumerate(requests):
         request.id = -1 - number
     num_prompts = len({tuple(request.prompt) for request in requests})
@@ -130,7 +130,7 @@ def _record_group(
     def finished(index: int, protocol_run: ProtocolRun) -> None:
         one = group[index]
         if payloads or not store.has(one.key):
-            about = describe(one.planned, one.scenario, needed_models(one.scenario, facts))
+            about = describe(one.planned, one.scenario, needed_models(one.scenario, models_info))
             store.put(one.key, protocol_run.records, about, protocol_run.payloads if payloads else None)
         for model in models.values():
             model.close_request(-1 - index)

@@ -11,7 +11,7 @@ from typing import Any
 from sim import prepare
 from sim.errors import InputError, RunError
 from sim.files import cache_folder, cannot_write, write_atomically
-from sim.models.facts import ModelFacts
+from sim.models.info import ModelInfo
 from sim.scenario.schema import ModelsSettings, Scenario
 from sim.tape.key import Addresses
 from sim.tape.store import TapeProblem, TapeStore, decode_entry
@@ -36,9 +36,9 @@ def export_folder(scenarios: Sequence[Scenario], store: TapeStore, folder: Path)
     models: dict[str, dict[str, Any]] = {}
     prompts: dict[str, dict[str, list[int]]] = {}
     for scenario in scenarios:
-        facts = prepare.facts_of(scenario)
-        _note_models(scenario, facts, models)
-        _note_prompts(scenario, facts, prompts)
+        models_info = prepare.model_info_of(scenario)
+        _note_models(scenario, models_info, models)
+        _note_prompts(scenario, models_info, prompts)
     about = {"format": FORMAT, "models": list(models.values()), "prompts": prompts}
     try:
         for key in keys:
@@ -61,7 +61,7 @@ def recorded_keys(scenarios: Sequence[Scenario], store: TapeStore) -> list[str]:
     """
     keys: dict[str, None] = {}
     for scenario in scenarios:
-        addresses = Addresses(scenario, prepare.facts_of(scenario))
+        addresses = Addresses(scenario, prepare.model_info_of(scenario))
         for planned in prepare.planned_requests(scenario):
             key = addresses.of(planned)
             if key not in keys and not store.has(key):
@@ -74,15 +74,17 @@ def _seal(about: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()
 
 
-def _note_models(scenario: Scenario, facts: dict[str, ModelFacts], models: dict[str, dict[str, Any]]) -> None:
-    names = prepare.model_names(scenario.models, tuple(facts))
-    question = prepare.brought_question(names, scenario.models)
-    plain = {role: fact.to_plain() for role, fact in facts.items()}
-    models[question] = {"names": names, "dtype": scenario.models.dtype, "facts": plain}
+def _note_models(scenario: Scenario, models_info: dict[str, ModelInfo], models: dict[str, dict[str, Any]]) -> None:
+    names = prepare.model_names(scenario.models, tuple(models_info))
+    cache_key = prepare.imported_cache_key(names, scenario.models)
+    plain = {role: info.to_plain() for role, info in models_info.items()}
+    models[cache_key] = {"names": names, "dtype": scenario.models.dtype, "facts": plain}
 
 
-def _note_prompts(scenario: Scenario, facts: dict[str, ModelFacts], prompts: dict[str, dict[str, list[int]]]) -> None:
-    leader = facts.get("target") or next(iter(facts.values()))
+def _note_prompts(
+    scenario: Scenario, models_info: dict[str, ModelInfo], prompts: dict[str, dict[str, list[int]]]
+) -> None:
+    leader = models_info.get("target") or next(iter(models_info.values()))
     known = prompts.setdefault(leader.fingerprint, {})
     for prompt in read_prompts(scenario.workload.prompts):
         if isinstance(prompt, str) and prompt not in known:
@@ -105,10 +107,10 @@ def import_folder(folder: Path, store: TapeStore) -> int:
             raise ValueError(f"format {about['format']!r}, not {FORMAT!r}")
         if about.pop("sha256") != _seal(about):
             raise ValueError("its content does not have the hash that it states")
-        brought = [
+        imported = [
             (
-                prepare.brought_question(one["names"], ModelsSettings(dtype=one["dtype"])),
-                {role: ModelFacts.from_plain(plain) for role, plain in one["facts"].items()},
+                prepare.imported_cache_key(one["names"], ModelsSettings(dtype=one["dtype"])),
+                {role: ModelInfo.from_plain(plain) for role, plain in one["facts"].items()},
             )
             for one in about["models"]
         ]
@@ -119,9 +121,9 @@ def import_folder(folder: Path, store: TapeStore) -> int:
     for path in sorted((folder / "entries").glob("*.json")):
         added += _import_entry(path, store)
     try:
-        for question, facts in brought:
-            prepare.remember_facts(question, facts)
-        prepare.remember_prompts(prompts)
+        for cache_key, models_info in imported:
+            prepare.store_info(cache_key, models_info)
+        prepare.store_prompts(prompts)
     except OSError as error:
         raise RunError(str(cannot_write("the imported tape", cache_folder(), error))) from error
     return added

@@ -10,7 +10,7 @@ from typing import Any
 from sim.compute.fixed import FixedCompute, FixedSettings
 from sim.decoding.protocol_run import ComputeRecord, EmitRecord, Record, TransmitRecord
 from sim.decoding.steps import Hop, Location, Round
-from sim.models.facts import ModelFacts
+from sim.models.info import ModelInfo
 from sim.nodes.compiled_trace import Plan
 from sim.scenario.schema import Scenario
 from sim.workload import PlannedRequest
@@ -69,9 +69,9 @@ def world(link: dict[str, Any], simulated_s: float) -> World:
     )
     fixed = FixedCompute(FixedSettings(per_forward_s=0.003, per_token_s=0.0001))
     pricers = {site: {"draft": fixed, "target": fixed} for site in ("device", "edge", "cloud")}
-    facts = {role: ModelFacts(role, 8192, 1024, frozenset(), 0, role, 1) for role in ("draft", "target")}
+    models_info = {role: ModelInfo(role, 8192, 1024, frozenset(), 0, role, 1) for role in ("draft", "target")}
     planned = [PlannedRequest(d, i, (1, 2, 3)) for d in range(DEVICES) for i in range(requests)]
-    return RecordedWorld(scenario, SimulationInputs(planned, facts, pricers))
+    return RecordedWorld(scenario, SimulationInputs(planned, models_info, pricers))
 
 
 def speed(link: str) -> tuple[float, float]:

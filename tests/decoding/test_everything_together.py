@@ -96,5 +96,5 @@ def test_every_protocol_runs_under_every_controller_that_fits(protocol: str, con
     draft, target = models["draft"], models["target"]
     done = decode(protocol, draft, target, [0], max_new_tokens=24, controller=controller, temperature=0, **settings)
     assert len(done.tokens) == 24
-    if PROTOCOLS.find(protocol).facts["lossless"]:
+    if PROTOCOLS.find(protocol).traits["lossless"]:
         assert done.tokens == decode("edge_only", None, target, [0], max_new_tokens=24, temperature=0).tokens

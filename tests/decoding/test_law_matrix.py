@@ -24,7 +24,7 @@ from tests.decoding.lazy import lazy_law
 from tests.decoding.test_protocol_laws import PROMPT, fitting_pairs, protocol_law
 
 VALUES = ("fp32", "fp16", "log8", "lattice")
-LOSSLESS = [entry.name for entry in PROTOCOLS if entry.facts["lossless"]]
+LOSSLESS = [entry.name for entry in PROTOCOLS if entry.traits["lossless"]]
 
 
 def odd_pair(seed: int, vocab_size: int) -> tuple[TabularModel, TabularModel]:

@@ -58,7 +58,7 @@ def test_every_lossless_scheme_has_a_family_and_a_variant():
     variants = scenario.sweep.variants
     assert set(variants) == {scheme for _, members in FAMILIES.values() for scheme in members}
     shown = {changes.get("protocol.name", scenario.protocol.name) for changes in variants.values()}
-    assert shown == {entry.name for entry in PROTOCOLS if entry.facts["lossless"]}
+    assert shown == {entry.name for entry in PROTOCOLS if entry.traits["lossless"]}
 
 
 def test_the_picture_names_every_scheme_twice_and_refuses_strangers():

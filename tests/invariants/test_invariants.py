@@ -19,7 +19,7 @@ import pytest
 
 from sim.breakdown import PARTS
 from sim.decoding.protocols.registry import PROTOCOLS
-from sim.models.facts import ModelFacts
+from sim.models.info import ModelInfo
 from sim.results.columns import BREAKDOWN_COLUMNS
 from sim.scenario.schema import Scenario
 from sim.tape.key import describe, key_of
@@ -108,14 +108,16 @@ def test_5_same_seed_same_rows(link):
 @pytest.mark.parametrize("protocol", PROTOCOL_NAMES)
 def test_6_replay_equals_live(protocol: str, link: str, tmp_path: Path):
     scenario = scenario_of(protocol, link)
-    if scenario.protocol.fact("adaptive"):
+    if scenario.protocol.trait("adaptive"):
         pytest.fail(f"{protocol} is adaptive with its default settings and so cannot be replayed")
     live = inputs(scenario)
     store = TapeStore(tmp_path)
-    facts = needed_models(scenario, {role: ModelFacts.of(model) for role, model in table_models().items()})
-    wanted = [Recording(key_of(describe(one, scenario, facts)), one, scenario) for one in planned_requests(scenario)]
-    record(wanted, {role: table_models()[role] for role in facts}, store)
-    replayed = World(scenario, SimulationInputs(live.planned, facts, live.pricers, tape=store)).run()
+    models_info = needed_models(scenario, {role: ModelInfo.of(model) for role, model in table_models().items()})
+    wanted = [
+        Recording(key_of(describe(one, scenario, models_info)), one, scenario) for one in planned_requests(scenario)
+    ]
+    record(wanted, {role: table_models()[role] for role in models_info}, store)
+    replayed = World(scenario, SimulationInputs(live.planned, models_info, live.pricers, tape=store)).run()
     expected = World(scenario, live).run()
     assert repr(replayed.requests) == repr(expected.requests)
     assert repr(replayed.rounds) == repr(expected.rounds)

@@ -33,8 +33,8 @@ def test_a_budget_bounds_the_distance_and_costs_exactness(tables, budget):
         )
     assert max(measured) <= budget
     assert max(measured) > 1e-7  # rounding down to half precision alone is above this
-    assert PROTOCOLS.find("asym_bounded").facts["lossless"] is False
-    assert PROTOCOLS.find("asym").facts["lossless"] is True
+    assert PROTOCOLS.find("asym_bounded").traits["lossless"] is False
+    assert PROTOCOLS.find("asym").traits["lossless"] is True
 
 
 def test_lazy_drawing_asks_for_the_whole_row_rarely(tables):

@@ -87,8 +87,8 @@ def test_scalars_arrive_bit_for_bit():
 
 def test_rounded_and_truncated_rows_down_are_lossy(tables):
     """Measured distances on one pair: rounding to half precision about 1e-4, the two largest of six far more."""
-    assert PROTOCOLS.find("dssd").facts["lossless"] is True
-    assert PROTOCOLS.find("dssd_bounded").facts["lossless"] is False
+    assert PROTOCOLS.find("dssd").traits["lossless"] is True
+    assert PROTOCOLS.find("dssd_bounded").traits["lossless"] is False
     draft, target = tables.pair(1, vocab_size=6, odd=False)
     common = {"length": 2, "draft_length": 1, "lattice_levels": 7}
     rounded = tables.distance("dssd_bounded", draft, target, down_top_k=None, **common)

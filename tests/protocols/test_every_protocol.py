@@ -11,7 +11,7 @@ from sim.decoding.rows import Sampling
 from sim.decoding.split import ScalarDraftLayout
 
 NAMES = PROTOCOLS.names()
-LOSSLESS = [name for name in NAMES if PROTOCOLS.find(name).facts["lossless"]]
+LOSSLESS = [name for name in NAMES if PROTOCOLS.find(name).traits["lossless"]]
 
 
 @pytest.fixture(scope="module")

@@ -22,7 +22,7 @@ from sim.workload import read_prompts
 @pytest.mark.parametrize("name", ["u_hlm", "cu_hlm"])
 def test_the_gate_is_lossy_and_says_so(tables, name):
     """The distance grows with the threshold, up to that of the draft alone when nobody is asked."""
-    assert PROTOCOLS.find(name).facts["lossless"] is False
+    assert PROTOCOLS.find(name).traits["lossless"] is False
     assert "lossy" in PROTOCOLS.find(name).summary
     draft, target = tables.pair(1, odd=False)
 

@@ -33,11 +33,11 @@ def no_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture()
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty cache folder."""
-    from sim.prepare import _facts
+    from sim.prepare import _model_info
 
     folder = tmp_path / "cache"
     monkeypatch.setenv("SPECRAN_CACHE", str(folder))
-    _facts.cache_clear()
+    _model_info.cache_clear()
     return folder
 
 

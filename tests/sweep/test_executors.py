@@ -161,15 +161,15 @@ def test_without_dask_the_message_says_what_to_install(monkeypatch):
 
 def test_models_of_another_kind_at_a_worker_are_refused(tiny_keys: dict, cache: Path):
     """Adaptive points decode where they run: a worker's models must be those of the sweep's start, and be there."""
-    from sim.prepare import facts_of
+    from sim.prepare import model_info_of
     from sim.sweep.work import _models_like
 
     scenario = Scenario.from_dict({key: value for key, value in tiny_keys.items() if key != "sweep"})
-    facts = facts_of(scenario)
-    assert _models_like(facts, scenario)["draft"].fingerprint == facts["draft"].fingerprint
-    swapped = {"draft": facts["target"], "target": facts["target"]}
+    models_info = model_info_of(scenario)
+    assert _models_like(models_info, scenario)["draft"].fingerprint == models_info["draft"].fingerprint
+    swapped = {"draft": models_info["target"], "target": models_info["target"]}
     with pytest.raises(InputError, match=r"models\.draft: .* is another model on this worker"):
         _models_like(swapped, scenario)
     elsewhere = scenario.replace("models.draft", str(cache / "nowhere"))
     with pytest.raises(InputError, match="need their models where they run"):
-        _models_like(facts, elsewhere)
+        _models_like(models_info, elsewhere)

@@ -19,7 +19,7 @@ from sim.decoding.protocol_run import ComputeRecord, EmitRecord, ObserveRecord, 
 from sim.decoding.steps import Hop, Location, Round
 from sim.errors import InputError, RunError
 from sim.links.registry import LINKS
-from sim.prepare import encode_prompt, facts_of, planned_requests, tape_store
+from sim.prepare import encode_prompt, model_info_of, planned_requests, tape_store
 from sim.runs import run
 from sim.scenario.schema import Scenario
 from sim.tape.contents import list_tape, rounds_of, verify_tape
@@ -237,7 +237,7 @@ def test_a_table_of_one_scenario_holds_its_rounds_alone(tiny_keys: dict, cache: 
 
 def test_a_tape_travels_to_a_machine_without_the_models(tiny_keys: dict, tiny_pair: Path, tmp_path: Path, monkeypatch):
     """Text prompts: the other machine has neither weights nor tokenizer, only the scenario and the folder."""
-    from sim.prepare import _facts
+    from sim.prepare import _model_info
 
     here = tmp_path / "models"
     shutil.copytree(tiny_pair, here)
@@ -254,7 +254,7 @@ def test_a_tape_travels_to_a_machine_without_the_models(tiny_keys: dict, tiny_pa
     assert _main(["tape", "export", str(path), "--folder", str(tmp_path / "tape")]) == 0
     shutil.rmtree(here)
     monkeypatch.setenv("SPECRAN_CACHE", str(tmp_path / "laptop"))
-    _facts.cache_clear()
+    _model_info.cache_clear()
     encode_prompt.cache_clear()
     with pytest.raises(InputError):
         run(scenario)
@@ -330,7 +330,7 @@ def test_an_edited_protocol_of_the_users_own_is_recorded_anew(tiny: Scenario, tm
     )
     scenario = Scenario.from_dict({**tiny.dump(), "protocol": {"name": "own_tape_scheme:mine"}})
     planned = planned_requests(scenario)[0]
-    before = Addresses(scenario, facts_of(scenario)).of(planned)
-    assert Addresses(scenario, facts_of(scenario)).of(planned) == before
+    before = Addresses(scenario, model_info_of(scenario)).of(planned)
+    assert Addresses(scenario, model_info_of(scenario)).of(planned) == before
     own.write_text(own.read_text() + "# Edited.\n")
-    assert Addresses(scenario, facts_of(scenario)).of(planned) != before
+    assert Addresses(scenario, model_info_of(scenario)).of(planned) != before

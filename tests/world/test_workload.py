@@ -7,15 +7,15 @@ from pathlib import Path
 import pytest
 
 from sim.errors import InputError
-from sim.models.facts import ModelFacts
+from sim.models.info import ModelInfo
 from sim.models.tabular import TabularModel
 from sim.prepare import model_names
 from sim.workload import make_request, plan_requests, read_prompts
 from tests.worlds import inputs, simulate, small_scenario, table_models
 
 FACTS = {
-    "draft": ModelFacts("draft", 16, 128, frozenset({3}), 1, "d", 1),
-    "target": ModelFacts("target", 16, 100, frozenset({3}), 1, "t", 1),
+    "draft": ModelInfo("draft", 16, 128, frozenset({3}), 1, "d", 1),
+    "target": ModelInfo("target", 16, 100, frozenset({3}), 1, "t", 1),
 }
 
 
@@ -103,7 +103,7 @@ def test_a_generation_stops_right_behind_its_end_of_text(protocol: str):
 def test_a_model_that_the_protocol_needs_must_be_named():
     scenario = small_scenario(models={"draft": "a", "target": "b"}, protocol={"name": "hsd"})
     with pytest.raises(InputError, match=r"models\.middle"):
-        model_names(scenario.models, scenario.protocol.fact("models"))
+        model_names(scenario.models, scenario.protocol.trait("models"))
 
 
 @pytest.mark.parametrize("role", ["draft", "target", "middle"])

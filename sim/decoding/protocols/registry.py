@@ -56,7 +56,7 @@ def protocol(
 
 def is_adaptive(entry: Registered[Callable[[Request, Any, RandomSource], Protocol]], settings: Settings) -> bool:
     """Whether a protocol under these settings looks at clock or channel, so that no tape can stand in for it."""
-    adaptive = entry.facts["adaptive"]
+    adaptive = entry.traits["adaptive"]
     return bool(adaptive(settings) if callable(adaptive) else adaptive)
 
 
@@ -64,7 +64,7 @@ def knobs_of(
     entry: Registered[Callable[[Request, Any, RandomSource], Protocol]], settings: Settings
 ) -> tuple[str, ...]:
     """The knobs that a protocol has under these settings."""
-    knobs = entry.facts.get("knobs", ())
+    knobs = entry.traits.get("knobs", ())
     return tuple(knobs(settings) if callable(knobs) else knobs)
 
 
@@ -72,9 +72,9 @@ def sites_of(
     entry: Registered[Callable[[Request, Any, RandomSource], Protocol]], settings: Settings
 ) -> dict[str, Location]:
     """Where each model that a protocol needs runs under these settings, by role."""
-    sites = entry.facts.get("sites", DRAFT_HERE_TARGET_THERE)
+    sites = entry.traits.get("sites", DRAFT_HERE_TARGET_THERE)
     placed: Mapping[str, Location] = sites(settings) if callable(sites) else sites
-    return {role: site for role, site in placed.items() if role in entry.facts["models"]}
+    return {role: site for role, site in placed.items() if role in entry.traits["models"]}
 
 
 class ChainSettings(Settings):

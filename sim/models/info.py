@@ -11,7 +11,7 @@ from sim.models.interface import LanguageModel
 
 
 @dataclass(frozen=True)
-class ModelFacts:
+class ModelInfo:
     """A model's name, content address and limits; the attributes are those of ``LanguageModel``."""
 
     name: str
@@ -23,7 +23,7 @@ class ModelFacts:
     num_parameters: int
 
     @classmethod
-    def of(cls, model: LanguageModel) -> ModelFacts:
+    def of(cls, model: LanguageModel) -> ModelInfo:
         """The facts of a loaded model."""
         return cls(**{field: getattr(model, field) for field in cls.__dataclass_fields__})
 
@@ -32,7 +32,7 @@ class ModelFacts:
         return {**asdict(self), "eos_ids": sorted(self.eos_ids)}
 
     @classmethod
-    def from_plain(cls, plain: dict[str, Any]) -> ModelFacts:
+    def from_plain(cls, plain: dict[str, Any]) -> ModelInfo:
         """Back from JSON."""
         return cls(**{**plain, "eos_ids": frozenset(plain["eos_ids"])})
 
@@ -45,10 +45,10 @@ class DeferredModel:
         load: Loads it.
     """
 
-    def __init__(self, facts: ModelFacts, load: Callable[[], LanguageModel]) -> None:
+    def __init__(self, facts: ModelInfo, load: Callable[[], LanguageModel]) -> None:
         self._load = load
         self._model: LanguageModel | None = None
-        for field in ModelFacts.__dataclass_fields__:
+        for field in ModelInfo.__dataclass_fields__:
             setattr(self, field, getattr(facts, field))
 
     def __getattr__(self, name: str) -> Any:
