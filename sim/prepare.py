@@ -235,9 +235,9 @@ def live_models(scenario: Scenario, models_info: dict[str, ModelInfo]) -> dict[s
     measured = any(choice.name == "measured" for choice in scenario.compute.values())
     if measured or not must_be_live(scenario):
         return models
-    from sim.tape.memo import RememberingModel
+    from sim.models.row_cache import CachingModel
 
-    return {role: RememberingModel(model) for role, model in models.items()}
+    return {role: CachingModel(model) for role, model in models.items()}
 
 
 Wanted = list[tuple[Scenario, list[PlannedRequest]]]

@@ -59,7 +59,7 @@ def list_command(as_json: bool) -> None:
     """One line per recorded request."""
     from dataclasses import asdict
 
-    from sim.tape.contents import list_tape
+    from sim.tape.inspect import list_tape
 
     store = tape_store()
     listed = [asdict(line) for line in list_tape(store)]
@@ -83,7 +83,7 @@ def _say_damaged(count: int) -> None:
 
 def verify_command(remove: bool) -> int:
     """Check every entry; 1 if one cannot be trusted and stays."""
-    from sim.tape.contents import verify_tape
+    from sim.tape.inspect import verify_tape
 
     store = tape_store()
     left_over = store.clean() + clean_cache()
@@ -116,14 +116,14 @@ def export_command(
     axes, changes = parse_axes(vary), changes_of(set_, seed)
     scenarios = None if name is None else _replayed(load_scenario(name, changes, axes, check=expand))
     if parquet is not None:
-        from sim.tape.contents import export_rounds
-        from sim.tape.travel import recorded_keys
+        from sim.tape.inspect import export_rounds
+        from sim.tape.transfer import recorded_keys
 
         done = export_rounds(store, parquet, None if scenarios is None else recorded_keys(scenarios, store))
         say(f"{done.rounds} rounds of {done.requests} requests in {parquet}")
         _say_damaged(done.damaged)
         return
-    from sim.tape.travel import export_folder
+    from sim.tape.transfer import export_folder
 
     if scenarios is None:
         raise InputError("tape export --folder: name the scenario that is to be replayed elsewhere")
@@ -133,7 +133,7 @@ def export_command(
 
 def import_command(folder: Path) -> None:
     """Take over a folder that another machine exported."""
-    from sim.tape.travel import import_folder
+    from sim.tape.transfer import import_folder
 
     store = tape_store()
     say(f"{import_folder(folder, store)} new requests on tape in {store.folder}")

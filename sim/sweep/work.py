@@ -14,11 +14,11 @@ from sim.errors import InputError, RunError
 from sim.links.shannon import FADING_MEMORY
 from sim.models.info import ModelInfo
 from sim.models.interface import LanguageModel
+from sim.models.row_cache import CachingModel
 from sim.prepare import MissingGroup, live_models, record_group
 from sim.results.tables import Keep, RunTables, parquet_bytes
 from sim.runs import simulate
 from sim.scenario.schema import ModelsSettings, Scenario
-from sim.tape.memo import RememberingModel
 from sim.tape.recorder import Recording
 from sim.tape.store import TapeStore
 from sim.workload import PlannedRequest
@@ -185,7 +185,7 @@ def _models_like(models_info: dict[str, ModelInfo], scenario: Scenario) -> Mappi
 
 def _forwards(inputs: SimulationInputs) -> tuple[int, int]:
     """DraftSegment run and remembered so far."""
-    remembering = [model for model in inputs.models.values() if isinstance(model, RememberingModel)]
+    remembering = [model for model in inputs.models.values() if isinstance(model, CachingModel)]
     return sum(model.num_run for model in remembering), sum(model.num_remembered for model in remembering)
 
 

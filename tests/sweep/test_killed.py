@@ -17,7 +17,7 @@ import pytest
 
 from sim.scenario.schema import Scenario
 from sim.sweep.run import sweep
-from sim.tape.contents import verify_tape
+from sim.tape.inspect import verify_tape
 from sim.tape.store import TapeStore
 
 KILLS = 20

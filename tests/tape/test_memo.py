@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from sim.models.interface import Forward
+from sim.models.row_cache import CachingModel
 from sim.models.tabular import TabularModel
 from sim.scenario.schema import Scenario
 from sim.sweep.run import sweep
-from sim.tape.memo import RememberingModel
 
 FORWARDS = [
     Forward((0, "edge", "target"), [1, 2, 3]),
@@ -23,7 +23,7 @@ FORWARDS = [
 
 
 def test_rows_and_charges_are_those_of_the_model():
-    plain, model = TabularModel.random(2, 16), RememberingModel(TabularModel.random(2, 16))
+    plain, model = TabularModel.random(2, 16), CachingModel(TabularModel.random(2, 16))
     for _ in range(2):
         for forward in FORWARDS:
             assert model.new_tokens(forward) == plain.new_tokens(forward)
@@ -35,7 +35,7 @@ def test_rows_and_charges_are_those_of_the_model():
 
 
 def test_rows_are_shared_by_rounds_requests_and_draft_lengths():
-    model = RememberingModel(TabularModel.random(2, 16))
+    model = CachingModel(TabularModel.random(2, 16))
     model.forward([Forward("one", [1, 2], (3, 4, 5))])
     known = [
         Forward("one", [1, 2, 3, 4], (5,)),
@@ -47,7 +47,7 @@ def test_rows_are_shared_by_rounds_requests_and_draft_lengths():
 
 
 def test_memory_is_bounded_and_keeps_what_came_first():
-    model = RememberingModel(TabularModel.random(2, 16), most_bytes=3 * 16 * 8)
+    model = CachingModel(TabularModel.random(2, 16), most_bytes=3 * 16 * 8)
     for _ in range(2):
         for token in range(10):
             model.forward([Forward((token, "edge", "target"), [token])])

@@ -22,8 +22,8 @@ from sim.links.registry import LINKS
 from sim.prepare import encode_prompt, model_info_of, planned_requests, tape_store
 from sim.runs import run
 from sim.scenario.schema import Scenario
-from sim.tape.contents import list_tape, rounds_of, verify_tape
 from sim.tape.encoding import from_plain, to_plain
+from sim.tape.inspect import list_tape, rounds_of, verify_tape
 from sim.tape.key import key_of
 from sim.tape.store import TapeProblem, TapeStore, encode_entry, max_tape_bytes, prune
 

@@ -14,7 +14,7 @@ MOST_BYTES = 1 << 30
 Text = tuple[int, ...]
 
 
-class RememberingModel(LanguageModel):
+class CachingModel(LanguageModel):
     """A model in front of another one, which it asks only for forwards of whose rows it does not remember all.
 
     A row is addressed by the text that it follows: it depends on nothing else, whichever round, draft length or
