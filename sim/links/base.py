@@ -48,7 +48,7 @@ class Delivery(NamedTuple):
         return self.access_ns + self.air_ns + self.retransmission_ns + self.transport_ns
 
 
-class Parcel(NamedTuple):
+class Packet(NamedTuple):
     """A message as the link sees it: bits, and what a scheduler may know about them.
 
     Attributes:
@@ -98,7 +98,7 @@ class Link(ABC):
         self.seed = seed
 
     @abstractmethod
-    def send(self, parcel: Parcel) -> simpy.Event:
+    def send(self, packet: Packet) -> simpy.Event:
         """Accept a message now; the event returned succeeds at its delivery with a ``Delivery``."""
 
     @abstractmethod

@@ -6,7 +6,7 @@ import simpy
 
 from channels.bandwidth_traces import NANOBITS_PER_BIT, Capacity
 from sim.kernel import Due
-from sim.links.base import Delivery, Parcel
+from sim.links.base import Delivery, Packet
 from sim.links.lane import Lane
 
 REPORT_WINDOW_NS = 100_000_000
@@ -33,10 +33,10 @@ class FifoLane(Lane):
         self._served = 0  # nanobits of the capacity that are used, or passed unused, once all messages have left
         self._free_ns = 0  # when that is
 
-    def send(self, parcel: Parcel) -> simpy.Event:
+    def send(self, packet: Packet) -> simpy.Event:
         """Accept a message now; the event returned succeeds at its delivery with a ``Delivery``."""
         now = int(self.env.now)
-        bits = parcel.payload_bits + self.header_bits
+        bits = packet.payload_bits + self.header_bits
         self.num_messages += 1
         self.bits_accepted += bits
         start = free_ns = max(now, self._free_ns)
@@ -88,11 +88,11 @@ class DedicatedLanes(Lane):
         super().__init__(env, header_bits, one_way_delay_s)
         self._lanes = [FifoLane(env, capacity, header_bits, one_way_delay_s) for _ in range(num_devices)]
 
-    def send(self, parcel: Parcel) -> simpy.Event:
+    def send(self, packet: Packet) -> simpy.Event:
         """Accept a message now; the event returned succeeds at its delivery with a ``Delivery``."""
         self.num_messages += 1
-        self.bits_accepted += parcel.payload_bits + self.header_bits
-        return self._lanes[parcel.device].send(parcel)
+        self.bits_accepted += packet.payload_bits + self.header_bits
+        return self._lanes[packet.device].send(packet)
 
     def expected_bps(self, device: int) -> float:
         """Rate of the device's own lane."""

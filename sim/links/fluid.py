@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 import simpy
 
 from sim.kernel import Due, Promise
-from sim.links.base import Delivery, Parcel
+from sim.links.base import Delivery, Packet
 from sim.links.lane import Lane
 
 ROUNDING_NS = 1e-6
@@ -80,10 +80,10 @@ class FluidLane(Lane):
         self._timer_ns = 0
         self._busy_ns = 0
 
-    def send(self, parcel: Parcel) -> simpy.Event:
+    def send(self, packet: Packet) -> simpy.Event:
         """Accept a message now; the event returned succeeds at its delivery with a ``Delivery``."""
-        device = parcel.device
-        bits = parcel.payload_bits + self.header_bits
+        device = packet.device
+        bits = packet.payload_bits + self.header_bits
         self.num_messages += 1
         self.bits_accepted += bits
         now_ns = int(self.env.now)

@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 import simpy
 
 from sim.clock import to_ns
-from sim.links.base import ChannelReport, Direction, Link, Parcel
+from sim.links.base import ChannelReport, Direction, Link, Packet
 
 _UPLINK = Direction.UPLINK  # a global is found faster than a member of an enumeration
 
@@ -36,7 +36,7 @@ class Lane(ABC):
         self.bits_accepted = 0
 
     @abstractmethod
-    def send(self, parcel: Parcel) -> simpy.Event:
+    def send(self, packet: Packet) -> simpy.Event:
         """Accept a message now; the event returned succeeds at its delivery with a ``Delivery``."""
 
     @abstractmethod
@@ -65,17 +65,17 @@ class TwoLaneLink(Link):
         self.downlink = downlink
         self._round_trip_s = (uplink.transport_ns + downlink.transport_ns) / 1e9
 
-    def send(self, parcel: Parcel) -> simpy.Event:
+    def send(self, packet: Packet) -> simpy.Event:
         """Accept a message now; the event returned succeeds at its delivery with a ``Delivery``.
 
         Raises:
             ValueError: The device does not exist, or the payload is negative.
         """
-        if not 0 <= parcel.device < self.num_devices:
-            self._require_device(parcel.device)
-        if parcel.payload_bits < 0:
-            raise ValueError(f"payload_bits: got {parcel.payload_bits}; valid: >= 0")
-        return (self.uplink if parcel.direction is _UPLINK else self.downlink).send(parcel)
+        if not 0 <= packet.device < self.num_devices:
+            self._require_device(packet.device)
+        if packet.payload_bits < 0:
+            raise ValueError(f"payload_bits: got {packet.payload_bits}; valid: >= 0")
+        return (self.uplink if packet.direction is _UPLINK else self.downlink).send(packet)
 
     def report(self, device: int) -> ChannelReport:
         """The channel state that a device would have measured by now."""

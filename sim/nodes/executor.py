@@ -22,7 +22,7 @@ from sim.decoding.protocol_run import (
 )
 from sim.decoding.steps import Hop, Location, Observation, Round
 from sim.kernel import Due
-from sim.links.base import Delivery, Direction, Link, Parcel
+from sim.links.base import Delivery, Direction, Link, Packet
 from sim.models.interface import LanguageModel, Logits
 from sim.nodes.compiled_trace import CompiledTrace, DraftSegment, Parallel
 from sim.nodes.model_server import ForwardResult, ModelServer, run_batch
@@ -258,7 +258,7 @@ class RequestExecutor:
     def _send(self, record: TransmitRecord) -> simpy.Event:
         direction = _DIRECTIONS[record.hop]
         return self.context.link.send(
-            Parcel(self.device, direction, record.charged_bits, record.kind, record.tokens_at_stake)
+            Packet(self.device, direction, record.charged_bits, record.kind, record.tokens_at_stake)
         )
 
     def _account(self, record: TransmitRecord, delivery: Delivery) -> None:

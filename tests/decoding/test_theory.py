@@ -11,7 +11,7 @@ import pytest
 import simpy
 
 from sim.decoding import exact, hierarchy, payloads, theory
-from sim.links.base import Direction, Parcel
+from sim.links.base import Direction, Packet
 from sim.links.fixed import FixedLink, FixedLinkSettings
 from tests.decoding.laws import P, Q, random_pairs
 
@@ -325,7 +325,7 @@ def test_dssd_bandwidth_pair_over_a_simulated_link():
 
         def run():
             for _ in range(rounds):
-                yield link.send(Parcel(0, Direction.UPLINK, length * row_bits, "draft"))
+                yield link.send(Packet(0, Direction.UPLINK, length * row_bits, "draft"))
 
         env.process(run())
         env.run()

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import pytest
 import simpy
 
-from sim.links.base import Delivery, Direction, Link, Parcel
+from sim.links.base import Delivery, Direction, Link, Packet
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ def _drive(
 
     def one(index: int, device: int, bits: int) -> Generator[simpy.Event, object, None]:
         sent = int(env.now)
-        delivery = yield link.send(Parcel(device, direction, bits))
+        delivery = yield link.send(Packet(device, direction, bits))
         assert isinstance(delivery, Delivery)
         outcomes[index] = Outcome(device, sent, int(env.now), delivery)
 

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from sim.links.base import Direction, Parcel
+from sim.links.base import Direction, Packet
 from sim.links.fixed import FixedLink, FixedLinkSettings
 
 NS = 1_000_000_000
@@ -46,8 +46,8 @@ def test_dedicated_devices_do_not_wait_for_each_other(drive):
 def test_directions_do_not_touch_and_have_their_own_rate():
     env = simpy.Environment()
     cell = link(env, uplink_mbps=1, downlink_mbps=4, one_way_delay_s=0, header_bits=0)
-    up = cell.send(Parcel(0, Direction.UPLINK, 1000))
-    down = cell.send(Parcel(0, Direction.DOWNLINK, 1000))
+    up = cell.send(Packet(0, Direction.UPLINK, 1000))
+    down = cell.send(Packet(0, Direction.DOWNLINK, 1000))
     env.run()
     assert up.value.total_ns == 1_000_000
     assert down.value.total_ns == 250_000
@@ -98,7 +98,7 @@ def test_mean_wait_of_poisson_arrivals_is_that_of_m_d_1(utilisation):
     def source():
         for gap in gaps.astype(np.int64).tolist():
             yield env.timeout(gap)
-            cell.send(Parcel(0, Direction.UPLINK, 1000)).callbacks.append(lambda event: waits.append(event.value))
+            cell.send(Packet(0, Direction.UPLINK, 1000)).callbacks.append(lambda event: waits.append(event.value))
 
     env.process(source())
     env.run()
@@ -116,7 +116,7 @@ def test_report_and_summary():
     report = cell.report(1)
     assert (report.uplink_bps, report.downlink_bps, report.round_trip_s) == (2e6, 30e6, 0.008)
     assert cell.summary()["uplink_utilisation"] == 0
-    cell.send(Parcel(0, Direction.UPLINK, 1_680))
+    cell.send(Packet(0, Direction.UPLINK, 1_680))
     env.run(until=500_000)
     assert cell.summary()["uplink_utilisation"] == 1  # half of the message has left, none of it ahead of time
     env.run(until=4_000_000)
@@ -128,7 +128,7 @@ def test_report_and_summary():
     # Three devices of 2 Mbit/s each: one of them busy for a quarter of the time.
     env = simpy.Environment()
     dedicated = link(env, uplink_mbps=2, sharing="dedicated")
-    dedicated.send(Parcel(0, Direction.UPLINK, 1_680))
+    dedicated.send(Packet(0, Direction.UPLINK, 1_680))
     env.run(until=4_000_000)
     assert dedicated.summary()["uplink_utilisation"] == pytest.approx(0.25 / 3)
 
@@ -138,7 +138,7 @@ def test_memory_does_not_grow_with_messages():
     cell = link(env, uplink_mbps=1)
     for index in range(100):
         env.run(until=(index + 1) * NS)
-        cell.send(Parcel(index % 3, Direction.UPLINK, 1000))
+        cell.send(Packet(index % 3, Direction.UPLINK, 1000))
     env.run()
     assert len(env._queue) == 0
     assert all(not isinstance(value, list | dict) for value in vars(cell.uplink).values())
@@ -161,11 +161,11 @@ def test_wrong_settings_are_refused(keys):
         FixedLinkSettings(**keys)
 
 
-def test_wrong_parcels_are_refused():
+def test_wrong_packets_are_refused():
     cell = link(simpy.Environment())
     with pytest.raises(ValueError, match="device: got 3; valid: 0 to 2"):
-        cell.send(Parcel(3, Direction.UPLINK, 1))
+        cell.send(Packet(3, Direction.UPLINK, 1))
     with pytest.raises(ValueError, match="payload_bits"):
-        cell.send(Parcel(0, Direction.UPLINK, -1))
+        cell.send(Packet(0, Direction.UPLINK, -1))
     with pytest.raises(ValueError, match="device"):
         cell.report(-1)

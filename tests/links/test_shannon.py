@@ -17,7 +17,7 @@ from scipy import special
 
 from channels.block_fading import BlockFading
 from sim.errors import InputError
-from sim.links.base import Direction, Parcel
+from sim.links.base import Direction, Packet
 from sim.links.shannon import ShannonLink, ShannonLinkSettings
 
 MS = 1_000_000
@@ -213,7 +213,7 @@ def test_report_is_the_last_complete_block_at_the_present_share():
     env.run(until=7 * MS)
     assert cell.report(1).uplink_bps == pytest.approx(rates.at(1, 5 * MS) * 1e9)
     for device in (0, 0, 2):
-        cell.send(Parcel(device, Direction.UPLINK, 10**6))
+        cell.send(Packet(device, Direction.UPLINK, 10**6))
     assert cell.report(1).uplink_bps == pytest.approx(rates.at(1, 5 * MS) * 1e9 / 3)  # it would be the third
     assert cell.report(0).uplink_bps == pytest.approx(rates.at(0, 5 * MS) * 1e9 / 2)
     assert cell.report(0).round_trip_s == 0.008
@@ -241,8 +241,8 @@ def test_asking_for_reports_changes_nothing(drive):
 def test_summary_counts_busy_time():
     env = simpy.Environment()
     cell = link(env, fading="none", snr_db=10 * math.log10(3), efficiency=0.5)
-    cell.send(Parcel(0, Direction.UPLINK, 1000))
-    cell.send(Parcel(1, Direction.UPLINK, 1000))
+    cell.send(Packet(0, Direction.UPLINK, 1000))
+    cell.send(Packet(1, Direction.UPLINK, 1000))
     env.run(until=MS)
     assert cell.summary()["uplink_utilisation"] == 1
     env.run(until=8 * MS)
@@ -260,7 +260,7 @@ def test_memory_does_not_grow_with_simulated_time():
     def source():
         for index in range(6000):
             yield env.timeout(5 * MS)
-            cell.send(Parcel(index % 4, Direction.UPLINK, 3000))
+            cell.send(Packet(index % 4, Direction.UPLINK, 3000))
 
     env.process(source())
     env.run(until=3_000 * MS)

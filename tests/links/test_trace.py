@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from sim.errors import InputError
-from sim.links.base import Direction, Parcel
+from sim.links.base import Direction, Packet
 from sim.links.trace import TraceLink, TraceLinkSettings
 
 MS = 1_000_000
@@ -148,7 +148,7 @@ def test_downlink_plays_its_own_trace(folder):
     env = simpy.Environment()
     settings_ = TraceLinkSettings(uplink_trace=up, downlink_trace=down, downlink_scale=0.5, header_bits=0)
     cell = TraceLink(env, 1, 1, settings_)
-    sent = cell.send(Parcel(0, Direction.DOWNLINK, 2000))
+    sent = cell.send(Packet(0, Direction.DOWNLINK, 2000))
     env.run(sent)
     assert sent.value is not None
     assert sent.value.air_ns == MS
@@ -172,7 +172,7 @@ def test_utilisation_is_what_was_carried_over_what_was_offered(folder):
     path.write_text("1\n2\n3\n4\n")
     env = simpy.Environment()
     cell = link(env, path)
-    cell.send(Parcel(0, Direction.UPLINK, 18_000))
+    cell.send(Packet(0, Direction.UPLINK, 18_000))
     env.run(until=1_500_000)
     assert cell.summary()["uplink_utilisation"] == 1
     env.run(until=4_500_000)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from sim.links.nr.message import Chunk
+from sim.links.nr.message import Segment
 
 
 @dataclass(slots=True, eq=False)
@@ -39,7 +39,7 @@ class TransportBlock:
     weights: list[int]
     grant_slot: int
     granted_bytes: int = 0
-    chunks: list[Chunk] = field(default_factory=list)
+    segments: list[Segment] = field(default_factory=list)
     reported_bytes: int = -1
     uniform: float = 0.0
     attempt: int = 0

@@ -30,7 +30,7 @@ class Downlink(Side):
 
     def _enqueue(self, message: Message, slot: int) -> None:
         self.enqueue(message)
-        self._sync(message.parcel.device)
+        self._sync(message.packet.device)
 
     def _sync(self, device: int) -> None:
         self.sync_head(device)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import simpy
 
-from sim.links.base import Direction, Parcel
+from sim.links.base import Direction, Packet
 from sim.links.nr.link import NrLink
 from sim.links.nr.settings import NrLinkSettings
 
@@ -62,10 +62,10 @@ def run_full_buffer(
     link = NrLink(env, num_devices, seed, settings)
 
     def source(device: int, direction: Direction) -> simpy.events.ProcessGenerator:
-        pending = [link.send(Parcel(device, direction, message_bits)) for _ in range(_MESSAGES_AHEAD)]
+        pending = [link.send(Packet(device, direction, message_bits)) for _ in range(_MESSAGES_AHEAD)]
         while True:
             yield pending.pop(0)
-            pending.append(link.send(Parcel(device, direction, message_bits)))
+            pending.append(link.send(Packet(device, direction, message_bits)))
 
     for direction in directions:
         for device in range(num_devices):

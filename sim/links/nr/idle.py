@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import simpy
 
-from sim.links.base import Delivery, Direction, Parcel
+from sim.links.base import Delivery, Direction, Packet
 from sim.links.nr.settings import NrLinkSettings
 
 
@@ -24,7 +24,7 @@ def idle_delivery(
     env = simpy.Environment()
     network = Network(env, 1, 0, settings)
     env.run(until=env.timeout(round(arrival_s * 1e9)))
-    event = network.send(Parcel(0, direction, 8 * payload_bytes))
+    event = network.send(Packet(0, direction, 8 * payload_bytes))
     env.run()
     delivery = event.value
     assert isinstance(delivery, Delivery)

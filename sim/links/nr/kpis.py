@@ -98,7 +98,7 @@ class SideKpis:
     def on_delivery(self, message: Message, delivery: Delivery) -> None:
         """Count a delivered message."""
         self.num_messages += 1
-        self.payload_bits[message.parcel.device] += message.parcel.payload_bits
+        self.payload_bits[message.packet.device] += message.packet.payload_bits
         self.access.add(delivery.access_ns)
         for part, delay_ns in delivery.notes.items():
             self.delay_ns[part] += delay_ns

@@ -7,7 +7,7 @@ from typing import Any
 
 import simpy
 
-from sim.links.base import ChannelReport, Direction, Link, Parcel
+from sim.links.base import ChannelReport, Direction, Link, Packet
 from sim.links.nr.settings import NrLinkSettings
 from sim.links.registry import LINKS
 
@@ -38,16 +38,16 @@ class NrLink(Link):
         self.settings = settings
         self.network = Network(env, num_devices, seed, settings)
 
-    def send(self, parcel: Parcel) -> simpy.Event:
+    def send(self, packet: Packet) -> simpy.Event:
         """Accept a message now; the event returned succeeds at its delivery with a ``Delivery``.
 
         Raises:
             ValueError: The device does not exist, or the payload is negative.
         """
-        self._require_device(parcel.device)
-        if parcel.payload_bits < 0:
-            raise ValueError(f"payload_bits: got {parcel.payload_bits}; valid: >= 0")
-        return self.network.send(parcel)
+        self._require_device(packet.device)
+        if packet.payload_bits < 0:
+            raise ValueError(f"payload_bits: got {packet.payload_bits}; valid: >= 0")
+        return self.network.send(packet)
 
     def report(self, device: int) -> ChannelReport:
         """The channel state that a device would have measured by now."""

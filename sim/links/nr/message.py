@@ -7,10 +7,10 @@ from dataclasses import dataclass
 import simpy
 
 from channels.nr import HeaderModel
-from sim.links.base import Parcel
+from sim.links.base import Packet
 
 
-class Packing:
+class Segmenter:
     """How bytes of a message become bytes of a transport block.
 
     A message is a row of SDUs (datagrams with UDP, IP, SDAP and PDCP headers); its position counts their bytes. Every
@@ -65,29 +65,29 @@ class Packing:
                     used += count * cost
                     continue
             header = self._later if offset else self._first
-            piece, cost = self._piece(rest, header, room - used)
-            position += piece
+            part, cost = self._part(rest, header, room - used)
+            position += part
             used += cost
-            if piece < rest:
+            if part < rest:
                 break
         return position - start, used
 
     @staticmethod
-    def _piece(rest: int, header: int, room: int) -> tuple[int, int]:
+    def _part(rest: int, header: int, room: int) -> tuple[int, int]:
         """Largest piece of ``rest`` bytes that fits ``room`` with its headers, and its cost."""
-        piece = min(rest, room - header - 2)
-        if piece + header >= 256:
-            piece = max(255 - header, min(rest, room - header - 3))
-        if piece <= 0:
+        part = min(rest, room - header - 2)
+        if part + header >= 256:
+            part = max(255 - header, min(rest, room - header - 3))
+        if part <= 0:
             return 0, 0
-        return piece, piece + header + (2 if piece + header < 256 else 3)
+        return part, part + header + (2 if part + header < 256 else 3)
 
 
 class Message:
     """One message in one direction.
 
     Attributes:
-        total_bytes: Stream bytes, see ``Packing``.
+        total_bytes: Stream bytes, see ``Segmenter``.
         position: Stream bytes sent at least once.
         received_bytes: Stream bytes that have arrived, each counted once.
         first_ns: Start of the slot that carried its first bit, -1 before.
@@ -106,7 +106,7 @@ class Message:
         "first_ns",
         "grant_ns",
         "last_new_ns",
-        "parcel",
+        "packet",
         "position",
         "ready_ns",
         "received_bytes",
@@ -116,8 +116,8 @@ class Message:
         "used_bits",
     )
 
-    def __init__(self, parcel: Parcel, event: simpy.Event, sent_ns: int, ready_ns: int, total_bytes: int) -> None:
-        self.parcel = parcel
+    def __init__(self, packet: Packet, event: simpy.Event, sent_ns: int, ready_ns: int, total_bytes: int) -> None:
+        self.packet = packet
         self.event = event
         self.sent_ns = sent_ns
         self.ready_ns = ready_ns
@@ -130,13 +130,13 @@ class Message:
 
     def __repr__(self) -> str:
         return (
-            f"<Message device {self.parcel.device} {self.parcel.direction}: "
+            f"<Message device {self.packet.device} {self.packet.direction}: "
             f"{self.received_bytes} of {self.total_bytes} bytes received, {self.position} sent>"
         )
 
 
 @dataclass(slots=True)
-class Chunk:
+class Segment:
     """Bytes [start, stop) of a message's stream inside one block.
 
     Attributes:

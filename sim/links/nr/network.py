@@ -10,7 +10,7 @@ import simpy
 
 from channels.nr import HeaderModel
 from sim.clock import NS_PER_S
-from sim.links.base import Delivery, Direction, Parcel
+from sim.links.base import Delivery, Direction, Packet
 from sim.links.nr.adaptation import Adaptation, FixedMcs
 from sim.links.nr.air import Air
 from sim.links.nr.block_errors import BlockErrors
@@ -19,7 +19,7 @@ from sim.links.nr.downlink import Downlink
 from sim.links.nr.interference import Interference
 from sim.links.nr.kpis import SideKpis
 from sim.links.nr.link_adaptation import ReportedChannel
-from sim.links.nr.message import Message, Packing
+from sim.links.nr.message import Message, Segmenter
 from sim.links.nr.radio_receiver import RadioReceiver
 from sim.links.nr.receiver import IdealReceiver, Receiver
 from sim.links.nr.records import SlotRecords
@@ -68,7 +68,7 @@ class Network:
         self.carrier = Carrier(settings)
         self.agenda = Agenda()
         self.num_slots_run = 0
-        self.packing = Packing(HeaderModel(), settings.segment_headers)
+        self.segmenter = Segmenter(HeaderModel(), settings.segment_headers)
         uniform = {way: UniformStream(seed, f"decoding {way}", num_devices) for way in Direction}
         self.air: Air | None = None
         self.records = SlotRecords(settings.max_records, self.carrier.slot_ns) if settings.record_slots else None
@@ -91,7 +91,7 @@ class Network:
             "num_cells": self.num_cells,
             "scheduler": scheduler,
             "receiver": receiver,
-            "packing": self.packing,
+            "segmenter": self.segmenter,
             "deliver": self._deliver,
             "records": self.records,
         }
@@ -102,15 +102,15 @@ class Network:
         self._kpis_since_ns = 0
         self._last_slot = -1
 
-    def send(self, parcel: Parcel) -> simpy.Event:
+    def send(self, packet: Packet) -> simpy.Event:
         """Accept a message now; the event returned succeeds at its delivery with a ``Delivery``."""
         event = self.env.event()
         now = int(self.env.now)
-        total = self.packing.stream_bytes(-(-parcel.payload_bits // 8))
-        if parcel.direction == Direction.UPLINK:
-            self.uplink.push(Message(parcel, event, now, now, total))
+        total = self.segmenter.stream_bytes(-(-packet.payload_bits // 8))
+        if packet.direction == Direction.UPLINK:
+            self.uplink.push(Message(packet, event, now, now, total))
         else:
-            self.downlink.push(Message(parcel, event, now, now + self.downlink.transport_ns, total))
+            self.downlink.push(Message(packet, event, now, now + self.downlink.transport_ns, total))
         self._arm(max(self._last_slot + 1, self.carrier.first_slot_from(now)))
         return event
 

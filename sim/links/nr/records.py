@@ -75,7 +75,7 @@ class SlotRecords:
                 block.sinr_db,
                 block.error_rate,
                 block.received,
-                tuple([(c.message.sent_ns, c.message.parcel.kind, c.start, c.stop) for c in block.chunks]),
+                tuple([(c.message.sent_ns, c.message.packet.kind, c.start, c.stop) for c in block.segments]),
             )
         )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 
-from sim.links.nr.message import Chunk, Message, Packing
+from sim.links.nr.message import Message, Segment, Segmenter
 
 
 class SendQueue:
@@ -17,12 +17,12 @@ class SendQueue:
         stream_bytes: Stream bytes that wait, those to be sent again included.
     """
 
-    __slots__ = ("_again", "_messages", "_packing", "stream_bytes")
+    __slots__ = ("_again", "_messages", "_segmenter", "stream_bytes")
 
-    def __init__(self, packing: Packing) -> None:
-        self._packing = packing
+    def __init__(self, segmenter: Segmenter) -> None:
+        self._segmenter = segmenter
         self._messages: deque[Message] = deque()
-        self._again: deque[Chunk] = deque()
+        self._again: deque[Segment] = deque()
         self.stream_bytes = 0
 
     def __len__(self) -> int:
@@ -47,31 +47,31 @@ class SendQueue:
         """What a buffer status report counts: waiting bytes with their headers."""
         if not self.stream_bytes:
             return 0
-        packing = self._packing
-        pieces = len(self) + self.stream_bytes // packing.sdu_bytes
-        return self.stream_bytes + pieces * packing.piece_header_bytes
+        segmenter = self._segmenter
+        pieces = len(self) + self.stream_bytes // segmenter.sdu_bytes
+        return self.stream_bytes + pieces * segmenter.piece_header_bytes
 
     def push(self, message: Message) -> None:
         """Append a message."""
         self._messages.append(message)
         self.stream_bytes += message.total_bytes
 
-    def push_again(self, chunks: list[Chunk]) -> None:
+    def requeue(self, segments: list[Segment]) -> None:
         """Put bytes that were lost for good in a block before all others."""
-        for chunk in reversed(chunks):
-            self._again.appendleft(Chunk(chunk.message, chunk.start, chunk.stop, 0, chunk.num_resent + 1))
-            self.stream_bytes += chunk.stop - chunk.start
+        for segment in reversed(segments):
+            self._again.appendleft(Segment(segment.message, segment.start, segment.stop, 0, segment.num_resent + 1))
+            self.stream_bytes += segment.stop - segment.start
 
-    def fill(self, room: int) -> list[Chunk]:
+    def fill(self, room: int) -> list[Segment]:
         """Take bytes for a block of ``room`` bytes; an empty list if nothing waits or nothing fits."""
-        chunks: list[Chunk] = []
-        take = self._packing.take
+        segments: list[Segment] = []
+        take = self._segmenter.take
         while self._again and room > 0:
             lost = self._again[0]
             taken, used = take(lost.start, lost.stop, lost.message.total_bytes, room)
             if not taken:
                 break
-            chunks.append(Chunk(lost.message, lost.start, lost.start + taken, used, lost.num_resent))
+            segments.append(Segment(lost.message, lost.start, lost.start + taken, used, lost.num_resent))
             room -= used
             self.stream_bytes -= taken
             lost.start += taken
@@ -83,10 +83,10 @@ class SendQueue:
             taken, used = take(start, message.total_bytes, message.total_bytes, room)
             if not taken:
                 break
-            chunks.append(Chunk(message, start, start + taken, used))
+            segments.append(Segment(message, start, start + taken, used))
             room -= used
             self.stream_bytes -= taken
             message.position += taken
             if message.position == message.total_bytes:
                 self._messages.popleft()
-        return chunks
+        return segments

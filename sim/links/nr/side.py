@@ -18,7 +18,7 @@ from sim.links.nr.allocation import PrbBoard, hand_out
 from sim.links.nr.block import TransportBlock
 from sim.links.nr.carrier import Carrier
 from sim.links.nr.kpis import DELAY_PARTS, SideKpis
-from sim.links.nr.message import Message, Packing
+from sim.links.nr.message import Message, Segmenter
 from sim.links.nr.receiver import Receiver
 from sim.links.nr.records import SlotRecords
 from sim.links.nr.schedulers.base import Array, Indices, Scheduler
@@ -67,7 +67,7 @@ class SideParts:
     scheduler: Scheduler
     receiver: Receiver
     uniforms: UniformStream
-    packing: Packing
+    segmenter: Segmenter
     deliver: Callable[[Message, Delivery, int], None]
     records: SlotRecords | None
 
@@ -98,7 +98,7 @@ class Side(ABC):
         self.serving = parts.serving
         self.adaptation = parts.adaptation
         count = len(parts.serving)
-        self.queues = [SendQueue(parts.packing) for _ in range(count)]
+        self.queues = [SendQueue(parts.segmenter) for _ in range(count)]
         self._undelivered: list[deque[Message]] = [deque() for _ in range(count)]
         self.backlog = np.zeros(count, dtype=np.int64)
         self.total_backlog = 0
@@ -271,7 +271,7 @@ class Side(ABC):
 
     def enqueue(self, message: Message) -> None:
         """Put a message into its device's buffer; it will be delivered after all that are there."""
-        device = message.parcel.device
+        device = message.packet.device
         self.queues[device].push(message)
         self._undelivered[device].append(message)
 
@@ -283,25 +283,25 @@ class Side(ABC):
         if head is None or head is self._heads[device]:
             return
         self._heads[device] = head
-        parcel = head.parcel
+        packet = head.packet
         self.head_ns[device] = head.sent_ns
-        deadline = parcel.deadline_ns
+        deadline = packet.deadline_ns
         self.head_deadline_ns[device] = head.sent_ns + self._budget_ns if deadline is None else deadline
-        self.head_tokens[device] = parcel.tokens_at_stake
+        self.head_tokens[device] = packet.tokens_at_stake
 
     def fill(self, block: TransportBlock, room: int, slot: int) -> bool:
         """Put waiting bytes into a block that goes on air for the first time; False if nothing waits."""
         device = block.device
-        block.chunks = self.queues[device].fill(room)
-        if not block.chunks:
+        block.segments = self.queues[device].fill(room)
+        if not block.segments:
             return False
         start_ns = slot * self.carrier.slot_ns
-        for chunk in block.chunks:
-            message = chunk.message
+        for segment in block.segments:
+            message = segment.message
             if message.first_ns < 0:
                 message.first_ns = start_ns
                 message.grant_ns = -1 if block.is_configured else block.grant_slot * self.carrier.slot_ns
-            if not chunk.num_resent:
+            if not segment.num_resent:
                 message.last_new_ns = start_ns + self.carrier.slot_ns
         self.sync_head(device)
         return True
@@ -319,14 +319,14 @@ class Side(ABC):
             self.kpis.on_air(block)
             if records is not None:
                 records.add(slot, self.direction, block)
-            used = sum([chunk.used_bytes for chunk in block.chunks])
+            used = sum([segment.used_bytes for segment in block.segments])
             airtime_ns = slot_ns * block.num_symbols // 14
-            for chunk in block.chunks:
-                message = chunk.message
-                message.used_bits += 8 * chunk.used_bytes
-                message.airtime_ns += airtime_ns * chunk.used_bytes // used
+            for segment in block.segments:
+                message = segment.message
+                message.used_bits += 8 * segment.used_bytes
+                message.airtime_ns += airtime_ns * segment.used_bytes // used
                 if block.received:
-                    message.received_bytes += chunk.stop - chunk.start
+                    message.received_bytes += segment.stop - segment.start
                     if message.received_bytes == message.total_bytes:
                         message.complete_ns = (slot + 1) * slot_ns
                         self._deliver_in_order(block.device, message.complete_ns)
@@ -380,14 +380,14 @@ class Side(ABC):
 
     def _send_again(self, block: TransportBlock, slot: int) -> None:
         """The RLC sender learns that a block is lost and takes its bytes back."""
-        worst = max(chunk.num_resent for chunk in block.chunks) + 1
+        worst = max(segment.num_resent for segment in block.segments) + 1
         if worst > self.settings.max_rlc_retransmissions:
             raise RunError(
                 f"device {block.device}: the same {self.direction} bytes were lost in {worst} blocks in a row (MCS "
                 f"{block.mcs}, {block.num_prb} PRBs, {self.settings.max_harq_retransmissions + 1} transmissions each): "
                 "out of coverage; move the device nearer, raise its power or antenna gain, or use mcs_table 3"
             )
-        self.queues[block.device].push_again(block.chunks)
+        self.queues[block.device].requeue(block.segments)
         self.sync_head(block.device)
         self.on_requeued(block.device, slot)
 

@@ -48,7 +48,7 @@ class Uplink(Side):
 
     def push(self, message: Message) -> None:
         """A device has a message to send, now."""
-        device = message.parcel.device
+        device = message.packet.device
         was_empty = not self.queues[device].stream_bytes
         self.enqueue(message)
         if was_empty:

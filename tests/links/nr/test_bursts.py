@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import simpy
 
-from sim.links.base import Direction, Parcel
+from sim.links.base import Direction, Packet
 from sim.links.nr import NrLink, NrLinkSettings
 
 DOWN = Direction.DOWNLINK
@@ -31,7 +31,7 @@ def bursts(num_rounds, step_db, together=True, **keys):
     def source(device):
         for at_ns in np.arange(num_rounds) * _ROUND_NS + (0 if together else draw.integers(_ROUND_NS, size=num_rounds)):
             yield env.timeout(max(0, int(at_ns) - int(env.now)))
-            link.send(Parcel(device, DOWN, 336))
+            link.send(Packet(device, DOWN, 336))
 
     for device in range(_CELLS):
         env.process(source(device))

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import simpy
 
-from sim.links.base import Parcel
+from sim.links.base import Packet
 from sim.links.nr import NrLink, NrLinkSettings
 from sim.links.nr.air import Air
 from sim.links.nr.carrier import Carrier
@@ -132,7 +132,7 @@ def test_an_idle_cell_costs_nothing():
     link = NrLink(env, 1000, 1, NrLinkSettings(fading="none"))
     env.run(until=10**12)
     assert link.network.num_slots_run == 0
-    link.send(Parcel(17, UP, 800))
+    link.send(Packet(17, UP, 800))
     env.run(until=2 * 10**12)
     # A handful of slots out of two million.
     assert 3 <= link.network.num_slots_run <= 12
@@ -142,7 +142,7 @@ def test_an_idle_cell_costs_nothing():
 def test_many_messages_of_one_device_stay_in_order_and_share_blocks():
     env = simpy.Environment()
     link = NrLink(env, 1, 1, NrLinkSettings(channel="ideal", mcs=20, transport_delay_s=0))
-    events = [link.send(Parcel(0, UP, 800)) for _ in range(20)]
+    events = [link.send(Packet(0, UP, 800)) for _ in range(20)]
     env.run()
     ends = [event.value.total_ns for event in events]
     assert ends == sorted(ends)

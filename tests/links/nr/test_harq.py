@@ -9,7 +9,7 @@ import simpy
 from channels.harq import incremental_combine, incremental_equivalent_sinr
 from channels.theory import harq_mean_delay
 from sim.errors import RunError
-from sim.links.base import Direction, Parcel
+from sim.links.base import Direction, Packet
 from sim.links.nr import NrLink, NrLinkSettings
 from sim.links.nr.block_errors import BlockErrors
 from sim.links.nr.carrier import Carrier
@@ -41,7 +41,7 @@ def retransmission_slots(pattern, scs_khz, num_failures=1, way=UP, start_slot=0,
     for side in (network.uplink, network.downlink):
         object.__setattr__(side.parts, "receiver", FailsFirst(num_failures))
     env.run(until=env.timeout(start_slot * network.carrier.slot_ns))
-    event = link.send(Parcel(0, way, 800))
+    event = link.send(Packet(0, way, 800))
     env.run()
     return event.value.retransmission_ns / network.carrier.slot_ns
 
@@ -119,7 +119,7 @@ def test_after_the_last_retransmission_the_rlc_sends_again():
                 block.received = len(attempts) > 3
 
     object.__setattr__(link.network.uplink.parts, "receiver", FailsThrice())
-    event = link.send(Parcel(0, UP, 800))
+    event = link.send(Packet(0, UP, 800))
     env.run()
     # PUSCH in 3 and 6; lost, known in 8; 8 slots of status delay: request in 16, DCI 18, PUSCH 19, again 22.
     assert attempts == [(3, 0), (6, 1), (19, 0), (22, 1)]

@@ -10,17 +10,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from channels.nr import HeaderModel
-from sim.links.base import Direction, Parcel
-from sim.links.nr.message import Message, Packing
+from sim.links.base import Direction, Packet
+from sim.links.nr.message import Message, Segmenter
 from sim.links.nr.send_queue import SendQueue
 
 HEADERS = HeaderModel()
-PACKING = Packing(HEADERS, True)
+PACKING = Segmenter(HEADERS, True)
 
 
-def message(payload_bytes, packing=PACKING):
-    parcel = Parcel(0, Direction.UPLINK, 8 * payload_bytes)
-    return Message(parcel, simpy.Environment().event(), 0, 0, packing.stream_bytes(payload_bytes))
+def message(payload_bytes, segmenter=PACKING):
+    packet = Packet(0, Direction.UPLINK, 8 * payload_bytes)
+    return Message(packet, simpy.Environment().event(), 0, 0, segmenter.stream_bytes(payload_bytes))
 
 
 @pytest.mark.parametrize("payload", [0, 1, 100, 220, 221, 1471, 1472, 1473, 5_000, 65_536])
@@ -53,9 +53,9 @@ def test_pieces_worked_out_by_hand():
 )
 @settings(max_examples=150, deadline=None)
 def test_every_byte_is_sent_once_and_lost_ones_again(payloads, rooms, losses, plain):
-    packing = Packing(HEADERS, not plain)
-    queue = SendQueue(packing)
-    messages = [message(payload, packing) for payload in payloads]
+    segmenter = Segmenter(HEADERS, not plain)
+    queue = SendQueue(segmenter)
+    messages = [message(payload, segmenter) for payload in payloads]
     for one in messages:
         queue.push(one)
     total = sum(one.total_bytes for one in messages)
@@ -63,17 +63,17 @@ def test_every_byte_is_sent_once_and_lost_ones_again(payloads, rooms, losses, pl
     number = 0
     while queue.stream_bytes:
         room = max(rooms[number % len(rooms)], 8)
-        chunks = queue.fill(room)
-        assert chunks, (room, queue.stream_bytes)
-        used = sum(chunk.used_bytes for chunk in chunks)
+        segments = queue.fill(room)
+        assert segments, (room, queue.stream_bytes)
+        used = sum(segment.used_bytes for segment in segments)
         assert used <= room
-        assert all(chunk.used_bytes >= chunk.stop - chunk.start > 0 for chunk in chunks)
+        assert all(segment.used_bytes >= segment.stop - segment.start > 0 for segment in segments)
         lost = losses >> (number % 30) & 1 and number < 60
         if lost:
-            queue.push_again(chunks)
+            queue.requeue(segments)
         else:
-            for chunk in chunks:
-                received[id(chunk.message)].append((chunk.start, chunk.stop))
+            for segment in segments:
+                received[id(segment.message)].append((segment.start, segment.stop))
         number += 1
     assert sum(stop - start for pieces in received.values() for start, stop in pieces) == total
     for one in messages:

@@ -13,7 +13,7 @@ from channels.eesm import eesm_betas, effective_sinr
 from channels.nr import mcs_table, peak_rate_bps, segment, transport_block_bits
 from channels.power import UplinkPowerControl
 from channels.theory import jakes_autocorrelation
-from sim.links.base import Direction, Parcel
+from sim.links.base import Direction, Packet
 from sim.links.nr import NrLink, NrLinkSettings
 from sim.links.nr.air import Air
 from sim.links.nr.block_errors import BlockErrors
@@ -199,13 +199,13 @@ def test_neighbours_interfere_only_when_they_send():
     air = network.air
     assert air is not None
     assert air.serving.tolist() == [0, 1]
-    link.send(Parcel(0, DOWN, 80_000))
+    link.send(Packet(0, DOWN, 80_000))
     env.run()
     alone = [record.sinr_db for record in network.records.blocks]
     assert alone == pytest.approx([air.mean_snr_db(DOWN)[0]] * len(alone))
     network.records.blocks.clear()
-    link.send(Parcel(0, DOWN, 80_000))
-    link.send(Parcel(1, DOWN, 80_000))
+    link.send(Packet(0, DOWN, 80_000))
+    link.send(Packet(1, DOWN, 80_000))
     env.run()
     first = next(record for record in network.records.blocks if record.device == 0)
     assert [record.device for record in network.records.blocks if record.slot == first.slot] == [0, 1]
@@ -223,7 +223,7 @@ def two_interfering_devices(way, **keys):
     env = simpy.Environment()
     link = NrLink(env, 2, 1, settings)
     for device in (0, 1):
-        link.send(Parcel(device, way, 160_000))
+        link.send(Packet(device, way, 160_000))
     env.run()
     return link.network.air, list(link.network.records.blocks)
 
@@ -284,7 +284,7 @@ def test_a_moving_device_changes_its_cell():
     env = simpy.Environment()
     link = NrLink(env, 1, 1, settings)
     for _ in range(30):
-        link.send(Parcel(0, UP, 8_000))
+        link.send(Packet(0, UP, 8_000))
         env.run(until=int(env.now) + 10**8)
     air = link.network.air
     assert air is not None

@@ -7,7 +7,7 @@ import pytest
 import simpy
 
 from channels.theory import jain_index, pf_gain
-from sim.links.base import Direction, Parcel
+from sim.links.base import Direction, Packet
 from sim.links.nr import NrLink, NrLinkSettings
 from sim.links.nr.allocation import PrbBoard, hand_out
 from sim.links.nr.full_buffer import run_full_buffer
@@ -113,7 +113,7 @@ def test_a_burst_on_every_device_is_delivered_in_time(scheduler, multiplexing):
     for device in range(num_devices):
         for direction in (UP, DOWN):
             for _ in range(num_packets):
-                link.send(Parcel(device, direction, 8 * 400))
+                link.send(Packet(device, direction, 8 * 400))
     env.run(until=4 * 10**8)
     for side in (link.network.uplink, link.network.downlink):
         assert side.kpis.payload_bits.tolist() == [320_000] * num_devices
@@ -153,7 +153,7 @@ def test_round_aware_finishes_the_cheap_round_first():
         settings = NrLinkSettings(channel="ideal", mcs=10, scheduler=scheduler, tdd_pattern="F", bandwidth_mhz=5)
         link = NrLink(env, 3, 1, settings)
         sizes = (6_000, 6_000, 400)
-        events = [link.send(Parcel(n, DOWN, 8 * size, tokens_at_stake=4)) for n, size in enumerate(sizes)]
+        events = [link.send(Packet(n, DOWN, 8 * size, tokens_at_stake=4)) for n, size in enumerate(sizes)]
         env.run()
         ends[scheduler] = [event.value.total_ns for event in events]
     assert ends["round_aware"][2] < ends["round_robin"][2]

@@ -9,7 +9,7 @@ import pytest
 import simpy
 from pydantic import ValidationError
 
-from sim.links.base import Direction, Parcel
+from sim.links.base import Direction, Packet
 from sim.links.nr import NrLink, NrLinkSettings, idle_uplink_latency_s
 from sim.links.nr.schedulers.registry import SCHEDULERS
 from sim.links.registry import LINKS
@@ -82,12 +82,12 @@ def test_lists_must_have_an_entry_per_device(keys, message):
         NrLink(simpy.Environment(), 3, 1, NrLinkSettings(**keys))
 
 
-def test_wrong_parcels_are_refused():
+def test_wrong_packets_are_refused():
     link = NrLink(simpy.Environment(), 3, 1, NrLinkSettings(channel="ideal", mcs=5))
     with pytest.raises(ValueError, match="device: got 3; valid: 0 to 2"):
-        link.send(Parcel(3, Direction.UPLINK, 8))
+        link.send(Packet(3, Direction.UPLINK, 8))
     with pytest.raises(ValueError, match="payload_bits"):
-        link.send(Parcel(0, Direction.UPLINK, -8))
+        link.send(Packet(0, Direction.UPLINK, -8))
     with pytest.raises(ValueError, match="device"):
         link.report(-1)
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import simpy
 
-from sim.links.base import Delivery, Direction, Parcel
+from sim.links.base import Delivery, Direction, Packet
 from sim.links.nr import NrLink, NrLinkSettings
 
 BOTH = (Direction.UPLINK, Direction.DOWNLINK)
@@ -64,7 +64,7 @@ def run(
             def note(event, start=start, size=size):
                 sent.append(Sent(device, direction, 8 * size, start, int(env.now), event.value))
 
-            link.send(Parcel(device, direction, 8 * size)).callbacks.append(note)
+            link.send(Packet(device, direction, 8 * size)).callbacks.append(note)
 
     for direction in directions:
         for device in range(num_devices):
