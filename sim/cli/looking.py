@@ -40,7 +40,7 @@ def _registries() -> dict[str, Registry[Any]]:
     from sim.decoding.controllers.registry import CONTROLLERS
     from sim.decoding.protocols.registry import PROTOCOLS
     from sim.decoding.rules.base import RULES
-    from sim.links.nr.schedulers.registry import SCHEDULERS
+    from sim.links.nr.mac.schedulers.registry import SCHEDULERS
     from sim.links.registry import LINKS
 
     return {

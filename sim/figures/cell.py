@@ -32,7 +32,7 @@ def draw_link(link: Link, folder: Path) -> list[Path]:
     """Pictures of whatever a link has recorded: none but of an NR cell with ``record_slots``, one per direction."""
     directions = {row["direction"] for row in link.slots()}
     files: list[Path] = []
-    for direction in (way for way in Direction if str(way) in directions):
+    for direction in (direction for direction in Direction if str(direction) in directions):
         files += draw_cell(cast("NrLink", link), folder, direction)
     return files
 
@@ -84,7 +84,7 @@ def cell_figure(
     shown = [block for block in blocks if start <= block.slot < start + num_slots]
     figure = new_figure(style, _HEIGHT_IN if style == "two_column" else 2 * _HEIGHT_IN)
     grid_axes: Axes
-    if link.network.air is None:
+    if link.network.channel is None:
         grid_axes = figure.add_subplot()
     elif style == "two_column":
         map_axes, grid_axes = figure.subplots(1, 2, width_ratios=(1, 1.75))
@@ -117,15 +117,15 @@ def _draw_map(figure: Figure, axes: Axes, link: NrLink, direction: Direction, sl
     """Devices coloured by mean SNR, sites as triangles with their hexagons."""
     from matplotlib.patches import RegularPolygon
 
-    air = link.network.air
-    assert air is not None
-    positions = air.positions_m(slot)
-    if air.fixed_snr_db is None:
-        for x, y in air.layout.site_positions_m():
-            hexagon = RegularPolygon((x, y), 6, radius=air.layout.cell_radius_m, fill=False, ec="#999999", lw=0.7)
+    channel = link.network.channel
+    assert channel is not None
+    positions = channel.positions_m(slot)
+    if channel.fixed_snr_db is None:
+        for x, y in channel.layout.site_positions_m():
+            hexagon = RegularPolygon((x, y), 6, radius=channel.layout.cell_radius_m, fill=False, ec="#999999", lw=0.7)
             axes.add_patch(hexagon)
             axes.plot(x, y, marker="^", color="black", ms=6, ls="none", zorder=3)
-    snr_db = air.mean_snr_db(direction)
+    snr_db = channel.mean_snr_db(direction)
     dots = axes.scatter(positions[:, 0], positions[:, 1], c=snr_db, cmap="viridis", s=26, ec="black", lw=0.5, zorder=4)
     if len(positions) <= 2 * _MOST_NAMED:
         for device, (place, offset) in enumerate(zip(positions, _away_from_nearest(positions), strict=True)):
@@ -205,7 +205,7 @@ def _placed(records: list[BlockRecord], group_sizes: list[int]) -> list[tuple[Bl
     placed: list[tuple[BlockRecord, tuple[float, float]]] = []
     for record in records:
         run: tuple[float, float] | None = None
-        for group, count in enumerate(record.weights):
+        for group, count in enumerate(record.prbs_per_group):
             if not count:
                 continue
             key = record.slot, group

@@ -19,9 +19,9 @@ def sweep_table(replications: int = 3, rates: tuple[float, ...] = (0.5, 2.0, 10.
     for rate in rates:
         for name, (acceptance, bits) in SCHEMES.items():
             for replication in range(replications):
-                air = bits / rate / 1e6
+                channel = bits / rate / 1e6
                 parts = {f"{part}_mean_s": 0.0 for part in PARTS}
-                parts |= {"uplink_air_mean_s": air, "verify_compute_mean_s": 1.0 + rng[replication]}
+                parts |= {"uplink_air_mean_s": channel, "verify_compute_mean_s": 1.0 + rng[replication]}
                 rows.append(
                     {
                         UPLINK: rate,

@@ -52,7 +52,9 @@ class NrLink(Link):
     def report(self, device: int) -> ChannelReport:
         """The channel state that a device would have measured by now."""
         self._require_device(device)
-        up, down = (self.network.expected_bps(way, device) for way in (Direction.UPLINK, Direction.DOWNLINK))
+        up, down = (
+            self.network.expected_bps(direction, device) for direction in (Direction.UPLINK, Direction.DOWNLINK)
+        )
         return ChannelReport(up, down, self._idle_round_trip_s)
 
     @cached_property
@@ -62,7 +64,7 @@ class NrLink(Link):
 
         calm = {"channel": "ideal", "mcs": _CALM_MCS, "block_error_rate": 0.0, "record_slots": False}
         settings = self.settings.model_copy(update=calm)
-        return sum(idle_delivery(settings, _SMALL_BYTES, way).total_ns for way in Direction) / 1e9
+        return sum(idle_delivery(settings, _SMALL_BYTES, direction).total_ns for direction in Direction) / 1e9
 
     def summary(self) -> dict[str, float]:
         """Per direction: throughput, PRB utilisation, error rate, HARQ rounds, access delays, fairness."""

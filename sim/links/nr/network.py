@@ -11,23 +11,23 @@ import simpy
 from channels.nr import HeaderModel
 from sim.clock import NS_PER_S
 from sim.links.base import Delivery, Direction, Packet
-from sim.links.nr.adaptation import Adaptation, FixedMcs
-from sim.links.nr.air import Air
-from sim.links.nr.block_errors import BlockErrors
-from sim.links.nr.carrier import Carrier
-from sim.links.nr.downlink import Downlink
-from sim.links.nr.interference import Interference
-from sim.links.nr.kpis import SideKpis
-from sim.links.nr.link_adaptation import ReportedChannel
-from sim.links.nr.message import Message, Segmenter
-from sim.links.nr.radio_receiver import RadioReceiver
-from sim.links.nr.receiver import IdealReceiver, Receiver
+from sim.links.nr.mac.adaptation import Adaptation, FixedMcs
+from sim.links.nr.mac.counters import MacCounters
+from sim.links.nr.mac.downlink import Downlink
+from sim.links.nr.mac.entity import MacDeps, SlotCallbacks
+from sim.links.nr.mac.link_adaptation import ReportedChannel
+from sim.links.nr.mac.schedulers.registry import SCHEDULERS
+from sim.links.nr.mac.uplink import Uplink
+from sim.links.nr.phy.block_errors import BlockErrors
+from sim.links.nr.phy.carrier import Carrier
+from sim.links.nr.phy.channel import RadioChannel
+from sim.links.nr.phy.interference import Interference
+from sim.links.nr.phy.radio_receiver import RadioReceiver
+from sim.links.nr.phy.receiver import IdealReceiver, Receiver
+from sim.links.nr.phy.uniform_stream import UniformStream
 from sim.links.nr.records import SlotRecords
-from sim.links.nr.schedulers.registry import SCHEDULERS
+from sim.links.nr.rlc.message import Message, Segmenter
 from sim.links.nr.settings import NrLinkSettings
-from sim.links.nr.side import Agenda, SideParts
-from sim.links.nr.uniform_stream import UniformStream
-from sim.links.nr.uplink import Uplink
 
 # SimPy events of equal time run by priority; a slot comes after all messages that were sent at its start.
 _AFTER_MESSAGES = 2
@@ -37,16 +37,19 @@ def _succeed(event: simpy.Event, delivery: Delivery, _: simpy.Event) -> None:
     event.succeed(delivery)
 
 
-def _radio(air: Air, uniform: dict[Direction, UniformStream]) -> tuple[dict[Direction, Adaptation], Receiver]:
+def _radio(
+    channel: RadioChannel, uniform: dict[Direction, UniformStream]
+) -> tuple[dict[Direction, Adaptation], Receiver]:
     """Link adaptation of both directions and the receiver, over one air."""
-    settings = air.settings
-    errors = BlockErrors(air.carrier, settings.bler_table, settings.target_bler)
-    explicit = settings.interference == "explicit" and air.num_cells > 1
-    interference = {way: Interference(air, way) for way in Direction} if explicit else None
+    settings = channel.settings
+    errors = BlockErrors(channel.carrier, settings.bler_table, settings.target_bler)
+    explicit = settings.interference == "explicit" and channel.num_cells > 1
+    interference = {direction: Interference(channel, direction) for direction in Direction} if explicit else None
     adaptations: dict[Direction, Adaptation] = {
-        way: ReportedChannel(air, errors, interference[way] if interference else None, way) for way in Direction
+        direction: ReportedChannel(channel, errors, interference[direction] if interference else None, direction)
+        for direction in Direction
     }
-    return adaptations, RadioReceiver(air, errors, interference, uniform, settings.harq_combining)
+    return adaptations, RadioReceiver(channel, errors, interference, uniform, settings.harq_combining)
 
 
 class Network:
@@ -66,11 +69,11 @@ class Network:
         self.env = env
         self.settings = settings
         self.carrier = Carrier(settings)
-        self.agenda = Agenda()
+        self.callbacks = SlotCallbacks()
         self.num_slots_run = 0
         self.segmenter = Segmenter(HeaderModel(), settings.segment_headers)
-        uniform = {way: UniformStream(seed, f"decoding {way}", num_devices) for way in Direction}
-        self.air: Air | None = None
+        uniform = {direction: UniformStream(seed, f"decoding {direction}", num_devices) for direction in Direction}
+        self.channel: RadioChannel | None = None
         self.records = SlotRecords(settings.max_records, self.carrier.slot_ns) if settings.record_slots else None
         if settings.channel == "ideal":
             assert settings.mcs is not None
@@ -79,14 +82,14 @@ class Network:
             receiver: Receiver = IdealReceiver(settings.block_error_rate, uniform)
             self.num_cells, self.serving = 1, np.zeros(num_devices, dtype=np.int64)
         else:
-            self.air = Air(self.carrier, settings, num_devices, seed)
-            self.adaptations, receiver = _radio(self.air, uniform)
-            self.num_cells, self.serving = self.air.num_cells, self.air.serving
+            self.channel = RadioChannel(self.carrier, settings, num_devices, seed)
+            self.adaptations, receiver = _radio(self.channel, uniform)
+            self.num_cells, self.serving = self.channel.num_cells, self.channel.serving
         scheduler = SCHEDULERS.find(settings.scheduler).make(settings.delay_budget_s)
         common: dict[str, Any] = {
             "carrier": self.carrier,
             "settings": settings,
-            "agenda": self.agenda,
+            "callbacks": self.callbacks,
             "serving": self.serving,
             "num_cells": self.num_cells,
             "scheduler": scheduler,
@@ -96,8 +99,8 @@ class Network:
             "records": self.records,
         }
         up, down = Direction.UPLINK, Direction.DOWNLINK
-        self.uplink = Uplink(SideParts(adaptation=self.adaptations[up], uniforms=uniform[up], **common))
-        self.downlink = Downlink(SideParts(adaptation=self.adaptations[down], uniforms=uniform[down], **common))
+        self.uplink = Uplink(MacDeps(adaptation=self.adaptations[up], uniforms=uniform[up], **common))
+        self.downlink = Downlink(MacDeps(adaptation=self.adaptations[down], uniforms=uniform[down], **common))
         self._armed: int | None = None
         self._kpis_since_ns = 0
         self._last_slot = -1
@@ -116,29 +119,29 @@ class Network:
 
     def restart_kpis(self) -> None:
         """Forget the figures so far: they count from now on."""
-        for side in (self.uplink, self.downlink):
-            side.kpis = SideKpis(len(self.serving), side.delay_parts)
+        for mac in (self.uplink, self.downlink):
+            mac.kpis = MacCounters(len(self.serving), mac.delay_parts)
         self._kpis_since_ns = int(self.env.now)
 
     def figures(self) -> dict[str, float]:
         """Cell figures of both directions, names with direction and unit."""
         now, since, carrier = int(self.env.now), self._kpis_since_ns, self.carrier
         figures: dict[str, float] = {}
-        for side in (self.uplink, self.downlink):
-            ends = (carrier.num_data_slots(side.direction, carrier.first_slot_from(t)) for t in (since, now))
+        for mac in (self.uplink, self.downlink):
+            ends = (carrier.num_data_slots(mac.direction, carrier.first_slot_from(t)) for t in (since, now))
             begun, ended = ends
             offered = (ended - begun) * carrier.num_prb * self.num_cells
-            for name, value in side.kpis.figures((now - since) / NS_PER_S, offered).items():
-                figures[f"{side.direction}_{name}"] = value
+            for name, value in mac.kpis.figures((now - since) / NS_PER_S, offered).items():
+                figures[f"{mac.direction}_{name}"] = value
         return figures
 
-    def expected_bps(self, way: Direction, device: int) -> float:
+    def expected_bps(self, direction: Direction, device: int) -> float:
         """Rate of the whole carrier at a device's last reported channel, its share of the pattern counted [bit/s]."""
-        adaptation, carrier = self.adaptations[way], self.carrier
+        adaptation, carrier = self.adaptations[direction], self.carrier
         row = np.array([device])
         adaptation.refresh(row, int(self.env.now) // carrier.slot_ns)
         full_slot_bits = 8 * int(adaptation.wideband_bytes[device])
-        return full_slot_bits * carrier.data_fraction(way) * 1e9 / carrier.slot_ns
+        return full_slot_bits * carrier.data_fraction(direction) * 1e9 / carrier.slot_ns
 
     def _deliver(self, message: Message, delivery: Delivery, at_ns: int) -> None:
         """Let the message's event succeed at its time of delivery."""
@@ -147,7 +150,7 @@ class Network:
 
     def _arm(self, earliest: int) -> None:
         """Wake up for the next slot in which there is something to do, if any."""
-        needed = (self.agenda.next_slot(), self.uplink.next_needed(earliest), self.downlink.next_needed(earliest))
+        needed = (self.callbacks.next_slot(), self.uplink.next_needed(earliest), self.downlink.next_needed(earliest))
         slot = min((slot for slot in needed if slot is not None), default=None)
         if slot is None or (self._armed is not None and self._armed <= slot):
             return
@@ -164,10 +167,10 @@ class Network:
         self._armed = None
         self._last_slot = slot
         self.num_slots_run += 1
-        if self.air is not None and self.air.update(slot):
+        if self.channel is not None and self.channel.update(slot):
             for adaptation in self.adaptations.values():
                 adaptation.renew()
-        self.agenda.run(slot)
+        self.callbacks.fire(slot)
         self.uplink.decide(slot)
         self.downlink.run(slot)
         self.uplink.run(slot)

@@ -8,7 +8,7 @@ from typing import Any
 
 from sim.clock import NS_PER_S
 from sim.links.base import Direction
-from sim.links.nr.block import TransportBlock
+from sim.links.nr.phy.block import TransportBlock
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +29,7 @@ class BlockRecord:
     direction: Direction
     cell: int
     device: int
-    weights: tuple[int, ...]
+    prbs_per_group: tuple[int, ...]
     num_prb: int
     size_bytes: int
     mcs: int
@@ -67,7 +67,7 @@ class SlotRecords:
                 direction,
                 block.cell,
                 block.device,
-                tuple(block.weights),
+                tuple(block.prbs_per_group),
                 block.num_prb,
                 block.size_bytes,
                 block.mcs,
@@ -90,7 +90,7 @@ class SlotRecords:
                 "device": record.device,
                 "attempt": record.attempt,
                 "num_prb": record.num_prb,
-                "prbs_by_group": " ".join(str(count) for count in record.weights),
+                "prbs_by_group": " ".join(str(count) for count in record.prbs_per_group),
                 "mcs": record.mcs,
                 "size_bits": 8 * record.size_bytes,
                 "sinr_db": record.sinr_db,

@@ -11,7 +11,7 @@ from channels.nr import check_sr_period, mcs_table, min_k2, num_prb
 from channels.nr.tdd import TddPattern
 from channels.power import FRACTIONAL_ALPHAS
 from sim.errors import InputError
-from sim.links.nr.schedulers.registry import SCHEDULERS
+from sim.links.nr.mac.schedulers.registry import SCHEDULERS
 from sim.settings import Settings
 
 

@@ -28,7 +28,7 @@ def test_the_grid_shows_every_prb_of_every_block(ran):
     drawn = [patch for patch in axes.patches if isinstance(patch, Rectangle) and patch.get_width() == 1]
     blocks = [patch for patch in drawn if patch.get_height() >= 1 and patch.get_edgecolor() == (1.0, 1.0, 1.0, 1.0)]
     pale = [patch for patch in drawn if patch.get_alpha() not in (None, 1.0)]
-    assert sum(p.get_height() for p in {*blocks, *pale}) == sum(sum(record.weights) for record in shown)
+    assert sum(p.get_height() for p in {*blocks, *pale}) == sum(sum(record.prbs_per_group) for record in shown)
     assert {p.get_x() for p in {*blocks, *pale}} == {record.slot for record in shown}
     assert bool(pale) == any(not record.received for record in shown)
     hatched = {p.get_x() for p in blocks if p.get_hatch()}

@@ -10,8 +10,8 @@ import simpy
 
 from sim.links.base import Packet
 from sim.links.nr import NrLink, NrLinkSettings
-from sim.links.nr.air import Air
-from sim.links.nr.carrier import Carrier
+from sim.links.nr.phy.carrier import Carrier
+from sim.links.nr.phy.channel import RadioChannel
 from tests.links.nr.traffic import BOTH, run
 
 UP, DOWN = BOTH
@@ -61,24 +61,24 @@ def test_everything_arrives_and_the_parts_add_up(name):
         assert min(delivery.notes.values()) >= 0
         assert delivery.bits_on_air >= one.payload_bits + 32 * 8
         assert delivery.airtime_ns <= delivery.air_ns + delivery.retransmission_ns
-    for device, way in itertools.product(range(num_devices), BOTH):
-        mine = [one for one in ran.sent if (one.device, one.direction) == (device, way)]
+    for device, direction in itertools.product(range(num_devices), BOTH):
+        mine = [one for one in ran.sent if (one.device, one.direction) == (device, direction)]
         # In order of delivery here: in-order delivery of the PDCP, TS 38.323 5.2.2.1.
         assert [one.sent_ns for one in mine] == sorted(one.sent_ns for one in mine)
     network = ran.link.network
-    for side in (network.uplink, network.downlink):
-        assert all(queue.stream_bytes == 0 and len(queue) == 0 for queue in side.queues)
-        assert not any(side.resend)
-        assert np.all(side.num_free == network.settings.harq_processes)
-        total = sum(one.payload_bits for one in ran.sent if one.direction == side.direction)
-        assert side.kpis.payload_bits.sum() == total
-        mine = [one.delivery.total_ns for one in ran.sent if one.direction == side.direction]
-        assert sum(side.kpis.delay_ns.values()) == sum(mine)
+    for mac in (network.uplink, network.downlink):
+        assert all(queue.stream_bytes == 0 and len(queue) == 0 for queue in mac.queues)
+        assert not any(mac.resend)
+        assert np.all(mac.num_free == network.settings.harq_processes)
+        total = sum(one.payload_bits for one in ran.sent if one.direction == mac.direction)
+        assert mac.kpis.payload_bits.sum() == total
+        mine = [one.delivery.total_ns for one in ran.sent if one.direction == mac.direction]
+        assert sum(mac.kpis.delay_ns.values()) == sum(mine)
         figures = ran.link.summary()
-        parts_s = [figures[f"{side.direction}_{part}_per_message_s"] for part in side.delay_parts]
+        parts_s = [figures[f"{mac.direction}_{part}_per_message_s"] for part in mac.delay_parts]
         assert sum(parts_s) == pytest.approx(np.mean(mine) / 1e9, rel=1e-12)
         # Decoded blocks carry all payload and its headers, and some padding.
-        assert side.kpis.received_bits.sum() >= total
+        assert mac.kpis.received_bits.sum() >= total
     assert len(ran.env._queue) == 0
     if "losses" in name:
         assert network.uplink.kpis.num_lost > 5
@@ -111,20 +111,20 @@ def test_the_same_seed_gives_the_same_deliveries():
 @pytest.mark.parametrize("pattern", ["F", "DDDSU"])
 def test_directions_do_not_touch_each_other(pattern):
     both = run(tdd_pattern=pattern, snr_db=3.0)
-    for way in BOTH:
-        alone = run(tdd_pattern=pattern, snr_db=3.0, directions=(way,))
-        assert alone.sent == [one for one in both.sent if one.direction == way]
+    for direction in BOTH:
+        alone = run(tdd_pattern=pattern, snr_db=3.0, directions=(direction,))
+        assert alone.sent == [one for one in both.sent if one.direction == direction]
 
 
 def test_adding_a_device_changes_nobody_elses_place_or_fading():
     settings = NrLinkSettings(fading="tdl_c", speed_kmh=30)
     carrier = Carrier(settings)
-    few, many = (Air(carrier, settings, count, 5) for count in (3, 11))
+    few, many = (RadioChannel(carrier, settings, count, 5) for count in (3, 11))
     rows = np.arange(3)
     assert np.array_equal(few.positions_m(0), many.positions_m(0)[:3])
     assert np.array_equal(few.gain_db, many.gain_db[:3])
-    for slot, way in itertools.product((0, 1, 77, 4000), BOTH):
-        assert np.array_equal(few.power_gains(way, slot, rows), many.power_gains(way, slot, rows))
+    for slot, direction in itertools.product((0, 1, 77, 4000), BOTH):
+        assert np.array_equal(few.power_gains(direction, slot, rows), many.power_gains(direction, slot, rows))
 
 
 def test_an_idle_cell_costs_nothing():
@@ -167,9 +167,9 @@ def test_a_report_older_than_a_request_does_not_undo_it():
     assert len(ran.sent) == 400
 
 
-@pytest.mark.parametrize("way", BOTH)
-def test_a_better_channel_is_not_slower(way):
-    means = [run(3, 12, snr_db=snr, directions=(way,)).mean_ms(way) for snr in (0.0, 6.0, 14.0, 24.0)]
+@pytest.mark.parametrize("direction", BOTH)
+def test_a_better_channel_is_not_slower(direction):
+    means = [run(3, 12, snr_db=snr, directions=(direction,)).mean_ms(direction) for snr in (0.0, 6.0, 14.0, 24.0)]
     assert means == sorted(means, reverse=True)
 
 

@@ -11,8 +11,8 @@ from channels.theory import harq_mean_delay
 from sim.errors import RunError
 from sim.links.base import Direction, Packet
 from sim.links.nr import NrLink, NrLinkSettings
-from sim.links.nr.block_errors import BlockErrors
-from sim.links.nr.carrier import Carrier
+from sim.links.nr.phy.block_errors import BlockErrors
+from sim.links.nr.phy.carrier import Carrier
 from tests.links.nr.traffic import run
 
 UP, DOWN = Direction.UPLINK, Direction.DOWNLINK
@@ -29,7 +29,7 @@ class FailsFirst:
             block.received = block.attempt >= self.num_failures
 
 
-def retransmission_slots(pattern, scs_khz, num_failures=1, way=UP, start_slot=0, **keys):
+def retransmission_slots(pattern, scs_khz, num_failures=1, direction=UP, start_slot=0, **keys):
     """Slots that failures add to one short message."""
     env = simpy.Environment()
     width = 20 if scs_khz < 120 else 50
@@ -38,10 +38,10 @@ def retransmission_slots(pattern, scs_khz, num_failures=1, way=UP, start_slot=0,
     )
     link = NrLink(env, 1, 1, settings)
     network = link.network
-    for side in (network.uplink, network.downlink):
-        object.__setattr__(side.parts, "receiver", FailsFirst(num_failures))
+    for mac in (network.uplink, network.downlink):
+        object.__setattr__(mac.parts, "receiver", FailsFirst(num_failures))
     env.run(until=env.timeout(start_slot * network.carrier.slot_ns))
-    event = link.send(Packet(0, way, 800))
+    event = link.send(Packet(0, direction, 800))
     env.run()
     return event.value.retransmission_ns / network.carrier.slot_ns
 
@@ -75,9 +75,9 @@ def test_round_trips_of_two_uplink_slots_in_a_row():
 
 def test_downlink_round_trip():
     # FDD, K1 = 1: sent in n, acknowledged in n + 1, known after it and a slot of decision: again in n + 3.
-    assert retransmission_slots("F", 30, way=DOWN) == 3
+    assert retransmission_slots("F", 30, direction=DOWN) == 3
     # DDDSU: block in slot 2, acknowledged in 4, known for 6.
-    assert retransmission_slots("DDDSU", 30, way=DOWN) == 4
+    assert retransmission_slots("DDDSU", 30, direction=DOWN) == 4
 
 
 @pytest.mark.parametrize(("pattern", "round_trip_ms"), [("F", 1.5), ("DDDSU", 2.5)])
@@ -96,11 +96,11 @@ def test_mean_delay_law(pattern, round_trip_ms, error):
 
 def test_rounds_follow_the_error_rate():
     ran = run(4, 100, channel="ideal", mcs=10, block_error_rate=0.25, max_harq_retransmissions=31)
-    for way in ("uplink", "downlink"):
+    for direction in ("uplink", "downlink"):
         summary = ran.link.summary()
-        num = summary[f"{way}_messages"]
-        assert summary[f"{way}_first_transmission_bler"] == pytest.approx(0.25, abs=4 * 0.433 / np.sqrt(num))
-        assert summary[f"{way}_harq_rounds_mean"] == pytest.approx(1 / 0.75, abs=4 * 0.667 / np.sqrt(num))
+        num = summary[f"{direction}_messages"]
+        assert summary[f"{direction}_first_transmission_bler"] == pytest.approx(0.25, abs=4 * 0.433 / np.sqrt(num))
+        assert summary[f"{direction}_harq_rounds_mean"] == pytest.approx(1 / 0.75, abs=4 * 0.667 / np.sqrt(num))
 
 
 def test_after_the_last_retransmission_the_rlc_sends_again():

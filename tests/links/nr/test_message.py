@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from channels.nr import HeaderModel
 from sim.links.base import Direction, Packet
-from sim.links.nr.message import Message, Segmenter
-from sim.links.nr.send_queue import SendQueue
+from sim.links.nr.rlc.message import Message, Segmenter
+from sim.links.nr.rlc.send_queue import SendQueue
 
 HEADERS = HeaderModel()
 PACKING = Segmenter(HEADERS, True)

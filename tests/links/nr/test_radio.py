@@ -15,10 +15,10 @@ from channels.power import UplinkPowerControl
 from channels.theory import jakes_autocorrelation
 from sim.links.base import Direction, Packet
 from sim.links.nr import NrLink, NrLinkSettings
-from sim.links.nr.air import Air
-from sim.links.nr.block_errors import BlockErrors
-from sim.links.nr.carrier import Carrier
 from sim.links.nr.full_buffer import loaded_cell, run_full_buffer
+from sim.links.nr.phy.block_errors import BlockErrors
+from sim.links.nr.phy.carrier import Carrier
+from sim.links.nr.phy.channel import RadioChannel
 from tests.links.nr.traffic import run
 
 UP, DOWN = Direction.UPLINK, Direction.DOWNLINK
@@ -26,7 +26,7 @@ UP, DOWN = Direction.UPLINK, Direction.DOWNLINK
 
 def air_of(num_devices=3, **keys):
     settings = NrLinkSettings(**keys)
-    return Air(Carrier(settings), settings, num_devices, 1)
+    return RadioChannel(Carrier(settings), settings, num_devices, 1)
 
 
 @pytest.mark.parametrize("table_name", ["specran", "sionna"])
@@ -152,7 +152,7 @@ def test_recorded_sinr_is_the_effective_one_of_the_slot():
     assert len(records) > 40
     for record in records[:20]:
         gains = network.air.power_gains(DOWN, record.slot, np.array([record.device]))[0]
-        expected = effective_sinr(10**1.2 * gains, eesm_betas(1)[12], np.array(record.weights))
+        expected = effective_sinr(10**1.2 * gains, eesm_betas(1)[12], np.array(record.prbs_per_group))
         assert record.sinr_db == pytest.approx(10 * np.log10(float(expected)), abs=1e-4)
     spans = ran.link.timeline()
     assert len(spans) == len(network.records.blocks)
@@ -181,8 +181,8 @@ def test_a_rise_over_thermal_costs_its_decibels():
     rows = np.arange(3)
     keys = {"distances_m": [50.0, 100.0, 200.0], "los": "nlos", "shadowing": False}
     calm, noisy = air_of(**keys), air_of(**keys, interference="rise_over_thermal", rise_db=6.0)
-    for way in (UP, DOWN):
-        ratio = calm.snr(way, rows, np.full(3, 10)) / noisy.snr(way, rows, np.full(3, 10))
+    for direction in (UP, DOWN):
+        ratio = calm.snr(direction, rows, np.full(3, 10)) / noisy.snr(direction, rows, np.full(3, 10))
         assert 10 * np.log10(ratio) == pytest.approx(np.full(3, 6.0))
 
 
@@ -214,7 +214,7 @@ def test_neighbours_interfere_only_when_they_send():
     assert first.sinr_db == pytest.approx(10 * np.log10(power[0] / (power[1] + noise)), abs=1e-6)
 
 
-def two_interfering_devices(way, **keys):
+def two_interfering_devices(direction, **keys):
     """A device of site 0 halfway to site 1 and one right at site 1 send in the same slots; air and records."""
     settings = NrLinkSettings(
         num_sites=7, wrap_around=False, interference="explicit", shadowing=False, los="nlos", mcs=5,
@@ -223,34 +223,34 @@ def two_interfering_devices(way, **keys):
     env = simpy.Environment()
     link = NrLink(env, 2, 1, settings)
     for device in (0, 1):
-        link.send(Packet(device, way, 160_000))
+        link.send(Packet(device, direction, 160_000))
     env.run()
     return link.network.air, list(link.network.records.blocks)
 
 
 @pytest.mark.parametrize("fading", ["tdl_a", "rayleigh"])
-@pytest.mark.parametrize("way", [UP, DOWN])
-def test_interfering_links_fade(way, fading):
+@pytest.mark.parametrize("direction", [UP, DOWN])
+def test_interfering_links_fade(direction, fading):
     """SINR of a slot's blocks by hand: |H|^2 of the own and of the interfering link, each at the same slot."""
-    air, records = two_interfering_devices(way, fading=fading)
+    air, records = two_interfering_devices(direction, fading=fading)
     by_slot = {slot: [r for r in records if r.slot == slot] for slot in {r.slot for r in records}}
     both = [pair for pair in by_slot.values() if len(pair) == 2 and not any(r.attempt for r in pair)]
     assert len(both) > 3
     for pair in both:
         mine, other = sorted(pair, key=lambda record: record.device)
         rows, slot = np.array([0, 1]), mine.slot
-        cross = air.cross_gains(way, slot, rows)
-        np.testing.assert_array_equal(cross[rows, air.serving], air.power_gains(way, slot, rows))
-        snr = air.snr(way, rows, np.array([mine.num_prb, other.num_prb]))
-        overlap = np.array(other.weights) / air.carrier.group_sizes
-        noise = air.noise_mw[way]
-        if way == UP:
+        cross = air.cross_gains(direction, slot, rows)
+        np.testing.assert_array_equal(cross[rows, air.serving], air.power_gains(direction, slot, rows))
+        snr = air.snr(direction, rows, np.array([mine.num_prb, other.num_prb]))
+        overlap = np.array(other.prbs_per_group) / air.carrier.group_sizes
+        noise = air.noise_mw[direction]
+        if direction == UP:
             # What device 1 brings to the cell of device 0: its own received power, less the difference of the gains.
             at_cell = snr[1] * 10 ** ((air.gain_db[1, 0] - air.gain_db[1, 1]) / 10) * cross[1, 0]
         else:
             at_cell = 10 ** ((air.gain_db[0, 1] + air.gnb_psd_dbm) / 10) / noise * cross[0, 1]
         sinr = snr[0] * cross[0, 0] / (1 + at_cell * overlap)
-        expected = effective_sinr(sinr, eesm_betas(1)[5], np.array(mine.weights))
+        expected = effective_sinr(sinr, eesm_betas(1)[5], np.array(mine.prbs_per_group))
         assert mine.sinr_db == pytest.approx(10 * np.log10(float(expected)), abs=1e-4)
 
 

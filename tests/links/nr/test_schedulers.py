@@ -9,10 +9,10 @@ import simpy
 from channels.theory import jain_index, pf_gain
 from sim.links.base import Direction, Packet
 from sim.links.nr import NrLink, NrLinkSettings
-from sim.links.nr.allocation import PrbBoard, hand_out
 from sim.links.nr.full_buffer import run_full_buffer
-from sim.links.nr.schedulers.base import QueueArrays
-from sim.links.nr.schedulers.registry import SCHEDULERS
+from sim.links.nr.mac.allocation import ResourceGrid, allocate_prbs
+from sim.links.nr.mac.schedulers.base import QueueArrays
+from sim.links.nr.mac.schedulers.registry import SCHEDULERS
 
 UP, DOWN = Direction.UPLINK, Direction.DOWNLINK
 ALL = ["delay_weighted", "earliest_deadline", "max_ci", "proportional_fair", "round_aware", "round_robin"]
@@ -80,26 +80,26 @@ def test_proportional_fair_gain_has_its_closed_form(num, published):
 
 
 def test_groups_go_to_the_best_queue_until_it_needs_no_more():
-    board = PrbBoard([4, 4, 3])
+    grid = ResourceGrid([4, 4, 3])
     priority = np.array([[9.0, 1.0, 9.0], [5.0, 5.0, 5.0], [1.0, 2.0, 3.0]])
-    given = hand_out(board, priority, [6, 3, 9], 16, False)
+    given = allocate_prbs(grid, priority, [6, 3, 9], 16, False)
     # Queue 0 takes group 0 and 2 of group 2; queue 1 three of group 1; queue 2 what is left.
     assert given == {0: [4, 0, 2], 1: [0, 3, 0], 2: [0, 1, 1]}
-    assert board.num_free == 0
-    assert board.free == [0, 0, 0]
+    assert grid.num_free == 0
+    assert grid.free == [0, 0, 0]
 
 
 def test_no_more_queues_are_started_than_can_be_announced():
-    given = hand_out(PrbBoard([4, 4, 4]), np.array([[3.0, 3, 3], [2, 2, 2], [1, 1, 1]]), [2, 2, 9], 2, False)
+    given = allocate_prbs(ResourceGrid([4, 4, 4]), np.array([[3.0, 3, 3], [2, 2, 2], [1, 1, 1]]), [2, 2, 9], 2, False)
     assert given == {0: [2, 0, 0], 1: [2, 0, 0]}
-    assert hand_out(PrbBoard([4, 4]), np.ones((3, 2)), [1, 1, 1], 0, False) == {}
+    assert allocate_prbs(ResourceGrid([4, 4]), np.ones((3, 2)), [1, 1, 1], 0, False) == {}
 
 
 def test_tdma_gives_a_slot_to_one_queue():
-    board = PrbBoard([4, 4, 3])
-    given = hand_out(board, np.array([[1.0, 9.0, 1.0], [5.0, 5.0, 5.0]]), [20, 6], 16, True)
+    grid = ResourceGrid([4, 4, 3])
+    given = allocate_prbs(grid, np.array([[1.0, 9.0, 1.0], [5.0, 5.0, 5.0]]), [20, 6], 16, True)
     assert given == {1: [4, 2, 0]}
-    assert board.num_free == 0
+    assert grid.num_free == 0
 
 
 @pytest.mark.parametrize("multiplexing", ["ofdma", "tdma"])
@@ -115,8 +115,8 @@ def test_a_burst_on_every_device_is_delivered_in_time(scheduler, multiplexing):
             for _ in range(num_packets):
                 link.send(Packet(device, direction, 8 * 400))
     env.run(until=4 * 10**8)
-    for side in (link.network.uplink, link.network.downlink):
-        assert side.kpis.payload_bits.tolist() == [320_000] * num_devices
+    for mac in (link.network.uplink, link.network.downlink):
+        assert mac.kpis.payload_bits.tolist() == [320_000] * num_devices
 
 
 @pytest.mark.parametrize("multiplexing", ["ofdma", "tdma"])

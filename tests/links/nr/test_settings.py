@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from sim.links.base import Direction, Packet
 from sim.links.nr import NrLink, NrLinkSettings, idle_uplink_latency_s
-from sim.links.nr.schedulers.registry import SCHEDULERS
+from sim.links.nr.mac.schedulers.registry import SCHEDULERS
 from sim.links.registry import LINKS
 
 

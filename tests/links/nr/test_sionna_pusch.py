@@ -10,9 +10,9 @@ import pytest
 from channels.eesm import eesm_betas, effective_sinr
 from sim.links.base import Direction
 from sim.links.nr import NrLinkSettings
-from sim.links.nr.air import Air
-from sim.links.nr.block_errors import BlockErrors
-from sim.links.nr.carrier import Carrier
+from sim.links.nr.phy.block_errors import BlockErrors
+from sim.links.nr.phy.carrier import Carrier
+from sim.links.nr.phy.channel import RadioChannel
 from tests.links.nr.make_sionna_pusch_reference import CSV_FILE, NUM_PRB, POINTS
 
 NUM_CHANNELS = 3000
@@ -27,7 +27,7 @@ def reference():
 def cell():
     settings = NrLinkSettings(fading="tdl_a", delay_spread_ns=100, speed_kmh=3, prb_group_size=1)
     carrier = Carrier(settings)
-    air = Air(carrier, settings, NUM_CHANNELS, 3)
+    air = RadioChannel(carrier, settings, NUM_CHANNELS, 3)
     gains = air.power_gains(Direction.UPLINK, 0, np.arange(NUM_CHANNELS))[:, :NUM_PRB]
     return carrier, BlockErrors(carrier, "specran", 0.1), gains
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from sim.links.nr import NrLinkSettings, idle_delivery, idle_uplink_latency_s
-from sim.links.nr.carrier import Carrier
+from sim.links.nr.phy.carrier import Carrier
 
 SYMBOL_MS = 0.5 / 14
 

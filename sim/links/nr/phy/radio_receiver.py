@@ -9,11 +9,11 @@ import numpy as np
 from channels.eesm import block_effective_sinr, eesm_betas
 from channels.harq import chase_combine, incremental_combine, incremental_equivalent_sinr
 from sim.links.base import Direction
-from sim.links.nr.air import Air
-from sim.links.nr.block import TransportBlock
-from sim.links.nr.block_errors import BlockErrors
-from sim.links.nr.interference import Interference
-from sim.links.nr.uniform_stream import UniformStream
+from sim.links.nr.phy.block import TransportBlock
+from sim.links.nr.phy.block_errors import BlockErrors
+from sim.links.nr.phy.channel import RadioChannel
+from sim.links.nr.phy.interference import Interference
+from sim.links.nr.phy.uniform_stream import UniformStream
 
 _LOW_RATE = 0.25
 
@@ -35,29 +35,29 @@ class RadioReceiver:
 
     def __init__(
         self,
-        air: Air,
+        channel: RadioChannel,
         errors: BlockErrors,
         interference: dict[Direction, Interference] | None,
         uniform: dict[Direction, UniformStream],
         combining: str,
     ) -> None:
-        self._air, self._errors, self._interference, self._uniforms = air, errors, interference, uniform
+        self._channel, self._errors, self._interference, self._uniforms = channel, errors, interference, uniform
         self._combining = combining
-        self._betas: list[float] = eesm_betas(air.carrier.mcs_table.index).tolist()
+        self._betas: list[float] = eesm_betas(channel.carrier.mcs_table.index).tolist()
 
     def receive(self, direction: Direction, slot: int, blocks: list[TransportBlock]) -> None:
         """Set ``received``, ``sinr_db``, ``error_rate`` and what is combined of each block."""
         devices = np.array([block.device for block in blocks])
         num_prb = np.array([block.num_prb for block in blocks])
-        air, combines = self._air, self._combining != "none"
-        sinr = air.power_gains(direction, slot, devices)
-        sinr *= air.snr(direction, devices, num_prb)[:, None]
+        channel, combines = self._channel, self._combining != "none"
+        sinr = channel.power_gains(direction, slot, devices)
+        sinr *= channel.snr(direction, devices, num_prb)[:, None]
         if self._interference is not None:
             cells = np.array([block.cell for block in blocks])
-            shares = np.array([block.weights for block in blocks], dtype=np.float64)
+            shares = np.array([block.prbs_per_group for block in blocks], dtype=np.float64)
             sinr /= 1 + self._interference[direction].over_noise(slot, cells, devices, shares, num_prb)
         for block, row in zip(blocks, sinr.tolist(), strict=True):
-            read = kept = block_effective_sinr(row, self._betas[block.mcs], block.weights)
+            read = kept = block_effective_sinr(row, self._betas[block.mcs], block.prbs_per_group)
             elements = float(block.num_prb * block.num_symbols)
             if block.attempt:
                 if combines:
@@ -81,7 +81,7 @@ class RadioReceiver:
             return total, total, elements
         beta = self._betas[block.mcs]
         union = float(incremental_combine(block.effective, block.combined_re, effective, elements, beta))
-        table = self._air.carrier.mcs_table
+        table = self._channel.carrier.mcs_table
         order, rate = table.modulation_order[block.mcs], table.code_rate[block.mcs]
         # Rates up to a quarter use base graph 2 (TS 38.212 7.2.2).
         base_graph = 2 if rate <= _LOW_RATE else 1

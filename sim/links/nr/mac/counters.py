@@ -9,8 +9,8 @@ import numpy as np
 from channels.theory import jain_index
 from sim.clock import NS_PER_S
 from sim.links.base import Delivery
-from sim.links.nr.block import TransportBlock
-from sim.links.nr.message import Message
+from sim.links.nr.phy.block import TransportBlock
+from sim.links.nr.rlc.message import Message
 
 # Delays are counted in bins of 1 % from a microsecond to a thousand seconds.
 _BIN_RATIO = 1.01
@@ -54,7 +54,7 @@ class DelayHistogram:
         return float(_FIRST_BIN_NS * _BIN_RATIO ** (place + 0.5) * 1e-9) if place else 0.0
 
 
-class SideKpis:
+class MacCounters:
     """What one direction has done so far.
 
     Args:

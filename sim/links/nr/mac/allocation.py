@@ -10,7 +10,7 @@ import numpy.typing as npt
 Array = npt.NDArray[np.float64]
 
 
-class PrbBoard:
+class ResourceGrid:
     """The PRBs of one slot that are still free, by group.
 
     Args:
@@ -45,8 +45,8 @@ class PrbBoard:
         return taken
 
 
-def hand_out(
-    board: PrbBoard, priority: Array, num_prb_needed: Sequence[int], most_devices: int, one_device: bool
+def allocate_prbs(
+    grid: ResourceGrid, priority: Array, num_prb_needed: Sequence[int], most_devices: int, one_device: bool
 ) -> dict[int, list[int]]:
     """Give free PRBs to queues by priority until all are served, PRBs run out, or ``most_devices`` have some.
 
@@ -61,32 +61,32 @@ def hand_out(
         PRBs of each group, by queue index.
     """
     given: dict[int, list[int]] = {}
-    if most_devices < 1 or not board.num_free or not len(priority):
+    if most_devices < 1 or not grid.num_free or not len(priority):
         return given
     if one_device:
         best = int(priority.mean(axis=1).argmax())
-        taken = board.take_any(min(num_prb_needed[best], board.num_free))
-        board.free, board.num_free = [0] * len(board.free), 0
+        taken = grid.take_any(min(num_prb_needed[best], grid.num_free))
+        grid.free, grid.num_free = [0] * len(grid.free), 0
         return {best: taken} if taken else given
     if priority.shape[1] == 1:
         for queue in np.argsort(-priority[:, 0], kind="stable")[:most_devices].tolist():
-            taken = board.take_any(min(num_prb_needed[queue], board.num_free))
+            taken = grid.take_any(min(num_prb_needed[queue], grid.num_free))
             if taken:
                 given[queue] = taken
-            if not board.num_free:
+            if not grid.num_free:
                 break
         return given
-    return _by_group(board, priority, list(num_prb_needed), most_devices, given)
+    return _by_group(grid, priority, list(num_prb_needed), most_devices, given)
 
 
 def _by_group(
-    board: PrbBoard, priority: Array, needed: list[int], most_devices: int, given: dict[int, list[int]]
+    grid: ResourceGrid, priority: Array, needed: list[int], most_devices: int, given: dict[int, list[int]]
 ) -> dict[int, list[int]]:
     """Each group goes to the queue of highest priority in it that still needs PRBs."""
     best = priority.argmax(axis=0).tolist()
-    num_groups = len(board.free)
+    num_groups = len(grid.free)
     live = priority
-    for group, size in enumerate(board.free):
+    for group, size in enumerate(grid.free):
         queue, free = best[group], size
         while free:
             if needed[queue] <= 0 or (len(given) >= most_devices and queue not in given):
@@ -101,8 +101,8 @@ def _by_group(
             row[group] += share
             needed[queue] -= share
             free -= share
-            board.num_free -= share
-        board.free[group] = free
+            grid.num_free -= share
+        grid.free[group] = free
         if live is not priority and group + 1 < num_groups:
             best[group + 1] = int(live[:, group + 1].argmax())
     return given

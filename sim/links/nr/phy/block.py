@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from sim.links.nr.message import Segment
+from sim.links.nr.rlc.message import Segment
 
 
 @dataclass(slots=True, eq=False)
@@ -36,7 +36,7 @@ class TransportBlock:
     mcs: int
     num_prb: int
     num_symbols: int
-    weights: list[int]
+    prbs_per_group: list[int]
     grant_slot: int
     granted_bytes: int = 0
     segments: list[Segment] = field(default_factory=list)

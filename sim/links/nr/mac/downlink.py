@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from sim.links.base import Direction
-from sim.links.nr.allocation import PrbBoard
-from sim.links.nr.block import TransportBlock
-from sim.links.nr.kpis import ACCESS_PARTS, DELAY_PARTS
-from sim.links.nr.message import Message
-from sim.links.nr.side import Side
+from sim.links.nr.mac.allocation import ResourceGrid
+from sim.links.nr.mac.counters import ACCESS_PARTS, DELAY_PARTS
+from sim.links.nr.mac.entity import MacEntity
+from sim.links.nr.phy.block import TransportBlock
+from sim.links.nr.rlc.message import Message
 
 
-class Downlink(Side):
+class Downlink(MacEntity):
     """The base station sends from its own queues.
 
     A message waits for the transport from the edge and for the decision time, then for PRBs. Its device acknowledges a
@@ -26,7 +26,7 @@ class Downlink(Side):
     def push(self, message: Message) -> None:
         """The edge sends a message to a device, now."""
         slot = self.carrier.first_slot_from(message.ready_ns) + self.carrier.decision_slots
-        self.agenda.note(slot, self._enqueue, message)
+        self.callbacks.schedule(slot, self._enqueue, message)
 
     def _enqueue(self, message: Message, slot: int) -> None:
         self.enqueue(message)
@@ -52,19 +52,19 @@ class Downlink(Side):
         if not num_symbols or not self.has_work:
             return
         blocks: list[TransportBlock] = []
-        for cell in range(self.parts.num_cells):
+        for cell in range(self.deps.num_cells):
             blocks += self._cell_blocks(cell, slot, num_symbols)
         if blocks:
             self.transmit(slot, blocks)
 
     def _cell_blocks(self, cell: int, slot: int, num_symbols: int) -> list[TransportBlock]:
-        board = PrbBoard(self.carrier.group_sizes.tolist())
-        blocks = self.place_again(cell, board, num_symbols, slot)
-        if not board.num_free:
+        grid = ResourceGrid(self.carrier.group_sizes.tolist())
+        blocks = self.schedule_retransmissions(cell, grid, num_symbols, slot)
+        if not grid.num_free:
             return blocks
-        devices = self.candidates(cell, [block.device for block in blocks])
+        devices = self.schedulable(cell, [block.device for block in blocks])
         most = self.settings.max_grants_per_slot - len(blocks)
-        new = self.grant_new(cell, (slot, slot), num_symbols, board, devices, most)
+        new = self.schedule_new(cell, (slot, slot), num_symbols, grid, devices, most)
         for block in new:
             if self.fill(block, block.size_bytes, slot):
                 blocks.append(block)

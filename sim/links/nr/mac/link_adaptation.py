@@ -9,10 +9,10 @@ import numpy.typing as npt
 
 from channels.link_adaptation import OuterLoop
 from sim.links.base import Direction
-from sim.links.nr.adaptation import FULL_SLOT_SYMBOLS, bits_per_prb, least_grant_prb
-from sim.links.nr.air import Air
-from sim.links.nr.block_errors import BlockErrors
-from sim.links.nr.interference import Interference
+from sim.links.nr.mac.adaptation import FULL_SLOT_SYMBOLS, bits_per_prb, least_grant_prb
+from sim.links.nr.phy.block_errors import BlockErrors
+from sim.links.nr.phy.channel import RadioChannel
+from sim.links.nr.phy.interference import Interference
 
 Array = npt.NDArray[np.float64]
 Indices = npt.NDArray[np.int64]
@@ -35,13 +35,15 @@ class ReportedChannel:
         air: Channels.
         errors: Error curves.
         interference: Running mean of other cells, or None.
-        way: Direction.
+        direction: Uplink or downlink.
     """
 
-    def __init__(self, air: Air, errors: BlockErrors, interference: Interference | None, way: Direction) -> None:
-        settings, carrier = air.settings, air.carrier
-        count = air.num_devices
-        self._air, self._errors, self._interference, self._way = air, errors, interference, way
+    def __init__(
+        self, channel: RadioChannel, errors: BlockErrors, interference: Interference | None, direction: Direction
+    ) -> None:
+        settings, carrier = channel.settings, channel.carrier
+        count = channel.num_devices
+        self._channel, self._errors, self._interference, self._direction = channel, errors, interference, direction
         self._carrier = carrier
         self._period, self._delay = settings.csi_period_slots, settings.csi_delay_slots
         self._held = np.full(count, _NO_REPORT, dtype=np.int64)
@@ -74,8 +76,8 @@ class ReportedChannel:
 
     def renew(self) -> None:
         """Mean gains have changed: take the limits of power anew, and the reports on their next use."""
-        if self._way == Direction.UPLINK:
-            self.most_prb = np.maximum(self._air.most_prb(self._needed_db), self.least_prb)
+        if self._direction == Direction.UPLINK:
+            self.most_prb = np.maximum(self._channel.most_prb(self._needed_db), self.least_prb)
             self.wideband_bytes = self._sizes[self.wideband_mcs, self.most_prb]
         self._held[:] = _NO_REPORT
 
@@ -87,12 +89,12 @@ class ReportedChannel:
             rows = devices[stale]
             self._held[rows] = due
             # Before the first measurement has come in, the one of slot 0 serves.
-            self._gains[rows] = self._air.power_gains(self._way, max(0, due * self._period), rows)
+            self._gains[rows] = self._channel.power_gains(self._direction, max(0, due * self._period), rows)
             self._evaluate(rows, slot)
 
     def _sinr(self, devices: Indices, num_prb: Indices, slot: int) -> Array:
         """SINR per group at the reported channel, outer loop applied. [num_devices, num_groups]"""
-        scale = self._air.snr(self._way, devices, num_prb) * self._offset.take(devices)
+        scale = self._channel.snr(self._direction, devices, num_prb) * self._offset.take(devices)
         sinr = self._gains.take(devices, axis=0)
         sinr *= scale[:, None]
         if self._interference is not None:
@@ -117,7 +119,7 @@ class ReportedChannel:
             self.wideband_bytes[rows] = self._sizes[mcs, width]
 
     def choose(
-        self, devices: Indices, weights: list[list[int]], num_prb: list[int], num_symbols: int, slot: int
+        self, devices: Indices, prbs_per_group: list[list[int]], num_prb: list[int], num_symbols: int, slot: int
     ) -> list[int]:
         """MCS of blocks on given PRBs, weights [num_blocks][num_groups]: by mean capacity as reported."""
         if self._fixed_mcs is not None:
@@ -129,7 +131,7 @@ class ReportedChannel:
                 sum([weight * log2(1.0 + value) for value, weight in zip(row, used, strict=True) if weight]) / count,
                 log2(1.0 + ceiling),
             )
-            for row, used, count, ceiling in zip(sinr, weights, num_prb, most, strict=True)
+            for row, used, count, ceiling in zip(sinr, prbs_per_group, num_prb, most, strict=True)
         ]
         return self._errors.choose(capacity, num_prb, num_symbols)
 

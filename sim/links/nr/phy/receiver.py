@@ -8,8 +8,8 @@ import numpy as np
 import numpy.typing as npt
 
 from sim.links.base import Direction
-from sim.links.nr.block import TransportBlock
-from sim.links.nr.uniform_stream import UniformStream
+from sim.links.nr.phy.block import TransportBlock
+from sim.links.nr.phy.uniform_stream import UniformStream
 
 if TYPE_CHECKING:
     pass

@@ -21,7 +21,7 @@ from channels.recorded import FadingTrace, RecordedFading
 from channels.tap_profiles import fading_profile
 from sim.errors import InputError
 from sim.links.base import Direction
-from sim.links.nr.carrier import Carrier
+from sim.links.nr.phy.carrier import Carrier
 from sim.links.nr.settings import NrLinkSettings
 
 Array = npt.NDArray[np.float64]
@@ -41,7 +41,7 @@ class Fading(Protocol):
         """[num_devices, num_groups]"""
 
 
-class Air:
+class RadioChannel:
     """Mean gains of all devices to all cells, and what follows for a PRB's SNR.
 
     Args:
@@ -64,7 +64,7 @@ class Air:
             _UP: float(noise_power_dbm(prb_hz, settings.gnb_noise_figure_db)),
             _DOWN: float(noise_power_dbm(prb_hz, settings.ue_noise_figure_db)),
         }
-        self.noise_mw = {way: 10 ** (level / 10) for way, level in self._noise_dbm.items()}
+        self.noise_mw = {direction: 10 ** (level / 10) for direction, level in self._noise_dbm.items()}
         self.gnb_psd_dbm = settings.gnb_power_dbm - 10 * np.log10(carrier.num_prb)
         self.serving = np.zeros(num_devices, dtype=np.int64)
         self.fixed_snr_db = self._fixed_snr()
@@ -198,13 +198,13 @@ class Air:
         level = np.maximum(level, self._uplink_least_db[:, None]) - width_db
         return np.asarray(np.exp(level * _NEPER_PER_DB))
 
-    def snr(self, way: Direction, devices: Indices, num_prb: Indices) -> Array:
+    def snr(self, direction: Direction, devices: Indices, num_prb: Indices) -> Array:
         """Mean SNR per PRB, linear, of blocks on so many PRBs; a rise over thermal counts as noise. [num_blocks]
 
         Uplink: P = clamp(P0 + 10 log10(2^mu M) + alpha PL) shared by M PRBs (TS 38.213 7.1.1). Downlink: the base
         station's power spread evenly over the carrier.
         """
-        if way == _DOWN:
+        if direction == _DOWN:
             return self._downlink_snr.take(devices)
         return self._uplink_snr.take(devices * self._uplink_snr.shape[1] + num_prb)
 
@@ -213,16 +213,16 @@ class Air:
         room_db = np.clip(self._uplink_most_db - needed_snr_db, 0, 40)
         return np.minimum(np.floor(10 ** (room_db / 10) + 1e-9), self.carrier.num_prb).astype(np.int64)
 
-    def mean_snr_db(self, way: Direction) -> Array:
+    def mean_snr_db(self, direction: Direction) -> Array:
         """Mean SNR per PRB on the whole carrier, for pictures. [num_devices]"""
         devices = np.arange(self.num_devices)
-        return np.asarray(10 * np.log10(self.snr(way, devices, np.full(self.num_devices, self.carrier.num_prb))))
+        return np.asarray(10 * np.log10(self.snr(direction, devices, np.full(self.num_devices, self.carrier.num_prb))))
 
     # -- fading -----------------------------------------------------------------------------------------------------
 
-    def _link_name(self, way: Direction) -> str:
+    def _link_name(self, direction: Direction) -> str:
         """What tells the fading of the two directions apart: nothing, on a carrier that they share."""
-        return str(way) if self.carrier.pattern.is_fdd else "reciprocal"
+        return str(direction) if self.carrier.pattern.is_fdd else "reciprocal"
 
     def _make_fading(self) -> dict[Direction, Fading | None]:
         if self.settings.fading_trace is not None:
@@ -236,8 +236,10 @@ class Air:
                     "carrier's"
                 )
             return dict.fromkeys(Direction, recorded)
-        made = {name: self._one_fading(name) for name in sorted({self._link_name(way) for way in Direction})}
-        return {way: made[self._link_name(way)] for way in Direction}
+        made = {
+            name: self._one_fading(name) for name in sorted({self._link_name(direction) for direction in Direction})
+        }
+        return {direction: made[self._link_name(direction)] for direction in Direction}
 
     def _one_fading(self, name: str, links_each: int = 1) -> Fading | None:
         """Fading of so many links of each device, device by device."""
@@ -260,20 +262,20 @@ class Air:
             num_sinusoids=None if links_each == 1 else _CROSS_SINUSOIDS[len(profile.powers) > 1],
         )
 
-    def power_gains(self, way: Direction, slot: int, devices: Indices) -> Array:
+    def power_gains(self, direction: Direction, slot: int, devices: Indices) -> Array:
         """|H|^2 of devices to their cells at the start of a slot, mean 1. [num_devices, num_groups]"""
-        fading = self._fading[way]
+        fading = self._fading[direction]
         if fading is None:
             return np.ones((len(devices), self.carrier.num_groups))
         return fading.power_gains(self._time_s(slot), devices).astype(np.float64)
 
-    def cross_gains(self, way: Direction, slot: int, devices: Indices) -> Array:
+    def cross_gains(self, direction: Direction, slot: int, devices: Indices) -> Array:
         """|H|^2 of devices to all cells at the start of a slot, mean 1. [num_devices, num_cells, num_groups]
 
         One channel per device and site, made when first asked for; the sectors of a site share it. That to the serving
         site is the one of ``power_gains``. Without small-scale fading, and with a recorded one, all are 1.
         """
-        name, num_sites = self._link_name(way), self.settings.num_sites
+        name, num_sites = self._link_name(direction), self.settings.num_sites
         if name not in self._cross_fading:
             self._cross_fading[name] = self._one_fading(f"{name} to sites", num_sites) if num_sites > 1 else None
         fading = self._cross_fading[name]
@@ -283,7 +285,7 @@ class Air:
             gains[:] = fading.power_gains(self._time_s(slot), rows.ravel()).reshape(gains.shape)
         if self.settings.fading_trace is None:
             own = self._cell_site[self.serving[devices]]
-            gains[np.arange(len(devices)), own] = self.power_gains(way, slot, devices)
+            gains[np.arange(len(devices)), own] = self.power_gains(direction, slot, devices)
         return gains.take(self._cell_site, axis=1)
 
     def _time_s(self, slot: int) -> float:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from sim.links.nr.schedulers.base import Array, QueueView, Scheduler
-from sim.links.nr.schedulers.registry import SCHEDULERS
+from sim.links.nr.mac.schedulers.base import Array, QueueView, Scheduler
+from sim.links.nr.mac.schedulers.registry import SCHEDULERS
 
 
 @SCHEDULERS.register("earliest_deadline")

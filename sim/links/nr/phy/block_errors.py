@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from channels.bler import BlerTable, WaterfallBlerTable
 from channels.nr import SYMBOLS_PER_SLOT, segment
-from sim.links.nr.carrier import Carrier
+from sim.links.nr.phy.carrier import Carrier
 
 Array = npt.NDArray[np.float64]
 Indices = npt.NDArray[np.int64]

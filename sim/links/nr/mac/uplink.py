@@ -8,17 +8,17 @@ import numpy as np
 
 from channels.nr import SHORT_BSR_CE_BYTES, bsr_levels_bytes
 from sim.links.base import Direction
-from sim.links.nr.allocation import PrbBoard
-from sim.links.nr.block import TransportBlock
-from sim.links.nr.carrier import RequestOpportunities
-from sim.links.nr.configured_grants import ConfiguredGrants
-from sim.links.nr.message import Message
-from sim.links.nr.side import Side, SideParts
+from sim.links.nr.mac.allocation import ResourceGrid
+from sim.links.nr.mac.configured_grants import ConfiguredGrants
+from sim.links.nr.mac.entity import MacDeps, MacEntity
+from sim.links.nr.phy.block import TransportBlock
+from sim.links.nr.phy.carrier import RequestOpportunities
+from sim.links.nr.rlc.message import Message
 
 _NO_REQUEST = np.iinfo(np.int64).max
 
 
-class Uplink(Side):
+class Uplink(MacEntity):
     """Devices ask, the base station grants, devices send.
 
     A message that finds its buffer empty causes a scheduling request in the last symbol of the first opportunity. The
@@ -32,17 +32,17 @@ class Uplink(Side):
 
     direction = Direction.UPLINK
 
-    def __init__(self, parts: SideParts) -> None:
-        super().__init__(parts)
-        settings, count = parts.settings, len(parts.serving)
-        self._opportunities = RequestOpportunities(parts.carrier, settings.sr_period_slots)
+    def __init__(self, deps: MacDeps) -> None:
+        super().__init__(deps)
+        settings, count = deps.settings, len(deps.serving)
+        self._opportunities = RequestOpportunities(deps.carrier, settings.sr_period_slots)
         self._request_slot = np.full(count, _NO_REQUEST, dtype=np.int64)
         self._num_requests = 0
         self._urgent: set[int] = set()
         self._planned: dict[int, list[TransportBlock]] = {}
         self._levels: list[int] = bsr_levels_bytes(settings.bsr_format).tolist()
         self._report_bytes = SHORT_BSR_CE_BYTES if settings.segment_headers else 0
-        self._configured = ConfiguredGrants(parts) if settings.configured_grant else None
+        self._configured = ConfiguredGrants(deps) if settings.configured_grant else None
         self._waiting: set[int] = set()
         self._reported_at = [0] * count
 
@@ -94,7 +94,7 @@ class Uplink(Side):
         if self._num_requests:
             self._take_requests(slot)
         for target in targets:
-            for cell in range(self.parts.num_cells):
+            for cell in range(self.deps.num_cells):
                 blocks = self._grants(cell, slot, target)
                 if blocks:
                     self._planned.setdefault(target, []).extend(blocks)
@@ -111,29 +111,29 @@ class Uplink(Side):
         if not self.has_work:
             return []
         num_symbols = self.carrier.data_symbols(self.direction, target)
-        board = PrbBoard(self.carrier.group_sizes.tolist())
+        grid = ResourceGrid(self.carrier.group_sizes.tolist())
         busy: list[int] = []
         if self._configured:
-            busy = self._configured.reserve(cell, target, board)
-        blocks = self.place_again(cell, board, num_symbols, target)
-        if not board.num_free:
+            busy = self._configured.reserve(cell, target, grid)
+        blocks = self.schedule_retransmissions(cell, grid, num_symbols, target)
+        if not grid.num_free:
             return blocks
         busy += [block.device for block in blocks]
-        devices = self.candidates(cell, busy)
+        devices = self.schedulable(cell, busy)
         most = self.settings.max_grants_per_slot - len(blocks)
         new: list[TransportBlock] = []
         if self._urgent and len(devices):
             first = np.array([device for device in devices.tolist() if device in self._urgent], dtype=np.int64)
-            new = self._answer_requests(cell, slot, target, num_symbols, board, first, most)
+            new = self._answer_requests(cell, slot, target, num_symbols, grid, first, most)
             devices = np.setdiff1d(devices, [block.device for block in new], assume_unique=True)
-        new += self.grant_new(cell, (slot, target), num_symbols, board, devices, most - len(new))
+        new += self.schedule_new(cell, (slot, target), num_symbols, grid, devices, most - len(new))
         for block in new:
             self._urgent.discard(block.device)
             self.set_backlog(block.device, max(0, int(self.backlog[block.device]) - block.size_bytes))
         return blocks + new
 
     def _answer_requests(
-        self, cell: int, slot: int, target: int, num_symbols: int, board: PrbBoard, devices: np.ndarray, most: int
+        self, cell: int, slot: int, target: int, num_symbols: int, grid: ResourceGrid, devices: np.ndarray, most: int
     ) -> list[TransportBlock]:
         """Small grants for devices that have asked, before all other new blocks."""
         if not len(devices):
@@ -141,18 +141,18 @@ class Uplink(Side):
         self.adaptation.refresh(devices, slot)
         devices, counts = self.useful(devices, num_symbols)
         chosen: list[int] = []
-        weights: list[list[int]] = []
+        prbs_per_group: list[list[int]] = []
         limit = 1 if self.settings.multiplexing == "tdma" else most
         for device, count in zip(devices.tolist(), counts.tolist(), strict=True):
-            taken = board.take_any(min(count, board.num_free)) if len(chosen) < limit and board.num_free else None
+            taken = grid.take_any(min(count, grid.num_free)) if len(chosen) < limit and grid.num_free else None
             if taken:
                 chosen.append(device)
-                weights.append(taken)
+                prbs_per_group.append(taken)
         if not chosen:
             return []
         if self.settings.multiplexing == "tdma":
-            board.free, board.num_free = [0] * len(board.free), 0
-        return self.make_blocks(cell, slot, target, num_symbols, np.array(chosen, dtype=np.int64), weights)
+            grid.free, grid.num_free = [0] * len(grid.free), 0
+        return self.make_blocks(cell, slot, target, num_symbols, np.array(chosen, dtype=np.int64), prbs_per_group)
 
     # -- sending ----------------------------------------------------------------------------------------------------
 
@@ -191,10 +191,10 @@ class Uplink(Side):
         assert self._configured is not None
         busy = {block.device for block in granted}
         blocks: list[TransportBlock] = []
-        for cell in range(self.parts.num_cells):
+        for cell in range(self.deps.num_cells):
             turn = [
-                (device, weights)
-                for device, weights in self._configured.turn(cell, slot)
+                (device, prbs_per_group)
+                for device, prbs_per_group in self._configured.turn(cell, slot)
                 if device in self._waiting and device not in busy and self.num_free[device] > 0
             ]
             if turn:
@@ -206,7 +206,7 @@ class Uplink(Side):
                 blocks += made
         return blocks
 
-    def own_prbs(self, block: TransportBlock, data_slot: int) -> list[int] | None:
+    def configured_prbs(self, block: TransportBlock, data_slot: int) -> list[int] | None:
         """A configured grant's PRBs, for a retransmission of the same width."""
         return self._configured.of(block, data_slot) if self._configured else None
 

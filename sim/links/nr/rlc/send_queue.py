@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 
-from sim.links.nr.message import Message, Segment, Segmenter
+from sim.links.nr.rlc.message import Message, Segment, Segmenter
 
 
 class SendQueue:

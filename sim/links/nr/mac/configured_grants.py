@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from sim.links.base import Direction
-from sim.links.nr.allocation import PrbBoard
-from sim.links.nr.block import TransportBlock
-from sim.links.nr.side import SideParts
+from sim.links.nr.mac.allocation import ResourceGrid
+from sim.links.nr.mac.entity import MacDeps
+from sim.links.nr.phy.block import TransportBlock
 
 Turn = list[tuple[int, list[int]]]
 
@@ -22,7 +22,7 @@ class ConfiguredGrants:
         parts: Of the uplink.
     """
 
-    def __init__(self, parts: SideParts) -> None:
+    def __init__(self, parts: MacDeps) -> None:
         wanted, least = parts.settings.configured_grant_prb, parts.adaptation.least_prb
         if wanted is not None and wanted < least:
             raise ValueError(
@@ -37,19 +37,19 @@ class ConfiguredGrants:
         index = self._parts.carrier.num_data_slots(Direction.UPLINK, slot)
         return turns[index % len(turns)] if turns else []
 
-    def reserve(self, cell: int, slot: int, board: PrbBoard) -> list[int]:
+    def reserve(self, cell: int, slot: int, grid: ResourceGrid) -> list[int]:
         """Take the owned PRBs off a slot's board; returns their owners."""
         turn = self.turn(cell, slot)
-        for _, weights in turn:
-            board.free = [free - taken for free, taken in zip(board.free, weights, strict=True)]
-        board.num_free = sum(board.free)
+        for _, prbs_per_group in turn:
+            grid.free = [free - taken for free, taken in zip(grid.free, prbs_per_group, strict=True)]
+        grid.num_free = sum(grid.free)
         return [device for device, _ in turn]
 
     def of(self, block: TransportBlock, slot: int) -> list[int] | None:
         """PRBs that the block's device owns in a slot, if they are as many as the block has."""
-        for device, weights in self.turn(block.cell, slot):
+        for device, prbs_per_group in self.turn(block.cell, slot):
             if device == block.device:
-                return list(weights) if sum(weights) == block.num_prb else None
+                return list(prbs_per_group) if sum(prbs_per_group) == block.num_prb else None
         return None
 
     def _turns(self, cell: int) -> list[Turn]:

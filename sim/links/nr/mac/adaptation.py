@@ -7,7 +7,7 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from sim.links.nr.carrier import Carrier
+from sim.links.nr.phy.carrier import Carrier
 
 Array = npt.NDArray[np.float64]
 Indices = npt.NDArray[np.int64]
@@ -39,7 +39,7 @@ class Adaptation(Protocol):
         """Take in the reports of these devices that have become known by ``slot``."""
 
     def choose(
-        self, devices: Indices, weights: list[list[int]], num_prb: list[int], num_symbols: int, slot: int
+        self, devices: Indices, prbs_per_group: list[list[int]], num_prb: list[int], num_symbols: int, slot: int
     ) -> list[int]:
         """MCS of blocks on given PRBs, weights [num_blocks][num_groups]."""
 
@@ -83,7 +83,7 @@ class FixedMcs:
         """Nothing is reported."""
 
     def choose(
-        self, devices: Indices, weights: list[list[int]], num_prb: list[int], num_symbols: int, slot: int
+        self, devices: Indices, prbs_per_group: list[list[int]], num_prb: list[int], num_symbols: int, slot: int
     ) -> list[int]:
         """The fixed MCS."""
         return [self._mcs] * len(devices)

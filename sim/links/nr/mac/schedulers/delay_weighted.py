@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from sim.links.nr.schedulers.base import Array, QueueView, Scheduler
-from sim.links.nr.schedulers.registry import SCHEDULERS
+from sim.links.nr.mac.schedulers.base import Array, QueueView, Scheduler
+from sim.links.nr.mac.schedulers.registry import SCHEDULERS
 
 
 @SCHEDULERS.register("delay_weighted")

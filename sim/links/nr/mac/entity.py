@@ -13,34 +13,34 @@ import numpy as np
 from sim.clock import to_ns
 from sim.errors import RunError
 from sim.links.base import Delivery, Direction
-from sim.links.nr.adaptation import HEADERS_BYTES, LEAST_BLOCK_BYTES, Adaptation
-from sim.links.nr.allocation import PrbBoard, hand_out
-from sim.links.nr.block import TransportBlock
-from sim.links.nr.carrier import Carrier
-from sim.links.nr.kpis import DELAY_PARTS, SideKpis
-from sim.links.nr.message import Message, Segmenter
-from sim.links.nr.receiver import Receiver
+from sim.links.nr.mac.adaptation import HEADERS_BYTES, LEAST_BLOCK_BYTES, Adaptation
+from sim.links.nr.mac.allocation import ResourceGrid, allocate_prbs
+from sim.links.nr.mac.counters import DELAY_PARTS, MacCounters
+from sim.links.nr.mac.schedulers.base import Array, Indices, Scheduler
+from sim.links.nr.phy.block import TransportBlock
+from sim.links.nr.phy.carrier import Carrier
+from sim.links.nr.phy.receiver import Receiver
+from sim.links.nr.phy.uniform_stream import UniformStream
 from sim.links.nr.records import SlotRecords
-from sim.links.nr.schedulers.base import Array, Indices, Scheduler
-from sim.links.nr.send_queue import SendQueue
+from sim.links.nr.rlc.message import Message, Segmenter
+from sim.links.nr.rlc.send_queue import SendQueue
 from sim.links.nr.settings import NrLinkSettings
-from sim.links.nr.uniform_stream import UniformStream
 
 _NEVER_SERVED = -(1 << 40)
 
 
-class Agenda:
+class SlotCallbacks:
     """Things to do at the start of a slot, in the order in which they were noted."""
 
     def __init__(self) -> None:
         self._slots: dict[int, list[tuple[Callable[[Any, int], None], Any]]] = {}
 
-    def note(self, slot: int, action: Callable[[Any, int], None], about: Any) -> None:
+    def schedule(self, slot: int, action: Callable[[Any, int], None], about: Any) -> None:
         """Call ``action(about, slot)`` at the start of a slot."""
         self._slots.setdefault(slot, []).append((action, about))
 
-    def run(self, slot: int) -> None:
-        """Do what was noted for this slot."""
+    def fire(self, slot: int) -> None:
+        """Call what was scheduled for this slot."""
         for action, about in self._slots.pop(slot, ()):
             action(about, slot)
 
@@ -50,7 +50,7 @@ class Agenda:
 
 
 @dataclass(frozen=True)
-class SideParts:
+class MacDeps:
     """What a side is built from.
 
     Attributes:
@@ -60,7 +60,7 @@ class SideParts:
 
     carrier: Carrier
     settings: NrLinkSettings
-    agenda: Agenda
+    callbacks: SlotCallbacks
     serving: Indices
     num_cells: int
     adaptation: Adaptation
@@ -72,7 +72,7 @@ class SideParts:
     records: SlotRecords | None
 
 
-class Side(ABC):
+class MacEntity(ABC):
     """One direction of all cells.
 
     Args:
@@ -89,24 +89,24 @@ class Side(ABC):
     direction: Direction
     delay_parts: tuple[str, ...] = DELAY_PARTS
 
-    def __init__(self, parts: SideParts) -> None:
-        settings = parts.settings
-        self.parts = parts
-        self.carrier = parts.carrier
+    def __init__(self, deps: MacDeps) -> None:
+        settings = deps.settings
+        self.deps = deps
+        self.carrier = deps.carrier
         self.settings = settings
-        self.agenda = parts.agenda
-        self.serving = parts.serving
-        self.adaptation = parts.adaptation
-        count = len(parts.serving)
-        self.queues = [SendQueue(parts.segmenter) for _ in range(count)]
+        self.callbacks = deps.callbacks
+        self.serving = deps.serving
+        self.adaptation = deps.adaptation
+        count = len(deps.serving)
+        self.queues = [SendQueue(deps.segmenter) for _ in range(count)]
         self._undelivered: list[deque[Message]] = [deque() for _ in range(count)]
         self.backlog = np.zeros(count, dtype=np.int64)
         self.total_backlog = 0
         self.num_free = np.full(count, settings.harq_processes, dtype=np.int64)
-        self.resend: list[deque[TransportBlock]] = [deque() for _ in range(parts.num_cells)]
+        self.resend: list[deque[TransportBlock]] = [deque() for _ in range(deps.num_cells)]
         self.granted_bytes = [0] * count
         self.last_grant = np.full(count, _NEVER_SERVED, dtype=np.int64)
-        self.kpis = SideKpis(count, self.delay_parts)
+        self.kpis = MacCounters(count, self.delay_parts)
         self._served = np.zeros(count)
         self._served_scale, self._aged = 1.0, 0
         self._decay = 1 - 1 / settings.average_window_slots
@@ -136,7 +136,9 @@ class Side(ABC):
 
     # -- grants -----------------------------------------------------------------------------------------------------
 
-    def place_again(self, cell: int, board: PrbBoard, num_symbols: int, data_slot: int) -> list[TransportBlock]:
+    def schedule_retransmissions(
+        self, cell: int, grid: ResourceGrid, num_symbols: int, data_slot: int
+    ) -> list[TransportBlock]:
         """Retransmissions that fit a slot, oldest first; each device sends one block per slot at most."""
         waiting = self.resend[cell]
         if not waiting:
@@ -146,38 +148,38 @@ class Side(ABC):
         kept: deque[TransportBlock] = deque()
         most = 1 if self.settings.multiplexing == "tdma" else len(waiting)
         for block in waiting:
-            weights = None
+            prbs_per_group = None
             if len(placed) < most and block.device not in busy and num_symbols >= block.num_symbols:
-                weights = self.own_prbs(block, data_slot) or board.take_any(block.num_prb)
-            if weights is None:
+                prbs_per_group = self.configured_prbs(block, data_slot) or grid.take_any(block.num_prb)
+            if prbs_per_group is None:
                 kept.append(block)
                 continue
-            block.weights, block.cell = weights, cell
+            block.prbs_per_group, block.cell = prbs_per_group, cell
             busy.add(block.device)
             placed.append(block)
         self.resend[cell] = kept
         if placed and self.settings.multiplexing == "tdma":
-            board.free, board.num_free = [0] * len(board.free), 0
+            grid.free, grid.num_free = [0] * len(grid.free), 0
         return placed
 
-    def own_prbs(self, block: TransportBlock, data_slot: int) -> list[int] | None:
+    def configured_prbs(self, block: TransportBlock, data_slot: int) -> list[int] | None:
         """PRBs that are the device's own in a slot and fit its block, if any."""
         return None
 
-    def candidates(self, cell: int, busy: Sequence[int]) -> Indices:
+    def schedulable(self, cell: int, busy: Sequence[int]) -> Indices:
         """Devices of a cell that may get a new block: a backlog, a free HARQ process, no block in the slot yet."""
         wanted = (self.backlog > 0) & (self.num_free > 0)
-        if self.parts.num_cells > 1:
+        if self.deps.num_cells > 1:
             wanted &= self.serving == cell
         if busy:
             wanted[list(busy)] = False
         return wanted.nonzero()[0]
 
-    def grant_new(
-        self, cell: int, slots: tuple[int, int], num_symbols: int, board: PrbBoard, devices: Indices, most: int
+    def schedule_new(
+        self, cell: int, slots: tuple[int, int], num_symbols: int, grid: ResourceGrid, devices: Indices, most: int
     ) -> list[TransportBlock]:
         """New blocks for some of the devices by the scheduler's priorities; ``slots`` are those of grant and data."""
-        if not len(devices) or not board.num_free or most < 1:
+        if not len(devices) or not grid.num_free or most < 1:
             return []
         grant_slot, data_slot = slots
         self.adaptation.refresh(devices, grant_slot)
@@ -185,8 +187,8 @@ class Side(ABC):
         if not len(devices):
             return []
         self._age(data_slot)
-        priority = self.parts.scheduler.priority(SideView(self, devices, needed, slots))
-        given = hand_out(board, priority, needed.tolist(), most, self.settings.multiplexing == "tdma")
+        priority = self.deps.scheduler.priority(SchedulerView(self, devices, needed, slots))
+        given = allocate_prbs(grid, priority, needed.tolist(), most, self.settings.multiplexing == "tdma")
         if not given:
             return []
         chosen = devices[list(given)]
@@ -199,17 +201,17 @@ class Side(ABC):
         data_slot: int,
         num_symbols: int,
         devices: Indices,
-        weights: list[list[int]],
+        prbs_per_group: list[list[int]],
     ) -> list[TransportBlock]:
         """Blocks for devices with their PRBs: MCS by the reported channel of just these PRBs."""
-        num_prb = [sum(row) for row in weights]
-        mcs = self.adaptation.choose(devices, weights, num_prb, num_symbols, grant_slot)
+        num_prb = [sum(row) for row in prbs_per_group]
+        mcs = self.adaptation.choose(devices, prbs_per_group, num_prb, num_symbols, grant_slot)
         table = self.carrier.block_bytes_list(num_symbols)
         sizes = [table[index][count] for index, count in zip(mcs, num_prb, strict=True)]
         gain = 8e9 / self.carrier.slot_ns / self.settings.average_window_slots / self._served_scale
         blocks = []
-        draw, granted = self.parts.uniforms.next, self.granted_bytes
-        for device, size, row, index, count in zip(devices.tolist(), sizes, weights, mcs, num_prb, strict=True):
+        draw, granted = self.deps.uniforms.next, self.granted_bytes
+        for device, size, row, index, count in zip(devices.tolist(), sizes, prbs_per_group, mcs, num_prb, strict=True):
             granted[device] += size
             block = TransportBlock(cell, device, size, index, count, num_symbols, row, grant_slot, granted[device])
             block.uniform = draw(device)
@@ -310,9 +312,9 @@ class Side(ABC):
 
     def transmit(self, slot: int, blocks: list[TransportBlock]) -> None:
         """Send a slot's blocks of all cells and note when their outcomes will be known."""
-        self.parts.receiver.receive(self.direction, slot, blocks)
+        self.deps.receiver.receive(self.direction, slot, blocks)
         slot_ns = self.carrier.slot_ns
-        records = self.parts.records
+        records = self.deps.records
         for block in blocks:
             if not block.attempt:
                 block.first_slot = slot
@@ -330,7 +332,7 @@ class Side(ABC):
                     if message.received_bytes == message.total_bytes:
                         message.complete_ns = (slot + 1) * slot_ns
                         self._deliver_in_order(block.device, message.complete_ns)
-        self.agenda.note(self.known_at(slot), self._outcomes, blocks)
+        self.callbacks.schedule(self.known_at(slot), self._outcomes, blocks)
 
     def _deliver_in_order(self, device: int, now_ns: int) -> None:
         """The PDCP hands up complete messages behind which no earlier one is missing (TS 38.323 5.2.2.1)."""
@@ -346,14 +348,14 @@ class Side(ABC):
         air_ns, again_ns = message.last_new_ns - message.first_ns, end_ns - message.last_new_ns
         notes = self._access_notes(message, access_ns)
         reordering_ns = end_ns - message.complete_ns
-        notes.update(air=air_ns, retransmission=again_ns - reordering_ns, decode=after_ns, transport=transport_ns)
+        notes.update(channel=air_ns, retransmission=again_ns - reordering_ns, decode=after_ns, transport=transport_ns)
         if reordering_ns:
             notes["reordering"] = reordering_ns
         delivery = Delivery(
             access_ns, air_ns, again_ns, after_ns + transport_ns, message.used_bits, message.airtime_ns, notes
         )
         self.kpis.on_delivery(message, delivery)
-        self.parts.deliver(message, delivery, message.sent_ns + delivery.total_ns)
+        self.deps.deliver(message, delivery, message.sent_ns + delivery.total_ns)
 
     def _access_notes(self, message: Message, access_ns: int) -> dict[str, int]:
         return {"queue": access_ns}
@@ -376,7 +378,7 @@ class Side(ABC):
             self.num_free[block.device] += 1
             self.kpis.num_lost += 1
             at_ns = slot * self.carrier.slot_ns + self._status_delay_ns
-            self.agenda.note(max(slot + 1, self.carrier.first_slot_from(at_ns)), self._send_again, block)
+            self.callbacks.schedule(max(slot + 1, self.carrier.first_slot_from(at_ns)), self._send_again, block)
 
     def _send_again(self, block: TransportBlock, slot: int) -> None:
         """The RLC sender learns that a block is lost and takes its bytes back."""
@@ -392,7 +394,7 @@ class Side(ABC):
         self.on_requeued(block.device, slot)
 
 
-class SideView:
+class SchedulerView:
     """The queues of some devices as a scheduler sees them (``QueueView``); each array is made when it is read.
 
     Args:
@@ -402,51 +404,51 @@ class SideView:
         slots: Slots of grant and data.
     """
 
-    def __init__(self, side: Side, devices: Indices, num_prb_needed: Indices, slots: tuple[int, int]) -> None:
-        self._side = side
+    def __init__(self, mac: MacEntity, devices: Indices, num_prb_needed: Indices, slots: tuple[int, int]) -> None:
+        self._mac = mac
         self.device = devices
         self.num_prb_needed = num_prb_needed
-        self._now_ns = slots[0] * side.carrier.slot_ns
+        self._now_ns = slots[0] * mac.carrier.slot_ns
         self._data_slot = slots[1]
 
     @property
     def backlog_bytes(self) -> Indices:
         """Bytes that wait."""
-        return self._side.backlog[self.device]
+        return self._mac.backlog[self.device]
 
     @property
     def message_prb_needed(self) -> Array:
         """PRBs for the rest of the first message."""
-        adaptation = self._side.adaptation
+        adaptation = self._mac.adaptation
         per_byte = adaptation.most_prb[self.device] / np.maximum(adaptation.wideband_bytes[self.device], 1)
-        return np.asarray(self._side.head_bytes[self.device] * per_byte)
+        return np.asarray(self._mac.head_bytes[self.device] * per_byte)
 
     @property
     def head_of_line_s(self) -> Array:
         """Time since the first message was sent."""
-        return np.asarray((self._now_ns - self._side.head_ns[self.device]) * 1e-9, dtype=np.float64)
+        return np.asarray((self._now_ns - self._mac.head_ns[self.device]) * 1e-9, dtype=np.float64)
 
     @property
     def time_to_deadline_s(self) -> Array:
         """Time until the first message should arrive."""
-        return np.asarray((self._side.head_deadline_ns[self.device] - self._now_ns) * 1e-9, dtype=np.float64)
+        return np.asarray((self._mac.head_deadline_ns[self.device] - self._now_ns) * 1e-9, dtype=np.float64)
 
     @property
     def tokens_at_stake(self) -> Array:
         """Tokens that the first message may unblock."""
-        return self._side.head_tokens[self.device]
+        return self._mac.head_tokens[self.device]
 
     @property
     def rate_bps(self) -> Array:
         """Rates of PRB groups."""
-        return self._side.adaptation.rate_bps.take(self.device, axis=0)
+        return self._mac.adaptation.rate_bps.take(self.device, axis=0)
 
     @property
     def average_rate_bps(self) -> Array:
         """Served rates."""
-        return self._side.average_rate_bps(self.device)
+        return self._mac.average_rate_bps(self.device)
 
     @property
     def slots_since_served(self) -> Indices:
         """Slots since the last grant."""
-        return self._data_slot - self._side.last_grant[self.device]
+        return self._data_slot - self._mac.last_grant[self.device]

@@ -1,0 +1,1 @@
+"""The NR medium access control layer: grants, HARQ, link adaptation, schedulers."""

@@ -1,0 +1,1 @@
+"""The NR physical layer: channel, interference, receivers, transport blocks."""

@@ -1,0 +1,1 @@
+"""The NR radio link control layer: segmentation and queues."""
