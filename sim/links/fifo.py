@@ -7,13 +7,13 @@ import simpy
 from channels.bandwidth_traces import NANOBITS_PER_BIT, Capacity
 from sim.kernel import Due
 from sim.links.base import Delivery, Packet
-from sim.links.lane import Lane
+from sim.links.one_way import OneWayLink
 
 REPORT_WINDOW_NS = 100_000_000
 """Time over which the offered rate is measured for a report."""
 
 
-class FifoLane(Lane):
+class FifoLink(OneWayLink):
     """All messages in one queue, in the order in which they were sent.
 
     A message waits (access) until the one before it has left, and is in the air from then on until the capacity
@@ -71,7 +71,7 @@ class FifoLane(Lane):
         return self.bits_accepted * NANOBITS_PER_BIT - backlog
 
 
-class DedicatedLanes(Lane):
+class DedicatedLinks(OneWayLink):
     """A first-come-first-served lane per device, none of which disturbs another.
 
     Args:
@@ -86,18 +86,20 @@ class DedicatedLanes(Lane):
         self, env: simpy.Environment, capacity: Capacity, num_devices: int, header_bits: int, one_way_delay_s: float
     ) -> None:
         super().__init__(env, header_bits, one_way_delay_s)
-        self._lanes = [FifoLane(env, capacity, header_bits, one_way_delay_s) for _ in range(num_devices)]
+        self._one_way_links = [FifoLink(env, capacity, header_bits, one_way_delay_s) for _ in range(num_devices)]
 
     def send(self, packet: Packet) -> simpy.Event:
         """Accept a message now; the event returned succeeds at its delivery with a ``Delivery``."""
         self.num_messages += 1
         self.bits_accepted += packet.payload_bits + self.header_bits
-        return self._lanes[packet.device].send(packet)
+        return self._one_way_links[packet.device].send(packet)
 
     def expected_bps(self, device: int) -> float:
         """Rate of the device's own lane."""
-        return self._lanes[device].expected_bps(device)
+        return self._one_way_links[device].expected_bps(device)
 
     def utilisation(self) -> float:
         """Share of all devices' capacity since time zero that carried bits."""
-        return sum(lane.carried() for lane in self._lanes) / max(1, sum(lane.offered() for lane in self._lanes))
+        return sum(one_way.carried() for one_way in self._one_way_links) / max(
+            1, sum(one_way.offered() for one_way in self._one_way_links)
+        )

@@ -8,8 +8,8 @@ import simpy
 from pydantic import Field
 
 from channels.bandwidth_traces import ConstantRate
-from sim.links.fifo import DedicatedLanes, FifoLane
-from sim.links.lane import HEADER_BITS, Lane, TwoLaneLink
+from sim.links.fifo import DedicatedLinks, FifoLink
+from sim.links.one_way import HEADER_BITS, DuplexLink, OneWayLink
 from sim.links.registry import LINKS
 from sim.settings import Settings
 
@@ -34,7 +34,7 @@ class FixedLinkSettings(Settings):
 
 
 @LINKS.register("fixed", settings=FixedLinkSettings)
-class FixedLink(TwoLaneLink):
+class FixedLink(DuplexLink):
     """Constant rates with a fixed delay, shared first come first served or dedicated to each device.
 
     Args:
@@ -45,10 +45,10 @@ class FixedLink(TwoLaneLink):
     """
 
     def __init__(self, env: simpy.Environment, num_devices: int, seed: int, settings: FixedLinkSettings) -> None:
-        def lane(mbps: float) -> Lane:
+        def one_way(mbps: float) -> OneWayLink:
             rate = ConstantRate(mbps)
             if settings.sharing == "dedicated":
-                return DedicatedLanes(env, rate, num_devices, settings.header_bits, settings.one_way_delay_s)
-            return FifoLane(env, rate, settings.header_bits, settings.one_way_delay_s)
+                return DedicatedLinks(env, rate, num_devices, settings.header_bits, settings.one_way_delay_s)
+            return FifoLink(env, rate, settings.header_bits, settings.one_way_delay_s)
 
-        super().__init__(env, num_devices, seed, lane(settings.uplink_mbps), lane(settings.downlink_mbps))
+        super().__init__(env, num_devices, seed, one_way(settings.uplink_mbps), one_way(settings.downlink_mbps))

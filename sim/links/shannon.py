@@ -15,8 +15,8 @@ from channels.block_fading import CHUNK_BLOCKS, BlockFading
 from sim.clock import to_ns
 from sim.errors import InputError
 from sim.links.base import Direction
-from sim.links.fluid import FluidLane
-from sim.links.lane import HEADER_BITS, TwoLaneLink
+from sim.links.one_way import HEADER_BITS, DuplexLink
+from sim.links.processor_sharing import ProcessorSharing
 from sim.links.registry import LINKS
 from sim.settings import Settings
 
@@ -155,7 +155,7 @@ class FadingRates:
 
 
 @LINKS.register("shannon", settings=ShannonLinkSettings, per_device=("snr_db",))
-class ShannonLink(TwoLaneLink):
+class ShannonLink(DuplexLink):
     """Bandwidth shared equally by the active devices at a fraction of the Shannon rate, under block fading.
 
     A device's rate is efficiency * bandwidth / num_active * log2(1 + SNR |h|^2), integrated over blocks as they come,
@@ -175,15 +175,15 @@ class ShannonLink(TwoLaneLink):
         snr_db = device_snrs_db(seed, num_devices, settings)
         block_ns = to_ns(settings.block_s)
 
-        def lane(direction: Direction, bandwidth_mhz: float) -> FluidLane:
+        def one_way(direction: Direction, bandwidth_mhz: float) -> ProcessorSharing:
             rates = FadingRates(seed, direction, snr_db, settings)
             bits_per_ns = settings.efficiency * bandwidth_mhz * 1e-3 / math.log(2)  # per neper of ln(1 + SNR)
-            return FluidLane(
+            return ProcessorSharing(
                 env, rates, CHUNK_BLOCKS, block_ns, settings.header_bits, settings.one_way_delay_s, bits_per_ns
             )
 
-        uplink = lane(Direction.UPLINK, settings.uplink_bandwidth_mhz)
-        downlink = lane(Direction.DOWNLINK, settings.downlink_bandwidth_mhz)
+        uplink = one_way(Direction.UPLINK, settings.uplink_bandwidth_mhz)
+        downlink = one_way(Direction.DOWNLINK, settings.downlink_bandwidth_mhz)
         super().__init__(env, num_devices, seed, uplink, downlink)
         self.snr_db = snr_db
 

@@ -10,8 +10,8 @@ from pydantic import Field, model_validator
 
 from channels.bandwidth_traces import Capacity, ConstantRate, load_trace
 from sim.errors import InputError
-from sim.links.fifo import FifoLane
-from sim.links.lane import HEADER_BITS, TwoLaneLink
+from sim.links.fifo import FifoLink
+from sim.links.one_way import HEADER_BITS, DuplexLink
 from sim.links.registry import LINKS
 from sim.settings import Settings
 
@@ -55,7 +55,7 @@ def _recorded(key: str, path: Path, scale: float) -> Capacity:
 
 
 @LINKS.register("trace", settings=TraceLinkSettings)
-class TraceLink(TwoLaneLink):
+class TraceLink(DuplexLink):
     """Recorded bandwidth over time, shared by all devices first come first served.
 
     Bits of a CSV trace flow as a fluid; those of a Mahimahi trace leave at its packet opportunities, and an
@@ -72,8 +72,8 @@ class TraceLink(TwoLaneLink):
     """
 
     def __init__(self, env: simpy.Environment, num_devices: int, seed: int, settings: TraceLinkSettings) -> None:
-        def lane(capacity: Capacity) -> FifoLane:
-            return FifoLane(env, capacity, settings.header_bits, settings.one_way_delay_s)
+        def one_way(capacity: Capacity) -> FifoLink:
+            return FifoLink(env, capacity, settings.header_bits, settings.one_way_delay_s)
 
         uplink = _recorded("uplink_trace", settings.uplink_trace, settings.uplink_scale)
         if settings.downlink_trace is not None:
@@ -81,4 +81,4 @@ class TraceLink(TwoLaneLink):
         else:
             assert settings.downlink_mbps is not None
             downlink = ConstantRate(settings.downlink_mbps)
-        super().__init__(env, num_devices, seed, lane(uplink), lane(downlink))
+        super().__init__(env, num_devices, seed, one_way(uplink), one_way(downlink))

@@ -1,4 +1,4 @@
-"""A link that is made of two lanes, one per direction, each of which carries messages in its own way."""
+"""A link that is made of two one-way links, one per direction, each of which carries messages in its own way."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ HEADER_BITS = 320
 """Headers below the payload, per message: IPv4 20, UDP 8 and layer 2 (SDAP, PDCP, RLC, MAC) 12 bytes."""
 
 
-class Lane(ABC):
+class OneWayLink(ABC):
     """One direction of the air.
 
     Args:
@@ -48,18 +48,20 @@ class Lane(ABC):
         """Share of what the lane has offered since time zero that carried bits."""
 
 
-class TwoLaneLink(Link):
+class DuplexLink(Link):
     """A link whose directions do not touch each other.
 
     Args:
         env: SimPy environment whose time is in whole nanoseconds.
         num_devices: Devices that contend for the link.
         seed: Master seed.
-        uplink: Lane of the uplink.
-        downlink: Lane of the downlink.
+        uplink: OneWayLink of the uplink.
+        downlink: OneWayLink of the downlink.
     """
 
-    def __init__(self, env: simpy.Environment, num_devices: int, seed: int, uplink: Lane, downlink: Lane) -> None:
+    def __init__(
+        self, env: simpy.Environment, num_devices: int, seed: int, uplink: OneWayLink, downlink: OneWayLink
+    ) -> None:
         super().__init__(env, num_devices, seed)
         self.uplink = uplink
         self.downlink = downlink
@@ -85,10 +87,10 @@ class TwoLaneLink(Link):
     def summary(self) -> dict[str, float]:
         """Per direction: utilisation, messages, and mean bits on air per message (headers included)."""
         figures: dict[str, float] = {}
-        for direction, lane in ((Direction.UPLINK, self.uplink), (Direction.DOWNLINK, self.downlink)):
-            figures[f"{direction}_utilisation"] = lane.utilisation()
-            figures[f"{direction}_messages"] = lane.num_messages
-            figures[f"{direction}_mean_bits_on_air"] = lane.bits_accepted / max(1, lane.num_messages)
+        for direction, one_way in ((Direction.UPLINK, self.uplink), (Direction.DOWNLINK, self.downlink)):
+            figures[f"{direction}_utilisation"] = one_way.utilisation()
+            figures[f"{direction}_messages"] = one_way.num_messages
+            figures[f"{direction}_mean_bits_on_air"] = one_way.bits_accepted / max(1, one_way.num_messages)
         return figures
 
     def _require_device(self, device: int) -> None:

@@ -11,7 +11,7 @@ import simpy
 
 from sim.kernel import Due, Promise
 from sim.links.base import Delivery, Packet
-from sim.links.lane import Lane
+from sim.links.one_way import OneWayLink
 
 ROUNDING_NS = 1e-6
 """Slack below which a finishing time counts as the whole nanosecond before it (as in ``sim.clock.to_ns``)."""
@@ -30,7 +30,7 @@ class _Message(Promise):
         self.chunk: Sequence[float] = ()  # the device's rates in this chunk of blocks
 
 
-class FluidLane(Lane):
+class ProcessorSharing(OneWayLink):
     """One direction of a band that its active devices share equally, moment by moment.
 
     Within a block every rate is constant, so sharing is kept by one clock of *service*: the nanoseconds for which
