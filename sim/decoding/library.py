@@ -12,7 +12,7 @@ from sim.decoding.controllers.base import Controller
 from sim.decoding.controllers.registry import CONTROLLERS, refuse_misfit
 from sim.decoding.instant import InstantDriver
 from sim.decoding.protocol_run import Record
-from sim.decoding.protocols.registry import PROTOCOLS, knobs_of
+from sim.decoding.protocols.registry import PROTOCOLS, controls_of
 from sim.decoding.random_source import KeyedRandom, RandomSource
 from sim.decoding.request import Request
 from sim.decoding.rows import Sampling
@@ -81,7 +81,7 @@ def decode(
         luck: Another source of luck, such as the enumerating one.
         draw: The protocol's own key of this name, such as ``"top_k"``; or a source of luck, like ``luck``.
         models: Further models by role, for protocols over more than two.
-        controller: Turns the protocol's knobs between rounds: a registered name, a mapping with ``name`` and its keys,
+        controller: Turns the protocol's controls between rounds: a registered name, a mapping with ``name`` and its keys,
             or an object, which goes on learning from request to request. There is no clock and no channel to look at.
         settings: The protocol's own keys, such as ``draft_length=4, top_k=64``.
 
@@ -99,7 +99,7 @@ def decode(
     except ValidationError as error:
         raise InputError(f"protocol {protocol!r}: {first_problem(error)}") from error
     turner = make_controller(controller)
-    refuse_misfit(str(controller_name(controller)), turner.turns, protocol, knobs_of(entry, parsed))
+    refuse_misfit(str(controller_name(controller)), turner.adjusts, protocol, controls_of(entry, parsed))
     present = models_present(protocol, {"draft": draft, "target": target, **(models or {})})
     leader = present.get("target") or present[entry.traits["models"][-1]]
     request = Request(

@@ -23,7 +23,7 @@ class Request:
         max_new_tokens: Length limit of the generation.
         eos_ids: Ids that end the text.
         sampling: How the target's logits become rows; the draft uses the same filter.
-        controller: Turns the protocol's knobs between rounds; None leaves them alone.
+        controller: Turns the protocol's controls between rounds; None leaves them alone.
 
     Raises:
         ValueError: An empty prompt, an id outside the vocabulary, or nothing to generate.

@@ -150,9 +150,9 @@ def _away_from_nearest(positions: npt.NDArray[np.float64]) -> npt.NDArray[np.flo
     nearest = lengths.argmin(axis=1)
     rows = np.arange(len(positions))
     towards, length = ways[rows, nearest], lengths[rows, nearest]
-    is_alone = ~np.isfinite(length) | (length == 0)
-    length[is_alone] = 1.0
-    return np.asarray(np.where(is_alone[:, None], (1.0, 0.0), towards / length[:, None]) * _LABEL_POINTS)
+    is_fallback = ~np.isfinite(length) | (length == 0)
+    length[is_fallback] = 1.0
+    return np.asarray(np.where(is_fallback[:, None], (1.0, 0.0), towards / length[:, None]) * _LABEL_POINTS)
 
 
 def _draw_grid(

@@ -75,17 +75,17 @@ def _draw_fixed(panel: Axes, means: pd.DataFrame, variants: Sequence[str]) -> No
     """Fixed lengths in grey, their number at the slow end, where they lie apart."""
     for variant in variants:
         chosen = means[means["variant"] == variant]
-        is_alone = variant == _ALONE
-        panel.plot(chosen[_RATE], chosen[_LATENCY], color=_GREY, ls="--" if is_alone else "-", lw=0.8)
+        is_fallback = variant == _ALONE
+        panel.plot(chosen[_RATE], chosen[_LATENCY], color=_GREY, ls="--" if is_fallback else "-", lw=0.8)
         match = _FIXED.match(variant)
         text = match[1] if match else "target\nalone"
-        place = (chosen[_RATE].iloc[-1 if is_alone else 0], chosen[_LATENCY].iloc[-1 if is_alone else 0])
+        place = (chosen[_RATE].iloc[-1 if is_fallback else 0], chosen[_LATENCY].iloc[-1 if is_fallback else 0])
         panel.annotate(
             text,
             place,
-            xytext=(4 if is_alone else -3, 0),
+            xytext=(4 if is_fallback else -3, 0),
             textcoords="offset points",
-            ha="left" if is_alone else "right",
+            ha="left" if is_fallback else "right",
             va="center",
             fontsize=5.8,
             color="#555555",

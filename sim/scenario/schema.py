@@ -131,7 +131,7 @@ class Scenario(Settings):
     protocol: Choice
     """Decoding protocol: `name` and its own keys."""
     controller: Choice
-    """Controller of the protocol's knobs: `name` and its own keys."""
+    """Controller of the protocol's controls: `name` and its own keys."""
     link: Choice
     """The air: `kind` and its own keys."""
     edge: EdgeSettings = EdgeSettings()
@@ -218,9 +218,9 @@ class Scenario(Settings):
 
 
 def _misfits(protocol: Choice, controller: Choice) -> list[Problem]:
-    turns = controller.entry.make(controller.settings).turns
+    adjusts = controller.entry.make(controller.settings).adjusts
     try:
-        refuse_misfit(controller.name, turns, protocol.name, protocol.trait("knobs") or ())
+        refuse_misfit(controller.name, adjusts, protocol.name, protocol.trait("controls") or ())
     except InputError as error:
         return [Problem(("controller", "name"), str(error))]
     return []

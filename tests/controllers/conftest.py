@@ -100,9 +100,9 @@ def drive(
     return request, script
 
 
-def planned(controller: Controller, request: Request, knobs: Knobs, seen: Observation) -> Knobs:
+def planned(controller: Controller, request: Request, controls: Knobs, seen: Observation) -> Knobs:
     """What a controller plans when it sees this."""
-    plan = controller.plan(request, knobs)
+    plan = controller.plan(request, controls)
     try:
         assert isinstance(next(plan), Observe)
         plan.send(seen)

@@ -12,7 +12,7 @@ from sim.decoding.controllers.confidence import Confidence, ConfidenceSettings
 from sim.decoding.controllers.registry import CONTROLLERS
 from sim.decoding.messages import DraftLayout
 from sim.decoding.protocol_run import TransmitRecord
-from sim.decoding.protocols.registry import PROTOCOLS, knobs_of
+from sim.decoding.protocols.registry import PROTOCOLS, controls_of
 from sim.decoding.random_source import KeyedRandom, RandomSource
 from sim.decoding.rows import Row
 from sim.decoding.wire.bits import BitReader, BitWriter
@@ -47,11 +47,11 @@ def test_fits_or_is_refused_at_the_door(protocol, name):
     keys = {"name": protocol, **({"draft_length": 3} if protocol == "tk_slt" else {})}
     entry = PROTOCOLS.find(protocol)
     settings = {key: value for key, value in keys.items() if key != "name"}
-    has = knobs_of(entry, entry.settings(**settings))
+    has = controls_of(entry, entry.settings(**settings))
     assert set(has) <= set(KNOBS)
-    turns = CONTROLLERS.find(name).make(CONTROLLERS.find(name).settings()).turns
-    assert set(turns) <= set(KNOBS)
-    if set(turns) <= set(has):
+    adjusts = CONTROLLERS.find(name).make(CONTROLLERS.find(name).settings()).adjusts
+    assert set(adjusts) <= set(KNOBS)
+    if set(adjusts) <= set(has):
         small_scenario(protocol=keys, controller=name)
     else:
         with pytest.raises(InputError, match=f"controller.name: controller '{name}' turns draft_length"):
@@ -107,8 +107,8 @@ def test_sees_no_future(bench, name):
         controller = bench.make(name)
         plan = controller.plan
 
-        def noted(request, knobs, plan=plan, plans=plans):
-            chosen = yield from plan(request, knobs)
+        def noted(request, controls, plan=plan, plans=plans):
+            chosen = yield from plan(request, controls)
             plans.append((request.position, chosen))
             return chosen
 
@@ -117,7 +117,9 @@ def test_sees_no_future(bench, name):
         rng = Rewritten(40, KeyedRandom(7), KeyedRandom(seed))
         request, _ = bench.drive("tslt", table_models(), controller, rng, clock, 80, top_k=6, draft_length=4)
         stories.append((plans, clock.looks, request.tokens))
-    shared = next(index for index, (position, knobs) in enumerate(stories[0][0]) if position + knobs.draft_length >= 40)
+    shared = next(
+        index for index, (position, controls) in enumerate(stories[0][0]) if position + controls.draft_length >= 40
+    )
     assert shared >= 3
     assert stories[0][0][: shared + 1] == stories[1][0][: shared + 1]
     if stories[0][1]:
@@ -201,7 +203,7 @@ def test_trees_are_drafted_whole():
 
 def test_messages_are_sized_for_the_most_that_may_be_chosen():
     """Draft lengths above the scenario's fit into the message's depth field."""
-    most = CONTROLLERS.find("flexspec").make(CONTROLLERS.find("flexspec").settings()).most(Knobs.chain(3, 6))
+    most = CONTROLLERS.find("flexspec").make(CONTROLLERS.find("flexspec").settings()).upper_bound(Knobs.chain(3, 6))
     assert most == Knobs.chain(16, 6)
     layout = DraftLayout(RowCodec(16, RowFormat(top_k=6)), most.branching)
     assert len(layout.branching) == 16
@@ -209,4 +211,4 @@ def test_messages_are_sized_for_the_most_that_may_be_chosen():
     assert Knobs((4, 2, 2)).with_draft_length(1).branching == (4,)
     assert Knobs((4, 2, 2)).num_nodes == 28
     assert Knobs.chain(3).with_candidates(4).branching == (4, 1, 1)
-    assert Controller(None).most(Knobs.chain(3)) == Knobs.chain(3)
+    assert Controller(None).upper_bound(Knobs.chain(3)) == Knobs.chain(3)

@@ -74,13 +74,13 @@ def test_the_curve_is_the_measured_one():
 
 def test_bandit_tries_every_arm_once_and_learns_nothing_from_cut_rounds(bench):
     controller = UcbSpecStop(UcbSpecStopSettings(draft_lengths=[2, 5], top_k=[4, 8]))
-    assert controller.turns == ("draft_length", "top_k")
-    assert controller.most(Knobs.chain(3, 6)) == Knobs.chain(5, 8)
+    assert controller.adjusts == ("draft_length", "top_k")
+    assert controller.upper_bound(Knobs.chain(3, 6)) == Knobs.chain(5, 8)
     request, arms = Request(0, [0], 8, 100), []
     for number in range(4):
-        knobs = bench.planned(controller, request, Knobs.chain(3, 6), Observation(float(number)))
-        arms.append((knobs.draft_length, knobs.top_k))
-        request.emit([1], drafted=knobs.draft_length, tested=1, accepted=0)
+        controls = bench.planned(controller, request, Knobs.chain(3, 6), Observation(float(number)))
+        arms.append((controls.draft_length, controls.top_k))
+        request.emit([1], drafted=controls.draft_length, tested=1, accepted=0)
     assert arms == [(2, 4), (2, 8), (5, 4), (5, 8)]
     short = Request(1, [0], 8, 3)
     bench.planned(controller, short, Knobs.chain(3, 6), Observation(10.0))

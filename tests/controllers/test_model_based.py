@@ -36,12 +36,12 @@ def test_odld_gives_published_cells(bench, alpha, load, length):
 @pytest.mark.parametrize("load", [0.01, 0.05, 0.1, 0.2, 0.4, 0.7])
 def test_odld_is_the_best_of_all_lengths_and_switches_off_where_none_pays(bench, alpha, load):
     best = max(range(1, 65), key=lambda length: tk_slt_speedup(alpha, length, load))
-    knobs = odld_at(bench, alpha, load)
+    controls = odld_at(bench, alpha, load)
     if tk_slt_speedup(alpha, best, load) > 1 + 1e-9:
-        assert knobs.speculate
-        assert knobs.draft_length == best
+        assert controls.speculate
+        assert controls.draft_length == best
     else:
-        assert not knobs.speculate
+        assert not controls.speculate
 
 
 def test_odld_comes_back_when_the_channel_does(bench):

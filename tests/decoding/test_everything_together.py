@@ -8,7 +8,7 @@ import pytest
 
 from sim.decoding import decode
 from sim.decoding.controllers.registry import CONTROLLERS
-from sim.decoding.protocols.registry import PROTOCOLS, knobs_of
+from sim.decoding.protocols.registry import PROTOCOLS, controls_of
 from sim.models.interface import LanguageModel
 from sim.models.tabular import TabularModel
 from sim.nodes.device import Outcome
@@ -16,17 +16,17 @@ from sim.scenario.schema import Scenario
 from sim.world import World
 from tests.worlds import VOCABULARY, inputs, small_scenario, table_models
 
-# With ``auto`` tk_slt turns its knobs itself.
+# With ``auto`` tk_slt turns its controls itself.
 PLAIN: dict[str, dict[str, Any]] = {"tk_slt": {"draft_length": 3}}
 
 
 def fitting() -> list[tuple[str, str]]:
-    """Every protocol with every controller whose knobs it has."""
+    """Every protocol with every controller whose controls it has."""
     found = []
     for entry in PROTOCOLS:
-        has = set(knobs_of(entry, entry.settings(**PLAIN.get(entry.name, {}))))
+        has = set(controls_of(entry, entry.settings(**PLAIN.get(entry.name, {}))))
         for controller in CONTROLLERS:
-            if set(controller.make(controller.settings()).turns) <= has:
+            if set(controller.make(controller.settings()).adjusts) <= has:
                 found.append((entry.name, controller.name))
     return found
 

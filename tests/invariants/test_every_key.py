@@ -1,4 +1,4 @@
-"""Invariant: every key of a scenario changes some output. A knob that is parsed and never read fails here.
+"""Invariant: every key of a scenario changes some output. A control that is parsed and never read fails here.
 
 For each key the schema itself gives another value (another choice, a doubled number); where a key acts only beside
 others, or needs a value that no rule can guess, the tables below say so. A key that is added to the schema is tested

@@ -1,4 +1,4 @@
-"""What a controller is: it turns the knobs of a protocol between rounds, from what a real device or edge would know."""
+"""What a controller is: it turns the controls of a protocol between rounds, from what a real device or edge would know."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from sim.decoding.steps import Step
 
 KNOBS = ("draft_length", "candidates", "top_k", "speculation")
-"""Names of the knobs, as protocols state which they have and controllers which they turn."""
+"""Names of the controls, as protocols state which they have and controllers which they turn."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,13 +26,13 @@ class Knobs:
         branching: Candidates per expanded node, by depth; its length is the draft length.
         top_k: Entries per truncated row, None where rows are not truncated to a number.
         speculate: Whether to draft at all; without it the target decodes alone for a while.
-        alone_tokens: Tokens that the target then decodes before the device looks again; both ends know it beforehand.
+        fallback_tokens: Tokens that the target then decodes before the device looks again; both ends know it beforehand.
     """
 
     branching: tuple[int, ...]
     top_k: int | None = None
     speculate: bool = True
-    alone_tokens: int = 1
+    fallback_tokens: int = 1
 
     @classmethod
     def chain(cls, draft_length: int, top_k: int | None = None) -> Knobs:
@@ -50,24 +50,24 @@ class Knobs:
         return sum(accumulate(self.branching, mul))
 
     def with_draft_length(self, length: int) -> Knobs:
-        """The same knobs with another draft length; deeper levels get one candidate each."""
+        """The same controls with another draft length; deeper levels get one candidate each."""
         return replace(self, branching=(self.branching + (1,) * length)[:length])
 
     def with_candidates(self, candidates: int) -> Knobs:
-        """The same knobs with this many candidates at the first level and one at each deeper one."""
+        """The same controls with this many candidates at the first level and one at each deeper one."""
         return replace(self, branching=(candidates, *(1,) * (self.draft_length - 1)))
 
     def with_top_k(self, top_k: int) -> Knobs:
-        """The same knobs with another number of entries per row."""
+        """The same controls with another number of entries per row."""
         return replace(self, top_k=top_k)
 
-    def silent(self, alone_tokens: int) -> Knobs:
-        """The same knobs with speculation off for this many tokens."""
-        return replace(self, speculate=False, alone_tokens=alone_tokens)
+    def without_speculation(self, fallback_tokens: int) -> Knobs:
+        """The same controls with speculation off for this many tokens."""
+        return replace(self, speculate=False, fallback_tokens=fallback_tokens)
 
 
 class Controller:
-    """Turns knobs; this base leaves them as they are.
+    """Turns controls; this base leaves them as they are.
 
     One instance serves one device for a whole run, so that it can learn across requests. It sees past rounds
     (``request.rounds``), rows that the device has drafted from, and, by yielding ``Observe``, clock and channel
@@ -78,7 +78,7 @@ class Controller:
         settings: Its keys.
     """
 
-    turns: tuple[str, ...] = ()
+    adjusts: tuple[str, ...] = ()
     """Knobs that it turns, of ``KNOBS``; a protocol without one of them refuses it."""
 
     def __init__(self, settings: Any) -> None:
@@ -88,22 +88,22 @@ class Controller:
         """The controller of one more device of a run; what it shares with the others it gets from this one."""
         return type(self)(self.settings)
 
-    def most(self, knobs: Knobs) -> Knobs:
-        """The largest value of every knob that ``plan`` may choose; message fields are sized for it.
+    def upper_bound(self, controls: Knobs) -> Knobs:
+        """The largest value of every control that ``plan`` may choose; message fields are sized for it.
 
         Args:
-            knobs: The scenario's.
+            controls: The scenario's.
         """
-        return knobs
+        return controls
 
-    def plan(self, request: Request, knobs: Knobs) -> Generator[Step, Any, Knobs]:
-        """Choose the knobs of the next round; a generator, because it may look at clock and channel.
+    def plan(self, request: Request, controls: Knobs) -> Generator[Step, Any, Knobs]:
+        """Choose the controls of the next round; a generator, because it may look at clock and channel.
 
         Args:
             request: The text so far and the rounds behind it.
-            knobs: The scenario's.
+            controls: The scenario's.
         """
-        return knobs
+        return controls
         yield
 
     def keep_drafting(self, rows: Sequence[Row], tokens: Sequence[int]) -> bool:

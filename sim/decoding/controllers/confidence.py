@@ -32,13 +32,13 @@ class Confidence(Controller):
     stops the draft is sent and tested like the others: dropping it would bias the text.
     """
 
-    turns = ("draft_length",)
+    adjusts = ("draft_length",)
 
-    def most(self, knobs: Knobs) -> Knobs:
-        return knobs.with_draft_length(self.settings.max_draft_length or knobs.draft_length)
+    def upper_bound(self, controls: Knobs) -> Knobs:
+        return controls.with_draft_length(self.settings.max_draft_length or controls.draft_length)
 
-    def plan(self, request: Request, knobs: Knobs) -> Generator[Step, Any, Knobs]:
-        return self.most(knobs)
+    def plan(self, request: Request, controls: Knobs) -> Generator[Step, Any, Knobs]:
+        return self.upper_bound(controls)
         yield
 
     def keep_drafting(self, rows: Sequence[Row], tokens: Sequence[int]) -> bool:

@@ -1,4 +1,4 @@
-"""The fixed controller: every round has the knobs of the scenario."""
+"""The fixed controller: every round has the controls of the scenario."""
 
 from __future__ import annotations
 

@@ -31,21 +31,21 @@ class FlexSpec(Controller):
     It keeps the scenario's draft length until it has seen all that a round takes.
     """
 
-    turns = ("draft_length",)
+    adjusts = ("draft_length",)
 
     def __init__(self, settings: FlexSpecSettings) -> None:
         super().__init__(settings)
         self._meter = Meter(settings.prior_acceptance)
 
-    def most(self, knobs: Knobs) -> Knobs:
-        return knobs.with_draft_length(self.settings.max_draft_length)
+    def upper_bound(self, controls: Knobs) -> Knobs:
+        return controls.with_draft_length(self.settings.max_draft_length)
 
-    def plan(self, request: Request, knobs: Knobs) -> Generator[Step, Any, Knobs]:
+    def plan(self, request: Request, controls: Knobs) -> Generator[Step, Any, Knobs]:
         seen = yield Observe()
         self._meter.look(request, seen)
-        best = self.best_length(seen) or min(knobs.draft_length, self.settings.max_draft_length)
+        best = self.best_length(seen) or min(controls.draft_length, self.settings.max_draft_length)
         self._meter.plan(best)
-        return knobs.with_draft_length(best)
+        return controls.with_draft_length(best)
 
     def best_length(self, seen: Observation) -> int | None:
         """The best draft length now, None while something is unknown."""

@@ -43,24 +43,24 @@ class Gelato(Controller):
     leak), stops drafting above its brim.
     """
 
-    turns = ("draft_length",)
+    adjusts = ("draft_length",)
 
     def __init__(self, settings: GelatoSettings) -> None:
         super().__init__(settings)
         self._meter = Meter(settings.prior_acceptance)
         self._queue = 0.0
 
-    def most(self, knobs: Knobs) -> Knobs:
-        return knobs.with_draft_length(self.settings.max_draft_length)
+    def upper_bound(self, controls: Knobs) -> Knobs:
+        return controls.with_draft_length(self.settings.max_draft_length)
 
-    def plan(self, request: Request, knobs: Knobs) -> Generator[Step, Any, Knobs]:
+    def plan(self, request: Request, controls: Knobs) -> Generator[Step, Any, Knobs]:
         seen = yield Observe()
         spent = self._meter.look(request, seen)
         if spent is not None and spent.joules is not None:
             self._queue = max(0.0, self._queue + spent.joules / self.settings.energy_per_round_j - 1.0)
-        best = self.best_length(seen) or min(knobs.draft_length, self.settings.max_draft_length)
+        best = self.best_length(seen) or min(controls.draft_length, self.settings.max_draft_length)
         self._meter.plan(best)
-        return knobs.with_draft_length(best)
+        return controls.with_draft_length(best)
 
     def best_length(self, seen: Observation) -> int | None:
         """The draft budget of the next round, None while something that it depends on is unknown."""

@@ -99,7 +99,7 @@ class GoodSpeed(Controller):
         book: The edge's, shared by all devices of a run; by default a new one.
     """
 
-    turns = ("draft_length",)
+    adjusts = ("draft_length",)
 
     def __init__(self, settings: GoodSpeedSettings, book: GoodputBook | None = None) -> None:
         super().__init__(settings)
@@ -113,21 +113,21 @@ class GoodSpeed(Controller):
     def for_device(self) -> Controller:
         return GoodSpeed(self.settings, self._book)
 
-    def most(self, knobs: Knobs) -> Knobs:
-        return knobs.with_draft_length(self.settings.max_draft_length)
+    def upper_bound(self, controls: Knobs) -> Knobs:
+        return controls.with_draft_length(self.settings.max_draft_length)
 
     def on_verdicts(self, request: Request, layout: Layout) -> Layout:
         self._waits_for_verdicts = True
         return GrantLayout(layout, self, request)
 
-    def plan(self, request: Request, knobs: Knobs) -> Generator[Step, Any, Knobs]:
+    def plan(self, request: Request, controls: Knobs) -> Generator[Step, Any, Knobs]:
         self._book.serve(self._device, request)
         if not self._waits_for_verdicts:
             self._granted = self.grant(request)
         length = self._granted
         if length is None:
-            length = min(knobs.draft_length, self.settings.max_draft_length)
-        return knobs.with_draft_length(length)
+            length = min(controls.draft_length, self.settings.max_draft_length)
+        return controls.with_draft_length(length)
         yield
 
     @property

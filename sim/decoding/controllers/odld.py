@@ -40,7 +40,7 @@ class Odld(Controller):
         row_bits: Bits of one level on the uplink; by default measured from past rounds.
     """
 
-    turns = ("draft_length", "speculation")
+    adjusts = ("draft_length", "speculation")
 
     def __init__(self, settings: OdldSettings, row_bits: int | None = None) -> None:
         super().__init__(settings)
@@ -49,16 +49,18 @@ class Odld(Controller):
         self._sum_of_loads = 0.0
         self._num_loads = 0
 
-    def most(self, knobs: Knobs) -> Knobs:
-        return knobs.with_draft_length(self.settings.max_draft_length)
+    def upper_bound(self, controls: Knobs) -> Knobs:
+        return controls.with_draft_length(self.settings.max_draft_length)
 
-    def plan(self, request: Request, knobs: Knobs) -> Generator[Step, Any, Knobs]:
+    def plan(self, request: Request, controls: Knobs) -> Generator[Step, Any, Knobs]:
         seen = yield Observe()
         self._meter.look(request, seen)
         self._learn(seen)
         best = self.draft_length()
         self._meter.plan(best)
-        return knobs.with_draft_length(best) if best else knobs.silent(self.settings.standalone_tokens)
+        return (
+            controls.with_draft_length(best) if best else controls.without_speculation(self.settings.standalone_tokens)
+        )
 
     def _learn(self, seen: Observation) -> None:
         """Take one look at b = T_V / T_LLM and c = T_SLM / T_LLM; incomplete ones teach nothing."""

@@ -12,21 +12,21 @@ from sim.registry import Registry
 CONTROLLERS: Registry[Callable[[Any], Controller]] = Registry("controller", "sim.decoding.controllers")
 
 
-def refuse_misfit(controller: str, turns: Sequence[str], protocol: str, knobs: Sequence[str]) -> None:
-    """Refuse a controller that turns a knob which the protocol does not have.
+def refuse_misfit(controller: str, adjusts: Sequence[str], protocol: str, controls: Sequence[str]) -> None:
+    """Refuse a controller that turns a control which the protocol does not have.
 
     Args:
         controller: Its name.
         turns: Knobs that it turns.
         protocol: The protocol's name.
-        knobs: Knobs that the protocol has under its settings.
+        controls: Knobs that the protocol has under its settings.
 
     Raises:
-        InputError: There is such a knob; the message names it and those that the protocol has.
+        InputError: There is such a control; the message names it and those that the protocol has.
     """
-    missing = [knob for knob in turns if knob not in knobs]
+    missing = [control for control in adjusts if control not in controls]
     if missing:
-        has = f"has only {', '.join(knobs)}" if knobs else "has none to turn"
+        has = f"has only {', '.join(controls)}" if controls else "has none to turn"
         raise InputError(
             f"controller {controller!r} turns {', '.join(missing)}, but protocol {protocol!r} under its settings {has}"
         )

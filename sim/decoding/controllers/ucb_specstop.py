@@ -59,7 +59,7 @@ class UcbSpecStop(Controller):
     def __init__(self, settings: UcbSpecStopSettings) -> None:
         super().__init__(settings)
         chosen = {"draft_length": [0], "top_k": settings.top_k, "candidates": settings.candidates}
-        self.turns = tuple(knob for knob, values in chosen.items() if values is not None)
+        self.adjusts = tuple(control for control, values in chosen.items() if values is not None)
         top_ks: list[int | None] = [*settings.top_k] if settings.top_k else [None]
         candidates: list[int | None] = [*settings.candidates] if settings.candidates else [None]
         self._arms: list[Arm] = list(product(settings.draft_lengths, top_ks, candidates))
@@ -69,9 +69,9 @@ class UcbSpecStop(Controller):
         self._meter = Meter(0.5)
         self._arm = self._arms[0]
 
-    def most(self, knobs: Knobs) -> Knobs:
+    def upper_bound(self, controls: Knobs) -> Knobs:
         return _turned(
-            knobs,
+            controls,
             (
                 max(self.settings.draft_lengths),
                 max(self.settings.top_k) if self.settings.top_k else None,
@@ -79,7 +79,7 @@ class UcbSpecStop(Controller):
             ),
         )
 
-    def plan(self, request: Request, knobs: Knobs) -> Generator[Step, Any, Knobs]:
+    def plan(self, request: Request, controls: Knobs) -> Generator[Step, Any, Knobs]:
         seen = yield Observe()
         spent = self._meter.look(request, seen)
         if spent is not None and not spent.cut_short:
@@ -88,7 +88,7 @@ class UcbSpecStop(Controller):
             self._pulls[self._arm] += 1
         self._arm = self.best_arm()
         self._meter.plan(self._arm[0])
-        return _turned(knobs, self._arm)
+        return _turned(controls, self._arm)
 
     def best_arm(self) -> Arm:
         """The arm of the next round."""
@@ -102,9 +102,9 @@ class UcbSpecStop(Controller):
         return float((self._seconds[arm] - bonus) / self._tokens[arm])
 
 
-def _turned(knobs: Knobs, arm: Arm) -> Knobs:
+def _turned(controls: Knobs, arm: Arm) -> Knobs:
     draft_length, top_k, candidates = arm
-    turned = knobs.with_draft_length(draft_length)
+    turned = controls.with_draft_length(draft_length)
     if top_k is not None:
         turned = turned.with_top_k(top_k)
     return turned if candidates is None else turned.with_candidates(candidates)

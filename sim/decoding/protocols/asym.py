@@ -51,7 +51,7 @@ class AsymSettings(StageSettings):
     """Correct from the whole row, or draw lazily: each stage settles the part of the law that it bounds from below."""
 
 
-@protocol("asym", AsymSettings, lossless=True, knobs=("draft_length", "speculation"), source="arXiv 2608.04974")
+@protocol("asym", AsymSettings, lossless=True, controls=("draft_length", "speculation"), source="arXiv 2608.04974")
 def asym(request: Request, settings: AsymSettings, rng: RandomSource) -> Protocol:
     """Progressive correction over the downlink, carried to the whole row or drawn lazily; exact either way."""
     settle = draw_lazily if settings.correction == "lazy" else certified(budget=0.0)

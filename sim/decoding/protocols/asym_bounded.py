@@ -22,7 +22,7 @@ class AsymBoundedSettings(StageSettings):
     "asym_bounded",
     AsymBoundedSettings,
     lossless=False,
-    knobs=("draft_length", "speculation"),
+    controls=("draft_length", "speculation"),
     source="arXiv 2608.04974",
 )
 def asym_bounded(request: Request, settings: AsymBoundedSettings, rng: RandomSource) -> Protocol:

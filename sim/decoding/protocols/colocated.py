@@ -19,7 +19,7 @@ from sim.decoding.wire.row_codec import UncodedRows
     "colocated",
     ChainSettings,
     lossless=True,
-    knobs=("draft_length", "speculation"),
+    controls=("draft_length", "speculation"),
     sites={"draft": Location.EDGE, "target": Location.EDGE},
     source="arXiv 2211.17192",
 )
@@ -29,11 +29,11 @@ def colocated(request: Request, settings: ChainSettings, rng: RandomSource) -> P
     codec = UncodedRows(request.vocab_size)
     rule = find_rule("single", "iid", 1)
     start = Knobs.chain(settings.draft_length)
-    tokens_layout = TokensLayout("tokens", request.vocab_size, request.controller.most(start).draft_length + 1)
+    tokens_layout = TokensLayout("tokens", request.vocab_size, request.controller.upper_bound(start).draft_length + 1)
     yield from send_prompt(request)
     while not request.finished:
-        knobs = yield from request.controller.plan(request, start)
-        draft_length = knobs.draft_length if knobs.speculate else 0
+        controls = yield from request.controller.plan(request, start)
+        draft_length = controls.draft_length if controls.speculate else 0
         draft = yield from draft_chain(request, draft_length, codec, rng, Location.EDGE, for_verify=True)
         rows = yield from target_rows(request, draft)
         verdict = yield from verify(rows, draft, rule, request.position, rng)

@@ -25,7 +25,7 @@ class DsdSettings(Settings):
 
 
 @protocol(
-    "dsd", DsdSettings, lossless=True, knobs=("draft_length", "speculation"), source="arXiv 2507.12000, section 2"
+    "dsd", DsdSettings, lossless=True, controls=("draft_length", "speculation"), source="arXiv 2507.12000, section 2"
 )
 def dsd(request: Request, settings: DsdSettings, rng: RandomSource) -> Protocol:
     """Distributed speculative decoding with full rows: truncation to the whole vocabulary."""

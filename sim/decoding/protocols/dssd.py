@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Generator
 from typing import Any
 
-from sim.decoding.alone import target_alone
+from sim.decoding.autoregressive import target_only
 from sim.decoding.controllers.base import Knobs
 from sim.decoding.draft_tree import DraftTree
 from sim.decoding.drafting import draft_chain
@@ -35,7 +35,7 @@ Correct = Callable[[Tell, Logits, Row, int], Generator[Step, Any, int]]
 """Agree on a token of norm(max(0, p - q)), given the target's logits, the device's row q, and the position."""
 
 
-@protocol("dssd", ScalarSettings, lossless=True, knobs=("draft_length", "speculation"), source="arXiv 2507.12000")
+@protocol("dssd", ScalarSettings, lossless=True, controls=("draft_length", "speculation"), source="arXiv 2507.12000")
 def dssd(request: Request, settings: ScalarSettings, rng: RandomSource) -> Protocol:
     """Distributed split speculative decoding: ids and scalars up, a full target row down on rejection only."""
     whole_row = LogitsLayout(request.vocab_size, request.sampling)
@@ -66,7 +66,7 @@ def device_corrects(
     """
     codec = settings.codec(request.vocab_size)
     start = Knobs.chain(settings.draft_length)
-    longest = request.controller.most(start).draft_length
+    longest = request.controller.upper_bound(start).draft_length
     draft_layout = ScalarDraftLayout(codec, longest)
     verdict_layout = request.controller.on_verdicts(
         request, SplitVerdictLayout(request.vocab_size, longest, help_layout)
@@ -74,13 +74,13 @@ def device_corrects(
     unsaid: int | None = None  # the device's own correction, which the edge has not heard of yet
     yield from send_prompt(request)
     while not request.finished:
-        knobs = yield from request.controller.plan(request, start)
-        if not knobs.speculate:
+        controls = yield from request.controller.plan(request, start)
+        if not controls.speculate:
             ask = draft_layout((DraftTree.empty(), unsaid))
             unsaid = None
-            yield from target_alone(request, ask, knobs.alone_tokens, rng)
+            yield from target_only(request, ask, controls.fallback_tokens, rng)
             continue
-        draft = yield from draft_chain(request, knobs.draft_length, codec, rng)
+        draft = yield from draft_chain(request, controls.draft_length, codec, rng)
         received = yield Transmit(Hop.UPLINK, draft_layout((draft, unsaid), tokens_at_stake=draft.depth + 1))
         logits = yield request.forward(Location.EDGE, "target", received.tokens)
         rows = TargetRows(request, logits)

@@ -27,7 +27,7 @@ class DssdBoundedSettings(ScalarSettings):
     "dssd_bounded",
     DssdBoundedSettings,
     lossless=False,
-    knobs=("draft_length", "speculation"),
+    controls=("draft_length", "speculation"),
     source="arXiv 2507.12000, eq. 8 and 9",
 )
 def dssd_bounded(request: Request, settings: DssdBoundedSettings, rng: RandomSource) -> Protocol:

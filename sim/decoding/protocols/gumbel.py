@@ -16,7 +16,7 @@ from sim.decoding.rules.base import find_rule
 from sim.decoding.steps import Protocol
 
 
-@protocol("gumbel", ChainSettings, lossless=True, knobs=("draft_length", "speculation"), source="arXiv 2408.07978")
+@protocol("gumbel", ChainSettings, lossless=True, controls=("draft_length", "speculation"), source="arXiv 2408.07978")
 def gumbel(request: Request, settings: ChainSettings, rng: RandomSource) -> Protocol:
     """Gumbel coupling by shared noise: token ids up, and a text that depends on seed and target alone."""
     start = Knobs.chain(settings.draft_length)

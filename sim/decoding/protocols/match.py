@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from sim.decoding.alone import target_alone
+from sim.decoding.autoregressive import target_only
 from sim.decoding.controllers.base import Knobs
 from sim.decoding.draft_tree import DraftTree
 from sim.decoding.drafting import draft_tree
@@ -32,33 +32,33 @@ class MatchSettings(TreeSettings):
     "match",
     MatchSettings,
     lossless=True,
-    knobs=("draft_length", "candidates", "speculation"),
+    controls=("draft_length", "candidates", "speculation"),
     source="arXiv 2505.17052",
 )
 def match(request: Request, settings: MatchSettings, rng: RandomSource) -> Protocol:
     """Target-first matching: token ids up, the target's own draws down; no probabilities in either direction."""
     start = Knobs(tuple(settings.branching))
-    rule = find_rule("target_first", settings.draw, max(request.controller.most(start).branching))
+    rule = find_rule("target_first", settings.draw, max(request.controller.upper_bound(start).branching))
     yield from ids_only(request, start, settings.draw, rule, rng)
 
 
 def ids_only(request: Request, start: Knobs, mode: str, rule: Rule, rng: RandomSource) -> Protocol:
     """Rounds that send ids and verify them with a rule that needs no draft row."""
     controller = request.controller
-    most = controller.most(start)
+    upper_bound = controller.upper_bound(start)
     # The rows stay at the device, in single precision.
     codec = RowCodec(request.vocab_size, RowFormat(values="fp32"))
     exchange = Exchange(
-        IdsLayout(request.vocab_size, most.branching, may_run_short=max(most.branching) > 1),
-        controller.on_verdicts(request, VerdictLayout(request.vocab_size, most.num_nodes)),
+        IdsLayout(request.vocab_size, upper_bound.branching, may_run_short=max(upper_bound.branching) > 1),
+        controller.on_verdicts(request, VerdictLayout(request.vocab_size, upper_bound.num_nodes)),
         rule,
     )
     yield from send_prompt(request)
     while not request.finished:
-        knobs = yield from controller.plan(request, start)
-        if not knobs.speculate:
-            yield from target_alone(request, exchange.draft_layout(DraftTree.empty()), knobs.alone_tokens, rng)
+        controls = yield from controller.plan(request, start)
+        if not controls.speculate:
+            yield from target_only(request, exchange.draft_layout(DraftTree.empty()), controls.fallback_tokens, rng)
             continue
-        draft = yield from draft_tree(request, knobs.branching, codec, rng, mode)
+        draft = yield from draft_tree(request, controls.branching, codec, rng, mode)
         said, verdict = yield from exchange.round_trip(request, draft, rng)
         yield finish_round(request, draft, said, verdict)

@@ -18,7 +18,7 @@ class QsvSettings(ChainSettings):
     """Sum of the integer counts that a row becomes (ell); the paper's controller moves it between 4 and 720."""
 
 
-@protocol("qsv", QsvSettings, lossless=True, knobs=("draft_length", "speculation"), source="arXiv 2507.00605")
+@protocol("qsv", QsvSettings, lossless=True, controls=("draft_length", "speculation"), source="arXiv 2507.00605")
 def qsv(request: Request, settings: QsvSettings, rng: RandomSource) -> Protocol:
     """Quantise-sample-and-verify: each full row becomes a point of a lattice, and drafts are drawn from that point."""
     whole = TsltSettings(draft_length=settings.draft_length, values="lattice", lattice_levels=settings.lattice_levels)

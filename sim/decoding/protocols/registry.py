@@ -1,8 +1,8 @@
 """The registry of protocols, and the settings that many of them share.
 
 Whether a protocol looks at clock or channel can depend on its settings (a draft length of ``auto``), so the fact
-``adaptive`` may be a function of the settings: ask ``is_adaptive(entry, settings)``. So may ``knobs``, those that a
-controller may turn: ask ``knobs_of(entry, settings)``, and ``sites``, where each model runs: ask ``sites_of(entry,
+``adaptive`` may be a function of the settings: ask ``is_adaptive(entry, settings)``. So may ``controls``, those that a
+controller may turn: ask ``controls_of(entry, settings)``, and ``sites``, where each model runs: ask ``sites_of(entry,
 settings)``. ``lossless`` never depends on them: a scheme that is exact in some of its configurations only is
 registered under two names, and the name of the lossy one says ``lossless=False`` for all of its settings.
 """
@@ -32,7 +32,7 @@ def protocol(
     lossless: bool,
     models: tuple[str, ...] = ("draft", "target"),
     adaptive: bool | Callable[[Any], bool] = False,
-    knobs: tuple[str, ...] | Callable[[Any], tuple[str, ...]] = (),
+    controls: tuple[str, ...] | Callable[[Any], tuple[str, ...]] = (),
     sites: Mapping[str, Location] | Callable[[Any], Mapping[str, Location]] = DRAFT_HERE_TARGET_THERE,
     source: str = "",
 ) -> Callable[[Callable[[Request, Any, RandomSource], Protocol]], Callable[[Request, Any, RandomSource], Protocol]]:
@@ -45,12 +45,19 @@ def protocol(
         models: Roles it needs.
         adaptive: Whether it looks at clocks or channels, so that it cannot be replayed from a tape; or a function
             that says so from its settings.
-        knobs: What a controller may turn, of ``sim.decoding.controllers.base.KNOBS``; or a function of the settings.
+        controls: What a controller may turn, of ``sim.decoding.controllers.base.KNOBS``; or a function of the settings.
         sites: Where each model runs, by role; or a function that says so from the settings.
         source: Where it was published.
     """
     return PROTOCOLS.register(
-        name, settings, lossless=lossless, models=models, adaptive=adaptive, knobs=knobs, sites=sites, source=source
+        name,
+        settings,
+        lossless=lossless,
+        models=models,
+        adaptive=adaptive,
+        controls=controls,
+        sites=sites,
+        source=source,
     )
 
 
@@ -60,12 +67,12 @@ def is_adaptive(entry: Registered[Callable[[Request, Any, RandomSource], Protoco
     return bool(adaptive(settings) if callable(adaptive) else adaptive)
 
 
-def knobs_of(
+def controls_of(
     entry: Registered[Callable[[Request, Any, RandomSource], Protocol]], settings: Settings
 ) -> tuple[str, ...]:
-    """The knobs that a protocol has under these settings."""
-    knobs = entry.traits.get("knobs", ())
-    return tuple(knobs(settings) if callable(knobs) else knobs)
+    """The controls that a protocol has under these settings."""
+    controls = entry.traits.get("controls", ())
+    return tuple(controls(settings) if callable(controls) else controls)
 
 
 def sites_of(

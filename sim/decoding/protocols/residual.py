@@ -48,7 +48,7 @@ class ResidualSettings(ScalarSettings):
     "residual",
     ResidualSettings,
     lossless=True,
-    knobs=("draft_length", "speculation"),
+    controls=("draft_length", "speculation"),
     source="arXiv 2211.17192, Alg. 1, drawn by two parties",
 )
 def interactive_residual(request: Request, settings: ResidualSettings, rng: RandomSource) -> Protocol:

@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from sim.decoding.alone import target_alone
+from sim.decoding.autoregressive import target_only
 from sim.decoding.controllers.base import Knobs
 from sim.decoding.draft_tree import DraftTree
 from sim.decoding.drafting import always, candidate_rng, draft_tree, draw_candidates
@@ -24,7 +24,7 @@ from sim.decoding.messages import DraftLayout, VerdictLayout
 from sim.decoding.protocols.exchange import Exchange
 from sim.decoding.protocols.prompt import send_prompt
 from sim.decoding.protocols.registry import protocol
-from sim.decoding.protocols.tslt import TsltSettings, knobs_of_rows
+from sim.decoding.protocols.tslt import TsltSettings, controls_of_rows
 from sim.decoding.random_source import RandomSource
 from sim.decoding.request import Request
 from sim.decoding.rules.base import find_rule
@@ -46,14 +46,14 @@ class SpecEdgeSettings(TsltSettings):
     def exchange(self, codec: RowCodec, request: Request) -> Exchange:
         """What both ends agree on."""
         controller = request.controller
-        most = controller.most(self.knobs)
-        width = max(most.branching)
-        varying_width = self.draw not in {"iid", "shared_noise"} or "candidates" in controller.turns
-        layout: IdsLayout | DraftLayout = DraftLayout(codec, most.branching, varying_width and width > 1)
+        upper_bound = controller.upper_bound(self.controls)
+        width = max(upper_bound.branching)
+        varying_width = self.draw not in {"iid", "shared_noise"} or "candidates" in controller.adjusts
+        layout: IdsLayout | DraftLayout = DraftLayout(codec, upper_bound.branching, varying_width and width > 1)
         if self.rule_for(width) in RULES_WITHOUT_ROWS:
-            layout = IdsLayout(codec.vocab_size, most.branching, varying_width and width > 1)
-        verdicts = controller.on_verdicts(request, VerdictLayout(codec.vocab_size, most.num_nodes))
-        row_length = self.row_length(most.top_k, codec.vocab_size)
+            layout = IdsLayout(codec.vocab_size, upper_bound.branching, varying_width and width > 1)
+        verdicts = controller.on_verdicts(request, VerdictLayout(codec.vocab_size, upper_bound.num_nodes))
+        row_length = self.row_length(upper_bound.top_k, codec.vocab_size)
         return Exchange(layout, verdicts, find_rule(self.rule_for(width), self.draw, width, row_length))
 
 
@@ -65,26 +65,26 @@ class Ahead:
     draft: DraftTree
 
 
-@protocol("specedge", SpecEdgeSettings, lossless=True, knobs=knobs_of_rows, source="arXiv 2505.17052")
+@protocol("specedge", SpecEdgeSettings, lossless=True, controls=controls_of_rows, source="arXiv 2505.17052")
 def specedge(request: Request, settings: SpecEdgeSettings, rng: RandomSource) -> Protocol:
     """Proactive drafting: the device drafts on from its best guess while the verdict is in flight."""
-    codec = RowCodec(request.vocab_size, settings, varying_k="top_k" in request.controller.turns)
+    codec = RowCodec(request.vocab_size, settings, varying_k="top_k" in request.controller.adjusts)
     exchange = settings.exchange(codec, request)
     ahead: Ahead | None = None
     emitted: tuple[int, ...] = ()
     yield from send_prompt(request)
     while not request.finished:
-        knobs = yield from request.controller.plan(request, settings.knobs)
+        controls = yield from request.controller.plan(request, settings.controls)
         reused = ahead is not None and ahead.tokens == emitted
         if ahead is not None and reused:
             draft = ahead.draft
-        elif not knobs.speculate:
+        elif not controls.speculate:
             ahead = None
-            yield from target_alone(request, exchange.draft_layout(DraftTree.empty()), knobs.alone_tokens, rng)
+            yield from target_only(request, exchange.draft_layout(DraftTree.empty()), controls.fallback_tokens, rng)
             continue
         else:
-            draft = yield from draft_tree(request, knobs.branching, codec.cut_to(knobs.top_k), rng, settings.draw)
-        next_draft = draft_ahead(request, draft, knobs, codec.cut_to(knobs.top_k), settings.draw, rng)
+            draft = yield from draft_tree(request, controls.branching, codec.cut_to(controls.top_k), rng, settings.draw)
+        next_draft = draft_ahead(request, draft, controls, codec.cut_to(controls.top_k), settings.draw, rng)
         (said, verdict), ahead = yield Together((exchange.round_trip(request, draft, rng), next_draft))
         this = finish_round(request, draft, said, verdict, stats=[("reused", float(reused))])
         emitted = this.round.tokens
@@ -92,7 +92,7 @@ def specedge(request: Request, settings: SpecEdgeSettings, rng: RandomSource) ->
 
 
 def draft_ahead(
-    request: Request, draft: DraftTree, knobs: Knobs, codec: RowCodec, mode: str, rng: RandomSource
+    request: Request, draft: DraftTree, controls: Knobs, codec: RowCodec, mode: str, rng: RandomSource
 ) -> Generator[Step, Any, Ahead | None]:
     """Guess what the round in flight will emit and draft the next round's tree from there, None at the text's end."""
     path = draft.path_to(best_leaf(draft))
@@ -104,7 +104,7 @@ def draft_ahead(
     supposed = supposed.supposing([favourite])
     if supposed.finished:
         return None
-    tree = yield from draft_tree(supposed, knobs.branching, codec, rng, mode, keep_drafting=always)
+    tree = yield from draft_tree(supposed, controls.branching, codec, rng, mode, keep_drafting=always)
     return Ahead((*path, favourite), tree)
 
 

@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from sim.decoding.alone import target_alone
+from sim.decoding.autoregressive import target_only
 from sim.decoding.controllers.base import Knobs
 from sim.decoding.draft_tree import DraftTree
 from sim.decoding.drafting import draft_chain
@@ -47,30 +47,32 @@ class SqsSettings(ChainSettings):
         return ConformalCodec(vocab_size, row_format, self.dropped_mass, self.step, self.threshold)
 
 
-def knobs_of_sets(settings: SqsSettings) -> tuple[str, ...]:
-    """The knobs: a conformal set finds its own size."""
+def controls_of_sets(settings: SqsSettings) -> tuple[str, ...]:
+    """The controls: a conformal set finds its own size."""
     top_k = ("top_k",) if settings.set_size == "fixed" else ()
     return ("draft_length", *top_k, "speculation")
 
 
-@protocol("sqs", SqsSettings, lossless=True, knobs=knobs_of_sets, source="arXiv 2510.09942")
+@protocol("sqs", SqsSettings, lossless=True, controls=controls_of_sets, source="arXiv 2510.09942")
 def sqs(request: Request, settings: SqsSettings, rng: RandomSource) -> Protocol:
     """Sparsify-quantise-sample: a kept set on an integer lattice, of fixed size or chosen by conformal prediction."""
     controller = request.controller
     start = Knobs.chain(settings.draft_length, settings.top_k)
-    most = controller.most(start)
-    codec = settings.codec(request.vocab_size, varying_k="top_k" in controller.turns)
+    upper_bound = controller.upper_bound(start)
+    codec = settings.codec(request.vocab_size, varying_k="top_k" in controller.adjusts)
     exchange = Exchange(
-        DraftLayout(codec, most.branching),
-        controller.on_verdicts(request, VerdictLayout(request.vocab_size, most.draft_length)),
+        DraftLayout(codec, upper_bound.branching),
+        controller.on_verdicts(request, VerdictLayout(request.vocab_size, upper_bound.draft_length)),
         find_rule("single", "iid", 1),
     )
     yield from send_prompt(request)
     while not request.finished:
-        knobs = yield from controller.plan(request, start)
-        if not knobs.speculate:
-            yield from target_alone(request, exchange.draft_layout(DraftTree.empty()), knobs.alone_tokens, rng)
+        controls = yield from controller.plan(request, start)
+        if not controls.speculate:
+            yield from target_only(request, exchange.draft_layout(DraftTree.empty()), controls.fallback_tokens, rng)
             continue
-        draft = yield from draft_chain(request, knobs.draft_length, codec.cut_to(knobs.top_k), rng, for_verify=True)
+        draft = yield from draft_chain(
+            request, controls.draft_length, codec.cut_to(controls.top_k), rng, for_verify=True
+        )
         said, verdict = yield from exchange.round_trip(request, draft, rng)
         yield finish_round(request, draft, said, verdict)

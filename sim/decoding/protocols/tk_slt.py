@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from sim.decoding.alone import target_alone
+from sim.decoding.autoregressive import target_only
 from sim.decoding.controllers.base import Controller, Knobs
 from sim.decoding.controllers.odld import Odld, OdldSettings
 from sim.decoding.draft_tree import DraftTree
@@ -60,8 +60,8 @@ def looks_at_the_clock(settings: TkSltSettings) -> bool:
     return settings.draft_length == "auto"
 
 
-def knobs_unless_auto(settings: TkSltSettings) -> tuple[str, ...]:
-    """The knobs: with ``auto`` the protocol turns them itself."""
+def controls_unless_auto(settings: TkSltSettings) -> tuple[str, ...]:
+    """The controls: with ``auto`` the protocol turns them itself."""
     return () if settings.draft_length == "auto" else ("draft_length", "top_k", "speculation")
 
 
@@ -70,7 +70,7 @@ def knobs_unless_auto(settings: TkSltSettings) -> tuple[str, ...]:
     TkSltSettings,
     lossless=True,
     adaptive=looks_at_the_clock,
-    knobs=knobs_unless_auto,
+    controls=controls_unless_auto,
     source="arXiv 2509.04576",
 )
 def tk_slt(request: Request, settings: TkSltSettings, rng: RandomSource) -> Protocol:
@@ -79,24 +79,26 @@ def tk_slt(request: Request, settings: TkSltSettings, rng: RandomSource) -> Prot
     start = Knobs.chain(1 if settings.draft_length == "auto" else settings.draft_length, settings.top_k)
     if settings.draft_length == "auto":
         controller = Odld(settings.own_controller, row_bits=published_bits(settings.top_k, request))
-    most = controller.most(start)
+    upper_bound = controller.upper_bound(start)
     row_format = RowFormat(top_k=settings.top_k, values="fp16", index="fixed")
-    codec = RowCodec(request.vocab_size, row_format, varying_k="top_k" in controller.turns)
+    codec = RowCodec(request.vocab_size, row_format, varying_k="top_k" in controller.adjusts)
     exchange = Exchange(
-        DraftLayout(codec, most.branching),
-        controller.on_verdicts(request, VerdictLayout(request.vocab_size, most.draft_length)),
+        DraftLayout(codec, upper_bound.branching),
+        controller.on_verdicts(request, VerdictLayout(request.vocab_size, upper_bound.draft_length)),
         find_rule("single", "iid", 1),
     )
     yield from send_prompt(request)
     while not request.finished:
-        knobs = yield from controller.plan(request, start)
-        if not knobs.speculate:
-            yield from target_alone(request, exchange.draft_layout(DraftTree.empty()), knobs.alone_tokens, rng)
+        controls = yield from controller.plan(request, start)
+        if not controls.speculate:
+            yield from target_only(request, exchange.draft_layout(DraftTree.empty()), controls.fallback_tokens, rng)
             continue
-        draft = yield from draft_chain(request, knobs.draft_length, codec.cut_to(knobs.top_k), rng, for_verify=True)
+        draft = yield from draft_chain(
+            request, controls.draft_length, codec.cut_to(controls.top_k), rng, for_verify=True
+        )
         charged: tuple[int, ...] = ()
         if settings.accounting == "published":
-            charged = (len(draft.tokens) * published_bits(knobs.top_k, request), 0)
+            charged = (len(draft.tokens) * published_bits(controls.top_k, request), 0)
         said, verdict = yield from exchange.round_trip(request, draft, rng, *charged)
         yield finish_round(request, draft, said, verdict)
 

@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import model_validator
 
-from sim.decoding.alone import target_alone
+from sim.decoding.autoregressive import target_only
 from sim.decoding.controllers.base import Knobs
 from sim.decoding.draft_tree import DraftTree
 from sim.decoding.drafting import draft_tree
@@ -51,36 +51,36 @@ class TsltSettings(TreeSettings, RowFormat):
         return None if self.top_p is not None else min(top_k or vocab_size, vocab_size)
 
     @property
-    def knobs(self) -> Knobs:
+    def controls(self) -> Knobs:
         """What a controller may turn."""
         return Knobs(tuple(self.branching), self.top_k)
 
 
-def knobs_of_rows(settings: TsltSettings) -> tuple[str, ...]:
-    """The knobs: a number of entries per row can be turned unless a probability mass says where rows are cut."""
+def controls_of_rows(settings: TsltSettings) -> tuple[str, ...]:
+    """The controls: a number of entries per row can be turned unless a probability mass says where rows are cut."""
     top_k = () if settings.top_p is not None else ("top_k",)
     return ("draft_length", "candidates", *top_k, "speculation")
 
 
-@protocol("tslt", TsltSettings, lossless=True, knobs=knobs_of_rows, source="arXiv 2512.16273")
+@protocol("tslt", TsltSettings, lossless=True, controls=controls_of_rows, source="arXiv 2512.16273")
 def tslt(request: Request, settings: TsltSettings, rng: RandomSource) -> Protocol:
     """Truncated sparse logits transmission: truncate, then sample; chains or token trees of several candidates."""
     controller = request.controller
-    most = controller.most(settings.knobs)
-    codec = RowCodec(request.vocab_size, settings, varying_k="top_k" in controller.turns)
-    width, row_length = max(most.branching), settings.row_length(most.top_k, request.vocab_size)
+    upper_bound = controller.upper_bound(settings.controls)
+    codec = RowCodec(request.vocab_size, settings, varying_k="top_k" in controller.adjusts)
+    width, row_length = max(upper_bound.branching), settings.row_length(upper_bound.top_k, request.vocab_size)
     rule = find_rule(settings.rule_for(width), settings.draw, width, row_length)
-    varying_width = settings.draw != "iid" or "candidates" in controller.turns
-    draft_layout = DraftLayout(codec, most.branching, may_run_short=varying_width)
-    verdict_layout = controller.on_verdicts(request, VerdictLayout(request.vocab_size, most.num_nodes))
+    varying_width = settings.draw != "iid" or "candidates" in controller.adjusts
+    draft_layout = DraftLayout(codec, upper_bound.branching, may_run_short=varying_width)
+    verdict_layout = controller.on_verdicts(request, VerdictLayout(request.vocab_size, upper_bound.num_nodes))
     yield from send_prompt(request)
     while not request.finished:
-        knobs = yield from controller.plan(request, settings.knobs)
-        if not knobs.speculate:
-            yield from target_alone(request, draft_layout(DraftTree.empty()), knobs.alone_tokens, rng)
+        controls = yield from controller.plan(request, settings.controls)
+        if not controls.speculate:
+            yield from target_only(request, draft_layout(DraftTree.empty()), controls.fallback_tokens, rng)
             continue
         draft = yield from draft_tree(
-            request, knobs.branching, codec.cut_to(knobs.top_k), rng, settings.draw, for_verify=True
+            request, controls.branching, codec.cut_to(controls.top_k), rng, settings.draw, for_verify=True
         )
         received = yield Transmit(Hop.UPLINK, draft_layout(draft, tokens_at_stake=draft.depth + 1))
         rows = yield from target_rows(request, received)

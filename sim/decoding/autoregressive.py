@@ -11,7 +11,7 @@ from sim.decoding.request import Request
 from sim.decoding.steps import Hop, Location, Step, Stream, Transmit
 
 
-def target_alone(request: Request, ask: Message, num_tokens: int, rng: RandomSource) -> Generator[Step, Any, None]:
+def target_only(request: Request, ask: Message, num_tokens: int, rng: RandomSource) -> Generator[Step, Any, None]:
     """The target decodes alone; tokens stream down, and the device goes on when the last of them has arrived.
 
     Args:
