@@ -131,7 +131,7 @@ class SplitVerdict:
 
     accepted: int
     token: int | None = None
-    help: Any = None
+    correction_info: Any = None
 
 
 class SplitVerdictLayout(Layout):
@@ -145,23 +145,23 @@ class SplitVerdictLayout(Layout):
 
     kind = "verdict"
 
-    def __init__(self, vocab_size: int, max_tokens: int, help_layout: Layout) -> None:
+    def __init__(self, vocab_size: int, max_tokens: int, correction_layout: Layout) -> None:
         self.id_bits = bits_for(vocab_size)
         self.count_bits = bits_for(max_tokens + 1)
-        self.help_layout = help_layout
+        self.correction_layout = correction_layout
 
     def write(self, writer: BitWriter, body: SplitVerdict) -> None:
         writer.write(body.accepted, self.count_bits)
         writer.write(body.token is None, 1)
         if body.token is None:
-            self.help_layout.write(writer, body.help)
+            self.correction_layout.write(writer, body.correction_info)
         else:
             writer.write(body.token, self.id_bits)
 
     def read(self, reader: BitReader) -> SplitVerdict:
         accepted = reader.read(self.count_bits)
         if reader.read(1):
-            return SplitVerdict(accepted, help=self.help_layout.read(reader))
+            return SplitVerdict(accepted, correction_info=self.correction_layout.read(reader))
         return SplitVerdict(accepted, reader.read(self.id_bits))
 
     def bits(self, rejected: bool, help_bits: int = 0) -> int:
@@ -169,7 +169,7 @@ class SplitVerdictLayout(Layout):
         return self.count_bits + 1 + (help_bits if rejected else self.id_bits)
 
 
-def reached(rows: TargetRows, draft: DraftTree, said: VerdictBody) -> Verdict:
+def resample(rows: TargetRows, draft: DraftTree, received_verdict: VerdictBody) -> Verdict:
     """A verdict with the round's figures, which only someone who sees both rows can state.
 
     Args:
@@ -177,12 +177,12 @@ def reached(rows: TargetRows, draft: DraftTree, said: VerdictBody) -> Verdict:
         draft: The device's own draft.
         said: What was decided.
     """
-    path = [said.last_accepted]
+    path = [received_verdict.last_accepted]
     while path[-1] >= 0:
         path.append(draft.parents[path[-1]])
     tested = tuple(node for node in reversed(path) if draft.children(node))
     overlaps: Sequence[float] = [overlap(rows.after(node), draft.row_after(node).row) for node in tested]
-    return Verdict(said.last_accepted, said.token, tested, tuple(overlaps))
+    return Verdict(received_verdict.last_accepted, received_verdict.token, tested, tuple(overlaps))
 
 
 class MoreLayout(Layout):

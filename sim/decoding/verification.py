@@ -63,7 +63,7 @@ class Verdict:
     overlaps: tuple[float, ...] = ()
 
     @property
-    def body(self) -> VerdictBody:
+    def wire(self) -> VerdictBody:
         """What of it crosses the air."""
         return VerdictBody(self.last_accepted, self.token)
 
@@ -104,7 +104,7 @@ def verify(
 def finish_round(
     request: Request,
     draft: DraftTree,
-    said: VerdictBody,
+    received_verdict: VerdictBody,
     verdict: Verdict,
     stats: Sequence[tuple[str, float]] = (),
 ) -> Emit:
@@ -119,10 +119,10 @@ def finish_round(
     """
     tested = [draft.row_after(node) for node in verdict.tested]
     return request.emit(
-        [*draft.path_to(said.last_accepted), said.token],
+        [*draft.path_to(received_verdict.last_accepted), received_verdict.token],
         drafted=len(draft.tokens),
         tested=len(tested),
-        accepted=draft.depth_of(said.last_accepted),
+        accepted=draft.depth_of(received_verdict.last_accepted),
         stats=(
             ("overlap", _mean(verdict.overlaps)),
             ("tail_mass", _mean([coded.tail_mass for coded in tested])),

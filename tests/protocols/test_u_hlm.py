@@ -57,17 +57,17 @@ def test_uncertainty_tells_flat_rows_from_peaked_ones(tables):
 
 
 def test_payload_is_its_closed_form(tables):
-    """Count of unsaid tokens 5 bits, 3 bits an id, 8 half-precision values; tokens unsaid travel with the next row."""
+    """Count of pending_correction tokens 5 bits, 3 bits an id, 8 half-precision values; tokens pending_correction travel with the next row."""
     draft, target = tables.pair(2, vocab_size=8, odd=False)
     done = tables.run("u_hlm", draft, target, max_new_tokens=30, threshold=0.5)
     ups = iter(tables.sent(done.steps, "draft"))
-    unsaid = 0
+    pending_correction = 0
     for this in done.rounds:
         if dict(this.stats)["asked"]:
-            assert next(ups).payload_bits == tables.padded(5 + 3 * (unsaid + 1) + 8 * 16)
-            unsaid = 0
+            assert next(ups).payload_bits == tables.padded(5 + 3 * (pending_correction + 1) + 8 * 16)
+            pending_correction = 0
         else:
-            unsaid += 1
+            pending_correction += 1
     assert next(ups, None) is None
     assert 0 < sum(dict(this.stats)["asked"] for this in done.rounds) < 30
 

@@ -1,7 +1,7 @@
 """Asymmetric split speculation: ids and scalars up, the target's row down in stages until it settles the correction.
 
 AsymSpec (arXiv 2608.04974). The stage values are half-precision numbers rounded down, so that what the device knows
-of p is a lower bound with everything unsaid in its tail: r = norm(max(0, p - q)) is at least
+of p is a lower bound with everything pending_correction in its tail: r = norm(max(0, p - q)) is at least
 known / (known + tail) everywhere, and its distance from the known part alone is at most tail / (known + tail), the
 certificate.
 """
@@ -75,7 +75,7 @@ class Known:
 
     @property
     def tail(self) -> float:
-        """Target probability that is still unsaid."""
+        """Target probability that is still pending_correction."""
         return max(0.0, 1.0 - float(self.p.sum()))
 
 
@@ -106,7 +106,7 @@ def draw_lazily(known: Known, q: Row, rng: RandomSource) -> int | None:
 def staged_correction(request: Request, settings: StageSettings, rng: RandomSource, settle: Any) -> Protocol:
     """Rounds whose rejections are answered stage by stage until ``settle`` finds a token or the whole row is there."""
     whole_row = LogitsLayout(request.vocab_size, request.sampling)
-    help_layout = StageLayout(request.vocab_size, whole_row)
+    correction_layout = StageLayout(request.vocab_size, whole_row)
 
     def correct(tell: Tell, logits: Logits, q: Row, position: int) -> Generator[Step, Any, int]:
         p = request.sampling.row(logits).dense()
@@ -117,18 +117,18 @@ def staged_correction(request: Request, settings: StageSettings, rng: RandomSour
             if end >= request.vocab_size:
                 break
             ids = np.sort(order[start:end])
-            said = yield tell(Stage(ids, round_down(p[ids])))
-            known.p[said.help.ids] = said.help.probs
+            received_verdict = yield tell(Stage(ids, round_down(p[ids])))
+            known.p[received_verdict.correction_info.ids] = received_verdict.correction_info.probs
             token = settle(known, q, position_rng)
             if token is not None:
                 return int(token)
             yield Transmit(Hop.UPLINK, MoreLayout()(None))
-        said = yield tell(logits)
-        rest = np.maximum(residual(said.help, q).dense() - known.spent, 0.0)
+        received_verdict = yield tell(logits)
+        rest = np.maximum(residual(received_verdict.correction_info, q).dense() - known.spent, 0.0)
         return position_rng.categorical(Row.dense_row(rest))
 
     correction: Correct = correct
-    yield from device_corrects(request, settings, rng, help_layout, correction)
+    yield from device_corrects(request, settings, rng, correction_layout, correction)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -37,5 +37,5 @@ def colocated(request: Request, settings: ChainSettings, rng: RandomSource) -> P
         draft = yield from draft_chain(request, draft_length, codec, rng, Location.EDGE, for_verify=True)
         rows = yield from target_rows(request, draft)
         verdict = yield from verify(rows, draft, rule, request.position, rng)
-        this = finish_round(request, draft, verdict.body, verdict).round
+        this = finish_round(request, draft, verdict.wire, verdict).round
         yield Stream(Hop.DOWNLINK, tokens_layout(this.tokens), this)

@@ -22,7 +22,7 @@ from sim.decoding.split import (
     SplitVerdict,
     SplitVerdictLayout,
     count_accepted,
-    reached,
+    resample,
 )
 from sim.decoding.steps import Hop, Location, Protocol, Step, Transmit
 from sim.decoding.verification import TargetRows, finish_round
@@ -46,14 +46,14 @@ def resample_at_device(rng: RandomSource) -> Correct:
     """The edge sends its row, the device subtracts its own and draws."""
 
     def correct(tell: Tell, logits: Logits, q: Row, position: int) -> Generator[Step, Any, int]:
-        said = yield tell(logits)
-        return rng.at("verify", position).categorical(residual(said.help, q))
+        received_verdict = yield tell(logits)
+        return rng.at("verify", position).categorical(residual(received_verdict.correction_info, q))
 
     return correct
 
 
 def device_corrects(
-    request: Request, settings: ScalarSettings, rng: RandomSource, help_layout: Layout, correct: Correct
+    request: Request, settings: ScalarSettings, rng: RandomSource, correction_layout: Layout, correct: Correct
 ) -> Protocol:
     """Rounds in which the device keeps its rows and draws the correction itself.
 
@@ -69,33 +69,35 @@ def device_corrects(
     longest = request.controller.upper_bound(start).draft_length
     draft_layout = ScalarDraftLayout(codec, longest)
     verdict_layout = request.controller.on_verdicts(
-        request, SplitVerdictLayout(request.vocab_size, longest, help_layout)
+        request, SplitVerdictLayout(request.vocab_size, longest, correction_layout)
     )
-    unsaid: int | None = None  # the device's own correction, which the edge has not heard of yet
+    pending_correction: int | None = None  # the device's own correction, which the edge has not heard of yet
     yield from send_prompt(request)
     while not request.finished:
         controls = yield from request.controller.plan(request, start)
         if not controls.speculate:
-            ask = draft_layout((DraftTree.empty(), unsaid))
-            unsaid = None
+            ask = draft_layout((DraftTree.empty(), pending_correction))
+            pending_correction = None
             yield from target_only(request, ask, controls.fallback_tokens, rng)
             continue
         draft = yield from draft_chain(request, controls.draft_length, codec, rng)
-        received = yield Transmit(Hop.UPLINK, draft_layout((draft, unsaid), tokens_at_stake=draft.depth + 1))
+        received = yield Transmit(
+            Hop.UPLINK, draft_layout((draft, pending_correction), tokens_at_stake=draft.depth + 1)
+        )
         logits = yield request.forward(Location.EDGE, "target", received.tokens)
         rows = TargetRows(request, logits)
         accepted = count_accepted(rows, received, request.position, rng)
         position = request.position + accepted
         if accepted == len(received.tokens):
             bonus = rng.at("verify", position).categorical(rows.after(accepted - 1))
-            said = yield Transmit(Hop.DOWNLINK, verdict_layout(SplitVerdict(accepted, bonus)))
-            token, unsaid = said.token, None
+            received_verdict = yield Transmit(Hop.DOWNLINK, verdict_layout(SplitVerdict(accepted, bonus)))
+            token, pending_correction = received_verdict.token, None
         else:
 
-            def tell(help: Any, accepted: int = accepted) -> Transmit:
-                return Transmit(Hop.DOWNLINK, verdict_layout(SplitVerdict(accepted, help=help)))
+            def tell(correction_info: Any, accepted: int = accepted) -> Transmit:
+                return Transmit(Hop.DOWNLINK, verdict_layout(SplitVerdict(accepted, correction_info=correction_info)))
 
             q = draft.row_after(accepted - 1).row
-            token = unsaid = yield from correct(tell, logits[accepted], q, position)
+            token = pending_correction = yield from correct(tell, logits[accepted], q, position)
         body = VerdictBody(accepted - 1, token)
-        yield finish_round(request, draft, body, reached(rows, draft, body))
+        yield finish_round(request, draft, body, resample(rows, draft, body))

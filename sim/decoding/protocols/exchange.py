@@ -12,7 +12,7 @@ from sim.decoding.messages import DraftLayout, Layout, VerdictBody
 from sim.decoding.random_source import RandomSource
 from sim.decoding.request import Request
 from sim.decoding.rules.base import Rule
-from sim.decoding.split import reached
+from sim.decoding.split import resample
 from sim.decoding.steps import Hop, Step, Transmit
 from sim.decoding.verification import Verdict, target_rows, verify
 
@@ -55,6 +55,6 @@ class Exchange:
         received = yield Transmit(Hop.UPLINK, message, charged_up)
         rows = yield from target_rows(request, received)
         verdict = yield from verify(rows, received, self.rule, request.position, rng)
-        said = yield Transmit(Hop.DOWNLINK, self.verdict_layout(verdict.body), charged_down)
+        received_verdict = yield Transmit(Hop.DOWNLINK, self.verdict_layout(verdict.wire), charged_down)
         informed = isinstance(self.draft_layout, DraftLayout)
-        return said, verdict if informed else reached(rows, draft, said)
+        return received_verdict, verdict if informed else resample(rows, draft, received_verdict)

@@ -88,8 +88,10 @@ def hsd(request: Request, settings: HsdSettings, rng: RandomSource) -> Protocol:
         rows = yield from target_rows(request, received, site)
         verdict = yield from verify(rows, received, find_rule("single", "iid", 1), request.position, rng)
         tokens = [*received.path_to(verdict.last_accepted), verdict.token]
-        said = yield from carry(tokens_layout, tokens, site, Location.DEVICE)
-        yield finish_round(request, block, VerdictBody(len(said) - 2, said[-1]), verdict, tally.stats)
+        received_verdict = yield from carry(tokens_layout, tokens, site, Location.DEVICE)
+        yield finish_round(
+            request, block, VerdictBody(len(received_verdict) - 2, received_verdict[-1]), verdict, tally.stats
+        )
 
 
 def gather(
@@ -128,7 +130,7 @@ def gather(
         for node, token in enumerate([*received.path_to(verdict.last_accepted), verdict.token]):
             gathered.expand(len(gathered.tokens) - 1, rows.coded_after(node - 1), [token])
         if len(gathered.tokens) < count:
-            yield from carry(verdict_layout, verdict.body, site, below)
+            yield from carry(verdict_layout, verdict.wire, site, below)
     return gathered
 
 

@@ -60,5 +60,5 @@ def ids_only(request: Request, start: Knobs, mode: str, rule: Rule, rng: RandomS
             yield from target_only(request, exchange.draft_layout(DraftTree.empty()), controls.fallback_tokens, rng)
             continue
         draft = yield from draft_tree(request, controls.branching, codec, rng, mode)
-        said, verdict = yield from exchange.round_trip(request, draft, rng)
-        yield finish_round(request, draft, said, verdict)
+        received_verdict, verdict = yield from exchange.round_trip(request, draft, rng)
+        yield finish_round(request, draft, received_verdict, verdict)

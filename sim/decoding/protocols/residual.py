@@ -54,23 +54,23 @@ class ResidualSettings(ScalarSettings):
 def interactive_residual(request: Request, settings: ResidualSettings, rng: RandomSource) -> Protocol:
     """Interactive residual sampling: ids and scalars up, proposals from the target's row down, tens of bits each."""
     whole_row = LogitsLayout(request.vocab_size, request.sampling)
-    help_layout = ProposalsLayout(request.vocab_size, settings, whole_row)
+    correction_layout = ProposalsLayout(request.vocab_size, settings, whole_row)
 
     def correct(tell: Tell, logits: Logits, q: Row, position: int) -> Generator[Step, Any, int]:
         p = request.sampling.row(logits)
         edge, device = rng.at("propose", position), rng.at("correct", position)
         for message in range(settings.max_messages):
             proposals = [edge.categorical(p) for _ in range(settings.num_proposals(message))]
-            said = yield tell(Proposals(message, [(token, p.prob(token)) for token in proposals]))
-            for token, p_token in said.help.pairs:
+            received_verdict = yield tell(Proposals(message, [(token, p.prob(token)) for token in proposals]))
+            for token, p_token in received_verdict.correction_info.pairs:
                 if device.bernoulli(1 - q.prob(token) / p_token):
                     return int(token)
             yield Transmit(Hop.UPLINK, MoreLayout()(None))
-        said = yield tell(logits)
-        return device.categorical(residual(said.help, q))
+        received_verdict = yield tell(logits)
+        return device.categorical(residual(received_verdict.correction_info, q))
 
     correction: Correct = correct
-    yield from device_corrects(request, settings, rng, help_layout, correction)
+    yield from device_corrects(request, settings, rng, correction_layout, correction)
 
 
 @dataclass(frozen=True, slots=True)

@@ -85,8 +85,8 @@ def specedge(request: Request, settings: SpecEdgeSettings, rng: RandomSource) ->
         else:
             draft = yield from draft_tree(request, controls.branching, codec.cut_to(controls.top_k), rng, settings.draw)
         next_draft = draft_ahead(request, draft, controls, codec.cut_to(controls.top_k), settings.draw, rng)
-        (said, verdict), ahead = yield Together((exchange.round_trip(request, draft, rng), next_draft))
-        this = finish_round(request, draft, said, verdict, stats=[("reused", float(reused))])
+        (received_verdict, verdict), ahead = yield Together((exchange.round_trip(request, draft, rng), next_draft))
+        this = finish_round(request, draft, received_verdict, verdict, stats=[("reused", float(reused))])
         emitted = this.round.tokens
         yield this
 

@@ -74,5 +74,5 @@ def sqs(request: Request, settings: SqsSettings, rng: RandomSource) -> Protocol:
         draft = yield from draft_chain(
             request, controls.draft_length, codec.cut_to(controls.top_k), rng, for_verify=True
         )
-        said, verdict = yield from exchange.round_trip(request, draft, rng)
-        yield finish_round(request, draft, said, verdict)
+        received_verdict, verdict = yield from exchange.round_trip(request, draft, rng)
+        yield finish_round(request, draft, received_verdict, verdict)

@@ -99,8 +99,8 @@ def tk_slt(request: Request, settings: TkSltSettings, rng: RandomSource) -> Prot
         charged: tuple[int, ...] = ()
         if settings.accounting == "published":
             charged = (len(draft.tokens) * published_bits(controls.top_k, request), 0)
-        said, verdict = yield from exchange.round_trip(request, draft, rng, *charged)
-        yield finish_round(request, draft, said, verdict)
+        received_verdict, verdict = yield from exchange.round_trip(request, draft, rng, *charged)
+        yield finish_round(request, draft, received_verdict, verdict)
 
 
 def published_bits(top_k: int | None, request: Request) -> int:

@@ -85,5 +85,5 @@ def tslt(request: Request, settings: TsltSettings, rng: RandomSource) -> Protoco
         received = yield Transmit(Hop.UPLINK, draft_layout(draft, tokens_at_stake=draft.depth + 1))
         rows = yield from target_rows(request, received)
         verdict = yield from verify(rows, received, rule, request.position, rng)
-        said = yield Transmit(Hop.DOWNLINK, verdict_layout(verdict.body))
-        yield finish_round(request, draft, said, verdict)
+        received_verdict = yield Transmit(Hop.DOWNLINK, verdict_layout(verdict.wire))
+        yield finish_round(request, draft, received_verdict, verdict)

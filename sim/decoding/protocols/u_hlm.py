@@ -95,7 +95,7 @@ def gated(request: Request, gate: Gate, rng: RandomSource) -> Protocol:
     settings = gate.settings
     draft_layout = GatedDraftLayout(request.vocab_size, request.max_new_tokens, gate.row_layout)
     token_layout = TokensLayout("verdict", request.vocab_size, max_tokens=1)
-    unsaid: list[int] = []  # tokens kept without asking, which the edge has not heard of
+    pending_correction: list[int] = []  # tokens kept without asking, which the edge has not heard of
     yield from send_prompt(request)
     while not request.finished:
         position = request.position
@@ -105,20 +105,20 @@ def gated(request: Request, gate: Gate, rng: RandomSource) -> Protocol:
         doubt = uncertainty(request, logits[0], token, settings.samples, rng.at("uncertainty", position))
         stats = (("uncertainty", doubt), ("asked", float(doubt > settings.threshold)))
         if doubt <= settings.threshold:
-            unsaid.append(token)
+            pending_correction.append(token)
             yield request.emit([token], drafted=1, stats=stats)
             continue
-        received = yield Transmit(Hop.UPLINK, draft_layout(GatedDraft(unsaid, token, prepared.body)))
-        unsaid = []
+        received = yield Transmit(Hop.UPLINK, draft_layout(GatedDraft(pending_correction, token, prepared.body)))
+        pending_correction = []
         logits = yield request.forward(Location.EDGE, "target")
         p, q = request.sampling.row(logits[0]), received.row
         position_rng = rng.at("verify", position)
         accepted = position_rng.bernoulli(p.prob(token) / q.prob(token)) if q.prob(token) > 0 else True
-        (said,) = yield Transmit(
+        (received_verdict,) = yield Transmit(
             Hop.DOWNLINK, token_layout([token if accepted else position_rng.categorical(residual(p, q))])
         )
         figures = (("overlap", overlap(p, q)), ("tail_mass", prepared.tail_mass), *stats)
-        yield request.emit([said], drafted=1, tested=1, accepted=int(accepted), stats=figures)
+        yield request.emit([received_verdict], drafted=1, tested=1, accepted=int(accepted), stats=figures)
 
 
 def uncertainty(request: Request, logits: Logits, token: int, samples: int, position_rng: RandomSource) -> float:
@@ -139,41 +139,41 @@ def perturbed_rows(sampling: Sampling, logits: Logits, samples: int) -> list[Row
 class GatedDraft:
     """An uncertain token with its row, after the tokens that were kept since the target was last asked."""
 
-    unsaid: list[int]
+    pending_correction: list[int]
     token: int
     row: Any
 
 
 class GatedDraftLayout(Layout):
-    """Number and ids of unsaid tokens, id of the uncertain one, its row.
+    """Number and ids of pending_correction tokens, id of the uncertain one, its row.
 
     Args:
         vocab_size: Width of the vocabulary.
-        max_unsaid: Most tokens that can go unsaid.
+        max_pending_correction: Most tokens that can go pending_correction.
         row_layout: Writes the row.
     """
 
     kind = "draft"
 
-    def __init__(self, vocab_size: int, max_unsaid: int, row_layout: Layout) -> None:
+    def __init__(self, vocab_size: int, max_pending_correction: int, row_layout: Layout) -> None:
         self.id_bits = bits_for(vocab_size)
-        self.count_bits = bits_for(max_unsaid + 1)
+        self.count_bits = bits_for(max_pending_correction + 1)
         self.row_layout = row_layout
 
     def write(self, writer: BitWriter, body: GatedDraft) -> None:
-        writer.write(len(body.unsaid), self.count_bits)
-        for token in [*body.unsaid, body.token]:
+        writer.write(len(body.pending_correction), self.count_bits)
+        for token in [*body.pending_correction, body.token]:
             writer.write(token, self.id_bits)
         self.row_layout.write(writer, body.row)
 
     def read(self, reader: BitReader) -> GatedDraft:
         count = reader.read(self.count_bits)
-        unsaid = [reader.read(self.id_bits) for _ in range(count)]
-        return GatedDraft(unsaid, reader.read(self.id_bits), self.row_layout.read(reader))
+        pending_correction = [reader.read(self.id_bits) for _ in range(count)]
+        return GatedDraft(pending_correction, reader.read(self.id_bits), self.row_layout.read(reader))
 
-    def bits(self, num_unsaid: int, row_bits: int) -> int:
+    def bits(self, num_pending_correction: int, row_bits: int) -> int:
         """Closed form of the encoded length before padding to bytes."""
-        return self.count_bits + (num_unsaid + 1) * self.id_bits + row_bits
+        return self.count_bits + (num_pending_correction + 1) * self.id_bits + row_bits
 
 
 class WholeRowLayout(Layout):
