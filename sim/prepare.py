@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from sim.compute.base import ComputeModel
-from sim.compute.roles import make_pricer
+from sim.compute.roles import make_cost_model
 from sim.errors import InputError
 from sim.files import cache_folder, write_atomically
 from sim.models.info import DeferredModel, ModelInfo, files_stamp
@@ -181,7 +181,7 @@ def read_json_object(path: Path) -> dict[str, Any]:
     return known if isinstance(known, dict) else {}
 
 
-def prices(scenario: Scenario, models_info: dict[str, ModelInfo]) -> dict[str, dict[str, ComputeModel]]:
+def make_cost_models(scenario: Scenario, models_info: dict[str, ModelInfo]) -> dict[str, dict[str, ComputeModel]]:
     """Compute models by site and role; a host that was never timed is timed now."""
     roles = tuple(models_info)
 
@@ -189,7 +189,7 @@ def prices(scenario: Scenario, models_info: dict[str, ModelInfo]) -> dict[str, d
         return DeferredModel(models_info[role], lambda: load_models(scenario.models, roles)[role])
 
     return {
-        site: {role: make_pricer(choice.entry, choice.settings, role, deferred(role), site) for role in roles}
+        site: {role: make_cost_model(choice.entry, choice.settings, role, deferred(role), site) for role in roles}
         for site, choice in scenario.compute.items()
     }
 
@@ -216,15 +216,19 @@ def prepare(scenario: Scenario, progress: Progress = no_progress, live: bool = F
     """
     models_info = model_info_of(scenario)
     planned = planned_requests(scenario)
-    pricers = prices(scenario, models_info)
+    cost_models = make_cost_models(scenario, models_info)
     store = tape_store()
     if live or must_be_live(scenario):
         replayable = not (scenario.protocol.trait("adaptive") or scenario.controller.trait("adaptive"))
         return SimulationInputs(
-            planned, models_info, pricers, live_models(scenario, models_info), record_to=store if replayable else None
+            planned,
+            models_info,
+            cost_models,
+            live_models(scenario, models_info),
+            record_to=store if replayable else None,
         )
     record_all([(scenario, planned)], store, progress)
-    return SimulationInputs(planned, models_info, pricers, tape=store)
+    return SimulationInputs(planned, models_info, cost_models, tape=store)
 
 
 def live_models(scenario: Scenario, models_info: dict[str, ModelInfo]) -> dict[str, LanguageModel]:

@@ -34,7 +34,7 @@ class SimulationInputs:
     Attributes:
         planned: All requests.
         models_info: Model facts by role.
-        pricers: Compute model by site and role.
+        cost_models: Compute model by site and role.
         models: Loaded models by role; empty when everything is replayed.
         tape: Recorded requests, or None to decode live.
         record_to: Where a live run puts on tape what it decodes, or None.
@@ -43,14 +43,14 @@ class SimulationInputs:
 
     planned: list[PlannedRequest]
     models_info: dict[str, ModelInfo]
-    pricers: dict[str, dict[str, ComputeModel]]
+    cost_models: dict[str, dict[str, ComputeModel]]
     models: Mapping[str, LanguageModel] = field(default_factory=dict)
     tape: TapeStore | None = None
     record_to: TapeStore | None = None
     traces: TraceCompiler = field(init=False)
 
     def __post_init__(self) -> None:
-        self.traces = TraceCompiler(self.pricers["device"])
+        self.traces = TraceCompiler(self.cost_models["device"])
 
 
 @dataclass
@@ -109,7 +109,7 @@ class World:
             self.env,
             self.link,
             self.sites,
-            inputs.pricers["device"],
+            inputs.cost_models["device"],
             inputs.models,
             to_ns(scenario.cloud.one_way_delay_s),
             scenario.cloud.backhaul_mbps * 1e6,
@@ -127,7 +127,7 @@ class World:
     def _site(self, name: str, settings: EdgeSettings) -> ModelServer:
         return ModelServer(
             self.env,
-            self.inputs.pricers[name],
+            self.inputs.cost_models[name],
             self.inputs.models,
             settings.max_batch,
             settings.max_batch_tokens,

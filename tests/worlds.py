@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sim.compute.roles import make_pricer
+from sim.compute.roles import make_cost_model
 from sim.models.info import ModelInfo
 from sim.models.interface import LanguageModel
 from sim.models.tabular import TabularModel
@@ -57,12 +57,12 @@ def inputs(scenario: Scenario, models: dict[str, LanguageModel] | None = None) -
     """Live inputs over table-driven models."""
     by_role = models if models is not None else table_models()
     used = {role: by_role[role] for role in scenario.protocol.trait("models")}
-    pricers = {
-        site: {role: make_pricer(choice.entry, choice.settings, role, model, site) for role, model in used.items()}
+    cost_models = {
+        site: {role: make_cost_model(choice.entry, choice.settings, role, model, site) for role, model in used.items()}
         for site, choice in scenario.compute.items()
     }
     models_info = {role: ModelInfo.of(model) for role, model in used.items()}
-    return SimulationInputs(planned_requests(scenario), models_info, pricers, used)
+    return SimulationInputs(planned_requests(scenario), models_info, cost_models, used)
 
 
 def simulate(scenario: Scenario, models: dict[str, LanguageModel] | None = None) -> RunOutput:

@@ -24,7 +24,7 @@ class WorkSize:
 
 
 @dataclass(frozen=True, slots=True)
-class Price:
+class Cost:
     """What a batch of forwards costs.
 
     Attributes:
@@ -46,11 +46,11 @@ class ComputeModel(ABC):
     needs_wall_clock: ClassVar[bool] = False
 
     @abstractmethod
-    def price(self, batch: Sequence[WorkSize]) -> Price:
+    def price(self, batch: Sequence[WorkSize]) -> Cost:
         """Seconds and joules of one batched forward; the batch is not empty."""
 
-    def price_measured(self, seconds: float) -> Price:
-        """Price of a batched forward that took ``seconds`` on this host; only where ``needs_wall_clock``."""
+    def price_measured(self, seconds: float) -> Cost:
+        """Cost of a batched forward that took ``seconds`` on this host; only where ``needs_wall_clock``."""
         raise TypeError(f"{type(self).__name__} prices by size, not by the {seconds} s that were measured")
 
     def describe(self) -> dict[str, object]:

@@ -7,7 +7,7 @@ from dataclasses import asdict
 
 from pydantic import Field
 
-from sim.compute.base import ComputeModel, Price, WorkSize
+from sim.compute.base import ComputeModel, Cost, WorkSize
 from sim.compute.calibration import Calibration
 from sim.compute.calibration_files import load_or_measure
 from sim.compute.registry import COMPUTE, DEFAULT_POWER_W
@@ -38,10 +38,10 @@ class CalibratedCompute(ComputeModel):
         self.calibration = calibration
         self.settings = settings
 
-    def price(self, batch: Sequence[WorkSize]) -> Price:
-        """Price by the fit, whether or not such a batch was ever timed."""
+    def price(self, batch: Sequence[WorkSize]) -> Cost:
+        """Cost by the fit, whether or not such a batch was ever timed."""
         seconds = self.calibration.coefficients.seconds(batch) / self.settings.speed_factor
-        return Price(seconds, seconds * self.settings.power_w)
+        return Cost(seconds, seconds * self.settings.power_w)
 
     def describe(self) -> dict[str, object]:
         """The calibration with its content hash and fit errors, and the power assumed."""

@@ -7,7 +7,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from sim.compute.base import ComputeModel, Price, WorkSize
+from sim.compute.base import ComputeModel, Cost, WorkSize
 from sim.compute.registry import COMPUTE, DEFAULT_POWER_W
 from sim.compute.roles import PerRole, RoleSettings, single
 from sim.models.interface import LanguageModel
@@ -33,11 +33,11 @@ class FixedCompute(ComputeModel):
         self._per_forward_s = single(settings.per_forward_s)
         self._per_token_s = single(settings.per_token_s)
 
-    def price(self, batch: Sequence[WorkSize]) -> Price:
-        """Price by the stated times."""
+    def price(self, batch: Sequence[WorkSize]) -> Cost:
+        """Cost by the stated times."""
         new_tokens = sum(work.new_tokens for work in batch)
         seconds = self._per_forward_s + self._per_token_s * new_tokens
-        return Price(seconds, seconds * self.settings.power_w)
+        return Cost(seconds, seconds * self.settings.power_w)
 
     def describe(self) -> dict[str, object]:
         """The stated times and power."""

@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from pydantic import Field
 
-from sim.compute.base import ComputeModel, Price, WorkSize
+from sim.compute.base import ComputeModel, Cost, WorkSize
 from sim.compute.registry import COMPUTE, DEFAULT_POWER_W
 from sim.models.interface import LanguageModel
 from sim.settings import Settings
@@ -30,7 +30,7 @@ class MeasuredCompute(ComputeModel):
     def __init__(self, settings: MeasuredSettings) -> None:
         self.settings = settings
 
-    def price(self, batch: Sequence[WorkSize]) -> Price:
+    def price(self, batch: Sequence[WorkSize]) -> Cost:
         """Refuse: only running the forwards tells what they take.
 
         Raises:
@@ -38,8 +38,8 @@ class MeasuredCompute(ComputeModel):
         """
         raise TypeError("measured compute has no price by size; time the forwards and use price_measured(seconds)")
 
-    def price_measured(self, seconds: float) -> Price:
-        """Price of forwards that took ``seconds`` on this host.
+    def price_measured(self, seconds: float) -> Cost:
+        """Cost of forwards that took ``seconds`` on this host.
 
         Raises:
             ValueError: The measured time is negative, infinite or not a number.
@@ -47,7 +47,7 @@ class MeasuredCompute(ComputeModel):
         if not 0 <= seconds < float("inf"):
             raise ValueError(f"seconds must be finite and not negative, got {seconds!r}")
         simulated_s = seconds / self.settings.speed_factor
-        return Price(simulated_s, simulated_s * self.settings.power_w)
+        return Cost(simulated_s, simulated_s * self.settings.power_w)
 
     def describe(self) -> dict[str, object]:
         """The settings; a run timed in this way cannot be repeated to the byte."""

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, Self, TypeVar, get_args
 
 from pydantic import Discriminator, Tag
 
-from sim.compute.base import ComputeModel, Price, WorkSize
+from sim.compute.base import ComputeModel, Cost, WorkSize
 from sim.compute.registry import ComputeFactory
 from sim.errors import InputError
 from sim.registry import Registered
@@ -68,7 +68,7 @@ def single(value: V | dict[Role, V]) -> V:
     return value
 
 
-class Unpriced(ComputeModel):
+class NoCostModel(ComputeModel):
     """Stands for a model that its site's keys say nothing of: no harm as long as it never runs there.
 
     Args:
@@ -78,7 +78,7 @@ class Unpriced(ComputeModel):
     def __init__(self, problem: str) -> None:
         self.problem = problem
 
-    def price(self, batch: Sequence[WorkSize]) -> Price:
+    def price(self, batch: Sequence[WorkSize]) -> Cost:
         """Refuse."""
         raise InputError(self.problem)
 
@@ -93,7 +93,7 @@ def problem_together(settings: Settings, roles: Sequence[str]) -> str | None:
     return settings.problem_together(roles) if isinstance(settings, RoleSettings) else None
 
 
-def make_pricer(
+def make_cost_model(
     entry: Registered[ComputeFactory], settings: Settings, role: str, model: Any, site: str
 ) -> ComputeModel:
     """The compute model of one model role at one site.
@@ -106,7 +106,7 @@ def make_pricer(
         site: Where, for messages.
     """
     if problem := problem_of(settings, role):
-        return Unpriced(f"compute.{site}: {problem}")
+        return NoCostModel(f"compute.{site}: {problem}")
     if isinstance(settings, RoleSettings):
         settings = settings.for_role(role)
     return entry.make(settings, model)

@@ -12,7 +12,7 @@ from typing import Annotated, Any, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from sim.compute.base import ComputeModel, Price, WorkSize
+from sim.compute.base import ComputeModel, Cost, WorkSize
 from sim.compute.hardware import Hardware, ModelSize, find_hardware, find_model_size
 from sim.compute.registry import COMPUTE
 from sim.compute.roles import PerRole, RoleSettings, single
@@ -145,13 +145,13 @@ class RooflineCompute(ComputeModel):
         self._flop_rate = hardware.peak_flops[arithmetic] * hardware.compute_efficiency * num_processors  # [1/s]
         self._byte_rate = hardware.memory_bandwidth * hardware.bandwidth_efficiency * num_processors  # [byte/s]
 
-    def price(self, batch: Sequence[WorkSize]) -> Price:
-        """Price by the roofline."""
+    def price(self, batch: Sequence[WorkSize]) -> Cost:
+        """Cost by the roofline."""
         flops = sum(self.size.flops(work.new_tokens, work.context_tokens, work.num_rows) for work in batch)
         cached = sum(self.size.kv_bytes(work.context_tokens, self.bytes_per_cached_value) for work in batch)
         busy_s = max(flops / self._flop_rate, (self.weight_bytes + cached) / self._byte_rate)
         seconds = busy_s + self.hardware.overhead_s
-        return Price(seconds, seconds * self.hardware.power_w * self.num_processors)
+        return Cost(seconds, seconds * self.hardware.power_w * self.num_processors)
 
     def describe(self) -> dict[str, object]:
         """Every number that a price depends on, and the sources of the hardware's."""

@@ -50,13 +50,13 @@ class TraceCompiler:
     """Makes plans of records, and keeps them for whoever replays the same request at the same prices.
 
     Args:
-        pricers: Compute model of the devices by model role.
+        cost_models: Compute model of the devices by model role.
         kept_steps: Steps kept at most.
     """
 
-    def __init__(self, pricers: Mapping[str, ComputeModel], max_steps: int = MAX_STEPS) -> None:
-        self._pricers = pricers
-        self._prices: dict[tuple[str, int, int, int], tuple[int, float, int]] = {}
+    def __init__(self, cost_models: Mapping[str, ComputeModel], max_steps: int = MAX_STEPS) -> None:
+        self._cost_models = cost_models
+        self._costs: dict[tuple[str, int, int, int], tuple[int, float, int]] = {}
         self._forwards: dict[tuple[str, tuple[tuple[int, float, int], ...]], DraftSegment] = {}
         self._kept: OrderedDict[str, CompiledTrace] = OrderedDict()
         self._num_kept = 0
@@ -99,10 +99,10 @@ class TraceCompiler:
 
     def _price(self, record: ComputeRecord) -> tuple[int, float, int]:
         size = (record.model, record.new_tokens, record.context_tokens, record.num_rows)
-        known = self._prices.get(size)
+        known = self._costs.get(size)
         if known is None:
-            price = self._pricers[record.model].price([WorkSize(*size[1:])])
-            known = self._prices[size] = (to_ns(price.seconds), price.joules, record.new_tokens)
+            price = self._cost_models[record.model].price([WorkSize(*size[1:])])
+            known = self._costs[size] = (to_ns(price.seconds), price.joules, record.new_tokens)
         return known
 
     def _together(self, model: str, each: Sequence[tuple[int, float, int]]) -> DraftSegment:

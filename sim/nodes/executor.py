@@ -43,7 +43,7 @@ class SimulationContext:
         env: SimPy environment in nanoseconds.
         link: The air.
         sites: Edge and cloud.
-        device_pricers: Compute model of the devices by model role.
+        device_cost_models: Compute model of the devices by model role.
         models: Language models by role, for live scripts.
         backhaul_delay_ns: One-way delay between edge and cloud.
         backhaul_bps: Rate between edge and cloud.
@@ -55,7 +55,7 @@ class SimulationContext:
     env: simpy.Environment
     link: Link
     sites: Mapping[Location, ModelServer]
-    device_pricers: Mapping[str, ComputeModel]
+    device_cost_models: Mapping[str, ComputeModel]
     models: Mapping[str, LanguageModel]
     backhaul_delay_ns: int
     backhaul_bps: float
@@ -214,7 +214,7 @@ class RequestExecutor:
     def _compute_here(self, record: ComputeRecord, pending: PendingStep, breakdown: Breakdown) -> Logits | None:
         size = WorkSize(record.new_tokens, record.context_tokens, record.num_rows)
         model = self.context.models.get(record.model)
-        (logits,), price = run_batch([pending.work], model, self.context.device_pricers[record.model], [size])
+        (logits,), price = run_batch([pending.work], model, self.context.device_cost_models[record.model], [size])
         ns = to_ns(price.seconds)
         self._note_here(DraftSegment(record.model, ns, ((ns, price.joules, record.new_tokens),)), breakdown)
         return logits

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import simpy
 
 from sim.clock import to_ns
-from sim.compute.base import ComputeModel, Price, WorkSize
+from sim.compute.base import ComputeModel, Cost, WorkSize
 from sim.decoding.protocol_run import ComputeRecord
 from sim.kernel import LAST, Due, Promise
 from sim.models.interface import Forward, LanguageModel, Logits
@@ -56,20 +56,20 @@ class Batch:
 
 
 def run_batch(
-    works: Sequence[Forward | None], model: LanguageModel | None, pricer: ComputeModel, sizes: Sequence[WorkSize]
-) -> tuple[list[Logits | None], Price]:
-    """Really run a batch if it is live, and price it by its sizes, or by the clock where the pricer needs one."""
+    works: Sequence[Forward | None], model: LanguageModel | None, cost_model: ComputeModel, sizes: Sequence[WorkSize]
+) -> tuple[list[Logits | None], Cost]:
+    """Really run a batch if it is live, and price it by its sizes, or by the clock where the cost_model needs one."""
     logits: list[Logits | None] = [None] * len(works)
     live = [work for work in works if work is not None]
     if not live:
-        return logits, pricer.price(sizes)
+        return logits, cost_model.price(sizes)
     assert model is not None
     start = perf_counter()
     rows: list[Any] = list(model.forward(live))
     elapsed_s = perf_counter() - start
-    if pricer.needs_wall_clock:
-        return rows, pricer.price_measured(elapsed_s)
-    return rows, pricer.price(sizes)
+    if cost_model.needs_wall_clock:
+        return rows, cost_model.price_measured(elapsed_s)
+    return rows, cost_model.price(sizes)
 
 
 class ModelServer:
@@ -77,7 +77,7 @@ class ModelServer:
 
     Args:
         env: SimPy environment in nanoseconds.
-        pricers: Compute model by model role.
+        cost_models: Compute model by model role.
         models: Language models by role, needed when forwards are live.
         max_batch: Most forwards per batch.
         max_batch_tokens: Most new tokens per batch; a single larger forward runs alone.
@@ -87,14 +87,14 @@ class ModelServer:
     def __init__(
         self,
         env: simpy.Environment,
-        pricers: Mapping[str, ComputeModel],
+        cost_models: Mapping[str, ComputeModel],
         models: Mapping[str, LanguageModel],
         max_batch: int,
         max_batch_tokens: int,
         batch_window_s: float,
     ) -> None:
         self.env = env
-        self.pricers = pricers
+        self.cost_models = cost_models
         self.models = models
         self.max_batch = max_batch
         self.max_batch_tokens = max_batch_tokens
@@ -149,7 +149,7 @@ class ModelServer:
         jobs = self._take_batch()
         model = jobs[0].model
         sizes = [job.size for job in jobs]
-        logits, price = run_batch([job.work for job in jobs], self.models.get(model), self.pricers[model], sizes)
+        logits, price = run_batch([job.work for job in jobs], self.models.get(model), self.cost_models[model], sizes)
         start_ns, duration_ns = int(self.env.now), to_ns(price.seconds)
         self._busy = True
         self.busy_ns += duration_ns

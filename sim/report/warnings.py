@@ -62,12 +62,12 @@ def _load_warnings(summary: Mapping[str, Any]) -> list[str]:
 def _compute_warnings(summary: Mapping[str, Any], manifest: Mapping[str, Any]) -> list[str]:
     """About models' timings, one warning for all sites that share it; an idle cloud's do not matter."""
     sites_by_text: dict[str, list[str]] = {}
-    for site, pricers in manifest.get("compute", {}).items():
+    for site, cost_models in manifest.get("compute", {}).items():
         if site == "cloud" and not _number(summary, "cloud_utilisation") > 0:
             continue
-        for role, pricer in pricers.items():
-            error = pricer.get("median_relative_error")
-            if pricer.get("kind") == "measured":
+        for role, cost_model in cost_models.items():
+            error = cost_model.get("median_relative_error")
+            if cost_model.get("kind") == "measured":
                 text = f"{role} measured while running, so this result cannot be repeated exactly"
             elif error is not None and error > _POOR_FIT:
                 text = f"calibration fits the timings of the {role} to {_percent(error)} only"

@@ -46,8 +46,8 @@ def make_manifest(scenario: Scenario, inputs: SimulationInputs, wall_s: float) -
         "decoding_code": code_version(),
         "models": {role: info.to_plain() for role, info in inputs.models_info.items()},
         "compute": {
-            site: {role: pricer.describe() for role, pricer in pricers.items()}
-            for site, pricers in inputs.pricers.items()
+            site: {role: cost_model.describe() for role, cost_model in cost_models.items()}
+            for site, cost_models in inputs.cost_models.items()
         },
         "decoded": "live" if inputs.tape is None else "replayed from tape",
         "versions": versions(),

@@ -172,7 +172,7 @@ class Scenario(Settings):
             problems += problems_of(error, cls)
         if not problems:
             problems += _misfits(parts["protocol"], parts["controller"])
-            problems += _unpriced(parts["protocol"], parts["compute"])
+            problems += _no_cost_model(parts["protocol"], parts["compute"])
             problems += _not_one_each(parts["link"], rest.devices.count)
         if problems:
             raise ScenarioProblems(problems)
@@ -226,7 +226,7 @@ def _misfits(protocol: Choice, controller: Choice) -> list[Problem]:
     return []
 
 
-def _unpriced(protocol: Choice, compute: Mapping[str, Choice]) -> list[Problem]:
+def _no_cost_model(protocol: Choice, compute: Mapping[str, Choice]) -> list[Problem]:
     """Sites whose keys, given per model role, leave out a model that the protocol runs there, or cannot hold all."""
     placed = sites_of(protocol.entry, protocol.settings)
     found = []

@@ -14,7 +14,15 @@ from typing import TYPE_CHECKING, Any
 
 from sim.errors import InputError
 from sim.files import cannot_write, clean_cache, no_empty_folders_of, unfinished_folder
-from sim.prepare import Progress, model_info_of, must_be_live, no_progress, planned_requests, prices, tape_store
+from sim.prepare import (
+    Progress,
+    make_cost_models,
+    model_info_of,
+    must_be_live,
+    no_progress,
+    planned_requests,
+    tape_store,
+)
 from sim.results.manifest import host, versions
 from sim.scenario.own_code import own_code
 from sim.scenario.schema import Scenario
@@ -180,10 +188,10 @@ class _Sweep:
         if ready is None:
             models_info = model_info_of(point.scenario)
             inputs = SimulationInputs(
-                planned_requests(point.scenario), models_info, prices(point.scenario, models_info)
+                planned_requests(point.scenario), models_info, make_cost_models(point.scenario, models_info)
             )
             addresses = Addresses(point.scenario, models_info)
-            priced = {site: {r: p.describe() for r, p in by.items()} for site, by in inputs.pricers.items()}
+            priced = {site: {r: p.describe() for r, p in by.items()} for site, by in inputs.cost_models.items()}
             keys_of_tape = [addresses.of(planned) for planned in inputs.planned]
             fingerprints = {role: info.fingerprint for role, info in models_info.items()}
             ready = self._shared[name] = _PreparedInputs(

@@ -68,10 +68,10 @@ def world(link: dict[str, Any], simulated_s: float) -> World:
         }
     )
     fixed = FixedCompute(FixedSettings(per_forward_s=0.003, per_token_s=0.0001))
-    pricers = {site: {"draft": fixed, "target": fixed} for site in ("device", "edge", "cloud")}
+    cost_models = {site: {"draft": fixed, "target": fixed} for site in ("device", "edge", "cloud")}
     models_info = {role: ModelInfo(role, 8192, 1024, frozenset(), 0, role, 1) for role in ("draft", "target")}
     planned = [PlannedRequest(d, i, (1, 2, 3)) for d in range(DEVICES) for i in range(requests)]
-    return RecordedWorld(scenario, SimulationInputs(planned, models_info, pricers))
+    return RecordedWorld(scenario, SimulationInputs(planned, models_info, cost_models))
 
 
 def speed(link: str) -> tuple[float, float]:

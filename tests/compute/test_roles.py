@@ -9,7 +9,7 @@ import pytest
 from sim.compute.base import WorkSize
 from sim.compute.fixed import FixedSettings, make_fixed
 from sim.compute.registry import COMPUTE
-from sim.compute.roles import make_pricer, problem_of
+from sim.compute.roles import make_cost_model, problem_of
 from sim.compute.roofline import RooflineSettings, make_roofline
 from sim.errors import InputError
 from sim.scenario.schema import Scenario
@@ -20,22 +20,22 @@ ROOFLINE = {"kind": "roofline", "hardware": "l4"}
 WORK = [WorkSize(3, 200, 3)]
 
 
-def pricer(kind: str, role: str, **keys: Any) -> Any:
+def cost_model(kind: str, role: str, **keys: Any) -> Any:
     entry = COMPUTE.find(kind)
-    return make_pricer(entry, entry.settings(**keys), role, None, "edge")
+    return make_cost_model(entry, entry.settings(**keys), role, None, "edge")
 
 
 def test_each_role_has_the_price_of_its_own_size() -> None:
     sizes = {"draft": "160M", "middle": "1B", "target": "7B"}
     for role, size in sizes.items():
-        mixed = pricer("roofline", role, hardware="l4", model_size=sizes)
+        mixed = cost_model("roofline", role, hardware="l4", model_size=sizes)
         alone = make_roofline(RooflineSettings(hardware="l4", model_size=size), None)
         assert mixed.price(WORK) == alone.price(WORK)
         assert mixed.describe() == alone.describe()
 
 
 def test_one_value_means_every_role() -> None:
-    prices = {pricer("roofline", role, hardware="l4", model_size="7B").price(WORK) for role in ("draft", "target")}
+    prices = {cost_model("roofline", role, hardware="l4", model_size="7B").price(WORK) for role in ("draft", "target")}
     assert len(prices) == 1
 
 
@@ -46,21 +46,21 @@ def test_bytes_and_processors_may_differ_too() -> None:
         "bytes_per_weight": {"draft": 2, "target": 0.5},
         "num_processors": {"draft": 1, "target": 2},
     }
-    draft, target = (pricer("roofline", role, **keys) for role in ("draft", "target"))
+    draft, target = (cost_model("roofline", role, **keys) for role in ("draft", "target"))
     assert (draft.bytes_per_weight, draft.num_processors) == (2, 1)
     assert (target.bytes_per_weight, target.num_processors) == (0.5, 2)
 
 
 def test_stated_times_by_role() -> None:
     keys = {"per_forward_s": {"draft": 0.001, "target": 0.02}, "per_token_s": 0.003}
-    assert pricer("fixed", "draft", **keys).price(WORK).seconds == pytest.approx(0.001 + 3 * 0.003)
-    assert pricer("fixed", "target", **keys).price(WORK).seconds == pytest.approx(0.02 + 3 * 0.003)
+    assert cost_model("fixed", "draft", **keys).price(WORK).seconds == pytest.approx(0.001 + 3 * 0.003)
+    assert cost_model("fixed", "target", **keys).price(WORK).seconds == pytest.approx(0.02 + 3 * 0.003)
 
 
 def test_a_role_that_is_left_out_has_no_price() -> None:
     said = "compute.edge: per_forward_s is given for draft only, not for the target model"
     with pytest.raises(InputError, match=said):
-        pricer("fixed", "target", per_forward_s={"draft": 0.1}).price(WORK)
+        cost_model("fixed", "target", per_forward_s={"draft": 0.1}).price(WORK)
     with pytest.raises(InputError, match="is given for draft only"):
         FixedSettings(per_forward_s={"draft": 0.1}).for_role("target")
     with pytest.raises(InputError, match=r"given per model role \(draft\)"):

@@ -117,7 +117,7 @@ def test_6_replay_equals_live(protocol: str, link: str, tmp_path: Path):
         Recording(key_of(describe(one, scenario, models_info)), one, scenario) for one in planned_requests(scenario)
     ]
     record(wanted, {role: table_models()[role] for role in models_info}, store)
-    replayed = World(scenario, SimulationInputs(live.planned, models_info, live.pricers, tape=store)).run()
+    replayed = World(scenario, SimulationInputs(live.planned, models_info, live.cost_models, tape=store)).run()
     expected = World(scenario, live).run()
     assert repr(replayed.requests) == repr(expected.requests)
     assert repr(replayed.rounds) == repr(expected.rounds)

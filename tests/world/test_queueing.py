@@ -15,8 +15,8 @@ from sim.nodes.model_server import Batch, ForwardResult, ModelServer
 
 def edge(env: simpy.Environment, max_batch: int = 1, window_s: float = 0.0, tokens: int = 4096) -> ModelServer:
     """An edge whose every forward takes 1 s and 0.1 s per token beyond."""
-    pricers = {role: FixedCompute(FixedSettings(per_forward_s=1.0)) for role in ("target", "draft")}
-    return ModelServer(env, pricers, {}, max_batch, tokens, window_s)
+    cost_models = {role: FixedCompute(FixedSettings(per_forward_s=1.0)) for role in ("target", "draft")}
+    return ModelServer(env, cost_models, {}, max_batch, tokens, window_s)
 
 
 def forward(model: str = "target", new_tokens: int = 1) -> ComputeRecord:
