@@ -15,7 +15,7 @@ from statistics import median
 
 from sim.compute.base import WorkSize
 from sim.compute.calibration import Calibration, Host, fit
-from sim.models.interface import Forward, LanguageModel
+from sim.models.interface import ForwardPass, LanguageModel
 
 Clock = Callable[[], float]
 
@@ -134,15 +134,15 @@ class _Timer:
         for session in self._sessions:
             self.model.close(session)
 
-    def _forward(self, point: GridPoint, slot: int) -> Forward:
+    def _forward(self, point: GridPoint, slot: int) -> ForwardPass:
         # Wanting row 0 makes the model feed the context's last token again, so the block is one token shorter.
         session = ("calibration prefill" if point.is_prefill else "calibration", point.context_tokens, slot)
         self._sessions.add(session)
         text = [(7919 * position + 31 * slot) % self.model.vocab_size for position in range(point.context_tokens)]
         if point.is_prefill:
-            return Forward(session, text)
+            return ForwardPass(session, text)
         split = point.context_tokens - point.new_tokens + 1
-        return Forward(session, text[:split], tuple(text[split:]))
+        return ForwardPass(session, text[:split], tuple(text[split:]))
 
 
 def _affordable_grid(timer: _Timer, budget_s: float) -> list[GridPoint]:

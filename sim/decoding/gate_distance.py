@@ -10,7 +10,7 @@ from sim.decoding.protocols.cu_hlm import CuHlmSettings, gate_of_cut_rows
 from sim.decoding.protocols.u_hlm import Gate, GateSettings, gate_of_whole_rows, perturbed_rows
 from sim.decoding.rows import Probabilities, Row, Sampling, residual
 from sim.decoding.wire.bits import BitReader, BitWriter
-from sim.models.interface import Forward, LanguageModel, Logits
+from sim.models.interface import ForwardPass, LanguageModel, Logits
 
 
 def gate_distance(
@@ -39,7 +39,7 @@ def gate_distance(
     distances: list[float] = []
     for number, text in enumerate(texts):
         session = ("gate_distance", number)
-        forward = Forward(session, text[:1], tuple(text[1:-1]))
+        forward = ForwardPass(session, text[:1], tuple(text[1:-1]))
         (p_logits,), (q_logits,) = target.forward([forward]), draft.forward([forward])
         for p, q in zip(p_logits, q_logits, strict=True):
             row = sampling.row(p)

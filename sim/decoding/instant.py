@@ -10,7 +10,7 @@ from typing import Any
 from sim.decoding.on_demand import OnDemandModel, PromisedRows
 from sim.decoding.protocol_run import ComputeRecord, ObserveRecord, PendingStep, ProtocolRun
 from sim.decoding.steps import Observation, Protocol
-from sim.models.interface import Forward, LanguageModel
+from sim.models.interface import ForwardPass, LanguageModel
 
 
 class InstantDriver:
@@ -56,7 +56,7 @@ def _ignore() -> None:
 class _Waiting:
     """A whole forward, or a promised row (``work`` is then that of all its rows), and who goes on with it."""
 
-    work: Forward
+    work: ForwardPass
     promised: tuple[PromisedRows, int] | None
     go_on: Callable[[Any], None]
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Hashable, Sequence
 
-from sim.models.interface import Forward, LanguageModel, Logits
+from sim.models.interface import ForwardPass, LanguageModel, Logits
 
 _PROMPT = "prompt"  # first item of the sessions that hold prompts in common
 
@@ -24,7 +24,7 @@ class PromisedRows:
         model: Who computes them.
     """
 
-    def __init__(self, work: Forward, model: OnDemandModel) -> None:
+    def __init__(self, work: ForwardPass, model: OnDemandModel) -> None:
         self.work = work
         self.model = model
         self._rows: dict[int, Logits] = {}
@@ -76,11 +76,11 @@ class OnDemandModel(LanguageModel):
         self.fingerprint = model.fingerprint
         self.num_parameters = model.num_parameters
 
-    def _run(self, batch: Sequence[Forward]) -> list[Logits]:
+    def _run(self, batch: Sequence[ForwardPass]) -> list[Logits]:
         self._share_prompts(batch)
         return self.model.forward(batch)
 
-    def _share_prompts(self, batch: Sequence[Forward]) -> None:
+    def _share_prompts(self, batch: Sequence[ForwardPass]) -> None:
         """Give sessions that begin with a text that others begin with, too, a copy of that text's keys and values."""
         beginners = {forward.session: tuple(forward.context) for forward in batch if forward.session not in self._begun}
         self._begun.update(beginners)
@@ -88,12 +88,12 @@ class OnDemandModel(LanguageModel):
         shared = [text for text, count in texts.items() if count > 1 and text not in self._prompts and len(text) > 1]
         if shared:
             self._prompts.update(shared)
-            self.model.forward([Forward((_PROMPT, text), text) for text in shared])
+            self.model.forward([ForwardPass((_PROMPT, text), text) for text in shared])
         for session, text in beginners.items():
             if text in self._prompts:
                 self.model.copy_session((_PROMPT, text), session)
 
-    def promise(self, work: Forward) -> PromisedRows:
+    def promise(self, work: ForwardPass) -> PromisedRows:
         """The rows of a forward, none of them computed yet.
 
         Raises:
@@ -103,7 +103,7 @@ class OnDemandModel(LanguageModel):
         self._note_cached(work)
         return PromisedRows(work, self)
 
-    def fulfil(self, wanted: Sequence[tuple[PromisedRows, int]], works: Sequence[Forward] = ()) -> list[Logits]:
+    def fulfil(self, wanted: Sequence[tuple[PromisedRows, int]], works: Sequence[ForwardPass] = ()) -> list[Logits]:
         """Compute rows of several promises and whole forwards, of one session each, in one batch.
 
         Returns:
@@ -111,7 +111,7 @@ class OnDemandModel(LanguageModel):
         """
         for work in works:
             self._check_length(work)
-        rows = [Forward(promise.work.session, promise.text_up_to(index)) for promise, index in wanted]
+        rows = [ForwardPass(promise.work.session, promise.text_up_to(index)) for promise, index in wanted]
         logits = self._run([*works, *rows])
         for work in works:
             self._note_cached(work)

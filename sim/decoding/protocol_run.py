@@ -21,7 +21,7 @@ from sim.decoding.steps import (
     Together,
     Transmit,
 )
-from sim.models.interface import Forward, LanguageModel
+from sim.models.interface import ForwardPass, LanguageModel
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +91,7 @@ class PendingStep:
     """
 
     record: Record | None
-    work: Forward | None = None
+    work: ForwardPass | None = None
     on_demand: bool = False
     awaited: tuple[PromisedRows, int] | None = None
     branches: Sequence[ProtocolRun] = ()

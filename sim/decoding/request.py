@@ -8,7 +8,7 @@ from copy import copy
 from sim.decoding.controllers.base import Controller
 from sim.decoding.rows import Sampling
 from sim.decoding.steps import Compute, Emit, Location, Round
-from sim.models.interface import Forward, Logits
+from sim.models.interface import ForwardPass, Logits
 
 __all__ = ["Logits", "Request"]
 
@@ -98,7 +98,7 @@ class Request:
         """The step that runs a model over the text so far followed by drafted tokens."""
         session = (self.id, site.value, model)
         block = tuple(drafted) if isinstance(drafted, list) else drafted
-        return Compute(site, model, Forward(session, self.text, block, parents, first_row), on_demand)
+        return Compute(site, model, ForwardPass(session, self.text, block, parents, first_row), on_demand)
 
     def emit(self, tokens: Sequence[int], **counts: object) -> Emit:
         """Append a round's tokens, cut at an end-of-text token or the length limit, and make the step that says so.

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
-from sim.models.interface import Forward
+from sim.models.interface import ForwardPass
 
 if TYPE_CHECKING:
     from sim.decoding.messages import Message
@@ -45,7 +45,7 @@ class Compute:
 
     site: Location
     model: str
-    work: Forward
+    work: ForwardPass
     on_demand: bool = False
 
 

@@ -9,7 +9,7 @@ from itertools import zip_longest
 import numpy as np
 import numpy.typing as npt
 
-from sim.models.interface import CacheMatch, Forward, LanguageModel, Logits
+from sim.models.interface import CacheMatch, ForwardPass, LanguageModel, Logits
 from sim.models.kv_store import KvStore
 from sim.models.layout import Original, Piece
 
@@ -34,7 +34,7 @@ class CachedModel(LanguageModel):
     def _feed(self, pieces: Sequence[Piece]) -> list[Logits]:
         """Run one pass, writing keys and values; returns for each piece its last ``num_rows`` rows, over vocab_size."""
 
-    def _run(self, batch: Sequence[Forward]) -> list[Logits]:
+    def _run(self, batch: Sequence[ForwardPass]) -> list[Logits]:
         if not batch:
             return []
         num_columns = max(len(forward.context) + len(forward.block) for forward in batch)
@@ -44,7 +44,7 @@ class CachedModel(LanguageModel):
             rows.extend(self._run_resident(batch[first : first + limit], num_columns))
         return rows
 
-    def _run_resident(self, batch: Sequence[Forward], num_columns: int) -> list[Logits]:
+    def _run_resident(self, batch: Sequence[ForwardPass], num_columns: int) -> list[Logits]:
         store = self._store
         matches = [store.text(forward.session).match(forward) for forward in batch]
         slots = store.admit([forward.session for forward in batch], num_columns)
@@ -102,7 +102,7 @@ def _walk_path(store: KvStore, slot: int, match: CacheMatch, num_walked: int) ->
 
 
 def plan_pieces(
-    slot: int, forward: Forward, match: CacheMatch, original: Original, chunk: int = PREFILL_CHUNK
+    slot: int, forward: ForwardPass, match: CacheMatch, original: Original, chunk: int = PREFILL_CHUNK
 ) -> list[Piece]:
     """Cut what a forward must feed into pieces of at most ``chunk`` tokens; block and wanted rows stay whole."""
     context = forward.context
@@ -124,7 +124,7 @@ def plan_pieces(
     return pieces
 
 
-def is_chain(forward: Forward) -> bool:
+def is_chain(forward: ForwardPass) -> bool:
     """Whether every block node follows the one before it."""
     return forward.parents is None or all(parent == node - 1 for node, parent in enumerate(forward.parents))
 

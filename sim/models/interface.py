@@ -14,7 +14,7 @@ Logits = npt.NDArray[np.floating]  # [num_rows, vocab_size]
 
 
 @dataclass(frozen=True, slots=True)
-class Forward:
+class ForwardPass:
     """One forward pass over one request's text, optionally followed by a block of drafted tokens.
 
     Row 0 is the distribution that follows the context's last token, row 1 + i the one that follows block node i.
@@ -78,7 +78,7 @@ class CachedText:
     block: Sequence[int] = ()
     parents: tuple[int, ...] = ()
 
-    def match(self, forward: Forward) -> CacheMatch:
+    def match(self, forward: ForwardPass) -> CacheMatch:
         """Find how much of a forward is cached already.
 
         The chain is matched token by token, then the context may walk on along a path of the cached block, and if
@@ -109,7 +109,7 @@ class CachedText:
             path.append(node)
         return tuple(path)
 
-    def _shared_nodes(self, forward: Forward) -> int:
+    def _shared_nodes(self, forward: ForwardPass) -> int:
         """How many nodes the block has in common with that of a forward, from the first one on."""
         shared = 0
         if self.block and forward.block:
@@ -124,7 +124,7 @@ class CachedText:
         """The same text, to be changed apart from this one."""
         return CachedText(list(self.chain), self.block, self.parents)
 
-    def remember(self, forward: Forward) -> None:
+    def remember(self, forward: ForwardPass) -> None:
         """Note that the forward's context and block are cached now."""
         self.chain = list(forward.context)
         self.block = forward.block
@@ -144,7 +144,7 @@ class CacheMatch:
     chain_length: int
     path: tuple[int, ...]
     shared_nodes: int
-    forward: Forward
+    forward: ForwardPass
 
     @property
     def reused_context(self) -> int:
@@ -190,11 +190,11 @@ class LanguageModel(ABC):
     def __init__(self) -> None:
         self._texts: dict[Hashable, CachedText] = {}
 
-    def new_tokens(self, forward: Forward) -> int:
+    def new_tokens(self, forward: ForwardPass) -> int:
         """Tokens this forward must feed, given what its session's cache holds; what its computation is priced by."""
         return self._texts.get(forward.session, CachedText()).match(forward).new_tokens
 
-    def forward(self, batch: Sequence[Forward]) -> list[Logits]:
+    def forward(self, batch: Sequence[ForwardPass]) -> list[Logits]:
         """Run a batch; returns for each forward its logits [num_rows, vocab_size].
 
         Raises:
@@ -209,17 +209,17 @@ class LanguageModel(ABC):
             self._note_cached(forward)
         return logits
 
-    def _check_length(self, forward: Forward) -> None:
+    def _check_length(self, forward: ForwardPass) -> None:
         if forward.text_length > self.max_context:
             raise ValueError(
                 f"{self.name}: a text of {forward.text_length} tokens exceeds its context of {self.max_context}"
             )
 
-    def _note_cached(self, forward: Forward) -> None:
+    def _note_cached(self, forward: ForwardPass) -> None:
         self._texts.setdefault(forward.session, CachedText()).remember(forward)
 
     @abstractmethod
-    def _run(self, batch: Sequence[Forward]) -> list[Logits]:
+    def _run(self, batch: Sequence[ForwardPass]) -> list[Logits]:
         """Compute the logits; ``self._texts`` still describes the caches as they were before this batch."""
 
     def most_sessions(self, num_tokens: int) -> int:

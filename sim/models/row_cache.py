@@ -6,7 +6,7 @@ from collections.abc import Hashable, Sequence
 
 import numpy as np
 
-from sim.models.interface import Forward, LanguageModel, Logits
+from sim.models.interface import ForwardPass, LanguageModel, Logits
 
 # Logits that one model may keep in memory; a row of 8,192 in float32 takes 33 kB.
 MOST_BYTES = 1 << 30
@@ -47,7 +47,7 @@ class CachingModel(LanguageModel):
         self._rows: dict[Text, Logits] = {}
         self._bytes = 0
 
-    def _run(self, batch: Sequence[Forward]) -> list[Logits]:
+    def _run(self, batch: Sequence[ForwardPass]) -> list[Logits]:
         texts = [texts_of_rows(forward) for forward in batch]
         missing = [index for index, own in enumerate(texts) if not all(text in self._rows for text in own)]
         self.num_run += len(missing)
@@ -90,7 +90,7 @@ class CachingModel(LanguageModel):
         self.model.forget_all()
 
 
-def texts_of_rows(forward: Forward) -> list[Text]:
+def texts_of_rows(forward: ForwardPass) -> list[Text]:
     """The text that each row of a forward follows, in the order of the rows."""
     context = tuple(forward.context)
     texts = [context]

@@ -9,7 +9,7 @@ from functools import lru_cache
 import numpy as np
 import numpy.typing as npt
 
-from sim.models.interface import Forward, LanguageModel, Logits
+from sim.models.interface import ForwardPass, LanguageModel, Logits
 
 Probabilities = npt.NDArray[np.float64]
 RowFunction = Callable[[tuple[int, ...]], npt.ArrayLike]
@@ -156,10 +156,10 @@ class TabularModel(LanguageModel):
         row.setflags(write=False)
         return row
 
-    def _run(self, batch: Sequence[Forward]) -> list[Logits]:
+    def _run(self, batch: Sequence[ForwardPass]) -> list[Logits]:
         return [self._logits(forward) for forward in batch]
 
-    def _logits(self, forward: Forward) -> Logits:
+    def _logits(self, forward: ForwardPass) -> Logits:
         context = tuple(forward.context)
         texts = [context]
         for token, parent in zip(forward.block, forward.parent_nodes, strict=True):

@@ -14,7 +14,7 @@ from sim.clock import to_ns
 from sim.compute.base import ComputeModel, Cost, WorkSize
 from sim.decoding.protocol_run import ComputeRecord
 from sim.kernel import LAST, Due, Promise
-from sim.models.interface import Forward, LanguageModel, Logits
+from sim.models.interface import ForwardPass, LanguageModel, Logits
 
 
 class ForwardResult(NamedTuple):
@@ -36,7 +36,7 @@ class ForwardResult(NamedTuple):
 class _Job(Promise):
     """A forward that waits for its batch, and the event of its end."""
 
-    def __init__(self, env: simpy.Environment, record: ComputeRecord, work: Forward | None) -> None:
+    def __init__(self, env: simpy.Environment, record: ComputeRecord, work: ForwardPass | None) -> None:
         super().__init__(env)
         self.size = WorkSize(record.new_tokens, record.context_tokens, record.num_rows)
         self.model = record.model
@@ -56,7 +56,10 @@ class Batch:
 
 
 def run_batch(
-    works: Sequence[Forward | None], model: LanguageModel | None, cost_model: ComputeModel, sizes: Sequence[WorkSize]
+    works: Sequence[ForwardPass | None],
+    model: LanguageModel | None,
+    cost_model: ComputeModel,
+    sizes: Sequence[WorkSize],
 ) -> tuple[list[Logits | None], Cost]:
     """Really run a batch if it is live, and price it by its sizes, or by the clock where the cost_model needs one."""
     logits: list[Logits | None] = [None] * len(works)
@@ -109,7 +112,7 @@ class ModelServer:
         self._is_starting = False
         self._gathering: simpy.Event | None = None
 
-    def submit(self, record: ComputeRecord, work: Forward | None) -> simpy.Event:
+    def submit(self, record: ComputeRecord, work: ForwardPass | None) -> simpy.Event:
         """Queue a forward; the event succeeds with a ``ForwardResult`` when its batch is done."""
         job = _Job(self.env, record, work)
         self._queue.append(job)

@@ -18,7 +18,7 @@ from sim.decoding.random_source import KeyedRandom
 from sim.decoding.rows import Row, Sampling
 from sim.decoding.rules.base import RULES
 from sim.decoding.wire.row_codec import RowCodec, RowFormat
-from sim.models.interface import Forward, LanguageModel
+from sim.models.interface import ForwardPass, LanguageModel
 from tests.bench.measure import result
 
 _VOCABULARY = 32_768
@@ -103,9 +103,9 @@ def run() -> list[dict[str, Any]]:
 
     def timed(block: tuple[int, ...], parents: tuple[int, ...] | None) -> float:
         model.close("bench")
-        model.forward([Forward("bench", context)])
+        model.forward([ForwardPass("bench", context)])
         start = perf_counter()
-        model.forward([Forward("bench", context, block, parents)])
+        model.forward([ForwardPass("bench", context, block, parents)])
         return perf_counter() - start
 
     chain = tuple(range(1, len(tree.tokens) + 1))

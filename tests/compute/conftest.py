@@ -9,7 +9,7 @@ import pytest
 
 from sim.compute.base import WorkSize
 from sim.compute.calibration import Coefficients
-from sim.models.interface import Forward, LanguageModel, Logits
+from sim.models.interface import ForwardPass, LanguageModel, Logits
 
 
 class ClockedModel(LanguageModel):
@@ -33,7 +33,7 @@ class ClockedModel(LanguageModel):
     def clock(self) -> float:
         return self.now
 
-    def _run(self, batch: Sequence[Forward]) -> list[Logits]:
+    def _run(self, batch: Sequence[ForwardPass]) -> list[Logits]:
         sizes = [WorkSize(self.new_tokens(item), item.text_length, item.num_rows) for item in batch]
         # One-sided noise: other work on a host only ever adds time.
         self.now += self.law.seconds(sizes) * (1 + self.noise * float(self._rng.exponential()))

@@ -97,10 +97,10 @@ def test_budget_bounds_the_time(make_model: MakeModel) -> None:
 
 
 def test_own_sessions_are_left_alone(make_model: MakeModel) -> None:
-    from sim.models.interface import Forward
+    from sim.models.interface import ForwardPass
 
     model = make_model()
-    forward = Forward("mine", [1, 2, 3, 4])
+    forward = ForwardPass("mine", [1, 2, 3, 4])
     model.forward([forward])
     measure_calibration(model, clock=model.clock)
     assert set(model._texts) == {"mine"}

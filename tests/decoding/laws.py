@@ -9,7 +9,7 @@ import numpy as np
 from sim.decoding.exact import output_distribution, sequence_distribution
 from sim.decoding.random_source import RandomSource
 from sim.decoding.rows import Row, Sampling
-from sim.models.interface import Forward, LanguageModel
+from sim.models.interface import ForwardPass, LanguageModel
 from sim.models.tabular import TabularModel
 
 # Enumeration adds up at most some ten thousand products of doubles; measured errors are below 1e-14.
@@ -100,7 +100,7 @@ def target_sequence_distribution(
     """Law of the target's own next tokens under a sampling filter, from its logits."""
 
     def row_after(text: tuple[int, ...]) -> list[float]:
-        logits = target.forward([Forward("oracle", (*prompt, *text))])[0]
+        logits = target.forward([ForwardPass("oracle", (*prompt, *text))])[0]
         return sampling.row(logits[0]).dense().tolist()
 
     return sequence_distribution(row_after, length)

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from sim.models.interface import Forward, Logits
+from sim.models.interface import ForwardPass, Logits
 from tests.models import builders
 
 torch.set_num_threads(1)
@@ -30,7 +30,7 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path
     return saved
 
 
-def uncached_rows(network: Any, forward: Forward, vocab_size: int = builders.VOCAB_SIZE) -> Logits:
+def uncached_rows(network: Any, forward: ForwardPass, vocab_size: int = builders.VOCAB_SIZE) -> Logits:
     """Every wanted row by a plain forward over its own path, without cache, mask or batch."""
     rows = []
     for row in range(forward.first_row, len(forward.block) + 1):

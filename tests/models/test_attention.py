@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from sim.models.attention import LEAST_COLUMNS, SharedColumns
-from sim.models.interface import Forward, LanguageModel
+from sim.models.interface import ForwardPass, LanguageModel
 from sim.models.llama_fast import LlamaFast
 from sim.models.loading import load_model
 from tests.models import builders
@@ -48,26 +48,26 @@ PROMPTS = (text(1, 24), text(2, 30))
 
 def begin(model: LanguageModel, copies: int = 6) -> None:
     """Feed two prompts and copy each several times."""
-    model.forward([Forward(("prompt", p), prompt) for p, prompt in enumerate(PROMPTS)])
+    model.forward([ForwardPass(("prompt", p), prompt) for p, prompt in enumerate(PROMPTS)])
     for p in range(len(PROMPTS)):
         for copy in range(copies):
             model.copy_session(("prompt", p), (p, copy))
 
 
-def works(copies: int = 6, *more: int) -> list[Forward]:
+def works(copies: int = 6, *more: int) -> list[ForwardPass]:
     """A forward of each copy: texts that go on differently, chains and trees of several sizes."""
     return [
-        Forward((p, copy), [*prompt, 5 + copy, *more], text(copy, 3)[: copy % 4], (-1, 0, 0)[: copy % 4])
+        ForwardPass((p, copy), [*prompt, 5 + copy, *more], text(copy, 3)[: copy % 4], (-1, 0, 0)[: copy % 4])
         for p, prompt in enumerate(PROMPTS)
         for copy in range(copies)
     ]
 
 
-def check(model: LlamaFast, batch: Sequence[Forward]) -> None:
+def check(model: LlamaFast, batch: Sequence[ForwardPass]) -> None:
     """Rows of a batch are those of each text alone, fed anew."""
     together = model.forward(batch)
     for number, (rows, forward) in enumerate(zip(together, batch, strict=True)):
-        alone = Forward(("alone", number), forward.context, forward.block, forward.parents, forward.first_row)
+        alone = ForwardPass(("alone", number), forward.context, forward.block, forward.parents, forward.first_row)
         np.testing.assert_allclose(rows, model.forward([alone])[0], rtol=0, atol=TOLERANCE)
         model.close(("alone", number))
 
@@ -82,19 +82,19 @@ def test_copies_read_their_prompt_from_one_slot(model, shared):
 
 def test_one_that_was_not_copied_reads_its_own(model, shared):
     begin(model)
-    model.forward([Forward("own", PROMPTS[0])])
+    model.forward([ForwardPass("own", PROMPTS[0])])
     shared.clear()
-    check(model, [*works(), Forward("own", [*PROMPTS[0], 8])])
+    check(model, [*works(), ForwardPass("own", [*PROMPTS[0], 8])])
     assert shared[0] is not None and {slot for _, _, slot in shared[0].runs} >= {model._store.original("own").slot}
 
 
 def test_a_prompt_that_was_fed_something_else_is_no_original_any_more(model, shared):
     begin(model)
-    model.forward([Forward(("prompt", 0), [*PROMPTS[0][:18], *text(9, 12)])])
+    model.forward([ForwardPass(("prompt", 0), [*PROMPTS[0][:18], *text(9, 12)])])
     shared.clear()
     check(model, works())
     assert shared[0] is not None and shared[0].count == 18
-    model.forward([Forward(("prompt", 0), text(10, 30))])
+    model.forward([ForwardPass(("prompt", 0), text(10, 30))])
     shared.clear()
     check(model, works(6, 3))
     assert shared == [None]
@@ -103,10 +103,10 @@ def test_a_prompt_that_was_fed_something_else_is_no_original_any_more(model, sha
 def test_a_copy_that_was_fed_something_else_shares_what_is_left(model, shared):
     begin(model)
     other = [*PROMPTS[1][:20], *text(4, 5)]
-    model.forward([Forward((1, 0), other)])
+    model.forward([ForwardPass((1, 0), other)])
     shared.clear()
     batch = works()
-    check(model, [*batch[:6], Forward((1, 0), [*other, 3]), *batch[7:]])
+    check(model, [*batch[:6], ForwardPass((1, 0), [*other, 3]), *batch[7:]])
     assert shared[0] is not None and shared[0].count == 20
 
 
@@ -116,21 +116,21 @@ def test_originals_that_are_closed_or_fed_in_the_same_batch(model, shared):
     shared.clear()
     check(model, works())
     assert shared == [None]
-    check(model, [*works(6, 4), Forward(("prompt", 1), text(7, LEAST_COLUMNS))])
+    check(model, [*works(6, 4), ForwardPass(("prompt", 1), text(7, LEAST_COLUMNS))])
 
 
 def test_a_copy_of_another_text_forgets_whom_it_was_copied_from(model):
     begin(model)
     model.copy_session(("prompt", 1), (0, 0))
     batch = works()
-    check(model, [Forward((0, 0), [*PROMPTS[1], 4]), *batch[1:]])
+    check(model, [ForwardPass((0, 0), [*PROMPTS[1], 4]), *batch[1:]])
 
 
 def test_slots_that_are_laid_out_anew_keep_what_they_share(model, shared):
     begin(model)
     shared.clear()
-    check(model, [*works(), *(Forward(("long", n), text(n, 150)) for n in range(3))][:12])
-    long = [Forward((p, 0), [*PROMPTS[p], *text(5, 55)]) for p in range(2)]
+    check(model, [*works(), *(ForwardPass(("long", n), text(n, 150)) for n in range(3))][:12])
+    long = [ForwardPass((p, 0), [*PROMPTS[p], *text(5, 55)]) for p in range(2)]
     check(model, long)
     shared.clear()
     check(model, works(6, 4)[1:6])

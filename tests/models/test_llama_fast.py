@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from sim.models.huggingface import HuggingFaceModel
-from sim.models.interface import Forward
+from sim.models.interface import ForwardPass
 from sim.models.llama_fast import LlamaFast
 from sim.models.llama_weights import LlamaSizes
 from sim.models.loading import load_model
@@ -58,7 +58,7 @@ def text(seed: int, length: int) -> list[int]:
     return np.random.default_rng(seed).integers(3, builders.VOCAB_SIZE, length).tolist()
 
 
-def check(both, *batch: Forward) -> None:
+def check(both, *batch: ForwardPass) -> None:
     model, network, _ = both
     for rows, forward in zip(model.forward(batch), batch, strict=True):
         assert rows.shape == (forward.num_rows, builders.VOCAB_SIZE)
@@ -67,33 +67,33 @@ def check(both, *batch: Forward) -> None:
 
 def test_single_chains(both):
     ids = text(1, 40)
-    check(both, Forward("s", ids[:20]))
-    check(both, Forward("s", ids[:20], tuple(ids[20:25])))
-    check(both, Forward("s", ids[:23], (5, 6)))
-    check(both, Forward("s", ids[:23], (5, 6, 7), first_row=3))
-    check(both, Forward("s", ids[:10]))
+    check(both, ForwardPass("s", ids[:20]))
+    check(both, ForwardPass("s", ids[:20], tuple(ids[20:25])))
+    check(both, ForwardPass("s", ids[:23], (5, 6)))
+    check(both, ForwardPass("s", ids[:23], (5, 6, 7), first_row=3))
+    check(both, ForwardPass("s", ids[:10]))
 
 
 def test_single_trees_and_accepted_paths(both):
     ids = text(2, 20)
-    check(both, Forward("t", ids))
-    check(both, Forward("t", ids, (5, 6), (-1, -1), first_row=1))
-    check(both, Forward("t", ids, (5, 6, 7, 8, 9), (-1, -1, 0, 1, 1), first_row=3))
-    check(both, Forward("t", [*ids, 6, 9, 40], (41, 42, 43), (-1, -1, 1)))
-    check(both, Forward("u", ids[:7], (41, 42, 43), (-1, -1, 1), first_row=2))
+    check(both, ForwardPass("t", ids))
+    check(both, ForwardPass("t", ids, (5, 6), (-1, -1), first_row=1))
+    check(both, ForwardPass("t", ids, (5, 6, 7, 8, 9), (-1, -1, 0, 1, 1), first_row=3))
+    check(both, ForwardPass("t", [*ids, 6, 9, 40], (41, 42, 43), (-1, -1, 1)))
+    check(both, ForwardPass("u", ids[:7], (41, 42, 43), (-1, -1, 1), first_row=2))
 
 
 def test_ragged_batches_in_neighbouring_and_scattered_slots(both):
     ids = text(3, 70)
-    check(both, *(Forward(f"r{i}", ids[i : 10 + 3 * i]) for i in range(6)))
-    check(both, *(Forward(f"r{i}", ids[i : 11 + 3 * i], tuple(ids[:4])) for i in range(6)))
-    check(both, *(Forward(f"r{i}", ids[i : 11 + 3 * i], tuple(ids[: i + 1]), first_row=i) for i in (5, 0, 3)))
+    check(both, *(ForwardPass(f"r{i}", ids[i : 10 + 3 * i]) for i in range(6)))
+    check(both, *(ForwardPass(f"r{i}", ids[i : 11 + 3 * i], tuple(ids[:4])) for i in range(6)))
+    check(both, *(ForwardPass(f"r{i}", ids[i : 11 + 3 * i], tuple(ids[: i + 1]), first_row=i) for i in (5, 0, 3)))
     check(
         both,
-        Forward("r4", ids[4:30], (4, 5, 6), (-1, -1, 0)),
-        Forward("r1", ids[1:20]),
-        Forward("r2", ids[2:20], (8, 9), (-1, -1), first_row=2),
-        Forward("long", ids),
+        ForwardPass("r4", ids[4:30], (4, 5, 6), (-1, -1, 0)),
+        ForwardPass("r1", ids[1:20]),
+        ForwardPass("r2", ids[2:20], (8, 9), (-1, -1), first_row=2),
+        ForwardPass("long", ids),
     )
 
 
@@ -101,7 +101,7 @@ def test_long_prompts_in_a_batch_are_fed_in_chunks(both, monkeypatch):
     from sim.models import cached_model
 
     monkeypatch.setattr(cached_model.plan_pieces, "__defaults__", (16,))
-    check(both, Forward("c0", text(4, 60), (5, 6)), Forward("c1", text(5, 43)), Forward("c2", text(6, 5)))
+    check(both, ForwardPass("c0", text(4, 60), (5, 6)), ForwardPass("c1", text(5, 43)), ForwardPass("c2", text(6, 5)))
 
 
 def test_float32_agrees_with_the_transformers_model_and_picks_the_same_tokens(both):
@@ -110,7 +110,7 @@ def test_float32_agrees_with_the_transformers_model_and_picks_the_same_tokens(bo
     slow = HuggingFaceModel(network.float(), "oracle", builders.VOCAB_SIZE, frozenset(), 1, "none")
     assert isinstance(fast, LlamaFast)
     for seed in range(4):
-        batch = [Forward((seed, i), text(10 * seed + i, 12 + 5 * i), (4, 5, 6), (-1, 0, 0)) for i in range(4)]
+        batch = [ForwardPass((seed, i), text(10 * seed + i, 12 + 5 * i), (4, 5, 6), (-1, 0, 0)) for i in range(4)]
         for got, expected in zip(fast.forward(batch), slow.forward(batch), strict=True):
             assert got.dtype == np.float32
             np.testing.assert_allclose(got, expected, rtol=0, atol=2e-4)
@@ -145,7 +145,7 @@ def test_scaled_rope_goes_through_transformers(tmp_path):
     network = builders.network("Llama", **builders.MODERN, rope_parameters=scaled)
     model = load_model(str(builders.save(network, tmp_path)), dtype="float64", device="cpu")
     assert isinstance(model, HuggingFaceModel)
-    forward = Forward("a", text(1, 30), (4, 5))
+    forward = ForwardPass("a", text(1, 30), (4, 5))
     np.testing.assert_allclose(
         model.forward([forward])[0], uncached_rows(network.double(), forward), rtol=0, atol=TOLERANCE
     )
@@ -168,19 +168,19 @@ def test_missing_weight_is_an_input_error(both, tmp_path):
 def test_a_copied_session_goes_on_as_if_it_had_been_fed(checkpoint):
     model = load_model(str(checkpoint("llama")), device="cpu", dtype="float64")
     text, block = list(range(3, 40)), (5, 6)
-    model.forward([Forward("prompt", text)])
+    model.forward([ForwardPass("prompt", text)])
     for name in ("a", "b"):
         model.copy_session("prompt", name)
-    works = [Forward("a", [*text, 9], block), Forward("b", [*text, 8], block)]
+    works = [ForwardPass("a", [*text, 9], block), ForwardPass("b", [*text, 8], block)]
     assert [model.new_tokens(work) for work in works] == [3, 3]
     together = model.forward(works)
-    again = model.forward([Forward("prompt", text)])[0]
+    again = model.forward([ForwardPass("prompt", text)])[0]
     model.forget_all()
     for work, rows in zip(works, together, strict=True):
         np.testing.assert_allclose(rows, model.forward([work])[0], rtol=0, atol=1e-12)
-    np.testing.assert_allclose(again, model.forward([Forward("other", text)])[0], rtol=0, atol=1e-12)
+    np.testing.assert_allclose(again, model.forward([ForwardPass("other", text)])[0], rtol=0, atol=1e-12)
     model.copy_session("nobody", "c")
-    assert model.new_tokens(Forward("c", text)) == len(text)
+    assert model.new_tokens(ForwardPass("c", text)) == len(text)
 
 
 def test_reserved_memory_is_laid_out_once_and_used_again(both):
@@ -191,11 +191,11 @@ def test_reserved_memory_is_laid_out_once_and_used_again(both):
     model.reserve(3, 64)
     store = model._store
     memory = store.keys[0].data_ptr()
-    check(both, Forward("a", first), Forward("b", second))
+    check(both, ForwardPass("a", first), ForwardPass("b", second))
     assert (store.num_slots, store.capacity) == (3, 64)
     model.forget_all()
     model.reserve(3, 64)
     assert store.keys[0].data_ptr() == memory
-    check(both, Forward("c", second[:7]), Forward("a", first[:30], (4, 5)))
+    check(both, ForwardPass("c", second[:7]), ForwardPass("a", first[:30], (4, 5)))
     model.reserve(2, 20)
     assert (store.num_slots, store.capacity) == (3, 64)

@@ -16,7 +16,7 @@ import sim.models
 from sim.errors import InputError
 from sim.models import loading
 from sim.models.fingerprint import file_digest, weights_digest
-from sim.models.interface import Forward, LanguageModel
+from sim.models.interface import ForwardPass, LanguageModel
 from sim.models.llama_fast import LlamaFast
 from sim.models.loading import load_model, load_pair, load_tokenizer, resolve_device, use_threads
 from tests.models import builders
@@ -40,8 +40,8 @@ def test_loading_twice_gives_the_same_object(checkpoint):
 
 def test_half_precision_rows_come_as_float32(checkpoint):
     name = str(checkpoint("qwen2"))
-    half = load_model(name, device="cpu", dtype="bfloat16").forward([Forward("a", [5, 6, 7])])[0]
-    full = load_model(name, device="cpu").forward([Forward("a", [5, 6, 7])])[0]
+    half = load_model(name, device="cpu", dtype="bfloat16").forward([ForwardPass("a", [5, 6, 7])])[0]
+    full = load_model(name, device="cpu").forward([ForwardPass("a", [5, 6, 7])])[0]
     assert half.dtype == full.dtype == np.float32
     assert 0 < np.abs(half - full).max() < 0.3
 
@@ -95,7 +95,7 @@ def test_padded_heads_of_unequal_width_are_cut_to_the_tokenizer(kind, narrow, wi
     for model, width, seed in ((draft, narrow, 1), (target, wide, 2)):
         whole = builders.network(kind, vocab_size=width, seed=seed, **sizes)
         logits = whole(input_ids=torch.tensor([[5, 6, 7]])).logits[0, -1].detach().numpy()
-        rows = model.forward([Forward("a", [5, 6, 7])])[0]
+        rows = model.forward([ForwardPass("a", [5, 6, 7])])[0]
         assert rows.shape == (1, 100)
         np.testing.assert_allclose(rows[0], logits[:100], rtol=0, atol=1e-4)
 

@@ -8,13 +8,13 @@ import sys
 import numpy as np
 import pytest
 
-from sim.models.interface import Forward
+from sim.models.interface import ForwardPass
 from sim.models.tabular import TabularModel
 
 
 def test_table_rows_come_back_as_log_probabilities():
     model = TabularModel.from_table({(0,): [0.5, 0.5, 0.0], (0, 1): [1.0, 0.0, 0.0]}, default=[0.2, 0.3, 0.5])
-    rows = model.forward([Forward("a", [0], (1, 2), (-1, -1))])[0]
+    rows = model.forward([ForwardPass("a", [0], (1, 2), (-1, -1))])[0]
     assert rows.dtype == np.float64
     np.testing.assert_allclose(np.exp(rows), [[0.5, 0.5, 0.0], [1, 0, 0], [0.2, 0.3, 0.5]], atol=1e-15)
     assert rows[0, 2] == -np.inf
@@ -22,7 +22,7 @@ def test_table_rows_come_back_as_log_probabilities():
 
 def test_tree_rows_follow_their_paths():
     model = TabularModel.random(3, 5)
-    forward = Forward("a", [1, 2], (3, 4, 0, 1), (-1, 0, 0, -1), first_row=1)
+    forward = ForwardPass("a", [1, 2], (3, 4, 0, 1), (-1, 0, 0, -1), first_row=1)
     rows = model.forward([forward])[0]
     paths = [[1, 2, 3], [1, 2, 3, 4], [1, 2, 3, 0], [1, 2, 1]]
     np.testing.assert_array_equal(rows, [np.log(model.row(path)) for path in paths])

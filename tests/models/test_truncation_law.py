@@ -7,7 +7,7 @@ import pytest
 
 from sim.decoding.rows import Sampling, overlap
 from sim.decoding.wire.row_codec import RowCodec, RowFormat
-from sim.models.interface import Forward
+from sim.models.interface import ForwardPass
 from sim.models.loading import load_pair, load_tokenizer
 from sim.workload import read_prompts
 
@@ -20,7 +20,7 @@ def real_rows():
     pairs = []
     for number, text in enumerate(read_prompts("embedded")[:8]):
         ids = encode(str(text))
-        forward = Forward(("law", number), ids[:1], tuple(ids[1:]))
+        forward = ForwardPass(("law", number), ids[:1], tuple(ids[1:]))
         (p_logits,), (q_logits,) = target.forward([forward]), draft.forward([forward])
         pairs += [(Sampling().row(p), Sampling().row(q)) for p, q in zip(p_logits, q_logits, strict=True)]
         draft.close(("law", number))

@@ -11,7 +11,7 @@ from sim.decoding.exact import output_distribution, sequence_distribution
 from sim.decoding.library import Decoded, decode
 from sim.decoding.protocol_run import Record, TogetherRecord, TransmitRecord
 from sim.decoding.rows import Sampling
-from sim.models.interface import Forward, LanguageModel
+from sim.models.interface import ForwardPass, LanguageModel
 from sim.models.tabular import TabularModel
 
 PROMPT = (0,)
@@ -49,7 +49,7 @@ def distance(
         return tuple(done.tokens)
 
     def row_after(text: tuple[int, ...]) -> list[float]:
-        logits = target.forward([Forward("reference", [*PROMPT, *text])])[0]
+        logits = target.forward([ForwardPass("reference", [*PROMPT, *text])])[0]
         return list(sampling.row(logits[0]).probs)
 
     got, expected = output_distribution(once), sequence_distribution(row_after, length)

@@ -9,7 +9,7 @@ from sim.decoding.on_demand import OnDemandModel, PromisedRows
 from sim.decoding.protocols.registry import PROTOCOLS
 from sim.decoding.random_source import KeyedRandom
 from sim.decoding.request import Request
-from sim.models.interface import Forward
+from sim.models.interface import ForwardPass
 from sim.models.tabular import TabularModel
 
 NAMES = PROTOCOLS.names()
@@ -85,7 +85,7 @@ def test_requests_stay_side_by_side(settings):
 def test_a_promised_row_is_that_of_the_whole_forward():
     """Down a tree's path, and for a row that nobody asked for in time."""
     model = TabularModel.random(5, 16)
-    work = Forward(("r", "edge", "target"), [1, 2], (3, 4, 5, 6), (-1, -1, 1, 2))
+    work = ForwardPass(("r", "edge", "target"), [1, 2], (3, 4, 5, 6), (-1, -1, 1, 2))
     whole = model.forward([work])[0]
     model.close("r")
     front = OnDemandModel(TabularModel.random(5, 16))
@@ -96,14 +96,14 @@ def test_a_promised_row_is_that_of_the_whole_forward():
     assert not promise.has(2)
     for index in (0, 2, 3, 4):
         assert (promise[index] == whole[index]).all()
-    assert front.new_tokens(Forward(work.session, [1, 2, 4, 5, 6])) == 1
+    assert front.new_tokens(ForwardPass(work.session, [1, 2, 4, 5, 6])) == 1
 
 
 def test_a_text_too_long_is_refused_when_its_rows_are_promised():
     model = TabularModel.random(5, 16)
     model.max_context = 4
     with pytest.raises(ValueError, match="exceeds its context"):
-        OnDemandModel(model).promise(Forward("r", [1, 2, 3], (4, 5)))
+        OnDemandModel(model).promise(ForwardPass("r", [1, 2, 3], (4, 5)))
 
 
 def test_a_prompt_in_common_is_fed_once():
@@ -118,10 +118,10 @@ def test_a_prompt_in_common_is_fed_once():
 
     model = TabularModel.random(5, 16)
     front = OnDemandModel(Fed(model.row, 16))
-    works = [Forward((number,), prompt if number < 3 else other, (7,)) for number in range(4)]
+    works = [ForwardPass((number,), prompt if number < 3 else other, (7,)) for number in range(4)]
     assert [front.new_tokens(work) for work in works] == [10, 10, 10, 4]
     rows = front.forward(works)
     assert fed == [9, 2, 2, 2, 4]
     for work, own in zip(works, rows, strict=True):
         assert (own == model.forward([work])[0]).all()
-    assert [front.new_tokens(Forward((number,), [*prompt, 7, 1])) for number in range(3)] == [1, 1, 1]
+    assert [front.new_tokens(ForwardPass((number,), [*prompt, 7, 1])) for number in range(3)] == [1, 1, 1]

@@ -14,7 +14,7 @@ from sim.decoding.protocols.u_hlm import GateSettings
 from sim.decoding.rows import Row, Sampling, overlap
 from sim.decoding.wire.bits import BitReader, BitWriter
 from sim.decoding.wire.refilled import ClosestCutCodec, RefilledRowLayout, refill_deviations
-from sim.models.interface import Forward
+from sim.models.interface import ForwardPass
 from sim.models.loading import load_pair, load_tokenizer
 from sim.workload import read_prompts
 
@@ -145,7 +145,7 @@ def test_the_distance_on_real_rows_grows_with_the_threshold():
     assert prone < cut < never
     rows = []
     for number, text in enumerate(texts):
-        forward = Forward(("alpha", number), text[:1], tuple(text[1:-1]))
+        forward = ForwardPass(("alpha", number), text[:1], tuple(text[1:-1]))
         (p,), (q,) = target.forward([forward]), draft.forward([forward])
         rows += [overlap(sampling.row(a), sampling.row(b)) for a, b in zip(p, q, strict=True)]
     assert never == pytest.approx(1 - np.mean(rows), abs=1e-3)  # rows in half precision

@@ -8,17 +8,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sim.models.interface import Forward
+from sim.models.interface import ForwardPass
 from sim.models.row_cache import CachingModel
 from sim.models.tabular import TabularModel
 from sim.scenario.schema import Scenario
 from sim.sweep.run import sweep
 
 FORWARDS = [
-    Forward((0, "edge", "target"), [1, 2, 3]),
-    Forward((0, "edge", "target"), [1, 2, 3], (4, 5)),
-    Forward((0, "edge", "target"), [1, 2, 3, 4], (6,), None, 1),
-    Forward((0, "edge", "target"), [1, 2, 3], (4, 4), (-1, -1)),
+    ForwardPass((0, "edge", "target"), [1, 2, 3]),
+    ForwardPass((0, "edge", "target"), [1, 2, 3], (4, 5)),
+    ForwardPass((0, "edge", "target"), [1, 2, 3, 4], (6,), None, 1),
+    ForwardPass((0, "edge", "target"), [1, 2, 3], (4, 4), (-1, -1)),
 ]
 
 
@@ -36,11 +36,11 @@ def test_rows_and_charges_are_those_of_the_model():
 
 def test_rows_are_shared_by_rounds_requests_and_draft_lengths():
     model = CachingModel(TabularModel.random(2, 16))
-    model.forward([Forward("one", [1, 2], (3, 4, 5))])
+    model.forward([ForwardPass("one", [1, 2], (3, 4, 5))])
     known = [
-        Forward("one", [1, 2, 3, 4], (5,)),
-        Forward("two", [1, 2, 3]),
-        Forward("three", [1, 2], (3, 3, 4), (-1, -1, 0)),
+        ForwardPass("one", [1, 2, 3, 4], (5,)),
+        ForwardPass("two", [1, 2, 3]),
+        ForwardPass("three", [1, 2], (3, 3, 4), (-1, -1, 0)),
     ]
     assert [len(rows) for rows in model.forward(known)] == [2, 1, 4]
     assert (model.num_run, model.num_remembered) == (1, 3)
@@ -50,7 +50,7 @@ def test_memory_is_bounded_and_keeps_what_came_first():
     model = CachingModel(TabularModel.random(2, 16), most_bytes=3 * 16 * 8)
     for _ in range(2):
         for token in range(10):
-            model.forward([Forward((token, "edge", "target"), [token])])
+            model.forward([ForwardPass((token, "edge", "target"), [token])])
             assert model._bytes <= model.most_bytes
         model.forget_all()
     assert (model.num_run, model.num_remembered) == (17, 3)
