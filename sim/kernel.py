@@ -27,7 +27,7 @@ class Environment(simpy.Environment):
         if until is not None:
             if until <= self._now:
                 raise ValueError(f"until ({until}) must be greater than the current simulation time ({self._now})")
-            Due(self, until - self._now, StopSimulation.callback, priority=URGENT)
+            FastTimeout(self, until - self._now, StopSimulation.callback, priority=URGENT)
         queue = self._queue
         try:
             while queue:
@@ -42,7 +42,7 @@ class Environment(simpy.Environment):
         return None
 
 
-class Due(simpy.Event):
+class FastTimeout(simpy.Event):
     """An event that is sure to happen after a delay: a timeout, made in one step.
 
     Args:
@@ -68,7 +68,7 @@ class Due(simpy.Event):
         heappush(env._queue, (env._now + delay, priority, next(env._eid), self))  # type: ignore[misc]
 
 
-class Promise(simpy.Event):
+class Pending(simpy.Event):
     """An event whose moment and value become known later, once."""
 
     def __init__(self, env: simpy.Environment) -> None:
@@ -77,7 +77,7 @@ class Promise(simpy.Event):
         self._ok = True
         self._value = simpy.events.PENDING
 
-    def keep(self, value: Any, delay: int = 0) -> None:
+    def succeed_later(self, value: Any, delay: int = 0) -> None:
         """Happen after a delay with this value: one entry in the event queue, as a timeout is."""
         env = self.env
         self._value = value
@@ -101,4 +101,4 @@ def start(env: simpy.Environment, process: Generator[simpy.Event, Any, Any]) -> 
         except StopIteration:
             pass
 
-    Due(env, 0, resume, priority=URGENT)
+    FastTimeout(env, 0, resume, priority=URGENT)

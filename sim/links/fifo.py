@@ -5,7 +5,7 @@ from __future__ import annotations
 import simpy
 
 from channels.bandwidth_traces import NANOBITS_PER_BIT, Capacity
-from sim.kernel import Due
+from sim.kernel import FastTimeout
 from sim.links.base import Delivery, Packet
 from sim.links.one_way import OneWayLink
 
@@ -46,7 +46,7 @@ class FifoLink(OneWayLink):
         self._free_ns = free_ns
         air_ns = free_ns - start
         delivery = Delivery(start - now, air_ns, 0, self.transport_ns, bits, air_ns)
-        return Due(self.env, free_ns + self.transport_ns - now, value=delivery)
+        return FastTimeout(self.env, free_ns + self.transport_ns - now, value=delivery)
 
     def expected_bps(self, device: int) -> float:
         """Mean offered rate of the last 100 ms; after an outage, of the last 200, 400, ... ms in which any came."""

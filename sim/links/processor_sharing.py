@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 
 import simpy
 
-from sim.kernel import Due, Promise
+from sim.kernel import FastTimeout, Pending
 from sim.links.base import Delivery, Packet
 from sim.links.one_way import OneWayLink
 
@@ -17,7 +17,7 @@ ROUNDING_NS = 1e-6
 """Slack below which a finishing time counts as the whole nanosecond before it (as in ``sim.clock.to_ns``)."""
 
 
-class _Message(Promise):
+class _Message(Pending):
     """A message on its way through the band, and the event of its delivery."""
 
     def __init__(self, env: simpy.Environment, device: int, bits: int, sent_ns: int) -> None:
@@ -76,7 +76,7 @@ class ProcessorSharing(OneWayLink):
         self._block = 0
         self._block_end_ns = 0
         self._due_ns = 0  # when something happens next: a departure or the block's end
-        self._timer: Due | None = None
+        self._timer: FastTimeout | None = None
         self._timer_ns = 0
         self._busy_ns = 0
 
@@ -141,9 +141,9 @@ class ProcessorSharing(OneWayLink):
         if self._timer is None or due_ns < self._timer_ns:
             # The timer that it replaces fires unheard.
             self._timer_ns = due_ns
-            self._timer = Due(self.env, due_ns - now_ns, self._wake)
+            self._timer = FastTimeout(self.env, due_ns - now_ns, self._wake)
 
-    def _wake(self, timer: Due) -> None:
+    def _wake(self, timer: FastTimeout) -> None:
         if timer is not self._timer:
             return
         self._timer = None
@@ -153,7 +153,7 @@ class ProcessorSharing(OneWayLink):
         if now_ns < self._due_ns:
             # Others have joined since: a share is smaller. Service is accounted when something happens, not now.
             self._timer_ns = self._due_ns
-            self._timer = Due(self.env, self._due_ns - now_ns, self._wake)
+            self._timer = FastTimeout(self.env, self._due_ns - now_ns, self._wake)
             return
         self._advance(now_ns)
         while self._active and self._active[0][0] <= self._service + ROUNDING_NS:
@@ -166,7 +166,9 @@ class ProcessorSharing(OneWayLink):
     def _depart(self, message: _Message) -> None:
         air_ns = self._now_ns - message.started_ns
         access_ns = message.started_ns - message.sent_ns
-        message.keep(Delivery(access_ns, air_ns, 0, self.transport_ns, message.bits, air_ns), self.transport_ns)
+        message.succeed_later(
+            Delivery(access_ns, air_ns, 0, self.transport_ns, message.bits, air_ns), self.transport_ns
+        )
         if behind := self._sending[message.device]:
             self._start(behind.popleft())
         else:

@@ -21,7 +21,7 @@ from sim.decoding.protocol_run import (
     TransmitRecord,
 )
 from sim.decoding.steps import Hop, Location, Observation, Round
-from sim.kernel import Due
+from sim.kernel import FastTimeout
 from sim.links.base import Delivery, Direction, Link, Packet
 from sim.models.interface import LanguageModel, Logits
 from sim.nodes.compiled_trace import CompiledTrace, DraftSegment, Parallel
@@ -163,7 +163,7 @@ class RequestExecutor:
     def _settle(self) -> Process:
         if self.owed_ns:
             owed, self.owed_ns = self.owed_ns, 0
-            yield Due(self.env, owed)
+            yield FastTimeout(self.env, owed)
 
     def _replay(self, trace: CompiledTrace, breakdown: Breakdown, streams: Streams) -> Process:
         """What ``_follow`` does, without asking for results: the same events at the same times.
@@ -180,7 +180,7 @@ class RequestExecutor:
                 continue
             if self.owed_ns:
                 owed, self.owed_ns = self.owed_ns, 0
-                yield Due(env, owed)
+                yield FastTimeout(env, owed)
             if isinstance(step, TransmitRecord):
                 if step.round is not None:
                     streams.append((self._stream(step), int(env.now)))
@@ -239,7 +239,7 @@ class RequestExecutor:
         if record.hop not in _DIRECTIONS:
             ns = self.context.backhaul_delay_ns + to_ns(record.charged_bits / self.context.backhaul_bps)
             breakdown.add("transport", ns)
-            yield Due(self.env, ns)
+            yield FastTimeout(self.env, ns)
             return
         self._delivered(record, (yield self._send(record)), breakdown)
 

@@ -13,7 +13,7 @@ import simpy
 from sim.clock import to_ns
 from sim.compute.base import ComputeModel, Cost, WorkSize
 from sim.decoding.protocol_run import ComputeRecord
-from sim.kernel import LAST, Due, Promise
+from sim.kernel import LAST, FastTimeout, Pending
 from sim.models.interface import ForwardPass, LanguageModel, Logits
 
 
@@ -33,7 +33,7 @@ class ForwardResult(NamedTuple):
     logits: Logits | None
 
 
-class _Job(Promise):
+class _Job(Pending):
     """A forward that waits for its batch, and the event of its end."""
 
     def __init__(self, env: simpy.Environment, record: ComputeRecord, work: ForwardPass | None) -> None:
@@ -126,7 +126,7 @@ class ModelServer:
             self._gathering = None
             self._start_at_the_end_of_this_instant()
         elif self._gathering is None:
-            self._gathering = Due(self.env, self.window_ns, self._window_over, priority=LAST)
+            self._gathering = FastTimeout(self.env, self.window_ns, self._window_over, priority=LAST)
 
     def _start_at_the_end_of_this_instant(self) -> None:
         """Form the batch when all else that happens now has happened.
@@ -136,7 +136,7 @@ class ModelServer:
         """
         if not self._is_starting:
             self._is_starting = True
-            Due(self.env, 0, self._end_of_instant, priority=LAST)
+            FastTimeout(self.env, 0, self._end_of_instant, priority=LAST)
 
     def _end_of_instant(self, _: simpy.Event) -> None:
         self._is_starting = False
@@ -166,13 +166,13 @@ class ModelServer:
         def finish(_: simpy.Event) -> None:
             share = price.joules / len(jobs)
             for job, rows in zip(jobs, logits, strict=True):
-                job.keep(ForwardResult(start_ns - job.arrived_ns, duration_ns, share, rows))
+                job.succeed_later(ForwardResult(start_ns - job.arrived_ns, duration_ns, share, rows))
             self._busy = False
             if self._queue:
                 # Work that waited behind a batch needs no further window: it has had company already.
                 self._start_at_the_end_of_this_instant()
 
-        Due(self.env, duration_ns, finish)
+        FastTimeout(self.env, duration_ns, finish)
 
     def _take_batch(self) -> list[_Job]:
         """The head of the queue and, in order, those behind it that fit: same model, batch and token limits."""

@@ -9,7 +9,7 @@ import pytest
 import simpy
 from simpy.events import URGENT
 
-from sim.kernel import LAST, Due, Environment, Promise
+from sim.kernel import LAST, Environment, FastTimeout, Pending
 
 ENVIRONMENTS = (simpy.Environment, Environment)
 
@@ -26,16 +26,18 @@ def busy_world(env: simpy.Environment, seed: int) -> list[tuple[int, str]]:
                 case 0:
                     yield env.timeout(int(rng.integers(3)))
                 case 1:
-                    seen.append((int(env.now), str((yield Due(env, int(rng.integers(3)), value=f"due {name}")))))
+                    seen.append(
+                        (int(env.now), str((yield FastTimeout(env, int(rng.integers(3)), value=f"due {name}"))))
+                    )
                 case 2:
-                    promise = Promise(env)
-                    Due(env, 1, lambda _, p=promise: p.keep(f"kept {name}", 1), priority=LAST)
+                    promise = Pending(env)
+                    FastTimeout(env, 1, lambda _, p=promise: p.keep(f"kept {name}", 1), priority=LAST)
                     seen.append((int(env.now), str((yield promise))))
                 case 3 if children:
                     yield env.all_of([env.process(worker(10 * name + n, 0)) for n in range(children)])
                 case _:
-                    Due(env, 0, lambda _: seen.append((int(env.now), f"last of {name}")), priority=LAST)
-                    Due(env, 0, lambda _: seen.append((int(env.now), f"first of {name}")), priority=URGENT)
+                    FastTimeout(env, 0, lambda _: seen.append((int(env.now), f"last of {name}")), priority=LAST)
+                    FastTimeout(env, 0, lambda _: seen.append((int(env.now), f"first of {name}")), priority=URGENT)
                     yield env.event().succeed()
 
     for name in range(1, 8):
