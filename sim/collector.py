@@ -7,16 +7,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 # Allocations between two looks at the young objects, instead of 700.
-_SELDOM = 50_000
+_RELAXED_THRESHOLD = 50_000
 
 
-def collect_seldom() -> None:
+def relax_gc() -> None:
     """Collect seldom from now on, as suits a process whose objects mostly stay."""
-    gc.set_threshold(_SELDOM, *gc.get_threshold()[1:])
+    gc.set_threshold(_RELAXED_THRESHOLD, *gc.get_threshold()[1:])
 
 
 @contextmanager
-def seldom_collected() -> Iterator[None]:
+def relaxed_gc() -> Iterator[None]:
     """Let what is alive now out of collections, and collect seldom, while many objects are made that stay.
 
     A recorder makes millions of records that are all kept until their requests end: with the collector's defaults a
@@ -25,7 +25,7 @@ def seldom_collected() -> Iterator[None]:
     before = gc.get_threshold()
     gc.collect()
     gc.freeze()
-    collect_seldom()
+    relax_gc()
     try:
         yield
     finally:

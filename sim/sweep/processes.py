@@ -14,7 +14,7 @@ from contextlib import contextmanager, suppress
 from multiprocessing import get_context, parent_process
 from typing import Any
 
-from sim.collector import collect_seldom
+from sim.collector import relax_gc
 from sim.sweep.tasks import Ended, Executor, Task, ended
 
 # A task that was under way this often when a worker process died is given up: it is what kills them.
@@ -168,7 +168,7 @@ def hide_main_module() -> Iterator[None]:
 
 def _begin_worker() -> None:
     """Leave interrupts to the parent, and end with it even if it is killed."""
-    collect_seldom()
+    relax_gc()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     parent = parent_process()
 

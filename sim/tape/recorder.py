@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from sim.collector import seldom_collected
+from sim.collector import relaxed_gc
 from sim.decoding.instant import InstantDriver
 from sim.decoding.on_demand import OnDemandModel
 from sim.decoding.protocol_run import ProtocolRun
@@ -136,5 +136,5 @@ def _record_group(
             model.close_request(-1 - index)
         on_done()
 
-    with seldom_collected():
+    with relaxed_gc():
         InstantDriver(models, max_batch=len(group), encodes=payloads).run_all(protocols, finished)
