@@ -21,7 +21,7 @@ class NoSettings(Settings):
 
 
 @dataclass(frozen=True)
-class Registered(Generic[T]):
+class RegistryEntry(Generic[T]):
     """One thing that has a name.
 
     Attributes:
@@ -53,7 +53,7 @@ class Registry(Generic[T]):
     def __init__(self, kind: str, package: str) -> None:
         self.kind = kind
         self.package = package
-        self._entries: dict[str, Registered[T]] = {}
+        self._entries: dict[str, RegistryEntry[T]] = {}
         self._loaded = False
 
     def register(self, name: str, settings: type[Settings] = NoSettings, **traits: Any) -> Callable[[T], T]:
@@ -64,7 +64,7 @@ class Registry(Generic[T]):
         """
 
         def enter(make: T) -> T:
-            entry = Registered(name, make, settings, traits)
+            entry = RegistryEntry(name, make, settings, traits)
             taken = self._entries.get(name)
             if taken is not None and getattr(taken.make, "__module__", None) != getattr(make, "__module__", None):
                 raise ValueError(
@@ -75,7 +75,7 @@ class Registry(Generic[T]):
 
         return enter
 
-    def __iter__(self) -> Iterator[Registered[T]]:
+    def __iter__(self) -> Iterator[RegistryEntry[T]]:
         self._load()
         return iter(sorted(self._entries.values(), key=lambda entry: entry.name))
 
@@ -83,7 +83,7 @@ class Registry(Generic[T]):
         """All registered names, sorted."""
         return [entry.name for entry in self]
 
-    def find(self, name: str) -> Registered[T]:
+    def find(self, name: str) -> RegistryEntry[T]:
         """Look a name up; ``package.module:Name`` imports a user's own file.
 
         Raises:
@@ -115,7 +115,7 @@ class Registry(Generic[T]):
                 importlib.import_module(f"{self.package}.{module.name}")
             self._loaded = True
 
-    def _find_foreign(self, name: str) -> Registered[T]:
+    def _find_foreign(self, name: str) -> RegistryEntry[T]:
         module_name, _, attribute = name.partition(":")
         here = os.getcwd()
         if here not in sys.path:

@@ -10,7 +10,7 @@ from pydantic import Discriminator, Tag
 from sim.compute.base import ComputeModel, Cost, WorkSize
 from sim.compute.registry import ComputeFactory
 from sim.errors import InputError
-from sim.registry import Registered
+from sim.registry import RegistryEntry
 from sim.settings import Settings
 
 Role = Literal["draft", "middle", "target"]
@@ -94,7 +94,7 @@ def problem_together(settings: Settings, roles: Sequence[str]) -> str | None:
 
 
 def make_cost_model(
-    entry: Registered[ComputeFactory], settings: Settings, role: str, model: Any, site: str
+    entry: RegistryEntry[ComputeFactory], settings: Settings, role: str, model: Any, site: str
 ) -> ComputeModel:
     """The compute model of one model role at one site.
 

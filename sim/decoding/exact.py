@@ -169,7 +169,7 @@ def analyse(
     """Output law and acceptance probability of a verification rule at one position, by enumeration of its code.
 
     Args:
-        rule: Registered name or a rule object.
+        rule: RegistryEntry name or a rule object.
         p: The target's row, [vocab_size].
         q: The draft's row, [vocab_size].
         candidates: Candidates drawn.

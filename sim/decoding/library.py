@@ -22,7 +22,7 @@ from sim.models.interface import LanguageModel
 
 
 @dataclass(frozen=True, slots=True)
-class Decoded:
+class DecodeResult:
     """What a protocol produced.
 
     Attributes:
@@ -65,11 +65,11 @@ def decode(
     models: Mapping[str, LanguageModel] | None = None,
     controller: Controller | str | Mapping[str, Any] | None = None,
     **settings: Any,
-) -> Decoded:
+) -> DecodeResult:
     """Generate with a protocol, no clock, no radio.
 
     Args:
-        protocol: Registered name, such as ``tslt``, or ``package.module:Name``.
+        protocol: RegistryEntry name, such as ``tslt``, or ``package.module:Name``.
         draft: The draft model, None if the protocol needs none.
         target: The target model, None if the protocol needs none.
         prompt: Token ids, or text if the models have a tokenizer; an empty one stands for the begin-of-text token.
@@ -117,7 +117,7 @@ def decode(
         model.close_request(request_id)
     tokenizer = getattr(leader, "tokenizer", None)
     text = tokenizer.decode(request.tokens) if tokenizer is not None else None
-    return Decoded(request.tokens, request.rounds, protocol_run.records, text)
+    return DecodeResult(request.tokens, request.rounds, protocol_run.records, text)
 
 
 def models_present(protocol: str, by_role: Mapping[str, LanguageModel | None]) -> dict[str, LanguageModel]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from sim.errors import InputError
-from sim.registry import Registered, Registry
+from sim.registry import Registry, RegistryEntry
 from sim.scenario.problems import Problem, ScenarioProblems, problems_of
 from sim.settings import Settings
 
@@ -24,7 +24,7 @@ class Choice:
     """
 
     selector: str
-    entry: Registered[Any]
+    entry: RegistryEntry[Any]
     settings: Settings
 
     @property

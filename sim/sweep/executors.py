@@ -7,7 +7,7 @@ from typing import Any
 
 from sim.errors import InputError
 from sim.sweep.processes import Processes
-from sim.sweep.tasks import Ended, Executor, InProcess, Task, ended
+from sim.sweep.tasks import Executor, InProcess, Task, TaskResult, ended
 
 # How often a task is tried again whose worker went away.
 _RETRIES = 3
@@ -37,7 +37,7 @@ class DaskCluster(Executor):
         except (OSError, ValueError, TimeoutError) as error:
             raise InputError(f"--scheduler {address}: no Dask scheduler answers there ({error})") from error
 
-    def run(self, tasks: Sequence[Task]) -> Iterator[Ended]:
+    def run(self, tasks: Sequence[Task]) -> Iterator[TaskResult]:
         from distributed import as_completed
 
         shared: dict[int, Any] = {}

@@ -15,7 +15,7 @@ from multiprocessing import get_context, parent_process
 from typing import Any
 
 from sim.collector import relax_gc
-from sim.sweep.tasks import Ended, Executor, Task, ended
+from sim.sweep.tasks import Executor, Task, TaskResult, ended
 
 # A task that was under way this often when a worker process died is given up: it is what kills them.
 MAX_CRASHES = 3
@@ -110,7 +110,7 @@ class Processes(Executor):
     def __init__(self, jobs: int) -> None:
         self._workers = [_Worker() for _ in range(jobs)]
 
-    def run(self, tasks: Sequence[Task]) -> Iterator[Ended]:
+    def run(self, tasks: Sequence[Task]) -> Iterator[TaskResult]:
         waiting = _TaskQueue(tasks)
         crashes = [0] * len(tasks)
         while waiting or any(worker.under_way for worker in self._workers):
@@ -127,7 +127,7 @@ class Processes(Executor):
                     number = waiting.take_for(worker, self._workers)
                     worker.submit(number, tasks[number])
 
-    def _ended(self, worker: _Worker, waiting: _TaskQueue, crashes: list[int]) -> Iterator[Ended]:
+    def _ended(self, worker: _Worker, waiting: _TaskQueue, crashes: list[int]) -> Iterator[TaskResult]:
         """What a worker has finished; if it has died, its tasks wait again, but for one that keeps killing."""
         finished = [future for future in worker.under_way if future.done()]
         if any(isinstance(future.exception(), BrokenProcessPool) for future in finished):

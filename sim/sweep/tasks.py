@@ -29,7 +29,7 @@ class Task:
         return self.function(self.task) if self.shared is None else self.function(self.task, self.shared)
 
 
-Ended = tuple[int, Any, str]  # number of the task, its result, or why there is none
+TaskResult = tuple[int, Any, str]  # number of the task, its result, or why there is none
 
 
 class Executor(ABC):
@@ -42,7 +42,7 @@ class Executor(ABC):
     shares_files = True
 
     @abstractmethod
-    def run(self, tasks: Sequence[Task]) -> Iterator[Ended]:
+    def run(self, tasks: Sequence[Task]) -> Iterator[TaskResult]:
         """Yield the tasks' results as they come; a task that raises yields its message instead."""
 
     def close(self) -> None:  # noqa: B027 -- most have nothing to let go
@@ -62,7 +62,7 @@ def message_of(error: BaseException) -> str:
     return f"{type(error).__name__}: {error}"
 
 
-def ended(number: int, get: Callable[[], Any]) -> Ended:
+def ended(number: int, get: Callable[[], Any]) -> TaskResult:
     """What became of a task, from a call that brings its result or raises what went wrong."""
     try:
         return number, get(), ""
@@ -73,6 +73,6 @@ def ended(number: int, get: Callable[[], Any]) -> Ended:
 class InProcess(Executor):
     """One task after the other, right here."""
 
-    def run(self, tasks: Sequence[Task]) -> Iterator[Ended]:
+    def run(self, tasks: Sequence[Task]) -> Iterator[TaskResult]:
         for number, task in enumerate(tasks):
             yield ended(number, task.run)

@@ -15,7 +15,7 @@ from sim.tape.store import Entry, TapeProblem, TapeStore
 
 
 @dataclass(frozen=True)
-class Listed:
+class TapeEntrySummary:
     """One recorded request, for people.
 
     Attributes:
@@ -41,7 +41,7 @@ class Listed:
     size_bytes: int
 
 
-def list_tape(store: TapeStore) -> Iterator[Listed]:
+def list_tape(store: TapeStore) -> Iterator[TapeEntrySummary]:
     """A line for each entry that can be trusted, in the order of keys."""
     for path in store.files():
         try:
@@ -52,7 +52,7 @@ def list_tape(store: TapeStore) -> Iterator[Listed]:
         rounds = [this for this, _, _ in rounds_of(entry.records)]
         tested = sum(this.tested for this in rounds)
         seed, request = entry.about["random"]
-        yield Listed(
+        yield TapeEntrySummary(
             entry.key,
             entry.about["protocol"]["name"],
             seed,
@@ -130,7 +130,7 @@ def _rows_of(entry: Entry) -> list[dict[str, Any]]:
 
 
 @dataclass(frozen=True)
-class Exported:
+class TapeExport:
     """What a table of rounds holds: its rows, the requests that they are of, and those left out as damaged."""
 
     rounds: int
@@ -138,7 +138,7 @@ class Exported:
     damaged: int
 
 
-def export_rounds(store: TapeStore, path: Path, keys: Iterable[str] | None = None) -> Exported:
+def export_rounds(store: TapeStore, path: Path, keys: Iterable[str] | None = None) -> TapeExport:
     """Write a table of rounds as Parquet: what was sent, accepted, and by how much draft and target agreed.
 
     Args:
@@ -162,4 +162,4 @@ def export_rounds(store: TapeStore, path: Path, keys: Iterable[str] | None = Non
         write_atomically(path, parquet_bytes([{name: row.get(name) for name in names} for row in rows]))
     except OSError as error:
         raise cannot_write("the tape's rounds", path, error) from error
-    return Exported(len(rows), requests, damaged)
+    return TapeExport(len(rows), requests, damaged)

@@ -228,7 +228,7 @@ class TapeStore:
 
 
 @dataclass(frozen=True)
-class Pruned:
+class PruneResult:
     """What pruning did: entries removed and kept, and the bytes that are left."""
 
     removed: int
@@ -252,7 +252,7 @@ def max_tape_bytes() -> float:
     return gigabytes * 1e9
 
 
-def prune(store: TapeStore, max_bytes: float) -> Pruned:
+def prune(store: TapeStore, max_bytes: float) -> PruneResult:
     """Remove the least recently used entries until the rest fits.
 
     Args:
@@ -276,4 +276,4 @@ def prune(store: TapeStore, max_bytes: float) -> Pruned:
             break
         total += size
         kept += 1
-    return Pruned(len(found) - kept, kept, total)
+    return PruneResult(len(found) - kept, kept, total)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from sim.decoding.exact import output_distribution, sequence_distribution
-from sim.decoding.library import Decoded, decode
+from sim.decoding.library import DecodeResult, decode
 from sim.decoding.protocol_run import Record, TogetherRecord, TransmitRecord
 from sim.decoding.rows import Sampling
 from sim.models.interface import ForwardPass, LanguageModel
@@ -84,7 +84,7 @@ class Toolbox:
     padded = staticmethod(padded)
 
     @staticmethod
-    def run(protocol: str, draft: LanguageModel | None, target: LanguageModel, **settings: Any) -> Decoded:
+    def run(protocol: str, draft: LanguageModel | None, target: LanguageModel, **settings: Any) -> DecodeResult:
         """Decode with addressed luck after the same prompt."""
         return decode(protocol, draft, target, PROMPT, **settings)
 

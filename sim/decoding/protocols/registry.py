@@ -17,7 +17,7 @@ from pydantic import Field, model_validator
 from sim.decoding.random_source import RandomSource
 from sim.decoding.request import Request
 from sim.decoding.steps import Location, Protocol
-from sim.registry import Registered, Registry
+from sim.registry import Registry, RegistryEntry
 from sim.settings import Settings
 
 PROTOCOLS: Registry[Callable[[Request, Any, RandomSource], Protocol]] = Registry("protocol", "sim.decoding.protocols")
@@ -61,14 +61,14 @@ def protocol(
     )
 
 
-def is_adaptive(entry: Registered[Callable[[Request, Any, RandomSource], Protocol]], settings: Settings) -> bool:
+def is_adaptive(entry: RegistryEntry[Callable[[Request, Any, RandomSource], Protocol]], settings: Settings) -> bool:
     """Whether a protocol under these settings looks at clock or channel, so that no tape can stand in for it."""
     adaptive = entry.traits["adaptive"]
     return bool(adaptive(settings) if callable(adaptive) else adaptive)
 
 
 def controls_of(
-    entry: Registered[Callable[[Request, Any, RandomSource], Protocol]], settings: Settings
+    entry: RegistryEntry[Callable[[Request, Any, RandomSource], Protocol]], settings: Settings
 ) -> tuple[str, ...]:
     """The controls that a protocol has under these settings."""
     controls = entry.traits.get("controls", ())
@@ -76,7 +76,7 @@ def controls_of(
 
 
 def sites_of(
-    entry: Registered[Callable[[Request, Any, RandomSource], Protocol]], settings: Settings
+    entry: RegistryEntry[Callable[[Request, Any, RandomSource], Protocol]], settings: Settings
 ) -> dict[str, Location]:
     """Where each model that a protocol needs runs under these settings, by role."""
     sites = entry.traits.get("sites", DRAFT_HERE_TARGET_THERE)

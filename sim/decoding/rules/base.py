@@ -83,7 +83,7 @@ def find_rule(name: str, mode: str, candidates: int, row_length: int | None = No
     """A rule by name, for candidates drawn in a given way.
 
     Args:
-        name: Registered name.
+        name: RegistryEntry name.
         mode: One of ``MODES``.
         candidates: Most candidates per position.
         row_length: Most tokens of the rows that they are drawn from, None where that is not known yet.

@@ -77,7 +77,7 @@ def test_everything_arrives_and_the_parts_add_up(name):
         figures = ran.link.summary()
         parts_s = [figures[f"{mac.direction}_{part}_per_message_s"] for part in mac.delay_parts]
         assert sum(parts_s) == pytest.approx(np.mean(mine) / 1e9, rel=1e-12)
-        # Decoded blocks carry all payload and its headers, and some padding.
+        # DecodeResult blocks carry all payload and its headers, and some padding.
         assert mac.kpis.received_bits.sum() >= total
     assert len(ran.env._queue) == 0
     if "losses" in name:
