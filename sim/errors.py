@@ -14,7 +14,7 @@ class RunError(Exception):
     """The input was right and the run failed; the command line prints the message alone and exits with 1."""
 
 
-def choices(kind: str, got: object, valid: Iterable[object]) -> str:
+def unknown_name_message(kind: str, got: object, valid: Iterable[object]) -> str:
     """Say that a name is unknown, which names are valid, and which one is nearest."""
     names = sorted(str(name) for name in valid)
     near = difflib.get_close_matches(str(got), names, n=1, cutoff=0.5)

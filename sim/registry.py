@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any, Generic, TypeVar
 
-from sim.errors import InputError, choices
+from sim.errors import InputError, unknown_name_message
 from sim.settings import Settings
 
 T = TypeVar("T")
@@ -95,7 +95,7 @@ class Registry(Generic[T]):
             return self._entries[name]
         if ":" in name:
             return self._find_foreign(name)
-        raise InputError(choices(self.kind, name, self._entries))
+        raise InputError(unknown_name_message(self.kind, name, self._entries))
 
     def _load_one(self, name: str) -> bool:
         """Import the file that bears the name, as most do, and leave the others for when they are asked for."""

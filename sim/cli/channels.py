@@ -26,12 +26,12 @@ def record_command(
     from channels.record_cdl import CDL_MODELS
     from channels.record_ray_tracing import SCENES, RayTracingUnavailable
     from sim.cli.output import say
-    from sim.errors import choices
+    from sim.errors import unknown_name_message
 
     if out.suffix != ".npz":
         raise InputError(f"--out must end in .npz, got {out}")
     if model not in (*CDL_MODELS, *SCENES):
-        raise InputError(choices("channel model or scene", model, (*CDL_MODELS, *SCENES)))
+        raise InputError(unknown_name_message("channel model or scene", model, (*CDL_MODELS, *SCENES)))
     speed_m_s = speed_kmh / 3.6
     try:
         frequencies_hz = prb_group_centres_hz(num_prb(bandwidth_mhz, scs_khz), prb_group, scs_khz)

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sim.errors import InputError, choices
+from sim.errors import InputError, unknown_name_message
 from sim.registry import Registry
 from sim.scenario.loading import bundled_scenarios, load_scenario
 
@@ -75,7 +75,7 @@ def _names_of(kind: str) -> list[tuple[str, str]]:
         from sim.compute.hardware import find_hardware, hardware_names
 
         return [(name, find_hardware(name).title) for name in hardware_names()]
-    raise InputError(choices("kind", kind, [*registries, "scenarios", "columns", "hardware"]))
+    raise InputError(unknown_name_message("kind", kind, [*registries, "scenarios", "columns", "hardware"]))
 
 
 def _marked(entry: Any) -> str:

@@ -9,7 +9,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from sim.errors import InputError, choices
+from sim.errors import InputError, unknown_name_message
 from sim.yaml_text import read_values
 
 _MULTIPLIERS = {"": 1.0, "k": 1e3, "m": 1e6, "b": 1e9}
@@ -103,7 +103,7 @@ def find_hardware(name: str) -> Hardware:
     """
     table = _table("hardware.yaml")
     if name not in table["hardware"]:
-        raise InputError(choices("hardware", name, hardware_names()))
+        raise InputError(unknown_name_message("hardware", name, hardware_names()))
     entry = table["hardware"][name]
     numbers: dict[str, dict[str, Any]] = {**table["classes"][entry["class"]]}
     numbers |= {key: value for key, value in entry.items() if key not in ("title", "class", "peak_flops")}

@@ -16,7 +16,7 @@ from sim.compute.base import ComputeModel, Cost, WorkSize
 from sim.compute.hardware import Hardware, ModelSize, find_hardware, find_model_size
 from sim.compute.registry import COMPUTE
 from sim.compute.roles import PerRole, RoleSettings, single
-from sim.errors import InputError, choices
+from sim.errors import InputError, unknown_name_message
 from sim.models.interface import LanguageModel
 
 
@@ -128,7 +128,9 @@ class RooflineCompute(ComputeModel):
         if arithmetic == "auto":
             arithmetic = "fp16" if "fp16" in hardware.peak_flops else next(iter(hardware.peak_flops))
         if arithmetic not in hardware.peak_flops:
-            raise InputError(choices(f"arithmetic of {hardware.name}", arithmetic, ["auto", *hardware.peak_flops]))
+            raise InputError(
+                unknown_name_message(f"arithmetic of {hardware.name}", arithmetic, ["auto", *hardware.peak_flops])
+            )
         self.weight_bytes = size.parameters * bytes_per_weight
         if self.weight_bytes > hardware.memory * num_processors:
             raise InputError(

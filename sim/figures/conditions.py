@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from sim.errors import InputError, choices
+from sim.errors import InputError, unknown_name_message
 from sim.figures.statistics import mean_interval
 
 if TYPE_CHECKING:
@@ -66,11 +66,11 @@ def only(table: pd.DataFrame, where: Mapping[str, Sequence[str]]) -> tuple[pd.Da
     fixed: dict[str, Any] = {}
     for column, texts in where.items():
         if column not in table:
-            raise InputError(f"--where: {choices('column', column, table.columns)}")
+            raise InputError(f"--where: {unknown_name_message('column', column, table.columns)}")
         known = {_text_of(value): value for value in values_of(table, column)}
         for text in texts:
             if _text_of(text) not in known:
-                raise InputError(f"--where {column}: {choices('value', text, known)}")
+                raise InputError(f"--where {column}: {unknown_name_message('value', text, known)}")
         chosen = [known[_text_of(text)] for text in texts]
         table = table[table[column].isin(chosen)]
         if len(chosen) == 1 and len(known) > 1:
@@ -95,7 +95,7 @@ def check_columns(table: pd.DataFrame, **named: str | None) -> None:
     """
     for option, column in named.items():
         if column is not None and column not in table:
-            raise InputError(f"--{option}: {choices('column', column, table.columns)}")
+            raise InputError(f"--{option}: {unknown_name_message('column', column, table.columns)}")
 
 
 def is_numeric(table: pd.DataFrame, column: str) -> bool:

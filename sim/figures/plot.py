@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from sim.errors import InputError, choices
+from sim.errors import InputError, unknown_name_message
 from sim.figures.conditions import (
     check_columns,
     check_numeric,
@@ -94,7 +94,7 @@ def plot(
         InputError: An unknown column, kind, style or value, or nothing to draw.
     """
     if kind not in KINDS:
-        raise InputError(f"--kind: {choices('kind of figure', kind, KINDS)}")
+        raise InputError(f"--kind: {unknown_name_message('kind of figure', kind, KINDS)}")
     table, fixed = only(join(tables), where or {})
     check_columns(table, x=x, y=y, by=by, facet=facet)
     roles = _heatmap_roles(table, x, y, by, facet) if kind == "heatmap" else _roles(table, x, y, by, facet, kind)

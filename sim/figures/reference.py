@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from sim.errors import InputError, RunError, choices
+from sim.errors import InputError, RunError, unknown_name_message
 from sim.figures import comparisons, hierarchy, lengths, sweep_figures, who_wins
 from sim.figures.cell import cell_figure
 from sim.figures.plot import plot
@@ -213,7 +213,7 @@ def make(scenario_names: Sequence[str] = (), folder: Path = FOLDER, results: Pat
     known = [*scenarios, *pictures]
     for name in scenario_names:
         if name not in known:
-            raise InputError(choices("scenario of a reference", name, known))
+            raise InputError(unknown_name_message("scenario of a reference", name, known))
     written: list[Path] = []
     for scenario_name in scenario_names or known:
         if scenario_name in pictures:

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sim.errors import InputError, choices
+from sim.errors import InputError, unknown_name_message
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -113,7 +113,7 @@ def new_figure(style: str, height_in: float) -> Figure:
     from matplotlib.figure import Figure
 
     if style not in WIDTHS_IN:
-        raise InputError(choices("figure style", style, WIDTHS_IN))
+        raise InputError(unknown_name_message("figure style", style, WIDTHS_IN))
     figure = Figure(figsize=(WIDTHS_IN[style], height_in), dpi=_DPI)
     FigureCanvasAgg(figure)
     return figure
@@ -127,7 +127,7 @@ def save(figure: Figure, path: Path) -> Path:
     """
     suffix = path.suffix.removeprefix(".")
     if suffix not in _METADATA:
-        raise InputError(choices("picture format", suffix, _METADATA))
+        raise InputError(unknown_name_message("picture format", suffix, _METADATA))
     path.parent.mkdir(parents=True, exist_ok=True)
     with styled():
         figure.savefig(path, metadata=_METADATA[suffix])

@@ -9,7 +9,7 @@ from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
-from sim.errors import InputError, choices
+from sim.errors import InputError, unknown_name_message
 from sim.models.fingerprint import combine, parameters_digest, weights_digest
 from sim.models.interface import LanguageModel
 from sim.models.pairing import check_same_tokens
@@ -39,7 +39,7 @@ def load_model(
         ValueError: Unknown dtype.
     """
     if dtype not in DTYPES:
-        raise ValueError(choices("dtype", dtype, DTYPES))
+        raise ValueError(unknown_name_message("dtype", dtype, DTYPES))
     return _load_model(name, resolve_device(device), dtype, trust_remote_code, None)
 
 
@@ -240,7 +240,7 @@ def _embedded_folder(name: str) -> Path:
     folder = EMBEDDED_FOLDER / name.removeprefix(EMBEDDED)
     known = [f"{EMBEDDED}{role}" for role in ("draft", "middle", "target")]
     if name not in known:
-        raise InputError(choices("embedded model", name, known))
+        raise InputError(unknown_name_message("embedded model", name, known))
     if not (folder / "config.json").is_file():
         raise InputError(f"cannot load model {name!r}: its files are missing from this installation")
     return folder

@@ -24,8 +24,8 @@ from sim.prepare import (
     tape_store,
 )
 from sim.results.manifest import host, versions
-from sim.scenario.own_code import own_code
 from sim.scenario.schema import Scenario
+from sim.scenario.user_code import user_code_hashes
 from sim.sweep.executors import make_executor
 from sim.sweep.gather import drawn_axes, gather, sweep_id, table_of
 from sim.sweep.points import Point, expand
@@ -207,7 +207,7 @@ class _Sweep:
         """Hash of all that a point's result depends on: scenario, code, the user's own too, models, prompts, prices."""
         shared = self._shared_inputs(point)
         keys = point.scenario.dump()
-        return _hash([keys, shared.describes, own_code(keys)])
+        return _hash([keys, shared.describes, user_code_hashes(keys)])
 
     def _run_points(self, wave: Sequence[Point], executor: Executor) -> None:
         hashes = {point.index: self._content_hash(point) for point in wave}

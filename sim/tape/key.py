@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from sim.models.info import ModelInfo
-from sim.scenario.own_code import own_code
 from sim.scenario.schema import Scenario
+from sim.scenario.user_code import user_code_hashes
 from sim.workload import PlannedRequest
 
 # What tells one request of a scenario from another; the rest of a description is shared by all of them.
@@ -27,7 +27,7 @@ def shared_description(scenario: Scenario, models: Mapping[str, ModelInfo]) -> d
     """What the decoding of all requests of a scenario depends on: no link, no compute, no neighbours."""
     workload = scenario.workload
     protocol, controller = scenario.protocol.dump(), scenario.controller.dump()
-    own = own_code([protocol, controller])
+    own = user_code_hashes([protocol, controller])
     return {
         "models": {role: model.fingerprint for role, model in sorted(models.items())},
         "protocol": protocol,
@@ -36,7 +36,7 @@ def shared_description(scenario: Scenario, models: Mapping[str, ModelInfo]) -> d
         "limits": [workload.max_new_tokens, workload.stop_at_eos],
         "numerics": [scenario.models.dtype],
         "code": code_version(),
-        **({"own_code": own} if own else {}),
+        **({"user_code_hashes": own} if own else {}),
     }
 
 

@@ -12,7 +12,7 @@ from typing import Any
 _OWN = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
 
 
-def own_code(plain: Any) -> dict[str, str]:
+def user_code_hashes(plain: Any) -> dict[str, str]:
     """Hashes of the files in which a scenario's own names stand, by module; empty if all its names are built in.
 
     Args:
