@@ -71,7 +71,7 @@ def run(
     json: JsonOption = False,
 ) -> None:
     """Run one scenario: table, figures, files."""
-    from sim.cli.running import run_command
+    from sim.cli.run import run_command
 
     run_command(scenario, set_ or [], seed, out, live, json, window if timeline else None)
 
@@ -91,7 +91,7 @@ def sweep(
     json: JsonOption = False,
 ) -> int:
     """Run all points of a scenario's sweep: table, figures, files."""
-    from sim.cli.running import sweep_command
+    from sim.cli.run import sweep_command
 
     return sweep_command(scenario, vary or [], set_ or [], seed, jobs, scheduler, resume, out, json)
 
@@ -129,7 +129,7 @@ def plot(
     out: Annotated[Path, typer.Option(help="Picture to write; the suffix gives the format.")] = Path("plot.png"),
 ) -> None:
     """RandomSource a figure from tables on disk; simulates nothing."""
-    from sim.cli.looking import plot_command
+    from sim.cli.inspect import plot_command
 
     plot_command(results, x, y, by, facet, kind, style, log_x, log_y, where or [], out)
 
@@ -140,7 +140,7 @@ def compare(
     metric: Annotated[str, typer.Option(help="Column to compare.")] = "e2e_mean_s",
 ) -> None:
     """Paired differences B - A with 95 % intervals; both sides saw the same luck."""
-    from sim.cli.looking import compare_command
+    from sim.cli.inspect import compare_command
 
     compare_command(a, b, metric)
 
@@ -149,7 +149,7 @@ def validate(
     scenarios: Annotated[list[str], typer.Argument(help="YAML files or names of bundled scenarios.")],
 ) -> None:
     """Check scenarios: schema and sense, with file and line."""
-    from sim.cli.looking import validate_command
+    from sim.cli.inspect import validate_command
 
     validate_command(scenarios)
 
@@ -163,7 +163,7 @@ def calibrate(
     ] = None,
 ) -> None:
     """Measure this host's model timings anew."""
-    from sim.cli.looking import calibrate_command
+    from sim.cli.inspect import calibrate_command
 
     calibrate_command(scenario, set_ or [], out)
 
@@ -175,14 +175,14 @@ def list_names(
     ] = "protocols",
 ) -> None:
     """What can be named in YAML, one line each."""
-    from sim.cli.looking import list_command
+    from sim.cli.inspect import list_command
 
     list_command(kind)
 
 
 def schema() -> None:
     """JSON Schema of scenarios, for editors."""
-    from sim.cli.looking import schema_command
+    from sim.cli.inspect import schema_command
 
     schema_command()
 
@@ -232,21 +232,21 @@ def tape_record(
     payloads: Annotated[bool, typer.Option(help="Keep the bytes of all messages too.")] = False,
 ) -> None:
     """Decode what a scenario and its sweep will replay."""
-    from sim.cli.taping import record_command
+    from sim.cli.tape import record_command
 
     record_command(scenario, vary or [], set_ or [], seed, jobs, payloads)
 
 
 def tape_list(json: JsonOption = False) -> None:
     """One line per recorded request."""
-    from sim.cli.taping import list_command
+    from sim.cli.tape import list_command
 
     list_command(json)
 
 
 def tape_verify(remove: Annotated[bool, typer.Option(help="Remove what is damaged.")] = False) -> int:
     """Check every entry; exit code 1 if one is damaged."""
-    from sim.cli.taping import verify_command
+    from sim.cli.tape import verify_command
 
     return verify_command(remove)
 
@@ -258,7 +258,7 @@ def tape_prune(
     ] = None,
 ) -> None:
     """Remove the least recently used entries until the rest fits."""
-    from sim.cli.taping import prune_command
+    from sim.cli.tape import prune_command
 
     prune_command(max_gb)
 
@@ -275,13 +275,13 @@ def tape_export(
     ] = None,
 ) -> None:
     """Rounds and acceptance as a table, or a tape for another machine."""
-    from sim.cli.taping import export_command
+    from sim.cli.tape import export_command
 
     export_command(scenario, vary or [], set_ or [], seed, parquet, folder)
 
 
 def tape_import(folder: Annotated[Path, typer.Argument(help="Folder that another machine exported.")]) -> None:
     """Take over a tape from another machine."""
-    from sim.cli.taping import import_command
+    from sim.cli.tape import import_command
 
     import_command(folder)

@@ -98,7 +98,7 @@ def decode(
         parsed = entry.settings(**settings)
     except ValidationError as error:
         raise InputError(f"protocol {protocol!r}: {first_problem(error)}") from error
-    turner = make_controller(controller)
+    turner = controller_from(controller)
     refuse_misfit(str(controller_name(controller)), turner.adjusts, protocol, controls_of(entry, parsed))
     present = models_present(protocol, {"draft": draft, "target": target, **(models or {})})
     leader = present.get("target") or present[entry.traits["models"][-1]]
@@ -143,7 +143,7 @@ def controller_name(controller: Controller | str | Mapping[str, Any] | None) -> 
     return controller if isinstance(controller, str) else type(controller).__name__
 
 
-def make_controller(controller: Controller | str | Mapping[str, Any] | None) -> Controller:
+def controller_from(controller: Controller | str | Mapping[str, Any] | None) -> Controller:
     """A controller from its name, its name and keys, or itself; None is one that turns nothing.
 
     Raises:

@@ -165,7 +165,7 @@ def _as_written(problem: Problem, lines: Lines) -> Problem:
 
 
 @contextmanager
-def told_with_line(
+def locate_errors(
     name: str | Path, changes: Mapping[str, Any], axes: Mapping[str, Any] | None = None
 ) -> Iterator[None]:
     """Say file and line with what a run finds wrong, where its message starts with a key that the file has.

@@ -48,7 +48,7 @@ def test_long_names_are_broken_at_their_joints_if_at_all(width: int, monkeypatch
 
 
 def _compared(a: Path, b: Path, monkeypatch: pytest.MonkeyPatch, metric: str = "e2e_mean_s") -> list[str]:
-    from sim.cli.looking import compare_command
+    from sim.cli.inspect import compare_command
 
     screen = io.StringIO()
     monkeypatch.setattr(output, "error_console", Console(file=screen, width=160, highlight=False))
@@ -115,7 +115,7 @@ def test_runs_are_compared_by_their_requests_and_only_under_one_seed(tmp_path: P
 
 def test_runs_are_plotted_as_a_sweep_made_by_hand(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """What the runs differ in is an axis, seeds are replications; with a column of requests they are requests."""
-    from sim.cli.looking import plot_command
+    from sim.cli.inspect import plot_command
     from sim.figures import style
 
     drawn: list[Figure] = []

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from sim.cli.looking import list_command
+from sim.cli.inspect import list_command
 from sim.decoding.protocols.registry import PROTOCOLS
 from sim.links.registry import LINKS
 from sim.results.columns import REQUEST_COLUMNS, ROUND_COLUMNS, SLOT_COLUMNS, SUMMARY_COLUMNS, SWEEP_COLUMNS, TABLES

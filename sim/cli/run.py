@@ -7,7 +7,7 @@ from typing import Any
 
 from sim.cli.output import ProgressBars, print_json, print_table, say
 from sim.errors import InputError
-from sim.scenario.loading import load_scenario, told_with_line
+from sim.scenario.loading import load_scenario, locate_errors
 from sim.scenario.overrides import parse_assignment, parse_axes
 
 _RUN_ROWS = (
@@ -48,7 +48,7 @@ def run_command(
     from sim.timeline import Timeline, parse_window
 
     timeline = None if window is None else Timeline(*parse_window(window))
-    with told_with_line(name, changes), ProgressBars() as progress:
+    with locate_errors(name, changes), ProgressBars() as progress:
         result = run(scenario, out, live=live, progress=progress, timeline=timeline)
     summary = result.summary
     if as_json:
@@ -93,7 +93,7 @@ def sweep_command(
     changes = changes_of(set_, seed)
     scenario = load_scenario(name, changes, axes, check=expand)
 
-    with told_with_line(name, changes, axes), ProgressBars() as progress:
+    with locate_errors(name, changes, axes), ProgressBars() as progress:
         result = sweep(scenario, out, jobs=jobs, scheduler=scheduler, resume=resume, progress=progress)
     if as_json:
         print_json({"folder": str(result.folder), "points": result.table.to_dict("records"), "failed": result.failed})

@@ -218,7 +218,7 @@ def _condition(row: dict[Any, Any], varied: list[str]) -> list[str]:
 def calibrate_command(name: str, set_: list[str], out: Path | None) -> None:
     """Time the models of a scenario on this host."""
     from sim.cli.output import print_table, say
-    from sim.cli.running import changes_of
+    from sim.cli.run import changes_of
     from sim.compute.calibration_files import calibrate
     from sim.prepare import load_models
 

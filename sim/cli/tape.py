@@ -6,11 +6,11 @@ import os
 from pathlib import Path
 
 from sim.cli.output import ProgressBars, print_json, say
-from sim.cli.running import changes_of
+from sim.cli.run import changes_of
 from sim.errors import InputError
 from sim.files import clean_cache
 from sim.prepare import must_be_live, planned_requests, tape_store
-from sim.scenario.loading import load_scenario, told_with_line
+from sim.scenario.loading import load_scenario, locate_errors
 from sim.scenario.overrides import parse_axes
 from sim.scenario.schema import Scenario
 from sim.sweep.points import expand
@@ -27,7 +27,7 @@ def record_command(
     axes, changes = parse_axes(vary), changes_of(set_, seed)
     scenarios = _replayed(load_scenario(name, changes, axes, check=expand))
     store, most_bytes = tape_store(), max_tape_bytes()
-    with told_with_line(name, changes, axes):
+    with locate_errors(name, changes, axes):
         wanted = [(scenario, planned_requests(scenario)) for scenario in scenarios]
     workers = jobs or os.cpu_count() or 1
     with ProgressBars() as progress, make_executor(workers, None, workers) as executor:
