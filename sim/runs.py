@@ -112,7 +112,7 @@ def run(
     Raises:
         InputError: Something the scenario names cannot be used.
     """
-    most_bytes = max_tape_bytes()
+    max_bytes = max_tape_bytes()
     clean_cache()
     decoded = live
 
@@ -124,7 +124,7 @@ def run(
     inputs = prepare(scenario, noting, live)
     result = _simulate_into(out, scenario, inputs, timeline)
     if decoded:
-        prune(tape_store(), most_bytes)
+        prune(tape_store(), max_bytes)
     return result
 
 

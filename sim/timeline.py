@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from sim.world import World
 
 # Events kept at most; a trace of this size is some 100 MB and about what a browser can show.
-MOST_EVENTS = 500_000
+MAX_EVENTS = 500_000
 
 _DEVICES, _CELL, _SITES = 1, 2, 3  # processes of the trace
 _SPANS_PER_DEVICE = 2  # tracks of a device: what it computes, what is on its way
@@ -53,12 +53,12 @@ class Timeline:
     Args:
         start_s: Beginning of the window.
         end_s: End of it.
-        most_events: Events kept; later ones are counted only.
+        max_events: Events kept; later ones are counted only.
     """
 
-    def __init__(self, start_s: float = 0.0, end_s: float = 10.0, most_events: int = MOST_EVENTS) -> None:
+    def __init__(self, start_s: float = 0.0, end_s: float = 10.0, max_events: int = MAX_EVENTS) -> None:
         self.start_ns, self.end_ns = to_ns(start_s), to_ns(end_s)
-        self.most_events = most_events
+        self.max_events = max_events
         self.dropped = 0
         self.events: list[dict[str, Any]] = []
         self._names: dict[tuple[int, int], str] = {}
@@ -75,7 +75,7 @@ class Timeline:
             return scenario
         # Those that the scenario itself asks for are not only the timeline's.
         self._keeps_all_slots = getattr(scenario.link.settings, "record_slots", False)
-        return scenario.replace("link.record_slots", True).replace("link.max_records", self.most_events)
+        return scenario.replace("link.record_slots", True).replace("link.max_records", self.max_events)
 
     def watch(self, world: World) -> None:
         """Follow a world that is about to run."""
@@ -131,7 +131,7 @@ class Timeline:
         return self._add({"ph": "X", "pid": process, "tid": track, "name": name, **times, "args": args})
 
     def _add(self, event: dict[str, Any]) -> bool:
-        if len(self.events) >= self.most_events:
+        if len(self.events) >= self.max_events:
             self.dropped += 1
             return False
         self.events.append(event)

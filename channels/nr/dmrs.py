@@ -16,6 +16,6 @@ def dmrs_re_per_prb(num_dmrs_symbols: int, cdm_groups_without_data: int = 2, con
     """
     require_choice("configuration_type", configuration_type, tuple(_RE_PER_GROUP))
     require_choice("num_dmrs_symbols", num_dmrs_symbols, (1, 2, 3, 4))
-    most_groups = 12 // _RE_PER_GROUP[configuration_type]
-    require_choice("cdm_groups_without_data", cdm_groups_without_data, tuple(range(1, most_groups + 1)))
+    max_groups = 12 // _RE_PER_GROUP[configuration_type]
+    require_choice("cdm_groups_without_data", cdm_groups_without_data, tuple(range(1, max_groups + 1)))
     return num_dmrs_symbols * cdm_groups_without_data * _RE_PER_GROUP[configuration_type]

@@ -26,13 +26,13 @@ def record_command(
 
     axes, changes = parse_axes(vary), changes_of(set_, seed)
     scenarios = _replayed(load_scenario(name, changes, axes, check=expand))
-    store, most_bytes = tape_store(), max_tape_bytes()
+    store, max_bytes = tape_store(), max_tape_bytes()
     with locate_errors(name, changes, axes):
         wanted = [(scenario, planned_requests(scenario)) for scenario in scenarios]
     workers = jobs or os.cpu_count() or 1
     with ProgressBars() as progress, make_executor(workers, None, workers) as executor:
         decoded = record_missing(wanted, store, executor, progress, payloads)
-    prune(store, most_bytes)
+    prune(store, max_bytes)
     total = sum(len(planned) for _, planned in wanted)
     say(f"{decoded} of {total} requests were decoded; the others were on tape already")
     say(f"tape:    {store.folder}")

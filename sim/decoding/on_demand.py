@@ -119,9 +119,9 @@ class OnDemandModel(LanguageModel):
             promise.put(index, row[0])
         return logits[: len(works)]
 
-    def most_sessions(self, num_tokens: int) -> int:
+    def max_sessions(self, num_tokens: int) -> int:
         """How many the model behind can cache."""
-        return self.model.most_sessions(num_tokens)
+        return self.model.max_sessions(num_tokens)
 
     def reserve(self, num_sessions: int, num_tokens: int) -> None:
         """Make room for so many sessions in the model behind."""

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from sim.links.nr import NrLink
     from sim.links.nr.records import BlockRecord
 
-_MOST_NAMED = 8
+_MAX_NAMED = 8
 _HEIGHT_IN = 3.1
 _PALE = 0.4
 _LABEL_POINTS = 8.0
@@ -127,7 +127,7 @@ def _draw_map(figure: Figure, axes: Axes, link: NrLink, direction: Direction, sl
             axes.plot(x, y, marker="^", color="black", ms=6, ls="none", zorder=3)
     snr_db = channel.mean_snr_db(direction)
     dots = axes.scatter(positions[:, 0], positions[:, 1], c=snr_db, cmap="viridis", s=26, ec="black", lw=0.5, zorder=4)
-    if len(positions) <= 2 * _MOST_NAMED:
+    if len(positions) <= 2 * _MAX_NAMED:
         for device, (place, offset) in enumerate(zip(positions, _away_from_nearest(positions), strict=True)):
             axes.annotate(
                 str(device), place, xytext=offset, textcoords="offset points", fontsize=7, ha="center", va="center",
@@ -195,7 +195,7 @@ def _draw_grid(
 
 
 def _fits(devices: Sequence[int]) -> bool:
-    return len(devices) <= _MOST_NAMED
+    return len(devices) <= _MAX_NAMED
 
 
 def _placed(records: list[BlockRecord], group_sizes: list[int]) -> list[tuple[BlockRecord, tuple[float, float]]]:

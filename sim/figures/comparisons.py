@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 _DELAY = "link.one_way_delay_s"
 _LATENCY = "token_latency_s"
 _LENGTH = re.compile(r"gamma (\d+)$")
-_MOST_SERIES = 8
+_MAX_SERIES = 8
 _PARAMETER = re.compile(r"^(.*) (?:K|ell)=\d+$")
 
 
@@ -54,8 +54,8 @@ def _mark_best(panel: Axes, table: pd.DataFrame, x: str, by: str, series: Sequen
 
 def _latency(table: pd.DataFrame, x: str, by: str, log: bool) -> tuple[Figure, Axes, list[Any]]:
     series = values_of(table, by)
-    if len(series) > _MOST_SERIES:
-        raise ValueError(f"at most {_MOST_SERIES} curves can be told apart, got {len(series)} values of {by!r}")
+    if len(series) > _MAX_SERIES:
+        raise ValueError(f"at most {_MAX_SERIES} curves can be told apart, got {len(series)} values of {by!r}")
     figure = new_figure("one_column", 2.9)
     panel = figure.subplots()
     say_replications(panel, draw_curves(panel, table, x, _LATENCY, by, series))

@@ -25,7 +25,7 @@ _LOG_DECADES = 1.5
 # Numbers of a decade that are labelled, most of them first; what a label takes of an axis, and how many are enough.
 _TICKS = (tuple(float(digit) for digit in range(1, 10)), (1.0, 2.0, 3.0, 5.0, 7.0), (1.0, 2.0, 5.0), (1.0,))
 _TICK_INCHES = {"x": 0.38, "y": 0.16}
-_MOST_TICKS = 8
+_MAX_TICKS = 8
 _TICK_HEIGHT_INCHES = 0.1
 # What a character takes of a line, mean of a text: of a panel's head, a tick's label, a note.
 _CHARACTER_INCHES = {"head": 0.066, "tick": 0.062, "note": 0.055}
@@ -217,7 +217,7 @@ def _ticks_per_decade(axis: Any, decades: float, label_inches: float) -> tuple[f
     for subs in _TICKS:
         closest = min(np.diff(np.log10([*subs, 10.0]))) * per_decade
         fits = closest >= (label_inches if is_x else _TICK_HEIGHT_INCHES)
-        if fits and len(subs) * max(decades, 0.3) <= min(room, _MOST_TICKS):
+        if fits and len(subs) * max(decades, 0.3) <= min(room, _MAX_TICKS):
             return subs
     return _TICKS[-1]
 

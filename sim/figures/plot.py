@@ -43,9 +43,9 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 KINDS = ("line", "pareto", "heatmap")
-_MOST_PANELS = 6
-_MOST_SERIES = 8
-_MOST_NAMES = 24
+_MAX_PANELS = 6
+_MAX_SERIES = 8
+_MAX_NAMES = 24
 # Columns that number rows: values of one are means over all rows that share it, as of a varied key.
 _NUMBERING = ("replication", "seed", "device", "request", "round", "slot")
 _SCHEMES = ("variant", "protocol.name", "result")
@@ -114,8 +114,8 @@ def _roles(table: pd.DataFrame, x: str | None, y: str, by: str | None, facet: st
     check_numeric(table, y=y)
     if kind == "pareto":
         check_numeric(table, x=x)
-    elif not is_numeric(table, x) and table[x].nunique() > _MOST_NAMES:
-        raise InputError(f"--x: {x!r} has {table[x].nunique()} values; at most {_MOST_NAMES} names fit on an axis")
+    elif not is_numeric(table, x) and table[x].nunique() > _MAX_NAMES:
+        raise InputError(f"--x: {x!r} has {table[x].nunique()} values; at most {_MAX_NAMES} names fit on an axis")
     roles = _Roles(x, y, by, facet)
     if by is None and (rest := _rest(table, roles)):
         roles = replace(roles, by=rest[0])
@@ -207,10 +207,10 @@ def _draw(
         table, held = hold(table, shown)
     elif kind == "line" and _has_curves(table, roles.x):
         table, held = hold(table, _shown(table, roles))
-    panels: list[Any] = [None] if roles.facet is None else spread(values_of(table, roles.facet), _MOST_PANELS)
+    panels: list[Any] = [None] if roles.facet is None else spread(values_of(table, roles.facet), _MAX_PANELS)
     series: list[Any] = [None] if roles.by is None else values_of(table, roles.by)
-    if len(series) > _MOST_SERIES:
-        raise InputError(f"--by: {roles.by!r} has {len(series)} values; at most {_MOST_SERIES} can be told apart")
+    if len(series) > _MAX_SERIES:
+        raise InputError(f"--by: {roles.by!r} has {len(series)} values; at most {_MAX_SERIES} can be told apart")
     columns = min(len(panels), 1 if style == "one_column" else 3)
     rows = -(-len(panels) // columns)
     figure = new_figure(style, 0.45 + 2.1 * rows)

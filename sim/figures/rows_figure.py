@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 _METRICS = ("acceptance_rate", "uplink_bits_per_token")
 # Keys that set how much of a row is sent, by the last part of their name.
 _ROW_KEYS = ("top_k", "top_p")
-_MOST_SERIES = 8
+_MAX_SERIES = 8
 
 
 def draw_rows(table: pd.DataFrame, by: str | None, axes: Sequence[str], style: str) -> Figure | None:
@@ -30,7 +30,7 @@ def draw_rows(table: pd.DataFrame, by: str | None, axes: Sequence[str], style: s
     Values are means over the other axes within a replication: neither depends on the channel unless a protocol
     adapts to it.
     """
-    names = [] if by is None else spread(values_of(table, by), _MOST_SERIES)
+    names = [] if by is None else spread(values_of(table, by), _MAX_SERIES)
     table = table[table[_METRICS[0]].notna()]
     row_axis = next((axis for axis in axes if axis.endswith(_ROW_KEYS) and table[axis].nunique() > 1), None)
     if row_axis is not None:
@@ -43,7 +43,7 @@ def draw_rows(table: pd.DataFrame, by: str | None, axes: Sequence[str], style: s
 def _over_row_length(table: pd.DataFrame, row_axis: str, by: str | None, style: str) -> Figure:
     figure = new_figure(style, 2.3 if style == "two_column" else 3.4)
     grid = figure.subplots(1, 2) if style == "two_column" else figure.subplots(2, 1, sharex=True)
-    series: list[Any] = [None] if by is None else spread(values_of(table, by), _MOST_SERIES)
+    series: list[Any] = [None] if by is None else spread(values_of(table, by), _MAX_SERIES)
     labels = [row_axis, "replication", *([by] if by else [])]
     means = table.groupby(labels, sort=False)[list(_METRICS)].mean().reset_index()
     for panel, metric in zip(grid, _METRICS, strict=True):

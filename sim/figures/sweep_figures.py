@@ -35,8 +35,8 @@ if TYPE_CHECKING:
 # Draws one figure from a sweep's table and its axes in a style; None if the table has nothing for it.
 SweepFigure = Callable[..., "Figure | None"]
 
-_MOST_SERIES = 8
-_MOST_PANELS = 4
+_MAX_SERIES = 8
+_MAX_PANELS = 4
 
 
 @dataclass(frozen=True)
@@ -123,7 +123,7 @@ def best(table: pd.DataFrame, sweep_axes: Sequence[str], style: str = "one_colum
 
     varied = [axis for axis in sweep_axes if axis in table and table[axis].nunique() > 1]
     numeric = [axis for axis in varied if pd.api.types.is_numeric_dtype(table[axis])]
-    if len(numeric) < 2 or "variant" not in table or not 1 < table["variant"].nunique() <= _MOST_SERIES:
+    if len(numeric) < 2 or "variant" not in table or not 1 < table["variant"].nunique() <= _MAX_SERIES:
         return None
     x, y = numeric[:2]
     held = {axis: values_of(table, axis)[table[axis].nunique() // 2] for axis in varied if axis not in (x, y)}
@@ -164,8 +164,8 @@ def _curves(table: pd.DataFrame, sweep_axes: Sequence[str], y: str, style: str) 
 
 
 def _draw_curves(table: pd.DataFrame, roles: AxisRoles, x: str, y: str, style: str) -> Figure:
-    panels = [None] if roles.facet is None else spread(values_of(table, roles.facet), _MOST_PANELS)
-    series = [None] if roles.by is None else spread(values_of(table, roles.by), _MOST_SERIES)
+    panels = [None] if roles.facet is None else spread(values_of(table, roles.facet), _MAX_PANELS)
+    series = [None] if roles.by is None else spread(values_of(table, roles.by), _MAX_SERIES)
     wide = len(panels) > 1
     figure = new_figure("two_column" if wide else style, 2.5)
     grid = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
@@ -196,7 +196,7 @@ def _bars(table: pd.DataFrame, roles: AxisRoles, style: str) -> Figure:
     if roles.facet is not None:
         held[roles.facet] = values_of(table, roles.facet)[0]
         table = table[table[roles.facet] == held[roles.facet]]
-    names: list[Any] = [None] if roles.by is None else spread(values_of(table, roles.by), _MOST_SERIES)
+    names: list[Any] = [None] if roles.by is None else spread(values_of(table, roles.by), _MAX_SERIES)
     frame, parts = parts_of(table, "_mean_s")
     figure = new_figure(style, 0.9 + len(at) * (0.42 + 0.2 * len(names)))
     grid = figure.subplots(len(at), 1, squeeze=False)[:, 0]

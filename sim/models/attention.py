@@ -9,8 +9,8 @@ import torch
 
 from sim.models.layout import SlotGrid
 
-LEAST_COLUMNS = 16  # in common, from which on it pays to take the beginning apart from the rest
-LEAST_ROWS = 4  # that share one beginning, on average
+MIN_COLUMNS = 16  # in common, from which on it pays to take the beginning apart from the rest
+MIN_ROWS = 4  # that share one beginning, on average
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +33,7 @@ class SharedColumns:
         """The columns in common, or None if that would not pay."""
         pieces = grid.layout.pieces
         count = min(min(piece.start, piece.original.columns) if piece.original else 0 for piece in pieces)
-        if count < LEAST_COLUMNS:
+        if count < MIN_COLUMNS:
             return None
         originals = np.full(grid.num_rows, -1)
         originals[grid.rows] = [piece.original.slot for piece in pieces if piece.original]
@@ -41,7 +41,7 @@ class SharedColumns:
         last_known = np.maximum.accumulate(np.where(originals >= 0, np.arange(grid.num_rows), 0))
         originals = originals[last_known]
         starts = np.flatnonzero(np.diff(originals, prepend=-1))
-        if len(starts) * LEAST_ROWS > grid.num_rows:
+        if len(starts) * MIN_ROWS > grid.num_rows:
             return None
         stops = [*starts[1:].tolist(), grid.num_rows]
         return cls(count, tuple(zip(starts.tolist(), stops, originals[starts].tolist(), strict=True)))

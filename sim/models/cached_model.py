@@ -71,7 +71,7 @@ class CachedModel(LanguageModel):
             store.text(forward.session).remember(forward)
         return [rows[index] for index in range(len(batch))]
 
-    def most_sessions(self, num_tokens: int) -> int:
+    def max_sessions(self, num_tokens: int) -> int:
         """How many the store has slots for."""
         return self._store.slot_limit(num_tokens)
 

@@ -14,7 +14,7 @@ Ints = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
 
 WHOLE = 1 << 62
-MOST_SPREAD = 2  # slots attended over per slot wanted, so that their keys and values need no copy
+MAX_SPREAD = 2  # slots attended over per slot wanted, so that their keys and values need no copy
 
 
 class Original(NamedTuple):
@@ -161,7 +161,7 @@ class SlotGrid:
     def __init__(self, layout: PassLayout) -> None:
         self.layout = layout
         first, stop = int(layout.slots.min()), int(layout.slots.max()) + 1
-        is_run = stop - first <= MOST_SPREAD * len(layout.slots)
+        is_run = stop - first <= MAX_SPREAD * len(layout.slots)
         self.slots: slice | Ints = slice(first, stop) if is_run else layout.slots
         self.num_rows = stop - first if is_run else len(layout.slots)
         self.rows = layout.slots - first if is_run else np.arange(len(layout.slots))

@@ -15,10 +15,10 @@ import torch.nn.functional as F
 from sim.models.interface import Logits
 
 DTYPES = {"float32": torch.float32, "float64": torch.float64}
-MOST_COPIED = 1 << 24  # numbers in an output projection, or in all layers, that are kept in several layouts
+MAX_COPIED = 1 << 24  # numbers in an output projection, or in all layers, that are kept in several layouts
 # Numbers in a weight, or multiplications of a product, from which on oneDNN's call costs less than its kernels gain.
 LARGE_WEIGHT, LARGE_PRODUCT = 1 << 16, 1 << 20
-MOST_IN_NUMPY = 1 << 20  # numbers in a matrix that a few rows are multiplied with in NumPy; beyond, kernels matter
+MAX_IN_NUMPY = 1 << 20  # numbers in a matrix that a few rows are multiplied with in NumPy; beyond, kernels matter
 FEW_ROWS = 8
 TYPICAL_ROWS = 5  # of a verification; only a hint to oneDNN's packing
 REQUIRED = (
@@ -123,7 +123,7 @@ class Projection:
     def __init__(self, weight: torch.Tensor, packs: bool) -> None:
         self._weight = weight
         self._size = weight.numel()
-        self._array = weight.numpy() if self._size <= MOST_IN_NUMPY else None
+        self._array = weight.numpy() if self._size <= MAX_IN_NUMPY else None
         self._packed = pack(weight.t().contiguous()) if packs else None
 
     def __call__(self, rows: torch.Tensor) -> torch.Tensor:
@@ -165,7 +165,7 @@ class OutputProjection:
         self.weight = weight
         self.by_input: torch.Tensor | None = None
         self.packed: torch.Tensor | None = None
-        if weight.numel() <= MOST_COPIED:
+        if weight.numel() <= MAX_COPIED:
             self.by_input = weight.t().contiguous()
             self.packed = pack(weight)
 
@@ -203,7 +203,7 @@ def fuse_layer(read: WeightFiles, prefix: str, sizes: LlamaSizes) -> LlamaLayer:
         torch.cat((gate, up)) * mlp_gain,
         read(f"{prefix}mlp.down_proj.weight"),
     )
-    packs = sizes.layer_numbers <= MOST_COPIED
+    packs = sizes.layer_numbers <= MAX_COPIED
     return LlamaLayer(*(Projection(weight.t().contiguous(), packs) for weight in weights))
 
 

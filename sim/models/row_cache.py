@@ -9,7 +9,7 @@ import numpy as np
 from sim.models.interface import ForwardPass, LanguageModel, Logits
 
 # Logits that one model may keep in memory; a row of 8,192 in float32 takes 33 kB.
-MOST_BYTES = 1 << 30
+MAX_BYTES = 1 << 30
 
 Text = tuple[int, ...]
 
@@ -23,7 +23,7 @@ class CachingModel(LanguageModel):
 
     Args:
         model: Computes what is not remembered.
-        most_bytes: Logits kept. When they are full nothing more is kept: points of a sweep ask for the same rows in
+        max_bytes: Logits kept. When they are full nothing more is kept: points of a sweep ask for the same rows in
             the same order, and whoever forgets the oldest then has always just forgotten the next one asked for.
 
     Attributes:
@@ -31,7 +31,7 @@ class CachingModel(LanguageModel):
         num_remembered: Forwards that were not.
     """
 
-    def __init__(self, model: LanguageModel, most_bytes: int = MOST_BYTES) -> None:
+    def __init__(self, model: LanguageModel, max_bytes: int = MAX_BYTES) -> None:
         super().__init__()
         self.model = model
         self.name = model.name
@@ -41,7 +41,7 @@ class CachingModel(LanguageModel):
         self.bos_id = model.bos_id
         self.fingerprint = model.fingerprint
         self.num_parameters = model.num_parameters
-        self.most_bytes = most_bytes
+        self.max_bytes = max_bytes
         self.num_run = 0
         self.num_remembered = 0
         self._rows: dict[Text, Logits] = {}
@@ -69,7 +69,7 @@ class CachingModel(LanguageModel):
         return results
 
     def _remember(self, text: Text, row: Logits) -> None:
-        if text not in self._rows and self._bytes + row.nbytes <= self.most_bytes:
+        if text not in self._rows and self._bytes + row.nbytes <= self.max_bytes:
             # A copy of its own: rows are views on the whole forward's logits.
             self._rows[text] = np.array(row)
             self._bytes += row.nbytes

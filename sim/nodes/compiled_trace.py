@@ -60,7 +60,7 @@ class TraceCompiler:
         self._forwards: dict[tuple[str, tuple[tuple[int, float, int], ...]], DraftSegment] = {}
         self._kept: OrderedDict[str, CompiledTrace] = OrderedDict()
         self._num_kept = 0
-        self._most_kept = max_steps
+        self._max_kept = max_steps
 
     def get(self, key: str) -> CompiledTrace | None:
         """The plan that was kept under a key, or None."""
@@ -70,7 +70,7 @@ class TraceCompiler:
         """Keep a plan; the oldest are let go when they are too many."""
         self._kept[key] = trace
         self._num_kept += len(trace)
-        while self._num_kept > self._most_kept:
+        while self._num_kept > self._max_kept:
             self._num_kept -= len(self._kept.popitem(last=False)[1])
 
     def of(self, records: Sequence[Record]) -> CompiledTrace:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 # More rows than a person scrolls through; the CSV beside the page has them all.
-_MOST_ROWS = 500
+_MAX_ROWS = 500
 _ONE_COLUMN_PT = 300
 _IMAGE_TYPES = {".svg": "image/svg+xml", ".png": "image/png"}
 
@@ -152,9 +152,9 @@ def _unbroken(text: str) -> str:
 def _table_section(heading: str, frame: pd.DataFrame) -> str:
     if frame.empty:
         return ""
-    left_out = len(frame) - _MOST_ROWS
-    note = f'<p class="note">The first {_MOST_ROWS} of {len(frame)} rows.</p>' if left_out > 0 else ""
-    table = html_table(frame.head(_MOST_ROWS))
+    left_out = len(frame) - _MAX_ROWS
+    note = f'<p class="note">The first {_MAX_ROWS} of {len(frame)} rows.</p>' if left_out > 0 else ""
+    table = html_table(frame.head(_MAX_ROWS))
     box = f'<div class="box" role="region" tabindex="0" aria-label="{escape(heading)}">\n{table}\n</div>'
     return f"<h2>{escape(heading)}</h2>\n{box}{note}"
 

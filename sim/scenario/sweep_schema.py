@@ -20,7 +20,7 @@ from pydantic import (
 from sim.settings import Settings
 
 # Replications that are always run: an interval from two values says little, Student's t is 12.7 there.
-FEWEST = 3
+MIN_REPLICATIONS = 3
 
 _RANGE = {
     "type": "object",
@@ -112,8 +112,10 @@ class SweepSettings(Settings):
             fraction = 0.0
         if not 0 < fraction < 1:
             raise ValueError(f"expected a fraction such as 2% or 0.02, got {precision!r}")
-        if info.data.get("replications", FEWEST + 1) <= FEWEST:
-            raise ValueError(f"the first {FEWEST} replications are always run; ask for more, up to the most you want")
+        if info.data.get("replications", MIN_REPLICATIONS + 1) <= MIN_REPLICATIONS:
+            raise ValueError(
+                f"the first {MIN_REPLICATIONS} replications are always run; ask for more, up to the most you want"
+            )
         return fraction
 
     @field_validator("zip")

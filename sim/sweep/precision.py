@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from sim.scenario.sweep_schema import FEWEST
+from sim.scenario.sweep_schema import MIN_REPLICATIONS
 from sim.sweep.points import Point
 
 
@@ -43,7 +43,7 @@ class Replications:
         Args:
             latencies: Mean latency by index of the points run so far; those that failed are missing.
         """
-        first, self._handed_out = self._handed_out, self._handed_out + (1 if self._handed_out else FEWEST)
+        first, self._handed_out = self._handed_out, self._handed_out + (1 if self._handed_out else MIN_REPLICATIONS)
         groups = list(self._groups.values())
         if self.precision is None:
             return [] if first else [point for group in groups for point in group]
@@ -56,8 +56,10 @@ class Replications:
 
     def _is_enough(self, ran: Sequence[Point], latencies: dict[int, float]) -> bool:
         assert self.precision is not None
-        for count in range(FEWEST, len(ran) + 1):
+        for count in range(MIN_REPLICATIONS, len(ran) + 1):
             values = [latencies[point.index] for point in ran[:count] if point.index in latencies]
-            if len(values) >= FEWEST and half_width(values) <= self.precision * abs(math.fsum(values) / len(values)):
+            if len(values) >= MIN_REPLICATIONS and half_width(values) <= self.precision * abs(
+                math.fsum(values) / len(values)
+            ):
                 return True
         return False

@@ -121,9 +121,9 @@ class Processes(Executor):
 
     def _submit_all(self, tasks: Sequence[Task], waiting: _TaskQueue) -> None:
         """Give everybody something to do, and something to go on with while there is plenty."""
-        for held, least_left in ((0, 0), (1, len(self._workers))):
+        for held, min_left in ((0, 0), (1, len(self._workers))):
             for worker in self._workers:
-                if len(worker.under_way) == held and len(waiting) > least_left:
+                if len(worker.under_way) == held and len(waiting) > min_left:
                     number = waiting.take_for(worker, self._workers)
                     worker.submit(number, tasks[number])
 

@@ -32,7 +32,7 @@ TABLES_OF: dict[Keep, tuple[str, ...]] = {
 }
 # Kits that a worker keeps unpacked; points are handed out so that those of one kit follow each other.
 _MAX_SHARED = 4
-_MOST_FADING_CHUNKS = 60_000
+_MAX_FADING_CHUNKS = 60_000
 
 
 @dataclass(frozen=True)
@@ -139,7 +139,7 @@ def _unpacked(inputs_id: str, packed: bytes) -> SimulationInputs:
 
 def simulate_points(task: PointTask, packed: bytes) -> list[PointDone]:
     """Simulate a task's points; one that fails does not stop the next."""
-    FADING_MEMORY.keep(_MOST_FADING_CHUNKS)
+    FADING_MEMORY.keep(_MAX_FADING_CHUNKS)
     inputs = _unpacked(task.inputs_id, packed)
     done = []
     if inputs.tape is None:

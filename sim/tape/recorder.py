@@ -21,7 +21,7 @@ __all__ = ["AT_ONCE", "Recording", "missing_groups", "needed_models", "record", 
 # Requests that advance side by side: many share the costs of a pass, and caches bound how many can.
 AT_ONCE = 160
 # Groups that a little work is still cut into, for processes to share, and the least that is worth a group.
-SHARED_BY, LEAST = 8, 32
+SHARED_BY, MIN_GROUP = 8, 32
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ def missing_groups(wanted: Sequence[Recording], store: TapeStore) -> list[list[R
     """
     # Those of one prompt next to each other: it is fed once for all of them. Texts of like length need least padding.
     ordered = sorted(wanted, key=_place)
-    size = min(AT_ONCE, max(LEAST, -(-len(ordered) // SHARED_BY)))
+    size = min(AT_ONCE, max(MIN_GROUP, -(-len(ordered) // SHARED_BY)))
     groups = [ordered[start : start + size] for start in range(0, len(ordered), size)]
     return [group for group in groups if not all(store.has(one.key) for one in group)]
 
@@ -88,18 +88,18 @@ def record(
         payloads: Keep the bytes of all messages too.
         on_demand: Compute only those rows of the verifications that are looked at: fewer operations in more passes.
     """
-    size = _most_at_once(recordings, models)
+    size = _max_at_once(recordings, models)
     for start in range(0, len(recordings), size):
         _record_group(recordings[start : start + size], models, store, on_done, payloads, on_demand)
 
 
-def _most_at_once(recordings: Sequence[Recording], models: Mapping[str, LanguageModel]) -> int:
+def _max_at_once(recordings: Sequence[Recording], models: Mapping[str, LanguageModel]) -> int:
     """As many requests as can be cached along with the prompts that two or more of them have in common."""
     longest = max((len(one.planned.prompt) + one.scenario.workload.max_new_tokens for one in recordings), default=1)
     for model in models.values():
         model.forget_all()  # What is left from before must not decide.
-    most_sessions = min(model.most_sessions(longest) for model in models.values())
-    return max(1, min(AT_ONCE, most_sessions * 2 // 3))
+    max_sessions = min(model.max_sessions(longest) for model in models.values())
+    return max(1, min(AT_ONCE, max_sessions * 2 // 3))
 
 
 def _record_group(

@@ -127,7 +127,7 @@ class TapeStore:
         self.folder = folder
         self._kept: OrderedDict[str, list[Record]] = OrderedDict()
         self._num_kept = 0
-        self._most_kept = kept_records
+        self._max_kept = kept_records
 
     def path(self, key: str) -> Path:
         """File of an entry."""
@@ -150,11 +150,11 @@ class TapeStore:
         return records
 
     def _keep(self, key: str, records: list[Record]) -> None:
-        if len(records) > self._most_kept:
+        if len(records) > self._max_kept:
             return
         self._kept[key] = records
         self._num_kept += len(records)
-        while self._num_kept > self._most_kept:
+        while self._num_kept > self._max_kept:
             self._num_kept -= len(self._kept.popitem(last=False)[1])
 
     def has(self, key: str) -> bool:

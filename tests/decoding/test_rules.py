@@ -101,14 +101,14 @@ def test_inflation_of_k_seq_on_the_vector():
     assert round(inflation(np.array(P), np.array(Q), 2), 4) == 1.5213
 
 
-def most_candidates(rule: str, mode: str) -> int:
+def max_candidates(rule: str, mode: str) -> int:
     return 1 if mode == "shared_noise" else RULES.find(rule).make.max_candidates or 3
 
 
 @pytest.mark.parametrize(("rule", "mode"), PAIRINGS)
 @pytest.mark.parametrize("candidates", [1, 2, 3])
 def test_the_output_law_is_the_target_for_every_exact_pairing(rule, mode, candidates):
-    if candidates > most_candidates(rule, mode):
+    if candidates > max_candidates(rule, mode):
         with pytest.raises(InputError, match="1 candidate"):
             find_rule(rule, mode, candidates)
         return
@@ -121,7 +121,7 @@ def test_the_output_law_is_the_target_for_every_exact_pairing(rule, mode, candid
 @pytest.mark.parametrize("values", ["fp32", "fp16", "log8", "lattice"])
 @pytest.mark.parametrize(("rule", "mode"), PAIRINGS)
 def test_truncated_and_quantised_rows_stay_exact(rule, mode, values):
-    candidates = min(2, most_candidates(rule, mode))
+    candidates = min(2, max_candidates(rule, mode))
     for truncation in ({"top_k": 3}, {"top_p": 0.8}):
         row_format = RowFormat(values=values, lattice_levels=15, **truncation)
         for p, q in random_pairs(7, 5, 10):

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-from sim.models.attention import LEAST_COLUMNS, SharedColumns
+from sim.models.attention import MIN_COLUMNS, SharedColumns
 from sim.models.interface import ForwardPass, LanguageModel
 from sim.models.llama_fast import LlamaFast
 from sim.models.loading import load_model
@@ -116,7 +116,7 @@ def test_originals_that_are_closed_or_fed_in_the_same_batch(model, shared):
     shared.clear()
     check(model, works())
     assert shared == [None]
-    check(model, [*works(6, 4), ForwardPass(("prompt", 1), text(7, LEAST_COLUMNS))])
+    check(model, [*works(6, 4), ForwardPass(("prompt", 1), text(7, MIN_COLUMNS))])
 
 
 def test_a_copy_of_another_text_forgets_whom_it_was_copied_from(model):

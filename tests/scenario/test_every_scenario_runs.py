@@ -11,7 +11,7 @@ from sim.scenario import load_scenario
 from sim.scenario.loading import bundled_scenarios
 from sim.sweep.points import expand
 
-MOST_DEVICES = 8
+MAX_DEVICES = 8
 
 
 @pytest.fixture(scope="module")
@@ -25,8 +25,8 @@ def test_the_last_point_of_every_bundled_scenario_runs(name: str, cache: Path, m
     monkeypatch.setenv("SPECRAN_CACHE", str(cache))
     scenario = expand(load_scenario(name))[-1].scenario.replace("workload.max_new_tokens", 4)
     scenario = scenario.replace("devices.requests", 1)
-    if scenario.devices.count > MOST_DEVICES:
-        scenario = scenario.replace("devices.count", MOST_DEVICES)
+    if scenario.devices.count > MAX_DEVICES:
+        scenario = scenario.replace("devices.count", MAX_DEVICES)
     result = run(scenario)
     assert result.summary["requests"] == scenario.devices.count
     assert 0 < result.summary["tokens"] <= 4 * scenario.devices.count

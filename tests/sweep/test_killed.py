@@ -122,8 +122,8 @@ def test_killed_and_resumed_equals_undisturbed(tiny_keys: dict, cache: Path, tmp
     for _ in range(5 * KILLS):
         shutil.rmtree(out, ignore_errors=True)
         shutil.rmtree(killed_cache)
-        for most_s in (recording_s, whole_s):
-            if nursery.run(rng.uniform(0, most_s)) == -signal.SIGKILL:
+        for max_s in (recording_s, whole_s):
+            if nursery.run(rng.uniform(0, max_s)) == -signal.SIGKILL:
                 is_recorded = len(store.list_keys()) == len(recorded)
                 while_recording, later = while_recording + (not is_recorded), later + is_recorded
             assert not verify_tape(store)

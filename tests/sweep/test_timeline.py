@@ -147,7 +147,7 @@ def test_a_window_bounds_the_trace():
     spans = [event for event in part["traceEvents"] if event["ph"] == "X"]
     assert 0 < len(spans) < len([event for event in whole["traceEvents"] if event["ph"] == "X"])
     assert all(0.1e6 <= event["ts"] < 0.3e6 for event in spans)
-    few = trace_of(Timeline(0, 100, most_events=10))
+    few = trace_of(Timeline(0, 100, max_events=10))
     assert len([event for event in few["traceEvents"] if event["ph"] != "M"]) == 10
     assert few["otherData"]["events_dropped"] > 0
 

@@ -47,11 +47,11 @@ def test_rows_are_shared_by_rounds_requests_and_draft_lengths():
 
 
 def test_memory_is_bounded_and_keeps_what_came_first():
-    model = CachingModel(TabularModel.random(2, 16), most_bytes=3 * 16 * 8)
+    model = CachingModel(TabularModel.random(2, 16), max_bytes=3 * 16 * 8)
     for _ in range(2):
         for token in range(10):
             model.forward([ForwardPass((token, "edge", "target"), [token])])
-            assert model._bytes <= model.most_bytes
+            assert model._bytes <= model.max_bytes
         model.forget_all()
     assert (model.num_run, model.num_remembered) == (17, 3)
 

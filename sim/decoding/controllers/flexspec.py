@@ -51,12 +51,12 @@ class FlexSpec(Controller):
         """The best draft length now, None while something is unknown."""
         from sim.decoding.theory import expected_tokens
 
-        best, most_per_second = None, 0.0
+        best, max_per_second = None, 0.0
         for length in range(1, self.settings.max_draft_length + 1):
             seconds = round_s(length, seen, self._meter.bits_per_level)
             if seconds is None:
                 return None
             per_second = expected_tokens(self._meter.acceptance_rate, length) / seconds
-            if per_second > most_per_second:
-                best, most_per_second = length, per_second
+            if per_second > max_per_second:
+                best, max_per_second = length, per_second
         return best

@@ -26,7 +26,7 @@ from sim.decoding.steps import Hop, Protocol, Step, Transmit
 from sim.decoding.wire.bits import BitReader, BitWriter, bits_for
 from sim.models.interface import Logits
 
-MOST_PROPOSALS = 4096
+MAX_PROPOSALS = 4096
 
 
 class ResidualSettings(ScalarSettings):
@@ -41,7 +41,7 @@ class ResidualSettings(ScalarSettings):
 
     def num_proposals(self, message: int) -> int:
         """Proposals in a position's message with this index."""
-        return int(min(self.proposals * self.growth**message, MOST_PROPOSALS))
+        return int(min(self.proposals * self.growth**message, MAX_PROPOSALS))
 
 
 @protocol(

@@ -12,7 +12,7 @@ from sim.links.nr.phy.carrier import Carrier
 Array = npt.NDArray[np.float64]
 Indices = npt.NDArray[np.int64]
 FULL_SLOT_SYMBOLS = 14
-LEAST_BLOCK_BYTES = 24
+MIN_BLOCK_BYTES = 24
 """Wanted of the smallest grant: headers, a buffer report and some data."""
 HEADERS_BYTES = 9
 """RLC and MAC header of a segment, a buffer report, and one byte of data."""
@@ -23,15 +23,15 @@ class Adaptation(Protocol):
 
     Attributes:
         wideband_mcs: MCS of each device over the whole carrier, [num_devices].
-        most_prb: PRBs beyond which a device's power would not carry the lowest MCS, [num_devices].
-        least_prb: Smallest grant.
-        wideband_bytes: Block of a full slot at ``wideband_mcs`` and ``most_prb``, [num_devices].
+        max_prb: PRBs beyond which a device's power would not carry the lowest MCS, [num_devices].
+        min_prb: Smallest grant.
+        wideband_bytes: Block of a full slot at ``wideband_mcs`` and ``max_prb``, [num_devices].
         rate_bps: Rate of each PRB group, [num_devices, num_groups].
     """
 
     wideband_mcs: Indices
-    most_prb: Indices
-    least_prb: int
+    max_prb: Indices
+    min_prb: int
     wideband_bytes: Indices
     rate_bps: Array
 
@@ -55,9 +55,9 @@ def bits_per_prb(carrier: Carrier) -> Array:
     return np.asarray(carrier.block_bytes(FULL_SLOT_SYMBOLS)[:, -1] * (8.0 / carrier.num_prb), dtype=np.float64)
 
 
-def least_grant_prb(carrier: Carrier, mcs: int) -> int:
+def min_grant_prb(carrier: Carrier, mcs: int) -> int:
     """PRBs of the smallest useful grant: headers, a buffer report and some data at an MCS."""
-    enough = int((carrier.block_bytes(FULL_SLOT_SYMBOLS)[mcs] < LEAST_BLOCK_BYTES).sum())
+    enough = int((carrier.block_bytes(FULL_SLOT_SYMBOLS)[mcs] < MIN_BLOCK_BYTES).sum())
     return min(enough, carrier.num_prb)
 
 
@@ -73,9 +73,9 @@ class FixedMcs:
     def __init__(self, carrier: Carrier, num_devices: int, mcs: int) -> None:
         self._mcs = mcs
         self.wideband_mcs = np.full(num_devices, mcs, dtype=np.int64)
-        self.most_prb = np.full(num_devices, carrier.num_prb, dtype=np.int64)
-        self.least_prb = least_grant_prb(carrier, mcs)
-        self.wideband_bytes = carrier.block_bytes(FULL_SLOT_SYMBOLS)[self.wideband_mcs, self.most_prb]
+        self.max_prb = np.full(num_devices, carrier.num_prb, dtype=np.int64)
+        self.min_prb = min_grant_prb(carrier, mcs)
+        self.wideband_bytes = carrier.block_bytes(FULL_SLOT_SYMBOLS)[self.wideband_mcs, self.max_prb]
         rate = bits_per_prb(carrier)[mcs] * carrier.group_sizes * 1e9 / carrier.slot_ns
         self.rate_bps = np.broadcast_to(rate, (num_devices, carrier.num_groups))
 

@@ -46,22 +46,22 @@ class ResourceGrid:
 
 
 def allocate_prbs(
-    grid: ResourceGrid, priority: Array, num_prb_needed: Sequence[int], most_devices: int, one_device: bool
+    grid: ResourceGrid, priority: Array, num_prb_needed: Sequence[int], max_devices: int, one_device: bool
 ) -> dict[int, list[int]]:
-    """Give free PRBs to queues by priority until all are served, PRBs run out, or ``most_devices`` have some.
+    """Give free PRBs to queues by priority until all are served, PRBs run out, or ``max_devices`` have some.
 
     Args:
         board: PRBs left; those given are taken from it.
         priority: [num_queues, num_groups] or [num_queues, 1], finite.
         num_prb_needed: PRBs that each queue can use, [num_queues].
-        most_devices: Queues that may get a grant.
+        max_devices: Queues that may get a grant.
         one_device: TDMA: only the queue with the best mean priority gets any.
 
     Returns:
         PRBs of each group, by queue index.
     """
     given: dict[int, list[int]] = {}
-    if most_devices < 1 or not grid.num_free or not len(priority):
+    if max_devices < 1 or not grid.num_free or not len(priority):
         return given
     if one_device:
         best = int(priority.mean(axis=1).argmax())
@@ -69,18 +69,18 @@ def allocate_prbs(
         grid.free, grid.num_free = [0] * len(grid.free), 0
         return {best: taken} if taken else given
     if priority.shape[1] == 1:
-        for queue in np.argsort(-priority[:, 0], kind="stable")[:most_devices].tolist():
+        for queue in np.argsort(-priority[:, 0], kind="stable")[:max_devices].tolist():
             taken = grid.take_any(min(num_prb_needed[queue], grid.num_free))
             if taken:
                 given[queue] = taken
             if not grid.num_free:
                 break
         return given
-    return _by_group(grid, priority, list(num_prb_needed), most_devices, given)
+    return _by_group(grid, priority, list(num_prb_needed), max_devices, given)
 
 
 def _by_group(
-    grid: ResourceGrid, priority: Array, needed: list[int], most_devices: int, given: dict[int, list[int]]
+    grid: ResourceGrid, priority: Array, needed: list[int], max_devices: int, given: dict[int, list[int]]
 ) -> dict[int, list[int]]:
     """Each group goes to the queue of highest priority in it that still needs PRBs."""
     best = priority.argmax(axis=0).tolist()
@@ -89,8 +89,8 @@ def _by_group(
     for group, size in enumerate(grid.free):
         queue, free = best[group], size
         while free:
-            if needed[queue] <= 0 or (len(given) >= most_devices and queue not in given):
-                live = _without(live, priority, needed, given, most_devices)
+            if needed[queue] <= 0 or (len(given) >= max_devices and queue not in given):
+                live = _without(live, priority, needed, given, max_devices)
                 queue = int(live[:, group].argmax())
                 if live[queue, group] == -np.inf:
                     break
@@ -108,12 +108,12 @@ def _by_group(
     return given
 
 
-def _without(live: Array, priority: Array, needed: list[int], given: dict[int, list[int]], most_devices: int) -> Array:
+def _without(live: Array, priority: Array, needed: list[int], given: dict[int, list[int]], max_devices: int) -> Array:
     """Priorities with -inf for queues that need nothing more or may not start."""
     if live is priority:
         live = priority.astype(np.float64, copy=True)
     done = np.asarray(needed) <= 0
-    if len(given) >= most_devices:
+    if len(given) >= max_devices:
         started = np.zeros(len(needed), dtype=bool)
         started[list(given)] = True
         done |= ~started

@@ -23,7 +23,7 @@ class ConfiguredGrants:
     """
 
     def __init__(self, parts: MacDeps) -> None:
-        wanted, least = parts.settings.configured_grant_prb, parts.adaptation.least_prb
+        wanted, least = parts.settings.configured_grant_prb, parts.adaptation.min_prb
         if wanted is not None and wanted < least:
             raise ValueError(
                 f"configured_grant_prb: got {wanted}; valid: {least} or more, which the lowest MCS needs for one header"
@@ -63,7 +63,7 @@ class ConfiguredGrants:
         carrier, wanted = self._parts.carrier, self._parts.settings.configured_grant_prb
         if not devices:
             return []
-        width = min(carrier.num_prb, wanted or max(self._parts.adaptation.least_prb, carrier.num_prb // len(devices)))
+        width = min(carrier.num_prb, wanted or max(self._parts.adaptation.min_prb, carrier.num_prb // len(devices)))
         beside = carrier.num_prb // width
         num_turns = -(-len(devices) // beside)
         turns: list[Turn] = [[] for _ in range(num_turns)]

@@ -13,7 +13,7 @@ import numpy as np
 from sim.clock import to_ns
 from sim.errors import RunError
 from sim.links.base import Delivery, Direction
-from sim.links.nr.mac.adaptation import HEADERS_BYTES, LEAST_BLOCK_BYTES, Adaptation
+from sim.links.nr.mac.adaptation import HEADERS_BYTES, MIN_BLOCK_BYTES, Adaptation
 from sim.links.nr.mac.allocation import ResourceGrid, allocate_prbs
 from sim.links.nr.mac.counters import DELAY_PARTS, MacCounters
 from sim.links.nr.mac.schedulers.base import Array, Indices, Scheduler
@@ -228,7 +228,7 @@ class MacEntity(ABC):
         """
         sizes = self.carrier.block_bytes(num_symbols)
         needed = self.prb_needed(devices, sizes)
-        if num_symbols < self.carrier.most_symbols(self.direction):
+        if num_symbols < self.carrier.max_symbols(self.direction):
             fits = sizes[self.adaptation.wideband_mcs[devices], needed] >= HEADERS_BYTES
             return devices[fits], needed[fits]
         return devices, needed
@@ -236,13 +236,13 @@ class MacEntity(ABC):
     def prb_needed(self, devices: Indices, sizes: Indices) -> Indices:
         """PRBs that each device's backlog needs at its reported wideband channel, within what its power allows."""
         adaptation = self.adaptation
-        want = np.maximum(self.backlog.take(devices), LEAST_BLOCK_BYTES)
-        needed = adaptation.most_prb.take(devices)
+        want = np.maximum(self.backlog.take(devices), MIN_BLOCK_BYTES)
+        needed = adaptation.max_prb.take(devices)
         # Blocks of a full slot are the largest: who wants more needs all PRBs in any slot.
         small = (want < adaptation.wideband_bytes.take(devices)).nonzero()[0]
         if len(small):
             enough = (sizes[adaptation.wideband_mcs[devices[small]]] < want[small, None]).sum(axis=1)
-            needed[small] = np.clip(enough, adaptation.least_prb, needed[small])
+            needed[small] = np.clip(enough, adaptation.min_prb, needed[small])
         return needed
 
     def average_rate_bps(self, devices: Indices) -> Array:
@@ -420,7 +420,7 @@ class SchedulerView:
     def message_prb_needed(self) -> Array:
         """PRBs for the rest of the first message."""
         adaptation = self._mac.adaptation
-        per_byte = adaptation.most_prb[self.device] / np.maximum(adaptation.wideband_bytes[self.device], 1)
+        per_byte = adaptation.max_prb[self.device] / np.maximum(adaptation.wideband_bytes[self.device], 1)
         return np.asarray(self._mac.head_bytes[self.device] * per_byte)
 
     @property

@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from channels.link_adaptation import OuterLoop
 from sim.links.base import Direction
-from sim.links.nr.mac.adaptation import FULL_SLOT_SYMBOLS, bits_per_prb, least_grant_prb
+from sim.links.nr.mac.adaptation import FULL_SLOT_SYMBOLS, bits_per_prb, min_grant_prb
 from sim.links.nr.phy.block_errors import BlockErrors
 from sim.links.nr.phy.channel import RadioChannel
 from sim.links.nr.phy.interference import Interference
@@ -66,19 +66,19 @@ class ReportedChannel:
         self.wideband_bytes = self._sizes[self.wideband_mcs, -1]
         self.rate_bps = np.zeros((count, carrier.num_groups))
         self._group_shares = carrier.group_sizes / carrier.num_prb
-        self._most_capacity = errors.top_capacity
-        per_prb = bits_per_prb(carrier)[errors.available[-1]] / self._most_capacity * 1e9 / carrier.slot_ns
+        self._max_capacity = errors.top_capacity
+        per_prb = bits_per_prb(carrier)[errors.available[-1]] / self._max_capacity * 1e9 / carrier.slot_ns
         self._bps_per_capacity = carrier.group_sizes * per_prb
-        self.least_prb = least_grant_prb(carrier, lowest)
+        self.min_prb = min_grant_prb(carrier, lowest)
         self._needed_db = lowest_db + _MARGIN_DB
-        self.most_prb = np.full(count, carrier.num_prb, dtype=np.int64)
+        self.max_prb = np.full(count, carrier.num_prb, dtype=np.int64)
         self.renew()
 
     def renew(self) -> None:
         """Mean gains have changed: take the limits of power anew, and the reports on their next use."""
         if self._direction == Direction.UPLINK:
-            self.most_prb = np.maximum(self._channel.most_prb(self._needed_db), self.least_prb)
-            self.wideband_bytes = self._sizes[self.wideband_mcs, self.most_prb]
+            self.max_prb = np.maximum(self._channel.max_prb(self._needed_db), self.min_prb)
+            self.wideband_bytes = self._sizes[self.wideband_mcs, self.max_prb]
         self._held[:] = _NO_REPORT
 
     def refresh(self, devices: Indices, slot: int) -> None:
@@ -106,11 +106,11 @@ class ReportedChannel:
 
         A group's rate is that of Shannon, scaled such that the highest MCS comes at its threshold, and cut there.
         """
-        width = self.most_prb[rows]
+        width = self.max_prb[rows]
         capacity = self._sinr(rows, width, slot)
         capacity += 1
         np.log2(capacity, out=capacity)
-        self.rate_bps[rows] = np.minimum(capacity, self._most_capacity) * self._bps_per_capacity
+        self.rate_bps[rows] = np.minimum(capacity, self._max_capacity) * self._bps_per_capacity
         if self._fixed_mcs is None:
             most = np.log2(1 + self._ceiling * self._offset[rows])
             mean = np.minimum(capacity @ self._group_shares, most).tolist()

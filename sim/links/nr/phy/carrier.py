@@ -114,7 +114,7 @@ class Carrier:
         """Uplink slots whose grants are decided in this slot: it is the last from which K2 reaches them."""
         return [slot + offset for offset in self._decisions[slot % len(self._decisions)]]
 
-    def most_symbols(self, direction: Direction) -> int:
+    def max_symbols(self, direction: Direction) -> int:
         """Symbols of the slots that carry most data of a direction."""
         return max(self._uplink_symbols if direction == Direction.UPLINK else self._downlink_symbols)
 

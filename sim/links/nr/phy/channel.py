@@ -28,7 +28,7 @@ Array = npt.NDArray[np.float64]
 Indices = npt.NDArray[np.int64]
 _UP, _DOWN = Direction.UPLINK, Direction.DOWNLINK
 _NEPER_PER_DB = np.log(10) / 10
-_MOST_SITES = 19
+_MAX_SITES = 19
 # Of an interfering link, of one tap or of each of many: half as many as of a serving one, since they are many.
 _CROSS_SINUSOIDS = (32, 4)
 _LOS_STATES = {"auto": "drawn", "los": "los", "nlos": "nlos"}
@@ -208,7 +208,7 @@ class RadioChannel:
             return self._downlink_snr.take(devices)
         return self._uplink_snr.take(devices * self._uplink_snr.shape[1] + num_prb)
 
-    def most_prb(self, needed_snr_db: float) -> Indices:
+    def max_prb(self, needed_snr_db: float) -> Indices:
         """PRBs over which a device's greatest power still gives an SNR, at least 1. [num_devices]"""
         room_db = np.clip(self._uplink_most_db - needed_snr_db, 0, 40)
         return np.minimum(np.floor(10 ** (room_db / 10) + 1e-9), self.carrier.num_prb).astype(np.int64)
@@ -250,7 +250,7 @@ class RadioChannel:
             tick_s = carrier.slot_ns * 1e-9
             return IndependentFading(self.num_devices * links_each, carrier.num_groups, self._seed, name, tick_s)
         profile = fading_profile(settings.fading, settings.delay_spread_ns * 1e-9, settings.rician_k_db)
-        ids = np.arange(self.num_devices)[:, None] * _MOST_SITES + np.arange(links_each)
+        ids = np.arange(self.num_devices)[:, None] * _MAX_SITES + np.arange(links_each)
         return FadingChannel(
             profile,
             np.repeat(self._mobility.speeds_m_s, links_each),
