@@ -321,10 +321,10 @@ class RequestExecutor:
         yield self.env.all_of([self.env.process(branch(protocol_run)) for protocol_run in branches])
         breakdown.include(ends[-1][1])
 
-    def _emit(self, this: Round, time_ns: int) -> None:
+    def _emit(self, round_: Round, time_ns: int) -> None:
         metrics = self.metrics
         parts = tuple(metrics.breakdown.ns.values())
-        metrics.emitted.append(EmittedRound(this, time_ns, metrics.uplink_bits, metrics.downlink_bits, parts))
+        metrics.emitted.append(EmittedRound(round_, time_ns, metrics.uplink_bits, metrics.downlink_bits, parts))
 
     def _observe(self) -> Observation:
         report = self.context.link.report(self.device)

@@ -20,9 +20,9 @@ def request_row(outcome: Outcome) -> dict[str, Any]:
     times_s = _token_times_s(outcome)
     tokens = len(times_s)
     e2e_s = (outcome.ended_ns - outcome.issued_ns) / 1e9
-    drafted = sum(this.drafted for this in rounds)
-    tested = sum(this.tested for this in rounds)
-    accepted = sum(this.accepted for this in rounds)
+    drafted = sum(round_.drafted for round_ in rounds)
+    tested = sum(round_.tested for round_ in rounds)
+    accepted = sum(round_.accepted for round_ in rounds)
     ttft_s = times_s[0] - outcome.issued_ns / 1e9 if times_s else _NAN
     gaps = [later - earlier for earlier, later in pairwise(times_s)]
     return {
@@ -56,8 +56,8 @@ def request_row(outcome: Outcome) -> dict[str, Any]:
 
 def _token_times_s(outcome: Outcome) -> list[float]:
     times_s: list[float] = []
-    for this, time_ns, *_ in outcome.metrics.emitted:
-        times_s += [time_ns / 1e9] * len(this.tokens)
+    for round_, time_ns, *_ in outcome.metrics.emitted:
+        times_s += [time_ns / 1e9] * len(round_.tokens)
     return times_s
 
 
@@ -68,7 +68,7 @@ def round_rows(outcome: Outcome) -> list[dict[str, Any]]:
     before = (0,) * len(BREAKDOWN_COLUMNS)
     start_ns = outcome.started_ns
     for number, emitted in enumerate(outcome.metrics.emitted):
-        this = emitted.round
+        round_ = emitted.round
         rows.append(
             {
                 "device": outcome.planned.device,
@@ -76,13 +76,13 @@ def round_rows(outcome: Outcome) -> list[dict[str, Any]]:
                 "round": number,
                 "start_s": start_ns / 1e9,
                 "duration_s": (emitted.time_ns - start_ns) / 1e9,
-                "tokens": len(this.tokens),
-                "drafted_tokens": this.drafted,
-                "tested_positions": this.tested,
-                "accepted_tokens": this.accepted,
+                "tokens": len(round_.tokens),
+                "drafted_tokens": round_.drafted,
+                "tested_positions": round_.tested,
+                "accepted_tokens": round_.accepted,
                 "uplink_payload_bits": emitted.uplink_bits - bits_up,
                 "downlink_payload_bits": emitted.downlink_bits - bits_down,
-                **dict(this.stats),
+                **dict(round_.stats),
                 **{
                     column: (now - then) / 1e9
                     for column, now, then in zip(BREAKDOWN_COLUMNS, emitted.parts_ns, before, strict=True)

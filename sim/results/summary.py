@@ -57,17 +57,17 @@ class SummaryBuilder:
         for name, values in self._latencies.items():
             values.append(request[name])
         weighted, isnan = self._weighted, math.isnan
-        for this in rounds:
-            for name, value in this.stats:
+        for round_ in rounds:
+            for name, value in round_.stats:
                 totals = weighted.get(name)
                 if totals is not None:
                     if not isnan(value):
-                        totals[0] += value * this.tested
-                        totals[1] += this.tested
+                        totals[0] += value * round_.tested
+                        totals[1] += round_.tested
                 elif name in _SOME_OF:
                     column, over = _SOME_OF[name]
                     self._some[column][0] += value
-                    self._some[column][1] += 1.0 if over is None else dict(this.stats)[over]
+                    self._some[column][1] += 1.0 if over is None else dict(round_.stats)[over]
 
     def summary(self, output: RunOutput) -> dict[str, Any]:
         """One flat mapping of column name to number; means over requests unless the name says otherwise."""

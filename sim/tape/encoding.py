@@ -32,21 +32,21 @@ def _record_to_plain(record: Record) -> list[Any]:
     match record:
         case ComputeRecord(site, model, new_tokens, context_tokens, num_rows):
             return ["c", site.value, model, new_tokens, context_tokens, num_rows]
-        case TransmitRecord(hop, kind, payload_bits, charged_bits, tokens_at_stake, this):
+        case TransmitRecord(hop, kind, payload_bits, charged_bits, tokens_at_stake, round_):
             plain = ["t", hop.value, kind, payload_bits, charged_bits, tokens_at_stake]
-            return plain if this is None else [*plain, _round_to_plain(this)]
-        case EmitRecord(this):
-            return ["e", _round_to_plain(this)]
+            return plain if round_ is None else [*plain, _round_to_plain(round_)]
+        case EmitRecord(round_):
+            return ["e", _round_to_plain(round_)]
         case TogetherRecord(branches):
             return ["b", [to_plain(branch) for branch in branches]]
         case ObserveRecord():
             return ["o"]
 
 
-def _round_to_plain(this: Round) -> list[Any]:
+def _round_to_plain(round_: Round) -> list[Any]:
     # NaN is no JSON; None stands for it.
-    stats = [[name, None if math.isnan(value) else value] for name, value in this.stats]
-    return [list(this.tokens), this.drafted, this.tested, this.accepted, stats]
+    stats = [[name, None if math.isnan(value) else value] for name, value in round_.stats]
+    return [list(round_.tokens), round_.drafted, round_.tested, round_.accepted, stats]
 
 
 def from_plain(plain: Sequence[Sequence[Any]]) -> list[Record]:

@@ -49,8 +49,8 @@ def list_tape(store: TapeStore) -> Iterator[TapeEntrySummary]:
             size_bytes = path.stat().st_size
         except (TapeProblem, OSError):
             continue
-        rounds = [this for this, _, _ in rounds_of(entry.records)]
-        tested = sum(this.tested for this in rounds)
+        rounds = [round_ for round_, _, _ in rounds_of(entry.records)]
+        tested = sum(round_.tested for round_ in rounds)
         seed, request = entry.about["random"]
         yield TapeEntrySummary(
             entry.key,
@@ -58,9 +58,9 @@ def list_tape(store: TapeStore) -> Iterator[TapeEntrySummary]:
             seed,
             request,
             len(entry.about["prompt"]),
-            sum(len(this.tokens) for this in rounds),
+            sum(len(round_.tokens) for round_ in rounds),
             len(rounds),
-            sum(this.accepted for this in rounds) / tested if tested else float("nan"),
+            sum(round_.accepted for round_ in rounds) / tested if tested else float("nan"),
             size_bytes,
         )
 
@@ -85,9 +85,9 @@ def rounds_of(records: list[Record]) -> Iterator[tuple[Round, int, int]]:
                 bits_up += record.payload_bits
             else:
                 bits_down += record.payload_bits
-        this = record.round if isinstance(record, EmitRecord | TransmitRecord) else None
-        if this is not None:
-            yield this, bits_up, bits_down
+        round_ = record.round if isinstance(record, EmitRecord | TransmitRecord) else None
+        if round_ is not None:
+            yield round_, bits_up, bits_down
             bits_up = bits_down = 0
 
 
@@ -106,7 +106,7 @@ def _rows_of(entry: Entry) -> list[dict[str, Any]]:
     settings = {f"protocol.{name}": value for name, value in about["protocol"].items()}
     plain = {name: value for name, value in settings.items() if not isinstance(value, list | dict)}
     rows = []
-    for number, (this, bits_up, bits_down) in enumerate(rounds_of(entry.records)):
+    for number, (round_, bits_up, bits_down) in enumerate(rounds_of(entry.records)):
         rows.append(
             {
                 "key": entry.key,
@@ -116,14 +116,14 @@ def _rows_of(entry: Entry) -> list[dict[str, Any]]:
                 "temperature": about["sampling"][0],
                 "prompt_tokens": len(about["prompt"]),
                 "round": number,
-                "token_ids": list(this.tokens),
-                "tokens": len(this.tokens),
-                "drafted_tokens": this.drafted,
-                "tested_positions": this.tested,
-                "accepted_tokens": this.accepted,
+                "token_ids": list(round_.tokens),
+                "tokens": len(round_.tokens),
+                "drafted_tokens": round_.drafted,
+                "tested_positions": round_.tested,
+                "accepted_tokens": round_.accepted,
                 "uplink_payload_bits": bits_up,
                 "downlink_payload_bits": bits_down,
-                **dict(this.stats),
+                **dict(round_.stats),
             }
         )
     return rows

@@ -149,8 +149,8 @@ class GoodSpeed(Controller):
 
     def _learn(self) -> None:
         if self._request is not None:
-            for this in self._request.rounds[self._counted :]:
-                self._book.learn(self._device, len(this.tokens), this.tested, this.accepted)
+            for round_ in self._request.rounds[self._counted :]:
+                self._book.learn(self._device, len(round_.tokens), round_.tested, round_.accepted)
             self._counted = len(self._request.rounds)
 
 

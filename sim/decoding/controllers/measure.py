@@ -75,8 +75,8 @@ class Meter:
             self._count()
             self._request, self._counted, self._last = request, len(request.rounds), seen
             return None
-        tokens = sum(len(this.tokens) for this in request.rounds[self._counted :])
-        drafted = sum(this.drafted for this in request.rounds[self._counted :])
+        tokens = sum(len(round_.tokens) for round_ in request.rounds[self._counted :])
+        drafted = sum(round_.drafted for round_ in request.rounds[self._counted :])
         self._count()
         before, self._last = self._last, seen
         assert before is not None
@@ -102,9 +102,9 @@ class Meter:
 
     def _count(self) -> None:
         if self._request is not None:
-            for this in self._request.rounds[self._counted :]:
-                self._accepted += this.accepted
-                self._tested += this.tested
+            for round_ in self._request.rounds[self._counted :]:
+                self._accepted += round_.accepted
+                self._tested += round_.tested
             self._counted = len(self._request.rounds)
 
 
