@@ -14,8 +14,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from sim.errors import InputError as InputError
-    from sim.errors import RunError as RunError
+    from sim.core.errors import InputError as InputError
+    from sim.core.errors import RunError as RunError
     from sim.runs import RunResult as RunResult
     from sim.runs import run as run
     from sim.scenario.loading import load_scenario as load_scenario
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from sim.sweep.run import SweepResult as SweepResult
 
 _HOMES = {
-    "InputError": "sim.errors",
-    "RunError": "sim.errors",
+    "InputError": "sim.core.errors",
+    "RunError": "sim.core.errors",
     "RunResult": "sim.runs",
     "Scenario": "sim.scenario.schema",
     "SweepResult": "sim.sweep.run",

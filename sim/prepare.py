@@ -12,8 +12,8 @@ from typing import Any
 
 from sim.compute.base import ComputeModel
 from sim.compute.roles import make_cost_model
-from sim.errors import InputError
-from sim.files import cache_folder, write_atomically
+from sim.core.errors import InputError
+from sim.core.files import cache_folder, write_atomically
 from sim.models.info import DeferredModel, ModelInfo, files_stamp
 from sim.models.interface import LanguageModel
 from sim.scenario.schema import ModelsSettings, Scenario

@@ -7,7 +7,7 @@ from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
-from sim.files import clean_cache, no_empty_folders_of
+from sim.core.files import clean_cache, no_empty_folders_of
 from sim.prepare import Progress, no_progress, prepare, tape_store
 from sim.results.folder import complete_folder, run_id, write_json
 from sim.results.manifest import make_manifest

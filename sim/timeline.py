@@ -13,9 +13,9 @@ from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sim.clock import to_ns
-from sim.errors import InputError
-from sim.files import write_atomically
+from sim.core.clock import to_ns
+from sim.core.errors import InputError
+from sim.core.files import write_atomically
 
 if TYPE_CHECKING:
     from sim.nodes.model_server import Batch

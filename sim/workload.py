@@ -10,11 +10,11 @@ from pathlib import Path
 
 import numpy as np
 
+from sim.core.errors import InputError
 from sim.decoding.controllers.base import Controller
 from sim.decoding.random_source import KeyedRandom
 from sim.decoding.request import Request
 from sim.decoding.rows import Sampling
-from sim.errors import InputError
 from sim.models.info import ModelInfo
 from sim.scenario.schema import Scenario
 

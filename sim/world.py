@@ -6,13 +6,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from sim.clock import NS_PER_S, to_ns
 from sim.compute.base import ComputeModel
+from sim.core.clock import NS_PER_S, to_ns
+from sim.core.errors import RunError
+from sim.core.kernel import Environment, start
 from sim.decoding.controllers.base import Controller
 from sim.decoding.protocol_run import ProtocolRun
 from sim.decoding.steps import Location
-from sim.errors import RunError
-from sim.kernel import Environment, start
 from sim.links.base import Link
 from sim.models.info import ModelInfo
 from sim.models.interface import LanguageModel

@@ -24,7 +24,7 @@ def _main(arguments: list[str]) -> int:
     import typer
 
     from sim.cli.app import build
-    from sim.errors import InputError, RunError
+    from sim.core.errors import InputError, RunError
 
     command = typer.main.get_command(build())
     try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from sim.errors import InputError
+from sim.core.errors import InputError
 
 
 def record_command(
@@ -26,7 +26,7 @@ def record_command(
     from channels.record_cdl import CDL_MODELS
     from channels.record_ray_tracing import SCENES, RayTracingUnavailable
     from sim.cli.output import say
-    from sim.errors import unknown_name_message
+    from sim.core.errors import unknown_name_message
 
     if out.suffix != ".npz":
         raise InputError(f"--out must end in .npz, got {out}")

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sim.errors import InputError, unknown_name_message
-from sim.registry import Registry
+from sim.core.errors import InputError, unknown_name_message
+from sim.core.registry import Registry
 from sim.scenario.loading import bundled_scenarios, load_scenario
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from sim.cli.output import ProgressBars, print_json, print_table, say
-from sim.errors import InputError
+from sim.core.errors import InputError
 from sim.scenario.loading import load_scenario, locate_errors
 from sim.scenario.overrides import parse_assignment, parse_axes
 

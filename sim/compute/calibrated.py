@@ -11,9 +11,9 @@ from sim.compute.base import ComputeModel, Cost, WorkSize
 from sim.compute.calibration import Calibration
 from sim.compute.calibration_files import load_or_measure
 from sim.compute.registry import COMPUTE, DEFAULT_POWER_W
-from sim.errors import InputError
+from sim.core.errors import InputError
+from sim.core.settings import Settings
 from sim.models.interface import LanguageModel
-from sim.settings import Settings
 
 
 class CalibratedSettings(Settings):

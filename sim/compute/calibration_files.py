@@ -13,8 +13,8 @@ from typing import Any
 
 from sim.compute.calibration import Calibration, Host
 from sim.compute.measurement import describe_host, measure_calibration
-from sim.errors import InputError
-from sim.files import cache_folder
+from sim.core.errors import InputError
+from sim.core.files import cache_folder
 from sim.models.interface import LanguageModel
 
 FORMAT = "specran calibration 1"

@@ -9,8 +9,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from sim.errors import InputError, unknown_name_message
-from sim.yaml_text import read_values
+from sim.core.errors import InputError, unknown_name_message
+from sim.core.yaml_text import read_values
 
 _MULTIPLIERS = {"": 1.0, "k": 1e3, "m": 1e6, "b": 1e9}
 

@@ -9,8 +9,8 @@ from pydantic import Field
 
 from sim.compute.base import ComputeModel, Cost, WorkSize
 from sim.compute.registry import COMPUTE, DEFAULT_POWER_W
+from sim.core.settings import Settings
 from sim.models.interface import LanguageModel
-from sim.settings import Settings
 
 
 class MeasuredSettings(Settings):

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from typing import Any
 
 from sim.compute.base import ComputeModel
+from sim.core.registry import Registry
 from sim.models.interface import LanguageModel
-from sim.registry import Registry
 
 # (settings, model) -> compute model. The model is the one whose forwards are priced; None where a caller has none,
 # which an entry that has to look at the model refuses with an InputError.

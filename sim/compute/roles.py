@@ -9,9 +9,9 @@ from pydantic import Discriminator, Tag
 
 from sim.compute.base import ComputeModel, Cost, WorkSize
 from sim.compute.registry import ComputeFactory
-from sim.errors import InputError
-from sim.registry import RegistryEntry
-from sim.settings import Settings
+from sim.core.errors import InputError
+from sim.core.registry import RegistryEntry
+from sim.core.settings import Settings
 
 Role = Literal["draft", "middle", "target"]
 V = TypeVar("V")

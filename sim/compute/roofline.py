@@ -16,7 +16,7 @@ from sim.compute.base import ComputeModel, Cost, WorkSize
 from sim.compute.hardware import Hardware, ModelSize, find_hardware, find_model_size
 from sim.compute.registry import COMPUTE
 from sim.compute.roles import PerRole, RoleSettings, single
-from sim.errors import InputError, unknown_name_message
+from sim.core.errors import InputError, unknown_name_message
 from sim.models.interface import LanguageModel
 
 

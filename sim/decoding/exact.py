@@ -10,13 +10,13 @@ from typing import TypeVar
 import numpy as np
 import numpy.typing as npt
 
+from sim.core.errors import InputError
 from sim.decoding.drafting import candidate_rng, draw_candidates
 from sim.decoding.races import race_probability
 from sim.decoding.random_source import RandomSource
 from sim.decoding.rows import Probabilities, Row
 from sim.decoding.rules.base import RULES, Rule
 from sim.decoding.wire.row_codec import RowCodec, RowFormat
-from sim.errors import InputError
 
 Outcome = TypeVar("Outcome", bound=Hashable)
 

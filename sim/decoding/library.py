@@ -8,6 +8,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from sim.core.errors import InputError
 from sim.decoding.controllers.base import Controller
 from sim.decoding.controllers.registry import CONTROLLERS, refuse_misfit
 from sim.decoding.instant import InstantDriver
@@ -17,7 +18,6 @@ from sim.decoding.random_source import KeyedRandom, RandomSource
 from sim.decoding.request import Request
 from sim.decoding.rows import Sampling
 from sim.decoding.steps import Round
-from sim.errors import InputError
 from sim.models.interface import LanguageModel
 
 

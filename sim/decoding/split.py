@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from pydantic import Field
 
+from sim.core.settings import Settings
 from sim.decoding.draft_tree import DraftTree
 from sim.decoding.messages import Layout, VerdictBody, place_of
 from sim.decoding.random_source import RandomSource
@@ -21,7 +22,6 @@ from sim.decoding.rows import overlap
 from sim.decoding.verification import TargetRows, Verdict
 from sim.decoding.wire.bits import BitReader, BitWriter, bits_for
 from sim.decoding.wire.row_codec import RowCodec, RowFormat, Values
-from sim.settings import Settings
 
 DOUBLE_BITS = 64
 

@@ -10,9 +10,9 @@ from math import comb
 import numpy as np
 import numpy.typing as npt
 
+from sim.core.errors import InputError
 from sim.decoding.random_source import RandomSource
 from sim.decoding.rows import Ids, Probabilities, Row
-from sim.errors import InputError
 
 # A cut costs one pass over the borders still possible, and a draw may need as many cuts as there are borders.
 MAX_BORDERS = 256

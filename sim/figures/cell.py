@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, cast
 import numpy as np
 import numpy.typing as npt
 
-from sim.errors import RunError
+from sim.core.errors import RunError
 from sim.figures.style import COLOURS, new_figure, save_all, styled
 from sim.links.base import Direction
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from sim.errors import InputError
+from sim.core.errors import InputError
 from sim.figures.conditions import check_columns, check_numeric
 from sim.figures.statistics import mean_interval
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from sim.errors import InputError, unknown_name_message
+from sim.core.errors import InputError, unknown_name_message
 from sim.figures.statistics import mean_interval
 
 if TYPE_CHECKING:

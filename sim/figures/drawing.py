@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from sim.breakdown import PARTS
+from sim.core.breakdown import PARTS
 from sim.figures.conditions import means_by, varied_columns
 from sim.figures.labels import label_of, name_of, number, panel_label, part_name, value_label, within_line
 from sim.figures.statistics import over_replications

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sim.breakdown import PARTS
+from sim.core.breakdown import PARTS
 
 # Suffix of a column's name: unit as people write it. Longer suffixes first.
 _UNITS = (

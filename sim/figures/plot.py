@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from sim.errors import InputError, unknown_name_message
+from sim.core.errors import InputError, unknown_name_message
 from sim.figures.conditions import (
     check_columns,
     check_numeric,

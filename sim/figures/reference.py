@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from sim.errors import InputError, RunError, unknown_name_message
+from sim.core.errors import InputError, RunError, unknown_name_message
 from sim.figures import comparisons, hierarchy, lengths, sweep_figures, who_wins
 from sim.figures.cell import cell_figure
 from sim.figures.plot import plot

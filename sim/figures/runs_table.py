@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sim.errors import InputError
+from sim.core.errors import InputError
 
 if TYPE_CHECKING:
     import pandas as pd

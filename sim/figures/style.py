@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sim.errors import InputError, unknown_name_message
+from sim.core.errors import InputError, unknown_name_message
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

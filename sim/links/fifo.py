@@ -5,7 +5,7 @@ from __future__ import annotations
 import simpy
 
 from channels.bandwidth_traces import NANOBITS_PER_BIT, Capacity
-from sim.kernel import FastTimeout
+from sim.core.kernel import FastTimeout
 from sim.links.base import Delivery, Packet
 from sim.links.one_way import OneWayLink
 

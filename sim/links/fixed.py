@@ -8,10 +8,10 @@ import simpy
 from pydantic import Field
 
 from channels.bandwidth_traces import ConstantRate
+from sim.core.settings import Settings
 from sim.links.fifo import DedicatedLinks, FifoLink
 from sim.links.one_way import HEADER_BITS, DuplexLink, OneWayLink
 from sim.links.registry import LINKS
-from sim.settings import Settings
 
 
 class FixedLinkSettings(Settings):

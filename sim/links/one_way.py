@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 
 import simpy
 
-from sim.clock import to_ns
+from sim.core.clock import to_ns
 from sim.links.base import ChannelReport, Direction, Link, Packet
 
 _UPLINK = Direction.UPLINK  # a global is found faster than a member of an enumeration

@@ -9,12 +9,12 @@ from collections.abc import Callable, Sequence
 
 import simpy
 
-from sim.kernel import FastTimeout, Pending
+from sim.core.kernel import FastTimeout, Pending
 from sim.links.base import Delivery, Packet
 from sim.links.one_way import OneWayLink
 
 ROUNDING_NS = 1e-6
-"""Slack below which a finishing time counts as the whole nanosecond before it (as in ``sim.clock.to_ns``)."""
+"""Slack below which a finishing time counts as the whole nanosecond before it (as in ``sim.core.clock.to_ns``)."""
 
 
 class _Message(Pending):

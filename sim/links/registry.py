@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
+from sim.core.registry import Registry
 from sim.links.base import Link
-from sim.registry import Registry
 
 LINKS: Registry[type[Link]] = Registry("link", "sim.links")

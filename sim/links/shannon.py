@@ -12,13 +12,13 @@ from pydantic import Field
 
 from channels.addressed import generator
 from channels.block_fading import CHUNK_BLOCKS, BlockFading
-from sim.clock import to_ns
-from sim.errors import InputError
+from sim.core.clock import to_ns
+from sim.core.errors import InputError
+from sim.core.settings import Settings
 from sim.links.base import Direction
 from sim.links.one_way import HEADER_BITS, DuplexLink
 from sim.links.processor_sharing import ProcessorSharing
 from sim.links.registry import LINKS
-from sim.settings import Settings
 
 SnrDb = Annotated[float, Field(ge=-40, le=80)]
 

@@ -9,11 +9,11 @@ import simpy
 from pydantic import Field, model_validator
 
 from channels.bandwidth_traces import Capacity, ConstantRate, load_trace
-from sim.errors import InputError
+from sim.core.errors import InputError
+from sim.core.settings import Settings
 from sim.links.fifo import FifoLink
 from sim.links.one_way import HEADER_BITS, DuplexLink
 from sim.links.registry import LINKS
-from sim.settings import Settings
 
 
 class TraceLinkSettings(Settings):

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from transformers.cache_utils import Cache, CacheLayerMixin, DynamicCache, DynamicLayer
 
-from sim.errors import InputError
+from sim.core.errors import InputError
 from sim.models.cached_model import CachedModel, ancestor_matrix
 from sim.models.interface import Logits
 from sim.models.kv_store import DEFAULT_MAX_BYTES, DEFAULT_MAX_SLOTS, KvStore, LayerShape

@@ -9,7 +9,7 @@ from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
-from sim.errors import InputError, unknown_name_message
+from sim.core.errors import InputError, unknown_name_message
 from sim.models.fingerprint import combine, parameters_digest, weights_digest
 from sim.models.interface import LanguageModel
 from sim.models.pairing import check_same_tokens

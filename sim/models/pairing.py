@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sim.errors import InputError
+from sim.core.errors import InputError
 from sim.models.tokenizer import TextTokenizer
 
 

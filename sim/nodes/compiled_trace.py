@@ -6,8 +6,8 @@ from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from sim.clock import to_ns
 from sim.compute.base import ComputeModel, WorkSize
+from sim.core.clock import to_ns
 from sim.decoding.protocol_run import ComputeRecord, Record, TogetherRecord
 from sim.decoding.steps import Location
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from sim.clock import to_ns
+from sim.core.clock import to_ns
 from sim.decoding.protocol_run import ProtocolRun
 from sim.nodes.compiled_trace import CompiledTrace
 from sim.nodes.executor import Process, RequestExecutor, RequestMetrics, SimulationContext

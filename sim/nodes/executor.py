@@ -8,9 +8,10 @@ from typing import Any, NamedTuple
 
 import simpy
 
-from sim.breakdown import Breakdown
-from sim.clock import NS_PER_S, to_ns
 from sim.compute.base import ComputeModel, WorkSize
+from sim.core.breakdown import Breakdown
+from sim.core.clock import NS_PER_S, to_ns
+from sim.core.kernel import FastTimeout
 from sim.decoding.protocol_run import (
     ComputeRecord,
     EmitRecord,
@@ -21,7 +22,6 @@ from sim.decoding.protocol_run import (
     TransmitRecord,
 )
 from sim.decoding.steps import Hop, Location, Observation, Round
-from sim.kernel import FastTimeout
 from sim.links.base import Delivery, Direction, Link, Packet
 from sim.models.interface import LanguageModel, Logits
 from sim.nodes.compiled_trace import CompiledTrace, DraftSegment, Parallel

@@ -10,10 +10,10 @@ from typing import Any, NamedTuple
 
 import simpy
 
-from sim.clock import to_ns
 from sim.compute.base import ComputeModel, Cost, WorkSize
+from sim.core.clock import to_ns
+from sim.core.kernel import LAST, FastTimeout, Pending
 from sim.decoding.protocol_run import ComputeRecord
-from sim.kernel import LAST, FastTimeout, Pending
 from sim.models.interface import ForwardPass, LanguageModel, Logits
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sim.breakdown import PARTS
+from sim.core.breakdown import PARTS
 
 _PART_MEANINGS = {
     "device_queue": "waiting at the device before the request is begun (open loop)",

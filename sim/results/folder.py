@@ -10,8 +10,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from sim.errors import InputError
-from sim.files import cannot_write, remove_leftovers, take_place, unfinished_folder
+from sim.core.errors import InputError
+from sim.core.files import cannot_write, remove_leftovers, take_place, unfinished_folder
 from sim.scenario.schema import Scenario
 
 

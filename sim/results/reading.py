@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sim.errors import InputError
+from sim.core.errors import InputError
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -7,8 +7,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from sim.core.errors import RunError
 from sim.decoding.steps import Round
-from sim.errors import RunError
 from sim.results.rows import request_row, round_rows
 
 if TYPE_CHECKING:

@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sim.errors import InputError
-from sim.registry import Registry, RegistryEntry
+from sim.core.errors import InputError
+from sim.core.registry import Registry, RegistryEntry
+from sim.core.settings import Settings
 from sim.scenario.problems import Problem, ScenarioProblems, problems_of
-from sim.settings import Settings
 
 
 @dataclass(frozen=True)

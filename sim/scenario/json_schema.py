@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from sim.compute.registry import COMPUTE
+from sim.core.registry import Registry
 from sim.decoding.controllers.registry import CONTROLLERS
 from sim.decoding.protocols.registry import PROTOCOLS
 from sim.links.registry import LINKS
-from sim.registry import Registry
 from sim.scenario.schema import SITES, Scenario, WithoutChoices
 
 

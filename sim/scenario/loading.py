@@ -9,11 +9,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from sim.errors import InputError
+from sim.core.errors import InputError
+from sim.core.yaml_text import read_node
 from sim.scenario.overrides import apply_overrides
 from sim.scenario.problems import Problem, ScenarioProblems
 from sim.scenario.schema import Scenario, resolve_paths
-from sim.yaml_text import read_node
 
 Lines = dict[tuple[str | int, ...], int]
 

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from typing import Any
 
-from sim.errors import InputError
-from sim.registry import Registry
+from sim.core.errors import InputError
+from sim.core.registry import Registry
 from sim.scenario.problems import Problem, ScenarioProblems
 
 # Parts chosen by name: naming another entry drops the old one's keys, which mean nothing to it.

@@ -9,7 +9,7 @@ from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
 
-from sim.errors import InputError
+from sim.core.errors import InputError
 
 Path = tuple[str | int, ...]
 

@@ -10,14 +10,14 @@ from pydantic import ConfigDict, Field, model_validator
 
 from sim.compute.registry import COMPUTE
 from sim.compute.roles import problem_of, problem_together
+from sim.core.errors import InputError
+from sim.core.settings import Settings
 from sim.decoding.controllers.registry import CONTROLLERS, refuse_misfit
 from sim.decoding.protocols.registry import PROTOCOLS, sites_of
-from sim.errors import InputError
 from sim.links.registry import LINKS
 from sim.scenario.choice import Choice, parse_choice
 from sim.scenario.problems import Problem, ScenarioProblems, problems_of
 from sim.scenario.sweep_schema import SweepSettings
-from sim.settings import Settings
 
 _NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
 

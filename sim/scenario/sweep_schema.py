@@ -17,7 +17,7 @@ from pydantic import (
     model_validator,
 )
 
-from sim.settings import Settings
+from sim.core.settings import Settings
 
 # Replications that are always run: an interval from two values says little, Student's t is 12.7 there.
 MIN_REPLICATIONS = 3

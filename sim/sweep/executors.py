@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from sim.errors import InputError
+from sim.core.errors import InputError
 from sim.sweep.processes import Processes
 from sim.sweep.tasks import Executor, InProcess, Task, TaskResult, ended
 

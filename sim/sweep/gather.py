@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sim.files import cannot_write, remove_leftovers, unfinished_folder, write_atomically
+from sim.core.files import cannot_write, remove_leftovers, unfinished_folder, write_atomically
 from sim.results.folder import json_text
 from sim.scenario.schema import Scenario
 from sim.sweep.points import Point

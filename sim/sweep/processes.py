@@ -14,7 +14,7 @@ from contextlib import contextmanager, suppress
 from multiprocessing import get_context, parent_process
 from typing import Any
 
-from sim.collector import relax_gc
+from sim.core.gc_tuning import relax_gc
 from sim.sweep.tasks import Executor, Task, TaskResult, ended
 
 # A task that was under way this often when a worker process died is given up: it is what kills them.

@@ -12,8 +12,8 @@ from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
-from sim.errors import InputError
-from sim.files import cannot_write, clean_cache, no_empty_folders_of, unfinished_folder
+from sim.core.errors import InputError
+from sim.core.files import cannot_write, clean_cache, no_empty_folders_of, unfinished_folder
 from sim.prepare import (
     Progress,
     make_cost_models,

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from sim.files import cannot_write, remove_leftovers, take_place, unfinished_folder
+from sim.core.files import cannot_write, remove_leftovers, take_place, unfinished_folder
 from sim.results.folder import json_text
 from sim.sweep.work import PointDone
 

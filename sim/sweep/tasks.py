@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sim.errors import InputError, RunError
+from sim.core.errors import InputError, RunError
 
 
 @dataclass(frozen=True)

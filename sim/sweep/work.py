@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from sim.errors import InputError, RunError
+from sim.core.errors import InputError, RunError
 from sim.links.shannon import FADING_MEMORY
 from sim.models.info import ModelInfo
 from sim.models.interface import LanguageModel

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from sim.core.files import cannot_write, write_atomically
 from sim.decoding.protocol_run import EmitRecord, Record, TogetherRecord, TransmitRecord
 from sim.decoding.steps import Hop, Round
-from sim.files import cannot_write, write_atomically
 from sim.results.tables import parquet_bytes
 from sim.tape.store import Entry, TapeProblem, TapeStore
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from sim.collector import relaxed_gc
+from sim.core.gc_tuning import relaxed_gc
 from sim.decoding.instant import InstantDriver
 from sim.decoding.on_demand import OnDemandModel
 from sim.decoding.protocol_run import ProtocolRun

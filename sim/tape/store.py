@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from sim.core.errors import InputError
+from sim.core.files import cannot_write, remove_leftovers, write_atomically
 from sim.decoding.protocol_run import Record
-from sim.errors import InputError
-from sim.files import cannot_write, remove_leftovers, write_atomically
 from sim.tape.encoding import from_plain, to_plain
 from sim.tape.key import key_of
 

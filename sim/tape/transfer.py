@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from sim import prepare
-from sim.errors import InputError, RunError
-from sim.files import cache_folder, cannot_write, write_atomically
+from sim.core.errors import InputError, RunError
+from sim.core.files import cache_folder, cannot_write, write_atomically
 from sim.models.info import ModelInfo
 from sim.scenario.schema import ModelsSettings, Scenario
 from sim.tape.key import Addresses

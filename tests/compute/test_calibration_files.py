@@ -14,7 +14,7 @@ from sim.compute import calibration_files
 from sim.compute.calibration import Calibration, Host
 from sim.compute.calibration_files import cache_path, calibrate, load, load_or_measure, save
 from sim.compute.measurement import describe_host, measure_calibration
-from sim.errors import InputError
+from sim.core.errors import InputError
 from tests.compute.conftest import ClockedModel
 
 MakeModel = Callable[..., ClockedModel]

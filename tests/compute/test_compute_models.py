@@ -19,8 +19,8 @@ from sim.compute.measured import MeasuredSettings, make_measured
 from sim.compute.measurement import measure_calibration
 from sim.compute.registry import COMPUTE
 from sim.compute.roofline import RooflineSettings, make_roofline
-from sim.errors import InputError
-from sim.settings import field_docstrings
+from sim.core.errors import InputError
+from sim.core.settings import field_docstrings
 from tests.compute.conftest import ClockedModel
 
 MakeModel = Callable[..., ClockedModel]

@@ -11,9 +11,9 @@ from sim.compute.fixed import FixedSettings, make_fixed
 from sim.compute.registry import COMPUTE
 from sim.compute.roles import make_cost_model, problem_of
 from sim.compute.roofline import RooflineSettings, make_roofline
-from sim.errors import InputError
+from sim.core.errors import InputError
+from sim.core.settings import Settings
 from sim.scenario.schema import Scenario
-from sim.settings import Settings
 from tests.worlds import FIXED_COMPUTE, simulate, small_scenario
 
 ROOFLINE = {"kind": "roofline", "hardware": "l4"}

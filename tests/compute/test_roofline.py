@@ -13,7 +13,7 @@ import sim.compute
 from sim.compute.base import WorkSize
 from sim.compute.hardware import find_hardware, find_model_size, hardware_names, model_size_names
 from sim.compute.roofline import RooflineSettings, make_roofline
-from sim.errors import InputError
+from sim.core.errors import InputError
 
 IDEAL = {"compute_efficiency": 1.0, "bandwidth_efficiency": 1.0, "overhead_s": 0.0}
 TABLES = Path(sim.compute.__file__).parent

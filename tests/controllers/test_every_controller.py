@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from sim.core.errors import InputError
 from sim.decoding import decode
 from sim.decoding.controllers.base import KNOBS, Controller, Knobs
 from sim.decoding.controllers.confidence import Confidence, ConfidenceSettings
@@ -17,7 +18,6 @@ from sim.decoding.random_source import KeyedRandom, RandomSource
 from sim.decoding.rows import Row
 from sim.decoding.wire.bits import BitReader, BitWriter
 from sim.decoding.wire.row_codec import RowCodec, RowFormat
-from sim.errors import InputError
 from sim.models.tabular import TabularModel
 from sim.prepare import must_be_live
 from tests.worlds import simulate, small_scenario, table_models

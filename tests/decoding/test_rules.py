@@ -7,6 +7,7 @@ from itertools import combinations, permutations
 import numpy as np
 import pytest
 
+from sim.core.errors import InputError
 from sim.decoding import decode, transport
 from sim.decoding.drafting import draw_candidates
 from sim.decoding.exact import analyse, output_distribution
@@ -18,7 +19,6 @@ from sim.decoding.rules.base import MODES, RULES, find_rule
 from sim.decoding.rules.k_seq import inflation
 from sim.decoding.theory import gumbel_acceptance, multi_draft_optimum
 from sim.decoding.wire.row_codec import RowFormat
-from sim.errors import InputError
 from sim.models.tabular import TabularModel
 from tests.decoding.laws import EXACT, P, Q, assert_law_equal, random_pairs, rows
 

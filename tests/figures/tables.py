@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from sim.breakdown import PARTS
+from sim.core.breakdown import PARTS
 
 UPLINK = "link.uplink_mbps"
 DELAY = "link.one_way_delay_s"

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from sim.errors import InputError
+from sim.core.errors import InputError
 from sim.figures.compare import compare
 from tests.figures.tables import UPLINK, requests_table, sweep_table
 

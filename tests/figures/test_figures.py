@@ -13,7 +13,7 @@ import pytest
 from matplotlib.figure import Figure
 from scipy import stats
 
-from sim.errors import InputError
+from sim.core.errors import InputError
 from sim.figures.cell import colours_of
 from sim.figures.drawing import draw_breakdown, draw_curves, parts_of
 from sim.figures.heatmap import best_series

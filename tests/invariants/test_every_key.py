@@ -17,13 +17,13 @@ import pytest
 from pydantic.fields import FieldInfo
 
 from sim.compute.registry import COMPUTE
+from sim.core.errors import RunError
+from sim.core.settings import Settings
 from sim.decoding.protocols.registry import PROTOCOLS
-from sim.errors import RunError
 from sim.links.registry import LINKS
 from sim.results.folder import run_id
 from sim.scenario.overrides import apply_overrides
 from sim.scenario.schema import Scenario, WithoutChoices
-from sim.settings import Settings
 from sim.world import World
 from tests.invariants import nr_keys
 from tests.worlds import inputs, small_scenario

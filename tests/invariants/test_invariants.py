@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from sim.breakdown import PARTS
+from sim.core.breakdown import PARTS
 from sim.decoding.protocols.registry import PROTOCOLS
 from sim.models.info import ModelInfo
 from sim.results.columns import BREAKDOWN_COLUMNS

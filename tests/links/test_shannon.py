@@ -16,7 +16,7 @@ from pydantic import ValidationError
 from scipy import special
 
 from channels.block_fading import BlockFading
-from sim.errors import InputError
+from sim.core.errors import InputError
 from sim.links.base import Direction, Packet
 from sim.links.shannon import ShannonLink, ShannonLinkSettings
 

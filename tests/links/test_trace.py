@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from sim.errors import InputError
+from sim.core.errors import InputError
 from sim.links.base import Direction, Packet
 from sim.links.trace import TraceLink, TraceLinkSettings
 

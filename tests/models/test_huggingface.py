@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 
-from sim.errors import InputError
+from sim.core.errors import InputError
 from sim.models import cached_model, layout
 from sim.models.huggingface import HuggingFaceModel, refuse_unfit
 from sim.models.interface import ForwardPass

@@ -154,7 +154,7 @@ def test_scaled_rope_goes_through_transformers(tmp_path):
 def test_missing_weight_is_an_input_error(both, tmp_path):
     from safetensors.torch import load_file, save_file
 
-    from sim.errors import InputError
+    from sim.core.errors import InputError
 
     weights = load_file(both[2] / "model.safetensors")
     del weights["model.layers.1.mlp.up_proj.weight"]

@@ -13,7 +13,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 import sim.models
-from sim.errors import InputError
+from sim.core.errors import InputError
 from sim.models import loading
 from sim.models.fingerprint import file_digest, weights_digest
 from sim.models.interface import ForwardPass, LanguageModel

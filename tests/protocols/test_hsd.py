@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from sim.core.errors import InputError
 from sim.decoding.exact import output_distribution, sequence_distribution
 from sim.decoding.protocol_run import ComputeRecord, TransmitRecord
-from sim.errors import InputError
 
 DEVICE_EDGE_CLOUD = ["device", "edge", "cloud"]
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from sim.core.errors import InputError
 from sim.decoding.exact import output_distribution
 from sim.decoding.protocol_run import ComputeRecord, TogetherRecord
-from sim.errors import InputError
 
 
 @pytest.mark.parametrize(

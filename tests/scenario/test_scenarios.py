@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from sim.errors import InputError
+from sim.core.errors import InputError
 from sim.scenario import Scenario, load_scenario
 from sim.scenario.loading import bundled_scenarios
 from sim.sweep.points import expand

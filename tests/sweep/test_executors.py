@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from sim.errors import InputError
+from sim.core.errors import InputError
 from sim.scenario.schema import Scenario
 from sim.sweep.executors import DaskCluster
 from sim.sweep.processes import Processes

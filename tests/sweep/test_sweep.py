@@ -11,7 +11,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from sim.errors import InputError, RunError
+from sim.core.errors import InputError, RunError
 from sim.scenario.schema import Scenario
 from sim.sweep.run import _Sweep, sweep
 from sim.sweep.tasks import InProcess
@@ -90,7 +90,7 @@ def test_nothing_is_resumed_that_another_version_of_the_users_own_file_has_made(
     own = """
 from sim.decoding.protocols.edge_only import edge_only
 from sim.decoding.protocols.registry import protocol
-from sim.settings import Settings
+from sim.core.settings import Settings
 
 @protocol("slow_edge", Settings, models=("target",), lossless=True)
 def slow_edge(request, settings, draw):

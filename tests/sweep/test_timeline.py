@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from sim.cli import _main
-from sim.errors import InputError
+from sim.core.errors import InputError
 from sim.timeline import Timeline, parse_window
 from sim.world import World
 from tests.worlds import inputs, small_scenario

@@ -6,7 +6,7 @@ import gc
 
 import pytest
 
-from sim.collector import relaxed_gc
+from sim.core.gc_tuning import relaxed_gc
 
 
 def test_the_collector_is_as_before_afterwards():

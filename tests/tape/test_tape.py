@@ -15,9 +15,9 @@ import pandas as pd
 import pytest
 
 from sim.cli import _main
+from sim.core.errors import InputError, RunError
 from sim.decoding.protocol_run import ComputeRecord, EmitRecord, ObserveRecord, TogetherRecord, TransmitRecord
 from sim.decoding.steps import Hop, Location, Round
-from sim.errors import InputError, RunError
 from sim.links.registry import LINKS
 from sim.prepare import encode_prompt, model_info_of, planned_requests, tape_store
 from sim.runs import run
@@ -322,7 +322,7 @@ def test_an_edited_protocol_of_the_users_own_is_recorded_anew(tiny: Scenario, tm
     own.write_text(
         "from sim.decoding.protocols.edge_only import edge_only\n"
         "from sim.decoding.protocols.registry import protocol\n"
-        "from sim.settings import Settings\n\n"
+        "from sim.core.settings import Settings\n\n"
         '@protocol("mine", Settings, models=("target",), lossless=True)\n'
         "def mine(request, settings, draw):\n"
         '    """As edge_only."""\n'

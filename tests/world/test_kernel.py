@@ -9,7 +9,7 @@ import pytest
 import simpy
 from simpy.events import URGENT
 
-from sim.kernel import LAST, Environment, FastTimeout, Pending
+from sim.core.kernel import LAST, Environment, FastTimeout, Pending
 
 ENVIRONMENTS = (simpy.Environment, Environment)
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import simpy
 
-from sim.clock import NS_PER_S, to_ns
 from sim.compute.fixed import FixedCompute, FixedSettings
+from sim.core.clock import NS_PER_S, to_ns
 from sim.decoding.protocol_run import ComputeRecord
 from sim.decoding.steps import Location
 from sim.nodes.model_server import Batch, ForwardResult, ModelServer

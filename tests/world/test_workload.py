@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from sim.errors import InputError
+from sim.core.errors import InputError
 from sim.models.info import ModelInfo
 from sim.models.tabular import TabularModel
 from sim.prepare import model_names

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from sim.core.registry import NoSettings
 from sim.decoding.controllers.base import Controller
 from sim.decoding.controllers.registry import CONTROLLERS
-from sim.registry import NoSettings
 
 
 @CONTROLLERS.register("fixed", NoSettings, adaptive=False)

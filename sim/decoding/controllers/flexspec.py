@@ -7,12 +7,12 @@ from typing import Any
 
 from pydantic import Field
 
+from sim.core.settings import Settings
 from sim.decoding.controllers.base import Controller, Knobs
 from sim.decoding.controllers.measure import Meter, round_s
 from sim.decoding.controllers.registry import CONTROLLERS
 from sim.decoding.request import Request
 from sim.decoding.steps import Observation, Observe, Step
-from sim.settings import Settings
 
 
 class FlexSpecSettings(Settings):

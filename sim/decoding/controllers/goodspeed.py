@@ -7,13 +7,13 @@ from typing import Any
 
 from pydantic import Field
 
+from sim.core.settings import Settings
 from sim.decoding.controllers.base import Controller, Knobs
 from sim.decoding.controllers.registry import CONTROLLERS
 from sim.decoding.messages import Layout
 from sim.decoding.request import Request
 from sim.decoding.steps import Step
 from sim.decoding.wire.bits import BitReader, BitWriter, bits_for
-from sim.settings import Settings
 
 PRIOR_POSITIONS = 4.0
 

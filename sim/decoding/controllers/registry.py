@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from sim.core.errors import InputError
+from sim.core.registry import Registry
 from sim.decoding.controllers.base import Controller
-from sim.errors import InputError
-from sim.registry import Registry
 
 CONTROLLERS: Registry[Callable[[Any], Controller]] = Registry("controller", "sim.decoding.controllers")
 

@@ -9,12 +9,12 @@ from typing import Any
 
 from pydantic import Field, field_validator
 
+from sim.core.settings import Settings
 from sim.decoding.controllers.base import Controller, Knobs
 from sim.decoding.controllers.measure import Meter
 from sim.decoding.controllers.registry import CONTROLLERS
 from sim.decoding.request import Request
 from sim.decoding.steps import Observe, Step
-from sim.settings import Settings
 
 
 class UcbSpecStopSettings(Settings):

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from sim.core.registry import NoSettings
 from sim.decoding.protocols.registry import protocol
 from sim.decoding.random_source import RandomSource
 from sim.decoding.request import Request
 from sim.decoding.steps import Location, Protocol
-from sim.registry import NoSettings
 
 
 @protocol("device_only", NoSettings, lossless=False, models=("draft",))

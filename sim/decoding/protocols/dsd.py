@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from pydantic import Field
 
+from sim.core.settings import Settings
 from sim.decoding.protocols.registry import protocol
 from sim.decoding.protocols.tslt import TsltSettings, tslt
 from sim.decoding.random_source import RandomSource
 from sim.decoding.request import Request
 from sim.decoding.steps import Protocol
 from sim.decoding.wire.row_codec import Values
-from sim.settings import Settings
 
 
 class DsdSettings(Settings):

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from sim.core.registry import NoSettings
 from sim.decoding.messages import TokensLayout
 from sim.decoding.protocols.prompt import send_prompt
 from sim.decoding.protocols.registry import protocol
 from sim.decoding.random_source import RandomSource
 from sim.decoding.request import Request
 from sim.decoding.steps import Hop, Location, Protocol, Stream
-from sim.registry import NoSettings
 
 
 @protocol("edge_only", NoSettings, lossless=True, models=("target",))

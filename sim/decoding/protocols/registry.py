@@ -14,11 +14,11 @@ from typing import Any, Self
 
 from pydantic import Field, model_validator
 
+from sim.core.registry import Registry, RegistryEntry
+from sim.core.settings import Settings
 from sim.decoding.random_source import RandomSource
 from sim.decoding.request import Request
 from sim.decoding.steps import Location, Protocol
-from sim.registry import Registry, RegistryEntry
-from sim.settings import Settings
 
 PROTOCOLS: Registry[Callable[[Request, Any, RandomSource], Protocol]] = Registry("protocol", "sim.decoding.protocols")
 

@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from sim.core.settings import Settings
 from sim.decoding.autoregressive import target_only
 from sim.decoding.controllers.base import Controller, Knobs
 from sim.decoding.controllers.odld import Odld, OdldSettings
@@ -21,7 +22,6 @@ from sim.decoding.rules.base import find_rule
 from sim.decoding.steps import Protocol
 from sim.decoding.verification import finish_round
 from sim.decoding.wire.row_codec import RowCodec, RowFormat
-from sim.settings import Settings
 
 PROBABILITY_BITS = 16
 

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from pydantic import Field
 
+from sim.core.settings import Settings
 from sim.decoding.messages import Layout, TokensLayout
 from sim.decoding.protocols.prompt import send_prompt
 from sim.decoding.protocols.registry import protocol
@@ -23,7 +24,6 @@ from sim.decoding.steps import Hop, Location, Protocol, Transmit
 from sim.decoding.wire.bits import BitReader, BitWriter, bits_for
 from sim.decoding.wire.row_codec import RowCodec, RowFormat
 from sim.models.interface import Logits
-from sim.settings import Settings
 
 WIDEST_TEMPERATURE = 2.0
 

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
+from sim.core.errors import InputError
+from sim.core.registry import Registry
 from sim.decoding.random_source import RandomSource
 from sim.decoding.rows import Row
-from sim.errors import InputError
-from sim.registry import Registry
 
 MODES = ("iid", "without_replacement", "top_k_plus_sample", "top_k", "shared_noise")
 

@@ -9,10 +9,10 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import Field
 
+from sim.core.settings import Settings
 from sim.decoding.rows import Ids, Row, largest, nucleus
 from sim.decoding.wire.bits import BitReader, BitWriter, bits_for
 from sim.decoding.wire.subsets import rank_subset, subset_bits, unrank_subset
-from sim.settings import Settings
 
 Codes = npt.NDArray[np.int64]
 Values = Literal["fp32", "fp16", "log8", "lattice"]

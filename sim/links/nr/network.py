@@ -9,7 +9,7 @@ import numpy as np
 import simpy
 
 from channels.nr import HeaderModel
-from sim.clock import NS_PER_S
+from sim.core.clock import NS_PER_S
 from sim.links.base import Delivery, Direction, Packet
 from sim.links.nr.mac.adaptation import Adaptation, FixedMcs
 from sim.links.nr.mac.counters import MacCounters

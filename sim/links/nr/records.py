@@ -6,7 +6,7 @@ from collections import deque
 from dataclasses import dataclass
 from typing import Any
 
-from sim.clock import NS_PER_S
+from sim.core.clock import NS_PER_S
 from sim.links.base import Direction
 from sim.links.nr.phy.block import TransportBlock
 

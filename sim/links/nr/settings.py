@@ -10,9 +10,9 @@ from channels._validation import require_choice
 from channels.nr import check_sr_period, mcs_table, min_k2, num_prb
 from channels.nr.tdd import TddPattern
 from channels.power import FRACTIONAL_ALPHAS
-from sim.errors import InputError
+from sim.core.errors import InputError
+from sim.core.settings import Settings
 from sim.links.nr.mac.schedulers.registry import SCHEDULERS
-from sim.settings import Settings
 
 
 class CarrierSettings(Settings):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from matplotlib.patches import Rectangle
 
-from sim.errors import RunError
+from sim.core.errors import RunError
 from sim.figures.cell import cell_figure, draw_cell
 from sim.links.base import Direction
 from tests.links.nr.traffic import run

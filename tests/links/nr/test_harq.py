@@ -8,7 +8,7 @@ import simpy
 
 from channels.harq import incremental_combine, incremental_equivalent_sinr
 from channels.theory import harq_mean_delay
-from sim.errors import RunError
+from sim.core.errors import RunError
 from sim.links.base import Direction, Packet
 from sim.links.nr import NrLink, NrLinkSettings
 from sim.links.nr.phy.block_errors import BlockErrors

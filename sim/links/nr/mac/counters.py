@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from channels.theory import jain_index
-from sim.clock import NS_PER_S
+from sim.core.clock import NS_PER_S
 from sim.links.base import Delivery
 from sim.links.nr.phy.block import TransportBlock
 from sim.links.nr.rlc.message import Message

@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from sim.clock import to_ns
-from sim.errors import RunError
+from sim.core.clock import to_ns
+from sim.core.errors import RunError
 from sim.links.base import Delivery, Direction
 from sim.links.nr.mac.adaptation import HEADERS_BYTES, MIN_BLOCK_BYTES, Adaptation
 from sim.links.nr.mac.allocation import ResourceGrid, allocate_prbs

@@ -20,7 +20,7 @@ from channels.nr import (
     processing_symbols,
     transport_block_bits,
 )
-from sim.clock import to_ns
+from sim.core.clock import to_ns
 from sim.links.base import Direction
 from sim.links.nr.settings import CarrierSettings, NrLinkSettings
 

@@ -19,7 +19,7 @@ from channels.penetration import draw_penetration_db
 from channels.power import MIN_POWER_DBM, UplinkPowerControl
 from channels.recorded import FadingTrace, RecordedFading
 from channels.tap_profiles import fading_profile
-from sim.errors import InputError
+from sim.core.errors import InputError
 from sim.links.base import Direction
 from sim.links.nr.phy.carrier import Carrier
 from sim.links.nr.settings import NrLinkSettings

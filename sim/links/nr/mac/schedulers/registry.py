@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
+from sim.core.registry import Registry
 from sim.links.nr.mac.schedulers.base import Scheduler
-from sim.registry import Registry
 
 SCHEDULERS: Registry[type[Scheduler]] = Registry("scheduler", "sim.links.nr.mac.schedulers")

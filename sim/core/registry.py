@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any, Generic, TypeVar
 
-from sim.errors import InputError, unknown_name_message
-from sim.settings import Settings
+from sim.core.errors import InputError, unknown_name_message
+from sim.core.settings import Settings
 
 T = TypeVar("T")
 

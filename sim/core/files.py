@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from sim.errors import InputError, RunError
+from sim.core.errors import InputError, RunError
 
 _UNFINISHED = re.compile(r"^\.unfinished-(?P<host>.+)-(?P<pid>\d+)-[A-Za-z0-9_]+$")
 
