@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from sim.core.errors import InputError as InputError
     from sim.core.errors import RunError as RunError
-    from sim.runs import RunResult as RunResult
-    from sim.runs import run as run
+    from sim.runs.run import RunResult as RunResult
+    from sim.runs.run import run as run
     from sim.scenario.loading import load_scenario as load_scenario
     from sim.scenario.schema import Scenario as Scenario
     from sim.sweep.run import SweepResult as SweepResult
@@ -25,11 +25,11 @@ if TYPE_CHECKING:
 _HOMES = {
     "InputError": "sim.core.errors",
     "RunError": "sim.core.errors",
-    "RunResult": "sim.runs",
+    "RunResult": "sim.runs.run",
     "Scenario": "sim.scenario.schema",
     "SweepResult": "sim.sweep.run",
     "load_scenario": "sim.scenario.loading",
-    "run": "sim.runs",
+    "run": "sim.runs.run",
 }
 
 __all__ = ["InputError", "RunError", "RunResult", "Scenario", "SweepResult", "load_scenario", "run", "sweep"]

@@ -19,8 +19,8 @@ from sim.core.files import write_atomically
 
 if TYPE_CHECKING:
     from sim.nodes.model_server import Batch
+    from sim.runs.world import World
     from sim.scenario.schema import Scenario
-    from sim.world import World
 
 # Events kept at most; a trace of this size is some 100 MB and about what a browser can show.
 MAX_EVENTS = 500_000

@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from sim.compute.roles import make_cost_model
+from sim.inputs.workload import PlannedRequest
 from sim.models.info import ModelInfo
 from sim.models.interface import LanguageModel
 from sim.models.tabular import TabularModel
+from sim.runs.world import RunOutput, SimulationInputs, World
 from sim.scenario.schema import Scenario
-from sim.workload import PlannedRequest
-from sim.world import RunOutput, SimulationInputs, World
 
 VOCABULARY = 16
 FIXED_COMPUTE = {

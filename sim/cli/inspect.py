@@ -220,7 +220,7 @@ def calibrate_command(name: str, set_: list[str], out: Path | None) -> None:
     from sim.cli.output import print_table, say
     from sim.cli.run import changes_of
     from sim.compute.calibration_files import calibrate
-    from sim.prepare import load_models
+    from sim.runs.prepare import load_models
 
     scenario = load_scenario(name, changes_of(set_, None))
     models = load_models(scenario.models, tuple(scenario.protocol.trait("models")))

@@ -44,7 +44,7 @@ def run_command(
     changes = changes_of(set_, seed)
     scenario = load_scenario(name, changes)
     from sim.results.columns import BREAKDOWN_COLUMNS
-    from sim.runs import run
+    from sim.runs.run import run
     from sim.timeline import Timeline, parse_window
 
     timeline = None if window is None else Timeline(*parse_window(window))

@@ -9,7 +9,7 @@ from sim.cli.output import ProgressBars, print_json, say
 from sim.cli.run import changes_of
 from sim.core.errors import InputError
 from sim.core.files import clean_cache
-from sim.prepare import must_be_live, planned_requests, tape_store
+from sim.runs.prepare import must_be_live, planned_requests, tape_store
 from sim.scenario.loading import load_scenario, locate_errors
 from sim.scenario.overrides import parse_axes
 from sim.scenario.schema import Scenario

@@ -231,7 +231,7 @@ def make(scenario_names: Sequence[str] = (), folder: Path = FOLDER, results: Pat
 
 def _pictured(picture: Picture, folder: Path) -> list[Path]:
     from sim.figures.style import styled
-    from sim.runs import run
+    from sim.runs.run import run
     from sim.scenario.loading import load_scenario
 
     result = run(load_scenario(picture.scenario, picture.changes))

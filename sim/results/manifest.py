@@ -8,9 +8,9 @@ from functools import lru_cache
 from importlib import metadata
 from typing import Any
 
+from sim.runs.world import SimulationInputs
 from sim.scenario.schema import Scenario
 from sim.tape.key import code_version
-from sim.world import SimulationInputs
 
 _PACKAGES = ("specran", "simpy", "numpy", "scipy", "torch", "transformers", "sionna-no-rt", "pandas", "pyarrow")
 

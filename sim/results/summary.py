@@ -14,7 +14,7 @@ from sim.decoding.steps import Round
 from sim.results.columns import BREAKDOWN_COLUMNS
 
 if TYPE_CHECKING:
-    from sim.world import RunOutput
+    from sim.runs.world import RunOutput
 
 _LATENCIES = ("e2e_s", "ttft_s", "tpot_s")
 _SUMMED = (

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from sim.core.errors import RunError
-from sim.prepare import Progress, Wanted, missing_recordings
+from sim.runs.prepare import Progress, Wanted, missing_recordings
 from sim.sweep.tasks import Executor, Task
 from sim.sweep.work import RecordTask, record_requests
 from sim.tape.store import TapeStore

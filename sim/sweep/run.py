@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 from sim.core.errors import InputError
 from sim.core.files import cannot_write, clean_cache, no_empty_folders_of, unfinished_folder
-from sim.prepare import (
+from sim.results.manifest import host, versions
+from sim.runs.prepare import (
     Progress,
     make_cost_models,
     model_info_of,
@@ -23,7 +24,7 @@ from sim.prepare import (
     planned_requests,
     tape_store,
 )
-from sim.results.manifest import host, versions
+from sim.runs.world import SimulationInputs
 from sim.scenario.schema import Scenario
 from sim.scenario.user_code import user_code_hashes
 from sim.sweep.executors import make_executor
@@ -36,7 +37,6 @@ from sim.sweep.tasks import Executor, Task
 from sim.sweep.work import TABLES_OF, PointDone, PointTask, SharedInputs, entries_of, simulate_points
 from sim.tape.key import Addresses, simulator_version
 from sim.tape.store import max_tape_bytes, prune
-from sim.world import SimulationInputs
 
 if TYPE_CHECKING:
     import pandas as pd

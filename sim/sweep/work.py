@@ -11,18 +11,18 @@ from pathlib import Path
 from typing import Any
 
 from sim.core.errors import InputError, RunError
+from sim.inputs.workload import PlannedRequest
 from sim.links.shannon import FADING_MEMORY
 from sim.models.info import ModelInfo
 from sim.models.interface import LanguageModel
 from sim.models.row_cache import CachingModel
-from sim.prepare import MissingGroup, live_models, record_group
 from sim.results.tables import Keep, RunTables, parquet_bytes
-from sim.runs import simulate
+from sim.runs.prepare import MissingGroup, live_models, record_group
+from sim.runs.run import simulate
+from sim.runs.world import SimulationInputs
 from sim.scenario.schema import ModelsSettings, Scenario
 from sim.tape.recorder import Recording
 from sim.tape.store import TapeStore
-from sim.workload import PlannedRequest
-from sim.world import SimulationInputs
 
 # Tables that a point leaves beside its summary.
 TABLES_OF: dict[Keep, tuple[str, ...]] = {

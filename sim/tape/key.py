@@ -9,10 +9,10 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from sim.inputs.workload import PlannedRequest
 from sim.models.info import ModelInfo
 from sim.scenario.schema import Scenario
 from sim.scenario.user_code import user_code_hashes
-from sim.workload import PlannedRequest
 
 # What tells one request of a scenario from another; the rest of a description is shared by all of them.
 _OWN = ("random", "prompt")

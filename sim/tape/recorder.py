@@ -9,12 +9,12 @@ from sim.core.gc_tuning import relaxed_gc
 from sim.decoding.instant import InstantDriver
 from sim.decoding.on_demand import OnDemandModel
 from sim.decoding.protocol_run import ProtocolRun
+from sim.inputs.workload import PlannedRequest, make_request, rng_for
 from sim.models.info import ModelInfo
 from sim.models.interface import LanguageModel
 from sim.scenario.schema import Scenario
 from sim.tape.key import Addresses, describe, needed_models
 from sim.tape.store import TapeStore
-from sim.workload import PlannedRequest, make_request, rng_for
 
 __all__ = ["AT_ONCE", "Recording", "missing_groups", "needed_models", "record", "wanted_recordings"]
 

@@ -8,14 +8,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from sim import prepare
 from sim.core.errors import InputError, RunError
 from sim.core.files import cache_folder, cannot_write, write_atomically
+from sim.inputs.workload import read_prompts
 from sim.models.info import ModelInfo
+from sim.runs import prepare
 from sim.scenario.schema import ModelsSettings, Scenario
 from sim.tape.key import Addresses
 from sim.tape.store import TapeProblem, TapeStore, decode_entry
-from sim.workload import read_prompts
 
 FORMAT = "specran tape folder 2"
 

@@ -10,11 +10,11 @@ from typing import Any
 from sim.compute.fixed import FixedCompute, FixedSettings
 from sim.decoding.protocol_run import ComputeRecord, EmitRecord, Record, TransmitRecord
 from sim.decoding.steps import Hop, Location, Round
+from sim.inputs.workload import PlannedRequest
 from sim.models.info import ModelInfo
 from sim.nodes.compiled_trace import Plan
+from sim.runs.world import SimulationInputs, World
 from sim.scenario.schema import Scenario
-from sim.workload import PlannedRequest
-from sim.world import SimulationInputs, World
 from tests.bench.measure import result
 
 DEVICES = 64

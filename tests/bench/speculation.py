@@ -26,8 +26,8 @@ def run() -> list[dict[str, Any]]:
     from transformers.utils import logging
 
     from sim.decoding import decode
+    from sim.inputs.workload import read_prompts
     from sim.models.loading import load_pair, load_tokenizer, resolve_folder
-    from sim.workload import read_prompts
 
     logging.set_verbosity_error()
     torch.set_num_threads(1)

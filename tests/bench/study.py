@@ -82,8 +82,8 @@ def _writing_s(table: Path, folder: str) -> float:
 def _replay_over_live() -> dict[str, Any]:
     """One point of the study: decoded while simulating, and replayed; CPU seconds of this process."""
     from sim.links.shannon import FADING_MEMORY
-    from sim.prepare import prepare
-    from sim.runs import simulate
+    from sim.runs.prepare import prepare
+    from sim.runs.run import simulate
     from sim.scenario.schema import Scenario
 
     # As a sweep's workers do; the live run has it, too.

@@ -19,7 +19,7 @@ from sim.decoding.rows import Row
 from sim.decoding.wire.bits import BitReader, BitWriter
 from sim.decoding.wire.row_codec import RowCodec, RowFormat
 from sim.models.tabular import TabularModel
-from sim.prepare import must_be_live
+from sim.runs.prepare import must_be_live
 from tests.worlds import simulate, small_scenario, table_models
 
 NAMES = CONTROLLERS.names()

@@ -12,8 +12,8 @@ from sim.decoding.protocols.registry import PROTOCOLS, controls_of
 from sim.models.interface import LanguageModel
 from sim.models.tabular import TabularModel
 from sim.nodes.device import Outcome
+from sim.runs.world import World
 from sim.scenario.schema import Scenario
-from sim.world import World
 from tests.worlds import VOCABULARY, inputs, small_scenario, table_models
 
 # With ``auto`` tk_slt turns its controls itself.

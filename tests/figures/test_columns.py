@@ -10,7 +10,7 @@ from sim.cli.inspect import list_command
 from sim.decoding.protocols.registry import PROTOCOLS
 from sim.links.registry import LINKS
 from sim.results.columns import REQUEST_COLUMNS, ROUND_COLUMNS, SLOT_COLUMNS, SUMMARY_COLUMNS, SWEEP_COLUMNS, TABLES
-from sim.runs import RunResult, simulate
+from sim.runs.run import RunResult, simulate
 from sim.sweep.points import expand
 from tests.worlds import inputs, small_scenario
 

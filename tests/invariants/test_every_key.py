@@ -22,9 +22,9 @@ from sim.core.settings import Settings
 from sim.decoding.protocols.registry import PROTOCOLS
 from sim.links.registry import LINKS
 from sim.results.folder import run_id
+from sim.runs.world import World
 from sim.scenario.overrides import apply_overrides
 from sim.scenario.schema import Scenario, WithoutChoices
-from sim.world import World
 from tests.invariants import nr_keys
 from tests.worlds import inputs, small_scenario
 

@@ -7,9 +7,9 @@ import pytest
 
 from sim.decoding.rows import Sampling, overlap
 from sim.decoding.wire.row_codec import RowCodec, RowFormat
+from sim.inputs.workload import read_prompts
 from sim.models.interface import ForwardPass
 from sim.models.loading import load_pair, load_tokenizer
-from sim.workload import read_prompts
 
 
 @pytest.fixture(scope="module")

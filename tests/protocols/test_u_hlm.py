@@ -14,9 +14,9 @@ from sim.decoding.protocols.u_hlm import GateSettings
 from sim.decoding.rows import Row, Sampling, overlap
 from sim.decoding.wire.bits import BitReader, BitWriter
 from sim.decoding.wire.refilled import ClosestCutCodec, RefilledRowLayout, refill_deviations
+from sim.inputs.workload import read_prompts
 from sim.models.interface import ForwardPass
 from sim.models.loading import load_pair, load_tokenizer
-from sim.workload import read_prompts
 
 
 @pytest.mark.parametrize("name", ["u_hlm", "cu_hlm"])

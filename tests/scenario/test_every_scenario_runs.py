@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from sim.runs import run
+from sim.runs.run import run
 from sim.scenario import load_scenario
 from sim.scenario.loading import bundled_scenarios
 from sim.sweep.points import expand

@@ -118,7 +118,7 @@ def test_dask_makes_the_same_table_though_a_worker_is_killed(tiny: Scenario, tmp
 
 
 def test_recording_on_dask_brings_the_entries_home(tiny: Scenario, cache: Path, tmp_path: Path, dask_cluster):
-    from sim.prepare import planned_requests, tape_store
+    from sim.runs.prepare import planned_requests, tape_store
     from sim.sweep.recording import record_missing
 
     address, _ = dask_cluster
@@ -161,7 +161,7 @@ def test_without_dask_the_message_says_what_to_install(monkeypatch):
 
 def test_models_of_another_kind_at_a_worker_are_refused(tiny_keys: dict, cache: Path):
     """Adaptive points decode where they run: a worker's models must be those of the sweep's start, and be there."""
-    from sim.prepare import model_info_of
+    from sim.runs.prepare import model_info_of
     from sim.sweep.work import _models_like
 
     scenario = Scenario.from_dict({key: value for key, value in tiny_keys.items() if key != "sweep"})

@@ -26,7 +26,7 @@ KILLS = 20
 NURSERY = """
 import os, sys
 from sim.figures import sweep_figures
-from sim.prepare import load_models
+from sim.runs.prepare import load_models
 from sim.report import results
 from sim.scenario.loading import load_scenario
 from sim.sweep.run import sweep

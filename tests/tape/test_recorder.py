@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from sim.prepare import load_models, missing_recordings, planned_requests, record_group
+from sim.inputs.workload import PlannedRequest
+from sim.runs.prepare import load_models, missing_recordings, planned_requests, record_group
 from sim.scenario.schema import Scenario
 from sim.tape.recorder import AT_ONCE, Recording, missing_groups
 from sim.tape.store import TapeStore
-from sim.workload import PlannedRequest
 
 
 @pytest.mark.parametrize(("wanted", "sizes"), [(20, {20}), (100, {32, 4}), (480, {60}), (4800, {AT_ONCE})])

@@ -19,8 +19,8 @@ from sim.core.errors import InputError, RunError
 from sim.decoding.protocol_run import ComputeRecord, EmitRecord, ObserveRecord, TogetherRecord, TransmitRecord
 from sim.decoding.steps import Hop, Location, Round
 from sim.links.registry import LINKS
-from sim.prepare import encode_prompt, model_info_of, planned_requests, tape_store
-from sim.runs import run
+from sim.runs.prepare import encode_prompt, model_info_of, planned_requests, tape_store
+from sim.runs.run import run
 from sim.scenario.schema import Scenario
 from sim.tape.encoding import from_plain, to_plain
 from sim.tape.inspect import list_tape, rounds_of, verify_tape
@@ -237,7 +237,7 @@ def test_a_table_of_one_scenario_holds_its_rounds_alone(tiny_keys: dict, cache: 
 
 def test_a_tape_travels_to_a_machine_without_the_models(tiny_keys: dict, tiny_pair: Path, tmp_path: Path, monkeypatch):
     """Text prompts: the other machine has neither weights nor tokenizer, only the scenario and the folder."""
-    from sim.prepare import _model_info
+    from sim.runs.prepare import _model_info
 
     here = tmp_path / "models"
     shutil.copytree(tiny_pair, here)

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from sim.core.errors import InputError
+from sim.inputs.workload import make_request, plan_requests, read_prompts
 from sim.models.info import ModelInfo
 from sim.models.tabular import TabularModel
-from sim.prepare import model_names
-from sim.workload import make_request, plan_requests, read_prompts
+from sim.runs.prepare import model_names
 from tests.worlds import inputs, simulate, small_scenario, table_models
 
 FACTS = {

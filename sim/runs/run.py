@@ -8,14 +8,14 @@ from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 from sim.core.files import clean_cache, no_empty_folders_of
-from sim.prepare import Progress, no_progress, prepare, tape_store
 from sim.results.folder import complete_folder, run_id, write_json
 from sim.results.manifest import make_manifest
 from sim.results.summary import SummaryBuilder
 from sim.results.tables import Keep, RunTables, Table
+from sim.runs.prepare import Progress, no_progress, prepare, tape_store
+from sim.runs.world import RunOutput, SimulationInputs, World
 from sim.scenario.schema import Scenario
 from sim.tape.store import max_tape_bytes, prune
-from sim.world import RunOutput, SimulationInputs, World
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -18,7 +18,7 @@ from sim.decoding.rows import Sampling
 from sim.models.info import ModelInfo
 from sim.scenario.schema import Scenario
 
-EMBEDDED_PROMPTS = Path(__file__).parent / "models" / "embedded" / "prompts.jsonl"
+EMBEDDED_PROMPTS = Path(__file__).parent.parent / "models" / "embedded" / "prompts.jsonl"
 
 # Request ids are unique per device and stay the same whatever the number of devices or requests.
 _REQUESTS_PER_DEVICE = 1 << 20

@@ -13,6 +13,7 @@ from sim.core.kernel import Environment, start
 from sim.decoding.controllers.base import Controller
 from sim.decoding.protocol_run import ProtocolRun
 from sim.decoding.steps import Location
+from sim.inputs.workload import PlannedRequest, arrival_times_s, make_controller, make_request, rng_for, think_times_s
 from sim.links.base import Link
 from sim.models.info import ModelInfo
 from sim.models.interface import LanguageModel
@@ -24,7 +25,6 @@ from sim.results.tables import RunTables
 from sim.scenario.schema import EdgeSettings, Scenario
 from sim.tape.key import Addresses, describe, needed_models
 from sim.tape.store import TapeStore
-from sim.workload import PlannedRequest, arrival_times_s, make_controller, make_request, rng_for, think_times_s
 
 
 @dataclass

@@ -14,13 +14,13 @@ from sim.compute.base import ComputeModel
 from sim.compute.roles import make_cost_model
 from sim.core.errors import InputError
 from sim.core.files import cache_folder, write_atomically
+from sim.inputs.workload import PlannedRequest, plan_requests
 from sim.models.info import DeferredModel, ModelInfo, files_stamp
 from sim.models.interface import LanguageModel
+from sim.runs.world import SimulationInputs
 from sim.scenario.schema import ModelsSettings, Scenario
 from sim.tape.recorder import Recording, missing_groups, record, wanted_recordings
 from sim.tape.store import TapeStore
-from sim.workload import PlannedRequest, plan_requests
-from sim.world import SimulationInputs
 
 Progress = Callable[[str, int, int], None]
 

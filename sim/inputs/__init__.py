@@ -1,0 +1,1 @@
+"""What a simulation is given: workload, model metadata, cost models."""
