@@ -39,7 +39,7 @@ def _registries() -> dict[str, Registry[Any]]:
     from sim.compute.registry import COMPUTE
     from sim.decoding.controllers.registry import CONTROLLERS
     from sim.decoding.protocols.registry import PROTOCOLS
-    from sim.decoding.rules.base import RULES
+    from sim.decoding.verification.base import RULES
     from sim.links.nr.mac.schedulers.registry import SCHEDULERS
     from sim.links.registry import LINKS
 

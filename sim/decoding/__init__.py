@@ -9,7 +9,7 @@ __all__ = ["decode"]
 
 def __getattr__(name: str) -> Any:
     if name == "decode":
-        from sim.decoding.library import decode
+        from sim.decoding.drivers.library import decode
 
         return decode
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

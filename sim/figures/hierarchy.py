@@ -61,7 +61,7 @@ def hierarchy(table: pd.DataFrame, axes: Sequence[str]) -> Figure:
         table: A sweep with the variants of ``CHAINS`` and the target alone.
         axes: What was varied.
     """
-    from sim.decoding.hierarchy import HopCosts, chain_token_s
+    from sim.decoding.analysis.hierarchy import HopCosts, chain_token_s
 
     variants = values_of(table, "variant")
     measured = measure(table)
@@ -91,8 +91,8 @@ def hierarchy(table: pd.DataFrame, axes: Sequence[str]) -> Figure:
 
 
 def planned_token_s(measured: Measured, delays_s: Sequence[float]) -> list[float]:
-    """Seconds per token of the best chain and blocks at each delay, by ``sim.decoding.hierarchy.plan``."""
-    from sim.decoding.hierarchy import HopCosts, best_chain
+    """Seconds per token of the best chain and blocks at each delay, by ``sim.decoding.analysis.hierarchy.plan``."""
+    from sim.decoding.analysis.hierarchy import HopCosts, best_chain
 
     return [
         best_chain(measured.forward_s, measured.acceptance, _LONGEST, HopCosts(*measured.hops(float(delay)))).token_s

@@ -12,9 +12,9 @@ import numpy as np
 
 from sim.core.errors import InputError
 from sim.decoding.controllers.base import Controller
-from sim.decoding.random_source import KeyedRandom
-from sim.decoding.request import Request
-from sim.decoding.rows import Sampling
+from sim.decoding.core.random_source import KeyedRandom
+from sim.decoding.core.request import Request
+from sim.decoding.core.rows import Sampling
 from sim.models.info import ModelInfo
 from sim.scenario.schema import Scenario
 

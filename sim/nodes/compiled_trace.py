@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 from sim.compute.base import ComputeModel, WorkSize
 from sim.core.clock import to_ns
-from sim.decoding.protocol_run import ComputeRecord, Record, TogetherRecord
-from sim.decoding.steps import Location
+from sim.decoding.core.steps import Location
+from sim.decoding.drivers.protocol_run import ComputeRecord, Record, TogetherRecord
 
 # Steps that are kept, so that points over the same recording do not make the same plans again; 0.2 kB each.
 MAX_STEPS = 400_000

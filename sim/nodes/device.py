@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from sim.core.clock import to_ns
-from sim.decoding.protocol_run import ProtocolRun
+from sim.decoding.drivers.protocol_run import ProtocolRun
 from sim.inputs.workload import PlannedRequest
 from sim.nodes.compiled_trace import CompiledTrace
 from sim.nodes.executor import Process, RequestExecutor, RequestMetrics, SimulationContext

@@ -12,7 +12,8 @@ from sim.compute.base import ComputeModel, WorkSize
 from sim.core.breakdown import Breakdown
 from sim.core.clock import NS_PER_S, to_ns
 from sim.core.kernel import FastTimeout
-from sim.decoding.protocol_run import (
+from sim.decoding.core.steps import Hop, Location, Observation, Round
+from sim.decoding.drivers.protocol_run import (
     ComputeRecord,
     EmitRecord,
     ObserveRecord,
@@ -21,7 +22,6 @@ from sim.decoding.protocol_run import (
     TogetherRecord,
     TransmitRecord,
 )
-from sim.decoding.steps import Hop, Location, Observation, Round
 from sim.links.base import Delivery, Direction, Link, Packet
 from sim.models.interface import LanguageModel, Logits
 from sim.nodes.compiled_trace import CompiledTrace, DraftSegment, Parallel

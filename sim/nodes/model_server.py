@@ -13,7 +13,7 @@ import simpy
 from sim.compute.base import ComputeModel, Cost, WorkSize
 from sim.core.clock import to_ns
 from sim.core.kernel import LAST, FastTimeout, Pending
-from sim.decoding.protocol_run import ComputeRecord
+from sim.decoding.drivers.protocol_run import ComputeRecord
 from sim.models.interface import ForwardPass, LanguageModel, Logits
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from sim.decoding.steps import Round
+from sim.decoding.core.steps import Round
 from sim.results.columns import BREAKDOWN_COLUMNS
 
 if TYPE_CHECKING:

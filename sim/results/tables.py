@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from sim.core.errors import RunError
-from sim.decoding.steps import Round
+from sim.decoding.core.steps import Round
 from sim.results.rows import request_row, round_rows
 
 if TYPE_CHECKING:

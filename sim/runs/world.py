@@ -11,8 +11,8 @@ from sim.core.clock import NS_PER_S, to_ns
 from sim.core.errors import RunError
 from sim.core.kernel import Environment, start
 from sim.decoding.controllers.base import Controller
-from sim.decoding.protocol_run import ProtocolRun
-from sim.decoding.steps import Location
+from sim.decoding.core.steps import Location
+from sim.decoding.drivers.protocol_run import ProtocolRun
 from sim.inputs.workload import PlannedRequest, arrival_times_s, make_controller, make_request, rng_for, think_times_s
 from sim.links.base import Link
 from sim.models.info import ModelInfo

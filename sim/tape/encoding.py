@@ -8,7 +8,8 @@ from functools import lru_cache
 from sys import intern
 from typing import Any
 
-from sim.decoding.protocol_run import (
+from sim.decoding.core.steps import Hop, Location, Round
+from sim.decoding.drivers.protocol_run import (
     ComputeRecord,
     EmitRecord,
     ObserveRecord,
@@ -16,7 +17,6 @@ from sim.decoding.protocol_run import (
     TogetherRecord,
     TransmitRecord,
 )
-from sim.decoding.steps import Hop, Location, Round
 
 _NAN = float("nan")
 _SITES = {site.value: site for site in Location}

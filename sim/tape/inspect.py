@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from sim.core.files import cannot_write, write_atomically
-from sim.decoding.protocol_run import EmitRecord, Record, TogetherRecord, TransmitRecord
-from sim.decoding.steps import Hop, Round
+from sim.decoding.core.steps import Hop, Round
+from sim.decoding.drivers.protocol_run import EmitRecord, Record, TogetherRecord, TransmitRecord
 from sim.results.tables import parquet_bytes
 from sim.tape.store import Entry, TapeProblem, TapeStore
 

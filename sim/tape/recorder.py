@@ -6,12 +6,12 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from sim.core.gc_tuning import relaxed_gc
-from sim.decoding.instant import InstantDriver
-from sim.decoding.on_demand import OnDemandModel
-from sim.decoding.protocol_run import ProtocolRun
+from sim.decoding.drivers.instant import InstantDriver
+from sim.decoding.drivers.protocol_run import ProtocolRun
 from sim.inputs.workload import PlannedRequest, make_request, rng_for
 from sim.models.info import ModelInfo
 from sim.models.interface import LanguageModel
+from sim.models.on_demand import OnDemandModel
 from sim.scenario.schema import Scenario
 from sim.tape.key import Addresses, describe, needed_models
 from sim.tape.store import TapeStore

@@ -14,7 +14,7 @@ from typing import Any
 
 from sim.core.errors import InputError
 from sim.core.files import cannot_write, remove_leftovers, write_atomically
-from sim.decoding.protocol_run import Record
+from sim.decoding.drivers.protocol_run import Record
 from sim.tape.encoding import from_plain, to_plain
 from sim.tape.key import key_of
 

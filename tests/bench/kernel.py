@@ -8,8 +8,8 @@ from time import perf_counter
 from typing import Any
 
 from sim.compute.fixed import FixedCompute, FixedSettings
-from sim.decoding.protocol_run import ComputeRecord, EmitRecord, Record, TransmitRecord
-from sim.decoding.steps import Hop, Location, Round
+from sim.decoding.core.steps import Hop, Location, Round
+from sim.decoding.drivers.protocol_run import ComputeRecord, EmitRecord, Record, TransmitRecord
 from sim.inputs.workload import PlannedRequest
 from sim.models.info import ModelInfo
 from sim.nodes.compiled_trace import Plan

@@ -12,12 +12,12 @@ from typing import Any
 
 import numpy as np
 
-from sim.decoding.draft_tree import DraftTree
-from sim.decoding.drafting import draw_candidates
-from sim.decoding.random_source import KeyedRandom
-from sim.decoding.rows import Row, Sampling
-from sim.decoding.rules.base import RULES
-from sim.decoding.wire.row_codec import RowCodec, RowFormat
+from sim.decoding.core.draft_tree import DraftTree
+from sim.decoding.core.drafting import draw_candidates
+from sim.decoding.core.random_source import KeyedRandom
+from sim.decoding.core.rows import Row, Sampling
+from sim.decoding.core.wire.row_codec import RowCodec, RowFormat
+from sim.decoding.verification.base import RULES
 from sim.models.interface import ForwardPass, LanguageModel
 from tests.bench.measure import result
 

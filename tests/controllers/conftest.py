@@ -10,11 +10,11 @@ import pytest
 
 from sim.decoding.controllers.base import Controller, Knobs
 from sim.decoding.controllers.registry import CONTROLLERS
-from sim.decoding.protocol_run import ComputeRecord, ObserveRecord, ProtocolRun, TransmitRecord
+from sim.decoding.core.random_source import RandomSource
+from sim.decoding.core.request import Request
+from sim.decoding.core.steps import Location, Observation, Observe
+from sim.decoding.drivers.protocol_run import ComputeRecord, ObserveRecord, ProtocolRun, TransmitRecord
 from sim.decoding.protocols.registry import PROTOCOLS
-from sim.decoding.random_source import RandomSource
-from sim.decoding.request import Request
-from sim.decoding.steps import Location, Observation, Observe
 from sim.models.interface import LanguageModel
 
 

@@ -11,13 +11,13 @@ from sim.decoding import decode
 from sim.decoding.controllers.base import KNOBS, Controller, Knobs
 from sim.decoding.controllers.confidence import Confidence, ConfidenceSettings
 from sim.decoding.controllers.registry import CONTROLLERS
-from sim.decoding.messages import DraftLayout
-from sim.decoding.protocol_run import TransmitRecord
+from sim.decoding.core.messages import DraftLayout
+from sim.decoding.core.random_source import KeyedRandom, RandomSource
+from sim.decoding.core.rows import Row
+from sim.decoding.core.wire.bits import BitReader, BitWriter
+from sim.decoding.core.wire.row_codec import RowCodec, RowFormat
+from sim.decoding.drivers.protocol_run import TransmitRecord
 from sim.decoding.protocols.registry import PROTOCOLS, controls_of
-from sim.decoding.random_source import KeyedRandom, RandomSource
-from sim.decoding.rows import Row
-from sim.decoding.wire.bits import BitReader, BitWriter
-from sim.decoding.wire.row_codec import RowCodec, RowFormat
 from sim.models.tabular import TabularModel
 from sim.runs.prepare import must_be_live
 from tests.worlds import simulate, small_scenario, table_models

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from sim.decoding.exact import output_distribution
-from sim.decoding.rows import Sampling
+from sim.decoding.analysis.exact import output_distribution
+from sim.decoding.core.rows import Sampling
 from tests.decoding.laws import assert_law_equal, table_pair, target_sequence_distribution
 
 SHORT = {"max_draft_length": 2, "prior_acceptance": 0.6}
@@ -85,7 +85,7 @@ def test_what_was_learned_leaves_the_next_request_exact(bench, controller):
 
 def test_dropping_the_unsure_token_would_be_caught(bench, monkeypatch):
     """Negative control: a chain that drops the token it stopped at biases the text."""
-    from sim.decoding.draft_tree import DraftTree
+    from sim.decoding.core.draft_tree import DraftTree
     from sim.decoding.protocols import tslt as module
 
     draft_tree = module.draft_tree

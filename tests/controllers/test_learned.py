@@ -8,9 +8,9 @@ import pytest
 from sim.decoding.controllers.base import Knobs
 from sim.decoding.controllers.gelato import Gelato, GelatoSettings
 from sim.decoding.controllers.ucb_specstop import UcbSpecStop, UcbSpecStopSettings
-from sim.decoding.request import Request
-from sim.decoding.rows import Row
-from sim.decoding.steps import Observation
+from sim.decoding.core.request import Request
+from sim.decoding.core.rows import Row
+from sim.decoding.core.steps import Observation
 
 START = Knobs.chain(4)
 

@@ -6,9 +6,9 @@ from collections.abc import Callable, Hashable, Mapping
 
 import numpy as np
 
-from sim.decoding.exact import output_distribution, sequence_distribution
-from sim.decoding.random_source import RandomSource
-from sim.decoding.rows import Row, Sampling
+from sim.decoding.analysis.exact import output_distribution, sequence_distribution
+from sim.decoding.core.random_source import RandomSource
+from sim.decoding.core.rows import Row, Sampling
 from sim.models.interface import ForwardPass, LanguageModel
 from sim.models.tabular import TabularModel
 

@@ -12,10 +12,10 @@ from collections.abc import Callable, Hashable
 
 import pytest
 
-from sim.decoding import verification
+from sim.decoding.core.random_source import RandomSource
+from sim.decoding.core.rows import Row
 from sim.decoding.protocols import exchange, tslt
-from sim.decoding.random_source import RandomSource
-from sim.decoding.rows import Row
+from sim.decoding.verification import round as verification
 
 Key = tuple[Hashable, ...]
 
@@ -74,7 +74,7 @@ class LazyDraw(RandomSource):
 
 
 def lazy_law(run: Callable[[RandomSource], Hashable], patch: pytest.MonkeyPatch) -> dict[Hashable, float]:
-    """The law of what ``run`` returns, a tree protocol that verifies with ``sim.decoding.verification.verify``."""
+    """The law of what ``run`` returns, a tree protocol that verifies with ``sim.decoding.verification.round.verify``."""
     verify = verification.verify
 
     def watched(rows, draft, rule, position, draw):

@@ -11,13 +11,13 @@ from typing import Any, get_args
 import pytest
 
 from sim.decoding import decode
-from sim.decoding.exact import output_distribution
+from sim.decoding.analysis.exact import output_distribution
+from sim.decoding.core.rows import Row, Sampling, residual
 from sim.decoding.protocols.registry import PROTOCOLS
-from sim.decoding.rows import Row, Sampling, residual
-from sim.decoding.rules import optimal
-from sim.decoding.rules.base import Choice
-from sim.decoding.rules.recursive import Recursive
-from sim.decoding.transport import DistinctSelection
+from sim.decoding.verification import optimal
+from sim.decoding.verification.base import Choice
+from sim.decoding.verification.recursive import Recursive
+from sim.decoding.verification.transport import DistinctSelection
 from sim.models.tabular import TabularModel
 from tests.decoding.laws import assert_law_equal, random_pairs, target_sequence_distribution
 from tests.decoding.lazy import lazy_law

@@ -7,13 +7,13 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import pytest
 
-from sim.decoding.drafting import draw_candidates
-from sim.decoding.exact import analyse, output_distribution
-from sim.decoding.random_source import RandomSource
-from sim.decoding.rows import Row, largest, residual
-from sim.decoding.rules.base import Choice, find_rule
-from sim.decoding.rules.recursive_without_replacement import RecursiveWithoutReplacement
-from sim.decoding.rules.single import Single
+from sim.decoding.analysis.exact import analyse, output_distribution
+from sim.decoding.core.drafting import draw_candidates
+from sim.decoding.core.random_source import RandomSource
+from sim.decoding.core.rows import Row, largest, residual
+from sim.decoding.verification.base import Choice, find_rule
+from sim.decoding.verification.recursive_without_replacement import RecursiveWithoutReplacement
+from sim.decoding.verification.single import Single
 from tests.decoding.laws import P, Q, assert_law_equal, law_of, random_pairs, rows, total_variation
 
 Scheme = Callable[[Row, Row, RandomSource], int]

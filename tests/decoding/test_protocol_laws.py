@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 
 from sim.decoding import decode
-from sim.decoding.exact import output_distribution
-from sim.decoding.rows import Row, Sampling
-from sim.decoding.rules.base import MODES, RULES
-from sim.decoding.rules.single import Single
-from sim.decoding.wire.row_codec import CodedRow, RowCodec
+from sim.decoding.analysis.exact import output_distribution
+from sim.decoding.core.rows import Row, Sampling
+from sim.decoding.core.wire.row_codec import CodedRow, RowCodec
+from sim.decoding.verification.base import MODES, RULES
+from sim.decoding.verification.single import Single
 from sim.models.tabular import TabularModel
 from tests.decoding.laws import assert_law_equal, table_pair, target_sequence_distribution
 from tests.decoding.test_negative_controls import InvertedRatio

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from sim.decoding.exact import output_distribution
-from sim.decoding.random_source import KeyedRandom, exponentials, first_finisher, uniforms
-from sim.decoding.rows import Row, Sampling, largest, nucleus, overlap, residual
-from sim.decoding.wire.row_codec import RowCodec, RowFormat
+from sim.decoding.analysis.exact import output_distribution
+from sim.decoding.core.random_source import KeyedRandom, exponentials, first_finisher, uniforms
+from sim.decoding.core.rows import Row, Sampling, largest, nucleus, overlap, residual
+from sim.decoding.core.wire.row_codec import RowCodec, RowFormat
 from tests.decoding.laws import EXACT, P, Q, assert_law_equal, random_pairs, rows
 
 # ---- rows -----------------------------------------------------------------------------------------------------------

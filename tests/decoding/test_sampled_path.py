@@ -12,11 +12,11 @@ import numpy as np
 import pytest
 
 from sim.decoding import decode
-from sim.decoding.drafting import candidate_rng, draw_candidates
-from sim.decoding.random_source import KeyedRandom, RandomSource
-from sim.decoding.rows import Row, Sampling
-from sim.decoding.rules.base import MODES, RULES, find_rule
-from sim.decoding.wire.row_codec import RowCodec, RowFormat
+from sim.decoding.core.drafting import candidate_rng, draw_candidates
+from sim.decoding.core.random_source import KeyedRandom, RandomSource
+from sim.decoding.core.rows import Row, Sampling
+from sim.decoding.core.wire.row_codec import RowCodec, RowFormat
+from sim.decoding.verification.base import MODES, RULES, find_rule
 from tests.decoding.laws import P, Q, rows, table_pair, target_sequence_distribution
 from tests.decoding.test_negative_controls import (
     InvertedRatio,

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 import simpy
 
-from sim.decoding import exact, hierarchy, payloads, theory
+from sim.decoding import exact, hierarchy, theory
+from sim.decoding.analysis import payloads
 from sim.links.base import Direction, Packet
 from sim.links.fixed import FixedLink, FixedLinkSettings
 from tests.decoding.laws import P, Q, random_pairs

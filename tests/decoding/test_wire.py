@@ -8,12 +8,12 @@ from math import ceil, comb, log2
 import numpy as np
 import pytest
 
-from sim.decoding.draft_tree import DraftTree
-from sim.decoding.messages import DraftLayout, TokensLayout, VerdictBody, VerdictLayout
-from sim.decoding.rows import Row
-from sim.decoding.wire.bits import BitReader, BitWriter, bits_for
-from sim.decoding.wire.row_codec import RowCodec, RowFormat, lattice_counts
-from sim.decoding.wire.subsets import _rank_by_walk, _unrank_by_walk, rank_subset, subset_bits, unrank_subset
+from sim.decoding.core.draft_tree import DraftTree
+from sim.decoding.core.messages import DraftLayout, TokensLayout, VerdictBody, VerdictLayout
+from sim.decoding.core.rows import Row
+from sim.decoding.core.wire.bits import BitReader, BitWriter, bits_for
+from sim.decoding.core.wire.row_codec import RowCodec, RowFormat, lattice_counts
+from sim.decoding.core.wire.subsets import _rank_by_walk, _unrank_by_walk, rank_subset, subset_bits, unrank_subset
 from tests.decoding.laws import random_pairs
 
 VALUES = ["fp32", "fp16", "log8", "lattice"]

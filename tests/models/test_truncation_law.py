@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from sim.decoding.rows import Sampling, overlap
-from sim.decoding.wire.row_codec import RowCodec, RowFormat
+from sim.decoding.core.rows import Sampling, overlap
+from sim.decoding.core.wire.row_codec import RowCodec, RowFormat
 from sim.inputs.workload import read_prompts
 from sim.models.interface import ForwardPass
 from sim.models.loading import load_pair, load_tokenizer

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from sim.decoding.exact import output_distribution, sequence_distribution
-from sim.decoding.library import DecodeResult, decode
-from sim.decoding.protocol_run import Record, TogetherRecord, TransmitRecord
-from sim.decoding.rows import Sampling
+from sim.decoding.analysis.exact import output_distribution, sequence_distribution
+from sim.decoding.core.rows import Sampling
+from sim.decoding.drivers.library import DecodeResult, decode
+from sim.decoding.drivers.protocol_run import Record, TogetherRecord, TransmitRecord
 from sim.models.interface import ForwardPass, LanguageModel
 from sim.models.tabular import TabularModel
 

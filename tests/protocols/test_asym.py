@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from sim.decoding.core.rows import Sampling
+from sim.decoding.core.rows_down import LogitsLayout
 from sim.decoding.protocols.asym import Stage, StageLayout, round_down
 from sim.decoding.protocols.registry import PROTOCOLS
-from sim.decoding.rows import Sampling
-from sim.decoding.rows_down import LogitsLayout
 
 
 @pytest.mark.parametrize("correction", ["full", "lazy"])

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from sim.core.errors import InputError
-from sim.decoding.exact import output_distribution, sequence_distribution
-from sim.decoding.protocol_run import ComputeRecord, TransmitRecord
+from sim.decoding.analysis.exact import output_distribution, sequence_distribution
+from sim.decoding.drivers.protocol_run import ComputeRecord, TransmitRecord
 
 DEVICE_EDGE_CLOUD = ["device", "edge", "cloud"]
 
@@ -60,7 +60,7 @@ def test_the_middle_level_follows_its_own_rounded_rows(tables, middles):
 def test_verifying_against_unrounded_rows_would_be_caught(tables, middles, monkeypatch):
     """The negative control: the middle level follows its rows, but sends them rounded."""
     from sim.decoding.protocols import hsd
-    from sim.decoding.verification import TargetRows
+    from sim.decoding.verification.round import TargetRows
 
     monkeypatch.setattr(hsd.RoundedRows, "after", TargetRows.after)
     draft, target = tables.pair(1, odd=False)

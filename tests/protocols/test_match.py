@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from sim.decoding.draft_tree import DraftTree
-from sim.decoding.ids_drafts import IdsLayout
+from sim.decoding.core.draft_tree import DraftTree
+from sim.decoding.core.ids_drafts import IdsLayout
 
 
 @pytest.mark.parametrize("draw", ["iid", "top_k"])

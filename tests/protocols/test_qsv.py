@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from sim.decoding.wire.bits import bits_for
-from sim.decoding.wire.row_codec import RowCodec, RowFormat
-from sim.decoding.wire.subsets import subset_bits
+from sim.decoding.core.wire.bits import bits_for
+from sim.decoding.core.wire.row_codec import RowCodec, RowFormat
+from sim.decoding.core.wire.subsets import subset_bits
 
 
 @pytest.mark.parametrize("levels", [1, 4, 255])

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from sim.decoding.instant import InstantDriver
-from sim.decoding.on_demand import OnDemandModel, PromisedRows
+from sim.decoding.core.random_source import KeyedRandom
+from sim.decoding.core.request import Request
+from sim.decoding.drivers.instant import InstantDriver
 from sim.decoding.protocols.registry import PROTOCOLS
-from sim.decoding.random_source import KeyedRandom
-from sim.decoding.request import Request
 from sim.models.interface import ForwardPass
+from sim.models.on_demand import OnDemandModel, PromisedRows
 from sim.models.tabular import TabularModel
 
 NAMES = PROTOCOLS.names()

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from sim.decoding.core.rows import Sampling
+from sim.decoding.core.rows_down import LogitsLayout
 from sim.decoding.protocols.residual import Proposals, ProposalsLayout, ResidualSettings
-from sim.decoding.rows import Sampling
-from sim.decoding.rows_down import LogitsLayout
 
 
 @pytest.mark.parametrize(("proposals", "max_messages"), [(1, 1), (1, 2), (2, 1)])

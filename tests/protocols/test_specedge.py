@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from sim.core.errors import InputError
-from sim.decoding.exact import output_distribution
-from sim.decoding.protocol_run import ComputeRecord, TogetherRecord
+from sim.decoding.analysis.exact import output_distribution
+from sim.decoding.drivers.protocol_run import ComputeRecord, TogetherRecord
 
 
 @pytest.mark.parametrize(

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from sim.decoding.core.rows import Row
+from sim.decoding.core.wire.subsets import subset_bits
 from sim.decoding.protocols.sqs import SqsSettings
-from sim.decoding.rows import Row
-from sim.decoding.wire.subsets import subset_bits
 
 
 @pytest.mark.parametrize("settings", [{"top_k": 1}, {"top_k": 2, "lattice_levels": 6}])

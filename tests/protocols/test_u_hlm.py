@@ -5,15 +5,15 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from sim.decoding.gate_distance import gate_distance
-from sim.decoding.payloads import cu_hlm_bits_per_token
+from sim.decoding.analysis.gate_distance import gate_distance
+from sim.decoding.analysis.payloads import cu_hlm_bits_per_token
+from sim.decoding.core.rows import Row, Sampling, overlap
+from sim.decoding.core.wire.bits import BitReader, BitWriter
+from sim.decoding.core.wire.refilled import ClosestCutCodec, RefilledRowLayout, refill_deviations
 from sim.decoding.protocols import u_hlm
 from sim.decoding.protocols.cu_hlm import CuHlmSettings
 from sim.decoding.protocols.registry import PROTOCOLS
 from sim.decoding.protocols.u_hlm import GateSettings
-from sim.decoding.rows import Row, Sampling, overlap
-from sim.decoding.wire.bits import BitReader, BitWriter
-from sim.decoding.wire.refilled import ClosestCutCodec, RefilledRowLayout, refill_deviations
 from sim.inputs.workload import read_prompts
 from sim.models.interface import ForwardPass
 from sim.models.loading import load_pair, load_tokenizer

@@ -16,8 +16,8 @@ import pytest
 
 from sim.cli import _main
 from sim.core.errors import InputError, RunError
-from sim.decoding.protocol_run import ComputeRecord, EmitRecord, ObserveRecord, TogetherRecord, TransmitRecord
-from sim.decoding.steps import Hop, Location, Round
+from sim.decoding.core.steps import Hop, Location, Round
+from sim.decoding.drivers.protocol_run import ComputeRecord, EmitRecord, ObserveRecord, TogetherRecord, TransmitRecord
 from sim.links.registry import LINKS
 from sim.runs.prepare import encode_prompt, model_info_of, planned_requests, tape_store
 from sim.runs.run import run

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from sim.compute.fixed import FixedCompute, FixedSettings
-from sim.decoding.protocol_run import ComputeRecord, EmitRecord, Record, TogetherRecord, TransmitRecord
-from sim.decoding.steps import Hop, Location, Round
+from sim.decoding.core.steps import Hop, Location, Round
+from sim.decoding.drivers.protocol_run import ComputeRecord, EmitRecord, Record, TogetherRecord, TransmitRecord
 from sim.nodes.compiled_trace import DraftSegment, Parallel, TraceCompiler
 
 PRICERS = {

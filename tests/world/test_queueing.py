@@ -8,8 +8,8 @@ import simpy
 
 from sim.compute.fixed import FixedCompute, FixedSettings
 from sim.core.clock import NS_PER_S, to_ns
-from sim.decoding.protocol_run import ComputeRecord
-from sim.decoding.steps import Location
+from sim.decoding.core.steps import Location
+from sim.decoding.drivers.protocol_run import ComputeRecord
 from sim.nodes.model_server import Batch, ForwardResult, ModelServer
 
 

@@ -9,10 +9,10 @@ from operator import mul
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from sim.decoding.messages import Layout
-    from sim.decoding.request import Request
-    from sim.decoding.rows import Row
-    from sim.decoding.steps import Step
+    from sim.decoding.core.messages import Layout
+    from sim.decoding.core.request import Request
+    from sim.decoding.core.rows import Row
+    from sim.decoding.core.steps import Step
 
 KNOBS = ("draft_length", "candidates", "top_k", "speculation")
 """Names of the controls, as protocols state which they have and controllers which they turn."""

@@ -10,9 +10,9 @@ from pydantic import Field
 from sim.core.settings import Settings
 from sim.decoding.controllers.base import Controller, Knobs
 from sim.decoding.controllers.registry import CONTROLLERS
-from sim.decoding.request import Request
-from sim.decoding.rows import Row
-from sim.decoding.steps import Step
+from sim.decoding.core.request import Request
+from sim.decoding.core.rows import Row
+from sim.decoding.core.steps import Step
 
 
 class ConfidenceSettings(Settings):

@@ -11,8 +11,8 @@ from sim.core.settings import Settings
 from sim.decoding.controllers.base import Controller, Knobs
 from sim.decoding.controllers.measure import Meter, round_s
 from sim.decoding.controllers.registry import CONTROLLERS
-from sim.decoding.request import Request
-from sim.decoding.steps import Observation, Observe, Step
+from sim.decoding.core.request import Request
+from sim.decoding.core.steps import Observation, Observe, Step
 
 
 class FlexSpecSettings(Settings):
@@ -49,7 +49,7 @@ class FlexSpec(Controller):
 
     def best_length(self, seen: Observation) -> int | None:
         """The best draft length now, None while something is unknown."""
-        from sim.decoding.theory import expected_tokens
+        from sim.decoding.analysis.theory import expected_tokens
 
         best, max_per_second = None, 0.0
         for length in range(1, self.settings.max_draft_length + 1):

@@ -11,9 +11,9 @@ from sim.core.settings import Settings
 from sim.decoding.controllers.base import Controller, Knobs
 from sim.decoding.controllers.measure import Meter, round_s
 from sim.decoding.controllers.registry import CONTROLLERS
-from sim.decoding.request import Request
-from sim.decoding.rows import Row
-from sim.decoding.steps import Observation, Observe, Step
+from sim.decoding.core.request import Request
+from sim.decoding.core.rows import Row
+from sim.decoding.core.steps import Observation, Observe, Step
 
 
 class GelatoSettings(Settings):
@@ -64,7 +64,7 @@ class Gelato(Controller):
 
     def best_length(self, seen: Observation) -> int | None:
         """The draft budget of the next round, None while something that it depends on is unknown."""
-        from sim.decoding.theory import expected_tokens
+        from sim.decoding.analysis.theory import expected_tokens
 
         joules = self._meter.joules_per_level
         if joules is None:

@@ -10,10 +10,10 @@ from pydantic import Field
 from sim.core.settings import Settings
 from sim.decoding.controllers.base import Controller, Knobs
 from sim.decoding.controllers.registry import CONTROLLERS
-from sim.decoding.messages import Layout
-from sim.decoding.request import Request
-from sim.decoding.steps import Step
-from sim.decoding.wire.bits import BitReader, BitWriter, bits_for
+from sim.decoding.core.messages import Layout
+from sim.decoding.core.request import Request
+from sim.decoding.core.steps import Step
+from sim.decoding.core.wire.bits import BitReader, BitWriter, bits_for
 
 PRIOR_POSITIONS = 4.0
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sim.decoding.request import Request
-from sim.decoding.steps import Observation
+from sim.decoding.core.request import Request
+from sim.decoding.core.steps import Observation
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,8 +11,8 @@ from sim.core.settings import Settings
 from sim.decoding.controllers.base import Controller, Knobs
 from sim.decoding.controllers.measure import Meter
 from sim.decoding.controllers.registry import CONTROLLERS
-from sim.decoding.request import Request
-from sim.decoding.steps import Observation, Observe, Step
+from sim.decoding.core.request import Request
+from sim.decoding.core.steps import Observation, Observe, Step
 
 
 class OdldSettings(Settings):
@@ -76,7 +76,7 @@ class Odld(Controller):
 
     def draft_length(self) -> int:
         """Algorithms 1 and 2: the optimal draft length, 0 to leave it to the target."""
-        from sim.decoding.theory import tk_slt_optimal_draft_length
+        from sim.decoding.analysis.theory import tk_slt_optimal_draft_length
 
         best = tk_slt_optimal_draft_length(self._meter.acceptance_rate, self.load)
         return min(best, int(self.settings.max_draft_length))

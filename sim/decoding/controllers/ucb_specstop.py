@@ -13,8 +13,8 @@ from sim.core.settings import Settings
 from sim.decoding.controllers.base import Controller, Knobs
 from sim.decoding.controllers.measure import Meter
 from sim.decoding.controllers.registry import CONTROLLERS
-from sim.decoding.request import Request
-from sim.decoding.steps import Observe, Step
+from sim.decoding.core.request import Request
+from sim.decoding.core.steps import Observe, Step
 
 
 class UcbSpecStopSettings(Settings):

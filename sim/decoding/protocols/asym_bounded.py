@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from pydantic import Field
 
+from sim.decoding.core.random_source import RandomSource
+from sim.decoding.core.request import Request
+from sim.decoding.core.steps import Protocol
 from sim.decoding.protocols.asym import StageSettings, certified, staged_correction
 from sim.decoding.protocols.registry import protocol
-from sim.decoding.random_source import RandomSource
-from sim.decoding.request import Request
-from sim.decoding.steps import Protocol
 
 
 class AsymBoundedSettings(StageSettings):

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from sim.decoding.controllers.base import Knobs
-from sim.decoding.drafting import draft_chain
-from sim.decoding.messages import TokensLayout
+from sim.decoding.core.drafting import draft_chain
+from sim.decoding.core.messages import TokensLayout
+from sim.decoding.core.random_source import RandomSource
+from sim.decoding.core.request import Request
+from sim.decoding.core.steps import Hop, Location, Protocol, Stream
+from sim.decoding.core.wire.row_codec import UncodedRows
 from sim.decoding.protocols.prompt import send_prompt
 from sim.decoding.protocols.registry import ChainSettings, protocol
-from sim.decoding.random_source import RandomSource
-from sim.decoding.request import Request
-from sim.decoding.rules.base import find_rule
-from sim.decoding.steps import Hop, Location, Protocol, Stream
-from sim.decoding.verification import finish_round, target_rows, verify
-from sim.decoding.wire.row_codec import UncodedRows
+from sim.decoding.verification.base import find_rule
+from sim.decoding.verification.round import finish_round, target_rows, verify
 
 
 @protocol(

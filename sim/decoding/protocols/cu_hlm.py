@@ -7,13 +7,13 @@ from __future__ import annotations
 
 from pydantic import Field
 
+from sim.decoding.core.random_source import RandomSource
+from sim.decoding.core.request import Request
+from sim.decoding.core.rows import Row
+from sim.decoding.core.steps import Protocol
+from sim.decoding.core.wire.refilled import ClosestCutCodec, RefilledRowLayout
 from sim.decoding.protocols.registry import protocol
 from sim.decoding.protocols.u_hlm import Gate, GateSettings, Prepared, gated
-from sim.decoding.random_source import RandomSource
-from sim.decoding.request import Request
-from sim.decoding.rows import Row
-from sim.decoding.steps import Protocol
-from sim.decoding.wire.refilled import ClosestCutCodec, RefilledRowLayout
 
 
 class CuHlmSettings(GateSettings):

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from sim.core.registry import NoSettings
+from sim.decoding.core.random_source import RandomSource
+from sim.decoding.core.request import Request
+from sim.decoding.core.steps import Location, Protocol
 from sim.decoding.protocols.registry import protocol
-from sim.decoding.random_source import RandomSource
-from sim.decoding.request import Request
-from sim.decoding.steps import Location, Protocol
 
 
 @protocol("device_only", NoSettings, lossless=False, models=("draft",))

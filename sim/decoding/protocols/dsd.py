@@ -5,12 +5,12 @@ from __future__ import annotations
 from pydantic import Field
 
 from sim.core.settings import Settings
+from sim.decoding.core.random_source import RandomSource
+from sim.decoding.core.request import Request
+from sim.decoding.core.steps import Protocol
+from sim.decoding.core.wire.row_codec import Values
 from sim.decoding.protocols.registry import protocol
 from sim.decoding.protocols.tslt import TsltSettings, tslt
-from sim.decoding.random_source import RandomSource
-from sim.decoding.request import Request
-from sim.decoding.steps import Protocol
-from sim.decoding.wire.row_codec import Values
 
 
 class DsdSettings(Settings):

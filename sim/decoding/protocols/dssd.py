@@ -5,18 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Generator
 from typing import Any
 
-from sim.decoding.autoregressive import target_only
 from sim.decoding.controllers.base import Knobs
-from sim.decoding.draft_tree import DraftTree
-from sim.decoding.drafting import draft_chain
-from sim.decoding.messages import Layout, VerdictBody
-from sim.decoding.protocols.prompt import send_prompt
-from sim.decoding.protocols.registry import protocol
-from sim.decoding.random_source import RandomSource
-from sim.decoding.request import Request
-from sim.decoding.rows import Row, residual
-from sim.decoding.rows_down import LogitsLayout
-from sim.decoding.split import (
+from sim.decoding.core.autoregressive import target_only
+from sim.decoding.core.draft_tree import DraftTree
+from sim.decoding.core.drafting import draft_chain
+from sim.decoding.core.messages import Layout, VerdictBody
+from sim.decoding.core.random_source import RandomSource
+from sim.decoding.core.request import Request
+from sim.decoding.core.rows import Row, residual
+from sim.decoding.core.rows_down import LogitsLayout
+from sim.decoding.core.split import (
     ScalarDraftLayout,
     ScalarSettings,
     SplitVerdict,
@@ -24,8 +22,10 @@ from sim.decoding.split import (
     count_accepted,
     resample,
 )
-from sim.decoding.steps import Hop, Location, Protocol, Step, Transmit
-from sim.decoding.verification import TargetRows, finish_round
+from sim.decoding.core.steps import Hop, Location, Protocol, Step, Transmit
+from sim.decoding.protocols.prompt import send_prompt
+from sim.decoding.protocols.registry import protocol
+from sim.decoding.verification.round import TargetRows, finish_round
 from sim.models.interface import Logits
 
 Tell = Callable[[Any], Transmit]

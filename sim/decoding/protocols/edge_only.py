@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from sim.core.registry import NoSettings
-from sim.decoding.messages import TokensLayout
+from sim.decoding.core.messages import TokensLayout
+from sim.decoding.core.random_source import RandomSource
+from sim.decoding.core.request import Request
+from sim.decoding.core.steps import Hop, Location, Protocol, Stream
 from sim.decoding.protocols.prompt import send_prompt
 from sim.decoding.protocols.registry import protocol
-from sim.decoding.random_source import RandomSource
-from sim.decoding.request import Request
-from sim.decoding.steps import Hop, Location, Protocol, Stream
 
 
 @protocol("edge_only", NoSettings, lossless=True, models=("target",))

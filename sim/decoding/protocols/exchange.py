@@ -6,15 +6,15 @@ from collections.abc import Generator
 from dataclasses import dataclass
 from typing import Any
 
-from sim.decoding.draft_tree import DraftTree
-from sim.decoding.ids_drafts import IdsLayout
-from sim.decoding.messages import DraftLayout, Layout, VerdictBody
-from sim.decoding.random_source import RandomSource
-from sim.decoding.request import Request
-from sim.decoding.rules.base import Rule
-from sim.decoding.split import resample
-from sim.decoding.steps import Hop, Step, Transmit
-from sim.decoding.verification import Verdict, target_rows, verify
+from sim.decoding.core.draft_tree import DraftTree
+from sim.decoding.core.ids_drafts import IdsLayout
+from sim.decoding.core.messages import DraftLayout, Layout, VerdictBody
+from sim.decoding.core.random_source import RandomSource
+from sim.decoding.core.request import Request
+from sim.decoding.core.split import resample
+from sim.decoding.core.steps import Hop, Step, Transmit
+from sim.decoding.verification.base import Rule
+from sim.decoding.verification.round import Verdict, target_rows, verify
 
 
 @dataclass(frozen=True, slots=True)

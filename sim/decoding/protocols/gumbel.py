@@ -8,12 +8,12 @@ change it, and ``edge_only`` under the same seed tells the same text.
 from __future__ import annotations
 
 from sim.decoding.controllers.base import Knobs
+from sim.decoding.core.random_source import RandomSource
+from sim.decoding.core.request import Request
+from sim.decoding.core.steps import Protocol
 from sim.decoding.protocols.match import ids_only
 from sim.decoding.protocols.registry import ChainSettings, protocol
-from sim.decoding.random_source import RandomSource
-from sim.decoding.request import Request
-from sim.decoding.rules.base import find_rule
-from sim.decoding.steps import Protocol
+from sim.decoding.verification.base import find_rule
 
 
 @protocol("gumbel", ChainSettings, lossless=True, controls=("draft_length", "speculation"), source="arXiv 2408.07978")

@@ -13,18 +13,18 @@ from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
-from sim.decoding.draft_tree import DraftTree
-from sim.decoding.drafting import draft_chain
-from sim.decoding.messages import DraftLayout, Layout, TokensLayout, VerdictBody, VerdictLayout
+from sim.decoding.core.draft_tree import DraftTree
+from sim.decoding.core.drafting import draft_chain
+from sim.decoding.core.messages import DraftLayout, Layout, TokensLayout, VerdictBody, VerdictLayout
+from sim.decoding.core.random_source import RandomSource
+from sim.decoding.core.request import Request
+from sim.decoding.core.rows import Row
+from sim.decoding.core.steps import Hop, Location, Protocol, Step, Transmit
+from sim.decoding.core.wire.row_codec import CodedRow, RowCodec, RowFormat
 from sim.decoding.protocols.prompt import MAX_PROMPT_TOKENS, send_prompt
 from sim.decoding.protocols.registry import protocol
-from sim.decoding.random_source import RandomSource
-from sim.decoding.request import Request
-from sim.decoding.rows import Row
-from sim.decoding.rules.base import find_rule
-from sim.decoding.steps import Hop, Location, Protocol, Step, Transmit
-from sim.decoding.verification import TargetRows, finish_round, target_rows, verify
-from sim.decoding.wire.row_codec import CodedRow, RowCodec, RowFormat
+from sim.decoding.verification.base import find_rule
+from sim.decoding.verification.round import TargetRows, finish_round, target_rows, verify
 from sim.models.interface import Logits
 
 SITES = (Location.DEVICE, Location.EDGE, Location.CLOUD)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Generator
 from typing import Any
 
-from sim.decoding.messages import TokensLayout
-from sim.decoding.request import Request
-from sim.decoding.steps import Hop, Step, Transmit
+from sim.decoding.core.messages import TokensLayout
+from sim.decoding.core.request import Request
+from sim.decoding.core.steps import Hop, Step, Transmit
 
 MAX_PROMPT_TOKENS = 65_535
 

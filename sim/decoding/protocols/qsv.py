@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from pydantic import Field
 
+from sim.decoding.core.random_source import RandomSource
+from sim.decoding.core.request import Request
+from sim.decoding.core.steps import Protocol
 from sim.decoding.protocols.registry import ChainSettings, protocol
 from sim.decoding.protocols.tslt import TsltSettings, tslt
-from sim.decoding.random_source import RandomSource
-from sim.decoding.request import Request
-from sim.decoding.steps import Protocol
 
 
 class QsvSettings(ChainSettings):

@@ -16,9 +16,9 @@ from pydantic import Field, model_validator
 
 from sim.core.registry import Registry, RegistryEntry
 from sim.core.settings import Settings
-from sim.decoding.random_source import RandomSource
-from sim.decoding.request import Request
-from sim.decoding.steps import Location, Protocol
+from sim.decoding.core.random_source import RandomSource
+from sim.decoding.core.request import Request
+from sim.decoding.core.steps import Location, Protocol
 
 PROTOCOLS: Registry[Callable[[Request, Any, RandomSource], Protocol]] = Registry("protocol", "sim.decoding.protocols")
 

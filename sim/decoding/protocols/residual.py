@@ -14,16 +14,16 @@ from typing import Any
 
 from pydantic import Field
 
-from sim.decoding.messages import Layout
+from sim.decoding.core.messages import Layout
+from sim.decoding.core.random_source import RandomSource
+from sim.decoding.core.request import Request
+from sim.decoding.core.rows import Row, residual
+from sim.decoding.core.rows_down import LogitsLayout
+from sim.decoding.core.split import DOUBLE_BITS, MoreLayout, ScalarSettings, double_to_int, int_to_double
+from sim.decoding.core.steps import Hop, Protocol, Step, Transmit
+from sim.decoding.core.wire.bits import BitReader, BitWriter, bits_for
 from sim.decoding.protocols.dssd import Correct, Tell, device_corrects
 from sim.decoding.protocols.registry import protocol
-from sim.decoding.random_source import RandomSource
-from sim.decoding.request import Request
-from sim.decoding.rows import Row, residual
-from sim.decoding.rows_down import LogitsLayout
-from sim.decoding.split import DOUBLE_BITS, MoreLayout, ScalarSettings, double_to_int, int_to_double
-from sim.decoding.steps import Hop, Protocol, Step, Transmit
-from sim.decoding.wire.bits import BitReader, BitWriter, bits_for
 from sim.models.interface import Logits
 
 MAX_PROPOSALS = 4096

@@ -15,22 +15,22 @@ from typing import Any, Literal
 
 import numpy as np
 
-from sim.decoding.autoregressive import target_only
 from sim.decoding.controllers.base import Knobs
-from sim.decoding.draft_tree import DraftTree
-from sim.decoding.drafting import always, candidate_rng, draft_tree, draw_candidates
-from sim.decoding.ids_drafts import IdsLayout
-from sim.decoding.messages import DraftLayout, VerdictLayout
+from sim.decoding.core.autoregressive import target_only
+from sim.decoding.core.draft_tree import DraftTree
+from sim.decoding.core.drafting import always, candidate_rng, draft_tree, draw_candidates
+from sim.decoding.core.ids_drafts import IdsLayout
+from sim.decoding.core.messages import DraftLayout, VerdictLayout
+from sim.decoding.core.random_source import RandomSource
+from sim.decoding.core.request import Request
+from sim.decoding.core.steps import Location, Protocol, Step, Together
+from sim.decoding.core.wire.row_codec import RowCodec
 from sim.decoding.protocols.exchange import Exchange
 from sim.decoding.protocols.prompt import send_prompt
 from sim.decoding.protocols.registry import protocol
 from sim.decoding.protocols.tslt import TsltSettings, controls_of_rows
-from sim.decoding.random_source import RandomSource
-from sim.decoding.request import Request
-from sim.decoding.rules.base import find_rule
-from sim.decoding.steps import Location, Protocol, Step, Together
-from sim.decoding.verification import finish_round
-from sim.decoding.wire.row_codec import RowCodec
+from sim.decoding.verification.base import find_rule
+from sim.decoding.verification.round import finish_round
 
 RULES_WITHOUT_ROWS = frozenset({"target_first", "gumbel"})
 

@@ -7,21 +7,21 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from sim.core.settings import Settings
-from sim.decoding.autoregressive import target_only
 from sim.decoding.controllers.base import Controller, Knobs
 from sim.decoding.controllers.odld import Odld, OdldSettings
-from sim.decoding.draft_tree import DraftTree
-from sim.decoding.drafting import draft_chain
-from sim.decoding.messages import DraftLayout, VerdictLayout
+from sim.decoding.core.autoregressive import target_only
+from sim.decoding.core.draft_tree import DraftTree
+from sim.decoding.core.drafting import draft_chain
+from sim.decoding.core.messages import DraftLayout, VerdictLayout
+from sim.decoding.core.random_source import RandomSource
+from sim.decoding.core.request import Request
+from sim.decoding.core.steps import Protocol
+from sim.decoding.core.wire.row_codec import RowCodec, RowFormat
 from sim.decoding.protocols.exchange import Exchange
 from sim.decoding.protocols.prompt import send_prompt
 from sim.decoding.protocols.registry import protocol
-from sim.decoding.random_source import RandomSource
-from sim.decoding.request import Request
-from sim.decoding.rules.base import find_rule
-from sim.decoding.steps import Protocol
-from sim.decoding.verification import finish_round
-from sim.decoding.wire.row_codec import RowCodec, RowFormat
+from sim.decoding.verification.base import find_rule
+from sim.decoding.verification.round import finish_round
 
 PROBABILITY_BITS = 16
 

@@ -6,19 +6,19 @@ from typing import Literal
 
 from pydantic import model_validator
 
-from sim.decoding.autoregressive import target_only
 from sim.decoding.controllers.base import Knobs
-from sim.decoding.draft_tree import DraftTree
-from sim.decoding.drafting import draft_tree
-from sim.decoding.messages import DraftLayout, VerdictLayout
+from sim.decoding.core.autoregressive import target_only
+from sim.decoding.core.draft_tree import DraftTree
+from sim.decoding.core.drafting import draft_tree
+from sim.decoding.core.messages import DraftLayout, VerdictLayout
+from sim.decoding.core.random_source import RandomSource
+from sim.decoding.core.request import Request
+from sim.decoding.core.steps import Hop, Protocol, Transmit
+from sim.decoding.core.wire.row_codec import RowCodec, RowFormat
 from sim.decoding.protocols.prompt import send_prompt
 from sim.decoding.protocols.registry import TreeSettings, protocol
-from sim.decoding.random_source import RandomSource
-from sim.decoding.request import Request
-from sim.decoding.rules.base import find_rule
-from sim.decoding.steps import Hop, Protocol, Transmit
-from sim.decoding.verification import finish_round, target_rows, verify
-from sim.decoding.wire.row_codec import RowCodec, RowFormat
+from sim.decoding.verification.base import find_rule
+from sim.decoding.verification.round import finish_round, target_rows, verify
 
 
 class TsltSettings(TreeSettings, RowFormat):

@@ -1,7 +1,7 @@
 """Uncertainty-gated hybrid inference: the device keeps a token it is sure of without asking (U-HLM, 2412.12687).
 
 Lossy: whether the target is asked depends on the very token that was drawn, and kept tokens follow the draft. The
-perturbed samples are priced at nothing, as published. ``sim.decoding.gate_distance`` measures how far it strays.
+perturbed samples are priced at nothing, as published. ``sim.decoding.analysis.gate_distance`` measures how far it strays.
 """
 
 from __future__ import annotations
@@ -14,15 +14,15 @@ import numpy as np
 from pydantic import Field
 
 from sim.core.settings import Settings
-from sim.decoding.messages import Layout, TokensLayout
+from sim.decoding.core.messages import Layout, TokensLayout
+from sim.decoding.core.random_source import RandomSource
+from sim.decoding.core.request import Request
+from sim.decoding.core.rows import Row, Sampling, overlap, residual
+from sim.decoding.core.steps import Hop, Location, Protocol, Transmit
+from sim.decoding.core.wire.bits import BitReader, BitWriter, bits_for
+from sim.decoding.core.wire.row_codec import RowCodec, RowFormat
 from sim.decoding.protocols.prompt import send_prompt
 from sim.decoding.protocols.registry import protocol
-from sim.decoding.random_source import RandomSource
-from sim.decoding.request import Request
-from sim.decoding.rows import Row, Sampling, overlap, residual
-from sim.decoding.steps import Hop, Location, Protocol, Transmit
-from sim.decoding.wire.bits import BitReader, BitWriter, bits_for
-from sim.decoding.wire.row_codec import RowCodec, RowFormat
 from sim.models.interface import Logits
 
 WIDEST_TEMPERATURE = 2.0

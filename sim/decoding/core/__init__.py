@@ -1,0 +1,1 @@
+"""Steps, requests, rows, keyed randomness, messages: what protocols are made of."""

@@ -1,0 +1,34 @@
+"""Rounds without a draft: the device asks, and the target decodes alone for a while, token by token."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from typing import Any
+
+from sim.decoding.core.messages import Message, TokensLayout
+from sim.decoding.core.random_source import RandomSource
+from sim.decoding.core.request import Request
+from sim.decoding.core.steps import Hop, Location, Step, Stream, Transmit
+
+
+def target_only(request: Request, ask: Message, num_tokens: int, rng: RandomSource) -> Generator[Step, Any, None]:
+    """The target decodes alone; tokens stream down, and the device goes on when the last of them has arrived.
+
+    Args:
+        request: The text so far.
+        ask: A draft without tokens; that it is empty tells the edge to decode.
+        num_tokens: How many tokens, known to both ends beforehand; fewer if the text ends.
+        draw: Luck.
+    """
+    token_layout = TokensLayout("token", request.vocab_size, max_tokens=1)
+    yield Transmit(Hop.UPLINK, ask)
+    for left in reversed(range(num_tokens)):
+        logits = yield request.forward(Location.EDGE, "target")
+        token = rng.at("verify", request.position).categorical(request.sampling.row(logits[0]))
+        if left == 0:
+            yield Transmit(Hop.DOWNLINK, token_layout([token]))
+            yield request.emit([token])
+            return
+        yield Stream(Hop.DOWNLINK, token_layout([token]), request.emit([token]).round)
+        if request.finished:
+            return

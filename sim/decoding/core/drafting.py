@@ -1,0 +1,141 @@
+"""Drafting: how candidates are drawn, each from exactly the row that the other end will rebuild."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Sequence
+from functools import partial
+from typing import Any
+
+from sim.decoding.core.draft_tree import DraftTree
+from sim.decoding.core.random_source import RandomSource
+from sim.decoding.core.request import Request
+from sim.decoding.core.rows import Row
+from sim.decoding.core.steps import Location, Step
+from sim.decoding.core.wire.row_codec import CodedRow, RowCodec
+from sim.models.interface import Logits
+from sim.models.on_demand import PromisedRows
+
+
+def draw_candidates(mode: str, row: Row, count: int, rng: RandomSource) -> list[int]:
+    """RandomSource candidates for one position, in draw order.
+
+    Args:
+        mode: ``iid`` (independent), ``without_replacement`` (sequential, renormalised; may run short),
+            ``top_k`` (the most probable, deterministic), ``top_k_plus_sample`` (all but the last deterministic, the
+            last drawn from what remains; Hu et al., arXiv 2502.18779), ``shared_noise`` (one, at the address at which
+            the target will pick).
+        row: What to draw from.
+        count: How many.
+        draw: Luck.
+    """
+    if mode == "shared_noise":
+        if count != 1:
+            raise ValueError(f"shared noise gives one candidate per position, got {count}")
+        return [rng.categorical(row)]
+    if mode == "iid":
+        return [rng.categorical(row) for _ in range(count)]
+    if mode == "without_replacement":
+        return _draw_distinct(row, count, rng)
+    dense = row.dense()
+    order = (-dense).argsort(kind="stable")
+    best = [int(token) for token in order[:count] if dense[token] > 0]
+    if mode == "top_k":
+        return best
+    if mode == "top_k_plus_sample":
+        best = best[: count - 1]
+        rest = row.without(best)
+        return best if rest is None else [*best, rng.categorical(rest)]
+    raise ValueError(f"unknown way of drawing candidates {mode!r}")
+
+
+def candidate_rng(mode: str, rng: RandomSource, position: int, node: int = -1) -> RandomSource:
+    """The luck with which candidates for a position are drawn; shared noise is that of the target's own pick there."""
+    return rng.at("verify", position) if mode == "shared_noise" else rng.at("draft", position, node)
+
+
+def _draw_distinct(row: Row, count: int, rng: RandomSource) -> list[int]:
+    drawn: list[int] = []
+    rest: Row | None = row
+    while rest is not None and len(drawn) < count:
+        drawn.append(rng.categorical(rest))
+        rest = row.without(drawn) if len(drawn) < count else None
+    return drawn
+
+
+KeepDrafting = Callable[[Sequence[Row], Sequence[int]], bool]
+"""Whether to draft another token, from the rows of those drafted and the tokens themselves."""
+
+
+def always(rows: Sequence[Row], tokens: Sequence[int]) -> bool:
+    """Draft the whole length."""
+    return True
+
+
+def draft_tree(
+    request: Request,
+    branching: Sequence[int],
+    codec: RowCodec,
+    rng: RandomSource,
+    mode: str = "iid",
+    site: Location = Location.DEVICE,
+    model: str = "draft",
+    keep_drafting: KeepDrafting | None = None,
+    for_verify: bool = False,
+) -> Generator[Step, Any, DraftTree]:
+    """Draft a tree level by level, one forward a level; a branching of ones is a chain.
+
+    Args:
+        request: The text so far; no deeper tree is drafted than the request can still use.
+        branching: Candidates per expanded node, by depth.
+        codec: Truncates and quantises each row; candidates are drawn from what it will rebuild.
+        draw: Luck, addressed by position and node.
+        mode: How candidates are drawn.
+        site: Where the draft model runs.
+        model: Its role.
+        keep_drafting: Asked after each level of a chain whether to go on; the request's controller by default.
+        for_verify: Nobody looks at rows and tokens but ``verify``, and messages whose length does not depend on them;
+            a recorder may then leave out those that ``verify`` does not get to.
+    """
+    controller = request.controller
+    keep = controller.keep_drafting if keep_drafting is None else keep_drafting
+    is_chain = all(width == 1 for width in branching)
+    may_defer = for_verify and codec.fixed_k is not None and not controller.watches_drafts
+    tree = DraftTree.empty()
+    frontier = [-1]
+    for width in branching[: request.draft_limit(len(branching))]:
+        first_row = frontier[0] + 1
+        # How many candidates a node gets must be known, too.
+        on_demand = may_defer and (width == 1 or mode == "iid")
+        logits = yield request.forward(site, model, tree.block, tree.shape, first_row, on_demand)
+        next_frontier: list[int] = []
+        for node in frontier:
+            position_rng = candidate_rng(mode, rng, request.position + tree.depth_of(node), node)
+            make = partial(_row_and_candidates, request, codec, mode, width, position_rng)
+            if isinstance(logits, PromisedRows):
+                next_frontier += tree.defer(node, width, codec.keep_k, logits, node + 1 - first_row, make)
+            else:
+                next_frontier += tree.expand(node, *make(logits[node + 1 - first_row]))
+        frontier = next_frontier
+        if is_chain and not may_defer and not keep([tree.row_after(node).row for node in tree.expanded], tree.tokens):
+            break
+    return tree
+
+
+def _row_and_candidates(
+    request: Request, codec: RowCodec, mode: str, width: int, position_rng: RandomSource, logits: Logits
+) -> tuple[CodedRow, list[int]]:
+    coded = codec.code(request.sampling.row(logits))
+    return coded, draw_candidates(mode, coded.row, width, position_rng)
+
+
+def draft_chain(
+    request: Request,
+    length: int,
+    codec: RowCodec,
+    rng: RandomSource,
+    site: Location = Location.DEVICE,
+    model: str = "draft",
+    for_verify: bool = False,
+) -> Generator[Step, Any, DraftTree]:
+    """Draft a chain of tokens, one candidate per position."""
+    return (yield from draft_tree(request, [1] * length, codec, rng, "iid", site, model, for_verify=for_verify))

@@ -1,0 +1,218 @@
+"""Messages: what is said over a hop, and the layouts by which both ends turn it into bytes and back."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from sim.decoding.core.draft_tree import DraftTree
+from sim.decoding.core.wire.bits import BitReader, BitWriter, bits_for
+from sim.decoding.core.wire.row_codec import CodedRow, RowCodec
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Message:
+    """Something said, and how it is written.
+
+    Attributes:
+        layout: How it turns into bytes; both ends know it beforehand.
+        body: What is said.
+        tokens_at_stake: How many tokens its arrival may unblock, for schedulers that know about rounds.
+    """
+
+    layout: Layout
+    body: Any
+    tokens_at_stake: int = 1
+
+    @property
+    def kind(self) -> str:
+        """Name of the message type."""
+        return self.layout.kind
+
+    def to_bytes(self) -> bytes:
+        """Encode the body."""
+        writer = BitWriter()
+        self.layout.write(writer, self.body)
+        return writer.to_bytes()
+
+    def decode(self, data: bytes) -> Any:
+        """What the receiver makes of the bytes; only the layout is used, never this message's own body."""
+        return self.layout.read(BitReader(data))
+
+    def measure(self) -> tuple[int, Any]:
+        """``8 * len(to_bytes())`` and what the receiver makes of those bytes, without making them where possible."""
+        bits, received = self.layout.measure(self.body)
+        return (bits + 7) // 8 * 8, received
+
+
+class Layout(ABC):
+    """A message type with all that both ends know of it before the first message: vocabulary, format, limits."""
+
+    kind: ClassVar[str]
+
+    def __call__(self, body: Any, tokens_at_stake: int = 1) -> Message:
+        """A message of this type."""
+        return Message(self, body, tokens_at_stake)
+
+    @abstractmethod
+    def write(self, writer: BitWriter, body: Any) -> None:
+        """Append the body's fields."""
+
+    @abstractmethod
+    def read(self, reader: BitReader) -> Any:
+        """Read the fields and rebuild the body."""
+
+    def measure(self, body: Any) -> tuple[int, Any]:
+        """Bits that ``write`` writes and what ``read`` reads from them, for whoever needs no bytes."""
+        writer = BitWriter()
+        self.write(writer, body)
+        return writer.num_bits, self.read(BitReader(writer.to_bytes()))
+
+
+class TokensLayout(Layout):
+    """Token ids with fixed width after a count; the prompt, or ids drafted.
+
+    Args:
+        kind: Name of the message type.
+        vocab_size: Width of the vocabulary.
+        max_tokens: Largest count; the count's width follows from it.
+    """
+
+    kind = "tokens"
+
+    def __init__(self, kind: str, vocab_size: int, max_tokens: int) -> None:
+        self.kind = kind  # type: ignore[misc]
+        self.id_bits = bits_for(vocab_size)
+        self.count_bits = bits_for(max_tokens + 1)
+
+    def write(self, writer: BitWriter, body: Sequence[int]) -> None:
+        writer.write(len(body), self.count_bits)
+        for token in body:
+            writer.write(token, self.id_bits)
+
+    def read(self, reader: BitReader) -> list[int]:
+        count = reader.read(self.count_bits)
+        return [reader.read(self.id_bits) for _ in range(count)]
+
+    def measure(self, body: Sequence[int]) -> tuple[int, list[int]]:
+        return self.count_bits + len(body) * self.id_bits, list(body)
+
+
+class DraftLayout(Layout):
+    """A token tree (a chain is one) with a coded row per expanded node, the candidates named inside their row.
+
+    Fields: depth reached; then per expanded node in breadth-first order its row and the places of its candidates in
+    the row's id list. Where fewer candidates than branches can occur, their number comes first.
+
+    Args:
+        codec: Codes the rows.
+        branching: Candidates per expanded node, by depth.
+        may_run_short: Whether a node can have fewer candidates than its branching says.
+    """
+
+    kind = "draft"
+
+    def __init__(self, codec: RowCodec, branching: Sequence[int], may_run_short: bool = False) -> None:
+        self.codec = codec
+        self.branching = tuple(branching)
+        self.may_run_short = may_run_short
+
+    def write(self, writer: BitWriter, body: DraftTree) -> None:
+        writer.write(body.depth, bits_for(len(self.branching) + 1))
+        for node in body.expanded:
+            coded = body.row_after(node)
+            self.codec.write(writer, coded)
+            children = body.children(node)
+            self._write_count(writer, len(children), body.depth_of(node))
+            for child in children:
+                writer.write(place_of(coded, body.tokens[child]), bits_for(len(coded.ids)))
+
+    def read(self, reader: BitReader) -> DraftTree:
+        depth = reader.read(bits_for(len(self.branching) + 1))
+        tree = DraftTree.empty()
+        frontier = [-1]
+        for level in range(depth):
+            next_frontier: list[int] = []
+            for node in frontier:
+                coded = self.codec.read(reader)
+                count = self._read_count(reader, level)
+                tokens = [int(coded.ids[reader.read(bits_for(len(coded.ids)))]) for _ in range(count)]
+                next_frontier += tree.expand(node, coded, tokens)
+            frontier = next_frontier
+        return tree
+
+    def _write_count(self, writer: BitWriter, count: int, level: int) -> None:
+        if self.may_run_short and self.branching[level] > 1:
+            writer.write(count - 1, bits_for(self.branching[level]))
+
+    def _read_count(self, reader: BitReader, level: int) -> int:
+        if self.may_run_short and self.branching[level] > 1:
+            return reader.read(bits_for(self.branching[level])) + 1
+        return self.branching[level]
+
+    def measure(self, body: DraftTree) -> tuple[int, DraftTree]:
+        if not body.is_whole:
+            return self.bits(body), body
+        tree = DraftTree.empty()
+        for node in body.expanded:
+            coded = body.row_after(node)
+            tokens = [body.tokens[child] for child in body.children(node)]
+            for token in tokens:
+                place_of(coded, token)
+            # What the truncation dropped is known to the sender alone.
+            tree.expand(node, CodedRow(coded.ids, coded.codes, coded.row), tokens)
+        return self.bits(body), tree
+
+    def bits(self, body: DraftTree) -> int:
+        """Closed form of the encoded length before padding to bytes."""
+        total = bits_for(len(self.branching) + 1)
+        for node in body.expanded:
+            k = body.row_length(node)
+            level = body.depth_of(node)
+            total += self.codec.row_bits(k) + len(body.children(node)) * bits_for(k)
+            if self.may_run_short and self.branching[level] > 1:
+                total += bits_for(self.branching[level])
+        return total
+
+
+def place_of(coded: CodedRow, token: int) -> int:
+    """Where a token stands in a coded row's id list."""
+    place = int(coded.ids.searchsorted(token))
+    if place >= len(coded.ids) or coded.ids[place] != token:
+        raise ValueError(f"token {token} was drafted but is not in the row that was sent")
+    return place
+
+
+@dataclass(frozen=True, slots=True)
+class VerdictBody:
+    """Last accepted node of the draft (-1 for none) and the token that follows it."""
+
+    last_accepted: int
+    token: int
+
+
+class VerdictLayout(Layout):
+    """Last accepted node and the correction or bonus token.
+
+    Args:
+        vocab_size: Width of the vocabulary.
+        max_nodes: Most nodes that a draft can have.
+    """
+
+    kind = "verdict"
+
+    def __init__(self, vocab_size: int, max_nodes: int) -> None:
+        self.id_bits = bits_for(vocab_size)
+        self.node_bits = bits_for(max_nodes + 1)
+
+    def write(self, writer: BitWriter, body: VerdictBody) -> None:
+        writer.write(body.last_accepted + 1, self.node_bits)
+        writer.write(body.token, self.id_bits)
+
+    def read(self, reader: BitReader) -> VerdictBody:
+        return VerdictBody(reader.read(self.node_bits) - 1, reader.read(self.id_bits))
+
+    def measure(self, body: VerdictBody) -> tuple[int, VerdictBody]:
+        return self.node_bits + self.id_bits, body

@@ -1,0 +1,1 @@
+"""Drivers give the steps of a protocol their meaning."""

@@ -1,0 +1,190 @@
+"""``decode``: run a protocol with no time at all, as a library function of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import ValidationError
+
+from sim.core.errors import InputError
+from sim.decoding.controllers.base import Controller
+from sim.decoding.controllers.registry import CONTROLLERS, refuse_misfit
+from sim.decoding.core.random_source import KeyedRandom, RandomSource
+from sim.decoding.core.request import Request
+from sim.decoding.core.rows import Sampling
+from sim.decoding.core.steps import Round
+from sim.decoding.drivers.instant import InstantDriver
+from sim.decoding.drivers.protocol_run import Record
+from sim.decoding.protocols.registry import PROTOCOLS, controls_of
+from sim.models.interface import LanguageModel
+
+
+@dataclass(frozen=True, slots=True)
+class DecodeResult:
+    """What a protocol produced.
+
+    Attributes:
+        tokens: Generated token ids.
+        rounds: What each round did.
+        steps: Every step with its size, in order.
+        text: The tokens as text, where the target model has a tokenizer.
+    """
+
+    tokens: list[int]
+    rounds: list[Round]
+    steps: list[Record]
+    text: str | None = None
+
+    @property
+    def acceptance_rate(self) -> float:
+        """Accepted over tested positions, nan if none was tested."""
+        tested = sum(this.tested for this in self.rounds)
+        return sum(this.accepted for this in self.rounds) / tested if tested else float("nan")
+
+    @property
+    def block_efficiency(self) -> float:
+        """Tokens emitted per round."""
+        return len(self.tokens) / len(self.rounds)
+
+
+def decode(
+    protocol: str,
+    draft: LanguageModel | None,
+    target: LanguageModel | None,
+    prompt: Sequence[int] | str,
+    *,
+    seed: int = 0,
+    max_new_tokens: int = 64,
+    temperature: float = 1.0,
+    sampling: Sampling | None = None,
+    request_id: int = 0,
+    rng: RandomSource | None = None,
+    draw: RandomSource | str | None = None,
+    models: Mapping[str, LanguageModel] | None = None,
+    controller: Controller | str | Mapping[str, Any] | None = None,
+    **settings: Any,
+) -> DecodeResult:
+    """Generate with a protocol, no clock, no radio.
+
+    Args:
+        protocol: RegistryEntry name, such as ``tslt``, or ``package.module:Name``.
+        draft: The draft model, None if the protocol needs none.
+        target: The target model, None if the protocol needs none.
+        prompt: Token ids, or text if the models have a tokenizer; an empty one stands for the begin-of-text token.
+        seed: Master seed of the luck.
+        max_new_tokens: Length limit.
+        temperature: Of the sampling that "lossless" is relative to; 0 is greedy.
+        sampling: The same with the target's top-k and top-p filters; overrides ``temperature``.
+        request_id: Keys the request's luck together with the seed.
+        luck: Another source of luck, such as the enumerating one.
+        draw: The protocol's own key of this name, such as ``"top_k"``; or a source of luck, like ``luck``.
+        models: Further models by role, for protocols over more than two.
+        controller: Turns the protocol's controls between rounds: a registered name, a mapping with ``name`` and its keys,
+            or an object, which goes on learning from request to request. There is no clock and no channel to look at.
+        settings: The protocol's own keys, such as ``draft_length=4, top_k=64``.
+
+    Raises:
+        InputError: Unknown protocol or controller, wrong settings, a controller that does not fit, a missing model, or
+            a prompt that does not fit.
+    """
+    entry = PROTOCOLS.find(protocol)
+    if isinstance(draw, str):
+        settings["draw"] = draw
+    elif rng is None:
+        rng = draw
+    try:
+        parsed = entry.settings(**settings)
+    except ValidationError as error:
+        raise InputError(f"protocol {protocol!r}: {first_problem(error)}") from error
+    turner = controller_from(controller)
+    refuse_misfit(str(controller_name(controller)), turner.adjusts, protocol, controls_of(entry, parsed))
+    present = models_present(protocol, {"draft": draft, "target": target, **(models or {})})
+    leader = present.get("target") or present[entry.traits["models"][-1]]
+    request = Request(
+        request_id,
+        prompt_ids(prompt, leader, max_new_tokens),
+        leader.vocab_size,
+        max_new_tokens,
+        leader.eos_ids,
+        sampling if sampling is not None else Sampling(temperature),
+        turner,
+    )
+    source = rng if rng is not None else KeyedRandom(seed, "request", request_id)
+    protocol_run = InstantDriver(present).run(entry.make(request, parsed, source))
+    for model in present.values():
+        model.close_request(request_id)
+    tokenizer = getattr(leader, "tokenizer", None)
+    text = tokenizer.decode(request.tokens) if tokenizer is not None else None
+    return DecodeResult(request.tokens, request.rounds, protocol_run.records, text)
+
+
+def models_present(protocol: str, by_role: Mapping[str, LanguageModel | None]) -> dict[str, LanguageModel]:
+    """The models that there are, by role.
+
+    Raises:
+        InputError: One that the protocol needs is missing, or they do not have one vocabulary.
+    """
+    present = {role: model for role, model in by_role.items() if model is not None}
+    missing = [role for role in PROTOCOLS.find(protocol).traits["models"] if role not in present]
+    if missing:
+        raise InputError(f"protocol {protocol!r} needs a {missing[0]} model")
+    if len({model.vocab_size for model in present.values()}) > 1:
+        widths = ", ".join(f"{model.name} {model.vocab_size}" for model in present.values())
+        raise InputError(f"the models have different vocabularies ({widths}); load them as a pair")
+    return present
+
+
+def controller_name(controller: Controller | str | Mapping[str, Any] | None) -> str:
+    """What to call a controller in a message."""
+    if isinstance(controller, Mapping):
+        return str(controller.get("name"))
+    return controller if isinstance(controller, str) else type(controller).__name__
+
+
+def controller_from(controller: Controller | str | Mapping[str, Any] | None) -> Controller:
+    """A controller from its name, its name and keys, or itself; None is one that turns nothing.
+
+    Raises:
+        InputError: Unknown name or wrong keys.
+    """
+    if controller is None:
+        return Controller(None)
+    if isinstance(controller, Controller):
+        return controller
+    keys = {"name": controller} if isinstance(controller, str) else dict(controller)
+    entry = CONTROLLERS.find(str(keys.pop("name", None)))
+    try:
+        return entry.make(entry.settings(**keys))
+    except ValidationError as error:
+        raise InputError(f"controller {entry.name!r}: {first_problem(error)}") from error
+
+
+def prompt_ids(prompt: Sequence[int] | str, model: LanguageModel, max_new_tokens: int) -> list[int]:
+    """A prompt as token ids that leave room for the generation.
+
+    Raises:
+        InputError: Text without a tokenizer, or a prompt too long for the model's context.
+    """
+    if isinstance(prompt, str):
+        tokenizer = getattr(model, "tokenizer", None)
+        if tokenizer is None:
+            raise InputError(f"{model.name} has no tokenizer; give the prompt as token ids")
+        ids = list(tokenizer.encode(prompt))
+    else:
+        ids = list(prompt)
+    ids = ids or [model.bos_id]
+    if len(ids) + max_new_tokens > model.max_context:
+        raise InputError(
+            f"a prompt of {len(ids)} tokens and {max_new_tokens} new ones exceed "
+            f"the context of {model.name}, {model.max_context} tokens"
+        )
+    return ids
+
+
+def first_problem(error: ValidationError) -> str:
+    """The first problem that pydantic found, in one line."""
+    problem = error.errors()[0]
+    where = ".".join(str(part) for part in problem["loc"])
+    return f"{where}: {problem['msg']}" if where else problem["msg"]

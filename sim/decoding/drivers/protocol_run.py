@@ -1,0 +1,186 @@
+"""Scripts: a live request's steps as actions with their sizes, and the records that are left of them for replays."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sim.decoding.core.messages import Message
+from sim.decoding.core.steps import (
+    AwaitRow,
+    Compute,
+    Emit,
+    Hop,
+    Location,
+    Observe,
+    Protocol,
+    Round,
+    Stream,
+    Together,
+    Transmit,
+)
+from sim.models.interface import ForwardPass, LanguageModel
+from sim.models.on_demand import PromisedRows
+
+
+@dataclass(frozen=True, slots=True)
+class ComputeRecord:
+    """A forward's place and size."""
+
+    site: Location
+    model: str
+    new_tokens: int
+    context_tokens: int
+    num_rows: int
+
+
+@dataclass(frozen=True, slots=True)
+class TransmitRecord:
+    """A message's way and size.
+
+    Attributes:
+        hop: Which stretch it crosses.
+        kind: Message type.
+        payload_bits: 8 * len(bytes) of the encoded message.
+        charged_bits: Bits charged to the link; equal to ``payload_bits`` unless a publication counts otherwise.
+        tokens_at_stake: Tokens that its arrival may unblock.
+        round: The round that is emitted at its delivery, for streamed messages that nobody waits for.
+    """
+
+    hop: Hop
+    kind: str
+    payload_bits: int
+    charged_bits: int
+    tokens_at_stake: int
+    round: Round | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class EmitRecord:
+    """A round that has ended."""
+
+    round: Round
+
+
+@dataclass(frozen=True, slots=True)
+class ObserveRecord:
+    """A look at clock and channel."""
+
+
+@dataclass(frozen=True, slots=True)
+class TogetherRecord:
+    """Branches that run at the same time."""
+
+    branches: tuple[tuple[Record, ...], ...]
+
+
+Record = ComputeRecord | TransmitRecord | EmitRecord | ObserveRecord | TogetherRecord
+
+
+@dataclass(slots=True)
+class PendingStep:
+    """What a driver must give a meaning to.
+
+    Attributes:
+        record: Places and sizes.
+        work: The forward itself, whose logits must be sent back; None if the record is of no forward.
+        on_demand: The forward's rows may be sent back as ``PromisedRows``.
+        awaited: A promised row that is to be computed before going on, and its index; such an action has no record.
+        branches: Scripts of the branches, for ``TogetherRecord``.
+    """
+
+    record: Record | None
+    work: ForwardPass | None = None
+    on_demand: bool = False
+    awaited: tuple[PromisedRows, int] | None = None
+    branches: Sequence[ProtocolRun] = ()
+
+
+class ProtocolRun:
+    """Runs a protocol: encodes and decodes its messages, sizes its forwards, and keeps what was done.
+
+    Args:
+        protocol: The coroutine.
+        models: Language models by role.
+        payloads: Takes the bytes of each message, branches included.
+        encodes: Whether messages become bytes; else they are only measured, with the same sizes and effects.
+
+    Attributes:
+        records: What was done.
+        payloads: Bytes of the messages, in the order in which they were encoded.
+    """
+
+    def __init__(
+        self,
+        protocol: Protocol,
+        models: Mapping[str, LanguageModel],
+        payloads: list[bytes] | None = None,
+        encodes: bool = True,
+    ) -> None:
+        self._protocol = protocol
+        self._models = models
+        self._reply: Any = None
+        self._replies = False
+        self._encodes = encodes
+        self.records: list[Record] = []
+        self.payloads: list[bytes] = [] if payloads is None else payloads
+        self.value: Any = None
+
+    def advance(self, result: Any = None) -> PendingStep | None:
+        """Send the last action's result (logits, or an ``Observation``), get the next action, None at the end."""
+        reply = self._reply if self._replies else result
+        branches = reply if isinstance(reply, _Branches) else None
+        if branches is not None:
+            self.records[branches.index] = TogetherRecord(tuple(tuple(b.records) for b in branches.runs))
+            reply = [branch.value for branch in branches.runs]
+        self._reply, self._replies = None, True
+        try:
+            step = self._protocol.send(reply)
+        except StopIteration as end:
+            self.value = end.value
+            return None
+        pending = self._pending(step)
+        if pending.record is not None:
+            self.records.append(pending.record)
+        return pending
+
+    def _pending(self, step: object) -> PendingStep:
+        match step:
+            case Compute(site, model, work, on_demand):
+                self._replies = False
+                size = self._models[model].new_tokens(work)
+                return PendingStep(ComputeRecord(site, model, size, work.text_length, work.num_rows), work, on_demand)
+            case AwaitRow(rows, index):
+                return PendingStep(None, awaited=(rows, index))
+            case Transmit(hop, message, charged_bits):
+                bits, self._reply = self._send(message)
+                charged = bits if charged_bits is None else charged_bits
+                return PendingStep(TransmitRecord(hop, message.kind, bits, charged, message.tokens_at_stake))
+            case Stream(hop, message, this):
+                bits, _ = self._send(message)
+                return PendingStep(TransmitRecord(hop, message.kind, bits, bits, message.tokens_at_stake, this))
+            case Emit(this):
+                return PendingStep(EmitRecord(this))
+            case Observe():
+                self._replies = False
+                return PendingStep(ObserveRecord())
+            case Together(protocols):
+                runs = [ProtocolRun(branch, self._models, self.payloads, self._encodes) for branch in protocols]
+                self._reply = _Branches(len(self.records), runs)
+                return PendingStep(TogetherRecord(()), branches=runs)
+        raise TypeError(f"a protocol yielded {step!r}, which is no step")
+
+    def _send(self, message: Message) -> tuple[int, Any]:
+        """Payload bits of a message, and what its receiver makes of it."""
+        if not self._encodes:
+            return message.measure()
+        data = message.to_bytes()
+        self.payloads.append(data)
+        return 8 * len(data), message.decode(data)
+
+
+@dataclass(slots=True)
+class _Branches:
+    index: int
+    runs: list[ProtocolRun]
