@@ -139,7 +139,7 @@ def compare(
     b: Annotated[Path, typer.Argument(help="Another one.")],
     metric: Annotated[str, typer.Option(help="Column to compare.")] = "e2e_mean_s",
 ) -> None:
-    """Paired differences B - A with 95 % intervals; both sides saw the same luck."""
+    """Paired differences B - A with 95 % intervals; both sides used the same random numbers."""
     from sim.cli.inspect import compare_command
 
     compare_command(a, b, metric)

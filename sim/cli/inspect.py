@@ -180,7 +180,9 @@ def compare_command(a: Path, b: Path, metric: str) -> None:
     tables = read_table(a), read_table(b)
     seeds = seed_of(a), seed_of(b)
     if None not in seeds and seeds[0] != seeds[1]:
-        raise InputError(f"A ran with seed {seeds[0]}, B with seed {seeds[1]}: pairs must have seen the same luck")
+        raise InputError(
+            f"A ran with seed {seeds[0]}, B with seed {seeds[1]}: pairs must have used the same random numbers"
+        )
     metric = _latency_of(tables, metric)
     compared = compare(*tables, metric)
     varied: list[str] = compared.attrs["varied"]

@@ -1,4 +1,4 @@
-"""``specran compare``: paired differences of two results that saw the same luck."""
+"""``specran compare``: paired differences of two results that used the same random numbers."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ _LABELS = ("variant", "seed", "replication", "device", "request", "round")
 def compare(a: pd.DataFrame, b: pd.DataFrame, metric: str) -> pd.DataFrame:
     """Differences B - A of pairs of rows, with 95 % intervals (Student's t).
 
-    Points of a sweep under one seed share their luck, so the intervals are over seeds, each one's pairs averaged first;
+    Points of a sweep under one seed share their random numbers, so the intervals are over seeds, each one's pairs averaged first;
     where no seed is told, as in the requests of one run, they are over the pairs.
 
     Rows are paired by everything that both tables say about the condition: axes, variant, seed, replication, device,
     request. What is constant in each table and differs between them is what is being compared, and is not matched;
-    seeds always are, since a pair must have seen the same luck.
+    seeds always are, since a pair must have used the same random numbers.
 
     Args:
         a: Requests of a run, or a sweep's table.

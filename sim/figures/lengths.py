@@ -98,7 +98,7 @@ def best_fixed_lengths(
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64], npt.NDArray[np.float64]]:
     """The fixed length with the least latency at each rate, and the shortest and longest not told apart from it.
 
-    Replications share their luck, so a length is told apart if the 95 % interval of its mean difference, replication by
+    Replications share their random numbers, so a length is told apart if the 95 % interval of its mean difference, replication by
     replication, leaves out zero. ``target alone`` counts as length 0.
 
     Returns:

@@ -133,7 +133,7 @@ def _high(group: list[float], least: float) -> float:
 def slowdowns(table: pd.DataFrame, schemes: Sequence[str]) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.bool_]]:
     """How many times the best scheme's latency each one takes, and which cannot be told apart from the best.
 
-    Replications share their luck over schemes, so differences are taken replication by replication: a scheme cannot be
+    Replications share their random numbers over schemes, so differences are taken replication by replication: a scheme cannot be
     told apart if the 95 % interval of its mean difference from the best holds zero.
 
     Args:

@@ -40,7 +40,7 @@ class PlannedRequest:
 
     @property
     def id(self) -> int:
-        """Unique in a run; keys its luck."""
+        """Unique in a run; keys its random numbers."""
         return self.device * _REQUESTS_PER_DEVICE + self.index
 
 
@@ -180,7 +180,7 @@ def make_controller(scenario: Scenario) -> Controller:
 
 
 def rng_for(planned: PlannedRequest, scenario: Scenario) -> KeyedRandom:
-    """The luck of one request: a function of seed and request alone."""
+    """The random numbers of one request: a function of seed and request alone."""
     return KeyedRandom(scenario.seed, "request", planned.id)
 
 

@@ -15,14 +15,14 @@ _NO_NOTES: Mapping[str, int] = MappingProxyType({})
 
 
 class Direction(StrEnum):
-    """Which way a message crosses the air."""
+    """Uplink or downlink."""
 
     UPLINK = "uplink"
     DOWNLINK = "downlink"
 
 
 class Delivery(NamedTuple):
-    """One message's way over the air; the four parts add up to the time from sending to delivery.
+    """One message's delay over the air; the four parts add up to the time from sending to delivery.
 
     Attributes:
         access_ns: Waiting before its first bit is sent: scheduling request, grant, queue behind other messages.
@@ -53,7 +53,7 @@ class Packet(NamedTuple):
 
     Attributes:
         device: Index of the device that sends or receives it.
-        direction: Which way it goes.
+        direction: Uplink or downlink.
         payload_bits: Bits of the encoded message; the link adds its own headers.
         kind: Name of the message type, such as ``draft`` or ``verdict``.
         tokens_at_stake: Tokens that its delivery may unblock, for schedulers that know about rounds.
@@ -89,7 +89,7 @@ class Link(ABC):
     Args:
         env: SimPy environment whose time is in whole nanoseconds.
         num_devices: Devices that contend for the link.
-        seed: Master seed; the link keys its own luck by purpose and device.
+        seed: Master seed; the link keys its own random numbers by purpose and device.
     """
 
     def __init__(self, env: simpy.Environment, num_devices: int, seed: int) -> None:

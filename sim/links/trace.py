@@ -64,7 +64,7 @@ class TraceLink(DuplexLink):
     Args:
         env: SimPy environment whose time is in whole nanoseconds.
         num_devices: Devices that contend for the link.
-        seed: Not used: the trace holds all the luck.
+        seed: Not used: the trace holds all the random numbers.
         settings: Traces and delay.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Playing a script in simulated time: each action becomes compute at a site or a message over a link."""
+"""Executes a request in simulated time: each step of its protocol becomes compute at a site or a message over a link."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ _AIR_PARTS = {hop: (f"{hop.value}_access", f"{hop.value}_air", f"{hop.value}_ret
 
 @dataclass(slots=True)
 class SimulationContext:
-    """What a player plays against.
+    """What the execution of a request needs from the simulation.
 
     Attributes:
         env: SimPy environment in nanoseconds.

@@ -121,7 +121,7 @@ class Scenario(Settings):
     name: str = Field(default="scenario", pattern=_NAME)
     """Name of the result folder."""
     seed: int = Field(default=1, ge=0)
-    """Master seed of all luck."""
+    """Master seed of all randomness."""
     devices: DevicesSettings = DevicesSettings()
     """The devices and when they ask."""
     workload: WorkloadSettings = WorkloadSettings()

@@ -62,7 +62,7 @@ def _label(value: Any) -> Any:
 def expand(scenario: Scenario) -> list[Point]:
     """All points, in the order of the table: axes outermost in their order, replications innermost.
 
-    Replication r has the same seed at every point, so that points are compared under the same luck.
+    Replication r has the same seed at every point, so that points are compared under the same random numbers.
 
     Raises:
         ScenarioProblems: An axis or variant names a key that is none, or a value that the key cannot have; the

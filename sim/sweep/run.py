@@ -103,7 +103,7 @@ def sweep(
 
 @dataclass
 class _PreparedInputs:
-    """A kit as it is handed to workers, and what it was made from."""
+    """Shared inputs as they are sent to workers, and what it was made from."""
 
     inputs: SimulationInputs
     live: bool
@@ -285,7 +285,7 @@ class _Sweep:
         self.recorded += record_missing(list(shared_by_id.values()), self.store, executor, self.progress)
 
     def _tasks(self, points: Sequence[Point], executor: Executor) -> list[Task]:
-        """One task per replayed point, those of one kit after each other; one per kit of points that decode."""
+        """One task per replayed point, those of the same inputs after each other; one per group of points that decode."""
         by_inputs: dict[int, list[Point]] = {}
         for point in points:
             by_inputs.setdefault(id(self._shared_inputs(point)), []).append(point)

@@ -30,7 +30,7 @@ TABLES_OF: dict[Keep, tuple[str, ...]] = {
     "requests": ("requests",),
     "rounds": ("requests", "rounds"),
 }
-# Kits that a worker keeps unpacked; points are handed out so that those of one kit follow each other.
+# Shared inputs that a worker keeps unpacked; points are submitted so that those of the same inputs follow each other.
 _MAX_SHARED = 4
 _MAX_FADING_CHUNKS = 60_000
 
@@ -68,7 +68,7 @@ class PointTask:
     Attributes:
         places: Their places in the sweep.
         scenarios: Their scenarios as nested plain values.
-        inputs_id: Names the kit.
+        inputs_id: Names the shared inputs.
         keep: Which tables to return beside the summary.
     """
 

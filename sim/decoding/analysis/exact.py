@@ -1,4 +1,4 @@
-"""Exact output laws: every branch of the production code's luck is followed and weighted, nothing is sampled."""
+"""Exact output laws: every random branch of the production code is followed and weighted, nothing is sampled."""
 
 from __future__ import annotations
 

@@ -72,7 +72,7 @@ class Controller:
     One instance serves one device for a whole run, so that it can learn across requests. It sees past rounds
     (``request.rounds``), rows that the device has drafted from, and, by yielding ``Observe``, clock and channel
     report; never the future. A protocol stays exact under any controller because what is drafted next does not
-    depend on the luck of what has not been drafted yet.
+    depend on the random numbers of what has not been drafted yet.
 
     Args:
         settings: Its keys.

@@ -49,7 +49,7 @@ def draw_candidates(mode: str, row: Row, count: int, rng: RandomSource) -> list[
 
 
 def candidate_rng(mode: str, rng: RandomSource, position: int, node: int = -1) -> RandomSource:
-    """The luck with which candidates for a position are drawn; shared noise is that of the target's own pick there."""
+    """The random source by which candidates for a position are drawn; shared noise is that of the target's own pick there."""
     return rng.at("verify", position) if mode == "shared_noise" else rng.at("draft", position, node)
 
 

@@ -1,4 +1,4 @@
-"""Messages: what is said over a hop, and the layouts by which both ends turn it into bytes and back."""
+"""Messages: protocol messages and the layouts that encode them to bytes and decode them."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from sim.decoding.core.wire.row_codec import CodedRow, RowCodec
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Message:
-    """Something said, and how it is written.
+    """A protocol message: a layout (wire schema) and the value to encode.
 
     Attributes:
         layout: How it turns into bytes; both ends know it beforehand.
-        body: What is said.
+        body: The value to encode.
         tokens_at_stake: How many tokens its arrival may unblock, for schedulers that know about rounds.
     """
 

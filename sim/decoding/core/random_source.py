@@ -12,7 +12,7 @@ from sim.decoding.core.rows import Ids, Probabilities, Row
 
 
 class RandomSource(ABC):
-    """A source of luck at one address.
+    """A random source at one address.
 
     Drafting, sampling and verification draw only through ``flip`` and ``pick``, so that the very code that runs in
     production can be enumerated branch by branch (``sim.decoding.analysis.exact``).
@@ -20,7 +20,7 @@ class RandomSource(ABC):
 
     @abstractmethod
     def at(self, purpose: str, *address: int) -> RandomSource:
-        """The luck at a place of its own below this one, the same whenever it is asked for."""
+        """The source at an address of its own below this one, the same whenever it is asked for."""
 
     @abstractmethod
     def bernoulli(self, probability: float) -> bool:
@@ -32,7 +32,7 @@ class RandomSource(ABC):
 
 
 class KeyedRandom(RandomSource):
-    """Counter-based luck keyed by seed, entity, purpose and position: nothing is consumed, nothing shifts.
+    """Counter-based random numbers keyed by seed, entity, purpose and position: nothing is consumed, nothing shifts.
 
     Picks are exponential races, argmin over x of E_x / row(x), which is the Gumbel-max trick: two rows that are picked
     from at the same address share their noise, and rounding in the last bits of a row hardly ever moves the outcome.

@@ -17,13 +17,13 @@ class Request:
     """One prompt and its generation, as both ends of the link know it.
 
     Args:
-        request_id: Unique within a run; keys its luck and its caches.
+        request_id: Unique within a run; keys its random numbers and its caches.
         prompt: Token ids, at least one.
         vocab_size: Width of the rows.
         max_new_tokens: Length limit of the generation.
         eos_ids: Ids that end the text.
         sampling: How the target's logits become rows; the draft uses the same filter.
-        controller: Turns the protocol's controls between rounds; None leaves them alone.
+        controller: Adjusts the protocol's controls between rounds; None leaves them alone.
 
     Raises:
         ValueError: An empty prompt, an id outside the vocabulary, or nothing to generate.
@@ -78,7 +78,7 @@ class Request:
     def supposing(self, tokens: Sequence[int]) -> Request:
         """A request whose text goes on with these tokens, for work that is done before they are known to be right.
 
-        It shares this one's id, hence caches and luck; it is finished if the tokens end the text.
+        It shares this one's id, hence caches and random numbers; it is finished if the tokens end the text.
         """
         supposed = copy(self)
         supposed.tokens = [*self.tokens, *tokens]

@@ -175,7 +175,7 @@ def resample(rows: TargetRows, draft: DraftTree, received_verdict: VerdictBody) 
     Args:
         rows: The target's rows.
         draft: The device's own draft.
-        said: What was decided.
+        received_verdict: What was decided.
     """
     path = [received_verdict.last_accepted]
     while path[-1] >= 0:

@@ -73,15 +73,15 @@ def decode(
         draft: The draft model, None if the protocol needs none.
         target: The target model, None if the protocol needs none.
         prompt: Token ids, or text if the models have a tokenizer; an empty one stands for the begin-of-text token.
-        seed: Master seed of the luck.
+        seed: Master seed of the random numbers.
         max_new_tokens: Length limit.
         temperature: Of the sampling that "lossless" is relative to; 0 is greedy.
         sampling: The same with the target's top-k and top-p filters; overrides ``temperature``.
-        request_id: Keys the request's luck together with the seed.
-        luck: Another source of luck, such as the enumerating one.
-        draw: The protocol's own key of this name, such as ``"top_k"``; or a source of luck, like ``luck``.
+        request_id: Keys the request's random numbers together with the seed.
+        rng: Another random source, such as the enumerating one.
+        draw: The protocol's own key of this name, such as ``"top_k"``; or a random source, like ``rng``.
         models: Further models by role, for protocols over more than two.
-        controller: Turns the protocol's controls between rounds: a registered name, a mapping with ``name`` and its keys,
+        controller: Adjusts the protocol's controls between rounds: a registered name, a mapping with ``name`` and its keys,
             or an object, which goes on learning from request to request. There is no clock and no channel to look at.
         settings: The protocol's own keys, such as ``draft_length=4, top_k=64``.
 

@@ -37,7 +37,7 @@ class ComputeRecord:
 
 @dataclass(frozen=True, slots=True)
 class TransmitRecord:
-    """A message's way and size.
+    """A message's hop and size.
 
     Attributes:
         hop: Which stretch it crosses.

@@ -112,7 +112,7 @@ def staged_correction(request: Request, settings: StageSettings, rng: RandomSour
         p = request.sampling.row(logits).dense()
         order = np.argsort(-p, kind="stable")
         known = Known(np.zeros(request.vocab_size))
-        position_rng = rng.at("correct", position)  # not the luck of the accept test, which is spent
+        position_rng = rng.at("correct", position)  # not the number of the accept test, which is spent
         for start, end in zip([0, *settings.stages], settings.stages, strict=False):
             if end >= request.vocab_size:
                 break

@@ -1,7 +1,7 @@
 """Proactive drafting: while the verdict is in flight the device drafts on from its best guess (SpecEdge, 2505.17052).
 
 The guess is that the most probable drafted path survives whole and that the draft model's favourite follows it. What
-is drafted ahead is drawn with the luck of its own positions, which no verdict depends on: whether it is used is
+is drafted ahead is drawn with the random numbers of its own positions, which no verdict depends on: whether it is used is
 decided by the text alone, and the text is that of the same protocol without drafting ahead. A controller has no say
 in that: to drop a draft for a reason that depends on what was drafted would bias the text. For the same reason what is
 drafted ahead has its whole length, so that no clock that a controller looks at tells of it.

@@ -77,7 +77,7 @@ def verify(
         rows: The target's rows.
         draft: What was drafted, with the rows it was drawn from.
         rule: Accepts one of the candidates of a position or corrects.
-        position: Index of the first drafted token in the request's generation; addresses the luck.
+        position: Index of the first drafted token in the request's generation; keys the random numbers.
         draw: Luck.
     """
     node = -1
@@ -113,7 +113,7 @@ def finish_round(
     Args:
         request: Whose text grows.
         draft: The sender's own draft; only the sender knows what its truncation dropped.
-        said: The verdict as it arrived.
+        received_verdict: The verdict as it arrived.
         verdict: The verdict as it was reached, for the round's figures.
         stats: Further figures of the round.
     """

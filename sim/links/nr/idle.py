@@ -16,7 +16,7 @@ def idle_delivery(
     Args:
         settings: Keys of the link.
         payload_bytes: Size of the message.
-        direction: Which way it goes.
+        direction: Uplink or downlink.
         arrival_s: When it is sent; slot 0 of the pattern starts at 0.
     """
     from sim.links.nr.network import Network

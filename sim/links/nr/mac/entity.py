@@ -1,4 +1,4 @@
-"""What uplink and downlink have in common: queues, HARQ, grants for new blocks, and the fate of sent ones."""
+"""MAC of one direction: RLC queues, HARQ processes, grants, and the outcomes of transport blocks."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ class TransportBlock:
         granted_bytes: All bytes granted to the device up to and with this block; what its buffer report is set against.
         chunks: What it carries.
         reported_bytes: Buffer status that it carries (uplink), -1 if none.
-        luck: Uniform draw that decides about its decoding.
+        random numbers: Uniform draw that decides about its decoding.
         attempt: Transmissions before the present one.
         effective: Effective SINR combined so far, linear.
         combined_re: Resource elements behind it.

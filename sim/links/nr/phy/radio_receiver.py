@@ -29,7 +29,7 @@ class RadioReceiver:
         air: Channels.
         errors: Error curves.
         interference: Of each direction, or None.
-        luck: Draws of later rounds, by direction.
+        random numbers: Draws of later rounds, by direction.
         combining: ``chase``, ``incremental`` or ``none``.
     """
 
