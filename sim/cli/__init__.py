@@ -52,7 +52,7 @@ def _main(arguments: list[str]) -> int:
         sys.stderr.close()
         return 1
     except OSError as error:
-        # A cache that cannot be written, a disk that is full: whatever no command has told in its own words.
+        # A cache that cannot be written, a disk that is full: whatever no command has reported itself.
         print(f"specran: {error.filename or 'files'}: {error.strerror or error}", file=sys.stderr)
         return 1
 

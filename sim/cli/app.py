@@ -128,7 +128,7 @@ def plot(
     ] = None,
     out: Annotated[Path, typer.Option(help="Picture to write; the suffix gives the format.")] = Path("plot.png"),
 ) -> None:
-    """RandomSource a figure from tables on disk; simulates nothing."""
+    """Draw a figure from tables on disk; simulates nothing."""
     from sim.cli.inspect import plot_command
 
     plot_command(results, x, y, by, facet, kind, style, log_x, log_y, where or [], out)

@@ -112,7 +112,7 @@ def plot_command(
     where: list[str],
     out: Path,
 ) -> None:
-    """RandomSource one figure."""
+    """Draw one figure."""
     from sim.cli.output import say
     from sim.figures.plot import plot
     from sim.figures.style import save

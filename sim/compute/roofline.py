@@ -79,7 +79,7 @@ class RooflineSettings(RoleSettings):
         return self
 
     def problem_together(self, roles: Sequence[str]) -> str | None:
-        """Models whose sizes are told apart must fit side by side."""
+        """Models whose sizes are distinguished must fit side by side."""
         if not isinstance(self.model_size, dict):
             return None
         alone = [self.for_role(role) for role in roles]

@@ -1,4 +1,4 @@
 """Exact output distributions; see ``sim.decoding.analysis.exact``."""
 
-# ruff: noqa: F401, F403
+# ruff: noqa: F403
 from sim.decoding.analysis.exact import *

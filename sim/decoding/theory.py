@@ -1,4 +1,4 @@
 """Closed forms; see ``sim.decoding.analysis.theory``."""
 
-# ruff: noqa: F401, F403
+# ruff: noqa: F403
 from sim.decoding.analysis.theory import *

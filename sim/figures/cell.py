@@ -46,7 +46,7 @@ def draw_cell(
     cell: int = 0,
     style: str = "two_column",
 ) -> list[Path]:
-    """RandomSource map and PRB grid of a finished run into ``folder``.
+    """Draw map and PRB grid of a finished run into ``folder``.
 
     Args:
         link: A link that ran with ``record_slots``.

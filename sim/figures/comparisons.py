@@ -55,7 +55,7 @@ def _mark_best(panel: Axes, table: pd.DataFrame, x: str, by: str, series: Sequen
 def _latency(table: pd.DataFrame, x: str, by: str, log: bool) -> tuple[Figure, Axes, list[Any]]:
     series = values_of(table, by)
     if len(series) > _MAX_SERIES:
-        raise ValueError(f"at most {_MAX_SERIES} curves can be told apart, got {len(series)} values of {by!r}")
+        raise ValueError(f"at most {_MAX_SERIES} curves can be distinguished, got {len(series)} values of {by!r}")
     figure = new_figure("one_column", 2.9)
     panel = figure.subplots()
     say_replications(panel, draw_curves(panel, table, x, _LATENCY, by, series))

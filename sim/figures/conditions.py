@@ -15,7 +15,7 @@ RESULT = "result"
 
 
 def join(tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
-    """All tables as one; several are told apart by a column ``result``, named by ``attrs["name"]`` or numbered."""
+    """All tables as one; several are distinguished by a column ``result``, named by ``attrs["name"]`` or numbered."""
     import pandas as pd
 
     if not tables:

@@ -44,7 +44,7 @@ def spans_decades(values: npt.ArrayLike, decades: float = _LOG_DECADES) -> bool:
 
 
 def draw_curves(axes: Axes, table: pd.DataFrame, x: str, y: str, by: str | None, series: Sequence[Any]) -> set[int]:
-    """RandomSource a curve per series with its band; returns how many replications the points have."""
+    """Draw a curve per series with its band; returns how many replications the points have."""
     counts: set[int] = set()
     for index, name in enumerate(series):
         chosen = table if by is None else table[table[by] == name]
@@ -138,7 +138,7 @@ def head_panel(axes: Axes, text: str, pad: float | None = None) -> None:
 
 
 def _draw_band(axes: Axes, points: pd.DataFrame, colour: str) -> None:
-    """The interval as a band with edges, so that bands on top of each other can be told apart."""
+    """The interval as a band with edges, so that bands on top of each other can be distinguished."""
     half = points["half"].fillna(0.0)
     low, high = points["mean"] - half, points["mean"] + half
     axes.fill_between(points["x"], low, high, color=colour, alpha=0.13, linewidth=0)

@@ -52,7 +52,7 @@ def draft_length(table: pd.DataFrame, axes: Sequence[str]) -> Figure:
         low, best, high = best_fixed_lengths(table)
         bar: dict[str, Any] = {"marker": "_", "ms": 9, "mew": 2, "mec": "#000000", "ls": ""}
         below.plot(rates, best, color="#000000", label="best fixed length", **bar)
-        below.fill_between(rates, low, high, color="#000000", alpha=0.12, lw=0, label="not told apart from it")
+        below.fill_between(rates, low, high, color="#000000", alpha=0.12, lw=0, label="not distinguished from it")
         below.plot(
             rates, closed_form_lengths(table), color="#000000", ls=(0, (1, 1)), lw=1, label="closed form at its α"
         )
@@ -96,10 +96,10 @@ def _draw_fixed(panel: Axes, means: pd.DataFrame, variants: Sequence[str]) -> No
 def best_fixed_lengths(
     table: pd.DataFrame,
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    """The fixed length with the least latency at each rate, and the shortest and longest not told apart from it.
+    """The fixed length with the least latency at each rate, and the shortest and longest not distinguished from it.
 
-    Replications share their random numbers, so a length is told apart if the 95 % interval of its mean difference, replication by
-    replication, leaves out zero. ``target alone`` counts as length 0.
+    Replications share their random numbers, so a length is distinguished if the 95 % interval of its mean difference,
+    replication by replication, leaves out zero. ``target alone`` counts as length 0.
 
     Returns:
         Shortest, best and longest, each [num_rates].

@@ -75,10 +75,10 @@ def plot(
     style: str = "one_column",
     where: Mapping[str, Sequence[str]] | None = None,
 ) -> Figure:
-    """RandomSource one figure from tables of runs or sweeps.
+    """Draw one figure from tables of runs or sweeps.
 
     Args:
-        tables: Requests of runs or tables of sweeps; several are told apart as ``result``.
+        tables: Requests of runs or tables of sweeps; several are distinguished as ``result``.
         x: Column on the horizontal axis, of numbers or of names; the first varied key if None.
         y: Column on the vertical axis. Of a heat map: an axis, or the figure to compare over the first two axes.
         by: Column that makes the series; what else was varied if None.
@@ -210,7 +210,7 @@ def _draw(
     panels: list[Any] = [None] if roles.facet is None else spread(values_of(table, roles.facet), _MAX_PANELS)
     series: list[Any] = [None] if roles.by is None else values_of(table, roles.by)
     if len(series) > _MAX_SERIES:
-        raise InputError(f"--by: {roles.by!r} has {len(series)} values; at most {_MAX_SERIES} can be told apart")
+        raise InputError(f"--by: {roles.by!r} has {len(series)} values; at most {_MAX_SERIES} can be distinguished")
     columns = min(len(panels), 1 if style == "one_column" else 3)
     rows = -(-len(panels) // columns)
     figure = new_figure(style, 0.45 + 2.1 * rows)
@@ -247,7 +247,7 @@ def _draw(
 def _draw_panel(
     axes: Axes, table: pd.DataFrame, whole: pd.DataFrame, roles: _Roles, series: Sequence[Any], kind: str
 ) -> set[int]:
-    """RandomSource one panel; returns the numbers of replications that its intervals are over."""
+    """Draw one panel; returns the numbers of replications that its intervals are over."""
     if kind == "heatmap":
         limits = mean_limits(whole, roles.facet, roles.x, roles.y, roles.metric)
         draw_best(axes, table, roles.x, roles.y, roles.metric, roles.by, series, limits)

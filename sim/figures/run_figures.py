@@ -19,7 +19,7 @@ _FEWEST_FOR_ECDF = 6
 
 
 def draw_run(requests: pd.DataFrame, folder: Path, style: str = "one_column") -> list[Path]:
-    """RandomSource a run's figures into ``folder``.
+    """Draw a run's figures into ``folder``.
 
     Args:
         requests: One row per request, columns as in ``sim.results.columns``.

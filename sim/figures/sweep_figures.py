@@ -72,7 +72,7 @@ def axis_roles(table: pd.DataFrame, sweep_axes: Sequence[str]) -> AxisRoles:
 
 
 def draw_sweep(table: pd.DataFrame, sweep_axes: list[str], folder: Path, style: str = "one_column") -> list[Path]:
-    """RandomSource a sweep's figures into ``folder``.
+    """Draw a sweep's figures into ``folder``.
 
     Args:
         table: One row per point and replication: a column per varied key, labels, summary columns.

@@ -131,10 +131,10 @@ def _high(group: list[float], least: float) -> float:
 
 
 def slowdowns(table: pd.DataFrame, schemes: Sequence[str]) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.bool_]]:
-    """How many times the best scheme's latency each one takes, and which cannot be told apart from the best.
+    """How many times the best scheme's latency each one takes, and which cannot be distinguished from the best.
 
-    Replications share their random numbers over schemes, so differences are taken replication by replication: a scheme cannot be
-    told apart if the 95 % interval of its mean difference from the best holds zero.
+    Replications share their random numbers over schemes, so differences are taken replication by replication: a
+    scheme cannot be distinguished if the 95 % interval of its mean difference from the best holds zero.
 
     Args:
         table: The sweep.
@@ -188,7 +188,7 @@ def _draw_slowdowns(panel: Axes, table: pd.DataFrame, schemes: Sequence[str]) ->
     _set_rates(panel, rates)
     panel.set_xlabel(label_of(_RATE))
     panel.set_title("latency over the best's, colocated aside", loc="left", fontsize=7, pad=11)
-    said = "dark green: best; light: not told apart from it (paired 95 % CI)"
+    said = "dark green: best; light: not distinguished from it (paired 95 % CI)"
     panel.text(0, 1.012, said, transform=panel.transAxes, fontsize=5.8, color="#555555", va="bottom")
 
 

@@ -164,7 +164,8 @@ class ShannonLink(DuplexLink):
     Args:
         env: SimPy environment whose time is in whole nanoseconds.
         num_devices: Devices that contend for the link.
-        seed: Master seed of gains and SNR shifts, keyed by device: another device changes nobody's random numbers.
+        seed: Master seed of gains and SNR shifts, keyed by device: another device changes no other device's random
+            numbers.
         settings: Band, SNR and fading.
 
     Raises:

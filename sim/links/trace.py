@@ -59,7 +59,7 @@ class TraceLink(DuplexLink):
     """Recorded bandwidth over time, shared by all devices first come first served.
 
     Bits of a CSV trace flow as a fluid; those of a Mahimahi trace leave at its packet opportunities, and an
-    opportunity that finds nobody waiting is lost.
+    opportunity that finds no packet waiting is lost.
 
     Args:
         env: SimPy environment whose time is in whole nanoseconds.

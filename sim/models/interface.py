@@ -1,4 +1,4 @@
-"""What a language model is to the rest of the house: named, content-addressed, and able to run batches of forwards."""
+"""The interface of language models: named, content-addressed, and able to run batches of forward passes."""
 
 from __future__ import annotations
 
@@ -227,7 +227,7 @@ class LanguageModel(ABC):
         return sys.maxsize
 
     def reserve(self, num_sessions: int, num_tokens: int) -> None:  # noqa: B027 (an offer that most may ignore)
-        """Be told beforehand how many sessions of how many tokens each are to come."""
+        """Reserve memory for so many sessions of so many tokens each."""
 
     def copy_session(self, source: Hashable, target: Hashable) -> None:
         """Let a session go on from the text of another one, as if it had been fed that text itself."""

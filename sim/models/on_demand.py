@@ -38,7 +38,7 @@ class PromisedRows:
         self._rows[index] = row
 
     def __getitem__(self, index: int) -> Logits:
-        """The row [vocab_size]; computed alone if nobody has asked for it in time."""
+        """The row [vocab_size]; computed alone if it was not asked for in a batch."""
         if index not in self._rows:
             self.model.fulfil([(self, index)])
         return self._rows[index]

@@ -24,7 +24,7 @@ class CachingModel(LanguageModel):
     Args:
         model: Computes what is not remembered.
         max_bytes: Logits kept. When they are full nothing more is kept: points of a sweep ask for the same rows in
-            the same order, and whoever forgets the oldest then has always just forgotten the next one asked for.
+            the same order, and least-recently-used eviction thrashes on such a cyclic scan.
 
     Attributes:
         num_run: Forwards that were run.

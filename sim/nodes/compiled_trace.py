@@ -1,4 +1,4 @@
-"""TraceCompiler: recorded requests priced once, so that replaying one again and again costs little more than its messages."""
+"""Compiled traces: recorded requests priced once, so that a replay costs little more than its messages."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class CompiledTrace(tuple[Step, ...]):
 
 
 class TraceCompiler:
-    """Makes plans of records, and keeps them for whoever replays the same request at the same prices.
+    """Compiles recorded steps for a cost model, and caches the result for further replays of the request.
 
     Args:
         cost_models: Compute model of the devices by model role.
@@ -106,7 +106,7 @@ class TraceCompiler:
         return known
 
     def _together(self, model: str, each: Sequence[tuple[int, float, int]]) -> DraftSegment:
-        """DraftSegment of equal sizes are one and the same step: what is walked again and again should fit into a cache."""
+        """Segments of equal sizes are one object: what is walked again and again should fit into a cache."""
         key = (model, tuple(each))
         known = self._forwards.get(key)
         if known is None:

@@ -1,4 +1,4 @@
-"""Executes a request in simulated time: each step of its protocol becomes compute at a site or a message over a link."""
+"""Executes a request in simulated time: steps become compute at a site or messages over a link."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class SimulationContext:
         backhaul_bps: Rate between edge and cloud.
         tx_power_w: Radio power of a sending device.
         rx_power_w: Radio power of a receiving device.
-        on_span: Told what a device does: device, name, start and end in nanoseconds, further figures; or None.
+        on_span: Called with what a device does: device, name, start and end in nanoseconds, further figures; or None.
     """
 
     env: simpy.Environment
@@ -312,10 +312,10 @@ class RequestExecutor:
         ends: list[tuple[int, Breakdown]] = []
 
         def branch(protocol_run: ProtocolRun | CompiledTrace) -> Process:
-            player = RequestExecutor(self.context, self.device, self.metrics)
+            branch_executor = RequestExecutor(self.context, self.device, self.metrics)
             own = Breakdown()
-            yield from player._play(protocol_run, own, streams)
-            yield from player._settle()
+            yield from branch_executor._play(protocol_run, own, streams)
+            yield from branch_executor._settle()
             ends.append((self.now_ns, own))
 
         yield self.env.all_of([self.env.process(branch(protocol_run)) for protocol_run in branches])

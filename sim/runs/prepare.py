@@ -207,11 +207,11 @@ def tape_store() -> TapeStore:
 
 
 def prepare(scenario: Scenario, progress: Progress = no_progress, live: bool = False) -> SimulationInputs:
-    """Everything that the scenario's world needs; requests that are not on tape are recorded first.
+    """Everything that the scenario's simulation needs; requests that are not on tape are recorded first.
 
     Args:
         scenario: What to prepare for.
-        progress: Told what is going on, how much is done, and of how much.
+        progress: Called with what is going on, how much is done, and of how much.
         live: Decode while simulating, even where a tape would do; what is decoded goes on tape if it can be replayed.
     """
     models_info = model_info_of(scenario)

@@ -106,7 +106,7 @@ def run(
         scenario: What to run.
         out: Folder of results; the run lands in ``out/<scenario>/<run id>``. None writes nothing.
         live: Decode while simulating, even where a tape would do.
-        progress: Told what is going on.
+        progress: Called with what is going on.
         timeline: Notes what happens when; ``timeline.json`` is written beside the tables.
 
     Raises:

@@ -1,4 +1,4 @@
-"""What is wrong with a scenario, as paths and sentences: pydantic's findings in the words of this house."""
+"""What is wrong with a scenario, as paths and sentences: pydantic's findings in the words of scenario files."""
 
 from __future__ import annotations
 

@@ -286,7 +286,7 @@ class WithoutChoices(Settings):
 def resolve_paths(data: dict[str, Any], folder: Path) -> dict[str, Any]:
     """Make the paths of files named in a scenario absolute, relative to the scenario's own folder.
 
-    A value counts as a file's path if such a file stands there; anything else is left to whoever reads it.
+    A value counts as a file's path if such a file stands there; anything else is left to its reader.
     """
 
     def walk(value: Any) -> Any:

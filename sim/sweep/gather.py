@@ -24,7 +24,7 @@ def sweep_id(scenario: Scenario) -> str:
 
 
 def table_of(points: Sequence[Point], summaries: Mapping[int, Mapping[str, Any]]) -> pd.DataFrame:
-    """One row per point that was run, in the order of the points, whoever ran them and when."""
+    """One row per point that was run, in the order of the points, whichever worker ran them."""
     import pandas as pd
 
     table = pd.DataFrame([{**point.labels, **summaries[point.index]} for point in points if point.index in summaries])

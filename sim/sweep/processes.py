@@ -66,7 +66,7 @@ class _Worker:
             self._pool = None
 
     def interrupt(self) -> None:
-        """End the process: nobody will take what it is at."""
+        """End the process; its unfinished task is not collected."""
         for process in list(getattr(self._pool, "_processes", None) or {}):
             with suppress(OSError):
                 os.kill(process, signal.SIGTERM)
@@ -92,7 +92,7 @@ class _TaskQueue:
         self._queue(number).appendleft(number)
 
     def take_for(self, worker: _Worker, others: Iterable[_Worker]) -> int:
-        """Next task for a worker: of what it has unpacked, else of what nobody is at, else of any."""
+        """Next task for a worker: prefers shared inputs it has loaded, then those no other worker has loaded."""
         elsewhere = {id(other.shared) for other in others if other is not worker and other.under_way}
         open_ones = [shared for shared, queue in self._alike.items() if queue]
         own = [shared for shared in open_ones if shared == id(worker.shared)]

@@ -90,7 +90,7 @@ def sweep(
         jobs: Worker processes, all cores by default; 1 runs in this process.
         scheduler: Address of a Dask scheduler to run on instead.
         resume: Skip points that are finished already.
-        progress: Told what is going on, how much is done, and of how much.
+        progress: Called with what is going on, how much is done, and of how much.
 
     Raises:
         InputError: Something the sweep names cannot be used; nothing has run then.
@@ -285,7 +285,7 @@ class _Sweep:
         self.recorded += record_missing(list(shared_by_id.values()), self.store, executor, self.progress)
 
     def _tasks(self, points: Sequence[Point], executor: Executor) -> list[Task]:
-        """One task per replayed point, those of the same inputs after each other; one per group of points that decode."""
+        """One task per replayed point, ordered by shared inputs; one per group of points that decode."""
         by_inputs: dict[int, list[Point]] = {}
         for point in points:
             by_inputs.setdefault(id(self._shared_inputs(point)), []).append(point)

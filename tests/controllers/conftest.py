@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from sim.decoding.controllers.base import Controller, Knobs
+from sim.decoding.controllers.base import Controller, Controls
 from sim.decoding.controllers.registry import CONTROLLERS
 from sim.decoding.core.random_source import RandomSource
 from sim.decoding.core.request import Request
@@ -100,7 +100,7 @@ def drive(
     return request, script
 
 
-def planned(controller: Controller, request: Request, controls: Knobs, seen: Observation) -> Knobs:
+def planned(controller: Controller, request: Request, controls: Controls, seen: Observation) -> Controls:
     """What a controller plans when it sees this."""
     plan = controller.plan(request, controls)
     try:

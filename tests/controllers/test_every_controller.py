@@ -8,7 +8,7 @@ import pytest
 
 from sim.core.errors import InputError
 from sim.decoding import decode
-from sim.decoding.controllers.base import KNOBS, Controller, Knobs
+from sim.decoding.controllers.base import CONTROL_NAMES, Controller, Controls
 from sim.decoding.controllers.confidence import Confidence, ConfidenceSettings
 from sim.decoding.controllers.registry import CONTROLLERS
 from sim.decoding.core.messages import DraftLayout
@@ -48,9 +48,9 @@ def test_fits_or_is_refused_at_the_door(protocol, name):
     entry = PROTOCOLS.find(protocol)
     settings = {key: value for key, value in keys.items() if key != "name"}
     has = controls_of(entry, entry.settings(**settings))
-    assert set(has) <= set(KNOBS)
+    assert set(has) <= set(CONTROL_NAMES)
     adjusts = CONTROLLERS.find(name).make(CONTROLLERS.find(name).settings()).adjusts
-    assert set(adjusts) <= set(KNOBS)
+    assert set(adjusts) <= set(CONTROL_NAMES)
     if set(adjusts) <= set(has):
         small_scenario(protocol=keys, controller=name)
     else:
@@ -203,12 +203,12 @@ def test_trees_are_drafted_whole():
 
 def test_messages_are_sized_for_the_most_that_may_be_chosen():
     """Draft lengths above the scenario's fit into the message's depth field."""
-    most = CONTROLLERS.find("flexspec").make(CONTROLLERS.find("flexspec").settings()).upper_bound(Knobs.chain(3, 6))
-    assert most == Knobs.chain(16, 6)
+    most = CONTROLLERS.find("flexspec").make(CONTROLLERS.find("flexspec").settings()).upper_bound(Controls.chain(3, 6))
+    assert most == Controls.chain(16, 6)
     layout = DraftLayout(RowCodec(16, RowFormat(top_k=6)), most.branching)
     assert len(layout.branching) == 16
-    assert Knobs((4, 2, 2)).with_draft_length(5).branching == (4, 2, 2, 1, 1)
-    assert Knobs((4, 2, 2)).with_draft_length(1).branching == (4,)
-    assert Knobs((4, 2, 2)).num_nodes == 28
-    assert Knobs.chain(3).with_candidates(4).branching == (4, 1, 1)
-    assert Controller(None).upper_bound(Knobs.chain(3)) == Knobs.chain(3)
+    assert Controls((4, 2, 2)).with_draft_length(5).branching == (4, 2, 2, 1, 1)
+    assert Controls((4, 2, 2)).with_draft_length(1).branching == (4,)
+    assert Controls((4, 2, 2)).num_nodes == 28
+    assert Controls.chain(3).with_candidates(4).branching == (4, 1, 1)
+    assert Controller(None).upper_bound(Controls.chain(3)) == Controls.chain(3)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from sim.decoding.analysis.theory import expected_tokens
-from sim.decoding.controllers.base import Knobs
+from sim.decoding.controllers.base import Controls
 from sim.decoding.controllers.goodspeed import GoodputBook, GoodSpeed, GoodSpeedSettings
 from sim.decoding.core.messages import VerdictBody, VerdictLayout
 from sim.decoding.core.request import Request
@@ -79,7 +79,7 @@ def test_grants_ride_on_verdicts_and_are_charged():
     request = Request(0, [0], 16, 12, controller=controller)
     verdicts = VerdictLayout(16, 7)
     message = controller.on_verdicts(request, verdicts)(VerdictBody(2, 9))
-    list(controller.plan(request, Knobs.chain(4)))
+    list(controller.plan(request, Controls.chain(4)))
     assert controller.grant_bits == 3
     assert verdicts.node_bits + verdicts.id_bits == 7
     assert len(message.to_bytes()) == 2  # 3 + 3 + 4 bits

@@ -5,14 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from sim.decoding.controllers.base import Knobs
+from sim.decoding.controllers.base import Controls
 from sim.decoding.controllers.gelato import Gelato, GelatoSettings
 from sim.decoding.controllers.ucb_specstop import UcbSpecStop, UcbSpecStopSettings
 from sim.decoding.core.request import Request
 from sim.decoding.core.rows import Row
 from sim.decoding.core.steps import Observation
 
-START = Knobs.chain(4)
+START = Controls.chain(4)
 
 # Authors' interim measurements for arXiv 2606.20591: draft seconds per token by length, survival of length k.
 DRAFT_S = ([1, 2, 3, 5, 10], [0.1107, 0.0824, 0.0781, 0.0743, 0.0725])
@@ -75,20 +75,20 @@ def test_the_curve_is_the_measured_one():
 def test_bandit_tries_every_arm_once_and_learns_nothing_from_cut_rounds(bench):
     controller = UcbSpecStop(UcbSpecStopSettings(draft_lengths=[2, 5], top_k=[4, 8]))
     assert controller.adjusts == ("draft_length", "top_k")
-    assert controller.upper_bound(Knobs.chain(3, 6)) == Knobs.chain(5, 8)
+    assert controller.upper_bound(Controls.chain(3, 6)) == Controls.chain(5, 8)
     request, arms = Request(0, [0], 8, 100), []
     for number in range(4):
-        controls = bench.planned(controller, request, Knobs.chain(3, 6), Observation(float(number)))
+        controls = bench.planned(controller, request, Controls.chain(3, 6), Observation(float(number)))
         arms.append((controls.draft_length, controls.top_k))
         request.emit([1], drafted=controls.draft_length, tested=1, accepted=0)
     assert arms == [(2, 4), (2, 8), (5, 4), (5, 8)]
     short = Request(1, [0], 8, 3)
-    bench.planned(controller, short, Knobs.chain(3, 6), Observation(10.0))
+    bench.planned(controller, short, Controls.chain(3, 6), Observation(10.0))
     pulls = dict(controller._pulls)
     short.emit([1], drafted=2, tested=1, accepted=0)
     controller._arm = (5, 4, None)
     controller._meter.plan(5)
-    bench.planned(controller, short, Knobs.chain(3, 6), Observation(11.0))
+    bench.planned(controller, short, Controls.chain(3, 6), Observation(11.0))
     assert controller._pulls == pulls
 
 

@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 
 from sim.decoding.analysis.theory import expected_tokens, tk_slt_speedup
-from sim.decoding.controllers.base import Knobs
+from sim.decoding.controllers.base import Controls
 from sim.decoding.controllers.flexspec import FlexSpec, FlexSpecSettings
 from sim.decoding.controllers.measure import Meter
 from sim.decoding.controllers.odld import Odld, OdldSettings
 from sim.decoding.core.request import Request
 from sim.decoding.core.steps import Observation
 
-START = Knobs.chain(4)
+START = Controls.chain(4)
 
 
 def seen_with(load: float) -> Observation:
@@ -21,7 +21,7 @@ def seen_with(load: float) -> Observation:
     return Observation(uplink_bps=1000 / (load / 2 * 0.1), draft_token_s=load / 2 * 0.1, target_forward_s=0.1)
 
 
-def odld_at(bench, alpha: float, load: float) -> Knobs:
+def odld_at(bench, alpha: float, load: float) -> Controls:
     controller = Odld(OdldSettings(prior_acceptance=alpha, max_draft_length=64), row_bits=1000)
     return bench.planned(controller, Request(0, [0], 8, 500), START, seen_with(load))
 

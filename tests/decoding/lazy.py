@@ -74,7 +74,7 @@ class LazyDraw(RandomSource):
 
 
 def lazy_law(run: Callable[[RandomSource], Hashable], patch: pytest.MonkeyPatch) -> dict[Hashable, float]:
-    """The law of what ``run`` returns, a tree protocol that verifies with ``sim.decoding.verification.round.verify``."""
+    """The law of what ``run`` returns, a tree protocol that verifies with ``verification.round.verify``."""
     verify = verification.verify
 
     def watched(rows, draft, rule, position, draw):

@@ -57,7 +57,7 @@ def test_uncertainty_tells_flat_rows_from_peaked_ones(tables):
 
 
 def test_payload_is_its_closed_form(tables):
-    """Count of pending_correction tokens 5 bits, 3 bits an id, 8 half-precision values; tokens pending_correction travel with the next row."""
+    """Count of kept tokens 5 bits, 3 bits an id, 8 half-precision values; kept tokens travel with the next row."""
     draft, target = tables.pair(2, vocab_size=8, odd=False)
     done = tables.run("u_hlm", draft, target, max_new_tokens=30, threshold=0.5)
     ups = iter(tables.sent(done.steps, "draft"))

@@ -80,7 +80,7 @@ class _Path:
 
 
 class EnumeratingSource(RandomSource):
-    """Luck that follows every branch of positive probability.
+    """Random source that follows every branch of positive probability.
 
     Addresses mean what they mean to ``KeyedRandom``: asked twice, one address has the same noise. A second flip
     there sees the same uniform number and a second pick the same exponentials, so their branches carry the

@@ -1,4 +1,4 @@
-"""What a controller is: it turns the controls of a protocol between rounds, from what a real device or edge would know."""
+"""Controllers adjust the controls of a protocol between rounds, from what a real device or edge would know."""
 
 from __future__ import annotations
 
@@ -14,19 +14,20 @@ if TYPE_CHECKING:
     from sim.decoding.core.rows import Row
     from sim.decoding.core.steps import Step
 
-KNOBS = ("draft_length", "candidates", "top_k", "speculation")
+CONTROL_NAMES = ("draft_length", "candidates", "top_k", "speculation")
 """Names of the controls, as protocols state which they have and controllers which they turn."""
 
 
 @dataclass(frozen=True, slots=True)
-class Knobs:
+class Controls:
     """What may be turned before a round; a protocol offers those that it has.
 
     Attributes:
         branching: Candidates per expanded node, by depth; its length is the draft length.
         top_k: Entries per truncated row, None where rows are not truncated to a number.
         speculate: Whether to draft at all; without it the target decodes alone for a while.
-        fallback_tokens: Tokens that the target then decodes before the device looks again; both ends know it beforehand.
+        fallback_tokens: Tokens that the target then decodes before the device looks again; both ends know it
+            beforehand.
     """
 
     branching: tuple[int, ...]
@@ -35,8 +36,8 @@ class Knobs:
     fallback_tokens: int = 1
 
     @classmethod
-    def chain(cls, draft_length: int, top_k: int | None = None) -> Knobs:
-        """Knobs of a protocol that drafts one candidate per position."""
+    def chain(cls, draft_length: int, top_k: int | None = None) -> Controls:
+        """Controls of a protocol that drafts one candidate per position."""
         return cls((1,) * draft_length, top_k)
 
     @property
@@ -49,19 +50,19 @@ class Knobs:
         """Most nodes that a tree of this branching has."""
         return sum(accumulate(self.branching, mul))
 
-    def with_draft_length(self, length: int) -> Knobs:
+    def with_draft_length(self, length: int) -> Controls:
         """The same controls with another draft length; deeper levels get one candidate each."""
         return replace(self, branching=(self.branching + (1,) * length)[:length])
 
-    def with_candidates(self, candidates: int) -> Knobs:
+    def with_candidates(self, candidates: int) -> Controls:
         """The same controls with this many candidates at the first level and one at each deeper one."""
         return replace(self, branching=(candidates, *(1,) * (self.draft_length - 1)))
 
-    def with_top_k(self, top_k: int) -> Knobs:
+    def with_top_k(self, top_k: int) -> Controls:
         """The same controls with another number of entries per row."""
         return replace(self, top_k=top_k)
 
-    def without_speculation(self, fallback_tokens: int) -> Knobs:
+    def without_speculation(self, fallback_tokens: int) -> Controls:
         """The same controls with speculation off for this many tokens."""
         return replace(self, speculate=False, fallback_tokens=fallback_tokens)
 
@@ -79,7 +80,7 @@ class Controller:
     """
 
     adjusts: tuple[str, ...] = ()
-    """Knobs that it turns, of ``KNOBS``; a protocol without one of them refuses it."""
+    """Controls that it turns, of ``CONTROL_NAMES``; a protocol without one of them refuses it."""
 
     def __init__(self, settings: Any) -> None:
         self.settings = settings
@@ -88,7 +89,7 @@ class Controller:
         """The controller of one more device of a run; what it shares with the others it gets from this one."""
         return type(self)(self.settings)
 
-    def upper_bound(self, controls: Knobs) -> Knobs:
+    def upper_bound(self, controls: Controls) -> Controls:
         """The largest value of every control that ``plan`` may choose; message fields are sized for it.
 
         Args:
@@ -96,7 +97,7 @@ class Controller:
         """
         return controls
 
-    def plan(self, request: Request, controls: Knobs) -> Generator[Step, Any, Knobs]:
+    def plan(self, request: Request, controls: Controls) -> Generator[Step, Any, Controls]:
         """Choose the controls of the next round; a generator, because it may look at clock and channel.
 
         Args:

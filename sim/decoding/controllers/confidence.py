@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import Field
 
 from sim.core.settings import Settings
-from sim.decoding.controllers.base import Controller, Knobs
+from sim.decoding.controllers.base import Controller, Controls
 from sim.decoding.controllers.registry import CONTROLLERS
 from sim.decoding.core.request import Request
 from sim.decoding.core.rows import Row
@@ -34,10 +34,10 @@ class Confidence(Controller):
 
     adjusts = ("draft_length",)
 
-    def upper_bound(self, controls: Knobs) -> Knobs:
+    def upper_bound(self, controls: Controls) -> Controls:
         return controls.with_draft_length(self.settings.max_draft_length or controls.draft_length)
 
-    def plan(self, request: Request, controls: Knobs) -> Generator[Step, Any, Knobs]:
+    def plan(self, request: Request, controls: Controls) -> Generator[Step, Any, Controls]:
         return self.upper_bound(controls)
         yield
 

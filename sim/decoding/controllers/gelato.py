@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import Field
 
 from sim.core.settings import Settings
-from sim.decoding.controllers.base import Controller, Knobs
+from sim.decoding.controllers.base import Controller, Controls
 from sim.decoding.controllers.measure import Meter, round_s
 from sim.decoding.controllers.registry import CONTROLLERS
 from sim.decoding.core.request import Request
@@ -50,10 +50,10 @@ class Gelato(Controller):
         self._meter = Meter(settings.prior_acceptance)
         self._queue = 0.0
 
-    def upper_bound(self, controls: Knobs) -> Knobs:
+    def upper_bound(self, controls: Controls) -> Controls:
         return controls.with_draft_length(self.settings.max_draft_length)
 
-    def plan(self, request: Request, controls: Knobs) -> Generator[Step, Any, Knobs]:
+    def plan(self, request: Request, controls: Controls) -> Generator[Step, Any, Controls]:
         seen = yield Observe()
         spent = self._meter.look(request, seen)
         if spent is not None and spent.joules is not None:

@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import Field
 
 from sim.core.settings import Settings
-from sim.decoding.controllers.base import Controller, Knobs
+from sim.decoding.controllers.base import Controller, Controls
 from sim.decoding.controllers.registry import CONTROLLERS
 from sim.decoding.core.messages import Layout
 from sim.decoding.core.request import Request
@@ -113,14 +113,14 @@ class GoodSpeed(Controller):
     def for_device(self) -> Controller:
         return GoodSpeed(self.settings, self._book)
 
-    def upper_bound(self, controls: Knobs) -> Knobs:
+    def upper_bound(self, controls: Controls) -> Controls:
         return controls.with_draft_length(self.settings.max_draft_length)
 
     def on_verdicts(self, request: Request, layout: Layout) -> Layout:
         self._waits_for_verdicts = True
         return GrantLayout(layout, self, request)
 
-    def plan(self, request: Request, controls: Knobs) -> Generator[Step, Any, Knobs]:
+    def plan(self, request: Request, controls: Controls) -> Generator[Step, Any, Controls]:
         self._book.serve(self._device, request)
         if not self._waits_for_verdicts:
             self._granted = self.grant(request)

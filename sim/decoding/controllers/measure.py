@@ -17,7 +17,7 @@ class Spent:
         tokens: Tokens emitted.
         levels: Levels drafted.
         cut_short: Whether the text's limit left less to draft than was planned.
-        uplink_bits: Payload bits sent, None where nobody counts.
+        uplink_bits: Payload bits sent, None where it is not counted.
         joules: Energy of the device, likewise.
     """
 

@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import Field
 
 from sim.core.settings import Settings
-from sim.decoding.controllers.base import Controller, Knobs
+from sim.decoding.controllers.base import Controller, Controls
 from sim.decoding.controllers.measure import Meter
 from sim.decoding.controllers.registry import CONTROLLERS
 from sim.decoding.core.request import Request
@@ -49,10 +49,10 @@ class Odld(Controller):
         self._sum_of_loads = 0.0
         self._num_loads = 0
 
-    def upper_bound(self, controls: Knobs) -> Knobs:
+    def upper_bound(self, controls: Controls) -> Controls:
         return controls.with_draft_length(self.settings.max_draft_length)
 
-    def plan(self, request: Request, controls: Knobs) -> Generator[Step, Any, Knobs]:
+    def plan(self, request: Request, controls: Controls) -> Generator[Step, Any, Controls]:
         seen = yield Observe()
         self._meter.look(request, seen)
         self._learn(seen)

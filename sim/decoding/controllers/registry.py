@@ -17,9 +17,9 @@ def refuse_misfit(controller: str, adjusts: Sequence[str], protocol: str, contro
 
     Args:
         controller: Its name.
-        turns: Knobs that it turns.
+        turns: Controls that it turns.
         protocol: The protocol's name.
-        controls: Knobs that the protocol has under its settings.
+        controls: Controls that the protocol has under its settings.
 
     Raises:
         InputError: There is such a control; the message names it and those that the protocol has.

@@ -10,7 +10,7 @@ from typing import Any
 from pydantic import Field, field_validator
 
 from sim.core.settings import Settings
-from sim.decoding.controllers.base import Controller, Knobs
+from sim.decoding.controllers.base import Controller, Controls
 from sim.decoding.controllers.measure import Meter
 from sim.decoding.controllers.registry import CONTROLLERS
 from sim.decoding.core.request import Request
@@ -69,7 +69,7 @@ class UcbSpecStop(Controller):
         self._meter = Meter(0.5)
         self._arm = self._arms[0]
 
-    def upper_bound(self, controls: Knobs) -> Knobs:
+    def upper_bound(self, controls: Controls) -> Controls:
         return _turned(
             controls,
             (
@@ -79,7 +79,7 @@ class UcbSpecStop(Controller):
             ),
         )
 
-    def plan(self, request: Request, controls: Knobs) -> Generator[Step, Any, Knobs]:
+    def plan(self, request: Request, controls: Controls) -> Generator[Step, Any, Controls]:
         seen = yield Observe()
         spent = self._meter.look(request, seen)
         if spent is not None and not spent.cut_short:
@@ -102,7 +102,7 @@ class UcbSpecStop(Controller):
         return float((self._seconds[arm] - bonus) / self._tokens[arm])
 
 
-def _turned(controls: Knobs, arm: Arm) -> Knobs:
+def _turned(controls: Controls, arm: Arm) -> Controls:
     draft_length, top_k, candidates = arm
     turned = controls.with_draft_length(draft_length)
     if top_k is not None:

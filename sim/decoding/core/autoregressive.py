@@ -18,7 +18,7 @@ def target_only(request: Request, ask: Message, num_tokens: int, rng: RandomSour
         request: The text so far.
         ask: A draft without tokens; that it is empty tells the edge to decode.
         num_tokens: How many tokens, known to both ends beforehand; fewer if the text ends.
-        draw: Luck.
+        rng: Random source.
     """
     token_layout = TokensLayout("token", request.vocab_size, max_tokens=1)
     yield Transmit(Hop.UPLINK, ask)

@@ -17,7 +17,7 @@ from sim.models.on_demand import PromisedRows
 
 
 def draw_candidates(mode: str, row: Row, count: int, rng: RandomSource) -> list[int]:
-    """RandomSource candidates for one position, in draw order.
+    """Draw candidates for one position, in draw order.
 
     Args:
         mode: ``iid`` (independent), ``without_replacement`` (sequential, renormalised; may run short),
@@ -26,7 +26,7 @@ def draw_candidates(mode: str, row: Row, count: int, rng: RandomSource) -> list[
             the target will pick).
         row: What to draw from.
         count: How many.
-        draw: Luck.
+        rng: Random source.
     """
     if mode == "shared_noise":
         if count != 1:
@@ -49,7 +49,7 @@ def draw_candidates(mode: str, row: Row, count: int, rng: RandomSource) -> list[
 
 
 def candidate_rng(mode: str, rng: RandomSource, position: int, node: int = -1) -> RandomSource:
-    """The random source by which candidates for a position are drawn; shared noise is that of the target's own pick there."""
+    """The source of a position's candidates; shared noise is that of the target's own draw there."""
     return rng.at("verify", position) if mode == "shared_noise" else rng.at("draft", position, node)
 
 
@@ -88,12 +88,12 @@ def draft_tree(
         request: The text so far; no deeper tree is drafted than the request can still use.
         branching: Candidates per expanded node, by depth.
         codec: Truncates and quantises each row; candidates are drawn from what it will rebuild.
-        draw: Luck, addressed by position and node.
+        rng: Random source, addressed by position and node.
         mode: How candidates are drawn.
         site: Where the draft model runs.
         model: Its role.
         keep_drafting: Asked after each level of a chain whether to go on; the request's controller by default.
-        for_verify: Nobody looks at rows and tokens but ``verify``, and messages whose length does not depend on them;
+        for_verify: A precondition: only ``verify`` reads rows and tokens, and no message length depends on them;
             a recorder may then leave out those that ``verify`` does not get to.
     """
     controller = request.controller

@@ -65,7 +65,7 @@ class Layout(ABC):
         """Read the fields and rebuild the body."""
 
     def measure(self, body: Any) -> tuple[int, Any]:
-        """Bits that ``write`` writes and what ``read`` reads from them, for whoever needs no bytes."""
+        """Bits that ``write`` writes and what ``read`` reads from them, where the bytes are not needed."""
         writer = BitWriter()
         self.write(writer, body)
         return writer.num_bits, self.read(BitReader(writer.to_bytes()))

@@ -1,4 +1,4 @@
-"""Luck: the two verbs through which all decoding code draws, and the source that addresses it by purpose and place."""
+"""Random sources: the two verbs through which all decoding code draws, and numbers keyed by purpose and place."""
 
 from __future__ import annotations
 

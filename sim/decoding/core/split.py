@@ -1,4 +1,4 @@
-"""Split verification: ids and their probabilities go up, the edge tests them, and whoever holds both rows corrects.
+"""Split verification: ids and probabilities go up, the edge tests them, the end with both rows corrects.
 
 The edge accepts drafted token x with probability min(1, p(x)/q(x)), for which the number q(x) is enough; only the
 correction norm(max(0, p - q)) needs two rows in one place. What crosses the air as q(x) is exact: a count when the

@@ -1,4 +1,4 @@
-"""Steps: what a protocol yields to whoever drives it. They name places and work, never seconds, rates or events."""
+"""Steps: what a protocol yields to its driver. They name places and work, never seconds, rates or events."""
 
 from __future__ import annotations
 
@@ -133,12 +133,12 @@ class Observation:
 
     Attributes:
         now_s: The device's clock in seconds.
-        uplink_bps: Reported uplink rate in bit/s, None where nobody measures one.
+        uplink_bps: Reported uplink rate in bit/s, None where it is not measured.
         downlink_bps: Reported downlink rate in bit/s.
         round_trip_s: Fixed delay of a small message both ways, in seconds.
         draft_token_s: Measured seconds per drafted token so far, None before the first.
         target_forward_s: Measured seconds from a draft's arrival at the edge to its verdict, queueing included.
-        uplink_bits: Payload bits that this request has sent so far, None where nobody counts.
+        uplink_bits: Payload bits that this request has sent so far, None where it is not counted.
         device_energy_j: Energy that this request has cost the device so far, compute and radio, in joules.
     """
 

@@ -81,7 +81,8 @@ def decode(
         rng: Another random source, such as the enumerating one.
         draw: The protocol's own key of this name, such as ``"top_k"``; or a random source, like ``rng``.
         models: Further models by role, for protocols over more than two.
-        controller: Adjusts the protocol's controls between rounds: a registered name, a mapping with ``name`` and its keys,
+        controller: Adjusts the protocol's controls between rounds: a registered name, a mapping with ``name`` and its
+            keys,
             or an object, which goes on learning from request to request. There is no clock and no channel to look at.
         settings: The protocol's own keys, such as ``draft_length=4, top_k=64``.
 

@@ -45,7 +45,7 @@ class TransmitRecord:
         payload_bits: 8 * len(bytes) of the encoded message.
         charged_bits: Bits charged to the link; equal to ``payload_bits`` unless a publication counts otherwise.
         tokens_at_stake: Tokens that its arrival may unblock.
-        round: The round that is emitted at its delivery, for streamed messages that nobody waits for.
+        round: The round that is emitted at its delivery, for streamed messages that are not waited for.
     """
 
     hop: Hop

@@ -93,7 +93,7 @@ def certified(budget: float) -> Any:
 
 
 def draw_lazily(known: Known, q: Row, rng: RandomSource) -> int | None:
-    """RandomSource from what this stage adds to the lower bound of the correction's law, with the chance that it has."""
+    """Draw from what this stage adds to the lower bound of the correction's law, with the chance that it has."""
     part = np.maximum(known.p - q.dense(), 0.0)
     bound = part / (float(part.sum()) + known.tail)
     gain = np.maximum(bound - known.spent, 0.0)

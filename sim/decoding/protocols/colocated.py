@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sim.decoding.controllers.base import Knobs
+from sim.decoding.controllers.base import Controls
 from sim.decoding.core.drafting import draft_chain
 from sim.decoding.core.messages import TokensLayout
 from sim.decoding.core.random_source import RandomSource
@@ -28,7 +28,7 @@ def colocated(request: Request, settings: ChainSettings, rng: RandomSource) -> P
     # Both models share a memory, so that rows never become a message.
     codec = UncodedRows(request.vocab_size)
     rule = find_rule("single", "iid", 1)
-    start = Knobs.chain(settings.draft_length)
+    start = Controls.chain(settings.draft_length)
     tokens_layout = TokensLayout("tokens", request.vocab_size, request.controller.upper_bound(start).draft_length + 1)
     yield from send_prompt(request)
     while not request.finished:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Generator
 from typing import Any
 
-from sim.decoding.controllers.base import Knobs
+from sim.decoding.controllers.base import Controls
 from sim.decoding.core.autoregressive import target_only
 from sim.decoding.core.draft_tree import DraftTree
 from sim.decoding.core.drafting import draft_chain
@@ -60,12 +60,12 @@ def device_corrects(
     Args:
         request: The text so far.
         settings: Draft length and the device's value format.
-        draw: Luck.
-        help_layout: What the edge may say about a rejected position.
+        rng: Random source.
+        correction_layout: What the edge may say about a rejected position.
         correct: How a rejection ends.
     """
     codec = settings.codec(request.vocab_size)
-    start = Knobs.chain(settings.draft_length)
+    start = Controls.chain(settings.draft_length)
     longest = request.controller.upper_bound(start).draft_length
     draft_layout = ScalarDraftLayout(codec, longest)
     verdict_layout = request.controller.on_verdicts(

@@ -44,7 +44,7 @@ class Exchange:
         Args:
             request: The text so far.
             draft: The device's own.
-            draw: Luck.
+            rng: Random source.
             charged_up: Bits charged for the draft if not those that it has.
             charged_down: Bits charged for the verdict if not those that it has.
 

@@ -7,7 +7,7 @@ change it, and ``edge_only`` under the same seed tells the same text.
 
 from __future__ import annotations
 
-from sim.decoding.controllers.base import Knobs
+from sim.decoding.controllers.base import Controls
 from sim.decoding.core.random_source import RandomSource
 from sim.decoding.core.request import Request
 from sim.decoding.core.steps import Protocol
@@ -19,5 +19,5 @@ from sim.decoding.verification.base import find_rule
 @protocol("gumbel", ChainSettings, lossless=True, controls=("draft_length", "speculation"), source="arXiv 2408.07978")
 def gumbel(request: Request, settings: ChainSettings, rng: RandomSource) -> Protocol:
     """Gumbel coupling by shared noise: token ids up, and a text that depends on seed and target alone."""
-    start = Knobs.chain(settings.draft_length)
+    start = Controls.chain(settings.draft_length)
     yield from ids_only(request, start, "shared_noise", find_rule("gumbel", "shared_noise", 1), rng)

@@ -104,7 +104,7 @@ def gather(
         count: How many; fewer only where the text ends.
         request: The text so far, tentative tokens of the levels above included.
         settings: The chain.
-        draw: Luck of the level above.
+        rng: Random source of the level above.
         tally: Counts what the levels below the top tested and accepted.
     """
     codec = RowCodec(request.vocab_size, settings)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from sim.decoding.controllers.base import Knobs
+from sim.decoding.controllers.base import Controls
 from sim.decoding.core.autoregressive import target_only
 from sim.decoding.core.draft_tree import DraftTree
 from sim.decoding.core.drafting import draft_tree
@@ -37,12 +37,12 @@ class MatchSettings(TreeSettings):
 )
 def match(request: Request, settings: MatchSettings, rng: RandomSource) -> Protocol:
     """Target-first matching: token ids up, the target's own draws down; no probabilities in either direction."""
-    start = Knobs(tuple(settings.branching))
+    start = Controls(tuple(settings.branching))
     rule = find_rule("target_first", settings.draw, max(request.controller.upper_bound(start).branching))
     yield from ids_only(request, start, settings.draw, rule, rng)
 
 
-def ids_only(request: Request, start: Knobs, mode: str, rule: Rule, rng: RandomSource) -> Protocol:
+def ids_only(request: Request, start: Controls, mode: str, rule: Rule, rng: RandomSource) -> Protocol:
     """Rounds that send ids and verify them with a rule that needs no draft row."""
     controller = request.controller
     upper_bound = controller.upper_bound(start)

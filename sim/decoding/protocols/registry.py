@@ -2,7 +2,7 @@
 
 Whether a protocol looks at clock or channel can depend on its settings (a draft length of ``auto``), so the fact
 ``adaptive`` may be a function of the settings: ask ``is_adaptive(entry, settings)``. So may ``controls``, those that a
-controller may turn: ask ``controls_of(entry, settings)``, and ``sites``, where each model runs: ask ``sites_of(entry,
+controller may adjust: ask ``controls_of(entry, settings)``, and ``sites``, where each model runs: ask ``sites_of(entry,
 settings)``. ``lossless`` never depends on them: a scheme that is exact in some of its configurations only is
 registered under two names, and the name of the lossy one says ``lossless=False`` for all of its settings.
 """
@@ -45,7 +45,8 @@ def protocol(
         models: Roles it needs.
         adaptive: Whether it looks at clocks or channels, so that it cannot be replayed from a tape; or a function
             that says so from its settings.
-        controls: What a controller may turn, of ``sim.decoding.controllers.base.KNOBS``; or a function of the settings.
+        controls: What a controller may adjust, of ``sim.decoding.controllers.base.CONTROL_NAMES``; or a function of
+            the settings.
         sites: Where each model runs, by role; or a function that says so from the settings.
         source: Where it was published.
     """

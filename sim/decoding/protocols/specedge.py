@@ -1,7 +1,8 @@
 """Proactive drafting: while the verdict is in flight the device drafts on from its best guess (SpecEdge, 2505.17052).
 
 The guess is that the most probable drafted path survives whole and that the draft model's favourite follows it. What
-is drafted ahead is drawn with the random numbers of its own positions, which no verdict depends on: whether it is used is
+is drafted ahead is drawn with the random numbers of its own positions, which no verdict depends on: whether it is
+used is
 decided by the text alone, and the text is that of the same protocol without drafting ahead. A controller has no say
 in that: to drop a draft for a reason that depends on what was drafted would bias the text. For the same reason what is
 drafted ahead has its whole length, so that no clock that a controller looks at tells of it.
@@ -15,7 +16,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from sim.decoding.controllers.base import Knobs
+from sim.decoding.controllers.base import Controls
 from sim.decoding.core.autoregressive import target_only
 from sim.decoding.core.draft_tree import DraftTree
 from sim.decoding.core.drafting import always, candidate_rng, draft_tree, draw_candidates
@@ -92,7 +93,7 @@ def specedge(request: Request, settings: SpecEdgeSettings, rng: RandomSource) ->
 
 
 def draft_ahead(
-    request: Request, draft: DraftTree, controls: Knobs, codec: RowCodec, mode: str, rng: RandomSource
+    request: Request, draft: DraftTree, controls: Controls, codec: RowCodec, mode: str, rng: RandomSource
 ) -> Generator[Step, Any, Ahead | None]:
     """Guess what the round in flight will emit and draft the next round's tree from there, None at the text's end."""
     path = draft.path_to(best_leaf(draft))

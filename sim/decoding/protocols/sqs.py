@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from sim.decoding.controllers.base import Knobs
+from sim.decoding.controllers.base import Controls
 from sim.decoding.core.autoregressive import target_only
 from sim.decoding.core.draft_tree import DraftTree
 from sim.decoding.core.drafting import draft_chain
@@ -57,7 +57,7 @@ def controls_of_sets(settings: SqsSettings) -> tuple[str, ...]:
 def sqs(request: Request, settings: SqsSettings, rng: RandomSource) -> Protocol:
     """Sparsify-quantise-sample: a kept set on an integer lattice, of fixed size or chosen by conformal prediction."""
     controller = request.controller
-    start = Knobs.chain(settings.draft_length, settings.top_k)
+    start = Controls.chain(settings.draft_length, settings.top_k)
     upper_bound = controller.upper_bound(start)
     codec = settings.codec(request.vocab_size, varying_k="top_k" in controller.adjusts)
     exchange = Exchange(

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from sim.core.settings import Settings
-from sim.decoding.controllers.base import Controller, Knobs
+from sim.decoding.controllers.base import Controller, Controls
 from sim.decoding.controllers.odld import Odld, OdldSettings
 from sim.decoding.core.autoregressive import target_only
 from sim.decoding.core.draft_tree import DraftTree
@@ -76,7 +76,7 @@ def controls_unless_auto(settings: TkSltSettings) -> tuple[str, ...]:
 def tk_slt(request: Request, settings: TkSltSettings, rng: RandomSource) -> Protocol:
     """Top-K sparse logits transmission: optimal draft length by Lambert's W, speculation off when it cannot pay."""
     controller: Controller = request.controller
-    start = Knobs.chain(1 if settings.draft_length == "auto" else settings.draft_length, settings.top_k)
+    start = Controls.chain(1 if settings.draft_length == "auto" else settings.draft_length, settings.top_k)
     if settings.draft_length == "auto":
         controller = Odld(settings.own_controller, row_bits=published_bits(settings.top_k, request))
     upper_bound = controller.upper_bound(start)

@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import model_validator
 
-from sim.decoding.controllers.base import Knobs
+from sim.decoding.controllers.base import Controls
 from sim.decoding.core.autoregressive import target_only
 from sim.decoding.core.draft_tree import DraftTree
 from sim.decoding.core.drafting import draft_tree
@@ -51,13 +51,13 @@ class TsltSettings(TreeSettings, RowFormat):
         return None if self.top_p is not None else min(top_k or vocab_size, vocab_size)
 
     @property
-    def controls(self) -> Knobs:
-        """What a controller may turn."""
-        return Knobs(tuple(self.branching), self.top_k)
+    def controls(self) -> Controls:
+        """What a controller may adjust."""
+        return Controls(tuple(self.branching), self.top_k)
 
 
 def controls_of_rows(settings: TsltSettings) -> tuple[str, ...]:
-    """The controls: a number of entries per row can be turned unless a probability mass says where rows are cut."""
+    """The controls: a number of entries per row can be adjusted unless a probability mass says where rows are cut."""
     top_k = () if settings.top_p is not None else ("top_k",)
     return ("draft_length", "candidates", *top_k, "speculation")
 

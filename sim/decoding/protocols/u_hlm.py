@@ -1,7 +1,8 @@
 """Uncertainty-gated hybrid inference: the device keeps a token it is sure of without asking (U-HLM, 2412.12687).
 
 Lossy: whether the target is asked depends on the very token that was drawn, and kept tokens follow the draft. The
-perturbed samples are priced at nothing, as published. ``sim.decoding.analysis.gate_distance`` measures how far it strays.
+perturbed samples are priced at nothing, as published. ``sim.decoding.analysis.gate_distance`` measures how far it
+strays.
 """
 
 from __future__ import annotations
@@ -90,7 +91,7 @@ def gated(request: Request, gate: Gate, rng: RandomSource) -> Protocol:
     Args:
         request: The text so far.
         gate: What both ends agree on.
-        draw: Luck.
+        rng: Random source.
     """
     settings = gate.settings
     draft_layout = GatedDraftLayout(request.vocab_size, request.max_new_tokens, gate.row_layout)
@@ -145,11 +146,11 @@ class GatedDraft:
 
 
 class GatedDraftLayout(Layout):
-    """Number and ids of pending_correction tokens, id of the uncertain one, its row.
+    """Number and ids of kept tokens that the edge has not heard of, id of the uncertain one, its row.
 
     Args:
         vocab_size: Width of the vocabulary.
-        max_pending_correction: Most tokens that can go pending_correction.
+        max_pending_correction: Most tokens that can be kept before the edge hears of them.
         row_layout: Writes the row.
     """
 

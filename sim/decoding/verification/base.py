@@ -35,8 +35,8 @@ class Rule(ABC):
     """Accepts one of the candidates of a position or corrects.
 
     Attributes:
-        exact_for: Ways of drawing candidates (``sim.decoding.core.drafting.draw_candidates``) for which the emitted token
-            follows the target's row exactly; every pairing with another is refused.
+        exact_for: Ways of drawing candidates (``sim.decoding.core.drafting.draw_candidates``) for which the emitted
+            token follows the target's row exactly; every pairing with another is refused.
         max_candidates: Most candidates per position that it can handle, or None.
     """
 
@@ -55,7 +55,7 @@ class Rule(ABC):
             p: The target's row.
             q: The row that the candidates were drawn from.
             candidates: Token ids in draw order, at least one.
-            draw: Luck.
+            rng: Random source.
         """
 
     @classmethod

@@ -78,7 +78,7 @@ def verify(
         draft: What was drafted, with the rows it was drawn from.
         rule: Accepts one of the candidates of a position or corrects.
         position: Index of the first drafted token in the request's generation; keys the random numbers.
-        draw: Luck.
+        rng: Random source.
     """
     node = -1
     tested: list[int] = []

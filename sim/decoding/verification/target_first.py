@@ -11,7 +11,7 @@ from sim.decoding.verification.base import MODES, RULES, Choice, Rule
 
 @RULES.register("target_first")
 class TargetFirst(Rule):
-    """RandomSource y from p and accept the candidate that equals it; exact whatever the candidates, and q is not needed."""
+    """Draw y from p and accept the candidate that equals it; exact whatever the candidates, and q is not needed."""
 
     exact_for = frozenset(MODES)
 

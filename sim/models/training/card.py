@@ -1,4 +1,4 @@
-"""The model card: figures as YAML front matter for programs, and the same told to a reader."""
+"""The model card: figures as YAML front matter for programs, and as text."""
 
 from __future__ import annotations
 

@@ -85,7 +85,7 @@ def _unrank_by_walk(rank: int, n: int, k: int) -> tuple[int, ...]:
 
 
 class _Memo:
-    """Subsets by rank; whoever has just ranked one knows the answer already."""
+    """Subsets by rank; caches the subset that was ranked last."""
 
     def __init__(self, size: int) -> None:
         self._size = size

@@ -1,4 +1,4 @@
-"""Maximum carrier to interference: whoever has the best channel."""
+"""Maximum carrier to interference: the device with the best channel first."""
 
 from __future__ import annotations
 

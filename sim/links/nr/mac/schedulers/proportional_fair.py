@@ -1,4 +1,4 @@
-"""Proportional fair: whoever's channel is best relative to what they have been given."""
+"""Proportional fair: priority is the achievable rate over the average rate served."""
 
 from __future__ import annotations
 

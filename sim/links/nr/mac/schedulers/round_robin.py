@@ -1,4 +1,4 @@
-"""Round robin: whoever has waited longest for a grant."""
+"""Round robin: the device that has waited longest for a grant first."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""TraceCompiler of recorded requests: runs of private forwards in one, the rest as it was, no more kept than asked for."""
+"""Compiled traces: runs of private forward passes in one step, the rest as recorded, a bounded cache."""
 
 from __future__ import annotations
 
