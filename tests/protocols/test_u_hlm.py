@@ -61,13 +61,13 @@ def test_payload_is_its_closed_form(tables):
     draft, target = tables.pair(2, vocab_size=8, odd=False)
     done = tables.run("u_hlm", draft, target, max_new_tokens=30, threshold=0.5)
     ups = iter(tables.sent(done.steps, "draft"))
-    pending_correction = 0
+    kept = 0
     for this in done.rounds:
         if dict(this.stats)["asked"]:
-            assert next(ups).payload_bits == tables.padded(5 + 3 * (pending_correction + 1) + 8 * 16)
-            pending_correction = 0
+            assert next(ups).payload_bits == tables.padded(5 + 3 * (kept + 1) + 8 * 16)
+            kept = 0
         else:
-            pending_correction += 1
+            kept += 1
     assert next(ups, None) is None
     assert 0 < sum(dict(this.stats)["asked"] for this in done.rounds) < 30
 

@@ -36,7 +36,7 @@ def test_branches_have_plans_of_their_own():
 
 
 def test_the_oldest_plans_are_let_go():
-    plans = TraceCompiler(PRICERS, kept_steps=4)
+    plans = TraceCompiler(PRICERS, max_steps=4)
     for key in ("a", "b", "c"):
         plans.keep(key, plans.of([SENT, ENDED]))
     assert plans.get("a") is None

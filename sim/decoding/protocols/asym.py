@@ -1,7 +1,7 @@
 """Asymmetric split speculation: ids and scalars up, the target's row down in stages until it settles the correction.
 
 AsymSpec (arXiv 2608.04974). The stage values are half-precision numbers rounded down, so that what the device knows
-of p is a lower bound with everything pending_correction in its tail: r = norm(max(0, p - q)) is at least
+of p is a lower bound with everything unknown in its tail: r = norm(max(0, p - q)) is at least
 known / (known + tail) everywhere, and its distance from the known part alone is at most tail / (known + tail), the
 certificate.
 """
@@ -75,7 +75,7 @@ class Known:
 
     @property
     def tail(self) -> float:
-        """Target probability that is still pending_correction."""
+        """Target probability that is still unknown."""
         return max(0.0, 1.0 - float(self.p.sum()))
 
 

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator
+from typing import Any
+
 from sim.decoding.controllers.base import Controls
 from sim.decoding.core.drafting import draft_chain
 from sim.decoding.core.messages import TokensLayout
 from sim.decoding.core.random_source import RandomSource
 from sim.decoding.core.request import Request
-from sim.decoding.core.steps import Hop, Location, Protocol, Stream
+from sim.decoding.core.steps import Hop, Location, Protocol, Step, Stream
 from sim.decoding.core.wire.row_codec import UncodedRows
-from sim.decoding.protocols.prompt import send_prompt
 from sim.decoding.protocols.registry import ChainSettings, protocol
+from sim.decoding.protocols.rounds import speculative_rounds
 from sim.decoding.verification.base import find_rule
 from sim.decoding.verification.round import finish_round, target_rows, verify
 
@@ -30,12 +33,13 @@ def colocated(request: Request, settings: ChainSettings, rng: RandomSource) -> P
     rule = find_rule("single", "iid", 1)
     start = Controls.chain(settings.draft_length)
     tokens_layout = TokensLayout("tokens", request.vocab_size, request.controller.upper_bound(start).draft_length + 1)
-    yield from send_prompt(request)
-    while not request.finished:
-        controls = yield from request.controller.plan(request, start)
+
+    def one_round(controls: Controls) -> Generator[Step, Any, None]:
         draft_length = controls.draft_length if controls.speculate else 0
         draft = yield from draft_chain(request, draft_length, codec, rng, Location.EDGE, for_verify=True)
         rows = yield from target_rows(request, draft)
         verdict = yield from verify(rows, draft, rule, request.position, rng)
-        this = finish_round(request, draft, verdict.wire, verdict).round
-        yield Stream(Hop.DOWNLINK, tokens_layout(this.tokens), this)
+        emitted = finish_round(request, draft, verdict.wire, verdict).round
+        yield Stream(Hop.DOWNLINK, tokens_layout(emitted.tokens), emitted)
+
+    yield from speculative_rounds(request, start, one_round, rng)

@@ -6,10 +6,9 @@ from collections.abc import Callable, Generator
 from typing import Any
 
 from sim.decoding.controllers.base import Controls
-from sim.decoding.core.autoregressive import target_only
 from sim.decoding.core.draft_tree import DraftTree
 from sim.decoding.core.drafting import draft_chain
-from sim.decoding.core.messages import Layout, VerdictBody
+from sim.decoding.core.messages import Layout, Message, VerdictBody
 from sim.decoding.core.random_source import RandomSource
 from sim.decoding.core.request import Request
 from sim.decoding.core.rows import Row, residual
@@ -23,8 +22,8 @@ from sim.decoding.core.split import (
     resample,
 )
 from sim.decoding.core.steps import Hop, Location, Protocol, Step, Transmit
-from sim.decoding.protocols.prompt import send_prompt
 from sim.decoding.protocols.registry import protocol
+from sim.decoding.protocols.rounds import speculative_rounds
 from sim.decoding.verification.round import TargetRows, finish_round
 from sim.models.interface import Logits
 
@@ -72,14 +71,15 @@ def device_corrects(
         request, SplitVerdictLayout(request.vocab_size, longest, correction_layout)
     )
     pending_correction: int | None = None  # the device's own correction, which the edge has not heard of yet
-    yield from send_prompt(request)
-    while not request.finished:
-        controls = yield from request.controller.plan(request, start)
-        if not controls.speculate:
-            ask = draft_layout((DraftTree.empty(), pending_correction))
-            pending_correction = None
-            yield from target_only(request, ask, controls.fallback_tokens, rng)
-            continue
+
+    def ask() -> Message:
+        nonlocal pending_correction
+        message = draft_layout((DraftTree.empty(), pending_correction))
+        pending_correction = None
+        return message
+
+    def one_round(controls: Controls) -> Generator[Step, Any, None]:
+        nonlocal pending_correction
         draft = yield from draft_chain(request, controls.draft_length, codec, rng)
         received = yield Transmit(
             Hop.UPLINK, draft_layout((draft, pending_correction), tokens_at_stake=draft.depth + 1)
@@ -94,10 +94,12 @@ def device_corrects(
             token, pending_correction = received_verdict.token, None
         else:
 
-            def tell(correction_info: Any, accepted: int = accepted) -> Transmit:
+            def tell(correction_info: Any) -> Transmit:
                 return Transmit(Hop.DOWNLINK, verdict_layout(SplitVerdict(accepted, correction_info=correction_info)))
 
             q = draft.row_after(accepted - 1).row
             token = pending_correction = yield from correct(tell, logits[accepted], q, position)
         body = VerdictBody(accepted - 1, token)
         yield finish_round(request, draft, body, resample(rows, draft, body))
+
+    yield from speculative_rounds(request, start, one_round, rng, ask=ask)

@@ -8,13 +8,13 @@ from typing import Any
 
 from sim.decoding.core.draft_tree import DraftTree
 from sim.decoding.core.ids_drafts import IdsLayout
-from sim.decoding.core.messages import DraftLayout, Layout, VerdictBody
+from sim.decoding.core.messages import DraftLayout, Layout, Message, VerdictBody
 from sim.decoding.core.random_source import RandomSource
 from sim.decoding.core.request import Request
 from sim.decoding.core.split import resample
 from sim.decoding.core.steps import Hop, Step, Transmit
 from sim.decoding.verification.base import Rule
-from sim.decoding.verification.round import Verdict, target_rows, verify
+from sim.decoding.verification.round import Verdict, finish_round, target_rows, verify
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +30,17 @@ class Exchange:
     draft_layout: DraftLayout | IdsLayout
     verdict_layout: Layout
     rule: Rule
+
+    def ask(self) -> Message:
+        """A draft without tokens, by which the device asks the target to decode alone."""
+        return self.draft_layout(DraftTree.empty())
+
+    def verified(
+        self, request: Request, draft: DraftTree, rng: RandomSource, *charged: int
+    ) -> Generator[Step, Any, None]:
+        """A whole round from its draft on: send, verify, reply, emit; arguments as of ``round_trip``."""
+        received_verdict, verdict = yield from self.round_trip(request, draft, rng, *charged)
+        yield finish_round(request, draft, received_verdict, verdict)
 
     def round_trip(
         self,

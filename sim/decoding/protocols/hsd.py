@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
+from sim.decoding.controllers.base import Controls
 from sim.decoding.core.draft_tree import DraftTree
 from sim.decoding.core.drafting import draft_chain
 from sim.decoding.core.messages import DraftLayout, Layout, TokensLayout, VerdictBody, VerdictLayout
@@ -23,6 +24,7 @@ from sim.decoding.core.steps import Hop, Location, Protocol, Step, Transmit
 from sim.decoding.core.wire.row_codec import CodedRow, RowCodec, RowFormat
 from sim.decoding.protocols.prompt import MAX_PROMPT_TOKENS, send_prompt
 from sim.decoding.protocols.registry import protocol
+from sim.decoding.protocols.rounds import speculative_rounds
 from sim.decoding.verification.base import find_rule
 from sim.decoding.verification.round import TargetRows, finish_round, target_rows, verify
 from sim.models.interface import Logits
@@ -79,9 +81,13 @@ def hsd(request: Request, settings: HsdSettings, rng: RandomSource) -> Protocol:
     top, site = len(settings.chain) - 1, settings.sites[-1]
     block_layout = DraftLayout(codec, [1] * settings.blocks[-1])
     tokens_layout = TokensLayout("verdict", request.vocab_size, settings.blocks[-1] + 1)
-    yield from send_prompt(request)
-    yield from carry(TokensLayout("prompt", request.vocab_size, MAX_PROMPT_TOKENS), request.prompt, Location.EDGE, site)
-    while not request.finished:
+
+    def prologue() -> Generator[Step, Any, None]:
+        yield from send_prompt(request)
+        layout = TokensLayout("prompt", request.vocab_size, MAX_PROMPT_TOKENS)
+        yield from carry(layout, request.prompt, Location.EDGE, site)
+
+    def one_round(_: Controls) -> Generator[Step, Any, None]:
         tally = Tally()
         block = yield from gather(top - 1, request.draft_limit(settings.blocks[-1]), request, settings, rng, tally)
         received = yield from carry(block_layout, block, settings.sites[top - 1], site)
@@ -92,6 +98,9 @@ def hsd(request: Request, settings: HsdSettings, rng: RandomSource) -> Protocol:
         yield finish_round(
             request, block, VerdictBody(len(received_verdict) - 2, received_verdict[-1]), verdict, tally.stats
         )
+
+    start = Controls.chain(settings.blocks[-1])
+    yield from speculative_rounds(request, start, one_round, rng, prologue=prologue())
 
 
 def gather(

@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Generator
+from typing import Any, Literal
 
 from sim.decoding.controllers.base import Controls
-from sim.decoding.core.autoregressive import target_only
-from sim.decoding.core.draft_tree import DraftTree
 from sim.decoding.core.drafting import draft_tree
 from sim.decoding.core.ids_drafts import IdsLayout
 from sim.decoding.core.messages import VerdictLayout
 from sim.decoding.core.random_source import RandomSource
 from sim.decoding.core.request import Request
-from sim.decoding.core.steps import Protocol
+from sim.decoding.core.steps import Protocol, Step
 from sim.decoding.core.wire.row_codec import RowCodec, RowFormat
 from sim.decoding.protocols.exchange import Exchange
-from sim.decoding.protocols.prompt import send_prompt
 from sim.decoding.protocols.registry import TreeSettings, protocol
+from sim.decoding.protocols.rounds import speculative_rounds
 from sim.decoding.verification.base import Rule, find_rule
-from sim.decoding.verification.round import finish_round
 
 
 class MatchSettings(TreeSettings):
@@ -53,12 +51,9 @@ def ids_only(request: Request, start: Controls, mode: str, rule: Rule, rng: Rand
         controller.on_verdicts(request, VerdictLayout(request.vocab_size, upper_bound.num_nodes)),
         rule,
     )
-    yield from send_prompt(request)
-    while not request.finished:
-        controls = yield from controller.plan(request, start)
-        if not controls.speculate:
-            yield from target_only(request, exchange.draft_layout(DraftTree.empty()), controls.fallback_tokens, rng)
-            continue
+
+    def one_round(controls: Controls) -> Generator[Step, Any, None]:
         draft = yield from draft_tree(request, controls.branching, codec, rng, mode)
-        received_verdict, verdict = yield from exchange.round_trip(request, draft, rng)
-        yield finish_round(request, draft, received_verdict, verdict)
+        yield from exchange.verified(request, draft, rng)
+
+    yield from speculative_rounds(request, start, one_round, rng, ask=exchange.ask)

@@ -2,8 +2,8 @@
 
 The guess is that the most probable drafted path survives whole and that the draft model's favourite follows it. What
 is drafted ahead is drawn with the random numbers of its own positions, which no verdict depends on: whether it is
-used is
-decided by the text alone, and the text is that of the same protocol without drafting ahead. A controller has no say
+used
+is decided by the text alone, and the text is that of the same protocol without drafting ahead. A controller has no say
 in that: to drop a draft for a reason that depends on what was drafted would bias the text. For the same reason what is
 drafted ahead has its whole length, so that no clock that a controller looks at tells of it.
 """
@@ -17,7 +17,6 @@ from typing import Any, Literal
 import numpy as np
 
 from sim.decoding.controllers.base import Controls
-from sim.decoding.core.autoregressive import target_only
 from sim.decoding.core.draft_tree import DraftTree
 from sim.decoding.core.drafting import always, candidate_rng, draft_tree, draw_candidates
 from sim.decoding.core.ids_drafts import IdsLayout
@@ -27,8 +26,8 @@ from sim.decoding.core.request import Request
 from sim.decoding.core.steps import Location, Protocol, Step, Together
 from sim.decoding.core.wire.row_codec import RowCodec
 from sim.decoding.protocols.exchange import Exchange
-from sim.decoding.protocols.prompt import send_prompt
 from sim.decoding.protocols.registry import protocol
+from sim.decoding.protocols.rounds import speculative_rounds
 from sim.decoding.protocols.tslt import TsltSettings, controls_of_rows
 from sim.decoding.verification.base import find_rule
 from sim.decoding.verification.round import finish_round
@@ -73,23 +72,26 @@ def specedge(request: Request, settings: SpecEdgeSettings, rng: RandomSource) ->
     exchange = settings.exchange(codec, request)
     ahead: Ahead | None = None
     emitted: tuple[int, ...] = ()
-    yield from send_prompt(request)
-    while not request.finished:
-        controls = yield from request.controller.plan(request, settings.controls)
-        reused = ahead is not None and ahead.tokens == emitted
-        if ahead is not None and reused:
+
+    def guessed_right() -> bool:
+        return ahead is not None and ahead.tokens == emitted
+
+    def one_round(controls: Controls) -> Generator[Step, Any, None]:
+        nonlocal ahead, emitted
+        reused = guessed_right()
+        rows = codec.cut_to(controls.top_k)
+        if reused:
+            assert ahead is not None
             draft = ahead.draft
-        elif not controls.speculate:
-            ahead = None
-            yield from target_only(request, exchange.draft_layout(DraftTree.empty()), controls.fallback_tokens, rng)
-            continue
         else:
-            draft = yield from draft_tree(request, controls.branching, codec.cut_to(controls.top_k), rng, settings.draw)
-        next_draft = draft_ahead(request, draft, controls, codec.cut_to(controls.top_k), settings.draw, rng)
+            draft = yield from draft_tree(request, controls.branching, rows, rng, settings.draw)
+        next_draft = draft_ahead(request, draft, controls, rows, settings.draw, rng)
         (received_verdict, verdict), ahead = yield Together((exchange.round_trip(request, draft, rng), next_draft))
-        this = finish_round(request, draft, received_verdict, verdict, stats=[("reused", float(reused))])
-        emitted = this.round.tokens
-        yield this
+        emission = finish_round(request, draft, received_verdict, verdict, stats=[("reused", float(reused))])
+        emitted = emission.round.tokens
+        yield emission
+
+    yield from speculative_rounds(request, settings.controls, one_round, rng, ask=exchange.ask, has_draft=guessed_right)
 
 
 def draft_ahead(

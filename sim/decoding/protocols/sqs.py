@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Generator
+from typing import Any, Literal
 
 from pydantic import Field
 
 from sim.decoding.controllers.base import Controls
-from sim.decoding.core.autoregressive import target_only
-from sim.decoding.core.draft_tree import DraftTree
 from sim.decoding.core.drafting import draft_chain
 from sim.decoding.core.messages import DraftLayout, VerdictLayout
 from sim.decoding.core.random_source import RandomSource
 from sim.decoding.core.request import Request
-from sim.decoding.core.steps import Protocol
+from sim.decoding.core.steps import Protocol, Step
 from sim.decoding.core.wire.conformal import ConformalCodec
 from sim.decoding.core.wire.row_codec import RowCodec, RowFormat
 from sim.decoding.protocols.exchange import Exchange
-from sim.decoding.protocols.prompt import send_prompt
 from sim.decoding.protocols.registry import ChainSettings, protocol
+from sim.decoding.protocols.rounds import speculative_rounds
 from sim.decoding.verification.base import find_rule
-from sim.decoding.verification.round import finish_round
 
 
 class SqsSettings(ChainSettings):
@@ -65,14 +63,11 @@ def sqs(request: Request, settings: SqsSettings, rng: RandomSource) -> Protocol:
         controller.on_verdicts(request, VerdictLayout(request.vocab_size, upper_bound.draft_length)),
         find_rule("single", "iid", 1),
     )
-    yield from send_prompt(request)
-    while not request.finished:
-        controls = yield from controller.plan(request, start)
-        if not controls.speculate:
-            yield from target_only(request, exchange.draft_layout(DraftTree.empty()), controls.fallback_tokens, rng)
-            continue
+
+    def one_round(controls: Controls) -> Generator[Step, Any, None]:
         draft = yield from draft_chain(
             request, controls.draft_length, codec.cut_to(controls.top_k), rng, for_verify=True
         )
-        received_verdict, verdict = yield from exchange.round_trip(request, draft, rng)
-        yield finish_round(request, draft, received_verdict, verdict)
+        yield from exchange.verified(request, draft, rng)
+
+    yield from speculative_rounds(request, start, one_round, rng, ask=exchange.ask)

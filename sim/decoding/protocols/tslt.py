@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Generator
+from typing import Any, Literal
 
 from pydantic import model_validator
 
 from sim.decoding.controllers.base import Controls
-from sim.decoding.core.autoregressive import target_only
-from sim.decoding.core.draft_tree import DraftTree
 from sim.decoding.core.drafting import draft_tree
 from sim.decoding.core.messages import DraftLayout, VerdictLayout
 from sim.decoding.core.random_source import RandomSource
 from sim.decoding.core.request import Request
-from sim.decoding.core.steps import Hop, Protocol, Transmit
+from sim.decoding.core.steps import Protocol, Step
 from sim.decoding.core.wire.row_codec import RowCodec, RowFormat
-from sim.decoding.protocols.prompt import send_prompt
+from sim.decoding.protocols.exchange import Exchange
 from sim.decoding.protocols.registry import TreeSettings, protocol
+from sim.decoding.protocols.rounds import speculative_rounds
 from sim.decoding.verification.base import find_rule
-from sim.decoding.verification.round import finish_round, target_rows, verify
 
 
 class TsltSettings(TreeSettings, RowFormat):
@@ -71,19 +70,16 @@ def tslt(request: Request, settings: TsltSettings, rng: RandomSource) -> Protoco
     width, row_length = max(upper_bound.branching), settings.row_length(upper_bound.top_k, request.vocab_size)
     rule = find_rule(settings.rule_for(width), settings.draw, width, row_length)
     varying_width = settings.draw != "iid" or "candidates" in controller.adjusts
-    draft_layout = DraftLayout(codec, upper_bound.branching, may_run_short=varying_width)
-    verdict_layout = controller.on_verdicts(request, VerdictLayout(request.vocab_size, upper_bound.num_nodes))
-    yield from send_prompt(request)
-    while not request.finished:
-        controls = yield from controller.plan(request, settings.controls)
-        if not controls.speculate:
-            yield from target_only(request, draft_layout(DraftTree.empty()), controls.fallback_tokens, rng)
-            continue
+    exchange = Exchange(
+        DraftLayout(codec, upper_bound.branching, may_run_short=varying_width),
+        controller.on_verdicts(request, VerdictLayout(request.vocab_size, upper_bound.num_nodes)),
+        rule,
+    )
+
+    def one_round(controls: Controls) -> Generator[Step, Any, None]:
         draft = yield from draft_tree(
             request, controls.branching, codec.cut_to(controls.top_k), rng, settings.draw, for_verify=True
         )
-        received = yield Transmit(Hop.UPLINK, draft_layout(draft, tokens_at_stake=draft.depth + 1))
-        rows = yield from target_rows(request, received)
-        verdict = yield from verify(rows, received, rule, request.position, rng)
-        received_verdict = yield Transmit(Hop.DOWNLINK, verdict_layout(verdict.wire))
-        yield finish_round(request, draft, received_verdict, verdict)
+        yield from exchange.verified(request, draft, rng)
+
+    yield from speculative_rounds(request, settings.controls, one_round, rng, ask=exchange.ask)

@@ -7,7 +7,7 @@ strays.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -15,15 +15,16 @@ import numpy as np
 from pydantic import Field
 
 from sim.core.settings import Settings
+from sim.decoding.controllers.base import Controls
 from sim.decoding.core.messages import Layout, TokensLayout
 from sim.decoding.core.random_source import RandomSource
 from sim.decoding.core.request import Request
 from sim.decoding.core.rows import Row, Sampling, overlap, residual
-from sim.decoding.core.steps import Hop, Location, Protocol, Transmit
+from sim.decoding.core.steps import Hop, Location, Protocol, Step, Transmit
 from sim.decoding.core.wire.bits import BitReader, BitWriter, bits_for
 from sim.decoding.core.wire.row_codec import RowCodec, RowFormat
-from sim.decoding.protocols.prompt import send_prompt
 from sim.decoding.protocols.registry import protocol
+from sim.decoding.protocols.rounds import speculative_rounds
 from sim.models.interface import Logits
 
 WIDEST_TEMPERATURE = 2.0
@@ -96,9 +97,10 @@ def gated(request: Request, gate: Gate, rng: RandomSource) -> Protocol:
     settings = gate.settings
     draft_layout = GatedDraftLayout(request.vocab_size, request.max_new_tokens, gate.row_layout)
     token_layout = TokensLayout("verdict", request.vocab_size, max_tokens=1)
-    pending_correction: list[int] = []  # tokens kept without asking, which the edge has not heard of
-    yield from send_prompt(request)
-    while not request.finished:
+    kept: list[int] = []  # tokens kept without asking, which the edge has not heard of
+
+    def one_round(_: Controls) -> Generator[Step, Any, None]:
+        nonlocal kept
         position = request.position
         logits = yield request.forward(Location.DEVICE, "draft")
         prepared = gate.prepare(request.sampling.row(logits[0]))
@@ -106,20 +108,21 @@ def gated(request: Request, gate: Gate, rng: RandomSource) -> Protocol:
         doubt = uncertainty(request, logits[0], token, settings.samples, rng.at("uncertainty", position))
         stats = (("uncertainty", doubt), ("asked", float(doubt > settings.threshold)))
         if doubt <= settings.threshold:
-            pending_correction.append(token)
+            kept.append(token)
             yield request.emit([token], drafted=1, stats=stats)
-            continue
-        received = yield Transmit(Hop.UPLINK, draft_layout(GatedDraft(pending_correction, token, prepared.body)))
-        pending_correction = []
+            return
+        received = yield Transmit(Hop.UPLINK, draft_layout(GatedDraft(kept, token, prepared.body)))
+        kept = []
         logits = yield request.forward(Location.EDGE, "target")
         p, q = request.sampling.row(logits[0]), received.row
         position_rng = rng.at("verify", position)
         accepted = position_rng.bernoulli(p.prob(token) / q.prob(token)) if q.prob(token) > 0 else True
-        (received_verdict,) = yield Transmit(
-            Hop.DOWNLINK, token_layout([token if accepted else position_rng.categorical(residual(p, q))])
-        )
+        verdict = token if accepted else position_rng.categorical(residual(p, q))
+        (received_verdict,) = yield Transmit(Hop.DOWNLINK, token_layout([verdict]))
         figures = (("overlap", overlap(p, q)), ("tail_mass", prepared.tail_mass), *stats)
         yield request.emit([received_verdict], drafted=1, tested=1, accepted=int(accepted), stats=figures)
+
+    yield from speculative_rounds(request, Controls.chain(1), one_round, rng)
 
 
 def uncertainty(request: Request, logits: Logits, token: int, samples: int, position_rng: RandomSource) -> float:
@@ -140,7 +143,7 @@ def perturbed_rows(sampling: Sampling, logits: Logits, samples: int) -> list[Row
 class GatedDraft:
     """An uncertain token with its row, after the tokens that were kept since the target was last asked."""
 
-    pending_correction: list[int]
+    kept: list[int]
     token: int
     row: Any
 
@@ -150,31 +153,31 @@ class GatedDraftLayout(Layout):
 
     Args:
         vocab_size: Width of the vocabulary.
-        max_pending_correction: Most tokens that can be kept before the edge hears of them.
+        max_kept: Most tokens that can be kept before the edge hears of them.
         row_layout: Writes the row.
     """
 
     kind = "draft"
 
-    def __init__(self, vocab_size: int, max_pending_correction: int, row_layout: Layout) -> None:
+    def __init__(self, vocab_size: int, max_kept: int, row_layout: Layout) -> None:
         self.id_bits = bits_for(vocab_size)
-        self.count_bits = bits_for(max_pending_correction + 1)
+        self.count_bits = bits_for(max_kept + 1)
         self.row_layout = row_layout
 
     def write(self, writer: BitWriter, body: GatedDraft) -> None:
-        writer.write(len(body.pending_correction), self.count_bits)
-        for token in [*body.pending_correction, body.token]:
+        writer.write(len(body.kept), self.count_bits)
+        for token in [*body.kept, body.token]:
             writer.write(token, self.id_bits)
         self.row_layout.write(writer, body.row)
 
     def read(self, reader: BitReader) -> GatedDraft:
         count = reader.read(self.count_bits)
-        pending_correction = [reader.read(self.id_bits) for _ in range(count)]
-        return GatedDraft(pending_correction, reader.read(self.id_bits), self.row_layout.read(reader))
+        kept = [reader.read(self.id_bits) for _ in range(count)]
+        return GatedDraft(kept, reader.read(self.id_bits), self.row_layout.read(reader))
 
-    def bits(self, num_pending_correction: int, row_bits: int) -> int:
+    def bits(self, num_kept: int, row_bits: int) -> int:
         """Closed form of the encoded length before padding to bytes."""
-        return self.count_bits + (num_pending_correction + 1) * self.id_bits + row_bits
+        return self.count_bits + (num_kept + 1) * self.id_bits + row_bits
 
 
 class WholeRowLayout(Layout):

@@ -348,7 +348,7 @@ class MacEntity(ABC):
         air_ns, again_ns = message.last_new_ns - message.first_ns, end_ns - message.last_new_ns
         notes = self._access_notes(message, access_ns)
         reordering_ns = end_ns - message.complete_ns
-        notes.update(channel=air_ns, retransmission=again_ns - reordering_ns, decode=after_ns, transport=transport_ns)
+        notes.update(air=air_ns, retransmission=again_ns - reordering_ns, decode=after_ns, transport=transport_ns)
         if reordering_ns:
             notes["reordering"] = reordering_ns
         delivery = Delivery(
