@@ -36,6 +36,10 @@ __all__ = ["InputError", "RunError", "RunResult", "Scenario", "SweepResult", "lo
 
 
 def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("specran")
     if name == "sweep":
         return import_module("sim.sweep")
     if name not in _HOMES:

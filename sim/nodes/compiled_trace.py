@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 from sim.compute.base import ComputeModel, WorkSize
 from sim.core.clock import to_ns
 from sim.decoding.core.steps import Location
 from sim.decoding.drivers.protocol_run import ComputeRecord, Record, TogetherRecord
 
-# Steps that are kept, so that points over the same recording do not make the same plans again; 0.2 kB each.
+# Steps that are kept, so that points over the same recording do not compile them again; 0.2 kB each.
 MAX_STEPS = 400_000
 
 
 @dataclass(frozen=True, slots=True)
 class DraftSegment:
-    """DraftSegment of one model that a device runs one after the other, in private.
+    """Forward passes of one model that a device runs one after the other, in private.
 
     Attributes:
         model: Role of the model.
@@ -32,16 +33,16 @@ class DraftSegment:
 
 @dataclass(frozen=True, slots=True)
 class Parallel:
-    """TraceCompiler that run at the same time."""
+    """Traces that run at the same time."""
 
-    traces: tuple[CompiledTrace, ...]
+    traces: tuple[Iterable[Step], ...]
 
 
-Step = DraftSegment | Parallel | Record
+Step: TypeAlias = DraftSegment | Parallel | Record
 
 
 class CompiledTrace(tuple[Step, ...]):
-    """Records of a request in order, its device's forwards priced and put together."""
+    """Records of a request in order, the device's forward passes priced and merged."""
 
     __slots__ = ()
 
@@ -51,7 +52,7 @@ class TraceCompiler:
 
     Args:
         cost_models: Compute model of the devices by model role.
-        kept_steps: Steps kept at most.
+        max_steps: Steps cached at most.
     """
 
     def __init__(self, cost_models: Mapping[str, ComputeModel], max_steps: int = MAX_STEPS) -> None:
@@ -63,18 +64,18 @@ class TraceCompiler:
         self._max_kept = max_steps
 
     def get(self, key: str) -> CompiledTrace | None:
-        """The plan that was kept under a key, or None."""
+        """The trace that was cached under a key, or None."""
         return self._kept.get(key)
 
     def keep(self, key: str, trace: CompiledTrace) -> None:
-        """Keep a plan; the oldest are let go when they are too many."""
+        """Cache a trace; the oldest are evicted when they are too many."""
         self._kept[key] = trace
         self._num_kept += len(trace)
         while self._num_kept > self._max_kept:
             self._num_kept -= len(self._kept.popitem(last=False)[1])
 
     def of(self, records: Sequence[Record]) -> CompiledTrace:
-        """The plan of these records."""
+        """Compile these records."""
         steps: list[Step] = []
         model = ""
         each: list[tuple[int, float, int]] = []

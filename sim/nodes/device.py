@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from sim.core.clock import to_ns
-from sim.decoding.drivers.protocol_run import ProtocolRun
 from sim.inputs.workload import PlannedRequest
-from sim.nodes.compiled_trace import CompiledTrace
+from sim.nodes.compiled_trace import Step
 from sim.nodes.executor import Process, RequestExecutor, RequestMetrics, SimulationContext
 
 
@@ -35,10 +34,10 @@ class Device:
     """One device and its queue of requests.
 
     Args:
-        context: What it plays against.
+        context: The simulation around it.
         index: Its number.
         requests: Its requests in order.
-        run_of: Makes a request's script, or its plan if it is on tape, when its turn comes.
+        trace_of: Makes a request's trace, live or compiled from its recording, when its turn comes.
         on_outcome: Takes each ended request.
     """
 
@@ -47,14 +46,14 @@ class Device:
         context: SimulationContext,
         index: int,
         requests: Sequence[PlannedRequest],
-        run_of: Callable[[PlannedRequest], ProtocolRun | CompiledTrace],
+        trace_of: Callable[[PlannedRequest], Iterable[Step]],
         on_outcome: Callable[[Outcome], None],
     ) -> None:
         self.context = context
         self.env = context.env
         self.index = index
         self.requests = requests
-        self.run_of = run_of
+        self.trace_of = trace_of
         self.on_outcome = on_outcome
 
     def closed_loop(self, think_times_s: Sequence[float]) -> Process:
@@ -75,5 +74,5 @@ class Device:
         started_ns = int(self.env.now)
         metrics = RequestMetrics()
         metrics.breakdown.add("device_queue", started_ns - issued_ns)
-        yield from RequestExecutor(self.context, self.index, metrics).run(self.run_of(planned))
+        yield from RequestExecutor(self.context, self.index, metrics).run(self.trace_of(planned))
         self.on_outcome(Outcome(planned, issued_ns, started_ns, int(self.env.now), metrics))

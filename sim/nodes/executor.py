@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import simpy
 
-from sim.compute.base import ComputeModel, WorkSize
+from sim.compute.base import ComputeModel
 from sim.core.breakdown import Breakdown
 from sim.core.clock import NS_PER_S, to_ns
 from sim.core.kernel import FastTimeout
@@ -17,15 +17,13 @@ from sim.decoding.drivers.protocol_run import (
     ComputeRecord,
     EmitRecord,
     ObserveRecord,
-    PendingStep,
-    ProtocolRun,
-    TogetherRecord,
     TransmitRecord,
 )
 from sim.links.base import Delivery, Direction, Link, Packet
-from sim.models.interface import LanguageModel, Logits
-from sim.nodes.compiled_trace import CompiledTrace, DraftSegment, Parallel
-from sim.nodes.model_server import ForwardResult, ModelServer, run_batch
+from sim.models.interface import LanguageModel
+from sim.nodes.compiled_trace import DraftSegment, Parallel, Step
+from sim.nodes.live_trace import LiveTrace
+from sim.nodes.model_server import ForwardResult, ModelServer
 
 Process = Generator[simpy.Event, Any, Any]
 Streams = list[tuple[simpy.Event, int]]
@@ -103,9 +101,9 @@ class EmittedRound(NamedTuple):
 
 
 class RequestExecutor:
-    """Plays one request's script at one device.
+    """Executes one request at one device.
 
-    Device compute is private to the device, so its time is only owed until the next action that anyone else can see;
+    Device compute is private to the device, so its time is only owed until the next step that involves anything else;
     a whole draft costs one event.
     """
 
@@ -121,62 +119,36 @@ class RequestExecutor:
         """Simulated time."""
         return int(self.env.now)
 
-    def run(self, protocol_run: ProtocolRun | CompiledTrace) -> Process:
-        """Play a script or a plan to its end, and wait for the last streamed message."""
+    def run(self, trace: Iterable[Step]) -> Process:
+        """Execute a trace to its end, and wait for the last streamed message.
+
+        Args:
+            trace: A compiled trace of what was recorded, or a ``LiveTrace``.
+        """
         streams: Streams = []
-        yield from self._play(protocol_run, self.metrics.breakdown, streams)
+        yield from self._execute(trace, self.metrics.breakdown, streams)
         yield from self._settle()
         yield from self._await_streams(streams)
 
-    def _play(self, protocol_run: ProtocolRun | CompiledTrace, breakdown: Breakdown, streams: Streams) -> Process:
-        if isinstance(protocol_run, CompiledTrace):
-            return self._replay(protocol_run, breakdown, streams)
-        return self._follow(protocol_run, breakdown, streams)
-
-    def _follow(self, protocol_run: ProtocolRun, breakdown: Breakdown, streams: Streams) -> Process:
-        """Give each action of a script its result."""
-        result: Any = None
-        while (pending := protocol_run.advance(result)) is not None:
-            result = None
-            record = pending.record
-            if isinstance(record, ComputeRecord):
-                if record.site is Location.DEVICE:
-                    result = self._compute_here(record, pending, breakdown)
-                else:
-                    yield from self._settle()
-                    result = yield from self._compute_at(record, pending, breakdown)
-            elif isinstance(record, TransmitRecord):
-                yield from self._settle()
-                if record.round is not None:
-                    streams.append((self._stream(record), self.now_ns))
-                else:
-                    yield from self._transmit(record, breakdown)
-            elif isinstance(record, EmitRecord):
-                self._emit(record.round, self.now_ns + self.owed_ns)
-            elif isinstance(record, ObserveRecord):
-                result = self._observe()
-            else:
-                assert isinstance(record, TogetherRecord)
-                yield from self._settle()
-                yield from self._fork(pending.branches, breakdown, streams)
-
-    def _settle(self) -> Process:
-        if self.owed_ns:
-            owed, self.owed_ns = self.owed_ns, 0
-            yield FastTimeout(self.env, owed)
-
-    def _replay(self, trace: CompiledTrace, breakdown: Breakdown, streams: Streams) -> Process:
-        """What ``_follow`` does, without asking for results: the same events at the same times.
+    def _execute(  # noqa: PLR0912 -- one loop: a call per step would cost a tenth of a sweep
+        self, trace: Iterable[Step], breakdown: Breakdown, streams: Streams
+    ) -> Process:
+        """Give each step its seconds, and a live trace the results of its steps.
 
         This is the loop that sweeps spend their time in, hence its calls are few.
         """
         env, sites = self.env, self.context.sites
+        live = trace if isinstance(trace, LiveTrace) else None
         for step in trace:
             if isinstance(step, DraftSegment):
                 self._note_here(step, breakdown)
                 continue
             if isinstance(step, EmitRecord):
                 self._emit(step.round, int(env.now) + self.owed_ns)
+                continue
+            if isinstance(step, ObserveRecord):
+                if live is not None:
+                    live.result = self._observe()
                 continue
             if self.owed_ns:
                 owed, self.owed_ns = self.owed_ns, 0
@@ -187,11 +159,19 @@ class RequestExecutor:
                 elif step.hop in _DIRECTIONS:
                     self._delivered(step, (yield self._send(step)), breakdown)
                 else:
-                    yield from self._transmit(step, breakdown)
+                    yield from self._cross_backhaul(step, breakdown)
             elif isinstance(step, ComputeRecord):
-                self._served(step, (yield sites[step.site].submit(step, None)), breakdown)
+                served = yield sites[step.site].submit(step, None if live is None else live.work)
+                self._served(step, served, breakdown)
+                if live is not None:
+                    live.result = served.logits
             elif isinstance(step, Parallel):
                 yield from self._fork(step.traces, breakdown, streams)
+
+    def _settle(self) -> Process:
+        if self.owed_ns:
+            owed, self.owed_ns = self.owed_ns, 0
+            yield FastTimeout(self.env, owed)
 
     def _note_here(self, forwards: DraftSegment, breakdown: Breakdown) -> None:
         """Account for forwards at the device; their time is owed from now on."""
@@ -211,19 +191,6 @@ class RequestExecutor:
                 self._span(f"{forwards.model} forward", start_ns, start_ns + ns, {"new_tokens": new_tokens})
                 start_ns += ns
 
-    def _compute_here(self, record: ComputeRecord, pending: PendingStep, breakdown: Breakdown) -> Logits | None:
-        size = WorkSize(record.new_tokens, record.context_tokens, record.num_rows)
-        model = self.context.models.get(record.model)
-        (logits,), price = run_batch([pending.work], model, self.context.device_cost_models[record.model], [size])
-        ns = to_ns(price.seconds)
-        self._note_here(DraftSegment(record.model, ns, ((ns, price.joules, record.new_tokens),)), breakdown)
-        return logits
-
-    def _compute_at(self, record: ComputeRecord, pending: PendingStep, breakdown: Breakdown) -> Process:
-        served: ForwardResult = yield self.context.sites[record.site].submit(record, pending.work)
-        self._served(record, served, breakdown)
-        return served.logits
-
     def _served(self, record: ComputeRecord, served: ForwardResult, breakdown: Breakdown) -> None:
         metrics, parts = self.metrics, breakdown.ns
         parts["edge_queue"] += served.queue_ns
@@ -235,13 +202,10 @@ class RequestExecutor:
             args = {"queue_s": served.queue_ns / NS_PER_S}
             self._span(f"{record.site.value} {record.model}", self.now_ns - served.compute_ns, self.now_ns, args)
 
-    def _transmit(self, record: TransmitRecord, breakdown: Breakdown) -> Process:
-        if record.hop not in _DIRECTIONS:
-            ns = self.context.backhaul_delay_ns + to_ns(record.charged_bits / self.context.backhaul_bps)
-            breakdown.add("transport", ns)
-            yield FastTimeout(self.env, ns)
-            return
-        self._delivered(record, (yield self._send(record)), breakdown)
+    def _cross_backhaul(self, record: TransmitRecord, breakdown: Breakdown) -> Process:
+        ns = self.context.backhaul_delay_ns + to_ns(record.charged_bits / self.context.backhaul_bps)
+        breakdown.add("transport", ns)
+        yield FastTimeout(self.env, ns)
 
     def _delivered(self, record: TransmitRecord, delivery: Delivery, breakdown: Breakdown) -> None:
         self._account(record, delivery)
@@ -307,18 +271,18 @@ class RequestExecutor:
             self.metrics.breakdown.add(part, share)
             wait_ns -= share
 
-    def _fork(self, branches: Sequence[ProtocolRun | CompiledTrace], breakdown: Breakdown, streams: Streams) -> Process:
+    def _fork(self, branches: Sequence[Iterable[Step]], breakdown: Breakdown, streams: Streams) -> Process:
         """Run branches as processes; the one that ends last is the critical path."""
         ends: list[tuple[int, Breakdown]] = []
 
-        def branch(protocol_run: ProtocolRun | CompiledTrace) -> Process:
+        def branch(trace: Iterable[Step]) -> Process:
             branch_executor = RequestExecutor(self.context, self.device, self.metrics)
             own = Breakdown()
-            yield from branch_executor._play(protocol_run, own, streams)
+            yield from branch_executor._execute(trace, own, streams)
             yield from branch_executor._settle()
             ends.append((self.now_ns, own))
 
-        yield self.env.all_of([self.env.process(branch(protocol_run)) for protocol_run in branches])
+        yield self.env.all_of([self.env.process(branch(trace)) for trace in branches])
         breakdown.include(ends[-1][1])
 
     def _emit(self, round_: Round, time_ns: int) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,9 +17,10 @@ from sim.inputs.workload import PlannedRequest, arrival_times_s, make_controller
 from sim.links.base import Link
 from sim.models.info import ModelInfo
 from sim.models.interface import LanguageModel
-from sim.nodes.compiled_trace import CompiledTrace, TraceCompiler
+from sim.nodes.compiled_trace import CompiledTrace, Step, TraceCompiler
 from sim.nodes.device import Device, Outcome
 from sim.nodes.executor import SimulationContext
+from sim.nodes.live_trace import LiveTrace
 from sim.nodes.model_server import ModelServer
 from sim.results.tables import RunTables
 from sim.scenario.schema import EdgeSettings, Scenario
@@ -141,13 +142,13 @@ class World:
         closed = self.scenario.devices.arrivals == "closed"
         arrivals = [] if closed else arrival_times_s(self.scenario)
         for index, requests in sorted(by_device.items()):
-            device = Device(self.context, index, requests, self._protocol_run, self._keep)
+            device = Device(self.context, index, requests, self._trace_of, self._keep)
             times = think_times_s(self.scenario, index) if closed else arrivals[index]
             start(self.env, device.closed_loop(times) if closed else device.open_loop(times))
 
-    def _protocol_run(self, planned: PlannedRequest) -> ProtocolRun | CompiledTrace:
+    def _trace_of(self, planned: PlannedRequest) -> Iterable[Step]:
         if self.inputs.tape is not None:
-            return self._trace(planned, self.inputs.tape)
+            return self._recorded_trace(planned, self.inputs.tape)
         scenario, models_info = self.scenario, self._model_info
         if planned.device not in self._controllers:
             self._controllers[planned.device] = self._first_controller.for_device()
@@ -155,9 +156,9 @@ class World:
         request = make_request(planned, scenario, models_info, controller)
         protocol = scenario.protocol.entry.make(request, scenario.protocol.settings, rng_for(planned, scenario))
         protocol_run = self._live[planned.id] = ProtocolRun(protocol, self.inputs.models)
-        return protocol_run
+        return LiveTrace(protocol_run, self.inputs.cost_models["device"], self.inputs.models)
 
-    def _trace(self, planned: PlannedRequest, tape: TapeStore) -> CompiledTrace:
+    def _recorded_trace(self, planned: PlannedRequest, tape: TapeStore) -> CompiledTrace:
         key, traces = self._addresses.of(planned), self.inputs.traces
         trace = traces.get(key)
         if trace is None:

@@ -31,7 +31,7 @@ def busy_world(env: simpy.Environment, seed: int) -> list[tuple[int, str]]:
                     )
                 case 2:
                     promise = Pending(env)
-                    FastTimeout(env, 1, lambda _, p=promise: p.keep(f"kept {name}", 1), priority=LAST)
+                    FastTimeout(env, 1, lambda _, p=promise: p.succeed_later(f"kept {name}", 1), priority=LAST)
                     seen.append((int(env.now), str((yield promise))))
                 case 3 if children:
                     yield env.all_of([env.process(worker(10 * name + n, 0)) for n in range(children)])
