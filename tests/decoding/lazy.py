@@ -14,7 +14,7 @@ import pytest
 
 from sim.decoding.core.random_source import RandomSource
 from sim.decoding.core.rows import Row
-from sim.decoding.protocols import exchange, tslt
+from sim.decoding.protocols import exchange
 from sim.decoding.verification import round as verification
 
 Key = tuple[Hashable, ...]
@@ -89,7 +89,6 @@ def lazy_law(run: Callable[[RandomSource], Hashable], patch: pytest.MonkeyPatch)
         rows.after = looked
         return verify(rows, draft, rule, position, draw)
 
-    patch.setattr(tslt, "verify", watched)
     patch.setattr(exchange, "verify", watched)
     outcomes: dict[Hashable, float] = {}
     waiting: list[tuple[dict[Key, int], frozenset[Key], float]] = [({}, frozenset(), 1.0)]

@@ -48,7 +48,7 @@ def test_files_are_written_and_the_map_has_all_devices(ran, tmp_path):
     first = int(grid.get_xlim()[0])
     assert used[first : first + 60].sum() == np.convolve(used, np.ones(60)).max()
     points = figure.axes[0].collections[0].get_offsets()
-    assert np.asarray(points) == pytest.approx(ran.link.network.air.positions_m(0))
+    assert np.asarray(points) == pytest.approx(ran.link.network.channel.positions_m(0))
 
 
 def test_a_run_writes_its_slots_and_pictures_when_asked(tmp_path):

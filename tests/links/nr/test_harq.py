@@ -39,7 +39,7 @@ def retransmission_slots(pattern, scs_khz, num_failures=1, direction=UP, start_s
     link = NrLink(env, 1, 1, settings)
     network = link.network
     for mac in (network.uplink, network.downlink):
-        object.__setattr__(mac.parts, "receiver", FailsFirst(num_failures))
+        object.__setattr__(mac.deps, "receiver", FailsFirst(num_failures))
     env.run(until=env.timeout(start_slot * network.carrier.slot_ns))
     event = link.send(Packet(0, direction, 800))
     env.run()
@@ -118,7 +118,7 @@ def test_after_the_last_retransmission_the_rlc_sends_again():
                 attempts.append((slot, block.attempt))
                 block.received = len(attempts) > 3
 
-    object.__setattr__(link.network.uplink.parts, "receiver", FailsThrice())
+    object.__setattr__(link.network.uplink.deps, "receiver", FailsThrice())
     event = link.send(Packet(0, UP, 800))
     env.run()
     # PUSCH in 3 and 6; lost, known in 8; 8 slots of status delay: request in 16, DCI 18, PUSCH 19, again 22.

@@ -147,11 +147,11 @@ def test_recorded_sinr_is_the_effective_one_of_the_slot():
     settings = NrLinkSettings(snr_db=12.0, fading="tdl_c", record_slots=True, mcs=12)
     ran = run_full_buffer(settings, 2, 60, (DOWN,), warm_up_slots=1)
     network = ran.link.network
-    assert network.air is not None
+    assert network.channel is not None
     records = [record for record in network.records.blocks if not record.attempt]
     assert len(records) > 40
     for record in records[:20]:
-        gains = network.air.power_gains(DOWN, record.slot, np.array([record.device]))[0]
+        gains = network.channel.power_gains(DOWN, record.slot, np.array([record.device]))[0]
         expected = effective_sinr(10**1.2 * gains, eesm_betas(1)[12], np.array(record.prbs_per_group))
         assert record.sinr_db == pytest.approx(10 * np.log10(float(expected)), abs=1e-4)
     spans = ran.link.timeline()
@@ -196,7 +196,7 @@ def test_neighbours_interfere_only_when_they_send():
     env = simpy.Environment()
     link = NrLink(env, 2, 1, settings)
     network = link.network
-    air = network.air
+    air = network.channel
     assert air is not None
     assert air.serving.tolist() == [0, 1]
     link.send(Packet(0, DOWN, 80_000))
@@ -225,7 +225,7 @@ def two_interfering_devices(direction, **keys):
     for device in (0, 1):
         link.send(Packet(device, direction, 160_000))
     env.run()
-    return link.network.air, list(link.network.records.blocks)
+    return link.network.channel, list(link.network.records.blocks)
 
 
 @pytest.mark.parametrize("fading", ["tdl_a", "rayleigh"])
@@ -286,7 +286,7 @@ def test_a_moving_device_changes_its_cell():
     for _ in range(30):
         link.send(Packet(0, UP, 8_000))
         env.run(until=int(env.now) + 10**8)
-    air = link.network.air
+    air = link.network.channel
     assert air is not None
     assert air.serving[0] != 0 or np.linalg.norm(air.positions_m(6000)[0]) > 250
     assert link.summary()["uplink_messages"] == 30

@@ -54,8 +54,8 @@ def run(
     sent: list[Sent] = []
 
     def source(device, direction):
-        direction = BOTH.index(direction)
-        draw = np.random.Generator(np.random.Philox(key=[traffic_seed, device * 2 + direction]))
+        parity = BOTH.index(direction)
+        draw = np.random.Generator(np.random.Philox(key=[traffic_seed, device * 2 + parity]))
         for _ in range(per_device):
             yield env.timeout(int(draw.exponential(gap_s) * 1e9))
             size = mean_bytes if fixed_size else int(draw.exponential(mean_bytes))
