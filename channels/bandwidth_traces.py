@@ -54,6 +54,29 @@ class ConstantRate:
         return -(-nanobits // self.bps)
 
 
+class StartedLate:
+    """A capacity from a moment of its own time on: what it offers from then is offered from time zero.
+
+    Args:
+        capacity: What is offered.
+        start_ns: The moment, >= 0.
+    """
+
+    def __init__(self, capacity: Capacity, start_ns: int) -> None:
+        if start_ns < 0:
+            raise ValueError(f"start_ns: got {start_ns}; valid: >= 0")
+        self._capacity, self._start_ns = capacity, start_ns
+        self._before = capacity.offered(start_ns)
+
+    def offered(self, time_ns: int) -> int:
+        """Nanobits offered before a time."""
+        return self._capacity.offered(time_ns + self._start_ns) - self._before
+
+    def time_of(self, nanobits: int) -> int:
+        """First whole nanosecond by which so many nanobits have been offered."""
+        return self._capacity.time_of(nanobits + self._before) - self._start_ns
+
+
 class PiecewiseRate:
     """Rates that hold between given times, repeated for ever; bits flow as a fluid.
 
@@ -156,10 +179,10 @@ def load_trace(path: Path, scale: float = 1.0) -> PiecewiseRate | PacketOpportun
     return _load_csv(path, scale) if path.suffix.lower() == ".csv" else _load_mahimahi(path, scale)
 
 
-def _lines(path: Path) -> Iterator[tuple[int, str]]:
-    """Numbered lines that hold something."""
+def read_lines(path: Path) -> Iterator[tuple[int, str]]:
+    """Numbered lines that hold something: not blank, no comment. ValueError if the file cannot be read as text."""
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")
     except FileNotFoundError:
         raise ValueError(f"{path}: no such trace file") from None
     except (OSError, UnicodeDecodeError) as error:
@@ -172,7 +195,7 @@ def _lines(path: Path) -> Iterator[tuple[int, str]]:
 
 def _load_mahimahi(path: Path, scale: float) -> PacketOpportunities:
     times_ms: list[int] = []
-    for number, line in _lines(path):
+    for number, line in read_lines(path):
         if not (line.isascii() and line.isdigit()):
             raise ValueError(
                 f"{path}:{number}: expected a whole number of milliseconds, got {line!r} "
@@ -191,7 +214,7 @@ def _load_mahimahi(path: Path, scale: float) -> PacketOpportunities:
 def _load_csv(path: Path, scale: float) -> PiecewiseRate:
     times_s: list[float] = []
     mbps: list[float] = []
-    for index, (number, line) in enumerate(_lines(path)):
+    for index, (number, line) in enumerate(read_lines(path)):
         cells = [cell.strip() for cell in line.split(",")]
         if index == 0 and cells == ["time_s", "mbps"]:
             continue

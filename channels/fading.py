@@ -10,11 +10,13 @@ A = exp(j phi_1), B = exp(j phi_2): one cosine and one sine for two sinusoids.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import numpy.typing as npt
 
 from channels._validation import require_between, require_positive
-from channels.addressed import generator
+from channels.addressed import generator, uniforms
 from channels.tap_profiles import LOS_DOPPLER_FRACTION, TapProfile
 
 Array = npt.NDArray[np.float64]
@@ -30,18 +32,61 @@ def doppler_hz(speed_m_s: npt.ArrayLike, carrier_ghz: npt.ArrayLike) -> Array:
     return np.asarray(np.asarray(speed_m_s, dtype=np.float64) * np.asarray(carrier_ghz) * 1e9 / 299_792_458.0)
 
 
+class ProfileBank:
+    """Tap profiles at given frequencies, as the matrices that turn taps into PRB groups; grows as profiles are added.
+
+    Args:
+        frequencies_hz: PRB group centres relative to the carrier, [num_groups].
+        num_taps: taps of the largest profile; those with fewer are filled up with taps of no power.
+
+    Attributes:
+        responses: Fourier sum of each profile's scattered taps at unit power, [num_profiles, num_taps, num_groups].
+        k_linear: specular over scattered power of each profile, [num_profiles].
+    """
+
+    def __init__(self, frequencies_hz: npt.ArrayLike, num_taps: int) -> None:
+        self._frequencies_hz = np.atleast_1d(np.asarray(frequencies_hz, dtype=np.float64))
+        self.num_taps = num_taps
+        self.responses = np.zeros((0, num_taps, self.num_groups), dtype=np.complex64)
+        self.k_linear = np.zeros(0)
+
+    @property
+    def num_groups(self) -> int:
+        """PRB groups."""
+        return len(self._frequencies_hz)
+
+    def add(self, profiles: Sequence[TapProfile]) -> range:
+        """Add profiles; returns their indices."""
+        first = len(self.k_linear)
+        self.responses = np.concatenate([self.responses, *(self._response(one)[None] for one in profiles)])
+        self.k_linear = np.append(self.k_linear, [one.los_power / one.powers.sum() for one in profiles])
+        return range(first, len(self.k_linear))
+
+    def _response(self, profile: TapProfile) -> npt.NDArray[np.complex64]:
+        count = len(profile.powers)
+        if count > self.num_taps:
+            raise ValueError(f"num_taps: got a profile of {count}; valid: up to {self.num_taps}")
+        response = np.zeros((self.num_taps, self.num_groups), dtype=np.complex128)
+        turns = np.outer(profile.delays_s, self._frequencies_hz)
+        amplitudes = np.sqrt(profile.powers / profile.powers.sum())
+        response[:count] = amplitudes[:, None] * np.exp(-2j * np.pi * turns)
+        return response.astype(np.complex64)
+
+
 class FadingChannel:
     """Fading of many devices towards one antenna, unit mean power gain, per PRB group.
 
     Args:
-        profile: taps, see `channels.tap_profiles`.
+        profile: taps, see `channels.tap_profiles`; or a bank of profiles, of which each device uses one.
         speeds_m_s: speed of each device, [num_devices]; 0 gives a static (but random) channel.
         carrier_ghz: carrier frequency.
-        frequencies_hz: PRB group centres relative to the carrier, [num_groups].
+        frequencies_hz: PRB group centres relative to the carrier, [num_groups]; not looked at with a bank.
         seed: master seed; phases are addressed by (seed, link, device id) alone.
         device_ids: identity of each device, [num_devices]; None numbers them from 0.
         link: tells apart the channels of one device to several sites or antennas, e.g. "site3".
         num_sinusoids: per tap, even; None takes 8 for a multi-tap profile and 64 for a flat one.
+        profile_index: profile of each device in the bank, [num_devices]; None is the first for all.
+        k_linear: Rician K of each device, [num_devices]; None is that of its profile.
 
     Notes: reciprocal, so uplink and downlink of a TDD carrier share it. Single antenna at both ends. The specular path
     of a LoS profile shifts by 0.7 fd (TR 38.901 7.7.2). Phases are reduced to one turn in double precision before the
@@ -50,7 +95,7 @@ class FadingChannel:
 
     def __init__(
         self,
-        profile: TapProfile,
+        profile: TapProfile | ProfileBank,
         speeds_m_s: npt.ArrayLike,
         carrier_ghz: float,
         frequencies_hz: npt.ArrayLike,
@@ -58,6 +103,8 @@ class FadingChannel:
         device_ids: npt.ArrayLike | None = None,
         link: str = "",
         num_sinusoids: int | None = None,
+        profile_index: npt.NDArray[np.int64] | None = None,
+        k_linear: npt.ArrayLike | None = None,
     ) -> None:
         speeds = np.atleast_1d(np.asarray(speeds_m_s, dtype=np.float64))
         require_between("speeds_m_s", speeds, 0, 1000)
@@ -65,15 +112,29 @@ class FadingChannel:
         ids = np.arange(len(speeds)) if device_ids is None else np.asarray(device_ids)
         if ids.shape != speeds.shape:
             raise ValueError(f"device_ids: got shape {ids.shape}; valid: {speeds.shape}, that of speeds_m_s")
+        if isinstance(profile, TapProfile):
+            bank = ProfileBank(frequencies_hz, len(profile.powers))
+            bank.add([profile])
+        else:
+            bank = profile
+        self.bank = bank
         if num_sinusoids is None:
-            num_sinusoids = _TAP_SINUSOIDS if len(profile.powers) > 1 else _FLAT_SINUSOIDS
+            num_sinusoids = _TAP_SINUSOIDS if bank.num_taps > 1 else _FLAT_SINUSOIDS
         require_between("num_sinusoids", num_sinusoids, 2, 1024)
         if num_sinusoids % 2:
             raise ValueError(f"num_sinusoids: got {num_sinusoids}; valid: even, 2 to 1024")
-        self.profile = profile
         self._num_sinusoids = num_sinusoids
         self._draw_sinusoids(doppler_hz(speeds, carrier_ghz), ids, seed, link)
-        self._set_frequencies(np.atleast_1d(np.asarray(frequencies_hz, dtype=np.float64)))
+        self.use_profiles(np.zeros(len(ids), dtype=np.int64) if profile_index is None else profile_index, k_linear)
+
+    def use_profiles(self, profile_index: npt.NDArray[np.int64], k_linear: npt.ArrayLike | None = None) -> None:
+        """Give each device its profile of the bank and its K, [num_devices] each; the sinusoids stay."""
+        self._profile_index = np.asarray(profile_index, dtype=np.int64)
+        self._is_uniform = len(self.bank.k_linear) == 1
+        k = self.bank.k_linear[self._profile_index] if k_linear is None else np.asarray(k_linear, dtype=np.float64)
+        self._scatter_amplitudes = np.sqrt(1 / (1 + k)).astype(np.float32)
+        self._los_amplitudes = np.sqrt(k / (1 + k)).astype(np.float32)
+        self._has_los = bool(np.any(k > 0))
 
     def _draw_sinusoids(self, dopplers_hz: Array, ids: npt.NDArray[np.int64], seed: int, link: str) -> None:
         """Frequency [Hz] of every pair of sinusoids, and what its cosine and sine bring to real and imaginary part.
@@ -81,28 +142,19 @@ class FadingChannel:
         ``_frequencies_hz`` [num_devices, pairs * taps]; ``_amplitudes`` [num_devices, 2 (parts), 2 (cosine, sine),
         pairs * taps].
         """
-        count, num_taps = self._num_sinusoids, len(self.profile.powers)
+        count, num_taps, num_links = self._num_sinusoids, self.bank.num_taps, len(ids)
         half = count // 2
-        self._frequencies_hz = np.empty((len(ids), half * num_taps))
-        self._amplitudes = np.empty((len(ids), 2, 2, half * num_taps), dtype=np.float32)
-        self._los_hz, self._los_turns = dopplers_hz * LOS_DOPPLER_FRACTION, np.empty(len(ids))
-        sector = np.arange(half)[:, None]
-        for row, device in enumerate(ids):
-            draw = generator(seed, "fading", link, int(device))
-            # One angle in each of S equal sectors, turned by one offset per tap: uniform, and evenly spread.
-            angles = 2 * np.pi * (sector + draw.random(num_taps)) / count
-            self._frequencies_hz[row] = (dopplers_hz[row] * np.cos(angles)).ravel()
-            phasors = np.exp(1j * draw.uniform(0, 2 * np.pi, (2, half * num_taps)))
-            cosine, sine = phasors[0] + phasors[1], 1j * (phasors[0] - phasors[1])
-            self._amplitudes[row] = ((cosine.real, sine.real), (cosine.imag, sine.imag))
-            self._los_turns[row] = draw.uniform(0, 1)
-
-    def _set_frequencies(self, frequencies_hz: Array) -> None:
-        amplitude = np.sqrt(self.profile.powers / self._num_sinusoids)
-        response = amplitude[:, None] * np.exp(-2j * np.pi * np.outer(self.profile.delays_s, frequencies_hz))
-        # Real form of the Fourier sum: [2 (parts) * taps, 2 (parts) * groups]
-        self._response = np.block([[response.real, response.imag], [-response.imag, response.real]]).astype(np.float32)
-        self._los_amplitude = float(np.sqrt(self.profile.los_power))
+        draws = uniforms(seed, "fading", link, entities=ids, count=num_taps * (count + 1) + 1)
+        # One angle in each of S equal sectors, turned by one offset per tap: uniform, and evenly spread.
+        offsets = draws[:, :num_taps].reshape(num_links, 1, num_taps)
+        angles = 2 * np.pi * (np.arange(half)[:, None] + offsets) / count
+        self._frequencies_hz = (dopplers_hz[:, None, None] * np.cos(angles)).reshape(num_links, half * num_taps)
+        phasors = np.exp(2j * np.pi * draws[:, num_taps:-1]).reshape(num_links, 2, half * num_taps) / np.sqrt(count)
+        cosine, sine = phasors[:, 0] + phasors[:, 1], 1j * (phasors[:, 0] - phasors[:, 1])
+        self._amplitudes = np.empty((num_links, 2, 2, half * num_taps), dtype=np.float32)
+        for part, of in enumerate((np.real, np.imag)):
+            self._amplitudes[:, part, 0], self._amplitudes[:, part, 1] = of(cosine), of(sine)
+        self._los_hz, self._los_turns = dopplers_hz * LOS_DOPPLER_FRACTION, draws[:, -1].copy()
 
     @property
     def num_devices(self) -> int:
@@ -112,7 +164,7 @@ class FadingChannel:
     @property
     def num_groups(self) -> int:
         """PRB groups per device."""
-        return int(self._response.shape[1]) // 2
+        return self.bank.num_groups
 
     def frequency_response(
         self, time_s: float, devices: npt.NDArray[np.int64] | None = None
@@ -122,41 +174,49 @@ class FadingChannel:
         Args:
             devices: row numbers (not ids) of the devices wanted; None for all.
         """
-        parts = self._parts(time_s, devices)
-        return np.ascontiguousarray(parts.transpose(0, 2, 1)).view(np.complex64)[:, :, 0]
-
-    def power_gains(self, time_s: float, devices: npt.NDArray[np.int64] | None = None) -> npt.NDArray[np.float32]:
-        """|H|^2 at one time for all devices or those indexed, mean 1. [num_devices, num_groups] float32"""
-        parts = self._parts(time_s, devices)
-        np.square(parts, out=parts)
-        return parts[:, 0] + parts[:, 1]
-
-    def _parts(self, time_s: float, devices: npt.NDArray[np.int64] | None) -> npt.NDArray[np.float32]:
-        """Real and imaginary part of the channel. [num_devices, 2, num_groups]"""
         rows = np.arange(self.num_devices) if devices is None else devices
         if len(rows) <= _CHUNK_DEVICES:
             return self._evaluate(time_s, rows)
-        parts = np.empty((len(rows), 2, self.num_groups), dtype=np.float32)
+        response = np.empty((len(rows), self.num_groups), dtype=np.complex64)
         for first in range(0, len(rows), _CHUNK_DEVICES):
             chunk = slice(first, first + _CHUNK_DEVICES)
-            parts[chunk] = self._evaluate(time_s, rows[chunk])
-        return parts
+            response[chunk] = self._evaluate(time_s, rows[chunk])
+        return response
 
-    def _evaluate(self, time_s: float, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
+    def power_gains(self, time_s: float, devices: npt.NDArray[np.int64] | None = None) -> npt.NDArray[np.float32]:
+        """|H|^2 at one time for all devices or those indexed, mean 1. [num_devices, num_groups] float32"""
+        response = self.frequency_response(time_s, devices)
+        power = np.square(response.real)
+        power += np.square(response.imag)
+        return power
+
+    def specular_phasors(self, time_s: float, devices: npt.NDArray[np.int64]) -> npt.NDArray[np.complex64]:
+        """Unit phasor of the specular path of devices at one time, turning at 0.7 fd. [num_devices] complex64"""
+        waves = _cosine_sine(self._los_hz.take(devices) * time_s + self._los_turns.take(devices))
+        return np.asarray(waves[:, 0] + 1j * waves[:, 1], dtype=np.complex64)
+
+    def _evaluate(self, time_s: float, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.complex64]:
         count = len(rows)
         # [devices, 1, 2, pairs * taps]
         waves = _cosine_sine(self._frequencies_hz.take(rows, axis=0) * time_s)[:, None]
         terms = self._amplitudes.take(rows, axis=0)
         terms *= waves
         # [devices, 2, taps]
-        taps = self._sum_of_pairs(terms[:, :, 0] + terms[:, :, 1])
+        parts = self._sum_of_pairs(terms[:, :, 0] + terms[:, :, 1])
+        taps = np.empty((count, 1, self.bank.num_taps), dtype=np.complex64)
+        taps.real[:, 0], taps.imag[:, 0] = parts[:, 0], parts[:, 1]
         # One product of fixed shape per device: a product over all would round differently with their number, and
         # adding a device must leave every bit of the others' channels alone.
-        parts: npt.NDArray[np.float32] = (taps.reshape(count, 1, -1) @ self._response).reshape(count, 2, -1)
-        if self._los_amplitude:
+        bank = self.bank.responses
+        matrices = bank[0] if self._is_uniform else bank.take(self._profile_index.take(rows), axis=0)
+        response: npt.NDArray[np.complex64] = (taps @ matrices)[:, 0]
+        if self._has_los:
             direct = _cosine_sine(self._los_hz.take(rows) * time_s + self._los_turns.take(rows))
-            parts += np.float32(self._los_amplitude) * direct[:, :, None]
-        return parts
+            direct *= self._los_amplitudes.take(rows)[:, None]
+            response *= self._scatter_amplitudes.take(rows)[:, None]
+            response.real += direct[:, 0, None]
+            response.imag += direct[:, 1, None]
+        return response
 
     def _sum_of_pairs(self, terms: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
         """Sum over the pairs, half by half while they are even: long rows add faster than short ones."""

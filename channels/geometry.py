@@ -13,6 +13,7 @@ from channels.addressed import generator
 Array = npt.NDArray[np.float64]
 # Cluster size -> (rings of sites, lattice step (i, j) to the next cluster, i^2 + ij + j^2 = size).
 _CLUSTERS = {1: (0, (1, 0)), 7: (1, (2, 1)), 19: (2, (3, 2))}
+_CORNERS = np.array([[0.0, 0.0], [0.0, 1.0], [1.0, 0.0], [1.0, 1.0]])
 SECTOR_BORESIGHTS_DEG = (30.0, 150.0, 270.0)
 
 
@@ -27,16 +28,22 @@ class SiteLayout:
     Attributes:
         num_sites: 1, 7 or 19.
         inter_site_distance_m: distance of neighbouring sites; the cell's circumradius is ISD / sqrt(3).
-        wrap_around: the cluster is repeated over the plane, so that every site sees full interference.
+        wrap_around: the cluster is repeated over the whole plane (a torus), so that every site sees full interference
+            and a device that drives on for ever keeps meeting sites. None is True but for a single site.
     """
 
     num_sites: int = 1
     inter_site_distance_m: float = 500.0
-    wrap_around: bool = True
+    wrap_around: bool | None = None
 
     def __post_init__(self) -> None:
         require_choice("num_sites", self.num_sites, tuple(_CLUSTERS))
         require_positive("inter_site_distance_m", self.inter_site_distance_m)
+
+    @property
+    def is_torus(self) -> bool:
+        """Whether the cluster is repeated over the plane."""
+        return self.num_sites > 1 if self.wrap_around is None else self.wrap_around
 
     @property
     def cell_radius_m(self) -> float:
@@ -55,8 +62,8 @@ class SiteLayout:
         return np.array(points)
 
     def cluster_shifts_m(self) -> Array:
-        """Translations to the cluster's copies, the zero shift first. [1 or 7, 2]"""
-        if not self.wrap_around or self.num_sites == 1:
+        """Translations to the cluster itself and its six nearest copies. [1 or 7, 2]"""
+        if not self.is_torus:
             return np.zeros((1, 2))
         _, (i, j) = _CLUSTERS[self.num_sites]
         # A rotation of the lattice by 60 degrees takes (i, j) to (-j, i + j).
@@ -69,14 +76,27 @@ class SiteLayout:
     def displacements_m(self, positions_m: npt.ArrayLike) -> Array:
         """Vector from the nearest copy of each site to each device. [num_devices, 2] -> [num_devices, num_sites, 2]"""
         positions = require_points("positions_m", positions_m)
-        # [devices, sites, shifts, 2]
-        offsets = (
-            positions[:, None, None, :]
-            - self.site_positions_m()[None, :, None, :]
-            - self.cluster_shifts_m()[None, None, :, :]
-        )
-        nearest = np.argmin(np.sum(offsets**2, axis=-1), axis=-1)
-        return np.take_along_axis(offsets, nearest[..., None, None], axis=2)[:, :, 0, :]
+        # [devices, sites, 2]
+        offsets = positions[:, None, :] - self.site_positions_m()
+        return self._wrapped(offsets) if self.is_torus else offsets
+
+    def _wrapped(self, offsets: Array) -> Array:
+        """The shortest of each offset and its translations by the torus' lattice. [..., 2] -> [..., 2]
+
+        With two shortest lattice vectors 60 degrees apart, the nearest lattice point to any place is one of the four
+        corners of the parallelogram that holds it.
+        """
+        basis = self._cluster_basis_m()
+        corners = np.floor(offsets @ np.linalg.inv(basis))
+        # [..., corners, 2]
+        moved = offsets[..., None, :] - (corners[..., None, :] + _CORNERS) @ basis
+        nearest = np.argmin(np.sum(moved**2, axis=-1), axis=-1)
+        return np.take_along_axis(moved, nearest[..., None, None], axis=-2)[..., 0, :]
+
+    def _cluster_basis_m(self) -> Array:
+        """Two translations, 60 degrees apart, that make the cluster's copies tile the plane. [2, 2]"""
+        _, (i, j) = _CLUSTERS[self.num_sites]
+        return np.array([_lattice_point(a, b, self.inter_site_distance_m) for a, b in ((i, j), (-j, i + j))])
 
     def distances_2d_m(self, positions_m: npt.ArrayLike) -> Array:
         """Horizontal distance of each device to the nearest copy of each site. [num_devices, num_sites]"""

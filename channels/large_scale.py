@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
 
 from channels._validation import require_choice, require_points
+from channels.addressed import uniforms
 from channels.antenna import Antenna, OmniAntenna, direction_deg
 from channels.geometry import SiteLayout
 from channels.line_of_sight import Clutter, los_probability
-from channels.propagation import SCENARIOS, path_loss_db, rma_breakpoint_m
+from channels.placement import Placement
+from channels.propagation import SCENARIOS, draw_environment_height_m, path_loss_db, rma_breakpoint_m
 from channels.shadowing import LineOfSightMap, ShadowingMap, rma_los_sigma_db, shadowing_states
 
 Array = npt.NDArray[np.float64]
@@ -58,8 +60,8 @@ class LargeScaleModel:
         scenario: umi, uma, rma, inh, inf_*.
         los_state: "drawn" by the spatially consistent map, or all "los" or all "nlos".
         shadowing: False leaves shadowing out.
-        penetration_db: O2I loss by device [num_devices]; 0 means outdoors. Indoor devices use the O2I shadowing and,
-            where the scenario has no O2I state (inh, inf), their loss is simply added.
+        placement: surroundings of all devices; None puts them in the open at `ut_height_m`. Indoor devices have O2I
+            shadowing, and line of sight by their outdoor distance (Table 7.4.2-1).
         bs_height_m: None takes the scenario's usual height (10, 25, 35, 3, 1.5 or 8 m).
     """
 
@@ -73,7 +75,7 @@ class LargeScaleModel:
     shadowing: bool = True
     office: str = "mixed"
     clutter: Clutter | None = None
-    penetration_db: Array = field(default_factory=lambda: np.zeros(0))
+    placement: Placement | None = None
 
     def __post_init__(self) -> None:
         require_choice("scenario", self.scenario, SCENARIOS)
@@ -96,45 +98,60 @@ class LargeScaleModel:
         """Large-scale values at positions [num_devices, 2]; `devices` tells whose they are, None for all in order."""
         positions = require_points("positions_m", positions_m)
         rows = np.arange(len(positions)) if devices is None else devices
-        indoor_db = self.penetration_db[rows] if self.penetration_db.size else np.zeros(len(positions))
+        place = self._placement(rows)
+        height = place.height_m[:, None]
         offsets = self.layout.displacements_m(positions)
         distance = np.linalg.norm(offsets, axis=-1)
-        is_los = self._is_los(positions, distance)
-        loss = path_loss_db(self.scenario, distance, self.carrier_ghz, is_los, self.height_m, self.ut_height_m)
-        shadow = self._shadowing_db(positions, distance, is_los, indoor_db > 0)
-        azimuth, zenith = direction_deg(offsets, self.height_m, self.ut_height_m)
-        gain = shadow - loss - indoor_db[:, None]
+        is_los = self._is_los(positions, distance, place)
+        environment = self._environment_height_m(rows, distance, height)
+        loss = path_loss_db(self.scenario, distance, self.carrier_ghz, is_los, self.height_m, height, environment)
+        shadow = self._shadowing_db(positions, distance, is_los, place)
+        azimuth, zenith = direction_deg(offsets, self.height_m, height)
+        gain = shadow - loss - place.penetration_db[:, None]
         return LargeScaleState(gain, loss, shadow, is_los, azimuth, zenith)
 
-    def _is_los(self, positions: Array, distance: Array) -> npt.NDArray[np.bool_]:
+    def _placement(self, rows: npt.NDArray[np.int64]) -> Placement:
+        if self.placement is None:
+            return Placement.in_the_open(len(rows), self.ut_height_m)
+        return self.placement.of(rows)
+
+    def _environment_height_m(self, rows: npt.NDArray[np.int64], distance: Array, height: Array) -> Array | float:
+        if self.scenario != "uma" or not np.any(height > 13):
+            return 1.0
+        num_sites = distance.shape[1]
+        links = (rows[:, None] * num_sites + np.arange(num_sites)).ravel()
+        draws = uniforms(self.seed, "environment height", entities=links, count=2)
+        return draw_environment_height_m(distance, height, draws.T.reshape(2, *distance.shape))
+
+    def _is_los(self, positions: Array, distance: Array, place: Placement) -> npt.NDArray[np.bool_]:
         if self.los_state != "drawn":
             return np.full(distance.shape, self.los_state == "los")
-        probability = los_probability(
-            self.scenario, distance, self.height_m, self.ut_height_m, self.office, self.clutter
-        )
+        outdoor_m = np.maximum(distance - place.indoor_distance_m[:, None], 0)
+        height = place.height_m[:, None]
+        probability = los_probability(self.scenario, outdoor_m, self.height_m, height, self.office, self.clutter)
         columns = [one.is_los(positions, probability[:, site]) for site, one in enumerate(self._los_maps)]
         return np.stack(columns, axis=1)
 
     def _shadowing_db(
-        self, positions: Array, distance: Array, is_los: npt.NDArray[np.bool_], indoor: npt.NDArray[np.bool_]
+        self, positions: Array, distance: Array, is_los: npt.NDArray[np.bool_], place: Placement
     ) -> Array:
         shadow = np.zeros(distance.shape)
         if not self.shadowing:
             return shadow
-        inside = indoor & ("o2i" in shadowing_states(self.scenario))
+        inside = place.is_indoor & ("o2i" in shadowing_states(self.scenario))
         for site, shadow_map in enumerate(self._shadowing_maps):
             # A hall that knows LoS only has one law for both states.
             los = is_los[:, site] | (self.scenario == "inf_hh")
             for state, mask in (("los", los & ~inside), ("nlos", ~los & ~inside), ("o2i", inside)):
                 if np.any(mask):
-                    sigma = (
-                        self._rma_sigma_db(distance[mask, site]) if (self.scenario, state) == ("rma", "los") else None
-                    )
+                    is_rma_los = (self.scenario, state) == ("rma", "los")
+                    height = place.height_m[mask]
+                    sigma = self._rma_sigma_db(distance[mask, site], height) if is_rma_los else None
                     shadow[mask, site] = shadow_map.shadowing_db(positions[mask], state, sigma)
         return shadow
 
-    def _rma_sigma_db(self, distance: Array) -> Array:
-        return rma_los_sigma_db(distance > rma_breakpoint_m(self.height_m, self.ut_height_m, self.carrier_ghz))
+    def _rma_sigma_db(self, distance: Array, height_m: Array) -> Array:
+        return rma_los_sigma_db(distance > rma_breakpoint_m(self.height_m, height_m, self.carrier_ghz))
 
 
 def coupling_gain_db(

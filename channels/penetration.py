@@ -6,7 +6,6 @@ import numpy as np
 import numpy.typing as npt
 
 from channels._validation import require_between, require_choice
-from channels.addressed import generator
 
 Array = npt.NDArray[np.float64]
 BUILDINGS = ("low", "high")
@@ -15,8 +14,9 @@ PENETRATION_SIGMA_DB = {"low": 4.4, "high": 6.5}
 # Largest indoor distance by scenario: the smaller of two draws from U(0, max), 7.4.3.1.
 MAX_INDOOR_DISTANCE_M = {"umi": 25.0, "uma": 25.0, "rma": 10.0}
 _INDOOR_LOSS_DB_PER_M = 0.5
-# A wall does not amplify; the smallest loss also marks a device as indoors.
-_MIN_INDOOR_LOSS_DB = 0.1
+# Mean loss of a car's body by its windows, and the standard deviation, TR 38.901 7.4.3.2.
+CAR_LOSS_DB = {"plain": 9.0, "metallised": 20.0}
+CAR_LOSS_SIGMA_DB = 5.0
 
 
 def _parallel_db(*parts: tuple[float, Array]) -> Array:
@@ -39,28 +39,3 @@ def penetration_loss_db(building: str, carrier_ghz: npt.ArrayLike, indoor_distan
     """Mean O2I loss: wall + 0.5 dB per metre inside."""
     require_between("indoor_distance_m", indoor_distance_m, 0, np.inf)
     return wall_loss_db(building, carrier_ghz) + _INDOOR_LOSS_DB_PER_M * np.asarray(indoor_distance_m)
-
-
-def draw_penetration_db(
-    seed: int,
-    device_ids: npt.ArrayLike,
-    scenario: str,
-    building: str,
-    carrier_ghz: float,
-    indoor_probability: float = 1.0,
-) -> Array:
-    """Each device's own O2I loss, drawn once by (seed, device); exactly 0 for a device outdoors. [num_devices]
-
-    Indoors: wall loss + 0.5 dB per metre of indoor distance + N(0, sigma_P) (7.4.3.1), never below 0.1 dB.
-    """
-    require_choice("scenario (with indoor devices)", scenario, tuple(MAX_INDOOR_DISTANCE_M))
-    require_between("indoor_probability", indoor_probability, 0, 1)
-    losses = []
-    for device in np.asarray(device_ids).ravel():
-        draw = generator(seed, "penetration", int(device))
-        is_indoor = draw.random() < indoor_probability
-        indoor_m = draw.uniform(0, MAX_INDOOR_DISTANCE_M[scenario], size=2).min()
-        random_db = PENETRATION_SIGMA_DB[building] * draw.standard_normal()
-        loss_db = float(penetration_loss_db(building, carrier_ghz, indoor_m)) + random_db
-        losses.append(max(_MIN_INDOOR_LOSS_DB, loss_db) if is_indoor else 0.0)
-    return np.array(losses)

@@ -1,4 +1,4 @@
-"""Uplink transmit power control (TS 38.213 7.1.1, 7.2.1) and power headroom (7.7.1)."""
+"""Uplink transmit power control (TS 38.213 7.1.1, 7.2.1), power headroom (7.7.1), maximum power reduction."""
 
 from __future__ import annotations
 
@@ -18,6 +18,45 @@ TPC_ABSOLUTE_DB = (-4, -1, 1, 4)
 POWER_CLASS_3_DBM = 23.0
 # Lowest controlled output power of an FR1 UE up to 20 MHz, TS 38.101-1 6.3.1.
 MIN_POWER_DBM = -40.0
+# Maximum power reduction of CP-OFDM, power class 3, by modulation order: inner and outer allocations [dB], TS 38.101-1
+# Table 6.2.2-1.
+MAX_POWER_REDUCTION_DB = {2: (1.5, 3.0), 4: (2.0, 3.0), 6: (3.5, 3.5), 8: (6.5, 6.5)}
+
+
+def max_power_reduction_db(modulation_order: npt.ArrayLike, is_inner: npt.ArrayLike) -> Array:
+    """How far a CP-OFDM device of power class 3 may stay below its greatest power, by modulation. Broadcasts.
+
+    Args:
+        modulation_order: Qm: 2, 4, 6 or 8.
+        is_inner: the allocation is an inner one, see `is_inner_allocation`.
+
+    Notes: 3GPP allows the reduction; it is taken in full here, as a power amplifier without margin needs it.
+    """
+    order = np.asarray(modulation_order)
+    for one in np.unique(order).tolist():
+        require_choice("modulation_order", one, tuple(MAX_POWER_REDUCTION_DB))
+    table = np.zeros((9, 2))
+    for one, pair in MAX_POWER_REDUCTION_DB.items():
+        table[one] = pair
+    return np.asarray(np.where(np.asarray(is_inner, dtype=bool), table[order, 0], table[order, 1]))
+
+
+def is_inner_allocation(
+    first_prb: npt.ArrayLike, num_prb: npt.ArrayLike, num_carrier_prb: int
+) -> npt.NDArray[np.bool_]:
+    """Whether an allocation keeps its own half width from both edges (TS 38.101-1 6.2.2). Broadcasts.
+
+    With L PRBs: max(1, L // 2) <= first <= N_RB - max(1, L // 2) - L, and L <= ceil(N_RB / 2).
+
+    Args:
+        first_prb: lowest PRB, from 0.
+        num_prb: L, from the lowest to the highest PRB.
+        num_carrier_prb: N_RB.
+    """
+    first, width = np.asarray(first_prb), np.asarray(num_prb)
+    margin = np.maximum(1, width // 2)
+    fits = (margin <= first) & (first <= num_carrier_prb - margin - width)
+    return np.asarray(fits & (width <= -(-num_carrier_prb // 2)))
 
 
 def tpc_command_db(command: int, accumulated: bool = True) -> int:

@@ -76,6 +76,44 @@ def tdl_profile(model: str, delay_spread_s: float) -> TapProfile:
     return TapProfile(delays, powers)
 
 
+def with_k_factor(profile: TapProfile, k_linear: float, delay_spread_s: float) -> TapProfile:
+    """A LoS profile at another K-factor, its delays scaled to an RMS delay spread (TR 38.901 7.7.6, 7.7.3).
+
+    Args:
+        profile: taps with or without a specular path; their relative powers and delays stay.
+        k_linear: specular over scattered power at all delays, >= 0.
+        delay_spread_s: RMS delay spread, the specular path counted.
+    """
+    require_between("k_linear", k_linear, 0, 1e6)
+    los_power = k_linear / (1 + k_linear)
+    scaled = TapProfile(profile.delays_s, profile.powers / profile.powers.sum() * (1 - los_power), los_power)
+    if scaled.rms_delay_spread_s == 0:
+        return scaled
+    return TapProfile(scaled.delays_s * (delay_spread_s / scaled.rms_delay_spread_s), scaled.powers, los_power)
+
+
+def condensed(profile: TapProfile, num_taps: int) -> TapProfile:
+    """Fewer taps of the same power and delay spread, as the simplified profiles of TS 38.101-4 B.2.1 (12 taps).
+
+    Neighbouring taps are merged, at their power-weighted mean delay, always those whose merger takes least from the
+    delay spread; in the end delays are stretched to restore it.
+    """
+    if num_taps < 2:
+        raise ValueError(f"num_taps: got {num_taps}; valid: >= 2")
+    order = np.argsort(profile.delays_s, kind="stable")
+    delays, powers = profile.delays_s[order], profile.powers[order]
+    while len(powers) > num_taps:
+        pairs = powers[:-1] + powers[1:]
+        first = int(np.argmin(powers[:-1] * powers[1:] / pairs * np.diff(delays) ** 2))
+        delays[first] = (powers[first : first + 2] @ delays[first : first + 2]) / pairs[first]
+        powers[first] = pairs[first]
+        delays, powers = np.delete(delays, first + 1), np.delete(powers, first + 1)
+    merged = TapProfile(delays, powers, profile.los_power)
+    if merged.rms_delay_spread_s == 0:
+        return merged
+    return TapProfile(delays * (profile.rms_delay_spread_s / merged.rms_delay_spread_s), powers, profile.los_power)
+
+
 def rayleigh_profile() -> TapProfile:
     """One tap, no specular path: frequency-flat Rayleigh."""
     return TapProfile(np.zeros(1), np.ones(1))

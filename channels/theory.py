@@ -69,6 +69,52 @@ def chase_outage_probability(mean_snr_db: npt.ArrayLike, rate_bps_hz: npt.ArrayL
     return np.asarray(special.gammainc(num_rounds, threshold))
 
 
+def mrc_outage(rate_bps_hz: npt.ArrayLike, mean_snr_db: npt.ArrayLike, num_rx: int) -> Array:
+    """Outage of maximum-ratio combining over L independent Rayleigh branches, each of mean SNR g. Broadcasts.
+
+    P(log2(1 + g sum_l |h_l|^2) < R) = 1 - e^-x sum_{k<L} x^k / k!, x = (2^R - 1) / g.
+
+    Args:
+        rate_bps_hz: R, > 0.
+        mean_snr_db: mean SNR of one branch.
+        num_rx: L, >= 1.
+    """
+    if num_rx < 1:
+        raise ValueError(f"num_rx: got {num_rx}; valid: >= 1")
+    return chase_outage_probability(mean_snr_db, rate_bps_hz, num_rx)
+
+
+def ergodic_mimo_bps_hz(num_tx: int, num_rx: int, mean_snr_db: npt.ArrayLike) -> Array:
+    """E log2 det(I + g / n_tx H H^H) of an i.i.d. Rayleigh channel, equal power on all antennas (open loop). [...]
+
+    The law of one unordered eigenvalue of H H^H (Telatar, Eur. Trans. Telecommun. 10(6), 1999), with m = min, n = max:
+    p(x) = 1/m sum_{k<m} k! / (k + n - m)! L_k^(n-m)(x)^2 x^(n-m) e^-x, integrated by quadrature. One transmit antenna
+    is maximum-ratio combining.
+
+    Args:
+        num_tx, num_rx: antennas, 1 to 64.
+        mean_snr_db: g, total transmit power over the noise of one receive antenna.
+    """
+    for name, count in (("num_tx", num_tx), ("num_rx", num_rx)):
+        require_between(name, count, 1, 64)
+    small, large = min(num_tx, num_rx), max(num_tx, num_rx)
+    nodes, weights = _quadrature()
+    # Eigenvalues end near (sqrt m + sqrt n)^2; beyond it the density falls faster than e^-x.
+    upper = (math.sqrt(small) + math.sqrt(large)) ** 2 + 60
+    # x = upper * u^3 puts nodes near zero, where the logarithm is steep at high SNR.
+    u = (nodes + 1) / 2
+    x = upper * u**3
+    excess = large - small
+    density = np.zeros_like(x)
+    for k in range(small):
+        log_scale = math.lgamma(k + 1) - math.lgamma(k + excess + 1)
+        root = np.exp((log_scale + excess * np.log(x) - x) / 2) * special.eval_genlaguerre(k, excess, x)
+        density += root**2
+    mass = density * weights / 2 * 3 * upper * u**2  # [num_nodes]
+    per_antenna = 10 ** (np.asarray(mean_snr_db, dtype=np.float64) / 10) / num_tx
+    return np.asarray(np.log1p(per_antenna[..., None] * x) @ mass / math.log(2))
+
+
 def jakes_autocorrelation(max_doppler_hz: npt.ArrayLike, lag_s: npt.ArrayLike) -> Array:
     """J0(2 pi fd tau), the autocorrelation of isotropic Rayleigh fading. Broadcasts."""
     return np.asarray(special.j0(2 * np.pi * np.asarray(max_doppler_hz, dtype=np.float64) * np.asarray(lag_s)))

@@ -39,8 +39,9 @@ def build() -> typer.Typer:
     app.command()(calibrate)
     app.command(name="list")(list_names)
     app.command()(schema)
-    channel = typer.Typer(help="Channels recorded ahead of time.", no_args_is_help=True, rich_markup_mode=None)
+    channel = typer.Typer(help="Channels and bandwidth traces.", no_args_is_help=True, rich_markup_mode=None)
     channel.command("record")(record_channel)
+    channel.command("import")(import_channel)
     app.add_typer(channel, name="channel")
     app.add_typer(tape_commands(), name="tape")
     return app
@@ -221,6 +222,32 @@ def record_channel(
         prb_group,
         seed,
     )
+
+
+def import_channel(
+    file: Annotated[Path, typer.Argument(help="Measurement to read.")],
+    format_: Annotated[str, typer.Option("--format", help="mahimahi, ucc5g, lumos5g, nuwins, ghent or csv.")],
+    out: Annotated[Optional[Path], typer.Option(help="CSV trace to write; beside the file by default.")] = None,  # noqa: UP045
+    direction: Annotated[str, typer.Option(help="downlink or uplink, where the file has both.")] = "downlink",
+    column: Annotated[Optional[str], typer.Option(help="Column of the rate (its number without a header).")] = None,  # noqa: UP045
+    unit: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(help="bit/s, kbit/s, Mbit/s, byte/s, kbyte/s, Mbyte/s, or bits, bytes since the row before."),
+    ] = None,
+    time_column: Annotated[Optional[str], typer.Option(help="Column of the time.")] = None,  # noqa: UP045
+    time_format: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(help="s, ms, us, iso, ucc, or row: one row per second."),
+    ] = None,
+    gaps: Annotated[str, typer.Option(help="Pauses in the measurement: cut, hold or zero.")] = "cut",
+    merge_s: Annotated[float, typer.Option(help="Rows this near to each other are one measurement [s].")] = 0.01,
+    bin_s: Annotated[float, typer.Option(help="Bins in which Mahimahi's opportunities are counted [s].")] = 0.1,
+    json: JsonOption = False,
+) -> None:
+    """Make a bandwidth trace for the link trace of a published measurement."""
+    from sim.cli.channels import import_command
+
+    import_command(file, format_, out, direction, column, unit, time_column, time_format, gaps, merge_s, bin_s, json)
 
 
 def tape_record(

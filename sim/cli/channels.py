@@ -1,4 +1,4 @@
-"""``specran channel record``: fading traces made by Sionna ahead of time, which links then replay."""
+"""``specran channel``: fading traces made by Sionna ahead of time, bandwidth traces of others, calibration."""
 
 from __future__ import annotations
 
@@ -77,3 +77,71 @@ def _ray_traced(
     return record_ray_traced(
         scene, (0.0, 0.0, 25.0), positions, velocities, carrier_ghz, frequencies_hz, duration_s, period_s, seed
     )
+
+
+def import_command(
+    path: Path,
+    format_: str,
+    out: Path | None,
+    direction: str,
+    column: str | None,
+    unit: str | None,
+    time_column: str | None,
+    time_format: str | None,
+    gaps: str,
+    merge_s: float,
+    bin_s: float,
+    as_json: bool,
+) -> None:
+    """Turn a published measurement into a CSV trace for the link ``trace``."""
+    from channels.trace_formats import FORMATS, trace_format
+    from channels.trace_import import import_trace
+    from sim.cli.output import print_json, say
+    from sim.core.errors import unknown_name_message
+    from sim.core.files import cannot_write, write_atomically
+
+    if format_ not in FORMATS:
+        raise InputError(unknown_name_message("format", format_, FORMATS))
+    place = out or path.with_name(f"{path.stem}_{direction}.csv")
+    if place.suffix != ".csv":
+        raise InputError(f"--out must end in .csv, got {place}")
+    if place.exists() and path.exists() and place.samefile(path):
+        raise InputError(f"--out {place} is the file to import")
+    try:
+        if format_ == "mahimahi":
+            layout = None
+        else:
+            layout = trace_format(format_, direction, column, unit, time_column, time_format)
+        trace = import_trace(path, layout, gaps, merge_s, bin_s)
+    except ValueError as error:
+        raise InputError(f"channel import: {error}") from error
+    try:
+        write_atomically(place, trace.as_csv(f"{path.name} ({format_}, {direction})").encode())
+    except OSError as error:
+        raise cannot_write("the trace", place, error) from error
+    for start_s, length_s in trace.gaps:
+        say(f"warning: no measurement for {length_s:.3g} s from {start_s:.6g} s on ({gaps})")
+    for start_s, end_s, reason in trace.limited:
+        say(f"warning: {start_s:.6g} to {end_s:.6g} s may not show what the air could carry: {reason}")
+    traits = {
+        "trace": str(place),
+        "num_rows": trace.num_rows,
+        "num_merged": trace.num_merged,
+        "num_reordered": trace.num_reordered,
+        "num_steps": len(trace.times_s),
+        "duration_s": trace.duration_s,
+        "mean_mbps": trace.mean_mbps,
+        "min_mbps": float(trace.mbps.min()),
+        "max_mbps": float(trace.mbps.max()),
+        "gaps": [{"start_s": start, "length_s": length} for start, length in trace.gaps],
+        "application_limited": [{"start_s": a, "end_s": b, "reason": reason} for a, b, reason in trace.limited],
+        "application_limited_share": trace.limited_share,
+    }
+    if as_json:
+        print_json(traits)
+        return
+    print(f"trace:    {place}")
+    print(f"length:   {trace.duration_s:.6g} s in {len(trace.times_s)} steps")
+    print(f"rate:     {trace.mean_mbps:.4g} Mbit/s in the mean, {trace.mbps.min():.4g} to {trace.mbps.max():.4g}")
+    print(f"read:     {trace.num_rows} rows, {trace.num_merged} merged, {trace.num_reordered} out of order")
+    print(f"limited:  {trace.limited_share:.1%} of the time may be the application's rate, {len(trace.gaps)} gaps")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import simpy
 
 from channels.bandwidth_traces import NANOBITS_PER_BIT, Capacity
@@ -76,17 +78,16 @@ class DedicatedLinks(OneWayLink):
 
     Args:
         env: SimPy environment whose time is in whole nanoseconds.
-        capacity: What each device's lane offers over time.
-        num_devices: Devices of the cell.
+        capacities: What each device's lane offers over time, [num_devices].
         header_bits: Added to each message's payload.
         one_way_delay_s: Fixed delay from the end of the air to the receiver [s].
     """
 
     def __init__(
-        self, env: simpy.Environment, capacity: Capacity, num_devices: int, header_bits: int, one_way_delay_s: float
+        self, env: simpy.Environment, capacities: Sequence[Capacity], header_bits: int, one_way_delay_s: float
     ) -> None:
         super().__init__(env, header_bits, one_way_delay_s)
-        self._one_way_links = [FifoLink(env, capacity, header_bits, one_way_delay_s) for _ in range(num_devices)]
+        self._one_way_links = [FifoLink(env, capacity, header_bits, one_way_delay_s) for capacity in capacities]
 
     def send(self, packet: Packet) -> simpy.Event:
         """Accept a message now; the event returned succeeds at its delivery with a ``Delivery``."""

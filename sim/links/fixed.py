@@ -48,7 +48,7 @@ class FixedLink(DuplexLink):
         def one_way(mbps: float) -> OneWayLink:
             rate = ConstantRate(mbps)
             if settings.sharing == "dedicated":
-                return DedicatedLinks(env, rate, num_devices, settings.header_bits, settings.one_way_delay_s)
+                return DedicatedLinks(env, [rate] * num_devices, settings.header_bits, settings.one_way_delay_s)
             return FifoLink(env, rate, settings.header_bits, settings.one_way_delay_s)
 
         super().__init__(env, num_devices, seed, one_way(settings.uplink_mbps), one_way(settings.downlink_mbps))

@@ -6,6 +6,8 @@ import pytest
 from channels.antenna import SectorAntenna
 from channels.geometry import SECTOR_BORESIGHTS_DEG, SiteLayout, drop_devices
 from channels.large_scale import LargeScaleModel, coupling_gain_db
+from channels.line_of_sight import los_probability
+from channels.placement import Placement
 from channels.propagation import SCENARIOS
 
 
@@ -36,13 +38,52 @@ def test_a_move_and_company_redraw_nothing():
     assert np.max(np.abs(moved.path_gain_db - before)[same_state]) < 2.0
 
 
+def indoors(loss_db, indoor_m=0.0, height_m=1.5):
+    """One device outdoors and one with a given loss, indoor distance and height."""
+    return Placement(
+        np.array([False, True]), np.array([0.0, indoor_m]), np.array([0.0, loss_db]), np.array([1.5, height_m])
+    )
+
+
 def test_indoor_devices_lose_their_wall():
     positions = np.array([[100.0, 0.0], [100.0, 0.0]])
-    model = LargeScaleModel("umi", SiteLayout(1), 3.5, 1, shadowing=False, penetration_db=np.array([0.0, 13.0]))
+    model = LargeScaleModel("umi", SiteLayout(1), 3.5, 1, shadowing=False, los_state="nlos", placement=indoors(13.0))
     gain = model.state(positions).path_gain_db[:, 0]
     assert gain[0] - gain[1] == pytest.approx(13.0)
     alone = model.state(positions[1:], devices=np.array([1])).path_gain_db[:, 0]
     assert alone[0] == gain[1]
+
+
+def test_line_of_sight_indoors_goes_by_the_outdoor_distance():
+    """UMi, 60 m in all and 8 m inside: P(LoS) of 52 m, 0.500, not of 60 m, 0.432 (TR 38.901 Table 7.4.2-1)."""
+    assert los_probability("umi", [52.0, 60.0]) == pytest.approx([0.500, 0.432], abs=5e-4)
+    angle = np.linspace(0, 2 * np.pi, 60, endpoint=False)
+    ring = 60 * np.stack([np.cos(angle), np.sin(angle)], axis=1)
+    inside = np.full(60, True)
+    share = []
+    for indoor_m in (0.0, 8.0):
+        place = Placement(inside, np.full(60, indoor_m), np.full(60, 13.0), np.full(60, 1.5))
+        seen = [
+            LargeScaleModel("umi", SiteLayout(1), 3.5, seed, shadowing=False, placement=place).state(ring).is_los
+            for seed in range(60)
+        ]
+        share.append(np.mean(seen))
+    # A ring of 377 m and a state that holds for 50 m: some eight looks each, 480 in all; three standard errors.
+    assert share == pytest.approx([0.432, 0.500], abs=0.07)
+    assert share[1] > share[0] + 0.03
+
+
+def test_upper_floors_are_nearer_to_the_sky():
+    positions = np.array([[100.0, 0.0], [100.0, 0.0]])
+    place = indoors(0.0, height_m=22.5)
+    for scenario in ("umi", "uma"):
+        state = LargeScaleModel(scenario, SiteLayout(1), 3.5, 1, shadowing=False, los_state="nlos", placement=place)
+        gain = state.state(positions).path_gain_db[:, 0]
+        # 0.3 and 0.6 dB per metre of height, and a distance in space that changes little.
+        assert gain[1] - gain[0] == pytest.approx({"umi": 6.3, "uma": 12.6}[scenario], abs=1.0)
+        zenith = state.state(positions).zenith_deg[:, 0]
+        assert zenith[0] > 90
+        assert (zenith[1] < 90) == (scenario == "umi")
 
 
 def test_sectors_face_their_devices():

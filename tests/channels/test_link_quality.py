@@ -10,6 +10,7 @@ from channels.harq import (
     incremental_code_rate,
     incremental_combine,
     incremental_equivalent_sinr,
+    incremental_gain_db,
 )
 from channels.interference import check_interference_model, explicit_interference_mw, rise_over_thermal_mw, sinr
 from channels.link_adaptation import OuterLoop, select_mcs
@@ -123,6 +124,18 @@ def test_incremental_redundancy_is_at_least_chase():
     # By hand: 64QAM, R 0.9, two rounds: (2^5.4 - 1) / (2^2.7 - 1) = 7.498.
     assert incremental_equivalent_sinr(1.0, 6, 0.9, 2) == pytest.approx((2**5.4 - 1) / (2**2.7 - 1), rel=1e-12)
     np.testing.assert_allclose(incremental_code_rate(0.9, [1, 2, 3]), [0.9, 0.45, 1 / 3])
+
+
+def test_incremental_gain_knows_the_base_graph():
+    """16QAM 378/1024: 4.16 and 5.92 dB for small blocks (parity down to 1/5), 3.26 and 5.02 dB for large ones (1/3)."""
+    rate = 378 / 1024
+    np.testing.assert_allclose(incremental_gain_db(4, rate, 1000, [1, 2, 3]), [0.0, 4.16, 5.92], atol=0.005)
+    np.testing.assert_allclose(incremental_gain_db(4, rate, 3824, 2), 4.16, atol=0.005)
+    np.testing.assert_allclose(incremental_gain_db(4, rate, 3825, [2, 3]), [3.26, 5.02], atol=0.005)
+    # Up to 292 bits graph 2 serves every rate, above 0.67 only those; a rate of 1/4 always has it.
+    high = 948 / 1024
+    assert incremental_gain_db(6, high, 292, 4) > incremental_gain_db(6, high, 293, 4)
+    assert incremental_gain_db(2, 0.25, 50_000, 2) == incremental_gain_db(2, 0.25, 500, 2)
 
 
 def test_select_mcs():

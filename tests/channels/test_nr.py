@@ -12,6 +12,7 @@ def test_prb_table():
     assert [nr.num_prb(w, 15) for w in widths[:8]] == [25, 52, 79, 106, 133, 160, 216, 270]
     assert [nr.num_prb(w, 30) for w in widths] == [11, 24, 38, 51, 65, 78, 106, 133, 162, 189, 217, 245, 273]
     assert [nr.num_prb(w, 60) for w in widths[1:]] == [11, 18, 24, 31, 38, 51, 65, 79, 93, 107, 121, 135]
+    assert [[nr.num_prb(w, scs) for w in (35, 45)] for scs in (15, 30, 60)] == [[188, 242], [92, 119], [44, 58]]
     assert [nr.num_prb(w, 120) for w in (50, 100, 200, 400)] == [32, 66, 132, 264]
     assert [nr.num_prb(w, 60, "fr2") for w in (50, 100, 200)] == [66, 132, 264]
     with pytest.raises(ValueError, match="5, 10, 15"):

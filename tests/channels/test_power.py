@@ -4,7 +4,13 @@ import numpy as np
 import pytest
 
 from channels.noise import snr_db
-from channels.power import FRACTIONAL_ALPHAS, UplinkPowerControl, tpc_command_db
+from channels.power import (
+    FRACTIONAL_ALPHAS,
+    UplinkPowerControl,
+    is_inner_allocation,
+    max_power_reduction_db,
+    tpc_command_db,
+)
 from channels.propagation import path_loss_db
 
 
@@ -65,3 +71,23 @@ def test_tpc_commands():
     assert [tpc_command_db(c, accumulated=False) for c in range(4)] == [-4, -1, 1, 4]
     with pytest.raises(ValueError, match="command"):
         tpc_command_db(4)
+
+
+def test_max_power_reduction():
+    """CP-OFDM, power class 3 (TS 38.101-1 Table 6.2.2-1): inner and outer allocations by modulation."""
+    order = np.array([2, 4, 6, 8])
+    assert max_power_reduction_db(order, True).tolist() == [1.5, 2.0, 3.5, 6.5]
+    assert max_power_reduction_db(order, False).tolist() == [3.0, 3.0, 3.5, 6.5]
+    with pytest.raises(ValueError, match="modulation_order: got 3"):
+        max_power_reduction_db([2, 3], True)
+
+
+def test_inner_allocations_keep_their_half_width_from_the_edges():
+    """51 PRBs: 10 in a row are inner from PRB 5 to 36, one from 1 to 49; more than 26 never are."""
+    first = np.arange(42)
+    inner = is_inner_allocation(first, 10, 51)
+    assert first[inner].tolist() == list(range(5, 37))
+    assert np.arange(51)[is_inner_allocation(np.arange(51), 1, 51)].tolist() == list(range(1, 50))
+    assert not is_inner_allocation(12, 27, 51)
+    assert not is_inner_allocation(0, 51, 51)
+    assert is_inner_allocation(12, 25, 51)

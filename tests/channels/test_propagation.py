@@ -5,8 +5,8 @@ import pytest
 
 from channels.line_of_sight import Clutter, los_probability
 from channels.noise import noise_power_dbm, snr_db
-from channels.penetration import draw_penetration_db, penetration_loss_db, wall_loss_db
-from channels.propagation import SCENARIOS, path_loss_db
+from channels.penetration import penetration_loss_db, wall_loss_db
+from channels.propagation import SCENARIOS, draw_environment_height_m, path_loss_db
 
 BS_HEIGHT_M = {"umi": 10, "uma": 25, "rma": 35, "inh": 3, **{s: 8 for s in SCENARIOS if s.startswith("inf")}}
 
@@ -121,21 +121,25 @@ def test_los_probability_is_a_falling_probability(scenario):
     assert np.all(np.diff(p) <= 0.005)
 
 
+def test_environment_height():
+    """h_E is 1 m below 13 m and near the site, else 12, 15, ... m up to hUT - 1.5 m with probability C / (1 + C)."""
+    draws = np.random.default_rng(5).random((2, 4000))
+    assert np.all(draw_environment_height_m(100.0, 10.5, draws) == 1.0)
+    assert np.all(draw_environment_height_m(18.0, 22.5, draws) == 1.0)
+    assert set(np.unique(draw_environment_height_m(300.0, 13.5, draws))) == {1.0, 12.0}
+    drawn = draw_environment_height_m(300.0, 22.5, draws)
+    assert set(np.unique(drawn)) == {1.0, 12.0, 15.0, 18.0, 21.0}
+    factor = 0.95**1.5 * 1.25 * 27 * np.exp(-2)
+    assert np.mean(drawn > 1) == pytest.approx(factor / (1 + factor), abs=0.03)
+    # A higher environment brings the breakpoint nearer: 24 * 21.5 * 4 fc / c = 24 km, or 4 * 10.5 * 4 fc / c = 490 m.
+    near, far = (path_loss_db("uma", 1000.0, 3.5, True, 25.0, 22.5, h) for h in (21.0, 1.0))
+    assert near > far + 5
+
+
 def test_wall_losses():
     """TR 38.901 Table 7.4.3-2 at 3.5 GHz: low 12.70 dB, high 26.85 dB; 0.5 dB per indoor metre."""
     np.testing.assert_allclose([float(wall_loss_db(b, 3.5)) for b in ("low", "high")], [12.70, 26.85], atol=0.0051)
     assert penetration_loss_db("low", 3.5, 10.0) - wall_loss_db("low", 3.5) == pytest.approx(5.0)
-
-
-def test_penetration_belongs_to_the_device():
-    few = draw_penetration_db(3, [4, 5], "umi", "low", 3.5)
-    many = draw_penetration_db(3, np.arange(1000), "umi", "low", 3.5)
-    np.testing.assert_array_equal(few, many[4:6])
-    half = draw_penetration_db(3, np.arange(1000), "umi", "low", 3.5, indoor_probability=0.5)
-    assert np.mean(half > 0) == pytest.approx(0.5, abs=4 * np.sqrt(0.25 / 1000))
-    np.testing.assert_array_equal(half[half > 0], many[half > 0])
-    # Mean of the smaller of two U(0, 25): 25/3 m; four standard errors of the mean are 0.7 dB.
-    assert many.mean() == pytest.approx(12.70 + 0.5 * 25 / 3, abs=0.7)
 
 
 @pytest.mark.parametrize(

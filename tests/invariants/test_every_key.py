@@ -128,6 +128,8 @@ VALUES: dict[str, Any] = {
     "link.trace.uplink_trace": str(TRACES / "driving_uplink.csv"),
     "link.trace.downlink_trace": str(TRACES / "pedestrian_uplink.mahimahi"),
     "link.trace.downlink_mbps": 0.1,
+    "link.trace.start": "beginning",
+    "link.trace.sharing": "dedicated",
     **{f"link.nr.{key}": value for key, value in nr_keys.VALUES.items()},
 }
 ALSO: dict[str, dict[str, Any]] = {

@@ -20,7 +20,7 @@ MS = 1_000_000
 
 
 def link(env, uplink_trace, **keys):
-    keys = {"downlink_mbps": 10, "one_way_delay_s": 0, "header_bits": 0} | keys
+    keys = {"downlink_mbps": 10, "one_way_delay_s": 0, "header_bits": 0, "start": "beginning"} | keys
     return TraceLink(env, 3, 1, TraceLinkSettings(uplink_trace=uplink_trace, **keys))
 
 
@@ -146,7 +146,9 @@ def test_downlink_plays_its_own_trace(folder):
     up.write_text("0,1\n")
     down.write_text("0,4\n")
     env = simpy.Environment()
-    settings_ = TraceLinkSettings(uplink_trace=up, downlink_trace=down, downlink_scale=0.5, header_bits=0)
+    settings_ = TraceLinkSettings(
+        uplink_trace=up, downlink_trace=down, downlink_scale=0.5, header_bits=0, start="beginning"
+    )
     cell = TraceLink(env, 1, 1, settings_)
     sent = cell.send(Packet(0, Direction.DOWNLINK, 2000))
     env.run(sent)
@@ -199,8 +201,46 @@ def test_wrong_input_is_refused_with_one_message(folder):
         {"uplink_trace": "a.csv", "downlink_trace": "b.csv", "downlink_mbps": 5},
         {"uplink_trace": "a.csv", "downlink_mbps": -5},
         {"uplink_trace": "a.csv", "downlink_mbps": 5, "uplink_scale": 0},
+        {"uplink_trace": ["a.csv", "b.csv"], "downlink_mbps": 5},
+        {"uplink_trace": [], "downlink_mbps": 5, "sharing": "dedicated"},
     ],
 )
 def test_wrong_settings_are_refused(keys):
     with pytest.raises(ValidationError):
         TraceLinkSettings(**keys)
+
+
+def arrivals(uplink_trace, seed, **keys):
+    """Arrival of a message of each of three devices, all sent at once."""
+    env = simpy.Environment()
+    settings_ = {"uplink_trace": uplink_trace, "downlink_mbps": 10, "one_way_delay_s": 0, "header_bits": 0} | keys
+    cell = TraceLink(env, 3, seed, TraceLinkSettings(**settings_))
+    sent = [cell.send(Packet(device, Direction.UPLINK, 10_000)) for device in range(3)]
+    env.run()
+    return [event.value.access_ns + event.value.air_ns for event in sent]
+
+
+def test_replications_meet_the_trace_at_moments_of_their_own(folder):
+    """One long ramp: the air of a message tells where in the trace it was sent; uniform over seeds, fixed for each."""
+    path = folder / "ramp.csv"
+    path.write_text("".join(f"{n},{n + 1}\n" for n in range(100)))
+    first = [arrivals(path, seed)[0] for seed in range(60)]
+    assert arrivals(path, 7)[0] == first[7]
+    rates_mbps = [10_000 / air_ns * 1e3 for air_ns in first]
+    assert len({round(rate) for rate in rates_mbps}) > 35
+    # Uniform over 1 ... 100: mean 50.5, deviation 29; four standard errors.
+    assert sum(rates_mbps) / 60 == pytest.approx(50.5, abs=4 * 29 / 60**0.5)
+    assert arrivals(path, 1, start="beginning") == arrivals(path, 2, start="beginning") == [10 * MS, 20 * MS, 30 * MS]
+
+
+def test_dedicated_traces_have_a_queue_for_each_device(folder):
+    fast, slow = folder / "fast.csv", folder / "slow.csv"
+    fast.write_text("0,10\n")
+    slow.write_text("0,1\n")
+    own = {"sharing": "dedicated", "start": "beginning"}
+    assert arrivals([fast, slow], 1, **own) == [MS, 10 * MS, MS]
+    assert arrivals(fast, 1, **own) == [MS, MS, MS]
+    assert arrivals(fast, 1, start="beginning") == [MS, 2 * MS, 3 * MS]
+    ramp = folder / "steps.csv"
+    ramp.write_text("".join(f"{n},{n + 1}\n" for n in range(100)))
+    assert len(set(arrivals(ramp, 1, sharing="dedicated"))) == 3

@@ -218,7 +218,7 @@ class GeometrySettings(SchedulingSettings):
     """Distance of neighbouring sites [m]; a cell's radius is this over sqrt 3."""
 
     wrap_around: bool = True
-    """Repeat the layout over the plane, so that every cell has neighbours all around."""
+    """Repeat a layout of several sites over the whole plane, so that every cell has neighbours all around."""
 
     positions_m: list[Position] | None = None
     """Positions of the devices [m], one each, the first site at the origin; dropped at random if left out."""

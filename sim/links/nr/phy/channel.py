@@ -15,7 +15,7 @@ from channels.large_scale import LargeScaleModel, coupling_gain_db
 from channels.mobility import make_mobility
 from channels.noise import noise_power_dbm
 from channels.nr import prb_bandwidth_hz
-from channels.penetration import draw_penetration_db
+from channels.placement import place_devices
 from channels.power import MIN_POWER_DBM, UplinkPowerControl
 from channels.recorded import FadingTrace, RecordedFading
 from channels.tap_profiles import fading_profile
@@ -70,7 +70,8 @@ class RadioChannel:
         self.fixed_snr_db = self._fixed_snr()
         sectors = settings.sectors_per_site
         self.num_cells = 1 if self.fixed_snr_db is not None else settings.num_sites * sectors
-        self.layout = SiteLayout(settings.num_sites, settings.inter_site_distance_m, settings.wrap_around)
+        wrap_around = settings.wrap_around and settings.num_sites > 1
+        self.layout = SiteLayout(settings.num_sites, settings.inter_site_distance_m, wrap_around)
         self._mobility = make_mobility(
             settings.mobility, self._drop(), settings.speed_kmh / 3.6, self._radius_m(), seed
         )
@@ -129,12 +130,15 @@ class RadioChannel:
 
     def _build_radio(self) -> None:
         settings = self.settings
-        indoor = np.zeros(0)
-        if settings.indoor_share > 0:
-            ids = np.arange(self.num_devices)
-            indoor = draw_penetration_db(
-                self._seed, ids, settings.scenario, settings.building, settings.carrier_ghz, settings.indoor_share
-            )
+        placement = place_devices(
+            self._seed,
+            np.arange(self.num_devices),
+            settings.scenario,
+            settings.carrier_ghz,
+            settings.indoor_share,
+            settings.building,
+            ut_height_m=settings.ut_height_m,
+        )
         self._model = LargeScaleModel(
             settings.scenario,
             self.layout,
@@ -144,7 +148,7 @@ class RadioChannel:
             settings.ut_height_m,
             _LOS_STATES[settings.los],
             settings.shadowing,
-            penetration_db=indoor,
+            placement=placement,
         )
         sectors = settings.sectors_per_site
         self._cell_site = np.repeat(np.arange(settings.num_sites), sectors)

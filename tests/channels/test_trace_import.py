@@ -1,0 +1,194 @@
+"""Published measurements as traces: columns, units, duplicates, gaps, and rates that the application has set."""
+
+import math
+
+import numpy as np
+import pytest
+
+from channels.bandwidth_traces import load_trace
+from channels.trace_formats import trace_format
+from channels.trace_import import import_trace
+
+UCC_COLUMNS = (
+    "Timestamp,Longitude,Latitude,Speed,Operatorname,CellID,NetworkMode,RSRP,RSRQ,SNR,CQI,RSSI,DL_bitrate,UL_bitrate,"
+    "State,PINGAVG,PINGMIN,PINGMAX,PINGSTDEV,PINGLOSS,CELLHEX,NODEHEX,LACHEX,RAWCELLID,NRxRSRP,NRxRSRQ"
+)
+
+
+def ucc_row(second, downlink_kbps, uplink_kbps, state="D"):
+    stamp = f"2020.02.14_09.{38 + second // 60:02d}.{second % 60:02d}"
+    radio = "-8.4,51.8,0,B,11,5G,-99,-12,4.0,9,-80"
+    return f"{stamp},{radio},{downlink_kbps},{uplink_kbps},{state},-,-,-,-,-,b,a,c,1,-,-"
+
+
+def written(folder, name, lines):
+    path = folder / name
+    path.write_text("\n".join(lines) + "\n")
+    return path
+
+
+def ucc_file(folder, rows):
+    return written(folder, "ucc.csv", [UCC_COLUMNS, *rows])
+
+
+def test_ucc_duplicates_of_a_second_are_merged(tmp_path):
+    path = ucc_file(
+        tmp_path,
+        [ucc_row(22, 8000, 900), ucc_row(22, 12_000, 1100), ucc_row(23, 30_000, 2000), ucc_row(24, "-", "-"),
+         ucc_row(25, 20_000, 1500), ucc_row(26, 25_000, 1500)],
+    )  # fmt: skip
+    trace = import_trace(path, trace_format("ucc5g"))
+    assert trace.times_s.tolist() == [0, 1, 3, 4]
+    assert trace.mbps.tolist() == [10, 30, 20, 25]
+    assert (trace.num_rows, trace.num_merged, trace.num_reordered) == (5, 1, 0)
+    uplink = import_trace(path, trace_format("ucc5g", "uplink"))
+    assert uplink.mbps.tolist() == [1, 2, 1.5, 1.5]
+    # 1.5 Mbit/s up beside 20 down is more than acknowledgements.
+    assert uplink.limited == []
+
+
+def test_uplink_of_a_download_is_told_to_be_acknowledgements(tmp_path):
+    rows = [ucc_row(n, 60_000 + 1000 * (n % 7), 500 + n) for n in range(20)]
+    rows += [ucc_row(n, 10, 30_000 + 500 * (n % 5)) for n in range(20, 30)]
+    trace = import_trace(ucc_file(tmp_path, rows), trace_format("ucc5g", "uplink"))
+    assert trace.limited == [(0.0, 20.0, "acknowledgements of the other direction")]
+    assert trace.limited_share == pytest.approx(2 / 3)
+
+
+def test_idle_rows_are_told(tmp_path):
+    rows = [ucc_row(n, 40_000 + 300 * n, 1000, "I" if 4 <= n < 9 else "D") for n in range(12)]
+    trace = import_trace(ucc_file(tmp_path, rows), trace_format("ucc5g"))
+    assert trace.limited == [(4.0, 9.0, "nothing was being sent")]
+
+
+def test_nuwins_reports_printed_together_are_one(tmp_path):
+    """Several rows within a millisecond are one report of their mean, and tell of the time before they were printed."""
+    path = written(
+        tmp_path,
+        "tcp_uplink.csv",
+        ["time,throughput_mbps,retrans,cwnd_kb", "2024-05-27T10:57:12.565318,18.0,0,1660",
+         "2024-05-27T10:57:12.565355,26.0,0,1660", "2024-05-27T10:57:13.565318,31.0,0,1660",
+         "2024-05-27T10:57:15.565318,20.0,0,1660", "2024-05-27T10:57:15.565718,30.0,0,1660"],
+    )  # fmt: skip
+    trace = import_trace(path, trace_format("nuwins"))
+    assert trace.times_s == pytest.approx([0, 1])
+    assert trace.mbps == pytest.approx([31, 25])
+    assert (trace.num_rows, trace.num_merged) == (5, 2)
+
+
+def test_lumos5g_is_a_row_per_second(tmp_path):
+    path = written(
+        tmp_path,
+        "lumos.csv",
+        ["run_num,latitude,longitude,Throughput", "1,44.9,-93.2,650.5", "1,44.9,-93.2,0", "1,44.9,-93.2,1200"],
+    )
+    trace = import_trace(path, trace_format("lumos5g"))
+    assert trace.times_s.tolist() == [0, 1, 2]
+    assert trace.mbps.tolist() == [650.5, 0, 1200]
+
+
+def test_ghent_bytes_are_of_the_time_before(tmp_path):
+    path = written(
+        tmp_path,
+        "report_bus.log",
+        ["1453121790686 39287 51.0386 3.7322 2493100 1000", "1453121791687 40288 51.0386 3.7322 2763504 1001",
+         "1453121792686 41287 51.0386 3.7323 2728896 0999"],
+    )  # fmt: skip
+    trace = import_trace(path, trace_format("ghent"))
+    assert trace.times_s == pytest.approx([0, 1.001])
+    assert trace.mbps == pytest.approx([2763504 * 8e-6 / 1.001, 2728896 * 8e-6 / 0.999], rel=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("unit", "value"),
+    [
+        ("bit/s", 5e6),
+        ("kbit/s", 5000),
+        ("Mbit/s", 5),
+        ("byte/s", 625e3),
+        ("kbyte/s", 625),
+        ("bytes", 312500),
+        ("bits", 2.5e6),
+    ],
+)
+def test_any_table_by_column_and_unit(tmp_path, unit, value):
+    lines = ["when,rate", *(f"{500 * n},{value}" for n in range(6))]
+    layout = trace_format("csv", rate_column="rate", unit=unit, time_column="when", time_format="ms")
+    trace = import_trace(written(tmp_path, "own.csv", lines), layout)
+    assert np.diff(trace.times_s) == pytest.approx(0.5)
+    assert trace.mbps == pytest.approx(5.0)
+
+
+def test_rows_out_of_order_are_sorted_and_told(tmp_path):
+    path = written(tmp_path, "own.csv", ["time_s,mbps", "2,3", "0,1", "1,2"])
+    trace = import_trace(path, trace_format("csv"))
+    assert trace.mbps.tolist() == [1, 2, 3]
+    assert trace.num_reordered == 1
+
+
+@pytest.mark.parametrize(
+    ("gaps", "times_s", "mbps"),
+    [
+        ("cut", [0, 1, 2, 3, 4], [4, 5, 6, 7, 8]),
+        ("hold", [0, 1, 2, 60, 61], [4, 5, 6, 7, 8]),
+        ("zero", [0, 1, 2, 3, 60, 61], [4, 5, 6, 0, 7, 8]),
+    ],
+)
+def test_gaps(tmp_path, gaps, times_s, mbps):
+    path = written(tmp_path, "own.csv", ["time_s,mbps", "10,4", "11,5", "12,6", "70,7", "71,8"])
+    trace = import_trace(path, trace_format("csv"), gaps)
+    assert trace.gaps == [(2.0, 58.0)]
+    assert trace.times_s.tolist() == times_s
+    assert trace.mbps.tolist() == mbps
+
+
+def test_constant_rates_are_told(tmp_path):
+    rates = [20 + 3 * math.sin(n) for n in range(20)] + [10.0] * 15 + [18 + 2 * math.cos(n) for n in range(10)]
+    path = written(tmp_path, "own.csv", ["time_s,mbps", *(f"{n},{rate}" for n, rate in enumerate(rates))])
+    trace = import_trace(path, trace_format("csv"))
+    assert trace.limited == [(20.0, 34.0, "a constant 10 Mbit/s")]
+
+
+def test_mahimahi_in_bins(tmp_path):
+    path = written(tmp_path, "lte.up", ["10", "20", "150", "150", "150", "390", "400"])
+    trace = import_trace(path, None, bin_s=0.1)
+    # 1500 bytes in 100 ms are 0.12 Mbit/s.
+    assert trace.mbps == pytest.approx([0.24, 0.36, 0, 0.24])
+
+
+def test_what_is_written_can_be_loaded(tmp_path):
+    path = written(tmp_path, "own.csv", ["time_s,mbps", "0,4", "0.5,0", "1,6"])
+    trace = import_trace(path, trace_format("csv"))
+    again = tmp_path / "again.csv"
+    again.write_text(trace.as_csv("own.csv"))
+    capacity = load_trace(again)
+    assert capacity.period_ns == trace.duration_s * 1e9 == 1.5e9
+    assert capacity.offered(1_500_000_000) == pytest.approx(trace.mean_mbps * 1.5e6 * 1e9)
+
+
+@pytest.mark.parametrize(
+    ("lines", "message"),
+    [
+        (["time_s,rate", "0,1"], r"own.csv: no column 'mbps'; valid: time_s, rate"),
+        (["time_s,mbps", "0,1", "1,fast"], r"own.csv:3: expected a number >= 0, got 'fast'"),
+        (["time_s,mbps", "0,1", "noon,1"], r"own.csv:3: expected a time as 's', got 'noon'"),
+        (["time_s,mbps", "0,1", "1"], r"own.csv:3: got 1 columns; valid: at least 2"),
+        (["time_s,mbps", "0,1", "0,2"], r"own.csv: got 1 measurements at different times"),
+        (["time_s,mbps", "0,0", "1,0"], r"own.csv: all rates are zero"),
+    ],
+)
+def test_wrong_files_are_told(tmp_path, lines, message):
+    path = written(tmp_path, "own.csv", lines)
+    with pytest.raises(ValueError, match=message):
+        import_trace(path, trace_format("csv"))
+
+
+def test_wrong_formats_are_told(tmp_path):
+    with pytest.raises(ValueError, match="no such trace file"):
+        import_trace(tmp_path / "absent.csv", trace_format("csv"))
+    with pytest.raises(ValueError, match="unit: got 'mph'"):
+        trace_format("csv", unit="mph")
+    with pytest.raises(ValueError, match="column: got 'rate'; valid: a number from 0"):
+        trace_format("ghent", rate_column="rate")
+    with pytest.raises(ValueError, match="time_format: got 'noon'"):
+        trace_format("csv", time_format="noon")
