@@ -5,7 +5,7 @@ BIN := .venv/bin
 export OMP_NUM_THREADS := 1
 export TOKENIZERS_PARALLELISM := false
 
-.PHONY: run test lint bench figures format clean
+.PHONY: run test lint bench figures format clean mutants
 
 run: .venv/ready
 	$(BIN)/specran sweep scenarios/quickstart.yaml
@@ -36,3 +36,7 @@ format: .venv/ready
 
 clean:
 	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache
+
+# One-line faults that the tests must notice; prints those that none notices. ONLY="name ..." runs some of them.
+mutants: .venv/ready
+	$(BIN)/python -m tests.mutants $(ONLY)

@@ -41,7 +41,7 @@ class Adaptation(Protocol):
     def choose(
         self, devices: Indices, prbs_per_group: list[list[int]], num_prb: list[int], num_symbols: int, slot: int
     ) -> list[int]:
-        """MCS of blocks on given PRBs, weights [num_blocks][num_groups]."""
+        """MCS of blocks on given PRBs, prbs_per_group [num_blocks][num_groups]."""
 
     def renew(self) -> None:
         """Mean gains have changed."""

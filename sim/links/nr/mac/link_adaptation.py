@@ -32,7 +32,7 @@ class ReportedChannel:
     ``csi_delay_slots`` later. The channel is evaluated when a report is first needed, at the time of its measurement.
 
     Args:
-        air: Channels.
+        channel: Channels.
         errors: Error curves.
         interference: Running mean of other cells, or None.
         direction: Uplink or downlink.
@@ -121,7 +121,7 @@ class ReportedChannel:
     def choose(
         self, devices: Indices, prbs_per_group: list[list[int]], num_prb: list[int], num_symbols: int, slot: int
     ) -> list[int]:
-        """MCS of blocks on given PRBs, weights [num_blocks][num_groups]: by mean capacity as reported."""
+        """MCS of blocks on given PRBs, prbs_per_group [num_blocks][num_groups]: by mean capacity as reported."""
         if self._fixed_mcs is not None:
             return [self._fixed_mcs] * len(devices)
         sinr = self._sinr(devices, np.array(num_prb), slot).tolist()

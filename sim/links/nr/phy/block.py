@@ -15,12 +15,12 @@ class TransportBlock:
         cell, device: Whose it is.
         size_bytes: TBS / 8.
         mcs, num_prb, num_symbols: What its size follows from.
-        weights: PRBs of each group in the present transmission, [num_groups].
+        prbs_per_group: PRBs of each group in the present transmission, [num_groups].
         grant_slot: Slot of the DCI of the first transmission.
         granted_bytes: All bytes granted to the device up to and with this block; what its buffer report is set against.
-        chunks: What it carries.
+        segments: What it carries.
         reported_bytes: Buffer status that it carries (uplink), -1 if none.
-        random numbers: Uniform draw that decides about its decoding.
+        uniform: Uniform draw that decides about its decoding.
         attempt: Transmissions before the present one.
         effective: Effective SINR combined so far, linear.
         combined_re: Resource elements behind it.

@@ -26,10 +26,10 @@ class RadioReceiver:
     received. Without combining each round has a draw of its own.
 
     Args:
-        air: Channels.
+        channel: Channels.
         errors: Error curves.
         interference: Of each direction, or None.
-        random numbers: Draws of later rounds, by direction.
+        uniform: Draws of later rounds, by direction.
         combining: ``chase``, ``incremental`` or ``none``.
     """
 

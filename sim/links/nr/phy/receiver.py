@@ -29,7 +29,7 @@ class IdealReceiver:
 
     Args:
         block_error_rate: Probability that an attempt fails.
-        random numbers: One uniform number per attempt, by direction.
+        uniforms: One uniform number per attempt, by direction.
     """
 
     def __init__(self, block_error_rate: float, uniform: dict[Direction, UniformStream]) -> None:

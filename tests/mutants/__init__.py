@@ -1,0 +1,1 @@
+"""One-line faults that the tests must notice."""

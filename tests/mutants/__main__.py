@@ -1,0 +1,74 @@
+"""``make mutants [ONLY=name ...]``: put one fault after another into a copy of the code and run the tests named.
+
+Prints survivors, faults that no test noticed, and exits with 1 if there are any.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from time import perf_counter
+
+from tests.mutants.mutants import MUTANTS, Mutant
+
+ROOT = Path(__file__).resolve().parents[2]
+_COPIED = ("sim", "channels", "tests", "scenarios", "pyproject.toml", "README.md", "Makefile")
+_TIMEOUT_S = 900
+
+
+def copy_tree(folder: Path) -> None:
+    """Copy what the tests need."""
+    for name in _COPIED:
+        source = ROOT / name
+        if source.is_dir():
+            shutil.copytree(source, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            shutil.copy2(source, folder / name)
+
+
+def is_noticed(mutant: Mutant, folder: Path) -> bool:
+    """Whether a test fails with the fault in the code of ``folder``; the code is as before afterwards."""
+    path = folder / mutant.path
+    original = path.read_text(encoding="utf-8")
+    path.write_text(mutant.apply(original), encoding="utf-8")
+    environment = {**os.environ, "PYTHONPATH": str(folder), "PYTHONDONTWRITEBYTECODE": "1"}
+    command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *mutant.tests]
+    try:
+        done = subprocess.run(
+            command, cwd=folder, env=environment, capture_output=True, timeout=_TIMEOUT_S, check=False
+        )
+    except subprocess.TimeoutExpired:
+        return True  # A run that does not end is a failure that anybody notices.
+    finally:
+        path.write_text(original, encoding="utf-8")
+    if done.returncode not in (0, 1):
+        raise SystemExit(f"{mutant.name}: pytest exited with {done.returncode}:\n{done.stdout.decode()[-2000:]}")
+    return done.returncode == 1
+
+
+def main(only: Sequence[str]) -> int:
+    """Run all mutants or those named; returns the number of survivors, at most 1 as an exit code."""
+    chosen = [mutant for mutant in MUTANTS if not only or mutant.name in only]
+    survivors: list[Mutant] = []
+    with tempfile.TemporaryDirectory(prefix="mutants-") as name:
+        copy_tree(Path(name))
+        for number, mutant in enumerate(chosen, 1):
+            start = perf_counter()
+            noticed = is_noticed(mutant, Path(name))
+            verdict = "noticed" if noticed else "SURVIVED"
+            print(f"{number}/{len(chosen)} {verdict:8} {perf_counter() - start:6.1f} s  {mutant.name}", flush=True)
+            if not noticed:
+                survivors.append(mutant)
+    for mutant in survivors:
+        print(f"survivor: {mutant.name}: {mutant.path}: {mutant.old!r} -> {mutant.new!r}")
+    print(f"{len(chosen) - len(survivors)} of {len(chosen)} faults noticed")
+    return int(bool(survivors))
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,22 @@
+"""Every mutant still fits the code: its line is there, once, and the tests that it names exist."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.mutants.__main__ import ROOT
+from tests.mutants.mutants import MUTANTS, Mutant
+
+
+@pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.name)
+def test_a_mutant_fits_the_code(mutant: Mutant):
+    original = (ROOT / mutant.path).read_text(encoding="utf-8")
+    assert mutant.apply(original) != original
+    assert all((ROOT / test.split("::")[0]).exists() for test in mutant.tests)
+
+
+def test_there_are_many_over_all_packages_and_names_are_unique():
+    assert len({mutant.name for mutant in MUTANTS}) == len(MUTANTS) >= 60
+    packages = {"/".join(mutant.path.split("/")[:2]) for mutant in MUTANTS}
+    assert {"sim/decoding", "sim/links", "sim/nodes", "sim/tape", "sim/compute", "sim/inputs"} <= packages
+    assert any(mutant.path.startswith("channels/") for mutant in MUTANTS)
