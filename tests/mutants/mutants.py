@@ -194,10 +194,10 @@ MUTANTS: tuple[Mutant, ...] = (
         ("doppler_in_km_h", "* 1e9 / 299_792_458.0)", "* 1e9 / 3.6 / 299_792_458.0)"),
         (
             "fading_power",
-            "np.sqrt(self.profile.powers / self._num_sinusoids)",
-            "np.sqrt(self.profile.powers / 2 / self._num_sinusoids)",
+            "amplitudes = np.sqrt(profile.powers / profile.powers.sum())",
+            "amplitudes = np.sqrt(profile.powers / 2 / profile.powers.sum())",
         ),
-        ("fading_conjugate_delay", "np.exp(-2j * np.pi * np.outer(", "np.exp(-1j * np.pi * np.outer("),
+        ("fading_conjugate_delay", "np.exp(-2j * np.pi * turns)", "np.exp(-1j * np.pi * turns)"),
     ),
     *_of(
         "channels/harq.py",
