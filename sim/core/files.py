@@ -27,6 +27,14 @@ def cache_folder() -> Path:
     return path
 
 
+def models_folder() -> Path:
+    """Where fetched and converted models are kept: ``SPECRAN_MODELS``, or ``models`` in the cache."""
+    path = Path(os.environ.get("SPECRAN_MODELS") or cache_folder() / "models")
+    if path.exists() and not path.is_dir():
+        raise InputError(f"SPECRAN_MODELS: {path} is a file; it names the folder of fetched models")
+    return path
+
+
 @contextmanager
 def no_empty_folders_of(*folders: Path) -> Iterator[None]:
     """Take those of these folders away again that were made inside, if an error leaves them empty; innermost first."""

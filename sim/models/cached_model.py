@@ -31,6 +31,19 @@ class CachedModel(LanguageModel):
     _store: KvStore
 
     @abstractmethod
+    def unusable_tensor(self) -> str | None:
+        """Name of a weight that holds infinite values or no numbers, if there is one."""
+
+    def cause_of_unusable(self) -> str:
+        """A damaged weight, or an overflow of the arithmetic."""
+        tensor = self.unusable_tensor()
+        if tensor is not None:
+            return f"its weights are damaged ({tensor} holds values that are no finite numbers)"
+        if str(self._store.dtype) == "torch.float16":
+            return "float16 overflows above 65,504; set models.dtype to bfloat16 or float32"
+        return "its activations overflow although its weights are finite; the checkpoint may be damaged"
+
+    @abstractmethod
     def _feed(self, pieces: Sequence[Piece]) -> list[Logits]:
         """Run one pass, writing keys and values; returns for each piece its last ``num_rows`` rows, over vocab_size."""
 

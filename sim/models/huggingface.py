@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from inspect import signature
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from transformers.cache_utils import Cache, CacheLayerMixin, DynamicCache, DynamicLayer
+from transformers.cache_utils import Cache, CacheLayerMixin, DynamicCache, DynamicLayer, DynamicSlidingWindowLayer
 
 from sim.core.errors import InputError
 from sim.models.cached_model import CachedModel, ancestor_matrix
 from sim.models.interface import Logits
 from sim.models.kv_store import DEFAULT_MAX_BYTES, DEFAULT_MAX_SLOTS, KvStore, LayerShape
 from sim.models.layout import PassLayout, Piece
+from sim.models.limits import context_limit
+from sim.models.weights import first_unusable
 
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig, PreTrainedModel
 
-FULL_ATTENTION = "full_attention"
 CHECK_TOLERANCE = {torch.float64: 1e-4, torch.float32: 1e-3, torch.bfloat16: 0.15, torch.float16: 0.05}
 
 
@@ -126,13 +128,15 @@ class HuggingFaceModel(CachedModel):
         self.name = name
         self.network = network.eval()
         self.vocab_size = vocab_size
-        self.max_context = context_length(network.config, name)
+        limit = context_limit(network.config.to_dict(), name)
+        self.max_context, self.notes = limit.length, limit.notes
         self.eos_ids = frozenset(token for token in eos_ids if token < vocab_size)
         self.bos_id = bos_id
         self.fingerprint = fingerprint
         self.num_parameters = sum(parameter.numel() for parameter in network.parameters())
         self._is_eager = network.config._attn_implementation == "eager"
         self._address = _Address()
+        self._cache_key = _cache_key(network)
         with torch.inference_mode():
             shapes = _probe_layers(network, name)
             self._store = KvStore(shapes, network.dtype, network.device, max_slots, max_bytes)
@@ -153,9 +157,9 @@ class HuggingFaceModel(CachedModel):
             input_ids=torch.from_numpy(layout.padded(layout.ids)).to(device),
             attention_mask=self._mask(seen),
             position_ids=torch.from_numpy(layout.padded(layout.positions)).to(device),
-            past_key_values=self._cache,
             use_cache=True,
             logits_to_keep=num_kept,
+            **{self._cache_key: self._cache},
         ).logits
         rows = to_numpy(logits[:, :, : self.vocab_size])
         return [rows[row, rows.shape[1] - piece.num_rows :] for row, piece in enumerate(pieces)]
@@ -167,6 +171,10 @@ class HuggingFaceModel(CachedModel):
             return seen
         lowest = torch.finfo(self.network.dtype).min
         return torch.zeros(seen.shape, dtype=self.network.dtype, device=seen.device).masked_fill_(~seen, lowest)
+
+    def unusable_tensor(self) -> str | None:
+        """Name of a weight that holds infinite values or no numbers, if there is one."""
+        return first_unusable(self.network.named_parameters())
 
     def _check_tree(self) -> None:
         """Hold a tree's two branches against plain forwards of their paths: not every architecture reads masks."""
@@ -182,6 +190,7 @@ class HuggingFaceModel(CachedModel):
                 f"and a cache of slots ({type(error).__name__}: {error}), so drafts cannot be verified with it"
             ) from error
         self._store.forget("check")
+        self.refuse_unusable(rows)
         for row, path in zip(rows, ((a, b, c), (a, b, d)), strict=True):
             ids = torch.tensor([path], device=self._store.device)
             plain = to_numpy(self.network(input_ids=ids, use_cache=False).logits[0, -1, : self.vocab_size])
@@ -193,39 +202,20 @@ class HuggingFaceModel(CachedModel):
                 )
 
 
-def context_length(config: PreTrainedConfig, name: str) -> int:
-    """Longest text that the configuration allows."""
-    length = getattr(config.get_text_config(), "max_position_embeddings", None)
-    if not isinstance(length, int) or length < 1:
-        raise InputError(f"{name}: model type {config.model_type!r} states no context length")
-    return length
-
-
 def refuse_unfit(config: PreTrainedConfig, name: str) -> None:
     """Refuse, in words, architectures that cannot be rolled back after a rejected draft.
 
+    Attention over a sliding window is full attention for texts up to the window, to which the context is cut.
+
     Raises:
-        InputError: Encoder-decoder, sliding-window, chunked or linear attention.
+        InputError: Encoder-decoder, chunked or linear attention.
     """
     if config.is_encoder_decoder or getattr(config, "add_cross_attention", False):
         raise InputError(f"{name}: model type {config.model_type!r} is an encoder-decoder; give a decoder-only model")
     text = config.get_text_config()
-    kinds = set(getattr(text, "layer_types", None) or [FULL_ATTENTION])
-    window = getattr(text, "sliding_window", None)
-    fits = isinstance(window, int) and window >= context_length(config, name)
-    is_windowed = "sliding_attention" in kinds or not hasattr(text, "layer_types")
-    if window is not None and is_windowed and not fits:
-        raise InputError(
-            f"{name}: model type {config.model_type!r} attends over a sliding window of {window} tokens, which "
-            "forgets what a rejected draft must roll back to; give a model with full attention"
-        )
-    if "local" in getattr(text, "attention_layers", ()):
-        raise InputError(
-            f"{name}: model type {config.model_type!r} has local attention layers; give a model with full attention"
-        )
-    others = kinds - {FULL_ATTENTION, "sliding_attention"}
+    others = set(getattr(text, "layer_types", None) or []) - {"full_attention", "sliding_attention"}
     layers = DynamicCache(config=config).layers
-    unlike = {type(layer).__name__ for layer in layers if not fits and type(layer) is not DynamicLayer}
+    unlike = {type(layer).__name__ for layer in layers if type(layer) not in (DynamicLayer, DynamicSlidingWindowLayer)}
     if others or unlike:
         kind = ", ".join(sorted(others or unlike))
         raise InputError(
@@ -234,10 +224,16 @@ def refuse_unfit(config: PreTrainedConfig, name: str) -> None:
         )
 
 
+def _cache_key(network: PreTrainedModel) -> str:
+    """What the network's forward calls the cache that it is given; transformers 5.24 has renamed it."""
+    return "cache" if "cache" in signature(network.forward).parameters else "past_key_values"
+
+
 def _probe_layers(network: PreTrainedModel, name: str) -> list[LayerShape]:
     """Run one token to see what each layer keeps."""
     cache = DynamicCache()
-    network(input_ids=torch.zeros((1, 1), dtype=torch.long, device=network.device), past_key_values=cache)
+    ids = torch.zeros((1, 1), dtype=torch.long, device=network.device)
+    network(input_ids=ids, **{_cache_key(network): cache})
     num_layers = network.config.get_text_config().num_hidden_layers
     kept = [
         (layer.keys, layer.values)

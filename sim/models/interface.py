@@ -6,9 +6,15 @@ import sys
 from abc import ABC, abstractmethod
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
+
+from sim.core.errors import InputError
+
+if TYPE_CHECKING:
+    from sim.models.tokenizer import TextTokenizer
 
 Logits = npt.NDArray[np.floating]  # [num_rows, vocab_size]
 
@@ -177,6 +183,8 @@ class LanguageModel(ABC):
         bos_id: Id that stands in for an empty prompt.
         fingerprint: Content hash of weights, tokenizer and numerics.
         num_parameters: Parameter count, embeddings included once.
+        notes: What a user should know of it, one sentence each: a context that was cut, a vocabulary that was widened.
+        tokenizer: Text to ids and back, where the model came with one.
     """
 
     name: str
@@ -186,6 +194,8 @@ class LanguageModel(ABC):
     bos_id: int
     fingerprint: str
     num_parameters: int
+    notes: tuple[str, ...] = ()
+    tokenizer: TextTokenizer | None = None
 
     def __init__(self) -> None:
         self._texts: dict[Hashable, CachedText] = {}
@@ -199,15 +209,37 @@ class LanguageModel(ABC):
 
         Raises:
             ValueError: A text is longer than ``max_context``, or two forwards of the batch share a session.
+            InputError: The model's logits are not finite.
         """
         if len({forward.session for forward in batch}) != len(batch):
             raise ValueError("two forwards of one batch share a session")
         for forward in batch:
             self._check_length(forward)
         logits = self._run(batch)
-        for forward in batch:
+        for forward, rows in zip(batch, logits, strict=True):
+            self.refuse_unusable(rows, forward.session)
             self._note_cached(forward)
         return logits
+
+    def refuse_unusable(self, rows: Logits, session: Hashable = None) -> None:
+        """Refuse logits that no probabilities can be made of.
+
+        Args:
+            rows: [num_rows, vocab_size]; -inf is probability zero, but a row's largest must be finite.
+            session: Whose; by convention its last part is the model's role.
+
+        Raises:
+            InputError: A row holds infinity or a value that is no number; the message names model, role and cause.
+        """
+        # A maximum over values with one that is no number is no number.
+        if not np.isfinite(rows.max(axis=-1)).all():
+            role = session[-1] if isinstance(session, tuple) and session and isinstance(session[-1], str) else None
+            of = f"{self.name!r}, the {role} model," if role else repr(self.name)
+            raise InputError(f"logits of {of} are not finite: {self.cause_of_unusable()}")
+
+    def cause_of_unusable(self) -> str:
+        """The likely cause of logits that are not finite."""
+        return "the model returns them so"
 
     def _check_length(self, forward: ForwardPass) -> None:
         if forward.text_length > self.max_context:

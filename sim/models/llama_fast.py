@@ -12,8 +12,9 @@ per-module overhead, which dominates in small models. What is arranged different
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
-from pathlib import Path
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -26,7 +27,18 @@ from sim.models.interface import Logits
 from sim.models.kv_store import DEFAULT_MAX_BYTES, DEFAULT_MAX_SLOTS, KvStore, LayerShape
 from sim.models.layout import PassLayout, Piece, SlotGrid
 from sim.models.llama_single import Array, SinglePass
-from sim.models.llama_weights import DTYPES, LlamaSizes, OutputProjection, WeightFiles, fuse_layer, rotary_turns
+from sim.models.llama_weights import (
+    HEAD,
+    LAST_NORM,
+    LlamaSizes,
+    OutputProjection,
+    fuse_layer,
+    optional_ends,
+    read_ends,
+    rotary_turns,
+    tensors_of,
+)
+from sim.models.weights import TensorFiles, first_unusable, refuse_unless_as_asked
 
 AttendIn = Callable[[int, torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]
 
@@ -35,17 +47,20 @@ class LlamaFast(CachedModel):
     """A Llama network on the CPU, read straight from safetensors files.
 
     Args:
-        folder: Holds ``config.json`` and ``*.safetensors``.
+        files: The checkpoint's tensors, in the dtype that is computed in (float32 or float64).
         sizes: From ``LlamaSizes.from_config``.
-        dtype: ``float32`` or ``float64``.
         name, vocab_size, eos_ids, bos_id, fingerprint, max_slots, max_bytes: As for ``HuggingFaceModel``.
+        layers: The layers that make up the model, in this order; all by default.
+        max_context: Longest text; that of the sizes by default.
+
+    Raises:
+        InputError: Tensors are missing, unexpected, or of another shape than the sizes say.
     """
 
     def __init__(
         self,
-        folder: Path,
+        files: TensorFiles,
         sizes: LlamaSizes,
-        dtype: str,
         name: str,
         vocab_size: int,
         eos_ids: frozenset[int],
@@ -53,8 +68,13 @@ class LlamaFast(CachedModel):
         fingerprint: str,
         max_slots: int = DEFAULT_MAX_SLOTS,
         max_bytes: int = DEFAULT_MAX_BYTES,
+        layers: Sequence[int] | None = None,
+        max_context: int | None = None,
     ) -> None:
         super().__init__()
+        refuse_unless_as_asked(files, tensors_of(sizes), optional_ends(files, sizes), name)
+        chosen = range(sizes.num_layers) if layers is None else layers
+        sizes = replace(sizes, num_layers=len(chosen), max_context=max_context or sizes.max_context)
         self.name = name
         self.vocab_size = vocab_size
         self.max_context = sizes.max_context
@@ -62,9 +82,9 @@ class LlamaFast(CachedModel):
         self.bos_id = bos_id
         self.fingerprint = fingerprint
         self.sizes = sizes
-        self._dtype = DTYPES[dtype]
+        self._dtype = files.dtype
         with torch.inference_mode():
-            self._read_weights(folder)
+            self._read_weights(files, chosen)
             self._turns = rotary_turns(sizes, self._dtype)
         shapes = [LayerShape(sizes.num_kv_heads, sizes.head_dim, sizes.head_dim)] * sizes.num_layers
         self._store = KvStore(shapes, self._dtype, torch.device("cpu"), max_slots, max_bytes)
@@ -72,15 +92,22 @@ class LlamaFast(CachedModel):
         self._views: dict[int, tuple[list[Array], list[Array]]] = {}
         self._viewed: torch.Tensor | None = None
 
-    def _read_weights(self, folder: Path) -> None:
+    def _read_weights(self, read: TensorFiles, layers: Sequence[int]) -> None:
         sizes = self.sizes
-        with WeightFiles(folder, self._dtype) as read:
-            self._embedding = read("model.embed_tokens.weight")
-            head = self._embedding if sizes.is_tied else read("lm_head.weight")
-            self._head = OutputProjection(head[: self.vocab_size])
-            self._final_gain = read("model.norm.weight").repeat(2)
-            self._layers = [fuse_layer(read, f"model.layers.{index}.", sizes) for index in range(sizes.num_layers)]
-            self.num_parameters = read.num_parameters
+        self._embedding, head = read_ends(read, sizes)
+        self._head = OutputProjection(head[: self.vocab_size])
+        self._final_gain = read(LAST_NORM).repeat(2)
+        self._layers = [fuse_layer(read, f"model.layers.{index}.", sizes) for index in layers]
+        shapes = tensors_of(sizes, layers)
+        if head is self._embedding:
+            del shapes[HEAD]
+        self.num_parameters = sum(math.prod(shape) for shape in shapes.values())
+
+    def unusable_tensor(self) -> str | None:
+        """Name of a weight that holds infinite values or no numbers, if there is one."""
+        ends = [("embedding", self._embedding), ("head", self._head.weight), ("last norm", self._final_gain)]
+        layers = [(f"layer {index}", part) for index, layer in enumerate(self._layers) for part in layer.weights]
+        return first_unusable([*ends, *layers])
 
     def _feed(self, pieces: Sequence[Piece]) -> list[Logits]:
         with torch.inference_mode():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,8 +13,12 @@ import numpy.typing as npt
 import torch
 import torch.nn.functional as F
 
+from sim.models.checkpoint import weight_files
 from sim.models.interface import Logits
+from sim.models.sources import ModelSource
+from sim.models.weights import Reader, Shape, TensorFiles
 
+EMBEDDING, HEAD, LAST_NORM = "model.embed_tokens.weight", "lm_head.weight", "model.norm.weight"
 DTYPES = {"float32": torch.float32, "float64": torch.float64}
 MAX_COPIED = 1 << 24  # numbers in an output projection, or in all layers, that are kept in several layouts
 # Numbers in a weight, or multiplications of a product, from which on oneDNN's call costs less than its kernels gain.
@@ -61,7 +66,8 @@ class LlamaSizes:
             or config.get("quantization_config") is not None
             or config.get("attention_bias")
             or config.get("mlp_bias")
-            or any(not isinstance(config.get(key), int) for key in REQUIRED)
+            or any(not _is_count(config.get(key)) for key in REQUIRED)
+            or any(not _is_count(config.get(key) or 1) for key in ("head_dim", "num_key_value_heads"))
             or not plain_rope
             or rope.get("partial_rotary_factor", 1.0) != 1.0
         ):
@@ -81,7 +87,7 @@ class LlamaSizes:
             max_context=config["max_position_embeddings"],
             norm_epsilon=config.get("rms_norm_eps", 1e-6),
             rope_theta=rope.get("rope_theta", config.get("rope_theta", 10000.0)),
-            is_tied=config.get("tie_word_embeddings", False),
+            is_tied=bool(config.get("tie_word_embeddings", False)),
         )
 
     @property
@@ -89,6 +95,70 @@ class LlamaSizes:
         """Weights of all layers' matrices together."""
         attention = self.head_dim * (2 * self.num_heads + 2 * self.num_kv_heads)
         return self.num_layers * self.hidden_size * (attention + 3 * self.intermediate_size)
+
+
+def _is_count(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 1
+
+
+def tensors_of(sizes: LlamaSizes, layers: Sequence[int] | None = None) -> dict[str, Shape]:
+    """Names and shapes of the tensors that a checkpoint of these sizes holds.
+
+    Args:
+        sizes: Of the network.
+        layers: Of these layers only; of all by default.
+    """
+    width, hidden = sizes.hidden_size, sizes.intermediate_size
+    heads, kv_heads = sizes.num_heads * sizes.head_dim, sizes.num_kv_heads * sizes.head_dim
+    shapes: dict[str, Shape] = {EMBEDDING: (sizes.vocab_size, width), LAST_NORM: (width,)}
+    shapes[HEAD] = (sizes.vocab_size, width)
+    for index in range(sizes.num_layers) if layers is None else layers:
+        prefix = f"model.layers.{index}."
+        shapes |= {
+            f"{prefix}input_layernorm.weight": (width,),
+            f"{prefix}post_attention_layernorm.weight": (width,),
+            f"{prefix}self_attn.q_proj.weight": (heads, width),
+            f"{prefix}self_attn.k_proj.weight": (kv_heads, width),
+            f"{prefix}self_attn.v_proj.weight": (kv_heads, width),
+            f"{prefix}self_attn.o_proj.weight": (width, heads),
+            f"{prefix}mlp.gate_proj.weight": (hidden, width),
+            f"{prefix}mlp.up_proj.weight": (hidden, width),
+            f"{prefix}mlp.down_proj.weight": (width, hidden),
+        }
+    return shapes
+
+
+def open_weights(source: ModelSource, dtype: torch.dtype) -> TensorFiles:
+    """The tensors of a model; those of a layers-only folder with embedding, last norm and head of its base model.
+
+    Raises:
+        InputError: A file is no safetensors file.
+    """
+    files: list[Path | tuple[Path, Collection[str]]] = [*weight_files(source.folder)]
+    if source.base is not None:
+        files += [(path, (EMBEDDING, LAST_NORM, HEAD)) for path in weight_files(source.base)]
+    return TensorFiles(files, dtype)
+
+
+def read_ends(read: TensorFiles, sizes: LlamaSizes) -> tuple[torch.Tensor, torch.Tensor]:
+    """Embedding and head, each [vocab_size, hidden_size]; one tensor where they are tied.
+
+    As transformers has it: where the configuration ties them and both are stored with different values, what is stored
+    counts; where only one is stored, it serves as both.
+    """
+    if not sizes.is_tied:
+        return read(EMBEDDING), read(HEAD)
+    stored = [read(name) for name in (EMBEDDING, HEAD) if name in read]
+    if len(stored) == 2 and not torch.equal(*stored):
+        return stored[0], stored[1]
+    return stored[0], stored[0]
+
+
+def optional_ends(read: TensorFiles, sizes: LlamaSizes) -> tuple[str, ...]:
+    """Which of embedding and head need not be stored."""
+    if not sizes.is_tied:
+        return ()
+    return (HEAD,) if EMBEDDING in read else (EMBEDDING,) if HEAD in read else (HEAD,)
 
 
 def pack(weight: torch.Tensor) -> torch.Tensor | None:
@@ -118,10 +188,10 @@ class Projection:
         packs: Whether there is memory for a second layout.
     """
 
-    __slots__ = ("_array", "_packed", "_size", "_weight")
+    __slots__ = ("_array", "_packed", "_size", "weight")
 
     def __init__(self, weight: torch.Tensor, packs: bool) -> None:
-        self._weight = weight
+        self.weight = weight
         self._size = weight.numel()
         self._array = weight.numpy() if self._size <= MAX_IN_NUMPY else None
         self._packed = pack(weight.t().contiguous()) if packs else None
@@ -130,7 +200,7 @@ class Projection:
         """[num_rows, in] -> [num_rows, out]."""
         if self._packed is not None and self._is_worth_packing(len(rows)):
             return packed_product(rows, self._packed)
-        return torch.mm(rows, self._weight)
+        return torch.mm(rows, self.weight)
 
     def of_array(self, rows: npt.NDArray[np.floating]) -> npt.NDArray[np.floating]:
         """The same of and to arrays, whose calls cost less."""
@@ -152,6 +222,11 @@ class LlamaLayer:
     attention_out: Projection
     gate_up: Projection
     down: Projection
+
+    @property
+    def weights(self) -> list[torch.Tensor]:
+        """The matrices, each [in, out]."""
+        return [part.weight for part in (self.qkv, self.attention_out, self.gate_up, self.down)]
 
 
 class OutputProjection:
@@ -190,7 +265,8 @@ def rotary_turns(sizes: LlamaSizes, dtype: torch.dtype) -> torch.Tensor:
     return torch.complex(angles.cos().to(dtype), angles.sin().to(dtype))
 
 
-def fuse_layer(read: WeightFiles, prefix: str, sizes: LlamaSizes) -> LlamaLayer:
+def fuse_layer(read: Reader, prefix: str, sizes: LlamaSizes) -> LlamaLayer:
+    """One layer's weights, by ``read`` from their names under ``prefix``."""
     attention_gain = read(f"{prefix}input_layernorm.weight")
     mlp_gain = read(f"{prefix}post_attention_layernorm.weight")
     query = _interleave(read(f"{prefix}self_attn.q_proj.weight"), sizes.head_dim) * sizes.head_dim**-0.5
@@ -211,28 +287,3 @@ def _interleave(weight: torch.Tensor, head_dim: int) -> torch.Tensor:
     """Put rows k and k + dim/2 of each head side by side: the pair that the rotary embedding turns together."""
     halves = weight.view(-1, 2, head_dim // 2, weight.shape[-1])
     return halves.transpose(1, 2).reshape(weight.shape)
-
-
-class WeightFiles:
-    """Tensors of a folder's safetensors files by name, cast to one dtype."""
-
-    def __init__(self, folder: Path, dtype: torch.dtype) -> None:
-        self._folder = folder
-        self._dtype = dtype
-        self.num_parameters = 0
-
-    def __enter__(self) -> WeightFiles:
-        from safetensors import safe_open
-
-        self._files = [safe_open(path, framework="pt") for path in sorted(self._folder.glob("*.safetensors"))]
-        self._homes = {name: file for file in self._files for name in file.keys()}  # noqa: SIM118 (no mapping)
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self._homes.clear()
-        self._files.clear()
-
-    def __call__(self, name: str) -> torch.Tensor:
-        tensor = self._homes[name].get_tensor(name)
-        self.num_parameters += tensor.numel()
-        return tensor.to(self._dtype)

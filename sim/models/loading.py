@@ -1,25 +1,30 @@
-"""From a model's name to a loaded model: an embedded one, a local folder, or a Hugging Face hub id."""
+"""From a model's name to a loaded model, its tokenizer attached; and two models made ready to be a pair."""
 
 from __future__ import annotations
 
-import json
-import re
 from collections.abc import Callable
 from functools import lru_cache, partial
-from pathlib import Path
 from typing import Any
 
 from sim.core.errors import InputError, unknown_name_message
+from sim.models.checkpoint import read_json
 from sim.models.fingerprint import combine, parameters_digest, weights_digest
 from sim.models.interface import LanguageModel
 from sim.models.pairing import check_same_tokens
+from sim.models.sources import (
+    EMBEDDED,
+    SMOLLM2,
+    ModelSource,
+    find_model,
+    first_line,
+    quiet_transformers,
+    resolve_folder,
+)
 from sim.models.tokenizer import TextTokenizer, light_tokenizer, transformers_tokenizer
 
-EMBEDDED = "embedded/"
-EMBEDDED_FOLDER = Path(__file__).parent / "embedded"
-HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[\w.-]+)?")
+__all__ = ["load_model", "load_pair", "load_tokenizer", "resolve_device", "resolve_folder", "use_threads"]
+
 DTYPES = ("float32", "float64", "bfloat16", "float16")
-SNAPSHOT_FILES = ["*.json", "*.safetensors", "*.model", "*.txt", "*.jinja", "*.py"]
 
 
 def load_model(
@@ -28,14 +33,15 @@ def load_model(
     """Load a causal language model; a second call with the same arguments returns the same object.
 
     Args:
-        name: ``embedded/draft``, ``embedded/middle``, ``embedded/target``, a local folder, or a Hugging Face hub id.
+        name: What ``sim.models.sources.find_model`` takes: ``smollm2/target``, ``embedded/draft``, a GGUF file, a local
+            folder, a Hugging Face hub id, each of them with ``#layers=8`` or ``#layers=0,7,14`` for some layers only.
         device: ``auto`` (a GPU if there is one), ``cpu``, ``cuda``, ...
         dtype: ``float32`` (default), ``float64``, ``bfloat16`` or ``float16``. Halves make verification depend on
             the draft's length in a few percent of draws.
         trust_remote_code: Whether code shipped with the checkpoint may run.
 
     Raises:
-        InputError: No such model, or one that drafts cannot be verified with.
+        InputError: No such model or device, or one that drafts cannot be verified with.
         ValueError: Unknown dtype.
     """
     if dtype not in DTYPES:
@@ -55,25 +61,36 @@ def load_tokenizer(name: str, *, trust_remote_code: bool = False) -> TextTokeniz
 def load_pair(
     draft: str, target: str, *, device: str = "auto", dtype: str = "float32", trust_remote_code: bool = False
 ) -> tuple[LanguageModel, LanguageModel]:
-    """Load a draft and a target that share a tokenizer; their rows are cut to one width.
+    """Load a draft and a target whose token ids mean the same; the draft's rows get the target's width.
+
+    A draft with further ids at the end of its vocabulary loses them; one that lacks some of the target's never proposes
+    them. Either way the target's rows stay whole, and with them the distribution of its text.
 
     Raises:
         InputError: A model cannot be loaded, or the tokenizers differ.
     """
-    check_same_tokens(
+    notes = check_same_tokens(
         load_tokenizer(draft, trust_remote_code=trust_remote_code),
         load_tokenizer(target, trust_remote_code=trust_remote_code),
     )
-    models = [
-        load_model(name, device=device, dtype=dtype, trust_remote_code=trust_remote_code) for name in (draft, target)
-    ]
-    width = min(model.vocab_size for model in models)
-    place = resolve_device(device)
-    first, second = (
-        model if model.vocab_size == width else _load_model(name, place, dtype, trust_remote_code, width)
-        for name, model in zip((draft, target), models, strict=True)
-    )
-    return first, second
+    leader = load_model(target, device=device, dtype=dtype, trust_remote_code=trust_remote_code)
+    helper = load_model(draft, device=device, dtype=dtype, trust_remote_code=trust_remote_code)
+    return _fitted(helper, leader, notes, partial(_load_model, draft, resolve_device(device), dtype, trust_remote_code))
+
+
+def _fitted(
+    draft: LanguageModel, target: LanguageModel, notes: tuple[str, ...], reload: Callable[[int], LanguageModel]
+) -> tuple[LanguageModel, LanguageModel]:
+    """The pair with rows of one width; ``reload`` loads the draft with so many of its ids."""
+    from sim.models.wrapped import WidenedModel
+
+    if draft.vocab_size > target.vocab_size:
+        draft = reload(target.vocab_size)
+    elif draft.vocab_size < target.vocab_size:
+        draft = WidenedModel(draft, target.vocab_size)
+    if notes and not set(notes) <= set(draft.notes):
+        draft.notes = (*draft.notes, *notes)
+    return draft, target
 
 
 def use_threads(count: int) -> None:
@@ -86,109 +103,102 @@ def use_threads(count: int) -> None:
 
 
 def resolve_device(device: str) -> str:
-    """Spell out ``auto``: the GPU if there is one."""
-    if device != "auto":
-        return device
+    """Spell out ``auto``: the GPU if there is one.
+
+    Raises:
+        InputError: This machine has no such device.
+    """
     import torch
 
-    return "cuda" if torch.cuda.is_available() else "cpu"
+    if device == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    here = ["cpu", *(["cuda", *(f"cuda:{i}" for i in range(torch.cuda.device_count()))] * torch.cuda.is_available())]
+    here += ["mps"] * torch.backends.mps.is_available()
+    if device in here:
+        return device
+    valid = ", ".join(["auto", *here])
+    if device.startswith("cuda"):
+        count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+        what = f"no device {device!r} among the {count} CUDA devices here" if count else "no CUDA device here"
+        raise InputError(f"models.device: {what}; valid: {valid}")
+    raise InputError(f"models.device: {unknown_name_message('device', device, ['auto', *here])}")
 
 
 @lru_cache(maxsize=8)
 def _load_model(name: str, device: str, dtype: str, trust_remote_code: bool, width: int | None) -> LanguageModel:
-    folder = resolve_folder(name)
+    source = find_model(name)
     tokenizer = _load_tokenizer(name, trust_remote_code)
-    fast = _load_fast(name, folder, tokenizer, dtype, width) if device == "cpu" else None
-    return fast or _load_transformers(name, folder, tokenizer, device, dtype, trust_remote_code, width)
+    model = _load_lean(source, tokenizer, dtype, width) if device == "cpu" else None
+    model = model or _load_transformers(source, tokenizer, device, dtype, trust_remote_code, width)
+    model.tokenizer = tokenizer
+    return model
 
 
-def _load_fast(
-    name: str, folder: Path, tokenizer: TextTokenizer, dtype: str, width: int | None
-) -> LanguageModel | None:
+def _load_lean(source: ModelSource, tokenizer: TextTokenizer, dtype: str, width: int | None) -> LanguageModel | None:
     """The lean forward, if the checkpoint is one that it knows."""
+    from sim.models.limits import context_limit
     from sim.models.llama_fast import LlamaFast
-    from sim.models.llama_weights import DTYPES as FAST_DTYPES
-    from sim.models.llama_weights import LlamaSizes
+    from sim.models.llama_weights import DTYPES as LEAN_DTYPES
+    from sim.models.llama_weights import LlamaSizes, open_weights
 
-    config = _read_json(folder / "config.json")
+    config = read_json(source.folder / "config.json")
     sizes = LlamaSizes.from_config(config)
-    if sizes is None or dtype not in FAST_DTYPES or not any(folder.glob("*.safetensors")):
+    if sizes is None or dtype not in LEAN_DTYPES or not source.has_weights:
         return None
     vocab_size = min(len(tokenizer), sizes.vocab_size) if width is None else width
-    generation = _read_json(folder / "generation_config.json")
-    ends, begin = _special_ids(generation.get, config.get, tokenizer)
-    content = combine(["llama fast", weights_digest(folder), tokenizer.fingerprint, dtype, "cpu", vocab_size])
+    ends, begin = _special_ids(read_json(source.tokenizer_folder / "generation_config.json").get, config.get, tokenizer)
+    limit = context_limit(config, source.name)
+    content = ["lean llama", *_content(source), tokenizer.fingerprint, dtype, "cpu", vocab_size]
     try:
-        return LlamaFast(folder, sizes, dtype, name, vocab_size, ends, begin, content)
-    except (KeyError, RuntimeError) as error:
-        raise _cannot_load(name, str(folder), error) from error
+        with open_weights(source, LEAN_DTYPES[dtype]) as files:
+            model = LlamaFast(
+                files,
+                sizes,
+                source.name,
+                vocab_size,
+                ends,
+                begin,
+                combine(content),
+                layers=source.layers,
+                max_context=limit.length,
+            )
+    except (KeyError, RuntimeError, ValueError) as error:
+        raise _cannot_load(source, error) from error
+    model.notes = limit.notes
+    return model
+
+
+def _content(source: ModelSource) -> list[Any]:
+    """Hashes of the weights that a model is made of, and which of its layers are."""
+    layers = [] if source.layers is None else [source.layers]
+    return [*(weights_digest(folder) for folder in source.folders), *layers]
 
 
 def _load_transformers(
-    name: str,
-    folder: Path,
+    source: ModelSource,
     tokenizer: TextTokenizer,
     device: str,
     dtype: str,
     trust_remote_code: bool,
     width: int | None,
 ) -> LanguageModel:
-    from sim.models.huggingface import HuggingFaceModel, refuse_unfit
+    from sim.models.huggingface import HuggingFaceModel
+    from sim.models.networks import load_network
 
-    has_weights = any(folder.glob("*.safetensors"))
-    # A hub repository without safetensors on its main branch may have them on the hub's conversion branch.
-    source = str(folder) if has_weights else name
-    config = _config(name, source, trust_remote_code)
-    refuse_unfit(config, name)
-    network = _network(name, source, config, dtype, trust_remote_code).to(device)
-    weights = weights_digest(folder) if has_weights else parameters_digest(network)
+    network = load_network(source, dtype, trust_remote_code).to(device)
+    content = _content(source) if source.has_weights else [parameters_digest(network)]
     head = network.get_output_embeddings().weight.shape[0]
     vocab_size = min(len(tokenizer), head) if width is None else width
-    generation = network.generation_config
+    generation, config = network.generation_config, network.config
     ends, begin = _special_ids(partial(getattr, generation), partial(getattr, config), tokenizer)
     return HuggingFaceModel(
         network,
-        name=name,
+        name=source.name,
         vocab_size=vocab_size,
         eos_ids=ends,
         bos_id=begin,
-        fingerprint=combine(["transformers", weights, tokenizer.fingerprint, dtype, device, vocab_size]),
+        fingerprint=combine(["transformers", *content, tokenizer.fingerprint, dtype, device, vocab_size]),
     )
-
-
-def _config(name: str, source: str, trust_remote_code: bool) -> Any:
-    _silence()
-    from transformers import AutoConfig
-
-    try:
-        return AutoConfig.from_pretrained(source, trust_remote_code=trust_remote_code)
-    except Exception as error:  # the libraries below raise many kinds
-        raise _cannot_load(name, source, error) from error
-
-
-def _network(name: str, source: str, config: Any, dtype: str, trust_remote_code: bool) -> Any:
-    import torch
-    from transformers import AutoModelForCausalLM
-
-    def load(attention: str) -> Any:
-        return AutoModelForCausalLM.from_pretrained(
-            source,
-            config=config,
-            dtype=getattr(torch, dtype),
-            use_safetensors=True,
-            trust_remote_code=trust_remote_code,
-            attn_implementation=attention,
-        )
-
-    try:
-        try:
-            return load("sdpa")
-        except ValueError as error:
-            if "scaled_dot_product_attention" not in str(error):
-                raise
-            return load("eager")
-    except Exception as error:
-        raise _cannot_load(name, source, error) from error
 
 
 def _special_ids(
@@ -205,79 +215,19 @@ def _special_ids(
 
 @lru_cache(maxsize=16)
 def _load_tokenizer(name: str, trust_remote_code: bool) -> TextTokenizer:
-    folder = resolve_folder(name)
-    if name.startswith(EMBEDDED):
+    source = find_model(name)
+    folder = source.tokenizer_folder
+    if name.startswith((EMBEDDED, SMOLLM2)) or source.base is not None:
         return light_tokenizer(folder, name)
-    _silence()
+    quiet_transformers()
     from transformers import AutoTokenizer
 
     try:
         tokenizer = AutoTokenizer.from_pretrained(str(folder), trust_remote_code=trust_remote_code)
     except Exception as error:
-        raise InputError(f"cannot load the tokenizer of model {name!r}: {_first_line(error)}") from error
+        raise InputError(f"cannot load the tokenizer of model {name!r}: {first_line(error)}") from error
     return transformers_tokenizer(tokenizer, name)
 
 
-def resolve_folder(name: str) -> Path:
-    """The folder that holds a model's files: embedded, local, or a snapshot of the hub's (downloaded if need be).
-
-    Raises:
-        InputError: There is none.
-    """
-    if name.startswith(EMBEDDED):
-        return _embedded_folder(name)
-    folder = Path(name).expanduser()
-    if folder.is_dir():
-        if not (folder / "config.json").is_file():
-            raise InputError(f"cannot load model {name!r}: the folder {folder} holds no config.json")
-        return folder
-    if not HUB_ID.fullmatch(name):
-        raise InputError(f"cannot load model {name!r}: no such folder, and not a Hugging Face hub id (owner/name)")
-    return _hub_snapshot(name)
-
-
-def _embedded_folder(name: str) -> Path:
-    folder = EMBEDDED_FOLDER / name.removeprefix(EMBEDDED)
-    known = [f"{EMBEDDED}{role}" for role in ("draft", "middle", "target")]
-    if name not in known:
-        raise InputError(unknown_name_message("embedded model", name, known))
-    if not (folder / "config.json").is_file():
-        raise InputError(f"cannot load model {name!r}: its files are missing from this installation")
-    return folder
-
-
-@lru_cache(maxsize=16)
-def _hub_snapshot(name: str) -> Path:
-    _silence()
-    from huggingface_hub import snapshot_download
-
-    try:
-        return Path(snapshot_download(name, allow_patterns=SNAPSHOT_FILES, ignore_patterns=["*/*"]))
-    except Exception as error:
-        raise InputError(
-            f"cannot load model {name!r}: no folder of that name here, and the Hugging Face hub says: "
-            f"{_first_line(error)}"
-        ) from error
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-
-
-def _cannot_load(name: str, source: str, error: Exception) -> InputError:
-    return InputError(f"cannot load model {name!r} from {source}: {_first_line(error)}")
-
-
-def _first_line(error: Exception) -> str:
-    text = str(error).strip()
-    return f"{type(error).__name__}: {text.splitlines()[0]}" if text else type(error).__name__
-
-
-def _silence() -> None:
-    """Keep transformers and the hub from writing bars and notices to stderr."""
-    from huggingface_hub.utils import disable_progress_bars
-    from transformers.utils import logging
-
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
-    disable_progress_bars()
+def _cannot_load(source: ModelSource, error: Exception) -> InputError:
+    return InputError(f"cannot load model {source.name!r} from {source.folder}: {first_line(error)}")

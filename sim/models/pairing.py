@@ -2,34 +2,84 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from sim.core.errors import InputError
 from sim.models.tokenizer import TextTokenizer
 
+# Roles whose ids decide where a text begins and ends; the target's count.
+_ROLES = ("bos", "eos", "pad")
 
-def check_same_tokens(draft: TextTokenizer, target: TextTokenizer) -> None:
-    """Compare two tokenizers id by id, strings and special ids.
 
-    Padding of the models' heads is not looked at: rows are cut to the tokenizer's ids before any softmax.
+@dataclass(frozen=True, slots=True)
+class Match:
+    """How two vocabularies fit.
 
-    Raises:
-        InputError: They differ; the message names the first differing id and both strings.
+    Attributes:
+        problem: Why the two cannot be a pair, or None.
+        notes: What differs and does no harm, one sentence each.
     """
-    if draft.vocabulary != target.vocabulary:
-        ids = sorted(draft.strings.keys() | target.strings.keys())
-        first = next(token for token in ids if draft.strings.get(token) != target.strings.get(token))
-        raise InputError(
+
+    problem: str | None = None
+    notes: tuple[str, ...] = ()
+
+
+def compare_tokens(draft: TextTokenizer, target: TextTokenizer) -> Match:
+    """Compare two tokenizers id by id.
+
+    Ids that one of them has at its end and the other lacks are no harm: the draft never proposes ids that it does not
+    know, and its own further ids are cut from its rows. Nor are other special ids: those of the target end a text.
+    Padding of the models' heads is not looked at: rows are cut to the tokenizer's ids before any softmax.
+    """
+    both = min(len(draft), len(target))
+    mine, theirs = draft.strings, target.strings
+    first = next((token for token in range(both) if mine.get(token) != theirs.get(token)), None)
+    if first is not None:
+        return Match(
             f"draft {draft.name} and target {target.name} do not share a tokenizer: id {first} is "
             f"{_shown(draft, first)} for the draft and {_shown(target, first)} for the target "
             f"({len(draft.vocabulary)} and {len(target.vocabulary)} tokens)"
         )
-    # A missing padding or unknown token changes no text; a different beginning or end does.
-    for role in ("bos", "eos"):
+    return Match(notes=(*_length_notes(draft, target), *_role_notes(draft, target)))
+
+
+def check_same_tokens(draft: TextTokenizer, target: TextTokenizer) -> tuple[str, ...]:
+    """Compare two tokenizers id by id; returns notes on what differs and does no harm.
+
+    Raises:
+        InputError: They differ; the message names the first differing id and both strings.
+    """
+    match = compare_tokens(draft, target)
+    if match.problem is not None:
+        raise InputError(match.problem)
+    return match.notes
+
+
+def _length_notes(draft: TextTokenizer, target: TextTokenizer) -> list[str]:
+    extra = len(target) - len(draft)
+    if extra > 0:
+        return [f"target {target.name} has {extra} more tokens than draft {draft.name}, which never proposes them"]
+    if extra < 0:
+        return [
+            f"draft {draft.name} has {-extra} more tokens than target {target.name}; its rows are cut to the target's"
+        ]
+    return []
+
+
+def _role_notes(draft: TextTokenizer, target: TextTokenizer) -> list[str]:
+    notes = []
+    for role in _ROLES:
         own, other = draft.special_ids.get(role), target.special_ids.get(role)
-        if own is not None and other is not None and own != other:
-            raise InputError(
-                f"draft {draft.name} and target {target.name} do not share a tokenizer: the {role} token is "
-                f"id {own} ({_shown(draft, own)}) for the draft and id {other} ({_shown(target, other)}) for the target"
+        if own != other:
+            notes.append(
+                f"the {role} token is {_role(draft, own)} for draft {draft.name} and {_role(target, other)} for target "
+                f"{target.name}; the target's counts"
             )
+    return notes
+
+
+def _role(tokenizer: TextTokenizer, token: int | None) -> str:
+    return "none" if token is None else f"id {token} ({_shown(tokenizer, token)})"
 
 
 def _shown(tokenizer: TextTokenizer, token: int) -> str:

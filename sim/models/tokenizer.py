@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
+
+from sim.core.errors import InputError
+
+Message = Mapping[str, str]
+"""One message of a chat: its ``role`` (system, user, assistant) and its ``content``."""
 
 
 @dataclass(frozen=True)
@@ -19,6 +24,7 @@ class TextTokenizer:
         name: What the user called its model.
         vocabulary: Token string -> id, added and special tokens included.
         special_ids: Role ("bos", "eos", "pad", "unk") -> id, of the roles that are set.
+        all_special_ids: Ids of all special tokens, whatever their role.
     """
 
     name: str
@@ -26,6 +32,30 @@ class TextTokenizer:
     special_ids: dict[str, int]
     encoder: Callable[[str], Sequence[int]] = field(repr=False)
     decoder: Callable[[Sequence[int]], str] = field(repr=False)
+    all_special_ids: frozenset[int] = frozenset()
+    chat_encoder: Callable[[Sequence[Message]], Sequence[int]] | None = field(default=None, repr=False)
+
+    @property
+    def has_chat_template(self) -> bool:
+        """Whether the model came with a template for chats."""
+        return self.chat_encoder is not None
+
+    def encode_chat(self, messages: Sequence[Message]) -> list[int]:
+        """Token ids of a chat up to where the assistant's answer begins, by the model's own template.
+
+        A model without one gets the messages' texts, a blank line between them.
+
+        Raises:
+            InputError: The template refuses the messages.
+        """
+        if self.chat_encoder is None:
+            return self.encode("\n\n".join(message["content"] for message in messages))
+        try:
+            return [int(token) for token in self.chat_encoder(messages)]
+        except Exception as error:  # templates are programs
+            roles = ", ".join(message["role"] for message in messages)
+            text = str(error).strip().split("\n")[0]
+            raise InputError(f"the chat template of {self.name} refuses messages of roles {roles}: {text}") from error
 
     def encode(self, text: str) -> list[int]:
         """Token ids of a text, with the special tokens that the model expects around it."""
@@ -58,22 +88,71 @@ def light_tokenizer(folder: Path, name: str) -> TextTokenizer:
     tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
     config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     special = {role: config.get(f"{role}_token_id") for role in ("bos", "eos", "pad", "unk")}
+    roles = {role: token for role, token in special.items() if isinstance(token, int)}
+    added = tokenizer.get_added_tokens_decoder()
+    template = folder / "chat_template.jinja"
+    chat = None
+    if template.is_file():
+        texts = {f"{role}_token": added[token].content for role, token in roles.items() if token in added}
+        render = chat_renderer(template.read_text(encoding="utf-8"), texts)
+
+        def chat(messages: Sequence[Message]) -> Sequence[int]:
+            ids: list[int] = tokenizer.encode(render(messages), add_special_tokens=False).ids
+            return ids
+
     return TextTokenizer(
         name=name,
         vocabulary=tokenizer.get_vocab(with_added_tokens=True),
-        special_ids={role: token for role, token in special.items() if isinstance(token, int)},
+        special_ids=roles,
         encoder=lambda text: tokenizer.encode(text).ids,
         decoder=tokenizer.decode,
+        all_special_ids=frozenset(token for token, entry in added.items() if entry.special),
+        chat_encoder=chat,
     )
+
+
+def chat_renderer(template: str, special_tokens: Mapping[str, str]) -> Callable[[Sequence[Message]], str]:
+    """A chat template as a function from messages to text, rendered as transformers renders it.
+
+    Args:
+        template: Jinja source.
+        special_tokens: Texts that it may name, such as ``bos_token``.
+    """
+    from jinja2 import TemplateError
+    from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+    def refuse(message: str) -> None:
+        raise TemplateError(message)
+
+    environment = ImmutableSandboxedEnvironment(
+        trim_blocks=True, lstrip_blocks=True, extensions=["jinja2.ext.loopcontrols"]
+    )
+    environment.globals["raise_exception"] = refuse
+    compiled = environment.from_string(template)
+
+    def render(messages: Sequence[Message]) -> str:
+        plain = [dict(message) for message in messages]
+        return compiled.render(messages=plain, add_generation_prompt=True, **special_tokens)
+
+    return render
 
 
 def transformers_tokenizer(source: Any, name: str) -> TextTokenizer:
     """Wrap a transformers tokenizer."""
     special = {role: getattr(source, f"{role}_token_id", None) for role in ("bos", "eos", "pad", "unk")}
+
+    def chat(messages: Sequence[Message]) -> Sequence[int]:
+        plain = [dict(message) for message in messages]
+        text = source.apply_chat_template(plain, tokenize=False, add_generation_prompt=True)
+        ids: list[int] = source(text, add_special_tokens=False)["input_ids"]
+        return ids
+
     return TextTokenizer(
         name=name,
         vocabulary=source.get_vocab(),
         special_ids={role: token for role, token in special.items() if isinstance(token, int)},
         encoder=lambda text: source(text)["input_ids"],
         decoder=lambda ids: source.decode(ids, skip_special_tokens=True),
+        all_special_ids=frozenset(source.all_special_ids),
+        chat_encoder=chat if getattr(source, "chat_template", None) else None,
     )

@@ -53,9 +53,9 @@ def network(kind: str, *, seed: int = 0, vocab_size: int = VOCAB_SIZE, **changes
     config = getattr(transformers, f"{family}Config")(vocab_size=vocab_size, **{**sizes, **changes})
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        model_class = getattr(transformers, f"{family}ForCausalLM", None) or getattr(
-            transformers, f"{family}LMHeadModel"
-        )
+        bare = family.removesuffix("Text")
+        heads = (f"{bare}ForCausalLM", f"{bare}LMHeadModel")
+        model_class = next(getattr(transformers, head) for head in heads if hasattr(transformers, head))
         model = model_class(config).eval()
         with torch.no_grad():
             for parameter in model.parameters():

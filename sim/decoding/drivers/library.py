@@ -53,7 +53,7 @@ def decode(
     protocol: str,
     draft: LanguageModel | None,
     target: LanguageModel | None,
-    prompt: Sequence[int] | str,
+    prompt: Sequence[int] | str | Sequence[Mapping[str, str]],
     *,
     seed: int = 0,
     max_new_tokens: int = 64,
@@ -72,7 +72,8 @@ def decode(
         protocol: RegistryEntry name, such as ``tslt``, or ``package.module:Name``.
         draft: The draft model, None if the protocol needs none.
         target: The target model, None if the protocol needs none.
-        prompt: Token ids, or text if the models have a tokenizer; an empty one stands for the begin-of-text token.
+        prompt: Token ids; or, if the models have a tokenizer, text, or the messages of a chat (``role`` and ``content``
+            each), to which the target's chat template is applied. An empty one stands for the begin-of-text token.
         seed: Master seed of the random numbers.
         max_new_tokens: Length limit.
         temperature: Of the sampling that "lossless" is relative to; 0 is greedy.
@@ -116,7 +117,7 @@ def decode(
     protocol_run = InstantDriver(present).run(entry.make(request, parsed, source))
     for model in present.values():
         model.close_request(request_id)
-    tokenizer = getattr(leader, "tokenizer", None)
+    tokenizer = leader.tokenizer
     text = tokenizer.decode(request.tokens) if tokenizer is not None else None
     return DecodeResult(request.tokens, request.rounds, protocol_run.records, text)
 
@@ -162,19 +163,21 @@ def controller_from(controller: Controller | str | Mapping[str, Any] | None) -> 
         raise InputError(f"controller {entry.name!r}: {first_problem(error)}") from error
 
 
-def prompt_ids(prompt: Sequence[int] | str, model: LanguageModel, max_new_tokens: int) -> list[int]:
+def prompt_ids(
+    prompt: Sequence[int] | str | Sequence[Mapping[str, str]], model: LanguageModel, max_new_tokens: int
+) -> list[int]:
     """A prompt as token ids that leave room for the generation.
 
     Raises:
         InputError: Text without a tokenizer, or a prompt too long for the model's context.
     """
-    if isinstance(prompt, str):
-        tokenizer = getattr(model, "tokenizer", None)
-        if tokenizer is None:
+    messages = [part for part in prompt if isinstance(part, Mapping)] if not isinstance(prompt, str) else []
+    if isinstance(prompt, str) or messages:
+        if model.tokenizer is None:
             raise InputError(f"{model.name} has no tokenizer; give the prompt as token ids")
-        ids = list(tokenizer.encode(prompt))
+        ids = model.tokenizer.encode(prompt) if isinstance(prompt, str) else model.tokenizer.encode_chat(messages)
     else:
-        ids = list(prompt)
+        ids = [int(token) for token in prompt]  # type: ignore[arg-type]
     ids = ids or [model.bos_id]
     if len(ids) + max_new_tokens > model.max_context:
         raise InputError(

@@ -1,0 +1,124 @@
+"""What lies in a model's folder, and in one line what is wrong with it, before any library reads it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from sim.core.errors import InputError
+
+_POINTER = b"version https://git-lfs"
+_MAX_POINTER_BYTES = 1024
+_PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt")
+_JSON_FILES = ("config.json", "generation_config.json", "tokenizer_config.json")
+# Weights of layers alone; the rest comes from a base model.
+LAYERS_FILE = "layers.safetensors"
+INDEX_FILE = "model.safetensors.index.json"
+
+
+def check_folder(folder: Path, name: str) -> None:
+    """Look for what keeps a folder from being a model that can be loaded.
+
+    Args:
+        folder: A local folder.
+        name: What the user called the model.
+
+    Raises:
+        InputError: No configuration, an adapter, files that are git-lfs pointers, broken JSON, weights that are pickles
+            only, or shards that are missing.
+    """
+    problem = _problem_of(folder)
+    if problem is not None:
+        raise InputError(f"cannot load model {name!r}: {problem}")
+
+
+def _problem_of(folder: Path) -> str | None:
+    return _config_problem(folder) or _pointer_problem(folder) or _json_problem(folder) or _weights_problem(folder)
+
+
+def _config_problem(folder: Path) -> str | None:
+    has_config = (folder / "config.json").is_file()
+    if (folder / "adapter_config.json").is_file():
+        return (
+            f"{folder} is an adapter (adapter_config.json), not a whole model; merge it into its base model first "
+            "(peft: model.merge_and_unload().save_pretrained(FOLDER))"
+        )
+    if has_config:
+        return None
+    ggufs = sorted(path.name for path in folder.glob("*.gguf"))
+    if ggufs:
+        return (
+            f"the folder {folder} holds no config.json; to use a GGUF file, name the file itself: {folder / ggufs[0]}"
+        )
+    return f"the folder {folder} holds no config.json"
+
+
+def _pointer_problem(folder: Path) -> str | None:
+    for path in sorted(folder.iterdir()):
+        if path.is_file() and path.stat().st_size <= _MAX_POINTER_BYTES and path.read_bytes().startswith(_POINTER):
+            return f"{path} is a git-lfs pointer, not the file itself; run git lfs pull in {folder}"
+    return None
+
+
+def _json_problem(folder: Path) -> str | None:
+    for name in _JSON_FILES:
+        path = folder / name
+        if not path.is_file():
+            continue
+        try:
+            content = json.loads(path.read_text(encoding="utf-8"))
+        except (OSError, UnicodeDecodeError) as error:
+            return f"{path} cannot be read: {error}"
+        except ValueError as error:
+            line = f":{error.lineno}" if isinstance(error, json.JSONDecodeError) else ""
+            return f"{path}{line} is not JSON: {getattr(error, 'msg', error)}"
+        if not isinstance(content, dict):
+            return f"{path} must hold an object of keys and values"
+    return None
+
+
+def _weights_problem(folder: Path) -> str | None:
+    files = weight_files(folder)
+    missing = [path.name for path in files if not path.is_file()]
+    if missing:
+        return f"{folder} lacks {listed(missing)}, which {INDEX_FILE} names; the download is incomplete"
+    if files:
+        return None
+    pickles = sorted(path.name for pattern in _PICKLES for path in folder.glob(pattern))
+    if pickles:
+        return (
+            f"{folder} holds its weights as {listed(pickles)}, which can run code and is not read; convert it where "
+            "you trust it: AutoModelForCausalLM.from_pretrained(FOLDER).save_pretrained(FOLDER) writes model.safetensors"
+        )
+    return f"{folder} holds no *.safetensors file"
+
+
+def weight_files(folder: Path) -> list[Path]:
+    """The safetensors files that make up a model, chosen as transformers does; shards may be named and missing."""
+    if (folder / LAYERS_FILE).is_file():
+        return [folder / LAYERS_FILE]
+    if (folder / "model.safetensors").is_file():
+        return [folder / "model.safetensors"]
+    if (folder / INDEX_FILE).is_file():
+        return [folder / shard for shard in _shards(folder / INDEX_FILE)]
+    return sorted(folder.glob("*.safetensors"))
+
+
+def _shards(index: Path) -> list[str]:
+    try:
+        homes = json.loads(index.read_text(encoding="utf-8"))["weight_map"]
+        return sorted({str(home) for home in homes.values()})
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise InputError(f"{index} is no index of shards: {type(error).__name__}: {error}") from error
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """A JSON file beside the weights; empty if there is none. It was checked by ``check_folder``."""
+    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+
+
+def listed(names: list[str], most: int = 3) -> str:
+    """A few names, and how many more there are."""
+    shown = ", ".join(names[:most])
+    return shown if len(names) <= most else f"{shown} and {len(names) - most} more"

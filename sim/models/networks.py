@@ -1,0 +1,144 @@
+"""Networks of Hugging Face transformers, loaded whole or from some of their layers, with every tensor accounted for."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sim.core.errors import InputError
+from sim.models.sources import ModelSource, first_line, quiet_transformers
+from sim.models.weights import refuse_wrong_tensors
+
+
+def load_network(source: ModelSource, dtype: str, trust_remote_code: bool) -> Any:
+    """A ``...ForCausalLM`` on the CPU.
+
+    Args:
+        source: Where its files lie.
+        dtype: Of its parameters.
+        trust_remote_code: Whether code shipped with the checkpoint may run.
+
+    Raises:
+        InputError: It cannot be loaded, lacks tensors or holds unknown ones, or cannot be rolled back.
+    """
+    from sim.models.huggingface import refuse_unfit
+
+    quiet_transformers()
+    # A hub repository without safetensors on its main branch may have them on the hub's conversion branch.
+    place = str(source.folder) if source.has_weights or not source.is_hub else source.name
+    config = _config(source, place, trust_remote_code)
+    refuse_unfit(config, source.name)
+    if source.base is not None:
+        network = _from_layers(source, config, dtype)
+    else:
+        network = _from_checkpoint(source, place, config, dtype, trust_remote_code)
+    return network if source.layers is None else keep_layers(network, source.layers, source.name)
+
+
+def keep_layers(network: Any, layers: tuple[int, ...], name: str) -> Any:
+    """Leave only some of a network's layers in it, in this order.
+
+    Raises:
+        InputError: Its layers do not stand in one list.
+    """
+    import torch
+
+    text = network.config.get_text_config()
+    stacks = [
+        (parent, key)
+        for parent in network.modules()
+        for key, child in parent.named_children()
+        if isinstance(child, torch.nn.ModuleList) and len(child) == text.num_hidden_layers
+    ]
+    if len(stacks) != 1:
+        raise InputError(
+            f"{name}: model type {text.model_type!r} has no one list of layers that some could be taken of"
+        )
+    parent, key = stacks[0]
+    kept = [getattr(parent, key)[index] for index in layers]
+    for place, layer in enumerate(kept):
+        for module in layer.modules():
+            if hasattr(module, "layer_idx"):
+                module.layer_idx = place
+    setattr(parent, key, torch.nn.ModuleList(kept))
+    if getattr(text, "layer_types", None):
+        text.layer_types = [text.layer_types[index] for index in layers]
+    text.num_hidden_layers = len(layers)
+    return network
+
+
+def _config(source: ModelSource, place: str, trust_remote_code: bool) -> Any:
+    from transformers import AutoConfig
+
+    try:
+        return AutoConfig.from_pretrained(place, trust_remote_code=trust_remote_code)
+    except Exception as error:  # the libraries below raise many kinds
+        raise _cannot_load(source, place, error) from error
+
+
+def _from_checkpoint(source: ModelSource, place: str, config: Any, dtype: str, trust_remote_code: bool) -> Any:
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    def load(attention: str) -> tuple[Any, dict[str, Any]]:
+        return AutoModelForCausalLM.from_pretrained(
+            place,
+            config=config,
+            dtype=getattr(torch, dtype),
+            use_safetensors=True,
+            trust_remote_code=trust_remote_code,
+            attn_implementation=attention,
+            output_loading_info=True,
+            ignore_mismatched_sizes=True,  # they are reported below, by name
+        )
+
+    try:
+        try:
+            network, info = load("sdpa")
+        except ValueError as error:
+            if "scaled_dot_product_attention" not in str(error):
+                raise
+            network, info = load("eager")
+    except Exception as error:
+        raise _cannot_load(source, place, error) from error
+    refuse_wrong_tensors(
+        list(info["missing_keys"]),
+        list(info["unexpected_keys"]),
+        [(one[0], tuple(one[1]), tuple(one[2])) for one in info["mismatched_keys"]],
+        source.name,
+    )
+    return network
+
+
+def _from_layers(source: ModelSource, config: Any, dtype: str) -> Any:
+    """A Llama network whose layers lie in one folder, and all else in its base model's."""
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    from sim.models.llama_weights import (
+        EMBEDDING,
+        HEAD,
+        LAST_NORM,
+        LlamaSizes,
+        open_weights,
+        optional_ends,
+        read_ends,
+        tensors_of,
+    )
+    from sim.models.weights import refuse_unless_as_asked
+
+    sizes = LlamaSizes.from_config(config.to_dict())
+    if sizes is None:
+        raise InputError(f"cannot load model {source.name!r}: only Llama models can be made of a base model's parts")
+    with open_weights(source, torch.float32) as read:
+        shapes = tensors_of(sizes)
+        refuse_unless_as_asked(read, shapes, optional_ends(read, sizes), source.name)
+        embedding, head = read_ends(read, sizes)
+        tensors = {one: read(one) for one in shapes if one not in (EMBEDDING, HEAD)}
+        tensors |= {EMBEDDING: embedding, HEAD: head, LAST_NORM: tensors[LAST_NORM]}
+    network = AutoModelForCausalLM.from_config(config, dtype=getattr(torch, dtype), attn_implementation="sdpa")
+    network.load_state_dict(tensors)
+    return network.eval()
+
+
+def _cannot_load(source: ModelSource, place: str, error: Exception) -> InputError:
+    return InputError(f"cannot load model {source.name!r} from {place}: {first_line(error)}")

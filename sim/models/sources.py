@@ -1,0 +1,192 @@
+"""From a model's name to the folder that holds its files: shipped, fetched, converted, local, or of the hub."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+from sim.core.errors import InputError, unknown_name_message
+from sim.models.checkpoint import LAYERS_FILE, check_folder, read_json, weight_files
+
+EMBEDDED, SMOLLM2 = "embedded/", "smollm2/"
+_HERE = Path(__file__).parent
+SHIPPED_FOLDERS = {EMBEDDED: _HERE / "embedded", SMOLLM2: _HERE / "smollm2"}
+SHIPPED_NAMES = ("embedded/draft", "embedded/middle", "embedded/target", "smollm2/draft", "smollm2/target")
+SMOLLM2_TARGET = "smollm2/target"
+HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[\w.-]+)?")
+SNAPSHOT_FILES = ["*.json", "*.safetensors", "*.model", "*.txt", "*.jinja", "*.py"]
+# What a layers-only folder calls the model that the rest of its weights is taken from.
+BASE_KEY = "base_model"
+_LAYERS_MARK = "#layers="
+
+
+@dataclass(frozen=True)
+class ModelSource:
+    """Where a model's files lie.
+
+    Attributes:
+        name: What the user called it.
+        folder: Holds ``config.json`` and the weights.
+        base: Holds embedding, last norm, head and tokenizer of a model that ships its layers only; else None.
+        layers: Which of the folder's layers make up the model, None for all of them.
+        is_hub: Whether the folder is a snapshot of the Hugging Face hub.
+    """
+
+    name: str
+    folder: Path
+    base: Path | None = None
+    layers: tuple[int, ...] | None = None
+    is_hub: bool = False
+
+    @property
+    def folders(self) -> list[Path]:
+        """All folders that the model is made of."""
+        return [self.folder] if self.base is None else [self.folder, self.base]
+
+    @property
+    def tokenizer_folder(self) -> Path:
+        """Where its tokenizer lies."""
+        return self.folder if self.base is None else self.base
+
+    @property
+    def has_weights(self) -> bool:
+        """Whether there are safetensors files; a hub model may have them elsewhere."""
+        return bool(weight_files(self.folder))
+
+
+def find_model(name: str) -> ModelSource:
+    """Find a model's files, downloading or converting them if need be.
+
+    Args:
+        name: ``embedded/...`` or ``smollm2/...``, a GGUF file, a local folder, or a Hugging Face hub id. Followed by
+            ``#layers=8`` it is the model made of its first eight layers, by ``#layers=0,7,14`` of those three.
+
+    Raises:
+        InputError: There is no such model, or its folder cannot be used.
+    """
+    plain, mark, selection = name.partition(_LAYERS_MARK)
+    source = _find_whole(plain)
+    if not mark:
+        return source
+    num_layers = read_json(source.folder / "config.json").get("num_hidden_layers")
+    return ModelSource(name, source.folder, source.base, _parse_layers(selection, name, num_layers), source.is_hub)
+
+
+def resolve_folder(name: str) -> Path:
+    """The folder that holds a model's configuration and weights.
+
+    Raises:
+        InputError: As ``find_model``.
+    """
+    return find_model(name).folder
+
+
+def is_here(name: str) -> bool:
+    """Whether a model's files are on this machine; nothing is downloaded to find out."""
+    plain = name.partition(_LAYERS_MARK)[0]
+    if plain.startswith(SMOLLM2):
+        from sim.models.fetch import is_fetched
+
+        return is_fetched()
+    return plain.startswith(EMBEDDED) or Path(plain).expanduser().exists()
+
+
+def _find_whole(name: str) -> ModelSource:
+    if name.startswith(tuple(SHIPPED_FOLDERS)):
+        return _shipped(name)
+    path = Path(name).expanduser()
+    if path.suffix.lower() == ".gguf":
+        from sim.models.gguf_files import converted_folder
+
+        return ModelSource(name, converted_folder(path, name))
+    if path.is_dir():
+        return _local(name, path)
+    if path.exists():
+        raise InputError(f"cannot load model {name!r}: {path} is a file; give a folder, a .gguf file or a hub id")
+    if not HUB_ID.fullmatch(name):
+        raise InputError(f"cannot load model {name!r}: no such folder, and not a Hugging Face hub id (owner/name)")
+    return ModelSource(name, hub_snapshot(name), is_hub=True)
+
+
+def _shipped(name: str) -> ModelSource:
+    if name not in SHIPPED_NAMES:
+        kind = name.split("/", maxsplit=1)[0]
+        raise InputError(
+            unknown_name_message(f"{kind} model", name, [one for one in SHIPPED_NAMES if one.startswith(kind)])
+        )
+    if name == SMOLLM2_TARGET:
+        from sim.models.fetch import smollm2_target
+
+        return ModelSource(name, smollm2_target())
+    prefix, role = name.split("/")
+    folder = SHIPPED_FOLDERS[f"{prefix}/"] / role
+    if not (folder / "config.json").is_file():
+        raise InputError(f"cannot load model {name!r}: its files are missing from this installation")
+    return _local(name, folder)
+
+
+def _local(name: str, folder: Path) -> ModelSource:
+    check_folder(folder, name)
+    if not (folder / LAYERS_FILE).is_file():
+        return ModelSource(name, folder)
+    base = read_json(folder / "config.json").get(BASE_KEY)
+    if not isinstance(base, str):
+        raise InputError(
+            f"cannot load model {name!r}: {folder} holds {LAYERS_FILE}, but its config.json does not say by "
+            f"{BASE_KEY!r} which model the rest is taken from"
+        )
+    whole = _find_whole(base)
+    if whole.base is not None:
+        raise InputError(f"cannot load model {name!r}: its base model {base!r} has a base model itself")
+    return ModelSource(name, folder, whole.folder)
+
+
+def _parse_layers(selection: str, name: str, num_layers: object) -> tuple[int, ...]:
+    """Layers from ``8`` (the first eight) or ``0,7,14``."""
+    parts = selection.split(",")
+    if not isinstance(num_layers, int):
+        raise InputError(f"cannot load model {name!r}: its config.json does not state num_hidden_layers")
+    if not all(part.strip().isdecimal() for part in parts):
+        raise InputError(f"{name!r}: layers must be a number, such as 8, or several, such as 0,7,14; got {selection!r}")
+    numbers = [int(part) for part in parts]
+    layers = tuple(range(numbers[0])) if len(parts) == 1 else tuple(numbers)
+    if not layers or max(layers) >= num_layers:
+        raise InputError(f"{name!r}: the model has {num_layers} layers, 0 to {num_layers - 1}; got {selection!r}")
+    return layers
+
+
+@lru_cache(maxsize=16)
+def hub_snapshot(name: str) -> Path:
+    """A model's files from the Hugging Face hub, downloaded if they are not here.
+
+    Raises:
+        InputError: The hub has no such model, or cannot be reached.
+    """
+    quiet_transformers()
+    from huggingface_hub import snapshot_download
+
+    try:
+        return Path(snapshot_download(name, allow_patterns=SNAPSHOT_FILES, ignore_patterns=["*/*"]))
+    except Exception as error:
+        raise InputError(
+            f"cannot load model {name!r}: no folder of that name here, and the Hugging Face hub says: "
+            f"{first_line(error)}"
+        ) from error
+
+
+def first_line(error: Exception) -> str:
+    """What an error of a library says, in one line."""
+    text = str(error).strip()
+    return f"{type(error).__name__}: {text.splitlines()[0]}" if text else type(error).__name__
+
+
+def quiet_transformers() -> None:
+    """Keep transformers and the hub from writing bars and notices to stderr."""
+    from huggingface_hub.utils import disable_progress_bars
+    from transformers.utils import logging
+
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    disable_progress_bars()

@@ -1,0 +1,148 @@
+"""Tensors of safetensors files by name, cast to one dtype; weights of eight bits come with a scale per output channel."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from sim.core.errors import InputError
+from sim.models.checkpoint import listed
+
+SCALE_SUFFIX = "_scale"
+# What older checkpoints store although it follows from the configuration.
+_DERIVED = ("rotary_emb.inv_freq", "attn.masked_bias", "attn.bias")
+
+Shape = tuple[int, ...]
+
+
+class TensorFiles:
+    """Tensors of several safetensors files.
+
+    A weight [out, in] of type int8 stands for ``weight * weight_scale[:, None]``, where ``weight_scale`` [out] is
+    stored beside it under the weight's name and ``_scale``; it is read as floating-point numbers.
+
+    Args:
+        files: Where the tensors are; a file may be given with the names that are taken from it, else all are.
+        dtype: What they are cast to.
+
+    Attributes:
+        dtype: The same.
+
+    Raises:
+        InputError: A file that is no safetensors file.
+    """
+
+    def __init__(self, files: Iterable[Path | tuple[Path, Collection[str]]], dtype: torch.dtype) -> None:
+        self.dtype = dtype
+        self._homes: dict[str, Any] = {}
+        for entry in files:
+            path, wanted = entry if isinstance(entry, tuple) else (entry, None)
+            file = _open(path)
+            names = [name for name in file.keys() if wanted is None or name in wanted]  # noqa: SIM118 (no mapping)
+            self._homes.update(dict.fromkeys(names, file))
+
+    def __enter__(self) -> TensorFiles:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._homes.clear()
+
+    @property
+    def names(self) -> list[str]:
+        """Tensors that are there; scales belong to their weights and are not listed."""
+        return [name for name in self._homes if not self._is_scale(name)]
+
+    def shape(self, name: str) -> Shape:
+        """Shape of a tensor; nothing else of it is read."""
+        return tuple(self._homes[name].get_slice(name).get_shape())
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._homes
+
+    def __call__(self, name: str) -> torch.Tensor:
+        """A tensor, in the dtype asked for."""
+        tensor: torch.Tensor = self._homes[name].get_tensor(name)
+        if tensor.dtype is not torch.int8:
+            return tensor.to(self.dtype)
+        scale = self._homes[name + SCALE_SUFFIX].get_tensor(name + SCALE_SUFFIX).to(torch.float32)
+        return (tensor.to(torch.float32) * scale.view(-1, 1)).to(self.dtype)
+
+    def _is_scale(self, name: str) -> bool:
+        return name.endswith(SCALE_SUFFIX) and name.removesuffix(SCALE_SUFFIX) in self._homes
+
+
+def _open(path: Path) -> Any:
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        return safe_open(path, framework="pt")
+    except (SafetensorError, OSError) as error:
+        raise InputError(f"{path} is no safetensors file or is damaged: {error}") from error
+
+
+def refuse_wrong_tensors(
+    missing: Sequence[str], unexpected: Sequence[str], mismatched: Sequence[tuple[str, Shape, Shape]], name: str
+) -> None:
+    """Refuse a checkpoint whose tensors are not those that its configuration asks for.
+
+    Args:
+        missing: Names that the configuration asks for and the files lack.
+        unexpected: Names that the files hold and the configuration has no use for.
+        mismatched: Names with the shape in the files and the shape asked for.
+        name: What the user called the model.
+
+    Raises:
+        InputError: There is any.
+    """
+    found = []
+    if missing:
+        found.append(f"{_count(missing)} missing from its files ({listed(sorted(missing))})")
+    unexpected = [one for one in unexpected if not one.endswith(_DERIVED)]
+    if unexpected:
+        found.append(
+            f"{_count(unexpected)} in its files that config.json does not ask for ({listed(sorted(unexpected))})"
+        )
+    if mismatched:
+        shown = [f"{one}: {list(stored)}, not {list(asked)}" for one, stored, asked in sorted(mismatched)]
+        found.append(f"{_count(shown)} of another shape than config.json says ({listed(shown)})")
+    if found:
+        raise InputError(f"cannot load model {name!r}: {'; '.join(found)}")
+
+
+def refuse_unless_as_asked(
+    files: TensorFiles, asked: Mapping[str, Shape], optional: Collection[str], name: str
+) -> None:
+    """Compare what files hold with the names and shapes that a configuration asks for.
+
+    Args:
+        files: What is there.
+        asked: Shapes by name.
+        optional: Names of ``asked`` that need not be there.
+        name: What the user called the model.
+
+    Raises:
+        InputError: They differ.
+    """
+    present = set(files.names)
+    missing = [one for one in asked if one not in present and one not in optional]
+    unexpected = sorted(present - set(asked))
+    mismatched = [
+        (one, files.shape(one), shape) for one, shape in asked.items() if one in present and files.shape(one) != shape
+    ]
+    refuse_wrong_tensors(missing, unexpected, mismatched, name)
+
+
+def first_unusable(tensors: Iterable[tuple[str, torch.Tensor]]) -> str | None:
+    """Name of the first tensor that holds infinite values or values that are no numbers, or None."""
+    return next((name for name, tensor in tensors if not bool(torch.isfinite(tensor).all())), None)
+
+
+def _count(names: Sequence[str]) -> str:
+    return "1 tensor" if len(names) == 1 else f"{len(names)} tensors"
+
+
+Reader = Callable[[str], torch.Tensor]
+"""A tensor by name."""

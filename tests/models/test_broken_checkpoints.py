@@ -1,0 +1,182 @@
+"""Checkpoints that are damaged or incomplete are refused in one line that names what is wrong, on every path."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from sim.core.errors import InputError
+from sim.models import loading
+from sim.models.huggingface import HuggingFaceModel
+from sim.models.interface import ForwardPass
+from sim.models.llama_fast import LlamaFast
+from sim.models.loading import load_model, resolve_device
+from tests.models import builders
+
+UP = "model.layers.1.mlp.up_proj.weight"
+# The lean forward, transformers in another dtype, and an architecture that only transformers reads.
+PATHS = [("Llama", "float32"), ("Llama", "bfloat16"), ("qwen2", "float32")]
+
+
+@pytest.fixture(params=PATHS, ids="-".join)
+def broken(request, tmp_path):
+    """A folder to break, and how it is loaded."""
+    kind, dtype = request.param
+    sizes = builders.MODERN if kind == "Llama" else {}
+    folder = builders.save(builders.network(kind, **sizes), tmp_path / "model")
+    yield folder, lambda: load_model(str(folder), device="cpu", dtype=dtype)
+    loading._load_model.cache_clear()
+
+
+def change(folder: Path, edit) -> None:
+    weights = load_file(folder / "model.safetensors")
+    edit(weights)
+    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+
+
+@pytest.mark.parametrize(
+    ("edit", "message"),
+    [
+        (lambda w: w.pop(UP), rf"1 tensor missing from its files \({UP}\)"),
+        (lambda w: [w.pop(name) for name in list(w) if "mlp" in name], "6 tensors missing .* and 3 more"),
+        (
+            lambda w: w.update(extra=torch.zeros(2)),
+            r"1 tensor in its files that config.json does not ask for \(extra\)",
+        ),
+        (lambda w: w.update({UP: w[UP][:-1].clone()}), rf"of another shape .*{UP}: \[63, 32\], not \[64, 32\]"),
+    ],
+)
+def test_tensors_that_do_not_fit_are_named(broken, edit, message):
+    folder, load = broken
+    change(folder, edit)
+    with pytest.raises(InputError, match=f"cannot load model '{folder}': .*{message}"):
+        load()
+
+
+def test_the_same_layers_only_partly_there_never_run_with_random_weights(broken):
+    folder, load = broken
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**config, "num_hidden_layers": 3, "layer_types": None}))
+    with pytest.raises(InputError, match=r"missing from its files \(model.layers.2"):
+        load()
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("model.safetensors", b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 1\n", "git lfs pull"),
+        ("tokenizer.json", b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 1\n", "git lfs pull"),
+        ("model.safetensors", b"no weights", "is no safetensors file or is damaged|SafetensorError"),
+        ("generation_config.json", b'{"eos_token_id": 2,', r"generation_config\.json:1 is not JSON"),
+        ("config.json", b"[]", r"config\.json must hold an object"),
+        ("adapter_config.json", b"{}", "is an adapter .* merge it into its base model"),
+    ],
+)
+def test_files_that_are_not_what_they_should_be(broken, name, content, message):
+    folder, load = broken
+    (folder / name).write_bytes(content)
+    with pytest.raises(InputError, match=message):
+        load()
+
+
+def test_weights_that_are_pickles_only(broken):
+    folder, load = broken
+    torch.save(load_file(folder / "model.safetensors"), folder / "pytorch_model.bin")
+    (folder / "model.safetensors").unlink()
+    with pytest.raises(InputError, match=r"holds its weights as pytorch_model\.bin, .* is not read; convert it"):
+        load()
+
+
+def test_a_folder_of_an_adapter_or_of_a_gguf_file_says_so(broken):
+    folder, load = broken
+    (folder / "config.json").unlink()
+    (folder / "model.gguf").write_bytes(b"GGUF")
+    with pytest.raises(
+        InputError, match=r"holds no config\.json; to use a GGUF file, name the file itself: .*model\.gguf"
+    ):
+        load()
+
+
+def test_shards_that_are_missing(broken):
+    folder, load = broken
+    shutil.move(folder / "model.safetensors", folder / "model-00001-of-00002.safetensors")
+    homes = {"model.norm.weight": "model-00001-of-00002.safetensors", UP: "model-00002-of-00002.safetensors"}
+    (folder / "model.safetensors.index.json").write_text(json.dumps({"weight_map": homes}))
+    with pytest.raises(InputError, match=r"lacks model-00002-of-00002\.safetensors.* the download is incomplete"):
+        load()
+
+
+def test_logits_that_are_not_finite_name_model_role_and_cause(broken):
+    folder, load = broken
+    change(folder, lambda w: w["model.layers.0.mlp.down_proj.weight"].__setitem__((0, 0), float("nan")))
+    message = f"'{folder}'.* are not finite: its weights are damaged .*layer"
+    with pytest.raises(InputError, match=message):
+        load().forward([ForwardPass((3, "edge", "target"), [4, 5, 6])])
+    if isinstance(model := _lean(folder), LlamaFast):
+        with pytest.raises(InputError, match="the target model, are not finite"):
+            model.forward([ForwardPass((3, "edge", "target"), [4, 5, 6])])
+
+
+def _lean(folder: Path):
+    try:
+        return load_model(str(folder), device="cpu")
+    except InputError:
+        return None
+
+
+def test_an_overflow_of_float16_is_told_from_a_model_that_cannot_be_verified(tmp_path):
+    network = builders.network("qwen2")
+    with torch.no_grad():
+        network.model.embed_tokens.weight.mul_(3e4)
+        network.model.layers[1].mlp.down_proj.weight.mul_(3e4)
+    folder = builders.save(network, tmp_path)
+    with pytest.raises(InputError, match=r"not finite: float16 overflows above 65,504; set models\.dtype"):
+        load_model(str(folder), device="cpu", dtype="float16")
+
+
+@pytest.mark.parametrize("same", [True, False])
+def test_a_head_that_is_stored_beside_its_tied_embedding_counts_on_both_paths(tmp_path, same):
+    """As transformers has it: tied only if both are equal, whatever the configuration says."""
+    network = builders.network("Llama", **builders.MODERN)
+    if same:
+        network.lm_head.weight.data.copy_(network.model.embed_tokens.weight)
+    folder = builders.save(network, tmp_path)
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**config, "tie_word_embeddings": True}))
+    lean = load_model(str(folder), device="cpu")
+    other = load_model(str(folder), device="cpu", dtype="bfloat16")
+    assert (type(lean), type(other)) == (LlamaFast, HuggingFaceModel)
+    assert lean.num_parameters == other.num_parameters
+    ids = [5, 6, 7, 8]
+    expected = network(input_ids=torch.tensor([ids])).logits[0, -1].detach().numpy()
+    np.testing.assert_allclose(lean.forward([ForwardPass("a", ids)])[0][0], expected, rtol=0, atol=1e-4)
+
+
+def test_only_a_head_is_stored_and_serves_as_the_embedding_too(tmp_path):
+    network = builders.network("Llama", **builders.MODERN, tie_word_embeddings=True)
+    folder = builders.save(network, tmp_path)
+    change(folder, lambda w: w.update({"lm_head.weight": w.pop("model.embed_tokens.weight")}))
+    lean = load_model(str(folder), device="cpu")
+    expected = network(input_ids=torch.tensor([[5, 6, 7]])).logits[0, -1].detach().numpy()
+    np.testing.assert_allclose(lean.forward([ForwardPass("a", [5, 6, 7])])[0][0], expected, rtol=0, atol=1e-4)
+    assert load_model(str(folder), device="cpu", dtype="bfloat16").num_parameters == lean.num_parameters
+
+
+@pytest.mark.parametrize(
+    ("device", "message"),
+    [
+        ("cuda", "models.device: no CUDA device here; valid: auto, cpu"),
+        ("cuda:3", "models.device: no CUDA device here; valid: auto, cpu"),
+        ("gpu", "models.device: unknown device 'gpu'.*valid: auto, cpu"),
+    ],
+)
+def test_a_device_that_is_not_here(device, message, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(InputError, match=message):
+        resolve_device(device)
