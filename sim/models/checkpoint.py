@@ -88,8 +88,8 @@ def _weights_problem(folder: Path) -> str | None:
     pickles = sorted(path.name for pattern in _PICKLES for path in folder.glob(pattern))
     if pickles:
         return (
-            f"{folder} holds its weights as {listed(pickles)}, which can run code and is not read; convert it where "
-            "you trust it: AutoModelForCausalLM.from_pretrained(FOLDER).save_pretrained(FOLDER) writes model.safetensors"
+            f"{folder} holds its weights as {listed(pickles)}, which can run code and is not read; if you trust it, "
+            "convert it: AutoModelForCausalLM.from_pretrained(FOLDER).save_pretrained(FOLDER) writes model.safetensors"
         )
     return f"{folder} holds no *.safetensors file"
 

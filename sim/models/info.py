@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,11 @@ from sim.models.interface import LanguageModel
 
 @dataclass(frozen=True)
 class ModelInfo:
-    """A model's name, content address and limits; the attributes are those of ``LanguageModel``."""
+    """A model's name, content address and limits; the attributes are those of ``LanguageModel``.
+
+    Attributes:
+        special_ids: Ids of all special tokens of its tokenizer, ascending.
+    """
 
     name: str
     vocab_size: int
@@ -21,11 +25,15 @@ class ModelInfo:
     bos_id: int
     fingerprint: str
     num_parameters: int
+    notes: tuple[str, ...] = ()
+    special_ids: tuple[int, ...] = ()
 
     @classmethod
     def of(cls, model: LanguageModel) -> ModelInfo:
         """The facts of a loaded model."""
-        return cls(**{field: getattr(model, field) for field in cls.__dataclass_fields__})
+        special = () if model.tokenizer is None else tuple(sorted(model.tokenizer.all_special_ids))
+        fields = [field for field in cls.__dataclass_fields__ if field != "special_ids"]
+        return cls(**{field: getattr(model, field) for field in fields}, special_ids=special)
 
     def to_plain(self) -> dict[str, Any]:
         """As JSON holds it."""
@@ -34,7 +42,8 @@ class ModelInfo:
     @classmethod
     def from_plain(cls, plain: dict[str, Any]) -> ModelInfo:
         """Back from JSON."""
-        return cls(**{**plain, "eos_ids": frozenset(plain["eos_ids"])})
+        lists = {field: tuple(plain.get(field, ())) for field in ("notes", "special_ids")}
+        return cls(**{**plain, **lists, "eos_ids": frozenset(plain["eos_ids"])})
 
 
 class DeferredModel:
@@ -59,7 +68,7 @@ class DeferredModel:
         return getattr(self._model, name)
 
 
-def files_stamp(folder: Path) -> list[list[str | int]]:
-    """Names, sizes and times of a model folder's files; changes whenever its content may have."""
-    files = sorted(path for path in folder.iterdir() if path.suffix in (".safetensors", ".json", ".model"))
+def files_stamp(folders: Iterable[Path]) -> list[list[str | int]]:
+    """Names, sizes and times of the files in a model's folders; changes whenever their content may have."""
+    files = [path for folder in folders for path in sorted(folder.iterdir()) if path.is_file()]
     return [[path.name, path.stat().st_size, path.stat().st_mtime_ns] for path in files]

@@ -1,4 +1,4 @@
-"""Tensors of safetensors files by name, cast to one dtype; weights of eight bits come with a scale per output channel."""
+"""Tensors of safetensors files by name, cast to one dtype; those of eight bits have a scale per output channel."""
 
 from __future__ import annotations
 

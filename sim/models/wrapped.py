@@ -1,4 +1,4 @@
-"""Models in front of another one: what they pass on, and the one that makes a narrower vocabulary as wide as a pair's."""
+"""Models in front of another one: what they pass on, and the one that widens a vocabulary to that of its pair."""
 
 from __future__ import annotations
 

@@ -31,6 +31,7 @@ def run_warnings(summary: Mapping[str, Any], manifest: Mapping[str, Any]) -> lis
     """
     return [
         *_lossy_warning(manifest),
+        *model_notes(manifest),
         *_load_warnings(summary),
         *_compute_warnings(summary, manifest),
         *_sample_warnings(summary),
@@ -41,6 +42,12 @@ def _lossy_warning(manifest: Mapping[str, Any]) -> list[str]:
     if manifest.get("lossless") is False:
         return ["lossy protocol: its text does not follow the target model's distribution"]
     return []
+
+
+def model_notes(manifest: Mapping[str, Any]) -> list[str]:
+    """What is to be known of the models: a context that was cut, vocabularies that differ."""
+    notes = (note for info in manifest.get("models", {}).values() for note in info.get("notes", ()))
+    return list(dict.fromkeys(notes))
 
 
 def _load_warnings(summary: Mapping[str, Any]) -> list[str]:

@@ -8,6 +8,7 @@ from functools import lru_cache
 from importlib import metadata
 from typing import Any
 
+from sim.models.info import ModelInfo
 from sim.runs.world import SimulationInputs
 from sim.scenario.schema import Scenario
 from sim.tape.key import code_version
@@ -44,7 +45,7 @@ def make_manifest(scenario: Scenario, inputs: SimulationInputs, wall_s: float) -
         "seed": scenario.seed,
         "lossless": bool(scenario.protocol.trait("lossless")),
         "decoding_code": code_version(),
-        "models": {role: info.to_plain() for role, info in inputs.models_info.items()},
+        "models": {role: _described(info) for role, info in inputs.models_info.items()},
         "compute": {
             site: {role: cost_model.describe() for role, cost_model in cost_models.items()}
             for site, cost_models in inputs.cost_models.items()
@@ -55,3 +56,7 @@ def make_manifest(scenario: Scenario, inputs: SimulationInputs, wall_s: float) -
         "command": "specran " + " ".join(sys.argv[1:]) if sys.argv[:1] else "",
         "wall_s": wall_s,
     }
+
+
+def _described(info: ModelInfo) -> dict[str, Any]:
+    return {name: value for name, value in info.to_plain().items() if name != "special_ids"}

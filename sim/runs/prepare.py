@@ -17,6 +17,7 @@ from sim.core.files import cache_folder, write_atomically
 from sim.inputs.workload import PlannedRequest, plan_requests
 from sim.models.info import DeferredModel, ModelInfo, files_stamp
 from sim.models.interface import LanguageModel
+from sim.models.sources import find_model, is_here
 from sim.runs.world import SimulationInputs
 from sim.scenario.schema import ModelsSettings, Scenario
 from sim.tape.recorder import Recording, missing_groups, record, wanted_recordings
@@ -92,7 +93,7 @@ def _model_info(settings: ModelsSettings, roles: tuple[str, ...]) -> dict[str, M
     path = cache_folder() / "models.json"
     known = read_json_object(path)
     cache_key = imported_cache_key(names, settings)
-    if cache_key not in known or all(_is_here(name) for name in names.values()):
+    if cache_key not in known or all(is_here(name) for name in names.values()):
         cache_key = info_cache_key(names, settings)
     try:
         return {role: ModelInfo.from_plain(plain) for role, plain in known[cache_key].items()}
@@ -103,21 +104,14 @@ def _model_info(settings: ModelsSettings, roles: tuple[str, ...]) -> dict[str, M
     return models_info
 
 
-def _is_here(name: str) -> bool:
-    """Whether a model's files are on this machine; nothing is downloaded to find out."""
-    return name.startswith("embedded/") or Path(name).expanduser().is_dir()
-
-
 def info_cache_key(names: dict[str, str], settings: ModelsSettings) -> str:
     """What facts are remembered by: names, files and numerics of models on this machine.
 
     Raises:
         InputError: A model is not here.
     """
-    from sim.models.loading import resolve_folder
-
     with _key_of_one_at_fault(names):
-        stamp = {role: [name, files_stamp(resolve_folder(name))] for role, name in names.items()}
+        stamp = {role: [name, files_stamp(find_model(name).folders)] for role, name in names.items()}
     return json.dumps([stamp, settings.device, settings.dtype], sort_keys=True)
 
 
