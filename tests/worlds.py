@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from sim.compute.roles import make_cost_model
@@ -68,3 +69,8 @@ def inputs(scenario: Scenario, models: dict[str, LanguageModel] | None = None) -
 def simulate(scenario: Scenario, models: dict[str, LanguageModel] | None = None) -> RunOutput:
     """Run a scenario live over table-driven models."""
     return World(scenario, inputs(scenario, models)).run()
+
+
+def simulate_planned(scenario: Scenario, planned: list[PlannedRequest]) -> RunOutput:
+    """Run given requests live over table-driven models."""
+    return World(scenario, replace(inputs(scenario), planned=planned)).run()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,10 +14,12 @@ from sim.decoding.controllers.base import Controller
 from sim.decoding.core.random_source import KeyedRandom
 from sim.decoding.core.request import Request
 from sim.decoding.core.rows import Sampling
+from sim.inputs.prompts import Chat, Prompt, read_prompts
 from sim.models.info import ModelInfo
-from sim.scenario.schema import Scenario
+from sim.scenario.schema import Scenario, WorkloadSettings
 
-EMBEDDED_PROMPTS = Path(__file__).parent.parent / "models" / "embedded" / "prompts.jsonl"
+Encode = Callable[[str | Chat], Sequence[int]]
+"""Token ids of a text or of a chat's messages."""
 
 # Request ids are unique per device and stay the same whatever the number of devices or requests.
 _REQUESTS_PER_DEVICE = 1 << 20
@@ -32,11 +33,15 @@ class PlannedRequest:
         device: Index of the device that issues it.
         index: Its number at that device.
         prompt: Token ids.
+        category: What kind of prompt its file says it is; empty if it does not.
+        max_new_tokens: Its own length limit, or None for the workload's.
     """
 
     device: int
     index: int
     prompt: tuple[int, ...]
+    category: str = ""
+    max_new_tokens: int | None = None
 
     @property
     def id(self) -> int:
@@ -44,76 +49,45 @@ class PlannedRequest:
         return self.device * _REQUESTS_PER_DEVICE + self.index
 
 
-def read_prompts(source: str) -> list[str | list[int]]:
-    """Prompts as text or token ids.
-
-    Args:
-        source: ``embedded``, a ``.jsonl`` file with ``text`` or ``ids`` per line, or a text file, a prompt per line.
-
-    Raises:
-        InputError: A file that cannot be read, is empty, or has a broken line.
-    """
-    path = EMBEDDED_PROMPTS if source == "embedded" else Path(source)
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"workload.prompts: {source!r} cannot be read: {error}") from error
-    if path.suffix not in (".jsonl", ".json"):
-        prompts: list[str | list[int]] = [line for line in lines if line.strip()]
-    else:
-        prompts = [_prompt_of(line, f"{path}:{number}") for number, line in enumerate(lines, 1) if line.strip()]
-    if not prompts:
-        raise InputError(f"workload.prompts: {source!r} holds no prompt")
-    return prompts
-
-
-def _prompt_of(line: str, where: str) -> str | list[int]:
-    try:
-        entry = json.loads(line)
-    except json.JSONDecodeError as error:
-        raise InputError(f"{where}: broken prompt line, not JSON: {error.msg}") from error
-    if isinstance(entry, dict) and isinstance(entry.get("text"), str):
-        return entry["text"]
-    ids = entry.get("ids") if isinstance(entry, dict) else None
-    if isinstance(ids, list) and all(isinstance(token, int) and token >= 0 for token in ids):
-        return ids
-    raise InputError(f'{where}: broken prompt line; expected {{"text": "..."}} or {{"ids": [...]}}')
-
-
-def plan_requests(
-    scenario: Scenario, models: dict[str, ModelInfo], encode: Callable[[str], Sequence[int]]
-) -> list[PlannedRequest]:
+def plan_requests(scenario: Scenario, models: dict[str, ModelInfo], encode: Encode) -> list[PlannedRequest]:
     """Give each device its prompts.
 
     Args:
         scenario: Says how many, and from where.
         models: Facts by role; the smallest context limits the prompts.
-        encode: Turns text into token ids.
+        encode: Turns text, or a chat's messages, into token ids.
 
     Raises:
-        InputError: A prompt that cannot be used.
+        InputError: A prompt that cannot be used, or a device for which there is none.
     """
     prompts = read_prompts(scenario.workload.prompts)
     leader = models.get("target") or next(iter(models.values()))
-    room = min(model.max_context for model in models.values()) - scenario.workload.max_new_tokens
-    if room < 1:
-        raise InputError(
-            f"workload.max_new_tokens: {scenario.workload.max_new_tokens} new tokens leave no room for a prompt "
-            f"in a context of {room + scenario.workload.max_new_tokens} tokens"
-        )
+    context = min(model.max_context for model in models.values())
     known: dict[int, tuple[int, ...]] = {}
 
     def ids_of(number: int) -> tuple[int, ...]:
         if number not in known:
-            known[number] = _fit(prompts[number], number, scenario, leader, room, encode)
+            known[number] = _ids_of(prompts[number], scenario.workload, leader, context, encode)
         return known[number]
 
     planned = []
     for device in range(scenario.devices.count):
+        numbers = _prompts_for(device, prompts, scenario.workload.prompts)
         for index in range(scenario.devices.requests):
-            number = _prompt_number(scenario.seed, device, index, len(prompts))
-            planned.append(PlannedRequest(device, index, ids_of(number)))
+            number = numbers[_prompt_number(scenario.seed, device, index, len(numbers))]
+            prompt = prompts[number]
+            own = prompt.max_new_tokens if prompt.max_new_tokens != scenario.workload.max_new_tokens else None
+            planned.append(PlannedRequest(device, index, ids_of(number), prompt.category, own))
     return planned
+
+
+def _prompts_for(device: int, prompts: Sequence[Prompt], source: str) -> list[int]:
+    """Numbers of the prompts of one device: its own ones, or if it has none, those that name no device."""
+    own = [number for number, prompt in enumerate(prompts) if prompt.device == device]
+    numbers = own or [number for number, prompt in enumerate(prompts) if prompt.device is None]
+    if not numbers:
+        raise InputError(f"workload.prompts: {source!r} holds no prompt for device {device}: all are for other devices")
+    return numbers
 
 
 def _prompt_number(seed: int, device: int, index: int, count: int) -> int:
@@ -122,29 +96,65 @@ def _prompt_number(seed: int, device: int, index: int, count: int) -> int:
     return int(order[index % count])
 
 
-def _fit(
-    prompt: str | list[int],
-    number: int,
-    scenario: Scenario,
-    leader: ModelInfo,
-    room: int,
-    encode: Callable[[str], Sequence[int]],
+def _ids_of(
+    prompt: Prompt, workload: WorkloadSettings, leader: ModelInfo, context: int, encode: Encode
 ) -> tuple[int, ...]:
-    ids = list(encode(prompt)) if isinstance(prompt, str) else prompt
+    """Token ids of a prompt that leave room for the answer."""
+    limit = prompt.max_new_tokens or workload.max_new_tokens
+    room = context - limit
+    if room < 1:
+        key = "workload.max_new_tokens" if prompt.max_new_tokens is None else f"{prompt.where}: max_new_tokens"
+        raise InputError(f"{key}: {limit} new tokens leave no room for a prompt in a context of {context} tokens")
+    ids = _encoded(prompt, workload.chat_template, encode)
     if any(token >= leader.vocab_size for token in ids):
         raise InputError(
-            f"workload.prompts: prompt {number + 1} holds token id {max(ids)}; "
+            f"workload.prompts: {prompt.where} holds token id {max(ids)}; "
             f"the vocabulary of {leader.name} has {leader.vocab_size}"
         )
-    limit = scenario.workload.max_prompt_tokens
-    if limit is not None:
-        ids = ids[-limit:]
+    if workload.max_prompt_tokens is not None:
+        ids = cut_start(ids, workload.max_prompt_tokens, leader)
     if len(ids) > room:
         raise InputError(
-            f"workload.prompts: prompt {number + 1} has {len(ids)} tokens and {scenario.workload.max_new_tokens} new "
+            f"workload.prompts: {prompt.where} has {len(ids)} tokens and {limit} new "
             f"ones are asked for, but the models' context leaves room for {room}; set workload.max_prompt_tokens"
         )
     return tuple(ids) if ids else (leader.bos_id,)
+
+
+def _encoded(prompt: Prompt, chat_template: str, encode: Encode) -> list[int]:
+    content = _to_encode(prompt, chat_template)
+    return list(prompt.ids or ()) if content is None else [int(token) for token in encode(content)]
+
+
+def _to_encode(prompt: Prompt, chat_template: str) -> str | Chat | None:
+    """What of a prompt is to be encoded: text as it stands, or messages to which the template is applied."""
+    if prompt.ids is not None:
+        return None
+    if prompt.chat is None:
+        return (("user", prompt.text),) if chat_template == "always" else prompt.text
+    return prompt.text if chat_template == "never" else prompt.chat
+
+
+def contents_to_encode(workload: WorkloadSettings) -> list[str | Chat]:
+    """All texts and chats of a workload that a tokenizer has to turn into token ids."""
+    contents = (_to_encode(prompt, workload.chat_template) for prompt in read_prompts(workload.prompts))
+    return [content for content in contents if content is not None]
+
+
+def cut_start(ids: Sequence[int], limit: int, model: ModelInfo) -> list[int]:
+    """The last tokens of a prompt, after the special tokens that it begins with: a model expects those.
+
+    Args:
+        ids: The whole prompt.
+        limit: Most tokens to keep.
+        model: Whose special tokens; where they are not known, the one that begins a text.
+    """
+    if len(ids) <= limit:
+        return list(ids)
+    special = set(model.special_ids)
+    leading = next((place for place, token in enumerate(ids) if token not in special), len(ids))
+    kept = min(leading if special else int(ids[0] == model.bos_id), limit)
+    return [*ids[:kept], *ids[len(ids) - (limit - kept) :]]
 
 
 def make_request(
@@ -167,7 +177,7 @@ def make_request(
         planned.id,
         planned.prompt,
         min(model.vocab_size for model in models.values()),
-        workload.max_new_tokens,
+        planned.max_new_tokens or workload.max_new_tokens,
         leader.eos_ids if workload.stop_at_eos else frozenset(),
         Sampling(workload.temperature, workload.top_k, workload.top_p),
         controller if controller is not None else make_controller(scenario),

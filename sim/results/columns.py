@@ -23,6 +23,7 @@ BREAKDOWN_COLUMNS = tuple(f"{part}_s" for part in PARTS)
 _SHARED = {
     "device": "index of the device",
     "request": "number of the request at its device",
+    "category": "kind of prompt, as its file says; empty if it does not",
     "tokens": "tokens emitted",
     "drafted_tokens": "tokens (tree nodes) drafted",
     "tested_positions": "positions at which a verification rule tested candidates",

@@ -28,6 +28,7 @@ def request_row(outcome: Outcome) -> dict[str, Any]:
     return {
         "device": planned.device,
         "request": planned.index,
+        "category": planned.category,
         "issued_s": outcome.issued_ns / 1e9,
         "e2e_s": e2e_s,
         "ttft_s": ttft_s,
@@ -73,6 +74,7 @@ def round_rows(outcome: Outcome) -> list[dict[str, Any]]:
             {
                 "device": outcome.planned.device,
                 "request": outcome.planned.index,
+                "category": outcome.planned.category,
                 "round": number,
                 "start_s": start_ns / 1e9,
                 "duration_s": (emitted.time_ns - start_ns) / 1e9,

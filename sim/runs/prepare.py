@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from sim.compute.base import ComputeModel
 from sim.compute.roles import make_cost_model
 from sim.core.errors import InputError
 from sim.core.files import cache_folder, write_atomically
+from sim.inputs.prompts import Chat
 from sim.inputs.workload import PlannedRequest, plan_requests
 from sim.models.info import DeferredModel, ModelInfo, files_stamp
 from sim.models.interface import LanguageModel
@@ -42,7 +44,7 @@ def model_names(settings: ModelsSettings, roles: Sequence[str]) -> dict[str, str
             raise InputError(f"models.{role}: the protocol needs a {role} model and none is named")
     if str(names.get("middle", "")).startswith("embedded/") and not settings.target.startswith("embedded/"):
         raise InputError(f"models.middle: the protocol needs a middle model that goes with {settings.target}; name one")
-    return {role: str(name) for role, name in names.items()}
+    return {role: re.sub(r"^target(?=#layers=)", lambda _: settings.target, str(name)) for role, name in names.items()}
 
 
 @contextmanager
@@ -137,18 +139,26 @@ def planned_requests(scenario: Scenario) -> list[PlannedRequest]:
     models_info = model_info_of(scenario)
     leader = models_info.get("target") or next(iter(models_info.values()))
     trusted = scenario.models.trust_remote_code
-    return plan_requests(scenario, models_info, lambda text: encode_prompt(leader, trusted, text))
+    return plan_requests(scenario, models_info, lambda content: encode_prompt(leader, trusted, content))
 
 
 @lru_cache(maxsize=4096)
-def encode_prompt(model: ModelInfo, trust_remote_code: bool, text: str) -> tuple[int, ...]:
-    """Token ids of a prompt; an imported tape tells those of models that are not on this machine."""
+def encode_prompt(model: ModelInfo, trust_remote_code: bool, content: str | Chat) -> tuple[int, ...]:
+    """Token ids of a text or a chat; an imported tape tells those of models that are not on this machine."""
     from sim.models.loading import load_tokenizer
 
     imported = imported_prompts(cache_folder()).get(model.fingerprint, {})
-    if text in imported:
-        return tuple(imported[text])
-    return tuple(load_tokenizer(model.name, trust_remote_code=trust_remote_code).encode(text))
+    if (key := prompt_key(content)) in imported:
+        return tuple(imported[key])
+    tokenizer = load_tokenizer(model.name, trust_remote_code=trust_remote_code)
+    if isinstance(content, str):
+        return tuple(tokenizer.encode(content))
+    return tuple(tokenizer.encode_chat([{"role": role, "content": text} for role, text in content]))
+
+
+def prompt_key(content: str | Chat) -> str:
+    """What the token ids of a text or a chat are remembered by."""
+    return content if isinstance(content, str) else f"chat {json.dumps(content)}"
 
 
 @lru_cache(maxsize=4)

@@ -10,7 +10,7 @@ from pydantic import ConfigDict, Field, model_validator
 
 from sim.compute.registry import COMPUTE
 from sim.compute.roles import problem_of, problem_together
-from sim.core.errors import InputError
+from sim.core.errors import InputError, unknown_name_message
 from sim.core.settings import Settings
 from sim.decoding.controllers.registry import CONTROLLERS, refuse_misfit
 from sim.decoding.protocols.registry import PROTOCOLS, sites_of
@@ -18,6 +18,9 @@ from sim.links.registry import LINKS
 from sim.scenario.choice import Choice, parse_choice
 from sim.scenario.problems import Problem, ScenarioProblems, problems_of
 from sim.scenario.sweep_schema import SweepSettings
+
+# Models that ship together, by the name that they are called by, and the roles that they have.
+MODEL_SETS = {"embedded": ("draft", "middle", "target"), "smollm2": ("draft", "target")}
 
 _NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
 
@@ -56,9 +59,15 @@ class WorkloadSettings(Settings):
     """What is asked, and how tokens are drawn."""
 
     prompts: str = "embedded"
-    """`embedded`, or a file: JSON lines with a `text` (or `ids`) each, or plain text with one prompt per line."""
+    """`embedded` (beginnings of Python code) or `chat` (eight kinds of requests), which ship with SpecRAN; or a file:
+    JSON lines or a JSON list of `text`, `ids`, or chats as OpenAI, ShareGPT, MT-bench, Spec-Bench, HumanEval, GSM8K,
+    Alpaca and vLLM have them, with `category`, `device` and `max_new_tokens` of their own; or plain text, a prompt per
+    line."""
+    chat_template: Literal["auto", "always", "never"] = "auto"
+    """Whether the target's chat template is applied: `auto` to chats, `always` to plain texts too, `never` at all."""
     max_prompt_tokens: int | None = Field(default=None, ge=1)
-    """Keep only the last so many tokens of a prompt; without it a prompt that does not fit is refused."""
+    """Keep only the last so many tokens of a prompt, with the special tokens that it begins with; without it a prompt
+    that does not fit is refused."""
     max_new_tokens: int = Field(default=64, ge=1)
     """Length limit of each generation."""
     stop_at_eos: bool = True
@@ -72,12 +81,13 @@ class WorkloadSettings(Settings):
 
 
 class ModelsSettings(Settings):
-    """The language models, by role."""
+    """The language models, by role; `models: embedded` or `models: smollm2` names all that ship under that name."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     draft: str = "embedded/draft"
-    """Draft model: an embedded one, a Hugging Face name, or a local folder."""
+    """Draft model: `smollm2/draft` or `embedded/draft`, a Hugging Face name, a local folder, a GGUF file; with
+    `#layers=8` its first eight layers only, with `#layers=0,7,14` those three. `target#layers=8` takes the target's."""
     target: str = "embedded/target"
     """Target model."""
     middle: str = "embedded/middle"
@@ -88,6 +98,16 @@ class ModelsSettings(Settings):
     """Numerics. Half precision makes results depend on batch shapes."""
     trust_remote_code: bool = False
     """Let a checkpoint bring its own code. Never needed for the supported architectures."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _pair_by_name(cls, data: Any) -> Any:
+        """The models that ship under one name, from that name alone."""
+        if not isinstance(data, str):
+            return data
+        if data not in MODEL_SETS:
+            raise ValueError(unknown_name_message("set of models", data, MODEL_SETS))
+        return {role: f"{data}/{role}" for role in MODEL_SETS[data]}
 
 
 class EdgeSettings(Settings):

@@ -15,7 +15,7 @@ from sim.scenario.schema import Scenario
 from sim.scenario.user_code import user_code_hashes
 
 # What tells one request of a scenario from another; the rest of a description is shared by all of them.
-_OWN = ("random", "prompt")
+_OWN = ("random", "prompt", "max_new_tokens")
 
 
 def needed_models(scenario: Scenario, models: Mapping[str, ModelInfo]) -> dict[str, ModelInfo]:
@@ -42,14 +42,16 @@ def shared_description(scenario: Scenario, models: Mapping[str, ModelInfo]) -> d
 
 def describe(planned: PlannedRequest, scenario: Scenario, models: Mapping[str, ModelInfo]) -> dict[str, Any]:
     """All that a request's decoding depends on."""
-    own = {"prompt": list(planned.prompt), "random": [scenario.seed, planned.id]}
+    own: dict[str, Any] = {"prompt": list(planned.prompt), "random": [scenario.seed, planned.id]}
+    if planned.max_new_tokens is not None:
+        own["max_new_tokens"] = planned.max_new_tokens
     return {**shared_description(scenario, models), **own}
 
 
 def key_of(about: Mapping[str, Any]) -> str:
     """Content address of a description."""
     shared = {name: value for name, value in about.items() if name not in _OWN}
-    return _combine(_digest(shared), tuple(about["prompt"]), *about["random"])
+    return _combine(_digest(shared), tuple(about["prompt"]), *about["random"], about.get("max_new_tokens"))
 
 
 def _digest(shared: Mapping[str, Any]) -> str:
@@ -57,8 +59,9 @@ def _digest(shared: Mapping[str, Any]) -> str:
 
 
 @lru_cache(maxsize=1 << 14)
-def _combine(shared: str, prompt: tuple[int, ...], seed: int, request: int) -> str:
-    return hashlib.sha256(f"{shared} {seed} {request} {list(prompt)}".encode()).hexdigest()
+def _combine(shared: str, prompt: tuple[int, ...], seed: int, request: int, max_new_tokens: int | None) -> str:
+    own_limit = "" if max_new_tokens is None else f" {max_new_tokens}"
+    return hashlib.sha256(f"{shared} {seed} {request} {list(prompt)}{own_limit}".encode()).hexdigest()
 
 
 class Addresses:
@@ -75,7 +78,7 @@ class Addresses:
 
     def of(self, planned: PlannedRequest) -> str:
         """Equal to ``key_of(describe(planned, ...))``."""
-        return _combine(self._shared, planned.prompt, self._seed, planned.id)
+        return _combine(self._shared, planned.prompt, self._seed, planned.id, planned.max_new_tokens)
 
 
 @lru_cache(maxsize=1)

@@ -10,7 +10,7 @@ from typing import Any
 
 from sim.core.errors import InputError, RunError
 from sim.core.files import cache_folder, cannot_write, write_atomically
-from sim.inputs.workload import read_prompts
+from sim.inputs.workload import contents_to_encode
 from sim.models.info import ModelInfo
 from sim.runs import prepare
 from sim.scenario.schema import ModelsSettings, Scenario
@@ -86,9 +86,9 @@ def _note_prompts(
 ) -> None:
     leader = models_info.get("target") or next(iter(models_info.values()))
     known = prompts.setdefault(leader.fingerprint, {})
-    for prompt in read_prompts(scenario.workload.prompts):
-        if isinstance(prompt, str) and prompt not in known:
-            known[prompt] = list(prepare.encode_prompt(leader, scenario.models.trust_remote_code, prompt))
+    for content in contents_to_encode(scenario.workload):
+        if (key := prepare.prompt_key(content)) not in known:
+            known[key] = list(prepare.encode_prompt(leader, scenario.models.trust_remote_code, content))
 
 
 def import_folder(folder: Path, store: TapeStore) -> int:

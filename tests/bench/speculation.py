@@ -26,7 +26,7 @@ def run() -> list[dict[str, Any]]:
     from transformers.utils import logging
 
     from sim.decoding import decode
-    from sim.inputs.workload import read_prompts
+    from sim.inputs.prompts import read_prompts
     from sim.models.loading import load_pair, load_tokenizer, resolve_folder
 
     logging.set_verbosity_error()

@@ -7,7 +7,7 @@ import pytest
 
 from sim.decoding.core.rows import Sampling, overlap
 from sim.decoding.core.wire.row_codec import RowCodec, RowFormat
-from sim.inputs.workload import read_prompts
+from sim.inputs.prompts import read_prompts
 from sim.models.interface import ForwardPass
 from sim.models.loading import load_pair, load_tokenizer
 

@@ -14,7 +14,7 @@ from sim.decoding.protocols import u_hlm
 from sim.decoding.protocols.cu_hlm import CuHlmSettings
 from sim.decoding.protocols.registry import PROTOCOLS
 from sim.decoding.protocols.u_hlm import GateSettings
-from sim.inputs.workload import read_prompts
+from sim.inputs.prompts import read_prompts
 from sim.models.interface import ForwardPass
 from sim.models.loading import load_pair, load_tokenizer
 

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from sim.core.errors import InputError
-from sim.inputs.workload import make_request, plan_requests, read_prompts
+from sim.inputs.prompts import read_prompts
+from sim.inputs.workload import make_request, plan_requests
 from sim.models.info import ModelInfo
 from sim.models.tabular import TabularModel
 from sim.runs.prepare import model_names

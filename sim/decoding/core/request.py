@@ -100,6 +100,11 @@ class Request:
         block = tuple(drafted) if isinstance(drafted, list) else drafted
         return Compute(site, model, ForwardPass(session, self.text, block, parents, first_row), on_demand)
 
+    def num_kept(self, tokens: Sequence[int]) -> int:
+        """How many of a round's tokens belong to the text: those up to an end-of-text token or the length limit."""
+        ends = (place for place, token in enumerate(tokens, start=1) if token in self.eos_ids)
+        return min(next(ends, len(tokens)), self.remaining)
+
     def emit(self, tokens: Sequence[int], **counts: object) -> Emit:
         """Append a round's tokens, cut at an end-of-text token or the length limit, and make the step that says so.
 
@@ -107,13 +112,9 @@ class Request:
             tokens: Tokens in order.
             counts: ``drafted``, ``tested``, ``accepted`` and ``stats`` of the round.
         """
-        kept: list[int] = []
-        for token in tokens:
-            kept.append(int(token))
-            if token in self.eos_ids or len(self.tokens) + len(kept) == self.max_new_tokens:
-                self.finished = True
-                break
+        kept = tuple(int(token) for token in tokens[: self.num_kept(tokens)])
         self.tokens.extend(kept)
-        this = Round(tuple(kept), **counts)  # type: ignore[arg-type]
-        self.rounds.append(this)
-        return Emit(this)
+        self.finished = self.finished or self.remaining <= 0 or any(token in self.eos_ids for token in kept[-1:])
+        round_result = Round(kept, **counts)  # type: ignore[arg-type]
+        self.rounds.append(round_result)
+        return Emit(round_result)

@@ -110,6 +110,8 @@ def finish_round(
 ) -> Emit:
     """Append a verified round to the text and make the step that says so.
 
+    Positions after an accepted end-of-text token belong to no text: they count neither as tested nor as accepted.
+
     Args:
         request: Whose text grows.
         draft: The sender's own draft; only the sender knows what its truncation dropped.
@@ -117,14 +119,16 @@ def finish_round(
         verdict: The verdict as it was reached, for the round's figures.
         stats: Further figures of the round.
     """
-    tested = [draft.row_after(node) for node in verdict.tested]
+    tokens = [*draft.path_to(received_verdict.last_accepted), received_verdict.token]
+    kept = request.num_kept(tokens)
+    tested = [draft.row_after(node) for node in verdict.tested[:kept]]
     return request.emit(
-        [*draft.path_to(received_verdict.last_accepted), received_verdict.token],
+        tokens,
         drafted=len(draft.tokens),
         tested=len(tested),
-        accepted=draft.depth_of(received_verdict.last_accepted),
+        accepted=min(draft.depth_of(received_verdict.last_accepted), kept),
         stats=(
-            ("overlap", _mean(verdict.overlaps)),
+            ("overlap", _mean(verdict.overlaps[:kept])),
             ("tail_mass", _mean([coded.tail_mass for coded in tested])),
             ("draft_entropy_bits", _mean([coded.row.entropy_bits for coded in tested])),
             *stats,

@@ -1,0 +1,237 @@
+"""Prompts from files: plain text, token ids, and chats as the datasets and tools of the field write them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sim.core.errors import InputError
+
+_MODELS = Path(__file__).parent.parent / "models"
+EMBEDDED_PROMPTS = _MODELS / "embedded" / "prompts.jsonl"
+CHAT_PROMPTS = _MODELS / "smollm2" / "prompts.jsonl"
+SHIPPED = {"embedded": EMBEDDED_PROMPTS, "chat": CHAT_PROMPTS}
+
+Chat = tuple[tuple[str, str], ...]
+"""Messages of a chat as (role, content), the last one not the assistant's."""
+
+# Who speaks in conversations that were shared from chat services.
+_SPEAKERS = {"human": "user", "user": "user", "gpt": "assistant", "chatgpt": "assistant", "assistant": "assistant"}
+_SPEAKERS |= {"bard": "assistant", "bing": "assistant", "system": "system"}
+_LENGTH_KEYS = ("max_new_tokens", "max_completion_tokens", "max_tokens", "output_tokens")
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """One prompt of a file.
+
+    Attributes:
+        text: Its text; of a chat its messages' texts with a blank line between them; of token ids nothing.
+        chat: Messages, if it is made of them.
+        ids: Token ids, if it is given as such.
+        where: File and line, for messages.
+        category: What kind of prompt its file says it is; empty if it does not.
+        max_new_tokens: Its own length limit, or None for the workload's.
+        device: Index of the only device that it is for, or None.
+    """
+
+    text: str
+    where: str
+    chat: Chat | None = None
+    ids: tuple[int, ...] | None = None
+    category: str = ""
+    max_new_tokens: int | None = None
+    device: int | None = None
+
+    def __str__(self) -> str:
+        return self.text
+
+
+def read_prompts(source: str) -> list[Prompt]:
+    """Prompts of a file.
+
+    A line, or an entry of a JSON list, holds one of: ``text`` (fed as it stands); ``ids`` (token ids); ``messages``
+    (OpenAI), ``conversations`` (ShareGPT), ``turns`` (MT-bench, Spec-Bench; the first turn), ``prompt`` (HumanEval,
+    vLLM), ``question`` (GSM8K) or ``instruction`` with ``input`` (Alpaca), which all are chats; or a ``body`` with one
+    of them (OpenAI batch). Answers at the end of a conversation are left out: the model is to give its own. Besides,
+    ``category``, ``device`` and ``max_new_tokens`` (also ``max_tokens``, ``max_completion_tokens``,
+    ``output_tokens``) count.
+
+    Args:
+        source: ``embedded`` or ``chat``, which ship with SpecRAN; a ``.jsonl``, ``.ndjson`` or ``.json`` file; or a
+            text file, a prompt per line.
+
+    Raises:
+        InputError: A file that cannot be read, is empty, or has a broken line.
+    """
+    path = SHIPPED.get(source) or Path(source)
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except (OSError, ValueError) as error:
+        raise InputError(f"workload.prompts: {source!r} cannot be read: {error}") from error
+    if path.suffix.lower() in (".jsonl", ".ndjson", ".json"):
+        prompts = [parse_prompt(entry, where) for entry, where in _entries(text, path)]
+    else:
+        lines = enumerate(text.split("\n"), start=1)
+        prompts = [Prompt(line.removesuffix("\r"), f"{path}:{number}") for number, line in lines if line.strip()]
+    if not prompts:
+        raise InputError(f"workload.prompts: {source!r} holds no prompt")
+    return prompts
+
+
+def _entries(text: str, path: Path) -> Iterator[tuple[Any, str]]:
+    """Entries of a JSON list, or of a file with one per line, and where they stand."""
+    if text.lstrip().startswith("["):
+        for number, entry in enumerate(_parse_json(text, str(path)), start=1):
+            yield entry, f"{path}, entry {number}"
+        return
+    for number, line in enumerate(text.split("\n"), start=1):
+        if line.strip():
+            yield _parse_json(line, f"{path}:{number}"), f"{path}:{number}"
+
+
+def _parse_json(text: str, where: str) -> Any:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{where}: not JSON: {getattr(error, 'msg', error)}") from error
+
+
+def parse_prompt(entry: Any, where: str) -> Prompt:
+    """The prompt that an entry holds.
+
+    Raises:
+        InputError: It holds none, or one that cannot be used.
+    """
+    if not isinstance(entry, Mapping):
+        raise InputError(f"{where}: broken prompt line; expected an object of keys and values")
+    inner = entry["body"] if isinstance(entry.get("body"), Mapping) else entry
+    found = next((key for key in _READERS if key in inner), None)
+    if found is None:
+        raise InputError(f"{where}: broken prompt line; expected one of the keys {', '.join(_READERS)}")
+    try:
+        content = _READERS[found](inner)
+    except _Broken as broken:
+        raise InputError(f"{where}: broken prompt line; {found}: {broken}") from broken
+    chat, ids = (None, None) if isinstance(content, str) else _told_apart(content)
+    return Prompt(
+        content if isinstance(content, str) else "\n\n".join(text for _, text in chat or ()),
+        where,
+        chat,
+        ids,
+        _category(entry, where),
+        next((_count(inner, key, 1, where) for key in _LENGTH_KEYS if inner.get(key) is not None), None),
+        _count(entry, "device", 0, where) if entry.get("device") is not None else None,
+    )
+
+
+def _told_apart(content: Chat | tuple[int, ...]) -> tuple[Chat | None, tuple[int, ...] | None]:
+    messages = tuple(part for part in content if isinstance(part, tuple))
+    ids = tuple(part for part in content if isinstance(part, int))
+    return (messages, None) if messages else (None, ids)
+
+
+class _Broken(ValueError):
+    """What is wrong with a value."""
+
+
+def _category(entry: Mapping[str, Any], where: str) -> str:
+    category = entry.get("category", "")
+    if not isinstance(category, str):
+        raise InputError(f"{where}: category must be a text, got {category!r}")
+    return category
+
+
+def _count(entry: Mapping[str, Any], key: str, least: int, where: str) -> int:
+    value = entry[key]
+    if not isinstance(value, int) or isinstance(value, bool) or value < least:
+        raise InputError(f"{where}: {key} must be a whole number, at least {least}, got {value!r}")
+    return value
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise _Broken(f"expected a text, got {str(value)[:60]!r}")
+    return value
+
+
+def _ids(value: Any) -> tuple[int, ...]:
+    if not isinstance(value, list) or not all(type(token) is int and token >= 0 for token in value):
+        raise _Broken("expected a list of token ids")
+    return tuple(value)
+
+
+def _chat(messages: list[tuple[str, str]]) -> Chat:
+    """Messages up to the last one that is not the assistant's."""
+    while messages and messages[-1][0] == "assistant":
+        messages = messages[:-1]
+    if not messages:
+        raise _Broken("holds no message of a user")
+    return tuple(messages)
+
+
+def _messages(value: Any) -> Chat:
+    """As the OpenAI interface has them: ``role`` and ``content``, the latter a text or a list of parts."""
+    if not isinstance(value, list):
+        raise _Broken("expected a list of messages")
+    found = []
+    for message in value:
+        if not isinstance(message, Mapping) or not isinstance(message.get("role"), str):
+            raise _Broken("expected a role and a content in every message")
+        content = message.get("content")
+        if isinstance(content, list):
+            content = "".join(_text(_part(part)) for part in content)
+        found.append((message["role"], _text(content)))
+    return _chat(found)
+
+
+def _part(part: Any) -> Any:
+    if not isinstance(part, Mapping) or part.get("type") not in ("text", "input_text"):
+        raise _Broken("holds a part that is no text, which no model here reads")
+    return part.get("text")
+
+
+def _conversations(value: Any) -> Chat:
+    """As ShareGPT has them: ``from`` and ``value``."""
+    if not isinstance(value, list):
+        raise _Broken("expected a list of messages")
+    found = []
+    for message in value:
+        speaker = message.get("from") if isinstance(message, Mapping) else None
+        if speaker not in _SPEAKERS:
+            raise _Broken(f"expected from and value in every message; from is one of {', '.join(_SPEAKERS)}")
+        found.append((_SPEAKERS[speaker], _text(message.get("value"))))
+    return _chat(found)
+
+
+def _turns(value: Any) -> Chat:
+    """A user's turns; the model's answers to the earlier ones are not there, so that only the first can be asked."""
+    if not isinstance(value, list) or not value:
+        raise _Broken("expected a list of turns")
+    return (("user", _text(value[0])),)
+
+
+def _prompt(value: Any) -> Chat | tuple[int, ...]:
+    if isinstance(value, list):
+        return _messages(value) if value and isinstance(value[0], Mapping) else _ids(value)
+    return (("user", _text(value)),)
+
+
+def _instruction(entry: Mapping[str, Any]) -> Chat:
+    given = _text(entry.get("input") or "")
+    return (("user", _text(entry["instruction"]) + (f"\n\n{given}" if given else "")),)
+
+
+_READERS: dict[str, Callable[[Mapping[str, Any]], str | Chat | tuple[int, ...]]] = {
+    "text": lambda entry: _text(entry["text"]),
+    "ids": lambda entry: _ids(entry["ids"]),
+    "messages": lambda entry: _messages(entry["messages"]),
+    "conversations": lambda entry: _conversations(entry["conversations"]),
+    "turns": lambda entry: _turns(entry["turns"]),
+    "prompt": lambda entry: _prompt(entry["prompt"]),
+    "question": lambda entry: (("user", _text(entry["question"])),),
+    "instruction": _instruction,
+}

@@ -1,0 +1,197 @@
+"""Prompts in the forms that datasets and tools of the field write, and what of them reaches requests and tables."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sim.core.errors import InputError
+from sim.inputs.prompts import SHIPPED, parse_prompt, read_prompts
+from sim.inputs.workload import cut_start, make_request, plan_requests
+from sim.models.info import ModelInfo
+from sim.tape.key import Addresses, describe, key_of
+from tests.worlds import simulate_planned, small_scenario
+
+MODELS = {
+    "draft": ModelInfo("draft", 128, 128, frozenset({3}), 1, "d", 1),
+    "target": ModelInfo("target", 128, 100, frozenset({3}), 1, "t", 1),
+}
+USER = ("user", "Why?")
+
+
+def encode(content: Any) -> list[int]:
+    """A letter per id; a chat begins each message with the id 0."""
+    if isinstance(content, str):
+        return [ord(letter) for letter in content]
+    return [token for _, text in content for token in (0, *encode(text))]
+
+
+def plan(tmp_path: Path, *entries: Any, name: str = "prompts.jsonl", **changes: Any):
+    path = tmp_path / name
+    path.write_text("\n".join(json.dumps(entry) for entry in entries), encoding="utf-8")
+    workload = {"prompts": str(path), "max_new_tokens": 12, **changes.pop("workload", {})}
+    return plan_requests(small_scenario(workload=workload, **changes), MODELS, encode)
+
+
+@pytest.mark.parametrize(
+    ("entry", "chat"),
+    [
+        ({"messages": [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Why?"}]},
+         (("system", "Be brief."), USER)),
+        ({"messages": [{"role": "user", "content": [{"type": "text", "text": "Wh"}, {"type": "text", "text": "y?"}]}]},
+         (USER,)),
+        ({"conversations": [{"from": "human", "value": "Hi"}, {"from": "gpt", "value": "Yes?"},
+                            {"from": "human", "value": "Why?"}, {"from": "gpt", "value": "Because."}]},
+         (("user", "Hi"), ("assistant", "Yes?"), USER)),
+        ({"question_id": 81, "category": "writing", "turns": ["Why?", "And now?"]}, (USER,)),
+        ({"task_id": "HumanEval/0", "prompt": "Why?", "canonical_solution": "  pass"}, (USER,)),
+        ({"question": "Why?", "answer": "#### 3"}, (USER,)),
+        ({"instruction": "Why?", "input": "", "output": "So."}, (USER,)),
+        ({"instruction": "Sum up.", "input": "A text.", "output": "T."}, (("user", "Sum up.\n\nA text."),)),
+        ({"custom_id": "1", "method": "POST", "url": "/v1/chat/completions",
+          "body": {"model": "m", "messages": [{"role": "user", "content": "Why?"}], "max_tokens": 9}}, (USER,)),
+        ({"prompt": [{"role": "user", "content": "Why?"}]}, (USER,)),
+    ],
+)  # fmt: skip
+def test_chats_as_the_field_writes_them(entry: dict[str, Any], chat: Any):
+    prompt = parse_prompt(entry, "here:1")
+    assert prompt.chat == chat
+    assert prompt.category == entry.get("category", "")
+    assert prompt.max_new_tokens == (9 if "body" in entry else None)
+
+
+@pytest.mark.parametrize("key", ["max_new_tokens", "max_completion_tokens", "max_tokens", "output_tokens"])
+def test_a_prompt_may_have_a_length_limit_of_its_own(key: str, tmp_path: Path):
+    short, plain = {"prompt": "ab", key: 5}, {"prompt": "cd"}
+    planned = plan(tmp_path, short, plain, devices={"requests": 2})
+    by_length = {one.max_new_tokens: one for one in planned}
+    assert set(by_length) == {5, None}
+    scenario = small_scenario(workload={"max_new_tokens": 12})
+    assert make_request(by_length[5], scenario, MODELS).max_new_tokens == 5
+    assert make_request(by_length[None], scenario, MODELS).max_new_tokens == 12
+    same = plan(tmp_path, {**short, key: 12}, plain, devices={"requests": 2})
+    assert {one.max_new_tokens for one in same} == {None}
+
+
+def test_a_limit_of_its_own_is_part_of_what_a_recording_is_known_by(tmp_path: Path):
+    (short,) = plan(tmp_path, {"text": "ab", "max_new_tokens": 5}, devices={"count": 1})
+    (plain,) = plan(tmp_path, {"text": "ab"}, devices={"count": 1})
+    scenario = small_scenario(workload={"max_new_tokens": 12})
+    addresses = Addresses(scenario, MODELS)
+    assert addresses.of(short) != addresses.of(plain)
+    for one in (short, plain):
+        assert addresses.of(one) == key_of(describe(one, scenario, MODELS))
+
+
+def test_a_prompt_for_a_device_goes_to_no_other(tmp_path: Path):
+    entries = [{"text": "a", "device": 1}, {"text": "b"}, {"text": "c"}]
+    planned = plan(tmp_path, *entries, devices={"count": 3, "requests": 4})
+    texts = {device: {one.prompt for one in planned if one.device == device} for device in range(3)}
+    assert texts == {0: {(98,), (99,)}, 1: {(97,)}, 2: {(98,), (99,)}}
+    with pytest.raises(InputError, match="holds no prompt for device 0"):
+        plan(tmp_path, entries[0])
+
+
+def test_the_template_is_for_chats_unless_the_workload_says_otherwise(tmp_path: Path):
+    entries = [{"text": "a"}, {"question": "b"}]
+
+    def prompts(**workload: Any) -> set[tuple[int, ...]]:
+        return {one.prompt for one in plan(tmp_path, *entries, devices={"requests": 2}, workload=workload)}
+
+    assert prompts() == {(97,), (0, 98)}
+    assert prompts(chat_template="always") == {(0, 97), (0, 98)}
+    assert prompts(chat_template="never") == {(97,), (98,)}
+
+
+def test_lists_other_suffixes_and_byte_order_marks(tmp_path: Path):
+    path = tmp_path / "alpaca.JSON"
+    path.write_text(
+        json.dumps([{"instruction": "a", "output": ""}, {"instruction": "b"}], indent=1), encoding="utf-8-sig"
+    )
+    assert [str(prompt) for prompt in read_prompts(str(path))] == ["a", "b"]
+    lines = tmp_path / "lines.ndjson"
+    lines.write_text('{"text": "a\\u2028b"}\r\n\n{"text": "c"}\r\n', encoding="utf-8-sig")
+    assert [prompt.text for prompt in read_prompts(str(lines))] == ["a\u2028b", "c"]
+    plain = tmp_path / "plain.txt"
+    plain.write_text("one\u2028still one\r\ntwo\n", encoding="utf-8")
+    assert [prompt.text for prompt in read_prompts(str(plain))] == ["one\u2028still one", "two"]
+
+
+@pytest.mark.parametrize(
+    ("entry", "message"),
+    [
+        (
+            {"txt": "a"},
+            "expected one of the keys text, ids, messages, conversations, turns, prompt, question, instruction",
+        ),
+        (["a"], "expected an object"),
+        ({"text": 3}, "text: expected a text, got '3'"),
+        ({"ids": [1, True]}, "ids: expected a list of token ids"),
+        ({"messages": []}, "messages: holds no message of a user"),
+        ({"messages": [{"role": "assistant", "content": "Hi"}]}, "messages: holds no message of a user"),
+        ({"messages": [{"content": "a"}]}, "expected a role and a content"),
+        ({"messages": [{"role": "user", "content": [{"type": "image_url"}]}]}, "a part that is no text"),
+        ({"conversations": [{"from": "cat", "value": "a"}]}, "from is one of human, user, gpt"),
+        ({"turns": []}, "turns: expected a list of turns"),
+        ({"text": "a", "device": -1}, "device must be a whole number, at least 0, got -1"),
+        ({"text": "a", "max_tokens": 0}, "max_tokens must be a whole number, at least 1, got 0"),
+        ({"text": "a", "category": 3}, "category must be a text"),
+    ],
+)
+def test_broken_entries_say_where_and_what(entry: Any, message: str, tmp_path: Path):
+    path = tmp_path / "prompts.jsonl"
+    path.write_text(f'{{"text": "fine"}}\n{json.dumps(entry)}\n', encoding="utf-8")
+    with pytest.raises(InputError) as error:
+        read_prompts(str(path))
+    assert str(error.value).startswith(f"{path}:2: ")
+    assert message in str(error.value)
+
+
+def test_a_prompt_that_does_not_fit_its_own_limit_says_which(tmp_path: Path):
+    with pytest.raises(InputError, match=r"prompts\.jsonl:1: max_new_tokens: 100 new tokens leave no room"):
+        plan(tmp_path, {"text": "a", "max_new_tokens": 100})
+    with pytest.raises(InputError, match=r"prompts\.jsonl:1 has 20 tokens and 90 new ones .* room for 10"):
+        plan(tmp_path, {"text": "a" * 20, "max_new_tokens": 90})
+
+
+def test_leading_special_tokens_stay_when_a_prompt_is_cut():
+    """Models expect the token that begins a text."""
+    model = ModelInfo("m", 32, 100, frozenset({2}), 1, "m", 1, special_ids=(0, 1, 2))
+    ids = [1, *range(5, 17)]
+    assert cut_start(ids, 4, model) == [1, 14, 15, 16]
+    assert cut_start([1, 1, *ids], 4, model) == [1, 1, 1, 16]
+    assert cut_start(ids[1:], 4, model) == [13, 14, 15, 16]
+    assert cut_start(ids, 1, model) == [1]
+    assert cut_start(ids, 99, model) == ids
+    assert cut_start([1, 2, 0], 2, model) == [1, 2]
+    unknown = ModelInfo("m", 32, 100, frozenset({2}), 1, "m", 1)
+    assert cut_start(ids, 4, unknown) == [1, 14, 15, 16]
+
+
+def test_categories_reach_requests_and_rounds(tmp_path: Path):
+    planned = plan(tmp_path, {"ids": [1, 2], "category": "maths"}, {"ids": [3, 4]}, devices={"count": 2, "requests": 2})
+    output = simulate_planned(small_scenario(devices={"count": 2, "requests": 2}), planned)
+    for rows in (output.requests, output.rounds):
+        assert {row["category"] for row in rows} == {"maths", ""}
+    maths = {(one.device, one.index) for one in planned if one.category}
+    assert {(row["device"], row["request"]) for row in output.rounds if row["category"] == "maths"} == maths
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_shipped_prompts_can_be_read(name: str):
+    assert len(read_prompts(name)) >= 90
+
+
+def test_the_chats_are_of_eight_kinds_and_none_is_there_twice():
+    prompts = read_prompts("chat")
+    kinds: dict[str, list[str]] = {}
+    for prompt in prompts:
+        assert prompt.chat is not None
+        kinds.setdefault(prompt.category, []).append(prompt.text)
+    expected = {"writing", "reasoning", "code", "summary", "extraction", "translation", "question answering", "maths"}
+    assert set(kinds) == expected
+    assert all(len(texts) >= 12 for texts in kinds.values())
+    assert len({prompt.text for prompt in prompts}) == len(prompts)
