@@ -18,6 +18,9 @@ VaryOption = Annotated[
 ]
 SeedOption = Annotated[Optional[int], typer.Option(min=0, help="Master seed; the scenario's own by default.")]  # noqa: UP045
 OutOption = Annotated[Path, typer.Option(help="Folder of results.")]
+ModelArgument = Annotated[
+    str, typer.Argument(metavar="NAME_OR_PATH", help="smollm2/target, a folder, a .gguf file, or a hub id.")
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print the summary as JSON on stdout.")]
 
 
@@ -44,6 +47,7 @@ def build() -> typer.Typer:
     channel.command("import")(import_channel)
     app.add_typer(channel, name="channel")
     app.add_typer(tape_commands(), name="tape")
+    app.add_typer(model_commands(), name="models")
     return app
 
 
@@ -59,6 +63,15 @@ def tape_commands() -> typer.Typer:
     tape.command(name="export")(tape_export)
     tape.command(name="import")(tape_import)
     return tape
+
+
+def model_commands() -> typer.Typer:
+    """The group of ``specran models``."""
+    models = typer.Typer(no_args_is_help=True, help="Language models: what they are.", rich_markup_mode=None)
+    models.command(name="list")(models_list)
+    models.command(name="get")(models_get)
+    models.command(name="check")(models_check)
+    return models
 
 
 def run(
@@ -312,3 +325,31 @@ def tape_import(folder: Annotated[Path, typer.Argument(help="Folder that another
     from sim.cli.tape import import_command
 
     import_command(folder)
+
+
+def models_list(json: JsonOption = False) -> None:
+    """One line per model that ships with SpecRAN or is fetched by name."""
+    from sim.cli.models import list_command
+
+    list_command(json)
+
+
+def models_get(name: ModelArgument) -> None:
+    """Fetch, download or convert a model, and print where it is."""
+    from sim.cli.models import get_command
+
+    get_command(name)
+
+
+def models_check(
+    name: ModelArgument,
+    other: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option("--with", metavar="NAME_OR_PATH", help="Target that the model is to be the draft of."),
+    ] = None,
+    json: JsonOption = False,
+) -> int:
+    """Tell what a model is and whether it can be the draft of another; exit code 1 if it cannot be used."""
+    from sim.cli.models import check_command
+
+    return check_command(name, other, json)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,12 @@ _JSON_FILES = ("config.json", "generation_config.json", "tokenizer_config.json")
 # Weights of layers alone; the rest comes from a base model.
 LAYERS_FILE = "layers.safetensors"
 INDEX_FILE = "model.safetensors.index.json"
+# A weight of eight bits has its scales beside it, under its own name and this.
+SCALE_SUFFIX = "_scale"
+# What older checkpoints store although it follows from the configuration.
+_DERIVED = ("rotary_emb.inv_freq", "attn.masked_bias", "attn.bias")
+
+Shape = tuple[int, ...]
 
 
 def check_folder(folder: Path, name: str) -> None:
@@ -122,3 +129,36 @@ def listed(names: list[str], most: int = 3) -> str:
     """A few names, and how many more there are."""
     shown = ", ".join(names[:most])
     return shown if len(names) <= most else f"{shown} and {len(names) - most} more"
+
+
+def refuse_wrong_tensors(
+    missing: Sequence[str], unexpected: Sequence[str], mismatched: Sequence[tuple[str, Shape, Shape]], name: str
+) -> None:
+    """Refuse a checkpoint whose tensors are not those that its configuration asks for.
+
+    Args:
+        missing: Names that the configuration asks for and the files lack.
+        unexpected: Names that the files hold and the configuration has no use for.
+        mismatched: Names with the shape in the files and the shape asked for.
+        name: What the user called the model.
+
+    Raises:
+        InputError: There is any.
+    """
+    found = []
+    if missing:
+        found.append(f"{_count(missing)} missing from its files ({listed(sorted(missing))})")
+    unexpected = [one for one in unexpected if not one.endswith(_DERIVED)]
+    if unexpected:
+        found.append(
+            f"{_count(unexpected)} in its files that config.json does not ask for ({listed(sorted(unexpected))})"
+        )
+    if mismatched:
+        shown = [f"{one}: {list(stored)}, not {list(asked)}" for one, stored, asked in sorted(mismatched)]
+        found.append(f"{_count(shown)} of another shape than config.json says ({listed(shown)})")
+    if found:
+        raise InputError(f"cannot load model {name!r}: {'; '.join(found)}")
+
+
+def _count(names: Sequence[str]) -> str:
+    return "1 tensor" if len(names) == 1 else f"{len(names)} tensors"

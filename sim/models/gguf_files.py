@@ -14,9 +14,9 @@ from typing import Any
 
 from sim.core.errors import InputError, RunError
 from sim.core.files import cannot_write, models_folder, take_place, unfinished_folder
+from sim.models.checkpoint import refuse_wrong_tensors
 from sim.models.fingerprint import combine
 from sim.models.sources import first_line, quiet_transformers
-from sim.models.weights import refuse_wrong_tensors
 
 MAGIC = b"GGUF"
 # Of the configuration that transformers derives, what names files, versions or the packing that is undone.
@@ -55,17 +55,24 @@ def converted_folder(path: Path, name: str) -> Path:
         RunError: The folder cannot be written.
     """
     check_gguf(path, name)
-    status = path.stat()
-    stamp = combine([path.resolve(), status.st_size, status.st_mtime_ns])[:16]
-    place = models_folder() / f"gguf-{stamp}"
+    place = conversion_folder(path)
+    if (place / "config.json").is_file():
+        return place
     with locked(place):
         if not (place / "config.json").is_file():
             start = perf_counter()
-            say(f"converting {path.name} once ({status.st_size / 1e6:,.0f} MB) ...")
+            say(f"converting {path.name} once ({path.stat().st_size / 1e6:,.0f} MB) ...")
             with new_folder(place) as folder:
                 convert(path, folder, name)
             say(f"converted {path.name} in {perf_counter() - start:.0f} s")
     return place
+
+
+def conversion_folder(path: Path) -> Path:
+    """Where the converted file is, or is to be."""
+    status = path.stat()
+    stamp = combine([path.resolve(), status.st_size, status.st_mtime_ns])[:16]
+    return models_folder() / f"gguf-{stamp}"
 
 
 @contextlib.contextmanager
@@ -143,16 +150,17 @@ def _read(path: Path, name: str) -> tuple[Any, Any]:
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    place = {"gguf_file": path.name, "local_files_only": True}
+    place: dict[str, Any] = {"gguf_file": path.name, "local_files_only": True}
     try:
         # transformers shows a bar of its own here, whatever its settings.
         with contextlib.redirect_stderr(io.StringIO()):
             tokenizer = AutoTokenizer.from_pretrained(str(path.parent), **place)
-            network, info = AutoModelForCausalLM.from_pretrained(
+            loaded: Any = AutoModelForCausalLM.from_pretrained(
                 str(path.parent), dtype=torch.float32, output_loading_info=True, **place
             )
     except Exception as error:  # the libraries below raise many kinds
         raise InputError(f"cannot load model {name!r}: {first_line(error)}") from error
+    network, info = loaded
     # What transformers has no use for, such as factors of a rotary embedding, is no sign of damage here.
     refuse_wrong_tensors(list(info["missing_keys"]), [], [], name)
     return network, tokenizer

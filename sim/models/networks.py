@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from sim.core.errors import InputError
+from sim.models.checkpoint import refuse_wrong_tensors
 from sim.models.sources import ModelSource, first_line, quiet_transformers
-from sim.models.weights import refuse_wrong_tensors
 
 
 def load_network(source: ModelSource, dtype: str, trust_remote_code: bool) -> Any:
@@ -79,7 +79,7 @@ def _from_checkpoint(source: ModelSource, place: str, config: Any, dtype: str, t
     import torch
     from transformers import AutoModelForCausalLM
 
-    def load(attention: str) -> tuple[Any, dict[str, Any]]:
+    def load(attention: str) -> Any:
         return AutoModelForCausalLM.from_pretrained(
             place,
             config=config,

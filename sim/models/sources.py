@@ -19,7 +19,7 @@ HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[\w.-]+)?")
 SNAPSHOT_FILES = ["*.json", "*.safetensors", "*.model", "*.txt", "*.jinja", "*.py"]
 # What a layers-only folder calls the model that the rest of its weights is taken from.
 BASE_KEY = "base_model"
-_LAYERS_MARK = "#layers="
+LAYERS_MARK = "#layers="
 
 
 @dataclass(frozen=True)
@@ -56,18 +56,19 @@ class ModelSource:
         return bool(weight_files(self.folder))
 
 
-def find_model(name: str) -> ModelSource:
+def find_model(name: str, weights: bool = True) -> ModelSource:
     """Find a model's files, downloading or converting them if need be.
 
     Args:
         name: ``embedded/...`` or ``smollm2/...``, a GGUF file, a local folder, or a Hugging Face hub id. Followed by
             ``#layers=8`` it is the model made of its first eight layers, by ``#layers=0,7,14`` of those three.
+        weights: Whether weights of the hub are downloaded too; else they may be missing.
 
     Raises:
         InputError: There is no such model, or its folder cannot be used.
     """
-    plain, mark, selection = name.partition(_LAYERS_MARK)
-    source = _find_whole(plain)
+    plain, mark, selection = name.partition(LAYERS_MARK)
+    source = _find_whole(plain, weights)
     if not mark:
         return source
     num_layers = read_json(source.folder / "config.json").get("num_hidden_layers")
@@ -85,7 +86,7 @@ def resolve_folder(name: str) -> Path:
 
 def is_here(name: str) -> bool:
     """Whether a model's files are on this machine; nothing is downloaded to find out."""
-    plain = name.partition(_LAYERS_MARK)[0]
+    plain = name.partition(LAYERS_MARK)[0]
     if plain.startswith(SMOLLM2):
         from sim.models.fetch import is_fetched
 
@@ -93,7 +94,7 @@ def is_here(name: str) -> bool:
     return plain.startswith(EMBEDDED) or Path(plain).expanduser().exists()
 
 
-def _find_whole(name: str) -> ModelSource:
+def _find_whole(name: str, weights: bool = True) -> ModelSource:
     if name.startswith(tuple(SHIPPED_FOLDERS)):
         return _shipped(name)
     path = Path(name).expanduser()
@@ -107,7 +108,7 @@ def _find_whole(name: str) -> ModelSource:
         raise InputError(f"cannot load model {name!r}: {path} is a file; give a folder, a .gguf file or a hub id")
     if not HUB_ID.fullmatch(name):
         raise InputError(f"cannot load model {name!r}: no such folder, and not a Hugging Face hub id (owner/name)")
-    return ModelSource(name, hub_snapshot(name), is_hub=True)
+    return ModelSource(name, hub_snapshot(name, weights), is_hub=True)
 
 
 def _shipped(name: str) -> ModelSource:
@@ -158,8 +159,12 @@ def _parse_layers(selection: str, name: str, num_layers: object) -> tuple[int, .
 
 
 @lru_cache(maxsize=16)
-def hub_snapshot(name: str) -> Path:
+def hub_snapshot(name: str, weights: bool = True) -> Path:
     """A model's files from the Hugging Face hub, downloaded if they are not here.
+
+    Args:
+        name: Of the repository.
+        weights: Whether the weights too.
 
     Raises:
         InputError: The hub has no such model, or cannot be reached.
@@ -168,7 +173,8 @@ def hub_snapshot(name: str) -> Path:
     from huggingface_hub import snapshot_download
 
     try:
-        return Path(snapshot_download(name, allow_patterns=SNAPSHOT_FILES, ignore_patterns=["*/*"]))
+        left_out = ["*/*"] if weights else ["*/*", "*.safetensors"]
+        return Path(snapshot_download(name, allow_patterns=SNAPSHOT_FILES, ignore_patterns=left_out))
     except Exception as error:
         raise InputError(
             f"cannot load model {name!r}: no folder of that name here, and the Hugging Face hub says: "

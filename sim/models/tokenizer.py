@@ -91,14 +91,13 @@ def light_tokenizer(folder: Path, name: str) -> TextTokenizer:
     roles = {role: token for role, token in special.items() if isinstance(token, int)}
     added = tokenizer.get_added_tokens_decoder()
     template = folder / "chat_template.jinja"
-    chat = None
-    if template.is_file():
-        texts = {f"{role}_token": added[token].content for role, token in roles.items() if token in added}
-        render = chat_renderer(template.read_text(encoding="utf-8"), texts)
+    texts = {f"{role}_token": added[token].content for role, token in roles.items() if token in added}
+    render = chat_renderer(template.read_text(encoding="utf-8"), texts) if template.is_file() else None
 
-        def chat(messages: Sequence[Message]) -> Sequence[int]:
-            ids: list[int] = tokenizer.encode(render(messages), add_special_tokens=False).ids
-            return ids
+    def encode_chat(messages: Sequence[Message]) -> Sequence[int]:
+        assert render is not None
+        ids: list[int] = tokenizer.encode(render(messages), add_special_tokens=False).ids
+        return ids
 
     return TextTokenizer(
         name=name,
@@ -107,7 +106,7 @@ def light_tokenizer(folder: Path, name: str) -> TextTokenizer:
         encoder=lambda text: tokenizer.encode(text).ids,
         decoder=tokenizer.decode,
         all_special_ids=frozenset(token for token, entry in added.items() if entry.special),
-        chat_encoder=chat,
+        chat_encoder=None if render is None else encode_chat,
     )
 
 

@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from sim.core.errors import InputError
-from sim.models.checkpoint import listed
-
-SCALE_SUFFIX = "_scale"
-# What older checkpoints store although it follows from the configuration.
-_DERIVED = ("rotary_emb.inv_freq", "attn.masked_bias", "attn.bias")
-
-Shape = tuple[int, ...]
+from sim.models.checkpoint import SCALE_SUFFIX, Shape, refuse_wrong_tensors
 
 
 class TensorFiles:
@@ -83,35 +77,6 @@ def _open(path: Path) -> Any:
         raise InputError(f"{path} is no safetensors file or is damaged: {error}") from error
 
 
-def refuse_wrong_tensors(
-    missing: Sequence[str], unexpected: Sequence[str], mismatched: Sequence[tuple[str, Shape, Shape]], name: str
-) -> None:
-    """Refuse a checkpoint whose tensors are not those that its configuration asks for.
-
-    Args:
-        missing: Names that the configuration asks for and the files lack.
-        unexpected: Names that the files hold and the configuration has no use for.
-        mismatched: Names with the shape in the files and the shape asked for.
-        name: What the user called the model.
-
-    Raises:
-        InputError: There is any.
-    """
-    found = []
-    if missing:
-        found.append(f"{_count(missing)} missing from its files ({listed(sorted(missing))})")
-    unexpected = [one for one in unexpected if not one.endswith(_DERIVED)]
-    if unexpected:
-        found.append(
-            f"{_count(unexpected)} in its files that config.json does not ask for ({listed(sorted(unexpected))})"
-        )
-    if mismatched:
-        shown = [f"{one}: {list(stored)}, not {list(asked)}" for one, stored, asked in sorted(mismatched)]
-        found.append(f"{_count(shown)} of another shape than config.json says ({listed(shown)})")
-    if found:
-        raise InputError(f"cannot load model {name!r}: {'; '.join(found)}")
-
-
 def refuse_unless_as_asked(
     files: TensorFiles, asked: Mapping[str, Shape], optional: Collection[str], name: str
 ) -> None:
@@ -138,10 +103,6 @@ def refuse_unless_as_asked(
 def first_unusable(tensors: Iterable[tuple[str, torch.Tensor]]) -> str | None:
     """Name of the first tensor that holds infinite values or values that are no numbers, or None."""
     return next((name for name, tensor in tensors if not bool(torch.isfinite(tensor).all())), None)
-
-
-def _count(names: Sequence[str]) -> str:
-    return "1 tensor" if len(names) == 1 else f"{len(names)} tensors"
 
 
 Reader = Callable[[str], torch.Tensor]

@@ -1,0 +1,86 @@
+"""``specran models``: what models are here, fetching them, and what they are without loading them."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+from sim.cli.output import print_json
+
+
+def list_command(as_json: bool) -> None:
+    """One line per model that ships, can be fetched, or was converted."""
+    from sim.models.describe import listed_models
+
+    rows = listed_models()
+    if as_json:
+        print_json([{"name": name, "here": state == "here", "about": about} for name, state, about in rows])
+        return
+    width = max(len(name) for name, *_ in rows)
+    states = max(len(state) for _, state, _ in rows)
+    for name, state, about in rows:
+        print(f"{name:<{width}}  {state:<{states}}  {about}")
+
+
+def get_command(name: str) -> None:
+    """Have a model's files on this machine: fetched, downloaded or converted."""
+    from sim.models.sources import find_model
+
+    for folder in find_model(name).folders:
+        print(folder)
+
+
+def check_command(name: str, other: str | None, as_json: bool) -> int:
+    """Tell what a model is, and whether it and another one can be draft and target; 1 if they cannot."""
+    from sim.models.describe import describe_model, describe_pair
+
+    model, tokenizer = describe_model(name)
+    found: dict[str, Any] = asdict(model)
+    if other is not None:
+        target, target_tokenizer = describe_model(other)
+        found["with"] = asdict(target)
+        found["pair"] = describe_pair(tokenizer, target_tokenizer)
+    if as_json:
+        print_json(found)
+    else:
+        _print(found)
+    usable = model.problem is None and (other is None or (found["pair"]["possible"] and target.problem is None))
+    return 0 if usable else 1
+
+
+_LABELS = {
+    "architecture": "architecture",
+    "parameters": "parameters",
+    "layers": "layers",
+    "vocab_size": "vocabulary",
+    "max_context": "longest text",
+    "eos_ids": "end of text",
+    "bos_id": "begin of text",
+    "chat_template": "chat template",
+    "place": "files",
+}
+
+
+def _print(found: dict[str, Any]) -> None:
+    for model in (found, *([found["with"]] if "with" in found else [])):
+        print(model["name"])
+        for key, label in _LABELS.items():
+            print(f"  {label:<14} {_shown(model[key])}")
+        for note in model["notes"]:
+            print(f"  note: {note}")
+        if model["problem"]:
+            print(f"  cannot be used: {model['problem']}")
+    if "pair" in found:
+        pair = found["pair"]
+        verdict = "yes" if pair["possible"] else f"no: {pair['problem']}"
+        print(f"{found['name']} as draft of {found['with']['name']}: {verdict}")
+        for note in pair["notes"]:
+            print(f"  note: {note}")
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, tuple | list):
+        return ", ".join(str(item) for item in value) or "none"
+    return "not known" if value is None else f"{value:,}" if isinstance(value, int) else str(value)
