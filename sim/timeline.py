@@ -66,6 +66,7 @@ class Timeline:
         self._flow_of: dict[Sent, int] = {}
         self._flows = 0
         self._sites: dict[str, int] = {}
+        self._names_of_servers: list[str] = []
         self._world: World | None = None
         self._keeps_all_slots = False
 
@@ -83,14 +84,16 @@ class Timeline:
         if not self._keeps_all_slots:
             world.link.record_only(self.start_ns, self.end_ns)
         world.context.on_span = self._device_span
-        for number, (site, node) in enumerate(world.sites.items()):
-            self._sites[site.value] = number
+        for site, group in world.sites.items():
+            self._sites[site.value] = first = len(self._names_of_servers)
+            self._names_of_servers += group.names
 
-            def on_batch(batch: Batch, number: int = number, name: str = site.value) -> None:
+            def on_step(index: int, batch: Batch, first: int = first) -> None:
                 args = {"forwards": batch.size, "new_tokens": batch.new_tokens}
-                self._span(_SITES, number, name, f"{batch.model} batch", batch.start_ns, batch.end_ns, args)
+                title = self._names_of_servers[first + index]
+                self._span(_SITES, first + index, title, f"{batch.model} batch", batch.start_ns, batch.end_ns, args)
 
-            node.on_batch = on_batch
+            group.watch_steps(on_step)
 
     def _device_span(self, device: int, name: str, start_ns: int, end_ns: int, args: dict[str, Any]) -> None:
         where = name.partition(" ")[0]

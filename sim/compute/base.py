@@ -37,21 +37,55 @@ class Cost:
 
 
 class ComputeModel(ABC):
-    """Prices batches of forwards of one model at one site.
+    """Prices batches of forward passes of one model at one site.
+
+    A batch may mix decoding, verification and chunks of prompts: an item for each sequence that takes part.
 
     Attributes:
-        needs_wall_clock: Sizes do not tell the price: time the forwards as they run and ask ``price_measured``.
+        needs_wall_clock: Sizes do not tell the price: time the forward passes as they run and ask ``price_measured``.
+        idle_power_w: Power that the site's hardware draws whether it computes or not [W]; 0 where nothing is known.
+        weights_bytes: Memory that the model's weights fill, all processors together; None where nothing is known.
+        kv_bytes_per_token: Memory that keys and values of one token of one sequence fill, likewise.
+        memory_bytes: Memory that weights, keys and values may fill, likewise.
+        notes: What the user should know of how prices were found, a sentence each.
     """
 
     needs_wall_clock: ClassVar[bool] = False
+    idle_power_w: float = 0.0
+    weights_bytes: float | None = None
+    kv_bytes_per_token: float | None = None
+    memory_bytes: float | None = None
+    notes: tuple[str, ...] = ()
 
     @abstractmethod
     def price(self, batch: Sequence[WorkSize]) -> Cost:
-        """Seconds and joules of one batched forward; the batch is not empty."""
+        """Seconds and joules of one batched forward pass; the batch is not empty."""
 
     def price_measured(self, seconds: float) -> Cost:
-        """Cost of a batched forward that took ``seconds`` on this host; only where ``needs_wall_clock``."""
+        """Cost of a batched forward pass that took ``seconds`` on this host; only where ``needs_wall_clock``."""
         raise TypeError(f"{type(self).__name__} prices by size, not by the {seconds} s that were measured")
+
+    def work_of(self, batch: Sequence[WorkSize]) -> list[float]:
+        """How much of a batch's work each item is, in any unit: new tokens, unless a model of cost knows better."""
+        return [float(work.new_tokens) for work in batch]
+
+    def split(self, batch: Sequence[WorkSize], joules: float) -> list[float]:
+        """Energy of a batch by item, in proportion to the work; the parts add up to ``joules`` but for rounding."""
+        if len(batch) == 1:
+            return [joules]
+        work = self.work_of(batch)
+        total = sum(work)
+        return [joules * part / total if total > 0 else joules / len(batch) for part in work]
+
+    def kv_capacity_tokens(self, memory_share: float = 0.9) -> int | None:
+        """Tokens whose keys and values fit beside the weights; None where nothing is known.
+
+        Args:
+            memory_share: Share of the memory that weights, keys and values may fill together.
+        """
+        if self.memory_bytes is None or self.weights_bytes is None or not self.kv_bytes_per_token:
+            return None
+        return max(0, int((self.memory_bytes * memory_share - self.weights_bytes) // self.kv_bytes_per_token))
 
     def describe(self) -> dict[str, object]:
         """What was assumed, for the manifest: kind, coefficients, fit errors, sources."""

@@ -138,6 +138,9 @@ class RooflineCompute(ComputeModel):
                 f"{self.weight_bytes / 1e9:.1f} GB, and {num_processors} x {hardware.name} has "
                 f"{hardware.memory * num_processors / 1e9:g} GB: use fewer bytes per weight or more processors"
             )
+        self.weights_bytes = self.weight_bytes
+        self.kv_bytes_per_token = size.kv_bytes(1, bytes_per_cached_value)
+        self.memory_bytes = hardware.memory * num_processors
         self.hardware = hardware
         self.size = size
         self.bytes_per_weight = bytes_per_weight

@@ -63,7 +63,13 @@ _NAMES = {
     "device_energy": "Device energy",
     "edge_energy": "Edge energy",
     "edge_utilisation": "Edge utilisation",
-    "edge_mean_batch": "Forwards per batch at the edge",
+    "edge_mean_batch": "Jobs per step at the edge",
+    "edge_running_mean": "Running set at the edge",
+    "edge_waiting_mean": "Jobs waiting at the edge",
+    "edge_kv_share_mean": "Key-value memory held at the edge",
+    "edge_kv_share_max": "Largest key-value memory held at the edge",
+    "edge_preemptions": "Preemptions at the edge",
+    "edge_prefix_hit_share": "Prompt tokens found in the edge's prefix cache",
     "requests": "Requests",
     "simulated": "Simulated time",
     "variant": "Variant",
@@ -85,6 +91,9 @@ _NAMES = {
     "workload.max_new_tokens": "Tokens per request",
     "edge.max_batch": "Largest batch at the edge",
     "edge.batch_window": "Batch window",
+    "edge.max_num_seqs": "Running set at the edge, at most",
+    "edge.max_batch_tokens": "Token budget of a step",
+    "edge.replicas": "Servers at the edge",
 }
 
 # Words that a name made of a column keeps in capitals.

@@ -1,1 +1,1 @@
-"""What a simulation is given: workload, model metadata, cost models."""
+"""What a run is fed with: prompts, arrivals and lengths."""

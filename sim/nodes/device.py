@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from sim.core.clock import to_ns
 from sim.inputs.workload import PlannedRequest
 from sim.nodes.compiled_trace import Step
+from sim.nodes.engine.base import RequestInfo
 from sim.nodes.executor import Process, RequestExecutor, RequestMetrics, SimulationContext
 
 
@@ -74,5 +75,12 @@ class Device:
         started_ns = int(self.env.now)
         metrics = RequestMetrics()
         metrics.breakdown.add("device_queue", started_ns - issued_ns)
-        yield from RequestExecutor(self.context, self.index, metrics).run(self.trace_of(planned))
+        info = RequestInfo(planned.id, planned.prompt, issued_ns=issued_ns)
+        yield from RequestExecutor(self.context, self.index, metrics, info).run(self.trace_of(planned))
+
+        def text() -> list[int]:
+            return [*planned.prompt, *(token for emitted in metrics.emitted for token in emitted.round.tokens)]
+
+        for site in self.context.sites.values():
+            site.release(info, text)
         self.on_outcome(Outcome(planned, issued_ns, started_ns, int(self.env.now), metrics))

@@ -23,7 +23,9 @@ from sim.links.base import Delivery, Direction, Link, Packet
 from sim.models.interface import LanguageModel
 from sim.nodes.compiled_trace import DraftSegment, Parallel, Step
 from sim.nodes.live_trace import LiveTrace
-from sim.nodes.model_server import ForwardResult, ModelServer
+from sim.nodes.engine.base import RequestInfo
+from sim.nodes.model_server import ForwardResult
+from sim.nodes.server_group import ServerGroup
 
 Process = Generator[simpy.Event, Any, Any]
 Streams = list[tuple[simpy.Event, int]]
@@ -43,6 +45,7 @@ class SimulationContext:
         sites: Edge and cloud.
         device_cost_models: Compute model of the devices by model role.
         models: Language models by role, for live scripts.
+        placed: Roles of the models that the protocol runs, by site.
         backhaul_delay_ns: One-way delay between edge and cloud.
         backhaul_bps: Rate between edge and cloud.
         tx_power_w: Radio power of a sending device.
@@ -52,9 +55,10 @@ class SimulationContext:
 
     env: simpy.Environment
     link: Link
-    sites: Mapping[Location, ModelServer]
+    sites: Mapping[Location, ServerGroup]
     device_cost_models: Mapping[str, ComputeModel]
     models: Mapping[str, LanguageModel]
+    placed: Mapping[Location, Sequence[str]]
     backhaul_delay_ns: int
     backhaul_bps: float
     tx_power_w: float
@@ -105,13 +109,20 @@ class RequestExecutor:
 
     Device compute is private to the device, so its time is only owed until the next step that involves anything else;
     a whole draft costs one event.
+
+    Args:
+        context: The simulation around it.
+        device: Its number.
+        metrics: Takes what becomes of the request.
+        info: What servers know of the request.
     """
 
-    def __init__(self, context: SimulationContext, device: int, metrics: RequestMetrics) -> None:
+    def __init__(self, context: SimulationContext, device: int, metrics: RequestMetrics, info: RequestInfo) -> None:
         self.context = context
         self.env = context.env
         self.device = device
         self.metrics = metrics
+        self.info = info
         self.owed_ns = 0
 
     @property
@@ -161,7 +172,7 @@ class RequestExecutor:
                 else:
                     yield from self._cross_backhaul(step, breakdown)
             elif isinstance(step, ComputeRecord):
-                served = yield sites[step.site].submit(step, None if live is None else live.work)
+                served = yield sites[step.site].submit(step, None if live is None else live.work, self.info)
                 self._served(step, served, breakdown)
                 if live is not None:
                     live.result = served.logits
@@ -206,9 +217,13 @@ class RequestExecutor:
         ns = self.context.backhaul_delay_ns + to_ns(record.charged_bits / self.context.backhaul_bps)
         breakdown.add("transport", ns)
         yield FastTimeout(self.env, ns)
+        if record.kind == "prompt":
+            self._prompt_arrived(Location.CLOUD)
 
     def _delivered(self, record: TransmitRecord, delivery: Delivery, breakdown: Breakdown) -> None:
         self._account(record, delivery)
+        if record.kind == "prompt":
+            self._prompt_arrived(Location.EDGE)
         access, air, retransmission = _AIR_PARTS[record.hop]
         parts = breakdown.ns
         parts[access] += delivery.access_ns
@@ -218,6 +233,10 @@ class RequestExecutor:
         if self.context.on_span is not None:
             args = {"payload_bits": record.payload_bits}
             self._span(f"{record.hop.value} {record.kind}", self.now_ns - delivery.total_ns, self.now_ns, args)
+
+    def _prompt_arrived(self, site: Location) -> None:
+        for model in self.context.placed.get(site, ()):
+            self.context.sites[site].prefill(self.info, model)
 
     def _send(self, record: TransmitRecord) -> simpy.Event:
         direction = _DIRECTIONS[record.hop]
@@ -276,7 +295,7 @@ class RequestExecutor:
         ends: list[tuple[int, Breakdown]] = []
 
         def branch(trace: Iterable[Step]) -> Process:
-            branch_executor = RequestExecutor(self.context, self.device, self.metrics)
+            branch_executor = RequestExecutor(self.context, self.device, self.metrics, self.info)
             own = Breakdown()
             yield from branch_executor._execute(trace, own, streams)
             yield from branch_executor._settle()

@@ -1,8 +1,7 @@
-"""A site with a model server: a first-come-first-served queue of forwards that are run in batches."""
+"""A model server: computes what its engine says, one step at a time, each priced by the work in it."""
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from time import perf_counter
@@ -15,15 +14,17 @@ from sim.core.clock import to_ns
 from sim.core.kernel import LAST, FastTimeout, Pending
 from sim.decoding.drivers.protocol_run import ComputeRecord
 from sim.models.interface import ForwardPass, LanguageModel, Logits
+from sim.nodes.engine.base import Engine, Job, RequestInfo, Step, Text
+from sim.nodes.monitor import QueueMonitor, ServerMonitor
 
 
 class ForwardResult(NamedTuple):
-    """How a forward fared at a site.
+    """How a forward fared at a server.
 
     Attributes:
-        queue_ns: Waiting for company and for the batches before it.
-        compute_ns: Duration of its batch.
-        joules: Its share of the batch's energy.
+        queue_ns: Time in which nothing of it was computed.
+        compute_ns: Duration of the steps that computed a part of it.
+        joules: Its share of their energy.
         logits: The forward's rows when live, else None.
     """
 
@@ -33,20 +34,9 @@ class ForwardResult(NamedTuple):
     logits: Logits | None
 
 
-class _Job(Pending):
-    """A forward that waits for its batch, and the event of its end."""
-
-    def __init__(self, env: simpy.Environment, record: ComputeRecord, work: ForwardPass | None) -> None:
-        super().__init__(env)
-        self.size = WorkSize(record.new_tokens, record.context_tokens, record.num_rows)
-        self.model = record.model
-        self.work = work
-        self.arrived_ns = int(env.now)
-
-
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """One batch that a site has run, for figures and timelines."""
+    """One step that a server has computed, for figures and timelines."""
 
     start_ns: int
     end_ns: int
@@ -61,78 +51,109 @@ def run_batch(
     cost_model: ComputeModel,
     sizes: Sequence[WorkSize],
 ) -> tuple[list[Logits | None], Cost]:
-    """Really run a batch if it is live, and price it by its sizes, or by the clock where the cost_model needs one."""
+    """Really run a batch if it is live, and price it by its sizes, or by the clock where the cost_model needs one.
+
+    Args:
+        works: DraftSegment that end with this batch; None where it is not live, or does not end.
+        model: Runs them.
+        cost_model: Prices the batch.
+        sizes: Sizes of all its parts.
+    """
     logits: list[Logits | None] = [None] * len(works)
     live = [work for work in works if work is not None]
     if not live:
         return logits, cost_model.price(sizes)
     assert model is not None
     start = perf_counter()
-    rows: list[Any] = list(model.forward(live))
+    rows = iter(model.forward(live))
     elapsed_s = perf_counter() - start
+    logits = [None if work is None else next(rows) for work in works]
     if cost_model.needs_wall_clock:
-        return rows, cost_model.price_measured(elapsed_s)
-    return rows, cost_model.price(sizes)
+        return logits, cost_model.price_measured(elapsed_s)
+    return logits, cost_model.price(sizes)
 
 
 class ModelServer:
-    """A model server behind a batching queue.
+    """A model server.
 
     Args:
         env: SimPy environment in nanoseconds.
+        engine: Says what a step computes.
         cost_models: Compute model by model role.
         models: Language models by role, needed when forwards are live.
-        max_batch: Most forwards per batch.
-        max_batch_tokens: Most new tokens per batch; a single larger forward runs alone.
-        batch_window_s: How long an idle site waits for company after a first arrival.
+        monitor: Counts what it does.
     """
 
     def __init__(
         self,
         env: simpy.Environment,
+        engine: Engine,
         cost_models: Mapping[str, ComputeModel],
         models: Mapping[str, LanguageModel],
-        max_batch: int,
-        max_batch_tokens: int,
-        batch_window_s: float,
+        monitor: ServerMonitor | None = None,
     ) -> None:
         self.env = env
+        self.engine = engine
         self.cost_models = cost_models
         self.models = models
-        self.max_batch = max_batch
-        self.max_batch_tokens = max_batch_tokens
-        self.window_ns = to_ns(batch_window_s)
-        self.busy_ns = 0
-        self.num_batches = 0
-        self.num_forwards = 0
-        self.joules = 0.0
+        self.monitor = monitor if monitor is not None else ServerMonitor("server")
+        self.jobs = QueueMonitor(self.monitor.name)
         self.on_batch: Any = None
-        self._queue: deque[_Job] = deque()
         self._busy = False
         self._is_starting = False
         self._gathering: simpy.Event | None = None
 
-    def submit(self, record: ComputeRecord, work: ForwardPass | None) -> simpy.Event:
-        """Queue a forward; the event succeeds with a ``ForwardResult`` when its batch is done."""
-        job = _Job(self.env, record, work)
-        self._queue.append(job)
-        if not self._busy and not self._is_starting:
-            self._gather()
-        return job
+    @property
+    def num_jobs(self) -> int:
+        """Jobs waiting or being computed."""
+        return self.jobs.num_inside
 
-    def _gather(self) -> None:
-        """Start a batch now, or when the window that the first arrival opened is over."""
-        if self.window_ns == 0 or len(self._queue) >= self.max_batch:
+    def submit(self, record: ComputeRecord, work: ForwardPass | None, request: RequestInfo) -> simpy.Event:
+        """Queue a forward; the event succeeds with a ``ForwardResult`` when the step that ends it is done."""
+        now_ns = int(self.env.now)
+        done = Pending(self.env)
+        size = WorkSize(record.new_tokens, record.context_tokens, record.num_rows)
+        self.engine.submit(Job(request, record.model, size, now_ns, work, done))
+        self.jobs.enter(now_ns)
+        self._wake()
+        return done
+
+    def prefill(self, request: RequestInfo, model: str) -> None:
+        """A prompt has arrived; the engine may compute it ahead of the request's first forward."""
+        if not self.cost_models[model].needs_wall_clock:  # a real pass is timed with the forward that it belongs to
+            self.engine.prefill(request, model, int(self.env.now))
+            self._wake()
+
+    def release(self, request: RequestInfo, text: Text | None) -> None:
+        """A request has ended, with this text; or was given up, with None."""
+        self.engine.release(request, text)
+        self._wake()
+
+    def _wake(self) -> None:
+        """Start a step now, or when the window that the first arrival opened is over."""
+        self._observe()
+        if self._busy or self._is_starting or not self.engine.has_work:
+            return
+        if self.engine.window_ns == 0 or self.engine.is_full:
             self._gathering = None
             self._start_at_the_end_of_this_instant()
         elif self._gathering is None:
-            self._gathering = FastTimeout(self.env, self.window_ns, self._window_over, priority=LAST)
+            self._gathering = FastTimeout(self.env, self.engine.window_ns, self._window_over, priority=LAST)
+
+    def _observe(self) -> None:
+        """Note what the engine holds from now on."""
+        monitor, state = self.monitor, self.engine.state()
+        monitor.advance(int(self.env.now))
+        monitor.running, monitor.waiting, monitor.kv_share = state.running, state.waiting, state.kv_share
+        counts = monitor.counts
+        counts.preemptions, counts.prefix_queries = state.preemptions, state.prefix_queries
+        counts.prefix_hits, counts.kv_max = state.prefix_hits, max(counts.kv_max, state.kv_share)
 
     def _start_at_the_end_of_this_instant(self) -> None:
-        """Form the batch when all else that happens now has happened.
+        """Form the step when all else that happens now has happened.
 
-        A request that gets a result now may submit again now, and of several that arrive at once none is the first: a
-        batch formed at once would split those that run in lockstep for ever.
+        Whoever gets a result now may submit again now, and of several that arrive at once none is the first: a step
+        formed at once would split those that run in lockstep for ever.
         """
         if not self._is_starting:
             self._is_starting = True
@@ -140,7 +161,7 @@ class ModelServer:
 
     def _end_of_instant(self, _: simpy.Event) -> None:
         self._is_starting = False
-        if self._queue and not self._busy:
+        if not self._busy:
             self._start()
 
     def _window_over(self, window: simpy.Event) -> None:
@@ -149,51 +170,48 @@ class ModelServer:
 
     def _start(self) -> None:
         self._gathering = None
-        jobs = self._take_batch()
-        model = jobs[0].model
-        sizes = [job.size for job in jobs]
-        logits, price = run_batch([job.work for job in jobs], self.models.get(model), self.cost_models[model], sizes)
+        step = self.engine.next_step()
+        if step is None:
+            self._observe()
+            return
+        works = [item.job.work if item.finishes else None for item in step.items]
+        cost_model = self.cost_models[step.model]
+        logits, price = run_batch(works, self.models.get(step.model), cost_model, step.sizes)
         start_ns, duration_ns = int(self.env.now), to_ns(price.seconds)
-        self._busy = True
-        self.busy_ns += duration_ns
-        self.num_batches += 1
-        self.num_forwards += len(jobs)
-        self.joules += price.joules
-        if self.on_batch is not None:
-            new_tokens = sum(size.new_tokens for size in sizes)
-            self.on_batch(Batch(start_ns, start_ns + duration_ns, model, len(jobs), new_tokens))
+        self._observe()
+        self._busy = self.monitor.is_busy = True
+        self._count(step, price, start_ns, start_ns + duration_ns)
 
         def finish(_: simpy.Event) -> None:
-            share = price.joules / len(jobs)
-            for job, rows in zip(jobs, logits, strict=True):
-                job.succeed_later(ForwardResult(start_ns - job.arrived_ns, duration_ns, share, rows))
-            self._busy = False
-            if self._queue:
-                # Work that waited behind a batch needs no further window: it has had company already.
-                self._start_at_the_end_of_this_instant()
+            self._finish(step, price, logits, start_ns)
 
         FastTimeout(self.env, duration_ns, finish)
 
-    def _take_batch(self) -> list[_Job]:
-        """The head of the queue and, in order, those behind it that fit: same model, batch and token limits."""
-        first = self._queue[0]
-        taken: list[_Job] = []
-        left: deque[_Job] = deque()
-        tokens = 0
-        sessions = set()
-        while self._queue:
-            job = self._queue.popleft()
-            fits = len(taken) < self.max_batch and tokens + job.size.new_tokens <= self.max_batch_tokens
-            own_session = job.work is None or job.work.session not in sessions
-            if job is first or (job.model == first.model and fits and own_session):
-                taken.append(job)
-                tokens += job.size.new_tokens
-                if job.work is not None:
-                    sessions.add(job.work.session)
-            else:
-                left.append(job)
-                if not fits and job.model == first.model:
-                    break
-        left.extend(self._queue)
-        self._queue = left
-        return taken
+    def _count(self, step: Step, price: Cost, start_ns: int, end_ns: int) -> None:
+        counts, new_tokens = self.monitor.counts, sum([item.size.new_tokens for item in step.items])
+        counts.steps += 1
+        counts.jobs += len(step.items)
+        counts.new_tokens += new_tokens
+        counts.joules += price.joules
+        if self.on_batch is not None:
+            self.on_batch(Batch(start_ns, end_ns, step.model, len(step.items), new_tokens))
+
+    def _finish(self, step: Step, price: Cost, logits: Sequence[Logits | None], start_ns: int) -> None:
+        now_ns = int(self.env.now)
+        self.engine.complete(step, start_ns, now_ns, self.cost_models[step.model].split(step.sizes, price.joules))
+        self._observe()
+        self._busy = self.monitor.is_busy = False
+        for item, rows in zip(step.items, logits, strict=True):
+            if item.finishes and item.job.event is not None:
+                self._succeed(item.job, rows, now_ns)
+        if self.engine.has_work:
+            # Work that waited behind a step needs no further window: it has had company already.
+            self._start_at_the_end_of_this_instant()
+
+    def _succeed(self, job: Job, rows: Logits | None, now_ns: int) -> None:
+        spent_ns = now_ns - job.arrived_ns
+        queue_ns = spent_ns - job.compute_ns
+        self.jobs.leave(now_ns, job.arrived_ns)
+        self.monitor.counts.finished += 1
+        self.monitor.counts.queue_ns += queue_ns
+        job.event.succeed_later(ForwardResult(queue_ns, job.compute_ns, job.joules, rows))

@@ -96,6 +96,17 @@ _ACCESS_MEANINGS = {
     "uplink_k2_per_message_s": "from grant to transmission, mean per message (nr)",
 }
 
+_SERVER_MEANINGS = {
+    "utilisation": "fraction of the time in which its servers computed",
+    "mean_batch": "jobs per step",
+    "running_mean": "requests in the running set of a server, time average",
+    "waiting_mean": "jobs that wait for a step with room for them, time average per server",
+    "kv_share_mean": "share of the key-value memory that requests hold, time average; 0 if it is not limited",
+    "kv_share_max": "largest such share",
+    "preemptions": "requests that lost their key-value memory and were computed anew",
+    "prefix_hit_share": "prompt tokens found in the prefix cache over those looked up",
+}
+
 SUMMARY_COLUMNS = {
     "requests": "requests that ended",
     "tokens": "tokens emitted in all",
@@ -127,10 +138,11 @@ SUMMARY_COLUMNS = {
     "asked_fraction": "tokens that were uncertain enough for the target to be asked (u_hlm, cu_hlm)",
     "inner_acceptance_rate": "accepted over tested positions below the top of a chain of models (hsd)",
     **{f"{part}_mean_s": f"{meaning}, mean per request" for part, meaning in _PART_MEANINGS.items()},
-    "edge_utilisation": "fraction of the simulated time in which the edge was busy",
-    "edge_mean_batch": "forwards per batch at the edge",
-    "cloud_utilisation": "the same for the cloud",
-    "cloud_mean_batch": "forwards per batch at the cloud",
+    **{
+        f"{site}_{name}": f"{site}: {meaning}"
+        for site in ("edge", "cloud")
+        for name, meaning in _SERVER_MEANINGS.items()
+    },
     **{
         f"{direction}_{name}": f"{direction}: {meaning}"
         for direction in ("uplink", "downlink")
@@ -164,11 +176,27 @@ SLOT_COLUMNS = {
     "received": "whether the block was decoded",
 }
 
+# A row per server and second; the last one covers what is left of the run.
+SERVER_COLUMNS = {
+    "server": "edge or cloud; with replicas edge-0, edge-1, ...",
+    "time_s": "beginning of the second",
+    "running": "requests in the running set, mean over the second",
+    "waiting": "jobs that wait for a step with room for them, mean over the second",
+    "kv_share": "share of the key-value memory that requests hold, mean over the second; 0 if it is not limited",
+    "utilisation": "share of the second in which it computed",
+    "steps": "steps begun",
+    "new_tokens": "tokens computed in them",
+    "preemptions": "requests that lost their key-value memory",
+    "prefix_hit_share": "prompt tokens found in the prefix cache over those looked up",
+    "energy_j": "energy of the steps begun, above idle",
+}
+
 TABLES = {
     "sweep": SWEEP_COLUMNS,
     "summary": SUMMARY_COLUMNS,
     "requests": REQUEST_COLUMNS,
     "rounds": ROUND_COLUMNS,
     "slots": SLOT_COLUMNS,
+    "servers": SERVER_COLUMNS,
 }
 """The dictionary by table; a sweep's table has the summary's columns too."""

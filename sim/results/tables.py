@@ -33,12 +33,16 @@ class Table:
         name: File name without suffix.
         keys: Columns that tell rows apart; a small table is sorted by them.
         folder: Where the files go, or None.
+        may_be_missing: Whether there are no files where there are no rows.
     """
 
-    def __init__(self, name: str, keys: tuple[str, ...], folder: Path | None = None) -> None:
+    def __init__(
+        self, name: str, keys: tuple[str, ...], folder: Path | None = None, may_be_missing: bool = False
+    ) -> None:
         self.name = name
         self.keys = keys
         self.folder = folder
+        self.may_be_missing = may_be_missing
         self.rows: list[dict[str, Any]] = []
         self._columns: list[str] = []
         self._writer: pyarrow.parquet.ParquetWriter | None = None
@@ -54,7 +58,7 @@ class Table:
         if self._writer is None:
             self.rows.sort(key=lambda row: tuple(row[key] for key in self.keys))
         if self.folder is not None:
-            if self.rows or self._writer is None:
+            if self.rows or (self._writer is None and not self.may_be_missing):
                 self._flush()
             if self._writer is not None:
                 with self._given_up_if_it_fails():
@@ -74,7 +78,7 @@ class Table:
         """The whole table; read back from disk where it was written."""
         import pandas as pd
 
-        if self.folder is None:
+        if self.folder is None or (self.may_be_missing and self._writer is None):
             return pd.DataFrame(self.rows)
         return pd.read_parquet(self.folder / f"{self.name}.parquet")
 
@@ -116,6 +120,7 @@ class RunTables:
     ) -> None:
         self.requests = Table("requests", ("device", "request"), folder)
         self.rounds = Table("rounds", ("device", "request", "round"), folder)
+        self.servers = Table("servers", ("server", "time_s"), folder, may_be_missing=True)
         self._on_request = on_request
         self.keep = keep
 
@@ -129,10 +134,16 @@ class RunTables:
         if self.keep == "rounds":
             self.rounds.extend(round_rows(outcome))
 
+    def add_server_second(self, row: dict[str, Any]) -> None:
+        """Take what a server did in a second."""
+        if self.keep == "rounds":
+            self.servers.extend([row])
+
     def close(self) -> None:
         """No more rows will come."""
         self.requests.close()
         self.rounds.close()
+        self.servers.close()
 
 
 def parquet_bytes(rows: list[dict[str, Any]]) -> bytes:

@@ -147,6 +147,7 @@ def write_run(result: RunResult, folder: Path) -> None:
     """Write what goes beside a run's tables: scenario, summary, manifest, figures, report."""
     from sim.figures.cell import draw_link
     from sim.figures.run_figures import draw_run
+    from sim.figures.servers import draw_servers
     from sim.report.results import report_run
 
     (folder / "scenario.yaml").write_text(result.scenario.to_yaml(), encoding="utf-8")
@@ -154,6 +155,7 @@ def write_run(result: RunResult, folder: Path) -> None:
     write_json(result.manifest, folder / "manifest.json")
     requests = result.output.tables.requests.frame()
     figures = draw_run(requests, folder / "figures")
+    figures += draw_servers(result.output.tables.servers.frame(), folder / "figures")
     if slots := result.link.slots():
         _write_slots(slots, folder)
         figures += draw_link(result.link, folder / "figures")

@@ -13,17 +13,22 @@ from sim.core.kernel import Environment, start
 from sim.decoding.controllers.base import Controller
 from sim.decoding.core.steps import Location
 from sim.decoding.drivers.protocol_run import ProtocolRun
+from sim.decoding.protocols.registry import sites_of
 from sim.inputs.workload import PlannedRequest, arrival_times_s, make_controller, make_request, rng_for, think_times_s
 from sim.links.base import Link
 from sim.models.info import ModelInfo
 from sim.models.interface import LanguageModel
 from sim.nodes.compiled_trace import CompiledTrace, Step, TraceCompiler
 from sim.nodes.device import Device, Outcome
+from sim.nodes.engine.base import engine_memory
 from sim.nodes.executor import SimulationContext
 from sim.nodes.live_trace import LiveTrace
 from sim.nodes.model_server import ModelServer
+from sim.nodes.monitor import ServerMonitor
+from sim.nodes.routing.registry import ROUTINGS
+from sim.nodes.server_group import ServerGroup
 from sim.results.tables import RunTables
-from sim.scenario.schema import EdgeSettings, Scenario
+from sim.scenario.schema import Scenario
 from sim.tape.key import Addresses, describe, needed_models
 from sim.tape.store import TapeStore
 
@@ -98,13 +103,17 @@ class World:
     ) -> None:
         self.scenario = scenario
         self.inputs = inputs
+        self.tables = tables if tables is not None else RunTables()
         self.env = Environment()
         self.link: Link = scenario.link.entry.make(
             self.env, scenario.devices.count, scenario.seed, scenario.link.settings
         )
+        placed: dict[Location, list[str]] = {}
+        for role, location in sites_of(scenario.protocol.entry, scenario.protocol.settings).items():
+            placed.setdefault(location, []).append(role)
         self.sites = {
-            Location.EDGE: self._site("edge", scenario.edge),
-            Location.CLOUD: self._site("cloud", scenario.cloud),
+            location: self._servers(location.value, placed.get(location, []))
+            for location in (Location.EDGE, Location.CLOUD)
         }
         self.context = SimulationContext(
             self.env,
@@ -112,12 +121,12 @@ class World:
             self.sites,
             inputs.cost_models["device"],
             inputs.models,
+            placed,
             to_ns(scenario.cloud.one_way_delay_s),
             scenario.cloud.backhaul_mbps * 1e6,
             scenario.devices.tx_power_w,
             scenario.devices.rx_power_w,
         )
-        self.tables = tables if tables is not None else RunTables()
         self._first_controller = make_controller(scenario)
         self._controllers: dict[int, Controller] = {}
         self._model_info = needed_models(scenario, inputs.models_info)
@@ -125,15 +134,25 @@ class World:
         self._live: dict[int, ProtocolRun] = {}
         self._start_devices()
 
-    def _site(self, name: str, settings: EdgeSettings) -> ModelServer:
-        return ModelServer(
-            self.env,
-            self.inputs.cost_models[name],
-            self.inputs.models,
-            settings.max_batch,
-            settings.max_batch_tokens,
-            settings.batch_window_s,
-        )
+    def _servers(self, site: str, roles: list[str]) -> ServerGroup:
+        """The replicas of a site, each with an engine and a memory of its own."""
+        choice, cost_models = self.scenario.servers[site], self.inputs.cost_models[site]
+        memory = engine_memory([cost_models[role] for role in roles], choice.trait("memory_share"))
+        settings: Any = choice.settings
+        count = settings.replicas
+        replicas = [
+            ModelServer(
+                self.env,
+                choice.entry.make(settings, memory),
+                cost_models,
+                self.inputs.models,
+                ServerMonitor(
+                    site if count == 1 else f"{site}-{index}", self.tables.add_server_second if roles else None
+                ),
+            )
+            for index in range(count)
+        ]
+        return ServerGroup(replicas, ROUTINGS.find(settings.routing).make())
 
     def _start_devices(self) -> None:
         by_device: dict[int, list[PlannedRequest]] = {}
@@ -183,14 +202,14 @@ class World:
     def run(self, until_s: float | None = None) -> RunOutput:
         """Run until the last request has ended, or until a time; requests under way then are in no table."""
         self.env.run(None if until_s is None else to_ns(until_s))
-        self.tables.close()
         ended_ns = int(self.env.now)
+        for group in self.sites.values():
+            group.finish(ended_ns)
+        self.tables.close()
         return RunOutput(self.tables, self.link.summary(), self._site_figures(ended_ns), ended_ns / NS_PER_S)
 
     def _site_figures(self, ended_ns: int) -> dict[str, float]:
         figures: dict[str, float] = {}
-        for site, node in self.sites.items():
-            if node.num_batches:
-                figures[f"{site.value}_utilisation"] = node.busy_ns / ended_ns if ended_ns else 0.0
-                figures[f"{site.value}_mean_batch"] = node.num_forwards / node.num_batches
+        for site, group in self.sites.items():
+            figures |= group.figures(site.value, group.counts(ended_ns), ended_ns)
         return figures

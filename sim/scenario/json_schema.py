@@ -9,7 +9,8 @@ from sim.core.registry import Registry
 from sim.decoding.controllers.registry import CONTROLLERS
 from sim.decoding.protocols.registry import PROTOCOLS
 from sim.links.registry import LINKS
-from sim.scenario.schema import SITES, Scenario, WithoutChoices
+from sim.nodes.engine.registry import ENGINES
+from sim.scenario.schema import SITES, CloudSettings, Scenario, WithoutChoices
 
 
 def scenario_json_schema() -> dict[str, Any]:
@@ -23,12 +24,23 @@ def scenario_json_schema() -> dict[str, Any]:
         "protocol": _choice_schema(PROTOCOLS, "name", definitions),
         "controller": _choice_schema(CONTROLLERS, "name", definitions),
         "link": _choice_schema(LINKS, "kind", definitions),
+        "edge": _server_schema({}, definitions),
+        "cloud": _server_schema(CloudSettings.model_json_schema()["properties"], definitions),
         "compute": {
             "type": "object",
             "additionalProperties": False,
             "properties": dict.fromkeys(SITES, compute),
         },
     }
+    return schema
+
+
+def _server_schema(more: dict[str, Any], definitions: dict[str, Any]) -> dict[str, Any]:
+    """The keys of every engine, whose name may be left out, and those of the site."""
+    schema = _choice_schema(ENGINES, "engine", definitions)
+    for keys in schema["anyOf"][1:]:
+        keys["properties"] |= more
+        keys["required"].remove("engine")
     return schema
 
 

@@ -12,9 +12,16 @@ from sim.core.registry import Registry
 from sim.scenario.problems import Problem, ScenarioProblems
 
 # Parts chosen by name: naming another entry drops the old one's keys, which mean nothing to it.
-_SELECTORS = {("protocol", "name"), ("controller", "name"), ("link", "kind")}
+_SELECTORS = {
+    ("protocol", "name"),
+    ("controller", "name"),
+    ("link", "kind"),
+    ("edge", "engine"),
+    ("cloud", "engine"),
+}
+_SELECTOR_OF = {"protocol": "name", "controller": "name", "link": "kind", "edge": "engine", "cloud": "engine"}
 
-_NAMED_AT_DEPTH = {"protocol": 0, "controller": 0, "link": 0, "compute": 1}
+_NAMED_AT_DEPTH = {"protocol": 0, "controller": 0, "link": 0, "edge": 0, "cloud": 0, "compute": 1}
 
 
 def apply_overrides(data: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
@@ -52,7 +59,7 @@ def _change(data: dict[str, Any], key: str, value: Any) -> None:
         below: Any = current.get(part)
         if isinstance(below, str) and _NAMED_AT_DEPTH.get(parts[0]) == depth:
             # A part given by its name alone, such as `protocol: tslt`.
-            below = {"name" if parts[0] in ("protocol", "controller") else "kind": below}
+            below = {_SELECTOR_OF.get(parts[0], "kind"): below}
         elif below is None:
             below = {}
         if not isinstance(below, dict):
@@ -81,20 +88,24 @@ def _shared_keys(part: str, old: Mapping[str, Any], name: Any) -> dict[str, Any]
     from sim.decoding.controllers.registry import CONTROLLERS
     from sim.decoding.protocols.registry import PROTOCOLS
     from sim.links.registry import LINKS
+    from sim.nodes.engine.registry import ENGINES
 
     registries: dict[str, tuple[Registry[Any], str]] = {
         "protocol": (PROTOCOLS, "name"),
         "controller": (CONTROLLERS, "name"),
         "link": (LINKS, "kind"),
+        "edge": (ENGINES, "engine"),
+        "cloud": (ENGINES, "engine"),
         "compute": (COMPUTE, "kind"),
     }
     registry, selector = registries[part]
+    at_the_site = {key: old[key] for key in ("one_way_delay_s", "backhaul_mbps") if part == "cloud" and key in old}
     try:
         fields = registry.find(str(name)).settings.model_fields
-        before = registry.find(str(old.get(selector))).settings.model_fields
+        before = registry.find(str(old.get(selector, "continuous"))).settings.model_fields
     except InputError:
-        return {}
-    return {
+        return at_the_site
+    return at_the_site | {
         key: value
         for key, value in old.items()
         if key in fields and not (key in before and value == before[key].get_default(call_default_factory=True))

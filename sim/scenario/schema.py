@@ -15,6 +15,7 @@ from sim.core.settings import Settings
 from sim.decoding.controllers.registry import CONTROLLERS, refuse_misfit
 from sim.decoding.protocols.registry import PROTOCOLS, sites_of
 from sim.links.registry import LINKS
+from sim.nodes.engine.registry import ENGINES
 from sim.scenario.choice import Choice, parse_choice
 from sim.scenario.problems import Problem, ScenarioProblems, problems_of
 from sim.scenario.sweep_schema import SweepSettings
@@ -110,19 +111,8 @@ class ModelsSettings(Settings):
         return {role: f"{data}/{role}" for role in MODEL_SETS[data]}
 
 
-class EdgeSettings(Settings):
-    """The edge node's verify queue: first come first served, batched."""
-
-    max_batch: int = Field(default=16, ge=1)
-    """Most forwards in one batch."""
-    max_batch_tokens: int = Field(default=4096, ge=1)
-    """Most new tokens in one batch; a single larger forward runs alone."""
-    batch_window_s: float = Field(default=0.0, ge=0)
-    """How long an idle edge waits for company after a first arrival."""
-
-
-class CloudSettings(EdgeSettings):
-    """The cloud site behind the edge, for protocols that use one."""
+class CloudSettings(Settings):
+    """The way to the cloud site behind the edge, for protocols that use one; its server's keys stand beside these."""
 
     one_way_delay_s: float = Field(default=0.01, ge=0)
     """Delay between edge and cloud, each way."""
@@ -154,10 +144,10 @@ class Scenario(Settings):
     """Controller of the protocol's controls: `name` and its own keys."""
     link: Choice
     """The air: `kind` and its own keys."""
-    edge: EdgeSettings = EdgeSettings()
-    """The edge node."""
+    servers: dict[str, Choice]
+    """The model servers of edge and cloud, in YAML as `edge` and `cloud`: `engine` and its own keys."""
     cloud: CloudSettings = CloudSettings()
-    """The cloud site."""
+    """The way to the cloud site."""
     compute: dict[str, Choice]
     """What model work costs at each site (device, edge, cloud): `kind` and its own keys."""
     sweep: SweepSettings | None = None
@@ -186,6 +176,7 @@ class Scenario(Settings):
             "link": choose("link", LINKS, "kind", "fixed"),
         }
         parts["compute"] = _parse_compute(keys.pop("compute", {}), problems)
+        parts["servers"], parts["cloud"] = _parse_servers(keys, problems)
         try:
             rest = WithoutChoices.model_validate(keys)
         except Exception as error:
@@ -208,11 +199,20 @@ class Scenario(Settings):
                 keys[field] = value.dump()
             elif field == "compute":
                 keys[field] = {site: choice.dump() for site, choice in value.items()}
+            elif field == "servers":
+                keys |= {site: choice.dump() for site, choice in value.items()}
+            elif field == "cloud":
+                keys[field] |= value.model_dump(mode="json")
             elif isinstance(value, Settings):
                 keys[field] = value.model_dump(mode="json", exclude_none=True)
             elif value is not None:
                 keys[field] = value
         return keys
+
+    @property
+    def edge(self) -> Choice:
+        """The edge's model server."""
+        return self.servers["edge"]
 
     def to_yaml(self) -> str:
         """The dump as YAML text that loads back equal."""
@@ -290,6 +290,27 @@ def _parse_compute(value: object, problems: list[Problem]) -> dict[str, Choice]:
     return chosen
 
 
+def _parse_servers(keys: dict[str, Any], problems: list[Problem]) -> tuple[dict[str, Choice], CloudSettings]:
+    """Take the parts `edge` and `cloud` out of a scenario's keys."""
+    servers: dict[str, Choice] = {}
+    cloud, on_the_way = CloudSettings(), {}
+    for site in ("edge", "cloud"):
+        own = keys.pop(site, {})
+        if isinstance(own, Mapping):
+            own = {"engine": "continuous", **own}
+            if site == "cloud":
+                on_the_way = {key: own.pop(key) for key in CloudSettings.model_fields if key in own}
+        try:
+            servers[site] = parse_choice(ENGINES, "engine", own, (site,))
+        except ScenarioProblems as error:
+            problems.extend(error.problems)
+    try:
+        cloud = CloudSettings.model_validate(on_the_way)
+    except Exception as error:
+        problems += problems_of(error, CloudSettings, ("cloud",))
+    return servers, cloud
+
+
 class WithoutChoices(Settings):
     """The part of a scenario that needs no registry."""
 
@@ -298,8 +319,6 @@ class WithoutChoices(Settings):
     devices: DevicesSettings = DevicesSettings()
     workload: WorkloadSettings = WorkloadSettings()
     models: ModelsSettings = ModelsSettings()
-    edge: EdgeSettings = EdgeSettings()
-    cloud: CloudSettings = CloudSettings()
     sweep: SweepSettings | None = None
 
 

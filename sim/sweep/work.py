@@ -28,7 +28,7 @@ from sim.tape.store import TapeStore
 TABLES_OF: dict[Keep, tuple[str, ...]] = {
     "summary": (),
     "requests": ("requests",),
-    "rounds": ("requests", "rounds"),
+    "rounds": ("requests", "rounds", "servers"),
 }
 # Shared inputs that a worker keeps unpacked; points are submitted so that those of the same inputs follow each other.
 _MAX_SHARED = 4

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import count
+
 import numpy as np
 import pytest
 import simpy
@@ -10,13 +12,23 @@ from sim.compute.fixed import FixedCompute, FixedSettings
 from sim.core.clock import NS_PER_S, to_ns
 from sim.decoding.core.steps import Location
 from sim.decoding.drivers.protocol_run import ComputeRecord
+from sim.nodes.engine.base import RequestInfo
+from sim.nodes.engine.fcfs import FcfsEngine, FcfsSettings
 from sim.nodes.model_server import Batch, ForwardResult, ModelServer
+
+_NUMBERS = count()
 
 
 def edge(env: simpy.Environment, max_batch: int = 1, window_s: float = 0.0, tokens: int = 4096) -> ModelServer:
     """An edge whose every forward takes 1 s and 0.1 s per token beyond."""
     cost_models = {role: FixedCompute(FixedSettings(per_forward_s=1.0)) for role in ("target", "draft")}
-    return ModelServer(env, cost_models, {}, max_batch, tokens, window_s)
+    settings = FcfsSettings(max_batch=max_batch, max_batch_tokens=tokens, batch_window_s=window_s)
+    return ModelServer(env, FcfsEngine(settings), cost_models, {})
+
+
+def submit(site: ModelServer, record: ComputeRecord) -> simpy.Event:
+    """Submit a forward of a request of its own."""
+    return site.submit(record, None, RequestInfo(next(_NUMBERS), (0,)))
 
 
 def forward(model: str = "target", new_tokens: int = 1) -> ComputeRecord:
@@ -34,7 +46,7 @@ def test_mean_wait_is_that_of_m_d_1():
 
     def one(at_ns: int):
         yield env.timeout(at_ns)
-        served: ForwardResult = yield site.submit(forward(), None)
+        served: ForwardResult = yield submit(site, forward())
         waits.append(served.queue_ns)
 
     for time_s in times:
@@ -51,7 +63,7 @@ def submit_at(
 
     def one(at_s: float):
         yield env.timeout(to_ns(at_s))
-        results.append((yield site.submit(record, None)))
+        results.append((yield submit(site, record)))
 
     for at_s in times_s:
         env.process(one(at_s))
@@ -127,7 +139,7 @@ def test_those_that_run_in_lockstep_share_every_batch():
 
     def again_and_again():
         for _ in range(5):
-            yield site.submit(forward(), None)
+            yield submit(site, forward())
 
     for _ in range(6):
         env.process(again_and_again())
@@ -143,7 +155,7 @@ def test_one_out_of_step_joins_at_the_next_batch():
     def rounds(start_s: float):
         yield env.timeout(to_ns(start_s))
         for _ in range(3):
-            yield site.submit(forward(), None)
+            yield submit(site, forward())
 
     for start_s in (0.0, 0.0, 0.5):
         env.process(rounds(start_s))
@@ -159,7 +171,7 @@ def test_work_behind_a_batch_and_work_of_the_same_instant_start_together_without
     def rounds(start_s: float):
         yield env.timeout(to_ns(start_s))
         for _ in range(3):
-            yield site.submit(forward(), None)
+            yield submit(site, forward())
 
     for start_s in (0.0, 0.5):
         env.process(rounds(start_s))

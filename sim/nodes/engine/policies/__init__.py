@@ -1,0 +1,1 @@
+"""Orders of service, one file each."""

@@ -1,0 +1,25 @@
+"""The orders of service that YAML may name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from sim.core.registry import Registry
+from sim.nodes.engine.sequence import KeyOf, RankOf
+
+
+@dataclass(frozen=True, slots=True)
+class OrderOfService:
+    """Who comes first.
+
+    Attributes:
+        key_of: Order of waiting jobs, smallest first.
+        rank_of: Order of requests by which memory is taken away, the largest first.
+    """
+
+    key_of: KeyOf
+    rank_of: RankOf
+
+
+POLICIES: Registry[Callable[[], OrderOfService]] = Registry("policy", "sim.nodes.engine.policies")

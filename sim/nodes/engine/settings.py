@@ -1,0 +1,27 @@
+"""Keys that a server has whatever its engine is."""
+
+from __future__ import annotations
+
+from pydantic import Field, field_validator
+
+from sim.core.errors import InputError
+from sim.core.settings import Settings
+from sim.nodes.routing.registry import ROUTINGS
+
+
+class ServerSettings(Settings):
+    """Keys of every engine; an engine's own settings add to them."""
+
+    replicas: int = Field(default=1, ge=1, le=1024)
+    """Servers alike, each with its own memory; a request stays with the one that it is sent to."""
+    routing: str = "least_loaded"
+    """Which replica a request is sent to: `round_robin`, `least_loaded` (fewest requests under way), or
+    `session_affinity` (the one that had the chat session's last turn)."""
+
+    @field_validator("routing")
+    @classmethod
+    def _routing_is_known(cls, name: str) -> str:
+        try:
+            return ROUTINGS.find(name).name
+        except InputError as error:
+            raise ValueError(str(error)) from error

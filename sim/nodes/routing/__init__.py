@@ -1,0 +1,1 @@
+"""Which replica of a server a request is sent to, one way per file."""

@@ -1,0 +1,99 @@
+"""The servers of one site: replicas alike behind a router, which look like one server to whoever sends them work."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
+
+import simpy
+
+from sim.decoding.drivers.protocol_run import ComputeRecord
+from sim.models.interface import ForwardPass
+from sim.nodes.engine.base import RequestInfo, Text
+from sim.nodes.model_server import ModelServer
+from sim.nodes.monitor import ServerCounts
+from sim.nodes.routing.registry import Routing
+
+
+class ServerGroup:
+    """Replicas of a server; a request stays with the one that it was sent to, where its keys and values are.
+
+    Args:
+        replicas: At least one.
+        routing: Chooses for each request when its prompt or its first forward pass arrives.
+    """
+
+    def __init__(self, replicas: Sequence[ModelServer], routing: Routing) -> None:
+        self.replicas = replicas
+        self._routing = routing
+        self._chosen: dict[int, int] = {}
+        self._load = [0] * len(replicas)
+
+    def _replica(self, request: RequestInfo) -> ModelServer:
+        chosen = self._chosen.get(request.id)
+        if chosen is None:
+            chosen = self._chosen[request.id] = self._routing.choose(request, self._load)
+            self._load[chosen] += 1
+        return self.replicas[chosen]
+
+    def submit(self, record: ComputeRecord, work: ForwardPass | None, request: RequestInfo) -> simpy.Event:
+        """Queue a forward pass; the event succeeds with a ``ForwardResult`` when it is done."""
+        return self._replica(request).submit(record, work, request)
+
+    def prefill(self, request: RequestInfo, model: str) -> None:
+        """A prompt has arrived."""
+        self._replica(request).prefill(request, model)
+
+    def release(self, request: RequestInfo, text: Text | None) -> None:
+        """A request has ended, with this text; or was given up, with None."""
+        chosen = self._chosen.pop(request.id, None)
+        if chosen is not None:
+            self._load[chosen] -= 1
+            self.replicas[chosen].release(request, text)
+
+    @property
+    def names(self) -> list[str]:
+        """Names of the replicas."""
+        return [replica.monitor.name for replica in self.replicas]
+
+    def finish(self, now_ns: int) -> None:
+        """The run has ended.
+
+        Raises:
+            RunError: Little's law does not hold of a replica's jobs.
+        """
+        for replica in self.replicas:
+            replica.monitor.finish(now_ns)
+            replica.jobs.check(now_ns)
+
+    def counts(self, now_ns: int) -> ServerCounts:
+        """What all replicas have done up to now."""
+        total = ServerCounts()
+        for replica in self.replicas:
+            replica.monitor.advance(now_ns)
+            total = total.plus(replica.monitor.counts)
+        return total
+
+    def figures(self, prefix: str, counts: ServerCounts, duration_ns: int) -> dict[str, float]:
+        """Columns of a summary, of what was done in a stretch of time; none if nothing was."""
+        if not counts.steps:
+            return {}
+        server_ns = duration_ns * len(self.replicas)
+        queries = counts.prefix_queries
+        figures = {
+            "utilisation": counts.busy_ns / server_ns if server_ns else 0.0,
+            "mean_batch": counts.jobs / counts.steps,
+            "running_mean": counts.running_area / server_ns if server_ns else 0.0,
+            "waiting_mean": counts.waiting_area / server_ns if server_ns else 0.0,
+            "kv_share_mean": counts.kv_area / server_ns if server_ns else 0.0,
+            "kv_share_max": counts.kv_max,
+            "preemptions": counts.preemptions,
+            "prefix_hit_share": counts.prefix_hits / queries if queries else float("nan"),
+        }
+        return {f"{prefix}_{name}": value for name, value in figures.items()}
+
+    def watch_steps(self, on_step: Callable[[int, Any], None]) -> None:
+        """Have every step told, with the replica's index."""
+        for index, replica in enumerate(self.replicas):
+            replica.on_batch = partial(on_step, index)
