@@ -18,14 +18,16 @@ from pydantic.fields import FieldInfo
 
 from sim.compute.registry import COMPUTE
 from sim.core.errors import RunError
+from sim.core.registry import Registry
 from sim.core.settings import Settings
 from sim.decoding.protocols.registry import PROTOCOLS
 from sim.links.registry import LINKS
+from sim.nodes.engine.registry import ENGINES
 from sim.results.folder import run_id
 from sim.runs.world import World
 from sim.scenario.overrides import apply_overrides
-from sim.scenario.schema import Scenario, WithoutChoices
-from tests.invariants import nr_keys
+from sim.scenario.schema import CloudSettings, Scenario, WithoutChoices
+from tests.invariants import nr_keys, server_keys
 from tests.worlds import inputs, small_scenario
 
 TRACES = Path(__file__).resolve().parent.parent.parent / "scenarios" / "traces"
@@ -36,14 +38,14 @@ _CONFORMAL = {"protocol.set_size": "conformal"}
 _ROWS = {"protocol.rule": "recursive_without_replacement", "protocol.draw": "without_replacement"}
 _SLOW = {"link.uplink_mbps": 0.002}
 
+# Parts that are chosen by name, whose keys are those of what was chosen.
+REGISTRIES: dict[str, Registry[Any]] = {"protocol": PROTOCOLS, "link": LINKS, "edge": ENGINES, "cloud": ENGINES}
+
 # Changes under which a key acts at all.
 BESIDE: dict[str, dict[str, Any]] = {
     "devices.arrival_rate_hz": {"devices.arrivals": "poisson", "devices.think_time_s": 0, "devices.arrival_rate_hz": 2},
-    "edge.max_batch_tokens": {"edge.max_batch_tokens": 4096, "devices.think_time_s": 0},
-    "edge.max_batch": {"devices.think_time_s": 0, "edge.max_batch": 1},
-    "cloud.max_batch": {**_BUSY_CLOUD, "cloud.max_batch": 1},
-    "cloud.max_batch_tokens": _BUSY_CLOUD,
-    "cloud.batch_window_s": _CLOUD,
+    **server_keys.beside("edge", {"devices.think_time_s": 0}),
+    **server_keys.beside("cloud", _BUSY_CLOUD),
     "cloud.one_way_delay_s": _CLOUD,
     "cloud.backhaul_mbps": {**_CLOUD, "cloud.backhaul_mbps": 1},
     "protocol.tslt.lattice_levels": {"protocol.values": "lattice"},
@@ -84,8 +86,8 @@ VALUES: dict[str, Any] = {
     "workload.top_k": 3,
     "workload.top_p": 0.5,
     "workload.temperature": 0.5,
-    "edge.max_batch_tokens": 1,
-    "cloud.max_batch_tokens": 1,
+    **server_keys.values("edge"),
+    **server_keys.values("cloud"),
     "protocol.tslt.top_p": 0.6,
     "protocol.tslt.top_k": 2,
     "protocol.tslt.candidates": 2,
@@ -150,6 +152,8 @@ ELSEWHERE: dict[str, str] = {
     "models.device": "tests/models",
     "models.dtype": "tests/models",
     "models.trust_remote_code": "tests/models",
+    "edge.continuous.policy": "tests/nodes/engine",
+    "cloud.continuous.policy": "tests/nodes/engine",
 }
 BASE: dict[str, dict[str, Any]] = {
     "link.fixed": {"kind": "fixed", "uplink_mbps": 0.2, "downlink_mbps": 0.5, "one_way_delay_s": 0.004},
@@ -181,10 +185,10 @@ def keys_of(schema: type[Settings], prefix: str) -> dict[str, FieldInfo]:
 def all_keys() -> dict[str, FieldInfo]:
     """Every key that a scenario may have; those of named parts carry the name."""
     keys = keys_of(WithoutChoices, "")
-    for part, registry in (("protocol", PROTOCOLS), ("link", LINKS)):
+    for part, registry in REGISTRIES.items():
         for entry in registry:
             keys |= keys_of(entry.settings, f"{part}.{entry.name}.")
-    return keys
+    return keys | keys_of(CloudSettings, "cloud.")
 
 
 def another(info: FieldInfo, current: Any) -> Any:
@@ -211,8 +215,8 @@ def _literals(annotation: Any) -> list[Any]:
 def split(key: str) -> tuple[str, str | None, str]:
     """Part, name of the chosen entry, and key in the scenario."""
     part, _, rest = key.partition(".")
-    if part in ("protocol", "link"):
-        name, _, inner = rest.partition(".")
+    name, dot, inner = rest.partition(".")
+    if part in REGISTRIES and dot:
         return part, name, f"{part}.{inner}"
     return part, None, key
 
@@ -223,7 +227,8 @@ def base_scenario(key: str) -> Scenario:
     keys = small_scenario().dump()
     keys["devices"]["count"] = 3
     if name is not None:
-        keys[part] = BASE.get(f"{part}.{name}", {"name" if part == "protocol" else "kind": name})
+        selector = {"protocol": "name", "link": "kind"}.get(part, "engine")
+        keys[part] = BASE.get(f"{part}.{name}", {selector: name})
     return Scenario.from_dict(apply_overrides(keys, {**LOAD.get(f"{part}.{name}", {}), **BESIDE.get(key, {})}))
 
 
@@ -265,6 +270,8 @@ def test_every_key_changes_some_output(key: str, tmp_path: Path):
 def test_the_exceptions_are_keys():
     for key in (*ELSEWHERE, *BESIDE, *VALUES):
         assert key in all_keys() or key.startswith("protocol."), f"{key} is no key any more"
+    assert split("cloud.one_way_delay_s") == ("cloud", None, "cloud.one_way_delay_s")
+    assert split("edge.fcfs.max_batch") == ("edge", "fcfs", "edge.max_batch")
 
 
 @pytest.mark.parametrize("kind", ["fixed", "roofline"])
