@@ -22,8 +22,8 @@ from sim.decoding.drivers.protocol_run import (
 from sim.links.base import Delivery, Direction, Link, Packet
 from sim.models.interface import LanguageModel
 from sim.nodes.compiled_trace import DraftSegment, Parallel, Step
-from sim.nodes.live_trace import LiveTrace
 from sim.nodes.engine.base import RequestInfo
+from sim.nodes.live_trace import LiveTrace
 from sim.nodes.model_server import ForwardResult
 from sim.nodes.server_group import ServerGroup
 
