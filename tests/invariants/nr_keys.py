@@ -47,6 +47,8 @@ BESIDE: dict[str, dict[str, Any]] = {
     "harq_processes": {"tdd_pattern": "F"},
     "wrap_around": {**_SEVEN, "interference": "explicit"},
     "interference": _SEVEN,
+    "max_grants_per_slot": {"pdcch_symbols": 0},
+    "prb_placement": {**_SEVEN, "record_slots": True},
     "rise_db": {"interference": "rise_over_thermal"},
     "mobility": {"speed_kmh": 120},
     "large_scale_period_s": _MOVING,
@@ -68,6 +70,8 @@ BESIDE: dict[str, dict[str, Any]] = {
 }
 # Values that no rule can guess; a function makes one in a folder of the test's.
 VALUES: dict[str, Any] = {
+    "bsr_format": "long",
+    "olla_warm_up_blocks": 0,
     "bandwidth_mhz": 10,
     "tdd_pattern": "DSU",
     "special_symbols": [8, 4, 2],

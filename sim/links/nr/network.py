@@ -18,6 +18,7 @@ from sim.links.nr.mac.entity import MacDeps, SlotCallbacks
 from sim.links.nr.mac.link_adaptation import ReportedChannel
 from sim.links.nr.mac.schedulers.registry import SCHEDULERS
 from sim.links.nr.mac.uplink import Uplink
+from sim.links.nr.pdcch import ControlChannel
 from sim.links.nr.phy.block_errors import BlockErrors
 from sim.links.nr.phy.carrier import Carrier
 from sim.links.nr.phy.channel import RadioChannel
@@ -85,6 +86,14 @@ class Network:
             self.channel = RadioChannel(self.carrier, settings, num_devices, seed)
             self.adaptations, receiver = _radio(self.channel, uniform)
             self.num_cells, self.serving = self.channel.num_cells, self.channel.serving
+        self.pdcch = ControlChannel(
+            self.carrier.num_prb,
+            settings.pdcch_symbols,
+            num_devices,
+            self.num_cells,
+            settings.max_grants_per_slot,
+        )
+        self._renew_control()
         scheduler = SCHEDULERS.find(settings.scheduler).make(settings.delay_budget_s)
         common: dict[str, Any] = {
             "carrier": self.carrier,
@@ -95,12 +104,15 @@ class Network:
             "scheduler": scheduler,
             "receiver": receiver,
             "segmenter": self.segmenter,
+            "pdcch": self.pdcch,
             "deliver": self._deliver,
             "records": self.records,
         }
         up, down = Direction.UPLINK, Direction.DOWNLINK
         self.uplink = Uplink(MacDeps(adaptation=self.adaptations[up], uniforms=uniform[up], **common))
         self.downlink = Downlink(MacDeps(adaptation=self.adaptations[down], uniforms=uniform[down], **common))
+        # Of the slots that decide about the uplink, the downlink needs the less the more others it has.
+        self._downlink_share = 0.5 if self.carrier.every_slot_decides else 0.25
         self._armed: int | None = None
         self._kpis_since_ns = 0
         self._last_slot = -1
@@ -121,6 +133,7 @@ class Network:
         """Forget the figures so far: they count from now on."""
         for mac in (self.uplink, self.downlink):
             mac.kpis = MacCounters(len(self.serving), mac.delay_parts)
+            mac.adaptation.restart_figures()
         self._kpis_since_ns = int(self.env.now)
 
     def figures(self) -> dict[str, float]:
@@ -133,6 +146,8 @@ class Network:
             offered = (ended - begun) * carrier.num_prb * self.num_cells
             for name, value in mac.kpis.figures((now - since) / NS_PER_S, offered).items():
                 figures[f"{mac.direction}_{name}"] = value
+            for name, value in mac.adaptation.figures().items():
+                figures[f"{mac.direction}_{name}"] = value
         return figures
 
     def expected_bps(self, direction: Direction, device: int) -> float:
@@ -140,8 +155,13 @@ class Network:
         adaptation, carrier = self.adaptations[direction], self.carrier
         row = np.array([device])
         adaptation.refresh(row, int(self.env.now) // carrier.slot_ns)
-        full_slot_bits = 8 * int(adaptation.wideband_bytes[device])
+        full_slot_bits = 8 * int(adaptation.widths.full_bytes[device])
         return full_slot_bits * carrier.data_fraction(direction) * 1e9 / carrier.slot_ns
+
+    def _renew_control(self) -> None:
+        """Aggregation levels follow the mean SNR."""
+        if self.channel is not None:
+            self.pdcch.set_snr(self.channel.mean_snr_db(Direction.DOWNLINK))
 
     def _deliver(self, message: Message, delivery: Delivery, at_ns: int) -> None:
         """Let the message's event succeed at its time of delivery."""
@@ -170,7 +190,10 @@ class Network:
         if self.channel is not None and self.channel.update(slot):
             for adaptation in self.adaptations.values():
                 adaptation.renew()
+            self._renew_control()
         self.callbacks.fire(slot)
+        waits = self.downlink.has_work and self.carrier.data_symbols(Direction.DOWNLINK, slot) > 0
+        self.pdcch.open(slot, self._downlink_share if waits else 0.0)
         self.uplink.decide(slot)
         self.downlink.run(slot)
         self.uplink.run(slot)

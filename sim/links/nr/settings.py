@@ -40,7 +40,8 @@ class CarrierSettings(Settings):
     """Slots of one period: D downlink, U uplink, S special; ``F`` for FDD."""
 
     pdcch_symbols: int = Field(default=1, ge=0, le=3)
-    """Symbols of each downlink slot that carry control instead of data."""
+    """Symbols of each downlink slot that carry control instead of data: they hold the control channel elements by which
+    grants are announced, and come before the device's preparation time; 0 leaves control out."""
 
     dmrs_symbols: int = Field(default=2, ge=1, le=4)
     """DMRS symbols per slot, 12 resource elements per PRB each; short blocks of the special slot have one."""
@@ -88,11 +89,13 @@ class AccessSettings(CarrierSettings):
     sr_grant_bytes: int = Field(default=512, ge=1, le=100_000)
     """Size of the grant that answers a scheduling request [byte]; it carries data beside the buffer status report."""
 
-    bsr_format: Literal["short", "long"] = "long"
-    """Buffer status report: 5-bit or 8-bit levels (TS 38.321 6.1.3.1)."""
+    bsr_format: Literal["auto", "short", "long"] = "auto"
+    """Buffer status report (TS 38.321 6.1.3.1): 5-bit levels (``short``, 2 bytes) or 8-bit ones (``long``, 4 bytes for
+    one logical channel group); ``auto`` sends the long one where several logical channel groups have data."""
 
     configured_grant: bool = False
-    """True gives each device periodic uplink resources of its own: no request and no grant before sending."""
+    """True gives each device periodic uplink resources of its own, of one MCS (type 1 of TS 38.331):
+    no request and no grant before sending."""
 
     configured_grant_prb: int | None = Field(default=None, ge=1, le=275)
     """PRBs of one configured grant; an equal share of the carrier if left out. Devices take turns if need be."""
@@ -123,7 +126,8 @@ class AccessSettings(CarrierSettings):
         if k2_slots is not None and "scs_khz" in info.data:
             # Capability 2 is the faster one; it does not exist at 120 kHz.
             scs_khz = info.data["scs_khz"]
-            least = min_k2(scs_khz, 1 if scs_khz == 120 else 2)
+            coreset = max(1, info.data.get("pdcch_symbols", 1))
+            least = min_k2(scs_khz, 1 if scs_khz == 120 else 2, coreset)
             if k2_slots < least:
                 raise ValueError(f"k2_slots at {scs_khz} kHz: got {k2_slots}; valid: {least} to 32")
         return k2_slots
@@ -143,6 +147,9 @@ class ReliabilitySettings(AccessSettings):
 
     olla_step_db: float = Field(default=0.2, ge=0, le=5)
     """Step of the outer loop on a failed first transmission [dB]; 0 switches it off."""
+
+    olla_warm_up_blocks: int = Field(default=64, ge=0, le=10_000)
+    """Blocks before the run by which a device's outer loop finds its first offset; 0 starts it at 0 dB."""
 
     bler_table: Literal["specran", "sionna"] = "specran"
     """Whose block error curves: our own waterfalls, or Sionna's tables."""
@@ -179,6 +186,10 @@ class SchedulingSettings(ReliabilitySettings):
     multiplexing: Literal["ofdma", "tdma"] = "ofdma"
     """``ofdma`` shares a slot's PRB groups between devices; ``tdma`` gives a slot to one device."""
 
+    prb_placement: Literal["report", "reuse"] = "report"
+    """Where a device's PRBs lie: on its best groups by its channel report, wherever they are, or on the best of the
+    cell's own seventh of the carrier before all others, as cells that coordinate their interference do."""
+
     average_window_slots: float = Field(default=100.0, ge=1, le=1e6)
     """Averaging window of served rates, in slots that carry data, for proportional fair."""
 
@@ -186,7 +197,7 @@ class SchedulingSettings(ReliabilitySettings):
     """Time in which a message without a deadline of its own should arrive [s], for schedulers that look at delays."""
 
     max_grants_per_slot: int = Field(default=16, ge=1, le=275)
-    """New blocks per slot, cell and direction: what the control channel can announce."""
+    """Grants per slot, cell and direction, at most; control channel elements are a limit of their own."""
 
     @field_validator("scheduler")
     @classmethod

@@ -48,7 +48,7 @@ def test_answers_in_one_slot_fail_because_their_reports_saw_silent_cells():
     """Few blocks each: the outer loop has not moved yet, and what fails does so for the neighbours of the same slot."""
     at_once, _ = bursts(12, 0.2)
     apart, others = bursts(12, 0.2, together=False)
-    assert at_once.mean() < 0.5
+    assert at_once.mean() < 0.7
     assert apart[others == 0].mean() > 0.95
 
 

@@ -13,8 +13,18 @@ from sim.links.nr.full_buffer import run_full_buffer
 from sim.links.nr.mac.allocation import ResourceGrid, allocate_prbs
 from sim.links.nr.mac.schedulers.base import QueueArrays
 from sim.links.nr.mac.schedulers.registry import SCHEDULERS
+from sim.links.nr.pdcch import ControlChannel
 
 UP, DOWN = Direction.UPLINK, Direction.DOWNLINK
+
+
+def grants(at_most):
+    """Leave for so many grants in a slot, of any size."""
+    channel = ControlChannel(51, 0, 1, 1, at_most)
+    channel.open(0, downlink_share=0.0)
+    return channel.budget(0, DOWN)
+
+
 ALL = ["delay_weighted", "earliest_deadline", "max_ci", "proportional_fair", "round_aware", "round_robin"]
 
 
@@ -82,7 +92,7 @@ def test_proportional_fair_gain_has_its_closed_form(num, published):
 def test_groups_go_to_the_best_queue_until_it_needs_no_more():
     grid = ResourceGrid([4, 4, 3])
     priority = np.array([[9.0, 1.0, 9.0], [5.0, 5.0, 5.0], [1.0, 2.0, 3.0]])
-    given = allocate_prbs(grid, priority, [6, 3, 9], 16, False)
+    given = allocate_prbs(grid, priority, [6, 3, 9], grants(16), False)
     # Queue 0 takes group 0 and 2 of group 2; queue 1 three of group 1; queue 2 what is left.
     assert given == {0: [4, 0, 2], 1: [0, 3, 0], 2: [0, 1, 1]}
     assert grid.num_free == 0
@@ -90,14 +100,16 @@ def test_groups_go_to_the_best_queue_until_it_needs_no_more():
 
 
 def test_no_more_queues_are_started_than_can_be_announced():
-    given = allocate_prbs(ResourceGrid([4, 4, 4]), np.array([[3.0, 3, 3], [2, 2, 2], [1, 1, 1]]), [2, 2, 9], 2, False)
+    given = allocate_prbs(
+        ResourceGrid([4, 4, 4]), np.array([[3.0, 3, 3], [2, 2, 2], [1, 1, 1]]), [2, 2, 9], grants(2), False
+    )
     assert given == {0: [2, 0, 0], 1: [2, 0, 0]}
-    assert allocate_prbs(ResourceGrid([4, 4]), np.ones((3, 2)), [1, 1, 1], 0, False) == {}
+    assert allocate_prbs(ResourceGrid([4, 4]), np.ones((3, 2)), [1, 1, 1], grants(0), False) == {}
 
 
 def test_tdma_gives_a_slot_to_one_queue():
     grid = ResourceGrid([4, 4, 3])
-    given = allocate_prbs(grid, np.array([[1.0, 9.0, 1.0], [5.0, 5.0, 5.0]]), [20, 6], 16, True)
+    given = allocate_prbs(grid, np.array([[1.0, 9.0, 1.0], [5.0, 5.0, 5.0]]), [20, 6], grants(16), True)
     assert given == {1: [4, 2, 0]}
     assert grid.num_free == 0
 

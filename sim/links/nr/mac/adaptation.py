@@ -7,32 +7,24 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
+from sim.links.nr.grant_width import FULL_SLOT_SYMBOLS, MIN_BLOCK_BYTES, GrantWidths
 from sim.links.nr.phy.carrier import Carrier
 
 Array = npt.NDArray[np.float64]
 Indices = npt.NDArray[np.int64]
-FULL_SLOT_SYMBOLS = 14
-MIN_BLOCK_BYTES = 24
-"""Wanted of the smallest grant: headers, a buffer report and some data."""
-HEADERS_BYTES = 9
-"""RLC and MAC header of a segment, a buffer report, and one byte of data."""
 
 
 class Adaptation(Protocol):
     """What the base station knows of the channels of one direction.
 
     Attributes:
-        wideband_mcs: MCS of each device over the whole carrier, [num_devices].
-        max_prb: PRBs beyond which a device's power would not carry the lowest MCS, [num_devices].
-        min_prb: Smallest grant.
-        wideband_bytes: Block of a full slot at ``wideband_mcs`` and ``max_prb``, [num_devices].
+        widths: PRBs that backlogs are worth.
+        min_prb: Smallest grant at the lowest MCS.
         rate_bps: Rate of each PRB group, [num_devices, num_groups].
     """
 
-    wideband_mcs: Indices
-    max_prb: Indices
+    widths: GrantWidths
     min_prb: int
-    wideband_bytes: Indices
     rate_bps: Array
 
     def refresh(self, devices: Indices, slot: int) -> None:
@@ -43,11 +35,26 @@ class Adaptation(Protocol):
     ) -> list[int]:
         """MCS of blocks on given PRBs, prbs_per_group [num_blocks][num_groups]."""
 
+    def mean_snr_db(self, device: int, num_prb: int) -> float:
+        """Mean SNR per PRB of a block on so many PRBs; constant where no channel is known."""
+
+    def configured_mcs(self, device: int, prbs_per_group: list[int]) -> int:
+        """MCS that a configured grant on these PRBs keeps, weights [num_groups]."""
+
+    def group_quality(self, devices: Indices, slot: int) -> Array:
+        """How good each PRB group is for a device as reported; only comparisons count. [num_devices, num_groups]"""
+
     def renew(self) -> None:
         """Mean gains have changed."""
 
     def learn(self, device: int, received: bool) -> None:
         """The outcome of a first transmission."""
+
+    def restart_figures(self) -> None:
+        """Count the figures from now on."""
+
+    def figures(self) -> dict[str, float]:
+        """Figures of link adaptation by name, units in the names."""
 
 
 def bits_per_prb(carrier: Carrier) -> Array:
@@ -72,10 +79,8 @@ class FixedMcs:
 
     def __init__(self, carrier: Carrier, num_devices: int, mcs: int) -> None:
         self._mcs = mcs
-        self.wideband_mcs = np.full(num_devices, mcs, dtype=np.int64)
-        self.max_prb = np.full(num_devices, carrier.num_prb, dtype=np.int64)
+        self.widths = GrantWidths(carrier, num_devices, mcs)
         self.min_prb = min_grant_prb(carrier, mcs)
-        self.wideband_bytes = carrier.block_bytes(FULL_SLOT_SYMBOLS)[self.wideband_mcs, self.max_prb]
         rate = bits_per_prb(carrier)[mcs] * carrier.group_sizes * 1e9 / carrier.slot_ns
         self.rate_bps = np.broadcast_to(rate, (num_devices, carrier.num_groups))
 
@@ -88,8 +93,27 @@ class FixedMcs:
         """The fixed MCS."""
         return [self._mcs] * len(devices)
 
+    def mean_snr_db(self, device: int, num_prb: int) -> float:
+        """No channel is known."""
+        return 0.0
+
+    def configured_mcs(self, device: int, prbs_per_group: list[int]) -> int:
+        """The fixed MCS."""
+        return self._mcs
+
+    def group_quality(self, devices: Indices, slot: int) -> Array:
+        """All groups are alike."""
+        return np.zeros((len(devices), self.rate_bps.shape[1]))
+
     def renew(self) -> None:
         """Nothing changes."""
 
     def learn(self, device: int, received: bool) -> None:
         """Nothing changes."""
+
+    def restart_figures(self) -> None:
+        """Nothing is counted."""
+
+    def figures(self) -> dict[str, float]:
+        """None."""
+        return {}

@@ -1,13 +1,38 @@
-"""Who gets which PRBs: a slot's groups handed out by priority, OFDMA per group or TDMA per slot."""
+"""Who gets which PRBs: a slot's groups handed out by priority, OFDMA per group or TDMA per slot.
+
+Where a device's PRBs lie follows from its own channel report, best group first. Groups that its report holds for alike
+are taken in an order that starts at another group in every cell. With ``reuse``, a cell fills its own seventh of the
+carrier first, best groups of that first, so that lightly loaded neighbours keep out of each other's way.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 Array = npt.NDArray[np.float64]
+Indices = npt.NDArray[np.int64]
+_REUSE = 7
+"""Cells whose orders start at different groups: a site and its six neighbours."""
+
+
+class Budget(Protocol):
+    """What can be announced in a slot."""
+
+    def fits(self, cost: int) -> bool:
+        """Whether a grant of this cost can be announced."""
+
+    def take(self, cost: int) -> None:
+        """Announce it."""
+
+
+def rotated_groups(num_groups: int, cell: int) -> Indices:
+    """Groups in the order of a cell, which starts at ``cell mod 7`` sevenths of the carrier. [num_groups]"""
+    first = cell % _REUSE * num_groups // _REUSE
+    return (np.arange(num_groups) + first) % num_groups
 
 
 class ResourceGrid:
@@ -15,25 +40,48 @@ class ResourceGrid:
 
     Args:
         group_sizes: PRBs of each group.
+        rotation: Groups in the order in which ties between them are resolved; by number if left out.
+        reuse: Whether sevenths of the rotation come one after the other, whatever the preference.
 
     Attributes:
         free: PRBs left in each group.
         num_free: Their sum.
     """
 
-    __slots__ = ("free", "num_free")
+    __slots__ = ("_part", "free", "num_free", "rotation")
 
-    def __init__(self, group_sizes: Sequence[int]) -> None:
+    def __init__(self, group_sizes: Sequence[int], rotation: Indices | None = None, reuse: bool = False) -> None:
         self.free = list(group_sizes)
         self.num_free = sum(self.free)
+        self.rotation = np.arange(len(self.free)) if rotation is None else rotation
+        self._part = np.arange(len(self.free)) * _REUSE // len(self.free) if reuse else None
 
-    def take_any(self, num_prb: int) -> list[int] | None:
-        """Take PRBs from the first groups that have some; None, and nothing taken, if there are too few."""
+    def order(self, preference: Array, avoid: Sequence[int] | None = None) -> list[int]:
+        """Groups by falling preference, ties by the rotation.
+
+        Args:
+            preference: Higher is better, [num_groups].
+            avoid: PRBs per group of an earlier transmission; groups with any come after all others.
+        """
+        turned = -preference[self.rotation]
+        ranks = np.argsort(turned, kind="stable") if self._part is None else np.lexsort((turned, self._part))
+        order: list[int] = self.rotation[ranks].tolist()
+        if avoid is None:
+            return order
+        return [g for g in order if not avoid[g]] + [g for g in order if avoid[g]]
+
+    def take(self, num_prb: int, order: Iterable[int]) -> list[int] | None:
+        """Take PRBs from groups in this order; None, and nothing taken, if there are too few.
+
+        Returns:
+            PRBs of each group, [num_groups].
+        """
         if num_prb > self.num_free:
             return None
         taken = [0] * len(self.free)
         left = num_prb
-        for group, free in enumerate(self.free):
+        for group in order:
+            free = self.free[group]
             if free:
                 share = free if free < left else left
                 taken[group] = share
@@ -44,78 +92,108 @@ class ResourceGrid:
         self.num_free -= num_prb
         return taken
 
+    def close(self) -> None:
+        """Leave nothing for others (TDMA)."""
+        self.free, self.num_free = [0] * len(self.free), 0
+
 
 def allocate_prbs(
-    grid: ResourceGrid, priority: Array, num_prb_needed: Sequence[int], max_devices: int, one_device: bool
+    grid: ResourceGrid,
+    priority: Array,
+    num_prb_needed: Sequence[int],
+    budget: Budget,
+    one_device: bool,
+    preference: Array | None = None,
+    costs: Sequence[int] | None = None,
 ) -> dict[int, list[int]]:
-    """Give free PRBs to queues by priority until all are served, PRBs run out, or ``max_devices`` have some.
+    """Give free PRBs to queues by priority until all are served, PRBs run out, or no grant can be announced any more.
 
     Args:
         board: PRBs left; those given are taken from it.
         priority: [num_queues, num_groups] or [num_queues, 1], finite.
         num_prb_needed: PRBs that each queue can use, [num_queues].
-        max_devices: Queues that may get a grant.
+        budget: What can be announced; the grants given are taken from it.
         one_device: TDMA: only the queue with the best mean priority gets any.
+        preference: How good each group is for a queue, [num_queues, num_groups]; the priorities if left out.
+        costs: What announcing a grant to each queue takes, [num_queues]; 1 if left out.
 
     Returns:
         PRBs of each group, by queue index.
     """
     given: dict[int, list[int]] = {}
-    if max_devices < 1 or not grid.num_free or not len(priority):
+    if not grid.num_free or not len(priority):
         return given
+    if preference is None:
+        preference = priority if priority.shape[1] > 1 else np.zeros((len(priority), len(grid.free)))
+    cost = [1] * len(priority) if costs is None else costs
     if one_device:
         best = int(priority.mean(axis=1).argmax())
-        taken = grid.take_any(min(num_prb_needed[best], grid.num_free))
-        grid.free, grid.num_free = [0] * len(grid.free), 0
-        return {best: taken} if taken else given
-    if priority.shape[1] == 1:
-        for queue in np.argsort(-priority[:, 0], kind="stable")[:max_devices].tolist():
-            taken = grid.take_any(min(num_prb_needed[queue], grid.num_free))
+        if budget.fits(cost[best]):
+            taken = grid.take(min(num_prb_needed[best], grid.num_free), grid.order(preference[best]))
+            if taken:
+                given[best] = taken
+                budget.take(cost[best])
+        grid.close()
+    elif priority.shape[1] == 1:
+        for queue in np.argsort(-priority[:, 0], kind="stable").tolist():
+            wanted = min(num_prb_needed[queue], grid.num_free) if budget.fits(cost[queue]) else 0
+            taken = grid.take(wanted, grid.order(preference[queue])) if wanted else None
             if taken:
                 given[queue] = taken
-            if not grid.num_free:
+                budget.take(cost[queue])
+            if not grid.num_free or not budget.fits(1):
                 break
-        return given
-    return _by_group(grid, priority, list(num_prb_needed), max_devices, given)
-
-
-def _by_group(
-    grid: ResourceGrid, priority: Array, needed: list[int], max_devices: int, given: dict[int, list[int]]
-) -> dict[int, list[int]]:
-    """Each group goes to the queue of highest priority in it that still needs PRBs."""
-    best = priority.argmax(axis=0).tolist()
-    num_groups = len(grid.free)
-    live = priority
-    for group, size in enumerate(grid.free):
-        queue, free = best[group], size
-        while free:
-            if needed[queue] <= 0 or (len(given) >= max_devices and queue not in given):
-                live = _without(live, priority, needed, given, max_devices)
-                queue = int(live[:, group].argmax())
-                if live[queue, group] == -np.inf:
-                    break
-            share = free if free < needed[queue] else needed[queue]
-            row = given.get(queue)
-            if row is None:
-                row = given[queue] = [0] * num_groups
-            row[group] += share
-            needed[queue] -= share
-            free -= share
-            grid.num_free -= share
-        grid.free[group] = free
-        if live is not priority and group + 1 < num_groups:
-            best[group + 1] = int(live[:, group + 1].argmax())
+    else:
+        _by_group(grid, priority, preference, list(num_prb_needed), budget, cost, given)
     return given
 
 
-def _without(live: Array, priority: Array, needed: list[int], given: dict[int, list[int]], max_devices: int) -> Array:
+def _by_group(
+    grid: ResourceGrid,
+    priority: Array,
+    preference: Array,
+    needed: list[int],
+    budget: Budget,
+    cost: Sequence[int],
+    given: dict[int, list[int]],
+) -> None:
+    """Each group goes to the queue of highest priority in it that still needs PRBs.
+
+    The queue with the highest priority anywhere comes first and takes, of the groups that it wins, those that it
+    prefers, until it needs no more; then the winners are found anew.
+    """
+    num_groups = len(grid.free)
+    live = _startable(priority, needed, given, budget, cost)
+    while grid.num_free:
+        is_open = np.array(grid.free) > 0
+        value = np.where(is_open, live.max(axis=0), -np.inf)
+        group = int(value.argmax())
+        if value[group] == -np.inf:
+            return
+        queue = int(live[:, group].argmax())
+        if queue not in given:
+            given[queue] = [0] * num_groups
+            budget.take(cost[queue])
+        row = given[queue]
+        won = is_open & (live[queue] == value)
+        for chosen in grid.order(preference[queue]):
+            if not needed[queue]:
+                break
+            if not won[chosen]:
+                continue
+            share = min(grid.free[chosen], needed[queue])
+            row[chosen] += share
+            needed[queue] -= share
+            grid.free[chosen] -= share
+            grid.num_free -= share
+        live = _startable(priority, needed, given, budget, cost)
+
+
+def _startable(
+    priority: Array, needed: list[int], given: dict[int, list[int]], budget: Budget, cost: Sequence[int]
+) -> Array:
     """Priorities with -inf for queues that need nothing more or may not start."""
-    if live is priority:
-        live = priority.astype(np.float64, copy=True)
-    done = np.asarray(needed) <= 0
-    if len(given) >= max_devices:
-        started = np.zeros(len(needed), dtype=bool)
-        started[list(given)] = True
-        done |= ~started
-    live[done] = -np.inf
-    return live
+    can_go_on = np.array(
+        [need > 0 and (queue in given or budget.fits(cost[queue])) for queue, need in enumerate(needed)], dtype=bool
+    )
+    return priority if can_go_on.all() else np.where(can_go_on[:, None], priority, -np.inf)

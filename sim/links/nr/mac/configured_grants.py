@@ -9,6 +9,7 @@ from sim.links.nr.mac.allocation import ResourceGrid
 from sim.links.nr.mac.entity import MacDeps
 from sim.links.nr.phy.block import TransportBlock
 
+_RECONFIGURE_DB = 3.0
 Turn = list[tuple[int, list[int]]]
 
 
@@ -16,7 +17,8 @@ class ConfiguredGrants:
     """Which device owns which PRBs in which uplink slot.
 
     The carrier is split evenly between a cell's devices, or into grants of ``configured_grant_prb``; devices that do
-    not fit beside each other take turns, uplink slot by uplink slot.
+    not fit beside each other take turns, uplink slot by uplink slot. A grant keeps its MCS until it is configured anew:
+    at a change of cell, or when a moving device's mean SNR is more than 3 dB off what it was configured for.
 
     Args:
         parts: Of the uplink.
@@ -30,6 +32,7 @@ class ConfiguredGrants:
             )
         self._parts = parts
         self._tables: dict[int, tuple[bytes, list[Turn]]] = {}
+        self._mcs: dict[int, tuple[int, int, float]] = {}
 
     def turn(self, cell: int, slot: int) -> Turn:
         """Devices that own PRBs of an uplink slot, with their PRBs by group."""
@@ -73,3 +76,12 @@ class ConfiguredGrants:
             inside = np.minimum(ends, first + width) - np.maximum(ends - carrier.group_sizes, first)
             turns[index % num_turns].append((device, np.maximum(inside, 0).tolist()))
         return turns
+
+    def mcs_of(self, device: int, prbs_per_group: list[int]) -> int:
+        """MCS of a device's grant on its PRBs: that of its last configuration, weights [num_groups]."""
+        cell, adaptation = int(self._parts.serving[device]), self._parts.adaptation
+        snr_db = adaptation.mean_snr_db(device, sum(prbs_per_group))
+        held = self._mcs.get(device)
+        if held is None or held[1] != cell or abs(snr_db - held[2]) > _RECONFIGURE_DB:
+            held = self._mcs[device] = (adaptation.configured_mcs(device, prbs_per_group), cell, snr_db)
+        return held[0]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from sim.links.base import Direction
-from sim.links.nr.mac.allocation import ResourceGrid
 from sim.links.nr.mac.counters import ACCESS_PARTS, DELAY_PARTS
 from sim.links.nr.mac.entity import MacEntity
 from sim.links.nr.phy.block import TransportBlock
@@ -58,13 +57,13 @@ class Downlink(MacEntity):
             self.transmit(slot, blocks)
 
     def _cell_blocks(self, cell: int, slot: int, num_symbols: int) -> list[TransportBlock]:
-        grid = ResourceGrid(self.carrier.group_sizes.tolist())
-        blocks = self.schedule_retransmissions(cell, grid, num_symbols, slot)
+        grid = self.empty_board(cell)
+        budget = self.deps.pdcch.budget(cell, self.direction)
+        blocks = self.schedule_retransmissions(cell, (slot, slot), num_symbols, grid, budget)
         if not grid.num_free:
             return blocks
         devices = self.schedulable(cell, [block.device for block in blocks])
-        most = self.settings.max_grants_per_slot - len(blocks)
-        new = self.schedule_new(cell, (slot, slot), num_symbols, grid, devices, most)
+        new = self.schedule_new(cell, (slot, slot), num_symbols, grid, devices, budget)
         for block in new:
             if self.fill(block, block.size_bytes, slot):
                 blocks.append(block)

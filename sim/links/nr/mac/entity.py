@@ -13,10 +13,12 @@ import numpy as np
 from sim.core.clock import to_ns
 from sim.core.errors import RunError
 from sim.links.base import Delivery, Direction
-from sim.links.nr.mac.adaptation import HEADERS_BYTES, MIN_BLOCK_BYTES, Adaptation
-from sim.links.nr.mac.allocation import ResourceGrid, allocate_prbs
+from sim.links.nr.grant_width import HEADERS_BYTES, MIN_BLOCK_BYTES
+from sim.links.nr.mac.adaptation import Adaptation
+from sim.links.nr.mac.allocation import ResourceGrid, allocate_prbs, rotated_groups
 from sim.links.nr.mac.counters import DELAY_PARTS, MacCounters
 from sim.links.nr.mac.schedulers.base import Array, Indices, Scheduler
+from sim.links.nr.pdcch import ControlChannel, GrantBudget
 from sim.links.nr.phy.block import TransportBlock
 from sim.links.nr.phy.carrier import Carrier
 from sim.links.nr.phy.receiver import Receiver
@@ -68,6 +70,7 @@ class MacDeps:
     receiver: Receiver
     uniforms: UniformStream
     segmenter: Segmenter
+    pdcch: ControlChannel
     deliver: Callable[[Message, Delivery, int], None]
     records: SlotRecords | None
 
@@ -98,6 +101,8 @@ class MacEntity(ABC):
         self.serving = deps.serving
         self.adaptation = deps.adaptation
         count = len(deps.serving)
+        self._group_sizes: list[int] = deps.carrier.group_sizes.tolist()
+        self._rotations = [rotated_groups(len(self._group_sizes), cell) for cell in range(deps.num_cells)]
         self.queues = [SendQueue(deps.segmenter) for _ in range(count)]
         self._undelivered: list[deque[Message]] = [deque() for _ in range(count)]
         self.backlog = np.zeros(count, dtype=np.int64)
@@ -136,8 +141,12 @@ class MacEntity(ABC):
 
     # -- grants -----------------------------------------------------------------------------------------------------
 
+    def empty_board(self, cell: int) -> ResourceGrid:
+        """All PRBs of a slot of a cell."""
+        return ResourceGrid(self._group_sizes, self._rotations[cell], self.settings.prb_placement == "reuse")
+
     def schedule_retransmissions(
-        self, cell: int, grid: ResourceGrid, num_symbols: int, data_slot: int
+        self, cell: int, slots: tuple[int, int], num_symbols: int, grid: ResourceGrid, budget: GrantBudget
     ) -> list[TransportBlock]:
         """Retransmissions that fit a slot, oldest first; each device sends one block per slot at most."""
         waiting = self.resend[cell]
@@ -147,20 +156,33 @@ class MacEntity(ABC):
         busy: set[int] = set()
         kept: deque[TransportBlock] = deque()
         most = 1 if self.settings.multiplexing == "tdma" else len(waiting)
+        costs = self.deps.pdcch.costs
         for block in waiting:
             prbs_per_group = None
-            if len(placed) < most and block.device not in busy and num_symbols >= block.num_symbols:
-                prbs_per_group = self.configured_prbs(block, data_slot) or grid.take_any(block.num_prb)
+            may_send = len(placed) < most and block.device not in busy and num_symbols >= block.num_symbols
+            if may_send and budget.fits(costs[block.device]):
+                prbs_per_group = self.configured_prbs(block, slots[1]) or self._other_prbs(block, grid, slots[0])
             if prbs_per_group is None:
                 kept.append(block)
                 continue
+            budget.take(costs[block.device])
             block.prbs_per_group, block.cell = prbs_per_group, cell
             busy.add(block.device)
             placed.append(block)
         self.resend[cell] = kept
         if placed and self.settings.multiplexing == "tdma":
-            grid.free, grid.num_free = [0] * len(grid.free), 0
+            grid.close()
         return placed
+
+    def _other_prbs(self, block: TransportBlock, grid: ResourceGrid, grant_slot: int) -> list[int] | None:
+        """PRBs for a retransmission: best groups by the device's report, those that have just failed last."""
+        if block.num_prb > grid.num_free:
+            return None
+        row = np.array([block.device])
+        self.adaptation.refresh(row, grant_slot)
+        return grid.take(
+            block.num_prb, grid.order(self.adaptation.group_quality(row, grant_slot)[0], block.prbs_per_group)
+        )
 
     def configured_prbs(self, block: TransportBlock, data_slot: int) -> list[int] | None:
         """PRBs that are the device's own in a slot and fit its block, if any."""
@@ -176,10 +198,16 @@ class MacEntity(ABC):
         return wanted.nonzero()[0]
 
     def schedule_new(
-        self, cell: int, slots: tuple[int, int], num_symbols: int, grid: ResourceGrid, devices: Indices, most: int
+        self,
+        cell: int,
+        slots: tuple[int, int],
+        num_symbols: int,
+        grid: ResourceGrid,
+        devices: Indices,
+        budget: GrantBudget,
     ) -> list[TransportBlock]:
         """New blocks for some of the devices by the scheduler's priorities; ``slots`` are those of grant and data."""
-        if not len(devices) or not grid.num_free or most < 1:
+        if not len(devices) or not grid.num_free or not budget.fits(1):
             return []
         grant_slot, data_slot = slots
         self.adaptation.refresh(devices, grant_slot)
@@ -188,7 +216,11 @@ class MacEntity(ABC):
             return []
         self._age(data_slot)
         priority = self.deps.scheduler.priority(SchedulerView(self, devices, needed, slots))
-        given = allocate_prbs(grid, priority, needed.tolist(), most, self.settings.multiplexing == "tdma")
+        needed = self.within_power(devices, needed, priority, grid.num_free, budget)
+        quality = self.adaptation.group_quality(devices, grant_slot)
+        costs = [self.deps.pdcch.costs[device] for device in devices.tolist()]
+        one_device = self.settings.multiplexing == "tdma"
+        given = allocate_prbs(grid, priority, needed.tolist(), budget, one_device, quality, costs)
         if not given:
             return []
         chosen = devices[list(given)]
@@ -202,10 +234,11 @@ class MacEntity(ABC):
         num_symbols: int,
         devices: Indices,
         prbs_per_group: list[list[int]],
+        configured_mcs: list[int] | None = None,
     ) -> list[TransportBlock]:
-        """Blocks for devices with their PRBs: MCS by the reported channel of just these PRBs."""
+        """Blocks for devices with their PRBs: MCS by the reported channel of just these PRBs, or as configured."""
         num_prb = [sum(row) for row in prbs_per_group]
-        mcs = self.adaptation.choose(devices, prbs_per_group, num_prb, num_symbols, grant_slot)
+        mcs = configured_mcs or self.adaptation.choose(devices, prbs_per_group, num_prb, num_symbols, grant_slot)
         table = self.carrier.block_bytes_list(num_symbols)
         sizes = [table[index][count] for index, count in zip(mcs, num_prb, strict=True)]
         gain = 8e9 / self.carrier.slot_ns / self.settings.average_window_slots / self._served_scale
@@ -226,23 +259,19 @@ class MacEntity(ABC):
 
         In a short slot, a device whose power allows few PRBs may not fit even a header; it waits for a full one.
         """
-        sizes = self.carrier.block_bytes(num_symbols)
-        needed = self.prb_needed(devices, sizes)
+        widths = self.adaptation.widths
+        want = np.maximum(self.backlog.take(devices), MIN_BLOCK_BYTES)
+        needed = widths.needed(devices, want, num_symbols)
         if num_symbols < self.carrier.max_symbols(self.direction):
-            fits = sizes[self.adaptation.wideband_mcs[devices], needed] >= HEADERS_BYTES
+            sizes = self.carrier.block_bytes(num_symbols)
+            fits = sizes[widths.mcs[devices], needed] >= HEADERS_BYTES
             return devices[fits], needed[fits]
         return devices, needed
 
-    def prb_needed(self, devices: Indices, sizes: Indices) -> Indices:
-        """PRBs that each device's backlog needs at its reported wideband channel, within what its power allows."""
-        adaptation = self.adaptation
-        want = np.maximum(self.backlog.take(devices), MIN_BLOCK_BYTES)
-        needed = adaptation.max_prb.take(devices)
-        # Blocks of a full slot are the largest: who wants more needs all PRBs in any slot.
-        small = (want < adaptation.wideband_bytes.take(devices)).nonzero()[0]
-        if len(small):
-            enough = (sizes[adaptation.wideband_mcs[devices[small]]] < want[small, None]).sum(axis=1)
-            needed[small] = np.clip(enough, adaptation.min_prb, needed[small])
+    def within_power(
+        self, devices: Indices, needed: Indices, priority: Array, num_prb: int, budget: GrantBudget
+    ) -> Indices:
+        """PRBs that each device may be given of those that it needs: all, where power sets no limit. [num_devices]"""
         return needed
 
     def average_rate_bps(self, devices: Indices) -> Array:
@@ -366,7 +395,7 @@ class MacEntity(ABC):
             self._outcome(block, slot)
 
     def _outcome(self, block: TransportBlock, slot: int) -> None:
-        if not block.attempt:
+        if not block.attempt and not block.is_configured:
             self.adaptation.learn(block.device, block.received)
         if block.received:
             self.num_free[block.device] += 1
@@ -419,8 +448,8 @@ class SchedulerView:
     @property
     def message_prb_needed(self) -> Array:
         """PRBs for the rest of the first message."""
-        adaptation = self._mac.adaptation
-        per_byte = adaptation.max_prb[self.device] / np.maximum(adaptation.wideband_bytes[self.device], 1)
+        widths = self._mac.adaptation.widths
+        per_byte = widths.headroom_prb[self.device] / np.maximum(widths.headroom_bytes[self.device], 1)
         return np.asarray(self._mac.head_bytes[self.device] * per_byte)
 
     @property

@@ -7,9 +7,10 @@ from math import log2, log10
 import numpy as np
 import numpy.typing as npt
 
-from channels.link_adaptation import OuterLoop
 from sim.links.base import Direction
-from sim.links.nr.mac.adaptation import FULL_SLOT_SYMBOLS, bits_per_prb, min_grant_prb
+from sim.links.nr.grant_width import FULL_SLOT_SYMBOLS, GrantWidths
+from sim.links.nr.mac.adaptation import bits_per_prb, min_grant_prb
+from sim.links.nr.outer_loop import OuterLoops
 from sim.links.nr.phy.block_errors import BlockErrors
 from sim.links.nr.phy.channel import RadioChannel
 from sim.links.nr.phy.interference import Interference
@@ -54,16 +55,9 @@ class ReportedChannel:
         self._ceiling = (2**errors.top_capacity - 1) * 10 ** (_CEILING_DB / 10)
         # From the best report the offset reaches down to the lowest MCS.
         deepest_db = lowest_db - 10 * log10(self._ceiling)
-        loop = OuterLoop(settings.target_bler, max(settings.olla_step_db, 1e-9), deepest_db)
-        adapts = settings.olla_step_db > 0 and settings.mcs is None
-        steps_db = (-loop.nack_step_db, loop.ack_step_db) if adapts else (0.0, 0.0)
-        self._steps = (10 ** (steps_db[0] / 10), 10 ** (steps_db[1] / 10))
-        self._offset_range = 10 ** (loop.min_offset_db / 10), 10 ** (loop.max_offset_db / 10)
-        self._offset = np.ones(count)
-        self._sizes = carrier.block_bytes(FULL_SLOT_SYMBOLS)
+        self.loops = OuterLoops(channel, errors, direction, self._ceiling, deepest_db)
         mcs = lowest if settings.mcs is None else settings.mcs
-        self.wideband_mcs = np.full(count, mcs, dtype=np.int64)
-        self.wideband_bytes = self._sizes[self.wideband_mcs, -1]
+        self.widths = GrantWidths(carrier, count, mcs)
         self.rate_bps = np.zeros((count, carrier.num_groups))
         self._group_shares = carrier.group_sizes / carrier.num_prb
         self._max_capacity = errors.top_capacity
@@ -71,14 +65,13 @@ class ReportedChannel:
         self._bps_per_capacity = carrier.group_sizes * per_prb
         self.min_prb = min_grant_prb(carrier, lowest)
         self._needed_db = lowest_db + _MARGIN_DB
-        self.max_prb = np.full(count, carrier.num_prb, dtype=np.int64)
         self.renew()
 
     def renew(self) -> None:
         """Mean gains have changed: take the limits of power anew, and the reports on their next use."""
         if self._direction == Direction.UPLINK:
-            self.max_prb = np.maximum(self._channel.max_prb(self._needed_db), self.min_prb)
-            self.wideband_bytes = self._sizes[self.wideband_mcs, self.max_prb]
+            widest = np.maximum(self._channel.max_prb(self._needed_db), self.min_prb)
+            self.widths.set_power(self._channel.headroom_prb, widest)
         self._held[:] = _NO_REPORT
 
     def refresh(self, devices: Indices, slot: int) -> None:
@@ -94,7 +87,7 @@ class ReportedChannel:
 
     def _sinr(self, devices: Indices, num_prb: Indices, slot: int) -> Array:
         """SINR per group at the reported channel, outer loop applied. [num_devices, num_groups]"""
-        scale = self._channel.snr(self._direction, devices, num_prb) * self._offset.take(devices)
+        scale = self._channel.snr(self._direction, devices, num_prb) * self.loops.offset.take(devices)
         sinr = self._gains.take(devices, axis=0)
         sinr *= scale[:, None]
         if self._interference is not None:
@@ -102,21 +95,54 @@ class ReportedChannel:
         return sinr
 
     def _evaluate(self, rows: Indices, slot: int) -> None:
-        """Rates per group and the MCS of the whole carrier, at the new reports.
+        """Rates per group, and the MCS of the whole carrier by width, at the new reports.
 
         A group's rate is that of Shannon, scaled such that the highest MCS comes at its threshold, and cut there.
         """
-        width = self.max_prb[rows]
-        capacity = self._sinr(rows, width, slot)
-        capacity += 1
-        np.log2(capacity, out=capacity)
+        width = self.widths.headroom_prb[rows]
+        sinr = self._sinr(rows, width, slot)
+        capacity = np.log2(1 + sinr)
         self.rate_bps[rows] = np.minimum(capacity, self._max_capacity) * self._bps_per_capacity
         if self._fixed_mcs is None:
-            most = np.log2(1 + self._ceiling * self._offset[rows])
-            mean = np.minimum(capacity @ self._group_shares, most).tolist()
-            mcs = np.array(self._errors.choose(mean, width.tolist(), FULL_SLOT_SYMBOLS))
-            self.wideband_mcs[rows] = mcs
-            self.wideband_bytes[rows] = self._sizes[mcs, width]
+            ceiling = np.log2(1 + self._ceiling * self.loops.offset[rows])
+            mcs = self._wideband_mcs(capacity, width, ceiling)
+            self.widths.set_mcs(rows, mcs, self._spread_mcs(rows, sinr, mcs, ceiling))
+
+    def _wideband_mcs(self, capacity: Array, num_prb: Indices, ceiling: Array) -> Indices:
+        """MCS by the mean capacity over the whole carrier, capacity [num_rows, num_groups]. [num_rows]"""
+        mean = np.minimum(capacity @ self._group_shares, ceiling).tolist()
+        return np.array(self._errors.choose(mean, num_prb.tolist(), FULL_SLOT_SYMBOLS))
+
+    def _spread_mcs(self, rows: Indices, sinr: Array, mcs: Indices, ceiling: Array) -> Indices | None:
+        """MCS of devices whose power is spread over more PRBs than their headroom, by width; None if there are none.
+
+        Args:
+            rows: Devices, [num_rows].
+            sinr: At the headroom's width, [num_rows, num_groups].
+            mcs: At the headroom's width, [num_rows].
+            ceiling: Greatest capacity that counts, [num_rows].
+
+        Returns:
+            [num_rows, num_widths]
+        """
+        widths = self.widths
+        limited = (widths.headroom_prb[rows] < widths.max_prb[rows]).nonzero()[0]
+        if not len(limited):
+            return None
+        spread = np.repeat(mcs[:, None], len(widths.grid), axis=1)
+        headroom = widths.headroom_prb[rows[limited]]
+        for column, width in enumerate(widths.grid.tolist()):
+            thinner = sinr[limited] * np.minimum(headroom / width, 1.0)[:, None]
+            count = np.full(len(limited), width)
+            spread[limited, column] = self._wideband_mcs(np.log2(1 + thinner), count, ceiling[limited])
+        return spread
+
+    def group_quality(self, devices: Indices, slot: int) -> Array:
+        """Reported gain of each PRB group over noise and interference, relative. [num_devices, num_groups]"""
+        gains = self._gains.take(devices, axis=0)
+        if self._interference is not None:
+            gains /= 1 + self._interference.expected_over_noise(slot, devices)
+        return gains
 
     def choose(
         self, devices: Indices, prbs_per_group: list[list[int]], num_prb: list[int], num_symbols: int, slot: int
@@ -124,8 +150,9 @@ class ReportedChannel:
         """MCS of blocks on given PRBs, prbs_per_group [num_blocks][num_groups]: by mean capacity as reported."""
         if self._fixed_mcs is not None:
             return [self._fixed_mcs] * len(devices)
+        self.loops.prepare(devices, num_prb, num_symbols)
         sinr = self._sinr(devices, np.array(num_prb), slot).tolist()
-        most = (self._ceiling * self._offset.take(devices)).tolist()
+        most = (self._ceiling * self.loops.offset.take(devices)).tolist()
         capacity = [
             min(
                 sum([weight * log2(1.0 + value) for value, weight in zip(row, used, strict=True) if weight]) / count,
@@ -135,12 +162,29 @@ class ReportedChannel:
         ]
         return self._errors.choose(capacity, num_prb, num_symbols)
 
+    def mean_snr_db(self, device: int, num_prb: int) -> float:
+        """Mean SNR per PRB of a block on so many PRBs."""
+        return 10 * log10(float(self._channel.snr(self._direction, np.array([device]), np.array([num_prb]))[0]))
+
+    def configured_mcs(self, device: int, prbs_per_group: list[int]) -> int:
+        """MCS that a configured grant keeps: the highest that meets the target over the device's fading."""
+        if self._fixed_mcs is not None:
+            return self._fixed_mcs
+        return self.loops.warm_up.fixed_mcs(device, prbs_per_group, FULL_SLOT_SYMBOLS)
+
     @property
     def offset_db(self) -> Array:
         """The outer loop's offset of each device, added to the reported SINR. [num_devices]"""
-        return np.asarray(10 * np.log10(self._offset))
+        return np.asarray(10 * np.log10(self.loops.offset))
 
     def learn(self, device: int, received: bool) -> None:
-        """Move the outer loop's offset by the outcome of a first transmission."""
-        low, high = self._offset_range
-        self._offset[device] = min(max(self._offset[device] * self._steps[received], low), high)
+        """The outcome of a first transmission."""
+        self.loops.learn(device, received)
+
+    def restart_figures(self) -> None:
+        """Count from now on."""
+        self.loops.restart()
+
+    def figures(self) -> dict[str, float]:
+        """Convergence of the outer loop."""
+        return self.loops.figures()

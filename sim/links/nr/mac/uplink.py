@@ -6,15 +6,20 @@ from bisect import bisect_left
 
 import numpy as np
 
-from channels.nr import SHORT_BSR_CE_BYTES, bsr_levels_bytes
+from channels.nr import bsr_levels_bytes
 from sim.links.base import Direction
+from sim.links.nr.grant_width import share_leftover
 from sim.links.nr.mac.allocation import ResourceGrid
 from sim.links.nr.mac.configured_grants import ConfiguredGrants
 from sim.links.nr.mac.entity import MacDeps, MacEntity
+from sim.links.nr.mac.schedulers.base import Array, Indices
+from sim.links.nr.pdcch import GrantBudget
 from sim.links.nr.phy.block import TransportBlock
 from sim.links.nr.phy.carrier import RequestOpportunities
 from sim.links.nr.rlc.message import Message
 
+_REPORT_BYTES = {"short": 2, "long": 4}
+"""Subheader and report of one logical channel group (TS 38.321 6.1.3.1)."""
 _NO_REQUEST = np.iinfo(np.int64).max
 
 
@@ -40,8 +45,7 @@ class Uplink(MacEntity):
         self._num_requests = 0
         self._urgent: set[int] = set()
         self._planned: dict[int, list[TransportBlock]] = {}
-        self._levels: list[int] = bsr_levels_bytes(settings.bsr_format).tolist()
-        self._report_bytes = SHORT_BSR_CE_BYTES if settings.segment_headers else 0
+        self._reports = {form: bsr_levels_bytes(form).tolist() for form in _REPORT_BYTES}
         self._configured = ConfiguredGrants(deps) if settings.configured_grant else None
         self._waiting: set[int] = set()
         self._reported_at = [0] * count
@@ -111,29 +115,36 @@ class Uplink(MacEntity):
         if not self.has_work:
             return []
         num_symbols = self.carrier.data_symbols(self.direction, target)
-        grid = ResourceGrid(self.carrier.group_sizes.tolist())
+        grid = self.empty_board(cell)
         busy: list[int] = []
         if self._configured:
             busy = self._configured.reserve(cell, target, grid)
-        blocks = self.schedule_retransmissions(cell, grid, num_symbols, target)
+        budget = self.deps.pdcch.budget(cell, self.direction)
+        blocks = self.schedule_retransmissions(cell, (slot, target), num_symbols, grid, budget)
         if not grid.num_free:
             return blocks
         busy += [block.device for block in blocks]
         devices = self.schedulable(cell, busy)
-        most = self.settings.max_grants_per_slot - len(blocks)
         new: list[TransportBlock] = []
         if self._urgent and len(devices):
             first = np.array([device for device in devices.tolist() if device in self._urgent], dtype=np.int64)
-            new = self._answer_requests(cell, slot, target, num_symbols, grid, first, most)
+            new = self._answer_requests(cell, slot, target, num_symbols, grid, first, budget)
             devices = np.setdiff1d(devices, [block.device for block in new], assume_unique=True)
-        new += self.schedule_new(cell, (slot, target), num_symbols, grid, devices, most - len(new))
+        new += self.schedule_new(cell, (slot, target), num_symbols, grid, devices, budget)
         for block in new:
             self._urgent.discard(block.device)
             self.set_backlog(block.device, max(0, int(self.backlog[block.device]) - block.size_bytes))
         return blocks + new
 
     def _answer_requests(
-        self, cell: int, slot: int, target: int, num_symbols: int, grid: ResourceGrid, devices: np.ndarray, most: int
+        self,
+        cell: int,
+        slot: int,
+        target: int,
+        num_symbols: int,
+        grid: ResourceGrid,
+        devices: Indices,
+        budget: GrantBudget,
     ) -> list[TransportBlock]:
         """Small grants for devices that have asked, before all other new blocks."""
         if not len(devices):
@@ -142,17 +153,38 @@ class Uplink(MacEntity):
         devices, counts = self.useful(devices, num_symbols)
         chosen: list[int] = []
         prbs_per_group: list[list[int]] = []
-        limit = 1 if self.settings.multiplexing == "tdma" else most
-        for device, count in zip(devices.tolist(), counts.tolist(), strict=True):
-            taken = grid.take_any(min(count, grid.num_free)) if len(chosen) < limit and grid.num_free else None
+        limit = 1 if self.settings.multiplexing == "tdma" else len(devices)
+        costs = self.deps.pdcch.costs
+        quality = self.adaptation.group_quality(devices, slot)
+        for device, count, row in zip(devices.tolist(), counts.tolist(), quality, strict=True):
+            if len(chosen) == limit or not grid.num_free:
+                break
+            fits = budget.fits(costs[device])
+            taken = grid.take(min(count, grid.num_free), grid.order(row)) if fits else None
             if taken:
+                budget.take(costs[device])
                 chosen.append(device)
                 prbs_per_group.append(taken)
         if not chosen:
             return []
         if self.settings.multiplexing == "tdma":
-            grid.free, grid.num_free = [0] * len(grid.free), 0
+            grid.close()
         return self.make_blocks(cell, slot, target, num_symbols, np.array(chosen, dtype=np.int64), prbs_per_group)
+
+    def within_power(
+        self, devices: Indices, needed: Indices, priority: Array, num_prb: int, budget: GrantBudget
+    ) -> Indices:
+        """PRBs within the devices' power headroom, raised evenly where that leaves some free; TDMA takes all."""
+        widths = self.adaptation.widths
+        headroom = widths.headroom_prb.take(devices)
+        if self.settings.multiplexing == "tdma" or (headroom >= needed).all():
+            return needed
+        limit = np.maximum(headroom, widths.smallest(devices))
+        order = np.argsort(-priority.mean(axis=1), kind="stable")
+        # As many as there are CCEs for, in the order of priority.
+        costs = np.array([self.deps.pdcch.costs[device] for device in devices[order].tolist()])
+        can_start = np.cumsum(costs) <= budget.cce_left
+        return share_leftover(needed, limit, num_prb, order[can_start][: budget.grants_left])
 
     # -- sending ----------------------------------------------------------------------------------------------------
 
@@ -171,21 +203,32 @@ class Uplink(MacEntity):
     def _load(self, block: TransportBlock, slot: int) -> bool:
         """Fill a new block and write its buffer report; False if the device has nothing to send."""
         device = block.device
-        if not self.fill(block, block.size_bytes - self._report_bytes, slot):
+        report, report_bytes = self._report_format(device)
+        if not self.fill(block, block.size_bytes - report_bytes, slot):
             self.num_free[device] += 1
             if self.queues[device].stream_bytes and not block.is_configured:
                 # Too small for a header and a byte: ask again rather than wait for ever.
                 self._request(device, slot * self.carrier.slot_ns)
             return False
         queue = self.queues[device]
-        level = bisect_left(self._levels, queue.buffer_bytes)
-        block.reported_bytes = self._levels[min(level, len(self._levels) - 1)]
+        levels = self._reports[report]
+        block.reported_bytes = levels[min(bisect_left(levels, queue.buffer_bytes), len(levels) - 1)]
         if self._num_requests and slot <= self._request_slot[device] < _NO_REQUEST:
             self._request_slot[device] = _NO_REQUEST
             self._num_requests -= 1
         if not queue.stream_bytes:
             self._waiting.discard(device)
         return True
+
+    def _report_format(self, device: int) -> tuple[str, int]:
+        """Format of the buffer status report that a device would send now, and its bytes (TS 38.321 5.4.5).
+
+        One logical channel group with data sends the short one, several the long one with a byte for each.
+        """
+        form = self.settings.bsr_format
+        if form == "auto":
+            form = "short"
+        return form, _REPORT_BYTES[form] if self.settings.segment_headers else 0
 
     def _configured_blocks(self, slot: int, num_symbols: int, granted: list[TransportBlock]) -> list[TransportBlock]:
         assert self._configured is not None
@@ -200,7 +243,8 @@ class Uplink(MacEntity):
             if turn:
                 devices = np.array([device for device, _ in turn], dtype=np.int64)
                 self.adaptation.refresh(devices, slot)
-                made = self.make_blocks(cell, slot, slot, num_symbols, devices, [list(w) for _, w in turn])
+                mcs = [self._configured.mcs_of(device, prbs_per_group) for device, prbs_per_group in turn]
+                made = self.make_blocks(cell, slot, slot, num_symbols, devices, [list(w) for _, w in turn], mcs)
                 for block in made:
                     block.is_configured = True
                 blocks += made

@@ -27,6 +27,7 @@ class BlockErrors:
 
     Attributes:
         available: MCS indices that the table holds, rising.
+        target_bler: Error rate that thresholds are for.
     """
 
     def __init__(self, carrier: Carrier, table_name: str, target_bler: float) -> None:
@@ -35,7 +36,7 @@ class BlockErrors:
         self._index = carrier.mcs_table.index
         self.available = np.flatnonzero(self._table.available_mcs(self._index))
         self._lowest = int(self.available[0])
-        self._target = target_bler
+        self.target_bler = target_bler
         self._cuts: dict[int, tuple[Array, Array]] = {}
         self._curves: dict[int, list[list[tuple[float, float, float]]]] = {}
         self._thresholds: dict[int, Array] = {}
@@ -63,7 +64,7 @@ class BlockErrors:
             bits, count = self._segmentation(num_symbols)
             held = np.full(bits.shape, np.inf)
             rows = self.available
-            per_block = -np.expm1(np.log1p(-self._target) / count[rows])
+            per_block = -np.expm1(np.log1p(-self.target_bler) / count[rows])
             held[rows] = self._table.snr_for_bler(self._index, rows[:, None], bits[rows], per_block)
             held[np.isnan(held)] = np.inf
             held = np.minimum.accumulate(held[::-1], axis=0)[::-1].copy()

@@ -66,7 +66,9 @@ class Carrier:
         size = settings.prb_group_size or next(size for limit, size in _RBG_SIZES if self.num_prb <= limit)
         self.group_sizes = prb_group_sizes(self.num_prb, min(size, self.num_prb))
         self.group_centres_hz = prb_group_centres_hz(self.num_prb, min(size, self.num_prb), scs_khz)
-        self.k2 = min_k2(scs_khz) if settings.k2_slots is None else settings.k2_slots
+        coreset = max(1, settings.pdcch_symbols)
+        least_k2 = min_k2(scs_khz, coreset_symbols=coreset)
+        self.k2 = least_k2 if settings.k2_slots is None else settings.k2_slots
         least_k1 = math.ceil((1 + processing_symbols("n1", scs_khz)) / SYMBOLS_PER_SLOT)
         self.k1 = least_k1 if settings.k1_slots is None else settings.k1_slots
         self.decision_slots = settings.gnb_decision_slots
@@ -113,6 +115,11 @@ class Carrier:
     def decided_at(self, slot: int) -> list[int]:
         """Uplink slots whose grants are decided in this slot: it is the last from which K2 reaches them."""
         return [slot + offset for offset in self._decisions[slot % len(self._decisions)]]
+
+    @property
+    def every_slot_decides(self) -> bool:
+        """Whether all slots with downlink data decide about an uplink slot, as in FDD."""
+        return all(bool(row) for row, symbols in zip(self._decisions, self._downlink_symbols, strict=True) if symbols)
 
     def max_symbols(self, direction: Direction) -> int:
         """Symbols of the slots that carry most data of a direction."""

@@ -54,6 +54,7 @@ class RadioChannel:
         num_cells: Cells, sectors counted.
         serving: Cell of each device, renewed in place, [num_devices].
         gain_db: Mean gain with both antennas to each cell, [num_devices, num_cells].
+        headroom_prb: PRBs at which a device's power control stays within its greatest power, at least 1, [num_devices].
     """
 
     def __init__(self, carrier: Carrier, settings: NrLinkSettings, num_devices: int, seed: int) -> None:
@@ -187,8 +188,10 @@ class RadioChannel:
             self._uplink_psd_db = self._power.unclamped_dbm(1, -own) + own - self._noise_dbm[_UP] - rise
             self._uplink_most_db = self._power.max_power_dbm + own - self._noise_dbm[_UP] - rise
             self._uplink_least_db = self._power.min_power_dbm + own - self._noise_dbm[_UP] - rise
+            self.headroom_prb = np.minimum(self._power.max_num_prb(-own), self.carrier.num_prb)
             downlink_db = self.gnb_psd_dbm + own - self._noise_dbm[_DOWN] - rise
         else:
+            self.headroom_prb = np.full(self.num_devices, self.carrier.num_prb, dtype=np.int64)
             self._uplink_psd_db = downlink_db = self.fixed_snr_db - rise
             self._uplink_most_db = np.full(self.num_devices, np.inf)
             self._uplink_least_db = np.full(self.num_devices, -np.inf)

@@ -1,0 +1,132 @@
+"""How many PRBs a device's backlog is worth: by its reported channel and by its power headroom."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from sim.links.nr.phy.carrier import Carrier
+
+Indices = npt.NDArray[np.int64]
+FULL_SLOT_SYMBOLS = 14
+MIN_BLOCK_BYTES = 24
+"""Wanted of the smallest grant: headers, a buffer report and some data."""
+HEADERS_BYTES = 9
+"""RLC and MAC header of a segment, a buffer report, and one byte of data."""
+_NUM_WIDTHS = 12
+
+
+class GrantWidths:
+    """Widths of grants by what waits.
+
+    Within its power headroom (TS 38.213 7.7.1) a device's SINR per PRB does not depend on the width, and a block's size
+    follows from the table at one MCS. Beyond it the power is spread thinner, the MCS falls, and each further PRB brings
+    less; the sizes there are kept for some widths.
+
+    Args:
+        carrier: The carrier.
+        num_devices: Devices of all cells.
+        mcs: MCS to begin with.
+
+    Attributes:
+        mcs: MCS of each device over the whole carrier at its headroom's width, [num_devices].
+        headroom_prb: PRBs up to which a device's power meets the target of its power control, [num_devices].
+        max_prb: PRBs beyond which it would not carry the lowest MCS, [num_devices].
+        headroom_bytes: Block of a full slot at ``mcs`` and ``headroom_prb``, [num_devices].
+        full_bytes: Largest block of a full slot on any width up to ``max_prb``, [num_devices].
+        grid: Widths for which sizes beyond the headroom are kept, [num_widths].
+    """
+
+    def __init__(self, carrier: Carrier, num_devices: int, mcs: int) -> None:
+        self._carrier = carrier
+        self._sizes = carrier.block_bytes(FULL_SLOT_SYMBOLS)
+        self.mcs = np.full(num_devices, mcs, dtype=np.int64)
+        self.headroom_prb = np.full(num_devices, carrier.num_prb, dtype=np.int64)
+        self.max_prb = self.headroom_prb.copy()
+        self.grid: Indices = np.unique(np.geomspace(1, carrier.num_prb, _NUM_WIDTHS).round().astype(np.int64))
+        self._beyond = np.zeros((num_devices, len(self.grid)), dtype=np.int64)
+        self.headroom_bytes = self._sizes[self.mcs, self.headroom_prb]
+        self.full_bytes = self.headroom_bytes.copy()
+
+    def set_power(self, headroom_prb: Indices, max_prb: Indices) -> None:
+        """Renew what the devices' power allows."""
+        self.max_prb = max_prb
+        self.headroom_prb = np.clip(headroom_prb, 1, max_prb)
+        self._renew_sizes(np.arange(len(max_prb)))
+
+    def set_mcs(self, rows: Indices, mcs: Indices, beyond: Indices | None = None) -> None:
+        """Renew the MCS at the headroom's width of some devices.
+
+        Args:
+            rows: Devices, [num_rows].
+            mcs: [num_rows].
+            beyond: MCS at the widths of ``grid``, read beyond the headroom only, [num_rows, num_widths]; ``mcs`` at all
+                widths if left out.
+        """
+        self.mcs[rows] = mcs
+        at_grid = np.broadcast_to(mcs[:, None], (len(rows), len(self.grid))) if beyond is None else beyond
+        self._beyond[rows] = np.maximum.accumulate(self._sizes[at_grid, self.grid], axis=1)
+        self._renew_sizes(rows)
+
+    def _renew_sizes(self, rows: Indices) -> None:
+        headroom, widest = self.headroom_prb[rows], self.max_prb[rows]
+        self.headroom_bytes[rows] = self._sizes[self.mcs[rows], headroom]
+        last = np.searchsorted(self.grid, widest, side="right") - 1
+        spread = np.where(headroom < widest, self._beyond[rows, last], 0)
+        self.full_bytes[rows] = np.maximum(self.headroom_bytes[rows], spread)
+
+    def needed(self, devices: Indices, want_bytes: Indices, num_symbols: int) -> Indices:
+        """PRBs that so many bytes need in a slot of so many symbols, at most ``max_prb``. [num_devices]"""
+        needed = self.max_prb.take(devices)
+        # Blocks of a full slot are the largest: who wants more needs all PRBs in any slot.
+        fits = want_bytes <= self.full_bytes.take(devices)
+        if not fits.any():
+            return needed
+        within = want_bytes <= self.headroom_bytes.take(devices)
+        small = within.nonzero()[0]
+        if len(small):
+            sizes = self._carrier.block_bytes(num_symbols)
+            enough = (sizes[self.mcs[devices[small]]] < want_bytes[small, None]).sum(axis=1)
+            needed[small] = np.minimum(enough, needed[small])
+        wide = (fits & ~within).nonzero()[0]
+        if len(wide):
+            whole_slot = want_bytes[wide] * FULL_SLOT_SYMBOLS // num_symbols
+            step = (self._beyond[devices[wide]] < whole_slot[:, None]).sum(axis=1)
+            width = self.grid[np.minimum(step, len(self.grid) - 1)]
+            needed[wide] = np.clip(width, self.headroom_prb[devices[wide]], needed[wide])
+        return needed
+
+    def smallest(self, devices: Indices) -> Indices:
+        """PRBs of the smallest useful grant of each device. [num_devices]"""
+        return self.needed(devices, np.full(len(devices), MIN_BLOCK_BYTES), FULL_SLOT_SYMBOLS)
+
+
+def share_leftover(needed: Indices, limit: Indices, num_prb: int, start: Indices) -> Indices:
+    """Cut what devices need to their power headroom, and share what is then left of the carrier evenly.
+
+    Where the headroom of all who may start fills the carrier, each is cut to it. Else the limits of those who start are
+    raised to a common level that fills the carrier: a device beyond its headroom gains the less from a PRB the more it
+    has, so that equal shares bring most.
+
+    Args:
+        needed: PRBs that each device can use, [num_devices].
+        limit: Its headroom, [num_devices].
+        num_prb: PRBs that are free.
+        start: Devices that may start, by falling priority, [num_started].
+
+    Returns:
+        PRBs that each may be given, [num_devices].
+    """
+    cut = np.minimum(needed, limit)
+    if (cut == needed).all() or cut.sum() >= num_prb:
+        return cut
+    levels = np.arange(1, num_prb + 1)
+    raised = np.minimum(needed[start], np.maximum(cut[start], levels[:, None]))
+    level = int(np.searchsorted(raised.sum(axis=1), num_prb, side="right"))
+    given = raised[level - 1] if level else cut[start]
+    # What the level leaves over goes, PRB by PRB, to the first who can use it.
+    more = (given < needed[start]).nonzero()[0][: num_prb - int(given.sum())]
+    given[more] += 1
+    shared = cut.copy()
+    shared[start] = given
+    return shared

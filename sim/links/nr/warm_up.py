@@ -1,0 +1,137 @@
+"""Where the outer loop stands when a run begins: the offset that meets the target over blocks before the window."""
+
+from __future__ import annotations
+
+from math import log10
+
+import numpy as np
+import numpy.typing as npt
+
+from channels.eesm import eesm_betas, effective_sinr
+from sim.links.base import Direction
+from sim.links.nr.phy.block_errors import BlockErrors
+from sim.links.nr.phy.channel import RadioChannel
+
+Array = npt.NDArray[np.float64]
+Indices = npt.NDArray[np.int64]
+_FIRST_SLOT = 10**8
+"""Warm-up blocks are sent in a stretch of the same fading process that no run reaches (half a day at 30 kHz)."""
+_SPACING_S = 0.1
+_TOP_DB = 0.0
+_NUM_HALVINGS = 9
+
+
+class OuterLoopWarmUp:
+    """Blocks of each device before the run: the outer loop's first offset, and the MCS of configured grants.
+
+    The first offset of a device's outer loop is that at which warm-up blocks fail as often as the target says.
+
+    A warm-up block has the width of the device's first block, lies on the PRB groups that the report of its time holds
+    for best, and is received over the channel as it is when the block is sent: selection by an outdated report and by a
+    mean over unequal groups are in it, interference is not. The outer loop would come there after some hundred blocks.
+
+    Args:
+        channel: Fading and mean SNR.
+        errors: Error curves.
+        direction: Uplink or downlink.
+        num_blocks: Warm-up blocks of each device.
+        ceiling: Linear SINR beyond which a report does not count.
+        lowest_db: Lowest offset.
+    """
+
+    def __init__(
+        self,
+        channel: RadioChannel,
+        errors: BlockErrors,
+        direction: Direction,
+        num_blocks: int,
+        ceiling: float,
+        lowest_db: float,
+    ) -> None:
+        self._channel, self._errors, self._direction = channel, errors, direction
+        self._num_blocks, self._ceiling, self._lowest_db = num_blocks, ceiling, lowest_db
+        self._betas = eesm_betas(channel.carrier.mcs_table.index)
+        self._gains: tuple[Array, Array] | None = None
+
+    def offset(self, device: int, num_prb: int, num_symbols: int) -> float:
+        """Linear offset for blocks of a device on so many PRBs, by bisection of the mean error rate."""
+        reported, present = self._at_best_groups(device, num_prb)
+        low, high = self._lowest_db, _TOP_DB
+        for _ in range(_NUM_HALVINGS):
+            middle = (low + high) / 2
+            if self._mean_error(reported, present, middle, num_prb, num_symbols) > self._errors.target_bler:
+                high = middle
+            else:
+                low = middle
+        return float(10 ** (low / 10))
+
+    def fixed_mcs(self, device: int, weights: list[int], num_symbols: int) -> int:
+        """Highest MCS at which a device's blocks meet the target over its fading, whatever the report.
+
+        Args:
+            weights: PRBs of each group, [num_groups].
+        """
+        present, num_prb = self._samples()[1][:, device], sum(weights)
+        snr = float(self._channel.snr(self._direction, np.array([device]), np.array([num_prb]))[0])
+        row = np.broadcast_to(np.array(weights), present.shape)
+        available = self._errors.available.tolist()
+        low, high = 0, len(available)
+        while high - low > 1:
+            middle = (low + high) // 2
+            indices = [available[middle]] * len(present)
+            if self._error_rate(indices, snr * present, row, num_prb, num_symbols) > self._errors.target_bler:
+                high = middle
+            else:
+                low = middle
+        return int(available[low])
+
+    def _samples(self) -> tuple[Array, Array]:
+        """|H|^2 as reported and when blocks are sent. Each [num_blocks, num_devices, num_groups]"""
+        if self._gains is None:
+            self._gains = self._evaluate()
+        return self._gains
+
+    def _at_best_groups(self, device: int, num_prb: int) -> tuple[Array, tuple[Array, Array]]:
+        """Reported capacity terms' SINR, and true SINR with its weights. Each [num_blocks, num_groups]"""
+        reported, present = (gains[:, device] for gains in self._samples())
+        snr = float(self._channel.snr(self._direction, np.array([device]), np.array([num_prb]))[0])
+        sizes = self._channel.carrier.group_sizes
+        order = np.argsort(-reported, axis=1, kind="stable")
+        before = np.cumsum(sizes[order], axis=1) - sizes[order]
+        weights = np.zeros(reported.shape)
+        np.put_along_axis(weights, order, np.clip(num_prb - before, 0, sizes[order]), axis=1)
+        return snr * reported, (snr * present, weights)
+
+    def _evaluate(self) -> tuple[Array, Array]:
+        """|H|^2 as reported and when blocks are sent, of all devices. Each [num_blocks, num_devices, num_groups]"""
+        channel, settings, carrier = self._channel, self._channel.settings, self._channel.carrier
+        rows = np.arange(channel.num_devices)
+        spacing = round(_SPACING_S * 1e9 / carrier.slot_ns)
+        since_grant = carrier.k2 if self._direction == Direction.UPLINK else 0
+        gains = []
+        for block in range(self._num_blocks):
+            slot = _FIRST_SLOT + block * spacing
+            # Reports are of any age that their period allows.
+            age = settings.csi_delay_slots + block * settings.csi_period_slots // self._num_blocks + since_grant
+            gains.append([channel.power_gains(self._direction, at, rows) for at in (slot - age, slot)])
+        both = np.array(gains)
+        return both[:, 0], both[:, 1]
+
+    def _mean_error(
+        self, reported: Array, present: tuple[Array, Array], offset_db: float, num_prb: int, num_symbols: int
+    ) -> float:
+        offset = 10 ** (offset_db / 10)
+        sinr, weights = present
+        capacity = (np.log2(1 + offset * reported) * weights).sum(axis=1) / num_prb
+        capacity = np.minimum(capacity, np.log2(1 + self._ceiling * offset))
+        mcs = self._errors.choose(capacity.tolist(), [num_prb] * len(capacity), num_symbols)
+        return self._error_rate(mcs, sinr, weights, num_prb, num_symbols)
+
+    def _error_rate(self, mcs: list[int], sinr: Array, weights: Array, num_prb: int, num_symbols: int) -> float:
+        """Mean error rate of blocks, SINR and weights [num_blocks, num_groups]."""
+        effective = effective_sinr(sinr, self._betas[mcs], weights).tolist()
+        rates = [
+            self._errors.error_rate(index, num_prb, num_symbols, 10 * log10(max(value, 1e-12)))
+            for index, value in zip(mcs, effective, strict=True)
+        ]
+        return sum(rates) / len(rates)

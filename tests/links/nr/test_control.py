@@ -1,0 +1,134 @@
+"""What the control channels allow: grants by control channel elements, K2 behind the CORESET, reports, fixed MCS."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from itertools import pairwise
+
+import numpy as np
+import pytest
+import simpy
+
+from channels.nr import bsr_reported_bytes
+from sim.links.base import Direction, Packet
+from sim.links.nr import NrLink, NrLinkSettings, idle_delivery
+from sim.links.nr.pdcch import ControlChannel, aggregation_levels, level_thresholds_db, num_cce
+from sim.links.nr.phy.carrier import Carrier
+from tests.links.nr.traffic import run
+
+UP, DOWN = Direction.UPLINK, Direction.DOWNLINK
+
+
+@pytest.mark.parametrize(("num_prb", "symbols", "expected"), [(51, 1, 8), (106, 2, 34), (273, 1, 45), (51, 3, 24)])
+def test_control_channel_elements(num_prb, symbols, expected):
+    """TS 38.211 7.3.2.2: six resource element groups each, CORESETs in blocks of six PRBs."""
+    assert num_cce(num_prb, symbols) == expected
+
+
+def test_aggregation_levels_fall_with_the_snr():
+    assert aggregation_levels(np.array([30.0, 4.0, 0.0, -4.0, -8.0, -30.0]), 45).tolist() == [1, 2, 4, 8, 16, 16]
+    # A CORESET of eight elements has no level 16.
+    assert aggregation_levels(np.array([-30.0]), 8).tolist() == [8]
+    thresholds = level_thresholds_db()
+    assert np.all(np.diff(thresholds) < -2.9)
+    # Twice the elements gain at least 3 dB of energy, and something in code rate.
+    assert thresholds[0] == pytest.approx(5.0, abs=0.1)
+
+
+@pytest.mark.parametrize(("snr_db", "grants"), [(20.0, 8), (3.0, 4), (-1.0, 2), (-4.0, 1)])
+def test_grants_of_a_slot(snr_db, grants):
+    """12 devices with a small message each at once on 51 PRBs: 8 CCEs announce 8, 4, 2 or 1 of them per slot."""
+    env = simpy.Environment()
+    settings = NrLinkSettings(snr_db=snr_db, fading="none", record_slots=True, tdd_pattern="F", target_bler=0.01)
+    link = NrLink(env, 12, 1, settings)
+    for device in range(12):
+        link.send(Packet(device, DOWN, 80))
+    env.run()
+    per_slot = Counter(record.slot for record in link.network.records.blocks)
+    assert max(per_slot.values()) == grants
+    free = NrLink(simpy.Environment(), 12, 1, settings.model_copy(update={"pdcch_symbols": 0}))
+    assert free.network.pdcch.num_cce > 1000
+
+
+def test_directions_share_the_elements_of_a_slot():
+    channel = ControlChannel(51, 1, 4, 1, max_grants=16)
+    channel.open(5, downlink_share=0.5)
+    up = channel.budget(0, UP)
+    assert up.cce_left == 4
+    up.take(2)
+    up.take(2)
+    assert not up.fits(1)
+    assert channel.budget(0, DOWN).cce_left == 4
+    channel.open(6, downlink_share=0.0)
+    assert channel.budget(0, UP).cce_left == 8
+    single = ControlChannel(11, 1, 4, 1, max_grants=16)
+    left = []
+    for slot in range(4):
+        single.open(slot, downlink_share=0.5)
+        left.append(single.budget(0, UP).cce_left)
+    assert left == [1, 0, 1, 0]
+
+
+def test_k2_counts_the_coreset():
+    """N2 is 12 symbols at 30 kHz: behind a CORESET of three symbols the next slot's start comes too early."""
+    k2 = [Carrier(NrLinkSettings(pdcch_symbols=symbols)).k2 for symbols in range(4)]
+    assert k2 == [1, 1, 1, 2]
+    # Capability 2 prepares in 5.5 symbols: whoever asks for one slot may have it.
+    assert Carrier(NrLinkSettings(pdcch_symbols=3, k2_slots=1)).k2 == 1
+
+
+@pytest.mark.parametrize("form", ["auto", "short", "long"])
+def test_buffer_reports(form):
+    """One logical channel group sends the short report: 5-bit levels, 2 bytes; the long one takes 4."""
+    settings = NrLinkSettings(channel="ideal", mcs=20, bsr_format=form, sr_grant_bytes=64, tdd_pattern="F")
+    env = simpy.Environment()
+    link = NrLink(env, 1, 1, settings)
+    sizes, reports = [], []
+    uplink = link.network.uplink
+    known = uplink.on_known
+
+    def note(block):
+        sizes.append(block.size_bytes - sum(segment.used_bytes for segment in block.segments))
+        reports.append(block.reported_bytes)
+        known(block)
+
+    uplink.on_known = note
+    link.send(Packet(0, UP, 8 * 4000))
+    env.run()
+    # The first block is full but for the report.
+    assert sizes[0] == {"auto": 2, "short": 2, "long": 4}[form]
+    left = 4000 + 3 * 32 - 53
+    assert reports[0] >= left
+    assert reports[0] == bsr_reported_bytes(reports[0], "long" if form == "long" else "short")
+
+
+def test_configured_grants_keep_one_mcs():
+    """Type 1 fixes mcsAndTBS (TS 38.331): one MCS per device for a whole run, at about the target error rate."""
+    ran = run(6, 100, mean_bytes=100, directions=(UP,), configured_grant=True, record_slots=True)
+    mcs = defaultdict(set)
+    for record in ran.link.network.records.blocks:
+        mcs[record.device].add(record.mcs)
+    assert all(len(values) == 1 for values in mcs.values())
+    assert len(set.union(*mcs.values())) > 2
+    assert 0.01 < ran.link.summary()["uplink_first_transmission_bler"] < 0.15
+
+
+def test_a_moving_device_is_configured_anew():
+    """A drive away from the site at 120 km/h: the MCS falls in steps, not block by block."""
+    ran = run(
+        1, 150, mean_bytes=100, directions=(UP,), configured_grant=True, record_slots=True, shadowing=False, los="nlos",
+        mobility="linear", speed_kmh=120, positions_m=[(20.0, 5.0)], inter_site_distance_m=1500, gap_s=0.04,
+    )  # fmt: skip
+    chosen = [record.mcs for record in ran.link.network.records.blocks if not record.attempt]
+    changes = sum(a != b for a, b in pairwise(chosen))
+    assert 2 <= changes <= 12
+    assert chosen[-1] < chosen[0] - 3
+
+
+def test_idle_latency_with_a_longer_coreset():
+    """Three control symbols: the grant's PUSCH comes one slot later in FDD."""
+    one, three = (
+        idle_delivery(NrLinkSettings(channel="ideal", mcs=20, tdd_pattern="F", pdcch_symbols=n), 100).total_ns
+        for n in (1, 3)
+    )
+    assert three - one == 500_000
