@@ -16,9 +16,9 @@ from sim.links.nr.mac.counters import MacCounters
 from sim.links.nr.mac.downlink import Downlink
 from sim.links.nr.mac.entity import MacDeps, SlotCallbacks
 from sim.links.nr.mac.link_adaptation import ReportedChannel
+from sim.links.nr.mac.pdcch import ControlChannel
 from sim.links.nr.mac.schedulers.registry import SCHEDULERS
 from sim.links.nr.mac.uplink import Uplink
-from sim.links.nr.pdcch import ControlChannel
 from sim.links.nr.phy.block_errors import BlockErrors
 from sim.links.nr.phy.carrier import Carrier
 from sim.links.nr.phy.channel import RadioChannel

@@ -9,8 +9,8 @@ import simpy
 from sim.links.base import Direction, Packet
 from sim.links.nr import NrLink, NrLinkSettings
 from sim.links.nr.full_buffer import run_full_buffer
-from sim.links.nr.grant_width import GrantWidths, share_leftover
 from sim.links.nr.mac.allocation import ResourceGrid, allocate_prbs, rotated_groups
+from sim.links.nr.mac.grant_width import GrantWidths, share_leftover
 from tests.links.nr.test_schedulers import grants
 from tests.links.nr.traffic import run
 

@@ -12,7 +12,7 @@ import simpy
 from channels.nr import bsr_reported_bytes
 from sim.links.base import Direction, Packet
 from sim.links.nr import NrLink, NrLinkSettings, idle_delivery
-from sim.links.nr.pdcch import ControlChannel, aggregation_levels, level_thresholds_db, num_cce
+from sim.links.nr.mac.pdcch import ControlChannel, aggregation_levels, level_thresholds_db, num_cce
 from sim.links.nr.phy.carrier import Carrier
 from tests.links.nr.traffic import run
 

@@ -11,9 +11,9 @@ from sim.links.base import Direction, Packet
 from sim.links.nr import NrLink, NrLinkSettings
 from sim.links.nr.full_buffer import run_full_buffer
 from sim.links.nr.mac.allocation import ResourceGrid, allocate_prbs
+from sim.links.nr.mac.pdcch import ControlChannel
 from sim.links.nr.mac.schedulers.base import QueueArrays
 from sim.links.nr.mac.schedulers.registry import SCHEDULERS
-from sim.links.nr.pdcch import ControlChannel
 
 UP, DOWN = Direction.UPLINK, Direction.DOWNLINK
 

@@ -7,7 +7,7 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from sim.links.nr.grant_width import FULL_SLOT_SYMBOLS, MIN_BLOCK_BYTES, GrantWidths
+from sim.links.nr.mac.grant_width import FULL_SLOT_SYMBOLS, MIN_BLOCK_BYTES, GrantWidths
 from sim.links.nr.phy.carrier import Carrier
 
 Array = npt.NDArray[np.float64]

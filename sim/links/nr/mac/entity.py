@@ -13,12 +13,12 @@ import numpy as np
 from sim.core.clock import to_ns
 from sim.core.errors import RunError
 from sim.links.base import Delivery, Direction
-from sim.links.nr.grant_width import HEADERS_BYTES, MIN_BLOCK_BYTES
 from sim.links.nr.mac.adaptation import Adaptation
 from sim.links.nr.mac.allocation import ResourceGrid, allocate_prbs, rotated_groups
 from sim.links.nr.mac.counters import DELAY_PARTS, MacCounters
+from sim.links.nr.mac.grant_width import HEADERS_BYTES, MIN_BLOCK_BYTES
+from sim.links.nr.mac.pdcch import ControlChannel, GrantBudget
 from sim.links.nr.mac.schedulers.base import Array, Indices, Scheduler
-from sim.links.nr.pdcch import ControlChannel, GrantBudget
 from sim.links.nr.phy.block import TransportBlock
 from sim.links.nr.phy.carrier import Carrier
 from sim.links.nr.phy.receiver import Receiver

@@ -8,9 +8,9 @@ import numpy as np
 import numpy.typing as npt
 
 from sim.links.base import Direction
-from sim.links.nr.grant_width import FULL_SLOT_SYMBOLS, GrantWidths
 from sim.links.nr.mac.adaptation import bits_per_prb, min_grant_prb
-from sim.links.nr.outer_loop import OuterLoops
+from sim.links.nr.mac.grant_width import FULL_SLOT_SYMBOLS, GrantWidths
+from sim.links.nr.mac.outer_loop import OuterLoops
 from sim.links.nr.phy.block_errors import BlockErrors
 from sim.links.nr.phy.channel import RadioChannel
 from sim.links.nr.phy.interference import Interference

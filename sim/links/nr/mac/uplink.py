@@ -8,12 +8,12 @@ import numpy as np
 
 from channels.nr import bsr_levels_bytes
 from sim.links.base import Direction
-from sim.links.nr.grant_width import share_leftover
 from sim.links.nr.mac.allocation import ResourceGrid
 from sim.links.nr.mac.configured_grants import ConfiguredGrants
 from sim.links.nr.mac.entity import MacDeps, MacEntity
+from sim.links.nr.mac.grant_width import share_leftover
+from sim.links.nr.mac.pdcch import GrantBudget
 from sim.links.nr.mac.schedulers.base import Array, Indices
-from sim.links.nr.pdcch import GrantBudget
 from sim.links.nr.phy.block import TransportBlock
 from sim.links.nr.phy.carrier import RequestOpportunities
 from sim.links.nr.rlc.message import Message

@@ -7,9 +7,9 @@ import numpy.typing as npt
 
 from channels.link_adaptation import OuterLoop
 from sim.links.base import Direction
+from sim.links.nr.mac.warm_up import OuterLoopWarmUp
 from sim.links.nr.phy.block_errors import BlockErrors
 from sim.links.nr.phy.channel import RadioChannel
-from sim.links.nr.warm_up import OuterLoopWarmUp
 
 Array = npt.NDArray[np.float64]
 Indices = npt.NDArray[np.int64]
