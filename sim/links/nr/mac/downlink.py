@@ -57,7 +57,7 @@ class Downlink(MacEntity):
             self.transmit(slot, blocks)
 
     def _cell_blocks(self, cell: int, slot: int, num_symbols: int) -> list[TransportBlock]:
-        grid = self.empty_board(cell)
+        grid = self.empty_grid(cell)
         budget = self.deps.pdcch.budget(cell, self.direction)
         blocks = self.schedule_retransmissions(cell, (slot, slot), num_symbols, grid, budget)
         if not grid.num_free:

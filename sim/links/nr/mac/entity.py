@@ -141,7 +141,7 @@ class MacEntity(ABC):
 
     # -- grants -----------------------------------------------------------------------------------------------------
 
-    def empty_board(self, cell: int) -> ResourceGrid:
+    def empty_grid(self, cell: int) -> ResourceGrid:
         """All PRBs of a slot of a cell."""
         return ResourceGrid(self._group_sizes, self._rotations[cell], self.settings.prb_placement == "reuse")
 

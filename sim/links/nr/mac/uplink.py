@@ -115,7 +115,7 @@ class Uplink(MacEntity):
         if not self.has_work:
             return []
         num_symbols = self.carrier.data_symbols(self.direction, target)
-        grid = self.empty_board(cell)
+        grid = self.empty_grid(cell)
         busy: list[int] = []
         if self._configured:
             busy = self._configured.reserve(cell, target, grid)
