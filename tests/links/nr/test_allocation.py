@@ -54,7 +54,7 @@ def test_a_lone_device_gets_its_best_group(spread_ns, gain_db):
     used, mean = [], []
     for record in network.records.blocks:
         if not record.attempt:
-            gains = network.air.power_gains(DOWN, record.slot, np.array([record.device]))[0]
+            gains = network.channel.power_gains(DOWN, record.slot, np.array([record.device]))[0]
             used.append(10 * np.log10(np.average(gains, prbs_per_group=record.prbs_per_group)))
             mean.append(10 * np.log10(gains.mean()))
     assert len(used) > 500
