@@ -55,7 +55,7 @@ def test_a_lone_device_gets_its_best_group(spread_ns, gain_db):
     for record in network.records.blocks:
         if not record.attempt:
             gains = network.channel.power_gains(DOWN, record.slot, np.array([record.device]))[0]
-            used.append(10 * np.log10(np.average(gains, prbs_per_group=record.prbs_per_group)))
+            used.append(10 * np.log10(np.average(gains, weights=record.prbs_per_group)))
             mean.append(10 * np.log10(gains.mean()))
     assert len(used) > 500
     # 600 blocks of 20 devices at 3 km/h over a second and a half: a standard error of 0.1 dB; reports are 4 slots old.
