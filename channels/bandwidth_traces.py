@@ -13,11 +13,19 @@ from itertools import accumulate, pairwise
 from pathlib import Path
 from typing import Protocol
 
+from channels.text_files import TextFileError
+from channels.text_files import read_lines as text_lines
+
 NANOBITS_PER_BIT = 1_000_000_000
 NS_PER_MS = 1_000_000
 NS_PER_S = 1_000_000_000
 OPPORTUNITY_BITS = 1500 * 8
 """Size of a Mahimahi packet-delivery opportunity: one 1500-byte MTU."""
+
+# Bounds of what a file may say: thirty years, a petabit per second.
+_MAX_TIME_S = 1e9
+_MAX_MBPS = 1e9
+_MAX_DIGITS = 12
 
 
 class Capacity(Protocol):
@@ -182,23 +190,21 @@ def load_trace(path: Path, scale: float = 1.0) -> PiecewiseRate | PacketOpportun
 def read_lines(path: Path) -> Iterator[tuple[int, str]]:
     """Numbered lines that hold something: not blank, no comment. ValueError if the file cannot be read as text."""
     try:
-        text = path.read_text(encoding="utf-8-sig")
-    except FileNotFoundError:
-        raise ValueError(f"{path}: no such trace file") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path}: cannot be read as text ({error})") from None
-    for number, raw in enumerate(text.splitlines(), start=1):
-        line = raw.strip()
-        if line and not line.startswith("#"):
-            yield number, line
+        for number, raw in text_lines(path):
+            line = raw.strip()
+            if not line.startswith("#"):
+                yield number, line
+    except TextFileError as error:
+        missing = isinstance(error.__cause__, FileNotFoundError)
+        raise ValueError(f"{path}: no such trace file" if missing else str(error)) from None
 
 
 def _load_mahimahi(path: Path, scale: float) -> PacketOpportunities:
     times_ms: list[int] = []
     for number, line in read_lines(path):
-        if not (line.isascii() and line.isdigit()):
+        if not (line.isascii() and line.isdigit() and len(line) <= _MAX_DIGITS):
             raise ValueError(
-                f"{path}:{number}: expected a whole number of milliseconds, got {line!r} "
+                f"{path}:{number}: expected a whole number of milliseconds, got {line[:40]!r} "
                 "(a file of time_s, mbps rows must end in .csv)"
             )
         times_ms.append(int(line))
@@ -221,9 +227,10 @@ def _load_csv(path: Path, scale: float) -> PiecewiseRate:
         try:
             time, rate = (float(cell) for cell in cells)
         except ValueError:
-            raise ValueError(f"{path}:{number}: expected two numbers 'time_s, mbps', got {line!r}") from None
-        if not math.isfinite(time) or not 0 <= rate < math.inf:
-            raise ValueError(f"{path}:{number}: expected a finite time and a rate >= 0 Mbit/s, got {line!r}")
+            raise ValueError(f"{path}:{number}: expected two numbers 'time_s, mbps', got {line[:40]!r}") from None
+        if not (abs(time) <= _MAX_TIME_S and 0 <= rate <= _MAX_MBPS):
+            bounds = f"a finite time of at most {_MAX_TIME_S:g} s and a rate >= 0 and <= {_MAX_MBPS:g} Mbit/s"
+            raise ValueError(f"{path}:{number}: expected {bounds}, got {line[:40]!r}")
         if times_s and round((time - times_s[-1]) * NS_PER_S) <= 0:
             raise ValueError(f"{path}:{number}: time must increase, got {time:g} s after {times_s[-1]:g} s")
         times_s.append(time)

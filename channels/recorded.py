@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import struct
 import zipfile
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +18,22 @@ from channels._validation import require_choice, require_positive
 Array = npt.NDArray[np.float64]
 _FORMAT = "specran-fading-1"
 AT_END = ("mirror", "error")
+# What reading a file that is none, or was cut or changed, may raise.
+_DAMAGE = (
+    OSError,
+    zipfile.BadZipFile,
+    zlib.error,
+    struct.error,
+    KeyError,
+    EOFError,
+    ValueError,
+    TypeError,
+    OverflowError,
+    NotImplementedError,
+    RuntimeError,
+    MemoryError,
+)
+_MAX_POWER_GAIN = 1e12
 
 
 @dataclass(frozen=True)
@@ -39,6 +57,9 @@ class FadingTrace:
     provenance: dict[str, Any]
 
     def __post_init__(self) -> None:
+        if self.power_gain.ndim != 3 or not np.issubdtype(self.power_gain.dtype, np.floating):
+            got = f"{self.power_gain.dtype} of shape {self.power_gain.shape}"
+            raise ValueError(f"power_gain: got {got}; valid: numbers [num_devices, num_samples, num_groups]")
         devices, samples, groups = self.power_gain.shape
         require_positive("sample_period_s", self.sample_period_s)
         if samples < 2:
@@ -48,8 +69,12 @@ class FadingTrace:
                 f"frequencies_hz, mean_gain_db: got {self.frequencies_hz.shape}, {self.mean_gain_db.shape}; "
                 f"valid: ({groups},), ({devices},)"
             )
-        if not np.all(np.isfinite(self.power_gain)) or np.any(self.power_gain < 0):
-            raise ValueError("power_gain: holds negative or non-finite values; valid: finite and >= 0")
+        if not np.all((self.power_gain >= 0) & (self.power_gain <= _MAX_POWER_GAIN)):
+            raise ValueError(f"power_gain: holds negative or non-finite values; valid: 0 to {_MAX_POWER_GAIN:g}")
+        if np.any(np.isnan(self.mean_gain_db)) or np.any(self.mean_gain_db > 1000):
+            raise ValueError("mean_gain_db: holds values that are no gain; valid: up to 1000, or -inf")
+        if not np.all(np.isfinite(self.frequencies_hz)):
+            raise ValueError("frequencies_hz: holds non-finite values; valid: finite")
 
     @property
     def duration_s(self) -> float:
@@ -75,12 +100,18 @@ class FadingTrace:
         try:
             with np.load(path, allow_pickle=False) as data:
                 held = {name: data[name] for name in fields}
-        except (zipfile.BadZipFile, KeyError, EOFError, ValueError) as error:
-            raise ValueError(f"{path}: not a fading trace of format {_FORMAT}") from error
-        if str(held["format"]) != _FORMAT:
-            raise ValueError(f"{path}: got format {held['format']}; valid: {_FORMAT}")
-        period_s, provenance = float(held["sample_period_s"]), json.loads(str(held["provenance"]))
-        return cls(held["power_gain"], period_s, held["frequencies_hz"], held["mean_gain_db"], provenance)
+            found, period_s = str(held["format"]), float(held["sample_period_s"])
+            provenance = json.loads(str(held["provenance"]))
+        except FileNotFoundError:
+            raise ValueError(f"{path}: no such fading trace") from None
+        except _DAMAGE as error:
+            raise ValueError(f"{path}: not a fading trace of format {_FORMAT}, or damaged ({error})") from error
+        if found != _FORMAT:
+            raise ValueError(f"{path}: got format {found}; valid: {_FORMAT}")
+        try:
+            return cls(held["power_gain"], period_s, held["frequencies_hz"], held["mean_gain_db"], provenance)
+        except (ValueError, TypeError, IndexError) as error:
+            raise ValueError(f"{path}: {error}") from error
 
 
 def normalised(

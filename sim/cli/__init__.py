@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import sys
 
 # What shells say of a command that an interrupt has ended.
@@ -14,13 +15,29 @@ def main() -> None:
     try:
         sys.exit(_main(sys.argv[1:]))
     except KeyboardInterrupt:
-        sys.exit(_interrupted())
+        sys.exit(_interrupted(sys.argv[1:]))
 
 
 def _main(arguments: list[str]) -> int:
     # No pydantic plugin is used, and the search for them reads about every installed package.
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            # A terminal without the characters that a name or unit has shows their escapes.
+            stream.reconfigure(errors="backslashreplace")
+    try:
+        result = _run(arguments)
+        sys.stdout.flush()
+        return result
+    except KeyboardInterrupt:
+        return _interrupted(arguments)
+    except BrokenPipeError:
+        # Whoever read the results has left; nothing is to be flushed to them when the interpreter ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
 
+
+def _run(arguments: list[str]) -> int:
     import typer
 
     from sim.cli.app import build
@@ -31,32 +48,54 @@ def _main(arguments: list[str]) -> int:
         result = command.main(arguments, prog_name="specran", standalone_mode=False)
         # Typer takes an interrupt for an exit with this code, and returns it.
         if result == _INTERRUPTED:
-            return _interrupted()
+            return _interrupted(arguments)
         return result if isinstance(result, int) else 0
     except typer.Exit as stop:
         return stop.exit_code
-    except (typer.Abort, KeyboardInterrupt):
-        return _interrupted()
+    except typer.Abort:
+        return _interrupted(arguments)
     except typer.TyperException as error:
         message = error.format_message()
         # A group that is given no command answers with its help.
-        print(message if message.startswith("Usage:") else f"specran: {message} (see specran --help)", file=sys.stderr)
-        return 2
+        return _fail(2, message if message.startswith("Usage:") else f"specran: {message} (see specran --help)")
     except InputError as error:
-        print(f"specran: {error}", file=sys.stderr)
-        return 2
+        return _fail(2, f"specran: {error}")
     except RunError as error:
-        print(f"specran: {error}", file=sys.stderr)
-        return 1
+        return _fail(1, f"specran: {error}")
     except BrokenPipeError:
-        sys.stderr.close()
-        return 1
+        raise
     except OSError as error:
-        # A cache that cannot be written, a disk that is full: whatever no command has reported itself.
-        print(f"specran: {error.filename or 'files'}: {error.strerror or error}", file=sys.stderr)
-        return 1
+        # A disk that is full, a folder that is gone: whatever no command has reported itself.
+        return _fail(1, f"specran: {_place_of(error)}: {error.strerror or error}")
 
 
-def _interrupted() -> int:
-    print("specran: interrupted; what was finished is kept", file=sys.stderr)
+def _fail(code: int, message: str) -> int:
+    from sim.cli.terminal import inert
+
+    print(inert(message), file=sys.stderr)
+    return code
+
+
+def _place_of(error: OSError) -> str:
+    """The file that could not be used; of one in the cache, which variable names the folder, too."""
+    from sim.core.files import cache_folder
+
+    name = str(error.filename or "files")
+    folder = str(cache_folder())
+    if name == folder or name.startswith(folder + os.sep):
+        return f"{name}, in the folder of tapes and timings that SPECRAN_CACHE names"
+    return name
+
+
+def _interrupted(arguments: list[str]) -> int:
+    message = "specran: interrupted"
+    command = [argument for argument in arguments if not argument.startswith("-")][:1]
+    if command == ["sweep"]:
+        again = shlex.join(["specran", *arguments, *([] if "--resume" in arguments else ["--resume"])])
+        message += f"; finished points are kept, go on with: {again}"
+    elif command == ["run"]:
+        message += "; nothing of this run was written, what was decoded stays on tape"
+    elif command == ["tape"]:
+        message += "; what was finished is kept"
+    print(message, file=sys.stderr)
     return _INTERRUPTED

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Optional
+from typing import Annotated, Literal, Optional
 
 import typer
 
@@ -16,12 +16,21 @@ VaryOption = Annotated[
     Optional[list[str]],  # noqa: UP045
     typer.Option("--vary", metavar="KEY.PATH=V1,V2,...", help="Add or replace an axis; may be repeated."),
 ]
-SeedOption = Annotated[Optional[int], typer.Option(min=0, help="Master seed; the scenario's own by default.")]  # noqa: UP045
+SeedOption = Annotated[
+    Optional[int],  # noqa: UP045
+    typer.Option(min=0, max=(1 << 64) - 1, help="Master seed; the scenario's own by default."),
+]
 OutOption = Annotated[Path, typer.Option(help="Folder of results.")]
 ModelArgument = Annotated[
     str, typer.Argument(metavar="NAME_OR_PATH", help="smollm2/target, a folder, a .gguf file, or a hub id.")
 ]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print the summary as JSON on stdout.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print results as JSON on stdout instead of a table.")]
+CsvOption = Annotated[bool, typer.Option("--csv", help="Print results as CSV on stdout instead of a table.")]
+TrustOption = Annotated[
+    bool,
+    typer.Option("--trust-remote-code", help="Let checkpoints run code of their own; no scenario can say so."),
+]
+FileOption = Annotated[Optional[Path], typer.Option(metavar="FILE")]  # noqa: UP045
 
 
 def build() -> typer.Typer:
@@ -34,6 +43,7 @@ def build() -> typer.Typer:
         pretty_exceptions_enable=False,
         rich_markup_mode=None,
     )
+    app.callback()(_options)
     app.command()(run)
     app.command()(sweep)
     app.command()(plot)
@@ -42,6 +52,7 @@ def build() -> typer.Typer:
     app.command()(calibrate)
     app.command(name="list")(list_names)
     app.command()(schema)
+    app.command()(prove)
     channel = typer.Typer(help="Channels and bandwidth traces.", no_args_is_help=True, rich_markup_mode=None)
     channel.command("record")(record_channel)
     channel.command("import")(import_channel)
@@ -49,6 +60,16 @@ def build() -> typer.Typer:
     app.add_typer(tape_commands(), name="tape")
     app.add_typer(model_commands(), name="models")
     return app
+
+
+def _options(
+    version: Annotated[bool, typer.Option("--version", help="Print the version and exit.", is_eager=True)] = False,
+) -> None:
+    if version:
+        from sim.cli.inspect import version_command
+
+        version_command()
+        raise typer.Exit
 
 
 def tape_commands() -> typer.Typer:
@@ -82,11 +103,13 @@ def run(
     live: Annotated[bool, typer.Option(help="Decode while simulating, even where a tape would do.")] = False,
     timeline: Annotated[bool, typer.Option(help="Write timeline.json, which Perfetto opens.")] = False,
     window: Annotated[str, typer.Option(metavar="FROM:TO", help="Simulated seconds that the timeline shows.")] = "0:10",
+    trust_remote_code: TrustOption = False,
     json: JsonOption = False,
 ) -> None:
     """Run one scenario: table, figures, files."""
     from sim.cli.run import run_command
 
+    _trust(trust_remote_code)
     run_command(scenario, set_ or [], seed, out, live, json, window if timeline else None)
 
 
@@ -100,14 +123,33 @@ def sweep(
         Optional[str],  # noqa: UP045
         typer.Option(metavar="tcp://HOST:PORT", help="Address of a Dask scheduler to run on."),
     ] = None,
+    tls_ca: FileOption = None,
+    tls_cert: FileOption = None,
+    tls_key: FileOption = None,
     resume: Annotated[bool, typer.Option(help="Skip points that a sweep of this scenario has finished.")] = False,
     out: OutOption = Path("results"),
+    trust_remote_code: TrustOption = False,
     json: JsonOption = False,
 ) -> int:
-    """Run all points of a scenario's sweep: table, figures, files."""
-    from sim.cli.run import sweep_command
+    """Run all points of a scenario's sweep: table, figures, files.
 
-    return sweep_command(scenario, vary or [], set_ or [], seed, jobs, scheduler, resume, out, json)
+    A scheduler behind TLS (tls://HOST:PORT) takes --tls-ca, the authority that signed its certificate, and --tls-cert
+    and --tls-key, this side's own, all PEM files.
+    """
+    from sim.cli.run import sweep_command
+    from sim.sweep.cluster import Cluster
+
+    _trust(trust_remote_code)
+    cluster = None if scheduler is None else Cluster(scheduler, tls_ca, tls_cert, tls_key)
+    if cluster is None and any(option is not None for option in (tls_ca, tls_cert, tls_key)):
+        raise typer.BadParameter("--tls-ca, --tls-cert and --tls-key are about --scheduler tls://HOST:PORT")
+    return sweep_command(scenario, vary or [], set_ or [], seed, jobs, cluster, resume, out, json)
+
+
+def _trust(trusted: bool) -> None:
+    from sim.core.user_code import trust_remote_code
+
+    trust_remote_code(trusted)
 
 
 def plot(
@@ -152,11 +194,19 @@ def compare(
     a: Annotated[Path, typer.Argument(help="Folder of a run or sweep.")],
     b: Annotated[Path, typer.Argument(help="Another one.")],
     metric: Annotated[str, typer.Option(help="Column to compare.")] = "e2e_mean_s",
+    json: JsonOption = False,
+    csv: CsvOption = False,
 ) -> None:
-    """Paired differences B - A with 95 % intervals; both sides used the same random numbers."""
+    """Paired differences B - A with 95 % intervals; both sides saw the same random numbers."""
     from sim.cli.inspect import compare_command
 
-    compare_command(a, b, metric)
+    compare_command(a, b, metric, _form(json, csv))
+
+
+def _form(json: bool, csv: bool) -> Literal["json", "csv", "table"]:
+    if json and csv:
+        raise typer.BadParameter("give --json or --csv, not both")
+    return "json" if json else "csv" if csv else "table"
 
 
 def validate(
@@ -175,23 +225,33 @@ def calibrate(
         Optional[Path],  # noqa: UP045
         typer.Option(help="Also write a calibration file that other hosts can use."),
     ] = None,
+    trust_remote_code: TrustOption = False,
 ) -> None:
     """Measure this host's model timings anew."""
     from sim.cli.inspect import calibrate_command
 
+    _trust(trust_remote_code)
     calibrate_command(scenario, set_ or [], out)
 
 
 def list_names(
     kind: Annotated[
         str,
-        typer.Argument(help="protocols, rules, links, controllers, schedulers, compute, hardware, scenarios, columns"),
+        typer.Argument(
+            help="keys, protocols, rules, links, controllers, schedulers, compute, hardware, scenarios, columns"
+        ),
     ] = "protocols",
+    section: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Argument(help="Of keys: only those below this one, such as workload, link, link.nr or protocol.tslt."),
+    ] = None,
+    json: JsonOption = False,
+    csv: CsvOption = False,
 ) -> None:
-    """What can be named in YAML, one line each."""
+    """What can be named in YAML, one line each; of keys their unit, bounds, default and meaning."""
     from sim.cli.inspect import list_command
 
-    list_command(kind)
+    list_command(kind, section, _form(json, csv))
 
 
 def schema() -> None:
@@ -199,6 +259,23 @@ def schema() -> None:
     from sim.cli.inspect import schema_command
 
     schema_command()
+
+
+def prove(
+    name: Annotated[str, typer.Argument(help="A protocol's name, or module:Name of one of your own.")],
+    set_: Annotated[
+        Optional[list[str]],  # noqa: UP045
+        typer.Option("--set", metavar="KEY=VALUE", help="One of the protocol's keys; may be repeated."),
+    ] = None,
+    vocab_size: Annotated[int, typer.Option(min=2, max=6, help="Tokens of the tables.")] = 3,
+    tokens: Annotated[int, typer.Option(min=1, max=5, help="Tokens generated; a draft is cut to them.")] = 3,
+    pairs: Annotated[int, typer.Option(min=1, max=100, help="Pairs of draft and target tables.")] = 4,
+    json: JsonOption = False,
+) -> int:
+    """Enumerate a protocol's output distribution on small tables; exit code 1 if it is not the target's own."""
+    from sim.cli.prove import prove_command
+
+    return prove_command(name, set_ or [], vocab_size, tokens, pairs, json)
 
 
 def record_channel(
@@ -270,10 +347,12 @@ def tape_record(
     seed: SeedOption = None,
     jobs: Annotated[Optional[int], typer.Option(min=1, help="Worker processes; all cores by default.")] = None,  # noqa: UP045
     payloads: Annotated[bool, typer.Option(help="Keep the bytes of all messages too.")] = False,
+    trust_remote_code: TrustOption = False,
 ) -> None:
     """Decode what a scenario and its sweep will replay."""
     from sim.cli.tape import record_command
 
+    _trust(trust_remote_code)
     record_command(scenario, vary or [], set_ or [], seed, jobs, payloads)
 
 

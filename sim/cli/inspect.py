@@ -4,35 +4,59 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Sequence
+import textwrap
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
+from sim.cli.terminal import note, print_lines
 from sim.core.errors import InputError, unknown_name_message
-from sim.core.registry import Registry
 from sim.scenario.loading import bundled_scenarios, load_scenario
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from sim.core.registry import Registry
+    from sim.scenario.schema import Scenario
+
+Form = Literal["table", "json", "csv"]
+
 # What is drawn and compared if no column is named: of sweeps, and of the requests of runs.
 _SWEEP_LATENCY, _REQUEST_LATENCY = "e2e_mean_s", "e2e_s"
 
 
+def version_command() -> None:
+    """Name and version on stdout."""
+    from importlib import metadata
+
+    print(f"specran {metadata.version('specran')}")
+
+
 def validate_command(names: list[str]) -> None:
-    """Check each scenario; all wrong ones are told, one line each."""
+    """Check each scenario; all wrong ones are told, one line each. No code of a user's own runs."""
+    from sim.core.user_code import user_code_not_run
     from sim.sweep.points import expand
 
     wrong = []
     for name in names:
         try:
-            load_scenario(name, check=expand)
+            with user_code_not_run():
+                scenario = load_scenario(name, check=expand)
         except InputError as error:
             wrong.append(str(error))
         else:
-            print(f"{name}: valid")
+            print_lines([f"{name}: valid"])
+            for own in unchecked_names(scenario):
+                note(f"{name}: the keys of {own} were not checked, because no code of yours runs here")
     if wrong:
         raise InputError("\nspecran: ".join(wrong))
+
+
+def unchecked_names(scenario: Scenario) -> list[str]:
+    """Parts of a user's own whose modules were not loaded, as ``part name``."""
+    parts = {"protocol": scenario.protocol, "controller": scenario.controller, "link": scenario.link}
+    parts |= {f"compute.{site}": choice for site, choice in scenario.compute.items()}
+    return [f"{part} {choice.name!r}" for part, choice in parts.items() if not choice.entry.loaded]
 
 
 def _registries() -> dict[str, Registry[Any]]:
@@ -53,12 +77,36 @@ def _registries() -> dict[str, Registry[Any]]:
     }
 
 
-def list_command(kind: str) -> None:
-    """One line per name."""
-    names = _names_of(kind)
-    width = max(len(name) for name, _ in names)
-    for name, text in names:
-        print(f"{name:<{width}}  {text}".rstrip())
+def list_command(kind: str, section: str | None, form: Form) -> None:
+    """One line per name, or per key."""
+    if section is not None and kind != "keys":
+        raise InputError(f"list {kind} takes no section; list keys does")
+    if kind == "keys":
+        from sim.cli.keys import list_keys
+
+        rows = list_keys(section)
+    else:
+        rows = [{"name": name, "meaning": text} for name, text in _names_of(kind)]
+    if form != "table":
+        from sim.cli.output import print_rows
+
+        print_rows(rows, as_json=form == "json")
+    elif kind == "keys":
+        print_lines(_key_lines(rows))
+    else:
+        width = max(len(row["name"]) for row in rows)
+        print_lines([f"{row['name']:<{width}}  {row['meaning']}".rstrip() for row in rows])
+
+
+def _key_lines(rows: Sequence[Mapping[str, str]]) -> list[str]:
+    """A line per key with what it takes, and its meaning below it."""
+    lines = []
+    for row in rows:
+        unit = f" [{row['unit']}]" if row["unit"] else ""
+        bounds = f"; {row['bounds']}" if row["bounds"] else ""
+        lines.append(f"{row['key']}{unit} = {row['default']}  ({row['type']}{bounds})")
+        lines += textwrap.wrap(row["meaning"], 110, initial_indent="    ", subsequent_indent="    ")
+    return lines
 
 
 def _names_of(kind: str) -> list[tuple[str, str]]:
@@ -75,7 +123,7 @@ def _names_of(kind: str) -> list[tuple[str, str]]:
         from sim.compute.hardware import find_hardware, hardware_names
 
         return [(name, find_hardware(name).title) for name in hardware_names()]
-    raise InputError(unknown_name_message("kind", kind, [*registries, "scenarios", "columns", "hardware"]))
+    raise InputError(unknown_name_message("kind", kind, [*registries, "keys", "scenarios", "columns", "hardware"]))
 
 
 def _marked(entry: Any) -> str:
@@ -165,30 +213,47 @@ def _tables_of(results: list[Path], columns: list[str]) -> list[pd.DataFrame]:
     return [*(table for place, table in tables.items() if place not in runs), together]
 
 
-def compare_command(a: Path, b: Path, metric: str) -> None:
+def compare_command(a: Path, b: Path, metric: str, form: Form = "table") -> None:
     """Print paired differences."""
-    from sim.cli.output import format_value, print_table, say
+    from sim.cli.output import print_rows, print_table, say
     from sim.figures.compare import compare
     from sim.figures.runs_table import seed_of
     from sim.results.reading import read_table
+
+    tables = read_table(a), read_table(b)
+    seeds = seed_of(a), seed_of(b)
+    if None not in seeds and seeds[0] != seeds[1]:
+        raise InputError(
+            f"A ran with seed {seeds[0]}, B with seed {seeds[1]}: pairs must have seen the same random numbers"
+        )
+    metric = _latency_of(tables, metric)
+    compared = compare(*tables, metric)
+    if form == "table":
+        print_table(metric, *_compared_cells(compared))
+    else:
+        print_rows([{"metric": metric, **_plain_row(row)} for row in compared.to_dict("records")], form == "json")
+    say(f"A: {a}")
+    say(f"B: {b}")
+    count, per = compared["independent"].max(), compared.attrs["per"]
+    say(f"intervals: Student's t over {count} {per}" + ("" if count > 1 else ", which gives none"))
+    for name, alone in zip("AB", compared.attrs["alone"], strict=True):
+        if alone:
+            say(f"{name} has {alone} rows without a partner, which are left out")
+
+
+def _compared_cells(compared: pd.DataFrame) -> tuple[list[str], list[list[Any]]]:
+    """Columns and rows for people."""
+    from sim.cli.output import format_value
 
     def interval(row: dict[Any, Any], name: str) -> str:
         if row[f"{name}_low"] != row[f"{name}_low"]:
             return "-"
         return f"{format_value(row[f'{name}_low'])} to {format_value(row[f'{name}_high'])}"
 
-    tables = read_table(a), read_table(b)
-    seeds = seed_of(a), seed_of(b)
-    if None not in seeds and seeds[0] != seeds[1]:
-        raise InputError(
-            f"A ran with seed {seeds[0]}, B with seed {seeds[1]}: pairs must have used the same random numbers"
-        )
-    metric = _latency_of(tables, metric)
-    compared = compare(*tables, metric)
     varied: list[str] = compared.attrs["varied"]
-    columns = (*(varied or ["condition"]), "pairs", "A", "B", "B - A", "95 % interval", "B / A", "95 % interval")
+    columns = [*(varied or ["condition"]), "pairs", "A", "B", "B - A", "95 % interval", "B / A", "95 % interval"]
     rows = [
-        (
+        [
             *_condition(row, varied),
             row["pairs"],
             row["mean_a"],
@@ -197,17 +262,15 @@ def compare_command(a: Path, b: Path, metric: str) -> None:
             interval(row, "difference"),
             row["ratio"],
             interval(row, "ratio"),
-        )
+        ]
         for row in compared.to_dict("records")
     ]
-    print_table(metric, columns, rows)
-    say(f"A: {a}")
-    say(f"B: {b}")
-    count, per = compared["independent"].max(), compared.attrs["per"]
-    say(f"intervals: Student's t over {count} {per}" + ("" if count > 1 else ", which gives none"))
-    for name, alone in zip("AB", compared.attrs["alone"], strict=True):
-        if alone:
-            say(f"{name} has {alone} rows without a partner, which are left out")
+    return columns, rows
+
+
+def _plain_row(row: Mapping[Any, Any]) -> dict[str, Any]:
+    """A row whose numbers are Python's own."""
+    return {str(key): value.item() if hasattr(value, "item") else value for key, value in row.items()}
 
 
 def _condition(row: dict[Any, Any], varied: list[str]) -> list[str]:

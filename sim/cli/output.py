@@ -1,26 +1,44 @@
-"""What people see: tables and progress bars on stderr, JSON alone on stdout."""
+"""What people see: results on stdout, as a table, JSON or CSV; progress and remarks on stderr.
+
+Texts may come from files that someone else has written: whatever would steer a terminal is shown as its escape, and
+a CSV cell that a spreadsheet would take for a formula is marked as text.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
+from rich.text import Text
+
+from sim.cli.terminal import inert
+from sim.results.csv_file import csv_text
 
 # Without a terminal there is no width to fit; wide enough that no column name is broken.
-error_console = Console(stderr=True, highlight=False, width=None if sys.stderr.isatty() else 140)
+_WIDTH = 140
+error_console = Console(stderr=True, highlight=False, width=None if sys.stderr.isatty() else _WIDTH)
 
 
 def say(message: str) -> None:
-    """One line for people."""
-    error_console.print(message, soft_wrap=True, markup=False)
+    """One line for people, on stderr."""
+    error_console.print(Text(inert(message)), soft_wrap=True)
+
+
+@contextmanager
+def only_results_on_stdout() -> Iterator[None]:
+    """Within the block, whatever libraries or a user's own code print goes to stderr."""
+    with contextlib.redirect_stdout(sys.stderr):
+        yield
 
 
 def print_json(value: Any) -> None:
@@ -37,25 +55,44 @@ def print_json(value: Any) -> None:
     sys.stdout.write("\n")
 
 
+def print_csv(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+    """A table as CSV on stdout."""
+    sys.stdout.write(csv_text(columns, rows))
+
+
+def print_rows(rows: Sequence[Mapping[str, Any]], as_json: bool) -> None:
+    """Rows with the same keys as JSON or CSV on stdout."""
+    if as_json:
+        print_json([dict(row) for row in rows])
+    elif rows:
+        print_csv(list(rows[0]), [list(row.values()) for row in rows])
+
+
 def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
-    """A table under its title; numbers right-aligned with three significant digits."""
+    """A table under its title on stdout; numbers right-aligned with three significant digits."""
+    console = results_console()
     # As a line of its own the title is not broken to the width of a narrow table.
-    error_console.print()
-    error_console.print(title, style="bold", soft_wrap=True, markup=False)
+    console.print(Text(inert(title), style="bold"), soft_wrap=True)
     table = _table(columns, rows)
-    if table.__rich_measure__(error_console, error_console.options).maximum > error_console.width:
+    if table.__rich_measure__(console, console.options).maximum > console.width:
         # Too narrow for whole names: better broken at their joints than within a word.
         table = _table([re.sub(r"(?<=[._])(?=.)", "\n", column) for column in columns], rows)
-    error_console.print(table)
+    console.print(table)
+
+
+def results_console() -> Console:
+    """A console on what stdout is now."""
+    return Console(highlight=False, width=None if sys.stdout.isatty() else _WIDTH)
 
 
 def _table(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> Table:
     table = Table(box=SIMPLE_HEAD, show_edge=False, header_style="bold", padding=(0, 1, 0, 0), pad_edge=False)
     for index, column in enumerate(columns):
         numeric = any(isinstance(row[index], int | float) or re.fullmatch(r"[\d.]+%", str(row[index])) for row in rows)
-        table.add_column(column, justify="right" if numeric else "left", overflow="fold")
+        table.add_column(Text(inert(column)), justify="right" if numeric else "left", overflow="fold")
     for row in rows:
-        table.add_row(*(format_value(value) for value in row))
+        # As texts, so that brackets in a name are no markup.
+        table.add_row(*(Text(inert(format_value(value))) for value in row))
     return table
 
 

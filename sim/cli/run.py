@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from sim.cli.output import ProgressBars, print_json, print_table, say
+from sim.cli.output import ProgressBars, only_results_on_stdout, print_json, print_table, say
+from sim.cli.terminal import print_lines
 from sim.core.errors import InputError
+from sim.core.user_code import user_modules
 from sim.scenario.loading import load_scenario, locate_errors
 from sim.scenario.overrides import parse_assignment, parse_axes
+
+if TYPE_CHECKING:
+    from sim.scenario.schema import Scenario
+    from sim.sweep.cluster import Cluster
 
 _RUN_ROWS = (
     ("End-to-end latency, mean", "e2e_mean_s", "s"),
@@ -42,17 +49,38 @@ def run_command(
 ) -> None:
     """Run one scenario and show what came of it."""
     changes = changes_of(set_, seed)
-    scenario = load_scenario(name, changes)
-    from sim.results.columns import BREAKDOWN_COLUMNS
-    from sim.runs.run import run
-    from sim.timeline import Timeline, parse_window
+    with only_results_on_stdout():
+        scenario = load_scenario(name, changes)
+        say_user_code()
+        from sim.runs.run import run
+        from sim.timeline import Timeline, parse_window
 
-    timeline = None if window is None else Timeline(*parse_window(window))
-    with locate_errors(name, changes), ProgressBars() as progress:
-        result = run(scenario, out, live=live, progress=progress, timeline=timeline)
-    summary = result.summary
+        timeline = None if window is None else Timeline(*parse_window(window))
+        with locate_errors(name, changes), ProgressBars() as progress:
+            result = run(scenario, out, live=live, progress=progress, timeline=timeline)
     if as_json:
-        print_json({**summary, "folder": str(result.folder)})
+        print_json({**result.summary, "folder": str(result.folder)})
+    else:
+        _print_run(scenario, result.summary)
+    say(f"files:   {result.folder}")
+    assert result.folder is not None
+    if timeline is not None:
+        told = "open it at ui.perfetto.dev"
+        if not timeline.events:
+            told = f"nothing begins in its window; the run ended at {result.summary['simulated_s']:.3g} s"
+        say(f"timeline: {result.folder / 'timeline.json'} ({told})")
+    say(f"report:  {result.folder / 'report.html'}")
+
+
+def say_user_code() -> None:
+    """Which files' code runs, besides this package's."""
+    for name, module in user_modules().items():
+        say(f"code:    {module.path} (module {name})")
+
+
+def _print_run(scenario: Scenario, summary: Mapping[str, Any]) -> None:
+    from sim.results.columns import BREAKDOWN_COLUMNS
+
     title = f"{scenario.name}: {scenario.protocol.name} over {scenario.link.name}, {summary['requests']} requests"
     rows = [(label, summary[key], unit) for label, key, unit in _RUN_ROWS if key in summary]
     print_table(title, ("figure", "value", "unit"), rows)
@@ -61,15 +89,8 @@ def run_command(
         (column.removesuffix("_s"), summary[column.removesuffix("_s") + "_mean_s"]) for column in BREAKDOWN_COLUMNS
     ]
     breakdown = [(name.replace("_", " "), value, f"{value / total:.1%}") for name, value in parts if value]
+    print_lines([""])
     print_table("Where the time of a mean request goes", ("part", "seconds", "share"), breakdown)
-    say(f"files:   {result.folder}")
-    assert result.folder is not None
-    if timeline is not None:
-        told = "open it at ui.perfetto.dev"
-        if not timeline.events:
-            told = f"nothing begins in its window; the run ended at {summary['simulated_s']:.3g} s"
-        say(f"timeline: {result.folder / 'timeline.json'} ({told})")
-    say(f"report:  {result.folder / 'report.html'}")
 
 
 def sweep_command(
@@ -78,26 +99,26 @@ def sweep_command(
     set_: list[str],
     seed: int | None,
     jobs: int | None,
-    scheduler: str | None,
+    cluster: Cluster | None,
     resume: bool,
     out: Path,
     as_json: bool,
 ) -> int:
     """Run a sweep and show its table; 1 if a point failed."""
-    if jobs is not None and scheduler is not None:
+    if jobs is not None and cluster is not None:
         raise InputError("--jobs is about processes of this machine, --scheduler about others; give one of them")
-    axes = parse_axes(vary)
-    from sim.sweep.points import expand
-    from sim.sweep.run import sweep
+    axes, changes = parse_axes(vary), changes_of(set_, seed)
+    with only_results_on_stdout():
+        from sim.sweep.points import expand
+        from sim.sweep.run import sweep
 
-    changes = changes_of(set_, seed)
-    scenario = load_scenario(name, changes, axes, check=expand)
-
-    with locate_errors(name, changes, axes), ProgressBars() as progress:
-        result = sweep(scenario, out, jobs=jobs, scheduler=scheduler, resume=resume, progress=progress)
+        scenario = load_scenario(name, changes, axes, check=expand)
+        say_user_code()
+        with locate_errors(name, changes, axes), ProgressBars() as progress:
+            result = sweep(scenario, out, jobs=jobs, scheduler=cluster, resume=resume, progress=progress)
     if as_json:
         print_json({"folder": str(result.folder), "points": result.table.to_dict("records"), "failed": result.failed})
-    if len(result.table):
+    elif len(result.table):
         columns, rows = result.overview()
         print_table(f"{scenario.name}: {len(result.table)} runs", columns, rows)
     if resume:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from sim.cli.output import ProgressBars, print_json, say
 from sim.cli.run import changes_of
+from sim.cli.terminal import print_lines
 from sim.core.errors import InputError
 from sim.core.files import clean_cache
 from sim.runs.prepare import must_be_live, planned_requests, tape_store
@@ -68,10 +69,12 @@ def list_command(as_json: bool) -> None:
         print_json(listed)
         return
     for line in listed:
-        print(
-            f"{line['key'][:12]}  {line['protocol']:<16} seed {line['seed']}  request {line['request']:<10} "
-            f"{line['prompt_tokens']:>5} + {line['tokens']:<5} tokens  {line['rounds']:>4} rounds  "
-            f"alpha {line['acceptance_rate']:.3f}  {line['size_bytes']:,} bytes"
+        print_lines(
+            [
+                f"{line['key'][:12]}  {line['protocol']:<16} seed {line['seed']}  request {line['request']:<10} "
+                f"{line['prompt_tokens']:>5} + {line['tokens']:<5} tokens  {line['rounds']:>4} rounds  "
+                f"alpha {line['acceptance_rate']:.3f}  {line['size_bytes']:,} bytes"
+            ]
         )
     say(f"{len(listed)} requests, {sum(line['size_bytes'] for line in listed) / 1e6:.1f} MB in {store.folder}")
 

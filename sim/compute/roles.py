@@ -73,14 +73,16 @@ class NoCostModel(ComputeModel):
 
     Args:
         problem: What to say when it does.
+        key: The scenario's key that leaves it out.
     """
 
-    def __init__(self, problem: str) -> None:
+    def __init__(self, problem: str, key: str = "") -> None:
         self.problem = problem
+        self.key: tuple[str, ...] = tuple(key.split(".")) if key else ()
 
     def price(self, batch: Sequence[WorkSize]) -> Cost:
         """Refuse."""
-        raise InputError(self.problem)
+        raise InputError(self.problem, self.key)
 
 
 def problem_of(settings: Settings, role: str) -> str | None:
@@ -106,7 +108,7 @@ def make_cost_model(
         site: Where, for messages.
     """
     if problem := problem_of(settings, role):
-        return NoCostModel(f"compute.{site}: {problem}")
+        return NoCostModel(problem, f"compute.{site}")
     if isinstance(settings, RoleSettings):
         settings = settings.for_role(role)
     return entry.make(settings, model)

@@ -3,20 +3,68 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+
+Key = tuple[str | int, ...]
 
 
 class InputError(Exception):
-    """What the user gave is wrong; the command line prints the message alone and exits with 2."""
+    """What the user gave is wrong; the command line prints the message alone and exits with 2.
+
+    Args:
+        message: What was expected and what was got.
+        key: The scenario's key that is to blame, dotted or as parts from the root down; empty if none is.
+        place: Where the user wrote it: ``file:line:``, or an option such as ``--set``.
+
+    Attributes:
+        message: As given, without key and place.
+        key: The key's parts.
+        place: As given.
+    """
+
+    def __init__(self, message: str, key: str | Sequence[str | int] = (), place: str = "") -> None:
+        self.message = message
+        self.key: Key = tuple(key.split(".")) if isinstance(key, str) else tuple(key)
+        self.place = place
+        # All are arguments, so that the error survives the way from a worker process.
+        super().__init__(message, self.key, place)
+
+    def __str__(self) -> str:
+        named = f"{dotted(self.key)}: {self.message}" if self.key else self.message
+        return f"{self.place} {named}" if self.place else named
 
 
 class RunError(Exception):
     """The input was right and the run failed; the command line prints the message alone and exits with 1."""
 
 
+def dotted(key: Sequence[str | int]) -> str:
+    """A key's parts as users write it, such as ``link.uplink_mbps``."""
+    return ".".join(str(part) for part in key)
+
+
+def shortened(value: object) -> str:
+    """A value as a message quotes it, cut where it is long."""
+    text = repr(value)
+    return text if len(text) <= 80 else f"{text[:77]}..."
+
+
 def unknown_name_message(kind: str, got: object, valid: Iterable[object]) -> str:
     """Say that a name is unknown, which names are valid, and which one is nearest."""
     names = sorted(str(name) for name in valid)
-    near = difflib.get_close_matches(str(got), names, n=1, cutoff=0.5)
-    hint = f" (did you mean {near[0]!r}?)" if near else ""
-    return f"unknown {kind} {str(got)!r}{hint}; valid: {', '.join(names)}"
+    return f"unknown {kind} {shortened(str(got))}{did_you_mean(got, names)}; valid: {', '.join(names)}"
+
+
+def did_you_mean(got: object, valid: Iterable[str]) -> str:
+    """A remark with the nearest valid name, for the end of a sentence; empty if none is near.
+
+    Capital letters, hyphens and spaces count as what they are usually meant for: ``max-new-tokens`` is near
+    ``max_new_tokens``.
+    """
+    names = {_plain(name): name for name in valid}
+    near = difflib.get_close_matches(_plain(str(got)[:100]), names, n=1, cutoff=0.5)
+    return f" (did you mean {names[near[0]]!r}?)" if near else ""
+
+
+def _plain(name: str) -> str:
+    return name.lower().replace("-", "_").replace(" ", "_")

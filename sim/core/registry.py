@@ -3,21 +3,28 @@
 from __future__ import annotations
 
 import importlib
-import os
 import pkgutil
-import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar, cast
+
+from pydantic import ConfigDict
 
 from sim.core.errors import InputError, unknown_name_message
 from sim.core.settings import Settings
+from sim.core.user_code import UserCodeError, find_module, load_module, user_code_may_run
 
 T = TypeVar("T")
 
 
 class NoSettings(Settings):
     """For entries that have nothing to set."""
+
+
+class UncheckedSettings(Settings):
+    """For entries of a user's own whose module was not loaded: which keys they have is not known."""
+
+    model_config = ConfigDict(extra="allow")
 
 
 @dataclass(frozen=True)
@@ -29,12 +36,14 @@ class RegistryEntry(Generic[T]):
         make: The class or function behind the name.
         settings: Its keys in YAML.
         facts: What else the house wants to know of it, by keyword given at registration.
+        loaded: False for one of a user's own whose module was not to be imported: nothing but its name is known.
     """
 
     name: str
     make: T
     settings: type[Settings]
     traits: dict[str, Any] = field(default_factory=dict)
+    loaded: bool = True
 
     @property
     def summary(self) -> str:
@@ -117,16 +126,24 @@ class Registry(Generic[T]):
 
     def _find_foreign(self, name: str) -> RegistryEntry[T]:
         module_name, _, attribute = name.partition(":")
-        here = os.getcwd()
-        if here not in sys.path:
-            sys.path.append(here)
         try:
-            module = importlib.import_module(module_name)
-            make = getattr(module, attribute)
-        except (ImportError, AttributeError, SyntaxError, ValueError) as error:
+            if not user_code_may_run():
+                find_module(module_name)
+                return RegistryEntry(name, cast(T, _not_loaded), UncheckedSettings, loaded=False)
+            module = load_module(module_name)
+        except UserCodeError as error:
             raise InputError(f"cannot load {self.kind} {name!r}: {error}") from error
+        make = getattr(module, attribute, None)
         for entry in self._entries.values():
             if entry.make is make:
                 # Keep the full name: whoever reads it back from a file or in another process needs the module.
                 return replace(entry, name=name)
-        raise InputError(f"{name!r} was imported but is not registered as a {self.kind}")
+        if make is not None:
+            raise InputError(f"{name!r} was imported but is not registered as a {self.kind}")
+        registered = [entry.make for entry in self._entries.values()]
+        own = [key for key, value in vars(module).items() if any(value is make for make in registered)]
+        raise InputError(f"cannot load {self.kind} {name!r}: {unknown_name_message('name', attribute, own)}")
+
+
+def _not_loaded(*_: Any) -> Any:
+    raise RuntimeError("the module of this entry was not loaded")

@@ -1,14 +1,57 @@
-"""The base of everything that a user sets in YAML: frozen, strict about unknown keys, documented field by field."""
+"""The base of everything that a user sets in YAML: frozen, strict about unknown keys, bounded, documented by field."""
 
 from __future__ import annotations
 
 import ast
 import inspect
+import re
 import textwrap
-from typing import Any, get_args
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, ClassVar, get_args
 
-from pydantic import BaseModel, ConfigDict, GetJsonSchemaHandler, ValidationInfo, field_validator
-from pydantic_core import CoreSchema
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    GetJsonSchemaHandler,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
+from pydantic_core import CoreSchema, InitErrorDetails, PydanticCustomError
+
+from sim.core.errors import Key, did_you_mean, shortened
+
+# What a key's suffix says of its unit, and the largest magnitude where the field states no bound of its own: far
+# beyond what can be meant, and small enough that sums of times in nanoseconds stay within 64 bits. Longer ones first.
+UNITS: tuple[tuple[str, str, float], ...] = (
+    ("_bits_per_s", "bit/s", 1e15),
+    ("_per_s", "1/s", 1e12),
+    ("_mbps", "Mbit/s", 1e9),
+    ("_kmh", "km/h", 1e4),
+    ("_dbm", "dBm", 1e3),
+    ("_dbi", "dBi", 1e3),
+    ("_bytes", "byte", 1e12),
+    ("_bits", "bit", 1e9),
+    ("_tokens", "token", 1e9),
+    ("_slots", "slot", 1e9),
+    ("_ghz", "GHz", 1e6),
+    ("_mhz", "MHz", 1e9),
+    ("_khz", "kHz", 1e9),
+    ("_deg", "degree", 1e4),
+    ("_hz", "Hz", 1e12),
+    ("_db", "dB", 1e3),
+    ("_ns", "ns", 1e15),
+    ("_ms", "ms", 1e9),
+    ("_s", "s", 1e6),
+    ("_m", "m", 1e8),
+    ("_j", "J", 1e9),
+    ("_w", "W", 1e6),
+)
+_LARGEST = 1e12
+_UNKNOWN_KEY = "unknown_key"
+# Control characters, line separators and marks that turn the direction of writing: none of them belongs in a value.
+_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff]")
 
 
 class Settings(BaseModel):
@@ -17,24 +60,127 @@ class Settings(BaseModel):
     # Only what a scenario uses is built, and docstrings are read from the source when a schema is asked for.
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, defer_build=True)
 
+    # Fields whose values belong to other keys, which have bounds of their own.
+    unbounded_fields: ClassVar[frozenset[str]] = frozenset()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _only_known_keys(cls, data: Any) -> Any:
+        if isinstance(data, Mapping) and cls.model_config.get("extra") == "forbid":
+            unknown = [key for key in data if key not in cls.model_fields]
+            if unknown:
+                raise problems_error([((key,), unknown_key(key, cls.model_fields), data[key]) for key in unknown])
+        return data
+
     @field_validator("*", mode="before")
     @classmethod
-    def _no_boolean_is_a_number(cls, value: Any, info: ValidationInfo) -> Any:
+    def _plain_values(cls, value: Any, info: ValidationInfo) -> Any:
         if isinstance(value, bool) and info.field_name is not None:
             annotation = cls.model_fields[info.field_name].annotation
             kinds = {annotation, *get_args(annotation)}
             if kinds & {int, float} and bool not in kinds:
                 raise ValueError(f"expected a number, got {value}")
+        for text in _strings(value):
+            if _CONTROL.search(text):
+                raise ValueError(f"expected text without control characters, got {shortened(text)}")
+        return value
+
+    @field_validator("*", mode="after")
+    @classmethod
+    def _within_bounds(cls, value: Any, info: ValidationInfo) -> Any:
+        if isinstance(value, BaseModel) or info.field_name is None:
+            return value
+        largest = default_bound(cls, info.field_name)
+        if largest is not None:
+            for number in _numbers(value):
+                if not -largest <= number <= largest:
+                    raise ValueError(f"expected {-largest:g} to {largest:g}, got {number:g}")
         return value
 
     @classmethod
     def __get_pydantic_json_schema__(cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
         schema = handler(core_schema)
-        properties = handler.resolve_ref_schema(schema).get("properties", {})
-        for name, text in field_docstrings(cls).items():
-            if name in properties:
-                properties[name].setdefault("description", text)
+        add_meanings(cls, handler.resolve_ref_schema(schema).get("properties", {}))
         return schema
+
+
+def problems_error(problems: Sequence[tuple[Key, str, Any]], kind: str = _UNKNOWN_KEY) -> ValidationError:
+    """An error that validators of a part raise for keys within it, told with the whole path from the root.
+
+    Args:
+        problems: Path from the part down, what is wrong, and what was given.
+        kind: Pydantic's type of the error.
+    """
+    details = [
+        InitErrorDetails(type=PydanticCustomError(kind, "{text}", {"text": text}), loc=where, input=given)
+        for where, text, given in problems
+    ]
+    return ValidationError.from_exception_data("settings", details)
+
+
+def unknown_key(key: object, valid: Mapping[str, Any]) -> str:
+    """Say that a key is none of a part's, and which ones are."""
+    if not valid:
+        return f"unknown key {shortened(key)}; there are no keys here"
+    return f"unknown key {shortened(key)}{did_you_mean(key, valid)}; valid: {', '.join(sorted(valid))}"
+
+
+def add_meanings(settings: type[Settings], properties: dict[str, Any]) -> None:
+    """Give the properties of a JSON schema what stands below each field, and the bounds that no field states.
+
+    Args:
+        settings: Whose schema it is.
+        properties: By name; changed in place.
+    """
+    meanings = field_docstrings(settings)
+    for name, schema in properties.items():
+        if name in meanings:
+            schema.setdefault("description", meanings[name])
+        largest = default_bound(settings, name) if name in settings.model_fields else None
+        for part in (schema, *schema.get("anyOf", [])):
+            if largest is not None and part.get("type") in ("integer", "number"):
+                part.setdefault("maximum", largest)
+                if "exclusiveMinimum" not in part:
+                    part.setdefault("minimum", -largest)
+
+
+def unit_of_key(name: str) -> str:
+    """The unit that a key's name ends in, empty if it has none."""
+    return next((unit for suffix, unit, _ in UNITS if name.endswith(suffix)), "")
+
+
+def default_bound(settings: type[Settings], name: str) -> float | None:
+    """The largest magnitude of a field that states no upper bound of its own; None if it does."""
+    field = settings.model_fields[name]
+    if name in settings.unbounded_fields or any(
+        getattr(part, "le", None) is not None or getattr(part, "lt", None) is not None for part in field.metadata
+    ):
+        return None
+    return next((largest for suffix, _, largest in UNITS if name.endswith(suffix)), _LARGEST)
+
+
+def _strings(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping):
+        for key, item in value.items():
+            yield from _strings(key)
+            yield from _strings(item)
+    elif isinstance(value, list | tuple):
+        for item in value:
+            yield from _strings(item)
+
+
+def _numbers(value: Any) -> Iterator[float]:
+    if isinstance(value, int | float):
+        if not isinstance(value, bool):
+            yield value
+    elif isinstance(value, Mapping):
+        for item in value.values():
+            yield from _numbers(item)
+    elif isinstance(value, list | tuple):
+        for item in value:
+            yield from _numbers(item)
 
 
 def field_docstrings(settings: type[Settings]) -> dict[str, str]:

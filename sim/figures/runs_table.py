@@ -7,7 +7,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from channels.text_files import parse_json, read_text
 from sim.core.errors import InputError
+from sim.core.yaml_text import YamlError, read_values
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -37,15 +39,10 @@ def runs_table(folders: Sequence[Path], wanted: Sequence[str] = ()) -> pd.DataFr
         InputError: A folder's files cannot be read.
     """
     import pandas as pd
-    import yaml
 
     rows, keys = [], []
     for folder in folders:
-        try:
-            scenario = yaml.safe_load((folder / "scenario.yaml").read_text(encoding="utf-8"))
-            summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
-        except (OSError, ValueError, yaml.YAMLError) as error:
-            raise InputError(f"{folder}: not the folder of a run: {error}") from error
+        scenario, summary = _read_run(folder)
         keys.append(_flat("", {key: value for key, value in scenario.items() if key not in _NO_CONDITION}))
         rows.append({"seed": scenario["seed"], **summary})
     names = list(dict.fromkeys(name for row in keys for name in row))
@@ -53,6 +50,28 @@ def runs_table(folders: Sequence[Path], wanted: Sequence[str] = ()) -> pd.DataFr
     return pd.DataFrame(
         [{**{name: row.get(name) for name in differ}, **rest} for row, rest in zip(keys, rows, strict=True)]
     )
+
+
+def _read_run(folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Scenario and summary of a run.
+
+    Raises:
+        InputError: One cannot be read, or is not what a run writes.
+    """
+    place = folder / "scenario.yaml"
+    try:
+        scenario = read_values(read_text(place))
+        if not isinstance(scenario, dict) or type(scenario.get("seed")) is not int:
+            raise ValueError(f"{place}: not the scenario of a run")
+        place = folder / "summary.json"
+        summary = parse_json(read_text(place), place)
+        if not isinstance(summary, dict) or any(isinstance(value, dict | list) for value in summary.values()):
+            raise ValueError(f"{place}: not the summary of a run")
+    except YamlError as error:
+        raise InputError(f"{folder}: not the folder of a run: {place}: {error}") from error
+    except ValueError as error:
+        raise InputError(f"{folder}: not the folder of a run: {error}") from error
+    return scenario, summary
 
 
 def _flat(prefix: str, value: Any) -> dict[str, Any]:

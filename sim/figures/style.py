@@ -76,6 +76,8 @@ _RC: dict[str, Any] = {
     "lines.markeredgewidth": 0.5,
     "hatch.linewidth": 0.6,
     "figure.constrained_layout.use": True,
+    # Names come from scenarios: a dollar sign in one is a dollar sign.
+    "text.parse_math": False,
     "svg.hashsalt": "specran",
     "svg.fonttype": "path",
     "pdf.fonttype": 42,

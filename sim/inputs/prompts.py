@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sim.core.errors import InputError
+from channels.text_files import JSON_LINES, TextFileError, has_suffix, read_lines, read_records
+from sim.core.errors import InputError, shortened
 
 _MODELS = Path(__file__).parent.parent / "models"
 EMBEDDED_PROMPTS = _MODELS / "embedded" / "prompts.jsonl"
@@ -21,6 +21,8 @@ Chat = tuple[tuple[str, str], ...]
 # Who speaks in conversations that were shared from chat services.
 _SPEAKERS = {"human": "user", "user": "user", "gpt": "assistant", "chatgpt": "assistant", "assistant": "assistant"}
 _SPEAKERS |= {"bard": "assistant", "bing": "assistant", "system": "system"}
+# More than any context or number of devices.
+_MAX_COUNT = 10_000_000
 _LENGTH_KEYS = ("max_new_tokens", "max_completion_tokens", "max_tokens", "output_tokens")
 
 
@@ -69,35 +71,15 @@ def read_prompts(source: str) -> list[Prompt]:
     """
     path = SHIPPED.get(source) or Path(source)
     try:
-        text = path.read_text(encoding="utf-8-sig")
-    except (OSError, ValueError) as error:
-        raise InputError(f"workload.prompts: {source!r} cannot be read: {error}") from error
-    if path.suffix.lower() in (".jsonl", ".ndjson", ".json"):
-        prompts = [parse_prompt(entry, where) for entry, where in _entries(text, path)]
-    else:
-        lines = enumerate(text.split("\n"), start=1)
-        prompts = [Prompt(line.removesuffix("\r"), f"{path}:{number}") for number, line in lines if line.strip()]
+        if has_suffix(path, ".json", *JSON_LINES):
+            prompts = [parse_prompt(entry, where) for entry, where in read_records(path)]
+        else:
+            prompts = [Prompt(line, f"{path}:{number}") for number, line in read_lines(path)]
+    except TextFileError as error:
+        raise InputError(str(error), "workload.prompts") from error
     if not prompts:
-        raise InputError(f"workload.prompts: {source!r} holds no prompt")
+        raise InputError(f"{source!r} holds no prompt", "workload.prompts")
     return prompts
-
-
-def _entries(text: str, path: Path) -> Iterator[tuple[Any, str]]:
-    """Entries of a JSON list, or of a file with one per line, and where they stand."""
-    if text.lstrip().startswith("["):
-        for number, entry in enumerate(_parse_json(text, str(path)), start=1):
-            yield entry, f"{path}, entry {number}"
-        return
-    for number, line in enumerate(text.split("\n"), start=1):
-        if line.strip():
-            yield _parse_json(line, f"{path}:{number}"), f"{path}:{number}"
-
-
-def _parse_json(text: str, where: str) -> Any:
-    try:
-        return json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"{where}: not JSON: {getattr(error, 'msg', error)}") from error
 
 
 def parse_prompt(entry: Any, where: str) -> Prompt:
@@ -107,15 +89,17 @@ def parse_prompt(entry: Any, where: str) -> Prompt:
         InputError: It holds none, or one that cannot be used.
     """
     if not isinstance(entry, Mapping):
-        raise InputError(f"{where}: broken prompt line; expected an object of keys and values")
+        raise InputError(f"{where}: broken prompt line; expected an object of keys and values", "workload.prompts")
     inner = entry["body"] if isinstance(entry.get("body"), Mapping) else entry
     found = next((key for key in _READERS if key in inner), None)
     if found is None:
-        raise InputError(f"{where}: broken prompt line; expected one of the keys {', '.join(_READERS)}")
+        raise InputError(
+            f"{where}: broken prompt line; expected one of the keys {', '.join(_READERS)}", "workload.prompts"
+        )
     try:
         content = _READERS[found](inner)
     except _Broken as broken:
-        raise InputError(f"{where}: broken prompt line; {found}: {broken}") from broken
+        raise InputError(f"{where}: broken prompt line; {found}: {broken}", "workload.prompts") from broken
     chat, ids = (None, None) if isinstance(content, str) else _told_apart(content)
     return Prompt(
         content if isinstance(content, str) else "\n\n".join(text for _, text in chat or ()),
@@ -141,14 +125,17 @@ class _Broken(ValueError):
 def _category(entry: Mapping[str, Any], where: str) -> str:
     category = entry.get("category", "")
     if not isinstance(category, str):
-        raise InputError(f"{where}: category must be a text, got {category!r}")
+        raise InputError(f"{where}: category must be a text, got {shortened(category)}", "workload.prompts")
     return category
 
 
 def _count(entry: Mapping[str, Any], key: str, least: int, where: str) -> int:
     value = entry[key]
-    if not isinstance(value, int) or isinstance(value, bool) or value < least:
-        raise InputError(f"{where}: {key} must be a whole number, at least {least}, got {value!r}")
+    if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= _MAX_COUNT:
+        raise InputError(
+            f"{where}: {key} must be a whole number, {least} to {_MAX_COUNT}, got {shortened(value)}",
+            "workload.prompts",
+        )
     return value
 
 

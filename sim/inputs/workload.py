@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from channels.text_files import TextFileError, number_in, read_table
 from sim.core.errors import InputError
 from sim.decoding.controllers.base import Controller
 from sim.decoding.core.random_source import KeyedRandom
@@ -23,6 +23,9 @@ Encode = Callable[[str | Chat], Sequence[int]]
 
 # Request ids are unique per device and stay the same whatever the number of devices or requests.
 _REQUESTS_PER_DEVICE = 1 << 20
+
+# Latest arrival that a file may name: over a week.
+MAX_ARRIVAL_S = 1e6
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +89,9 @@ def _prompts_for(device: int, prompts: Sequence[Prompt], source: str) -> list[in
     own = [number for number, prompt in enumerate(prompts) if prompt.device == device]
     numbers = own or [number for number, prompt in enumerate(prompts) if prompt.device is None]
     if not numbers:
-        raise InputError(f"workload.prompts: {source!r} holds no prompt for device {device}: all are for other devices")
+        raise InputError(
+            f"{source!r} holds no prompt for device {device}: all are for other devices", "workload.prompts"
+        )
     return numbers
 
 
@@ -103,20 +108,23 @@ def _ids_of(
     limit = prompt.max_new_tokens or workload.max_new_tokens
     room = context - limit
     if room < 1:
-        key = "workload.max_new_tokens" if prompt.max_new_tokens is None else f"{prompt.where}: max_new_tokens"
-        raise InputError(f"{key}: {limit} new tokens leave no room for a prompt in a context of {context} tokens")
+        message = f"{limit} new tokens leave no room for a prompt in a context of {context} tokens"
+        if prompt.max_new_tokens is None:
+            raise InputError(message, "workload.max_new_tokens")
+        raise InputError(f"{prompt.where}: max_new_tokens: {message}", "workload.prompts")
     ids = _encoded(prompt, workload.chat_template, encode)
     if any(token >= leader.vocab_size for token in ids):
         raise InputError(
-            f"workload.prompts: {prompt.where} holds token id {max(ids)}; "
-            f"the vocabulary of {leader.name} has {leader.vocab_size}"
+            f"{prompt.where} holds token id {max(ids)}; the vocabulary of {leader.name} has {leader.vocab_size}",
+            "workload.prompts",
         )
     if workload.max_prompt_tokens is not None:
         ids = cut_start(ids, workload.max_prompt_tokens, leader)
     if len(ids) > room:
         raise InputError(
-            f"workload.prompts: {prompt.where} has {len(ids)} tokens and {limit} new "
-            f"ones are asked for, but the models' context leaves room for {room}; set workload.max_prompt_tokens"
+            f"{prompt.where} has {len(ids)} tokens and {limit} new ones are asked for, "
+            f"but the models' context leaves room for {room}; set workload.max_prompt_tokens",
+            "workload.prompts",
         )
     return tuple(ids) if ids else (leader.bos_id,)
 
@@ -221,25 +229,25 @@ def _exponentials(scenario: Scenario, purpose: str, device: int, mean_s: float) 
 
 def _arrivals_from_file(source: str, count: int, requests: int) -> list[list[float]]:
     path = Path(source)
-    try:
-        with path.open(newline="", encoding="utf-8") as file:
-            rows = list(csv.DictReader(file))
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(
-            f"devices.arrivals: expected closed, poisson or a CSV file, got {source!r} ({error})"
-        ) from error
     arrivals: list[list[float]] = [[] for _ in range(count)]
-    for number, row in enumerate(rows):
-        try:
-            time_s = float(row["time_s"])
-            device = int(row["device"]) if row.get("device") else number % count
-        except (KeyError, TypeError, ValueError) as error:
-            raise InputError(f"{path}:{number + 2}: expected the columns time_s and, optionally, device") from error
-        if time_s < 0 or device < 0:
-            raise InputError(f"{path}:{number + 2}: time_s and device must not be negative")
-        if device < count:
-            arrivals[device].append(time_s)
+    try:
+        for number, (line, row) in enumerate(read_table(path, ["time_s"], optional=["device"])):
+            time_s = number_in(row["time_s"], "time_s", 0, MAX_ARRIVAL_S, path, line)
+            device = number % count
+            if row.get("device"):
+                index = number_in(row["device"], "device", 0, 1e9, path, line)
+                if not index.is_integer():
+                    raise TextFileError(path, f"device must be a whole number, got {row['device'][:40]!r}", line)
+                device = int(index)
+            if device < count:
+                arrivals[device].append(time_s)
+    except TextFileError as error:
+        if isinstance(error.__cause__, FileNotFoundError):
+            message = f"expected closed, poisson or a CSV file, got {source!r} (no such file)"
+            raise InputError(message, "devices.arrivals") from error
+        raise InputError(str(error), "devices.arrivals") from error
     for device, times in enumerate(arrivals):
         if len(times) < requests:
-            raise InputError(f"{path}: {len(times)} arrivals for device {device}, which issues {requests} requests")
+            message = f"{path}: {len(times)} arrivals for device {device}, which issues {requests} requests"
+            raise InputError(message, "devices.arrivals")
     return [sorted(times)[:requests] for times in arrivals]

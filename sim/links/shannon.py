@@ -198,7 +198,9 @@ def device_snrs_db(seed: int, num_devices: int, settings: ShannonLinkSettings) -
     given = settings.snr_db
     means = given if isinstance(given, list) else [given] * num_devices
     if len(means) != num_devices:
-        raise InputError(f"snr_db: got {len(means)} values for {num_devices} devices; give one each, or one for all")
+        raise InputError(
+            f"got {len(means)} values for {num_devices} devices; give one each, or one for all", "link.snr_db"
+        )
     if not settings.snr_spread_db:
         return list(means)
     shifts = [2 * generator(seed, "snr_spread", device).random() - 1 for device in range(num_devices)]

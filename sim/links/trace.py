@@ -73,7 +73,7 @@ def _recorded(key: str, path: Path, scale: float) -> PiecewiseRate | PacketOppor
     try:
         return load_trace(path, scale)
     except ValueError as error:
-        raise InputError(f"link.{key}: {error}") from None
+        raise InputError(str(error), f"link.{key}") from None
 
 
 @LINKS.register("trace", settings=TraceLinkSettings)

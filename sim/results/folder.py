@@ -12,6 +12,7 @@ from typing import Any
 
 from sim.core.errors import InputError
 from sim.core.files import cannot_write, remove_leftovers, take_place, unfinished_folder
+from sim.results.csv_file import write_csv
 from sim.scenario.schema import Scenario
 
 
@@ -51,7 +52,7 @@ def write_table(rows: Any, folder: Path, name: str) -> None:
 
     frame = rows if isinstance(rows, pd.DataFrame) else pd.DataFrame(rows)
     frame.to_parquet(folder / f"{name}.parquet", index=False)
-    frame.to_csv(folder / f"{name}.csv", index=False)
+    write_csv(frame, folder / f"{name}.csv")
 
 
 def write_json(value: Any, path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from channels.text_files import has_suffix
 from sim.core.errors import InputError
 
 if TYPE_CHECKING:
@@ -23,10 +24,25 @@ def read_table(path: Path) -> pd.DataFrame:
     for candidate in candidates:
         if candidate.is_file():
             try:
-                return pd.read_csv(candidate) if candidate.suffix == ".csv" else pd.read_parquet(candidate)
-            except (OSError, ValueError) as error:
-                raise InputError(f"{candidate}: not a table: {error}") from error
+                csv = has_suffix(candidate, ".csv")
+                return _checked(pd.read_csv(candidate) if csv else pd.read_parquet(candidate))
+            except (OSError, ValueError, TypeError, LookupError, MemoryError, RecursionError) as error:
+                # What a damaged Parquet file raises depends on where the damage is.
+                reason = str(error).partition("\n")[0] or type(error).__name__
+                raise InputError(f"{candidate}: not a table, or damaged: {reason}") from error
     if not path.exists():
         raise InputError(f"{path}: no such file or folder")
     looked_for = " or ".join(candidate.name for candidate in candidates)
     raise InputError(f"{path}: no table here; looked for {looked_for}")
+
+
+def _checked(table: pd.DataFrame) -> pd.DataFrame:
+    """The table, if its columns have names of their own.
+
+    Raises:
+        ValueError: They do not.
+    """
+    names = [str(column) for column in table.columns]
+    if len(set(names)) < len(names) or not names:
+        raise ValueError("its columns have no names of their own")
+    return table

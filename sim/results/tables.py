@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from sim.core.errors import RunError
 from sim.decoding.core.steps import Round
+from sim.results.csv_file import write_csv
 from sim.results.rows import request_row, round_rows
 
 if TYPE_CHECKING:
@@ -99,7 +100,7 @@ class Table:
             self._writer = pq.ParquetWriter(self.folder / f"{self.name}.parquet", batch.schema)
         with self._given_up_if_it_fails():
             self._writer.write_table(batch.cast(self._writer.schema))
-        frame.to_csv(self.folder / f"{self.name}.csv", mode="w" if first else "a", header=first, index=False)
+        write_csv(frame, self.folder / f"{self.name}.csv", append=not first)
         self.rows.clear()
 
 

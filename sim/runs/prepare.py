@@ -15,6 +15,7 @@ from sim.compute.base import ComputeModel
 from sim.compute.roles import make_cost_model
 from sim.core.errors import InputError
 from sim.core.files import cache_folder, write_atomically
+from sim.core.user_code import remote_code_is_trusted
 from sim.inputs.prompts import Chat
 from sim.inputs.workload import PlannedRequest, plan_requests
 from sim.models.info import DeferredModel, ModelInfo, files_stamp
@@ -41,9 +42,11 @@ def model_names(settings: ModelsSettings, roles: Sequence[str]) -> dict[str, str
     names = {role: getattr(settings, role, None) for role in roles}
     for role, name in names.items():
         if name is None:
-            raise InputError(f"models.{role}: the protocol needs a {role} model and none is named")
+            raise InputError(f"the protocol needs a {role} model and none is named", f"models.{role}")
     if str(names.get("middle", "")).startswith("embedded/") and not settings.target.startswith("embedded/"):
-        raise InputError(f"models.middle: the protocol needs a middle model that goes with {settings.target}; name one")
+        raise InputError(
+            f"the protocol needs a middle model that goes with {settings.target}; name one", "models.middle"
+        )
     return {role: re.sub(r"^target(?=#layers=)", lambda _: settings.target, str(name)) for role, name in names.items()}
 
 
@@ -56,7 +59,7 @@ def _key_of_one_at_fault(names: Mapping[str, str]) -> Iterator[None]:
         blamed = [role for role, name in names.items() if repr(name) in str(error)]
         if len(blamed) != 1:
             raise
-        raise InputError(f"models.{blamed[0]}: {error}") from error
+        raise InputError(error.message, f"models.{blamed[0]}") from error
 
 
 def load_models(settings: ModelsSettings, roles: Sequence[str]) -> dict[str, LanguageModel]:
@@ -72,7 +75,7 @@ def load_models(settings: ModelsSettings, roles: Sequence[str]) -> dict[str, Lan
     options: dict[str, Any] = {
         "device": settings.device,
         "dtype": settings.dtype,
-        "trust_remote_code": settings.trust_remote_code,
+        "trust_remote_code": remote_code_is_trusted(),
     }
     leader = "target" if "target" in names else next(iter(names))
     models: dict[str, LanguageModel] = {}
@@ -138,7 +141,7 @@ def planned_requests(scenario: Scenario) -> list[PlannedRequest]:
     """The scenario's requests with their prompts as token ids."""
     models_info = model_info_of(scenario)
     leader = models_info.get("target") or next(iter(models_info.values()))
-    trusted = scenario.models.trust_remote_code
+    trusted = remote_code_is_trusted()
     return plan_requests(scenario, models_info, lambda content: encode_prompt(leader, trusted, content))
 
 

@@ -8,6 +8,7 @@ from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 from sim.core.files import clean_cache, no_empty_folders_of
+from sim.results.csv_file import write_csv
 from sim.results.folder import complete_folder, run_id, write_json
 from sim.results.manifest import make_manifest
 from sim.results.summary import SummaryBuilder
@@ -168,4 +169,4 @@ def _write_slots(rows: list[dict[str, Any]], folder: Path) -> None:
 
     table = pd.DataFrame(rows)
     table.to_parquet(folder / "slots.parquet", index=False)
-    table.to_csv(folder / "slots.csv", index=False)
+    write_csv(table, folder / "slots.csv")

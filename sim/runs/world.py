@@ -174,7 +174,7 @@ class World:
         controller = self._controllers[planned.device]
         request = make_request(planned, scenario, models_info, controller)
         protocol = scenario.protocol.entry.make(request, scenario.protocol.settings, rng_for(planned, scenario))
-        protocol_run = self._live[planned.id] = ProtocolRun(protocol, self.inputs.models)
+        protocol_run = self._live[planned.id] = ProtocolRun(protocol, self.inputs.models, request=request)
         return LiveTrace(protocol_run, self.inputs.cost_models["device"], self.inputs.models)
 
     def _recorded_trace(self, planned: PlannedRequest, tape: TapeStore) -> CompiledTrace:

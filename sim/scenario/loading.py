@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from sim.core.errors import InputError
-from sim.core.yaml_text import read_node
+from channels.text_files import TextFileError, read_text
+from sim.core.errors import InputError, Key, did_you_mean, dotted
+from sim.core.user_code import modules_beside
+from sim.core.yaml_text import MAX_CHARS, Lines, YamlError, read_document
 from sim.scenario.overrides import apply_overrides
 from sim.scenario.problems import Problem, ScenarioProblems
 from sim.scenario.schema import Scenario, resolve_paths
-
-Lines = dict[tuple[str | int, ...], int]
 
 
 def scenario_folders() -> list[Path]:
@@ -41,8 +40,7 @@ def find_scenario(name: str) -> Path:
     bundled = bundled_scenarios()
     if name in bundled:
         return bundled[name]
-    near = difflib.get_close_matches(path.stem, bundled, n=1, cutoff=0.5)
-    hint = f" (did you mean {near[0]!r}?)" if near else ""
+    hint = did_you_mean(path.stem, bundled)
     kind = "is a folder, not a file" if path.is_dir() else "no such file or bundled scenario"
     raise InputError(f"{name}: {kind}{hint}; bundled: {', '.join(sorted(bundled)) or 'none'}")
 
@@ -53,50 +51,16 @@ def read_yaml(path: Path) -> tuple[dict[str, Any], Lines]:
     Raises:
         InputError: The file cannot be read, is no YAML, or is no mapping.
     """
-    import yaml
-
     try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: cannot be read: {error}") from error
-    try:
-        data, node = read_node(text)
-    except yaml.reader.ReaderError as error:
-        line = text.count("\n", 0, error.position) + 1
-        raise InputError(f"{path}:{line}: not YAML: {error.reason}") from error
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        where = f":{mark.line + 1}" if mark is not None else ""
-        problem = str(getattr(error, "problem", error))
-        if problem.startswith("but "):
-            problem = f"{getattr(error, 'context', '')} {problem}"
-        raise InputError(f"{path}{where}: not YAML: {problem}") from error
+        data, lines = read_document(read_text(path, MAX_CHARS * 4))
+    except TextFileError as error:
+        raise InputError(str(error)) from error
+    except YamlError as error:
+        raise InputError(str(TextFileError(path, f"not YAML: {error.problem}", error.line))) from error
     if not isinstance(data, dict):
         got = "nothing" if data is None else type(data).__name__
         raise InputError(f"{path}:1: a scenario is a mapping of keys, got {got}")
-    lines: Lines = {}
-    try:
-        _collect_lines(node, (), lines, path)
-    except RecursionError:
-        raise InputError(f"{path}:1: a YAML alias stands within what it names") from None
     return data, lines
-
-
-def _collect_lines(node: Any, at: tuple[str | int, ...], lines: Lines, path: Path) -> None:
-    import yaml
-
-    lines.setdefault(at, node.start_mark.line + 1)
-    if isinstance(node, yaml.MappingNode):
-        seen = set()
-        for key, value in node.value:
-            if key.value in seen:
-                raise InputError(f"{path}:{key.start_mark.line + 1}: key {key.value!r} is given twice")
-            seen.add(key.value)
-            lines[(*at, key.value)] = key.start_mark.line + 1
-            _collect_lines(value, (*at, key.value), lines, path)
-    elif isinstance(node, yaml.SequenceNode):
-        for index, value in enumerate(node.value):
-            _collect_lines(value, (*at, index), lines, path)
 
 
 def load_scenario(
@@ -119,28 +83,35 @@ def load_scenario(
     """
     path = find_scenario(str(name))
     data, lines = read_yaml(path)
-    changes = dict(changes or {})
+    changes, axes = dict(changes or {}), dict(axes or {})
     named = {"name": _name_of(path), **data}
-    axes = dict(axes or {})
+    folder = path.resolve().parent
     try:
-        data = resolve_paths(_with_axes(apply_overrides(named, changes), axes), path.resolve().parent)
-        scenario = Scenario.from_dict(data)
-        if check is not None:
-            check(scenario)
+        with modules_beside(folder):
+            data = resolve_paths(_with_axes(apply_overrides(named, changes), axes), folder)
+            scenario = Scenario.from_dict(data)
+            if check is not None:
+                check(scenario)
         return scenario
     except ScenarioProblems as error:
-        first = _as_written(error.problems[0], lines)
-        varied = next((key for key in axes if first.where[:3] == ("sweep", "axes", key)), None)
-        if varied is None and first.key == "sweep.zip":
-            varied = next((key for key in axes if first.message.startswith(repr(key))), None)
-        if varied is not None:
-            raise InputError(f"--vary {varied}: {first.message}") from error
-        for key in changes:
-            if f"{first.key}.".startswith(f"{key}."):
-                raise InputError(f"--set {first.key}: {first.message}") from error
-            if key.startswith(f"{first.key}."):
-                raise InputError(f"--set {key}: {first.message}") from error
-        raise InputError(f"{path}:{line_of(first, lines)}: {first.key}: {first.message}") from error
+        raise _located(error.problems[0], path, lines, changes, axes) from error
+
+
+def _located(
+    problem: Problem, path: Path, lines: Lines, changes: Mapping[str, Any], axes: Mapping[str, Any]
+) -> InputError:
+    """A problem, told at the option or the line of the file that it comes from."""
+    where, message = problem.where, problem.message
+    if where[:1] == ("sweep",) and where[1:2] in (("axes",), ("zip",)) and where[2:3] and where[2] in axes:
+        return InputError(message, (where[2],), "--vary")
+    key = dotted(where)
+    for changed in changes:
+        if f"{key}.".startswith(f"{changed}."):
+            return InputError(message, where, "--set")
+        if changed.startswith(f"{key}."):
+            return InputError(message, changed, "--set")
+    where = _as_written(where, lines)
+    return InputError(message, where, f"{path}:{line_of(where, lines)}:")
 
 
 def _with_axes(data: dict[str, Any], axes: Mapping[str, Any]) -> dict[str, Any]:
@@ -156,19 +127,19 @@ def _with_axes(data: dict[str, Any], axes: Mapping[str, Any]) -> dict[str, Any]:
     return {**data, "sweep": {**rest, "axes": {**known, **axes}}}
 
 
-def _as_written(problem: Problem, lines: Lines) -> Problem:
-    """A problem of an axis that stands in the sweep itself, told where the file has it."""
-    short = ("sweep", *problem.where[2:])
-    if problem.where[:2] == ("sweep", "axes") and problem.where not in lines and short[:2] in lines and len(short) > 1:
-        return Problem(short, problem.message)
-    return problem
+def _as_written(where: Key, lines: Lines) -> Key:
+    """The path of a problem; that of an axis which stands in the sweep itself as the file has it."""
+    short = ("sweep", *where[2:])
+    if where[:2] == ("sweep", "axes") and where not in lines and short[:2] in lines and len(short) > 1:
+        return short
+    return where
 
 
 @contextmanager
 def locate_errors(
     name: str | Path, changes: Mapping[str, Any], axes: Mapping[str, Any] | None = None
 ) -> Iterator[None]:
-    """Say file and line with what a run finds wrong, where its message starts with a key that the file has.
+    """Say option, or file and line, with what a run finds wrong, where it blames a key.
 
     Args:
         name: Path of a YAML file, or the name of a bundled scenario.
@@ -178,18 +149,21 @@ def locate_errors(
     try:
         yield
     except InputError as error:
-        key = str(error).partition(":")[0]
+        if error.place or not error.key:
+            raise
+        key = dotted(error.key)
         if key in (axes or {}):
-            raise InputError(f"--vary {error}") from error
-        if key in changes:
-            raise InputError(f"--set {error}") from error
+            raise InputError(error.message, error.key, "--vary") from error
         path = find_scenario(str(name))
         _, lines = read_yaml(path)
-        varied = [("sweep", "axes", key), ("sweep", key), ("sweep", "zip", key)]
-        line = next((lines[where] for where in [*varied, tuple(key.split("."))] if where in lines), None)
-        if line is None:
-            raise
-        raise InputError(f"{path}:{line}: {error}") from error
+        where = next((place for place in _places_of(key, lines) if place in lines), error.key)
+        raise _located(Problem(where, error.message), path, lines, changes, {}) from error
+
+
+def _places_of(key: str, lines: Lines) -> list[Key]:
+    """Where a file may give a key a value: in its sweep, or itself."""
+    variants = [place for place in lines if place[:2] == ("sweep", "variants") and place[-1] == key]
+    return [("sweep", "axes", key), ("sweep", key), ("sweep", "zip", key), *variants, tuple(key.split("."))]
 
 
 def _name_of(path: Path) -> str:
@@ -197,9 +171,8 @@ def _name_of(path: Path) -> str:
     return re.sub(r"[^A-Za-z0-9._-]+", "_", path.stem).lstrip("._-") or "scenario"
 
 
-def line_of(problem: Problem, lines: Lines) -> int:
-    """Line of a problem's key, or of the nearest key above it that the file has."""
-    where = problem.where
+def line_of(where: Key, lines: Lines) -> int:
+    """Line of a key, or of the nearest key above it that the file has."""
     while where and where not in lines:
         where = where[:-1]
     return lines.get(where, 1)

@@ -7,8 +7,9 @@ from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from typing import Any
 
-from sim.core.errors import InputError
+from sim.core.errors import InputError, shortened
 from sim.core.registry import Registry
+from sim.core.yaml_text import YamlError, read_values
 from sim.scenario.problems import Problem, ScenarioProblems
 
 # Parts chosen by name: naming another entry drops the old one's keys, which mean nothing to it.
@@ -64,7 +65,12 @@ def _change(data: dict[str, Any], key: str, value: Any) -> None:
             below = {}
         if not isinstance(below, dict):
             raise ScenarioProblems(
-                [Problem(tuple(parts), f"{'.'.join(parts[: depth + 1])} is {below!r}, which has no keys below it")]
+                [
+                    Problem(
+                        tuple(parts),
+                        f"{'.'.join(parts[: depth + 1])} is {shortened(below)}, which has no keys below it",
+                    )
+                ]
             )
         current[part] = below
         current = below
@@ -122,7 +128,7 @@ def parse_axes(texts: Iterable[str]) -> dict[str, Any]:
     for text in texts:
         key, values = _parse_axis(text)
         if key in axes:
-            raise InputError(f"--vary {key}: given twice; one option takes all values: --vary {key}=v1,v2,...")
+            raise InputError(f"given twice; one option takes all values: --vary {key}=v1,v2,...", (key,), "--vary")
         axes[key] = values
     return axes
 
@@ -139,7 +145,7 @@ def _parse_axis(text: str) -> tuple[str, Any]:
     try:
         return parse_assignment(f"{key}=[{raw}]", "--vary")
     except InputError as error:
-        raise InputError(f"--vary {key.strip()}: {raw!r} is no list of values") from error
+        raise InputError(f"{shortened(raw)} is no list of values: {error.message}", (key.strip(),), "--vary") from error
 
 
 def parse_assignment(text: str, option: str) -> tuple[str, Any]:
@@ -148,12 +154,10 @@ def parse_assignment(text: str, option: str) -> tuple[str, Any]:
     Raises:
         InputError: No equals sign, or a value that is no YAML.
     """
-    import yaml
-
     key, equals, raw = text.partition("=")
     if not equals or not key.strip():
         raise InputError(f"{option} expects key.path=value, got {text!r}")
     try:
-        return key.strip(), yaml.safe_load(raw)
-    except yaml.YAMLError as error:
-        raise InputError(f"{option} {key}: {raw!r} is not YAML") from error
+        return key.strip(), read_values(raw)
+    except YamlError as error:
+        raise InputError(f"{shortened(raw)} is not YAML: {error.problem}", (key.strip(),), option) from error

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, get_args
+from typing import Any
 
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
-from sim.core.errors import InputError
-
-Path = tuple[str | int, ...]
+from sim.core.errors import InputError, Key, dotted, shortened
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,13 +20,13 @@ class Problem:
         message: What was expected and what was got.
     """
 
-    where: Path
+    where: Key
     message: str
 
     @property
     def key(self) -> str:
         """The path as a dotted key."""
-        return ".".join(str(part) for part in self.where)
+        return dotted(self.where)
 
 
 class ScenarioProblems(InputError):
@@ -41,81 +38,80 @@ class ScenarioProblems(InputError):
 
     def __init__(self, problems: Iterable[Problem]) -> None:
         self.problems = list(problems)
-        first = self.problems[0]
-        super().__init__(f"{first.key}: {first.message}" if first.key else first.message)
+        super().__init__(self.problems[0].message, self.problems[0].where)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (type(self), (self.problems,))
 
 
-def problems_of(error: Exception, schema: type[BaseModel], where: Path = ()) -> list[Problem]:
-    """Turn a validation error into problems; any other error is raised again.
+def problems_of(error: ValidationError, data: object, where: Key = ()) -> list[Problem]:
+    """Turn a validation error into problems.
 
     Args:
         error: What validation raised.
-        schema: The model that was validated, for the nearest valid key.
-        where: Path of that model in the scenario.
+        data: What was validated; tells the keys of a path from what pydantic adds to it for members of a union.
+        where: Path of what was validated in the scenario.
     """
-    if isinstance(error, ScenarioProblems):
-        return [Problem((*where, *problem.where), problem.message) for problem in error.problems]
-    if isinstance(error, InputError):
-        return [Problem(where, str(error))]
-    if not isinstance(error, ValidationError):
-        raise error
     found = []
-    for detail in error.errors():
-        path = _real_path(tuple(detail["loc"]))
-        if detail["type"] == "extra_forbidden":
-            message = _unknown_key(str(path[-1]), _fields_at(schema, path[:-1]))
-        elif detail["type"] in ("model_type", "dict_type"):
-            message = f"expected a mapping of keys, got {_short(detail['input'])}"
-        elif detail["type"] == "string_pattern_mismatch" and path[-1:] == ("name",):
-            message = f"a name has letters, digits and, not first, '.', '_' and '-'; got {_short(detail['input'])}"
-        elif detail["type"] == "missing":
-            message = "this key is required"
-        else:
-            message = f"{_sentence(detail['msg'])}, got {_short(detail['input'])}"
-            if detail["type"] == "value_error":
-                message = _sentence(detail["msg"].removeprefix("Value error, "))
-        found.append(Problem((*where, *path), message))
-    return found
+    for detail in error.errors(include_url=False):
+        path = _path_in(data, tuple(detail["loc"]), detail["type"])
+        found.append(Problem((*where, *path), _message(detail, path)))
+    # Of a union's members, the one that fits best is blamed: that whose complaint lies deepest.
+    deepest = [
+        problem
+        for problem in found
+        if not any(
+            len(other.where) > len(problem.where) and other.where[: len(problem.where)] == problem.where
+            for other in found
+        )
+    ]
+    return deepest
 
 
-def _real_path(loc: Path) -> Path:
-    """Drop what pydantic adds for the members of a union, such as ``int`` or ``list[int]``."""
-    noise = {"int", "float", "str", "bool", "none", "dict"}
-    return tuple(
-        part
-        for part in loc
-        if not (isinstance(part, str) and (part in noise or "[" in part or "-" in part or part[:1].isupper()))
-    )
+def _message(detail: Any, path: Key) -> str:
+    kind, given = detail["type"], detail["input"]
+    if kind in ("model_type", "dict_type"):
+        return f"expected a mapping of keys, got {shortened(given)}"
+    if kind == "string_pattern_mismatch" and path[-1:] == ("name",):
+        return f"a name has letters, digits and, not first, '.', '_' and '-'; got {shortened(given)}"
+    if kind == "missing":
+        return "this key is required"
+    if kind == "value_error":
+        return _sentence(detail["msg"].removeprefix("Value error, "))
+    # Errors of this package's own say what was given, where that matters.
+    return _sentence(detail["msg"]) + (f", got {shortened(given)}" if detail["type"] in _PYDANTIC_ERRORS else "")
 
 
-def _fields_at(schema: type[BaseModel], path: Path) -> list[str] | None:
-    """Keys of the part at a path, None if the schema does not tell."""
-    current: type[BaseModel] | None = schema
-    for part in path:
-        if current is None or part not in current.model_fields:
-            return None
-        current = _model_in(current.model_fields[str(part)].annotation)
-    return None if current is None else sorted(current.model_fields)
+def _pydantic_errors() -> frozenset[str]:
+    from typing import get_args
+
+    from pydantic_core.core_schema import ErrorType
+
+    return frozenset(get_args(ErrorType))
 
 
-def _model_in(annotation: Any) -> type[BaseModel] | None:
-    """The model that a field holds, if only sometimes."""
-    alternatives = (annotation, *get_args(annotation))
-    return next((one for one in alternatives if isinstance(one, type) and issubclass(one, BaseModel)), None)
+_PYDANTIC_ERRORS = _pydantic_errors()
 
 
-def _unknown_key(key: str, valid: list[str] | None) -> str:
-    if not valid:
-        return f"unknown key {key!r}" + ("; there are no keys here" if valid == [] else "")
-    near = difflib.get_close_matches(key, valid, n=1, cutoff=0.5)
-    hint = f" (did you mean {near[0]!r}?)" if near else ""
-    return f"unknown key {key!r}{hint}; valid: {', '.join(valid)}"
+def _path_in(data: object, loc: Key, kind: str) -> Key:
+    """The part of pydantic's path that the data has, and the key that it lacks, if that is what is wrong."""
+    if kind not in _PYDANTIC_ERRORS:
+        return loc  # This package's own errors name keys only.
+    path: list[str | int] = []
+    current = data
+    for place, part in enumerate(loc):
+        below = current.keys() if isinstance(current, Mapping) else range(_length(current))
+        if part in below:
+            current = current[part]  # type: ignore[index]
+        elif kind != "missing" or place < len(loc) - 1:
+            continue  # The name of a union's member.
+        path.append(part)
+    return tuple(path)
+
+
+def _length(value: object) -> int:
+    return len(value) if isinstance(value, list | tuple) else 0
 
 
 def _sentence(message: str) -> str:
     return message[:1].lower() + message[1:]
-
-
-def _short(value: object) -> str:
-    text = repr(value)
-    return text if len(text) <= 80 else text[:77] + "..."

@@ -2,28 +2,40 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import ConfigDict, Field, model_validator
+from pydantic import ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from sim.compute.registry import COMPUTE
 from sim.compute.roles import problem_of, problem_together
-from sim.core.errors import InputError, unknown_name_message
-from sim.core.settings import Settings
+from sim.core.errors import InputError, did_you_mean, shortened, unknown_name_message
+from sim.core.settings import Settings, problems_error
+from sim.core.yaml_text import write_values
+from sim.decoding.controllers.base import Controls
 from sim.decoding.controllers.registry import CONTROLLERS, refuse_misfit
-from sim.decoding.protocols.registry import PROTOCOLS, sites_of
+from sim.decoding.protocols.registry import PROTOCOLS, TreeSettings, refuse_large_trees, sites_of
 from sim.links.registry import LINKS
 from sim.nodes.engine.registry import ENGINES
-from sim.scenario.choice import Choice, parse_choice
+from sim.scenario.choice import Choice, ChosenFrom
 from sim.scenario.problems import Problem, ScenarioProblems, problems_of
-from sim.scenario.sweep_schema import SweepSettings
+from sim.scenario.sweep_schema import SEED_STRIDE, SweepSettings
 
 # Models that ship together, by the name that they are called by, and the roles that they have.
 MODEL_SETS = {"embedded": ("draft", "middle", "target"), "smollm2": ("draft", "target")}
 
 _NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
+
+# Seeds are keys of 64 bits.
+MAX_SEED = (1 << 64) - 1
+# Of all devices together.
+MAX_REQUESTS = 1_000_000
+# More than any model's context.
+MAX_TOKENS = 10_000_000
+# Logits over it stay far from overflow.
+MIN_TEMPERATURE = 0.001
 
 
 class DevicesSettings(Settings):
@@ -31,18 +43,18 @@ class DevicesSettings(Settings):
 
     count: int = Field(default=1, ge=1, le=100_000)
     """Devices in the cell."""
-    requests: int = Field(default=1, ge=1)
+    requests: int = Field(default=1, ge=1, le=MAX_REQUESTS)
     """Requests that each device issues."""
     arrivals: Literal["closed", "poisson"] | str = "closed"
     """When requests are issued: `closed` (after the last answer and a think time), `poisson` (open loop, queueing at
     the device), or a CSV file with columns time_s and, optionally, device (open loop; looped over the devices)."""
-    think_time_s: float = Field(default=0.0, ge=0)
+    think_time_s: float = Field(default=0.0, ge=0, le=1e6)
     """Mean think time before each request of a closed loop, exponentially distributed."""
-    arrival_rate_hz: float | None = Field(default=None, gt=0)
+    arrival_rate_hz: float | None = Field(default=None, ge=1e-6, le=1e6)
     """Requests per second and device of a Poisson open loop."""
-    tx_power_w: float = Field(default=0.8, ge=0)
+    tx_power_w: float = Field(default=0.8, ge=0, le=1e3)
     """Power that a device's radio draws while it sends; 23 dBm radiated at 0.3 efficiency and circuits."""
-    rx_power_w: float = Field(default=0.4, ge=0)
+    rx_power_w: float = Field(default=0.4, ge=0, le=1e3)
     """Power that a device's radio draws while it receives."""
 
     @model_validator(mode="after")
@@ -66,25 +78,30 @@ class WorkloadSettings(Settings):
     line."""
     chat_template: Literal["auto", "always", "never"] = "auto"
     """Whether the target's chat template is applied: `auto` to chats, `always` to plain texts too, `never` at all."""
-    max_prompt_tokens: int | None = Field(default=None, ge=1)
+    max_prompt_tokens: int | None = Field(default=None, ge=1, le=MAX_TOKENS)
     """Keep only the last so many tokens of a prompt, with the special tokens that it begins with; without it a prompt
     that does not fit is refused."""
-    max_new_tokens: int = Field(default=64, ge=1)
+    max_new_tokens: int = Field(default=64, ge=1, le=MAX_TOKENS)
     """Length limit of each generation."""
     stop_at_eos: bool = True
     """Whether an end-of-text token ends a generation."""
-    temperature: float = Field(default=1.0, ge=0)
-    """Sampling temperature of target and draft; 0 is greedy."""
-    top_k: int | None = Field(default=None, ge=1)
+    temperature: float = Field(default=1.0, ge=0, le=100)
+    """Sampling temperature of target and draft; 0 is greedy, anything else is at least 0.001."""
+    top_k: int | None = Field(default=None, ge=1, le=10_000_000)
     """Sample among the k most probable tokens only."""
     top_p: float | None = Field(default=None, gt=0, le=1)
     """Sample among the smallest set that holds this mass only."""
 
+    @field_validator("temperature")
+    @classmethod
+    def _no_overflow(cls, temperature: float) -> float:
+        if 0 < temperature < MIN_TEMPERATURE:
+            raise ValueError(f"expected 0 (greedy) or at least {MIN_TEMPERATURE}, got {temperature:g}")
+        return temperature
+
 
 class ModelsSettings(Settings):
     """The language models, by role; `models: embedded` or `models: smollm2` names all that ship under that name."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     draft: str = "embedded/draft"
     """Draft model: `smollm2/draft` or `embedded/draft`, a Hugging Face name, a local folder, a GGUF file; with
@@ -97,27 +114,59 @@ class ModelsSettings(Settings):
     """Where PyTorch runs them: `auto`, `cpu`, `cuda`."""
     dtype: Literal["float32", "bfloat16", "float16"] = "float32"
     """Numerics. Half precision makes results depend on batch shapes."""
-    trust_remote_code: bool = False
-    """Let a checkpoint bring its own code. Never needed for the supported architectures."""
 
     @model_validator(mode="before")
     @classmethod
     def _pair_by_name(cls, data: Any) -> Any:
         """The models that ship under one name, from that name alone."""
         if not isinstance(data, str):
-            return data
+            return _without_code(data)
         if data not in MODEL_SETS:
             raise ValueError(unknown_name_message("set of models", data, MODEL_SETS))
         return {role: f"{data}/{role}" for role in MODEL_SETS[data]}
 
 
+def _without_code(data: Any) -> Any:
+    """A file that someone else has written must not make a checkpoint's code run."""
+    if not isinstance(data, Mapping) or "trust_remote_code" not in data:
+        return data
+    if data["trust_remote_code"]:
+        text = "counts only as a flag on the command line, --trust-remote-code; take it out of the scenario"
+        raise problems_error([(("trust_remote_code",), text, True)])
+    return {key: value for key, value in data.items() if key != "trust_remote_code"}
+
+
+# What pydantic makes choices of, as YAML has it.
+_PROTOCOL: Any = {"name": "tslt", "top_k": 64}
+_FIXED: Any = "fixed"
+_CONTINUOUS: Any = "continuous"
+ENGINE = ChosenFrom(ENGINES, "engine", "continuous")
+WAY_KEYS = ("one_way_delay_s", "backhaul_mbps")
+
+
 class CloudSettings(Settings):
     """The way to the cloud site behind the edge, for protocols that use one; its server's keys stand beside these."""
 
-    one_way_delay_s: float = Field(default=0.01, ge=0)
+    server: Annotated[Choice, ENGINE] = Field(default=_CONTINUOUS, validate_default=True)
+    """The cloud's model server; in YAML its keys stand beside the following ones."""
+    one_way_delay_s: float = Field(default=0.01, ge=0, le=1000)
     """Delay between edge and cloud, each way."""
-    backhaul_mbps: float = Field(default=1000.0, gt=0)
+    backhaul_mbps: float = Field(default=1000.0, ge=1e-6, le=1e9)
     """Rate between edge and cloud, each way."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _server_apart(cls, data: Any) -> Any:
+        if isinstance(data, CloudSettings):
+            return data
+        if not isinstance(data, Mapping):
+            return {"server": ENGINE.parse(data)}
+        way = {key: data[key] for key in WAY_KEYS if key in data}
+        return {**way, "server": ENGINE.parse({key: value for key, value in data.items() if key not in way})}
+
+
+SITES = ("device", "edge", "cloud")
+ComputeChoice = Annotated[Choice, ChosenFrom(COMPUTE, "kind")]
 
 
 class Scenario(Settings):
@@ -126,32 +175,61 @@ class Scenario(Settings):
     Build one with :meth:`from_dict` or :func:`sim.scenario.load_scenario`; change one with :meth:`replace`.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
+    model_config = ConfigDict(validate_default=True)
 
-    name: str = Field(default="scenario", pattern=_NAME)
+    name: str = Field(default="scenario", pattern=_NAME, max_length=100)
     """Name of the result folder."""
-    seed: int = Field(default=1, ge=0)
-    """Master seed of all randomness."""
+    seed: int = Field(default=1, ge=0, le=MAX_SEED)
+    """Master seed of all random numbers."""
     devices: DevicesSettings = DevicesSettings()
     """The devices and when they ask."""
     workload: WorkloadSettings = WorkloadSettings()
     """Prompts and sampling."""
     models: ModelsSettings = ModelsSettings()
     """Language models by role."""
-    protocol: Choice
+    protocol: Annotated[Choice, ChosenFrom(PROTOCOLS, "name")] = Field(default=_PROTOCOL)
     """Decoding protocol: `name` and its own keys."""
-    controller: Choice
+    controller: Annotated[Choice, ChosenFrom(CONTROLLERS, "name")] = Field(default=_FIXED)
     """Controller of the protocol's controls: `name` and its own keys."""
-    link: Choice
+    link: Annotated[Choice, ChosenFrom(LINKS, "kind")] = Field(default=_FIXED)
     """The air: `kind` and its own keys."""
-    servers: dict[str, Choice]
-    """The model servers of edge and cloud, in YAML as `edge` and `cloud`: `engine` and its own keys."""
-    cloud: CloudSettings = CloudSettings()
-    """The way to the cloud site."""
-    compute: dict[str, Choice]
+    edge: Annotated[Choice, ENGINE] = Field(default=_CONTINUOUS)
+    """The edge's model server: `engine` and its own keys."""
+    cloud: CloudSettings = Field(default_factory=CloudSettings)
+    """The cloud site: its model server, and the way to it."""
+    compute: dict[str, ComputeChoice] = Field(default={})
     """What model work costs at each site (device, edge, cloud): `kind` and its own keys."""
     sweep: SweepSettings | None = None
     """What `specran sweep` varies."""
+
+    @field_validator("compute", mode="before")
+    @classmethod
+    def _every_site(cls, value: Any) -> Any:
+        if not isinstance(value, Mapping):
+            raise ValueError(f"expected one compute model per site, got {shortened(value)}")
+        wrong = [site for site in value if site not in SITES]
+        if wrong:
+            valid = ", ".join(SITES)
+            raise problems_error(
+                [
+                    ((s,), f"unknown site {shortened(s)}{did_you_mean(s, SITES)}; valid: {valid}", value[s])
+                    for s in wrong
+                ]
+            )
+        return {site: value.get(site, "calibrated") for site in SITES}
+
+    @model_validator(mode="after")
+    def _parts_fit(self) -> Scenario:
+        problems = [
+            *_too_many_requests(self.devices),
+            *_seeds_beyond_bounds(self.seed, self.sweep),
+            *_misfits(self.protocol, self.controller),
+            *_no_cost_model(self.protocol, self.compute),
+            *_not_one_each(self.link, self.devices.count),
+        ]
+        if problems:
+            raise problems_error([(problem.where, problem.message, None) for problem in problems], "parts_do_not_fit")
+        return self
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Scenario:
@@ -160,35 +238,10 @@ class Scenario(Settings):
         Raises:
             ScenarioProblems: Unknown keys, wrong types, impossible values; all of them, the first is the message.
         """
-        keys = dict(data)
-        problems: list[Problem] = []
-
-        def choose(part: str, registry: Any, selector: str, default: object) -> Choice | None:
-            try:
-                return parse_choice(registry, selector, keys.pop(part, default), (part,))
-            except ScenarioProblems as error:
-                problems.extend(error.problems)
-                return None
-
-        parts: dict[str, Any] = {
-            "protocol": choose("protocol", PROTOCOLS, "name", {"name": "tslt", "top_k": 64}),
-            "controller": choose("controller", CONTROLLERS, "name", "fixed"),
-            "link": choose("link", LINKS, "kind", "fixed"),
-        }
-        parts["compute"] = _parse_compute(keys.pop("compute", {}), problems)
-        parts["servers"], parts["cloud"] = _parse_servers(keys, problems)
         try:
-            rest = WithoutChoices.model_validate(keys)
-        except Exception as error:
-            problems += problems_of(error, cls)
-        if not problems:
-            problems += _misfits(parts["protocol"], parts["controller"])
-            problems += _no_cost_model(parts["protocol"], parts["compute"])
-            problems += _not_one_each(parts["link"], rest.devices.count)
-        if problems:
-            raise ScenarioProblems(problems)
-        fields = {field: getattr(rest, field) for field in WithoutChoices.model_fields}
-        return cls.model_construct(**fields, **parts)
+            return cls.model_validate(dict(data))
+        except ValidationError as error:
+            raise ScenarioProblems(problems_of(error, data)) from None
 
     def dump(self) -> dict[str, Any]:
         """As nested plain values, every default filled in; ``from_dict`` of it is an equal scenario."""
@@ -197,12 +250,10 @@ class Scenario(Settings):
             value = getattr(self, field)
             if isinstance(value, Choice):
                 keys[field] = value.dump()
+            elif isinstance(value, CloudSettings):
+                keys[field] = {**value.server.dump(), **{key: getattr(value, key) for key in WAY_KEYS}}
             elif field == "compute":
                 keys[field] = {site: choice.dump() for site, choice in value.items()}
-            elif field == "servers":
-                keys |= {site: choice.dump() for site, choice in value.items()}
-            elif field == "cloud":
-                keys[field] |= value.model_dump(mode="json")
             elif isinstance(value, Settings):
                 keys[field] = value.model_dump(mode="json", exclude_none=True)
             elif value is not None:
@@ -210,15 +261,13 @@ class Scenario(Settings):
         return keys
 
     @property
-    def edge(self) -> Choice:
-        """The edge's model server."""
-        return self.servers["edge"]
+    def servers(self) -> dict[str, Choice]:
+        """The model servers by site."""
+        return {"edge": self.edge, "cloud": self.cloud.server}
 
     def to_yaml(self) -> str:
         """The dump as YAML text that loads back equal."""
-        import yaml
-
-        return yaml.safe_dump(self.dump(), sort_keys=False, width=120)
+        return write_values(self.dump())
 
     def replace(self, key: str, value: Any) -> Scenario:
         """This scenario with one dotted key changed, such as ``replace("link.uplink_mbps", 5)``.
@@ -237,17 +286,45 @@ class Scenario(Settings):
         return hash(repr(self.dump()))
 
 
+def _too_many_requests(devices: DevicesSettings) -> list[Problem]:
+    total = devices.count * devices.requests
+    if total <= MAX_REQUESTS:
+        return []
+    message = (
+        f"{devices.count} devices with {devices.requests} requests each issue {total}; valid: {MAX_REQUESTS} in all"
+    )
+    return [Problem(("devices", "requests"), message)]
+
+
+def _seeds_beyond_bounds(seed: int, sweep: SweepSettings | None) -> list[Problem]:
+    """The last replication's seed must be one, too."""
+    room = 0 if sweep is None else (sweep.replications - 1) * SEED_STRIDE
+    if seed + room <= MAX_SEED:
+        return []
+    message = f"leaves no room for the seeds of {sweep.replications if sweep else 1} replications, got {seed}"
+    return [Problem(("seed",), f"{message}; valid: 0 to {MAX_SEED - room}")]
+
+
 def _misfits(protocol: Choice, controller: Choice) -> list[Problem]:
-    adjusts = controller.entry.make(controller.settings).adjusts
+    if not (protocol.entry.loaded and controller.entry.loaded):
+        return []
+    made = controller.entry.make(controller.settings)
     try:
-        refuse_misfit(controller.name, adjusts, protocol.name, protocol.trait("controls") or ())
+        refuse_misfit(controller.name, made.adjusts, protocol.name, protocol.trait("controls") or ())
     except InputError as error:
-        return [Problem(("controller", "name"), str(error))]
+        return [Problem(("controller", "name"), error.message)]
+    if isinstance(protocol.settings, TreeSettings):
+        try:
+            refuse_large_trees(made.upper_bound(Controls(tuple(protocol.settings.branching))).branching)
+        except ValueError as error:
+            return [Problem(("controller",), str(error))]
     return []
 
 
 def _no_cost_model(protocol: Choice, compute: Mapping[str, Choice]) -> list[Problem]:
     """Sites whose keys, given per model role, leave out a model that the protocol runs there, or cannot hold all."""
+    if not protocol.entry.loaded:
+        return []
     placed = sites_of(protocol.entry, protocol.settings)
     found = []
     for site in sorted(set(placed.values())):
@@ -271,57 +348,6 @@ def _not_one_each(link: Choice, num_devices: int) -> list[Problem]:
     return found
 
 
-SITES = ("device", "edge", "cloud")
-
-
-def _parse_compute(value: object, problems: list[Problem]) -> dict[str, Choice]:
-    if not isinstance(value, Mapping):
-        problems.append(Problem(("compute",), f"expected one compute model per site, got {value!r}"))
-        return {}
-    for site in value:
-        if site not in SITES:
-            problems.append(Problem(("compute", str(site)), f"unknown site {site!r}; valid: {', '.join(SITES)}"))
-    chosen = {}
-    for site in SITES:
-        try:
-            chosen[site] = parse_choice(COMPUTE, "kind", value.get(site, "calibrated"), ("compute", site))
-        except ScenarioProblems as error:
-            problems.extend(error.problems)
-    return chosen
-
-
-def _parse_servers(keys: dict[str, Any], problems: list[Problem]) -> tuple[dict[str, Choice], CloudSettings]:
-    """Take the parts `edge` and `cloud` out of a scenario's keys."""
-    servers: dict[str, Choice] = {}
-    cloud, on_the_way = CloudSettings(), {}
-    for site in ("edge", "cloud"):
-        own = keys.pop(site, {})
-        if isinstance(own, Mapping):
-            own = {"engine": "continuous", **own}
-            if site == "cloud":
-                on_the_way = {key: own.pop(key) for key in CloudSettings.model_fields if key in own}
-        try:
-            servers[site] = parse_choice(ENGINES, "engine", own, (site,))
-        except ScenarioProblems as error:
-            problems.extend(error.problems)
-    try:
-        cloud = CloudSettings.model_validate(on_the_way)
-    except Exception as error:
-        problems += problems_of(error, CloudSettings, ("cloud",))
-    return servers, cloud
-
-
-class WithoutChoices(Settings):
-    """The part of a scenario that needs no registry."""
-
-    name: str = Field(default="scenario", pattern=_NAME)
-    seed: int = Field(default=1, ge=0)
-    devices: DevicesSettings = DevicesSettings()
-    workload: WorkloadSettings = WorkloadSettings()
-    models: ModelsSettings = ModelsSettings()
-    sweep: SweepSettings | None = None
-
-
 def resolve_paths(data: dict[str, Any], folder: Path) -> dict[str, Any]:
     """Make the paths of files named in a scenario absolute, relative to the scenario's own folder.
 
@@ -333,9 +359,10 @@ def resolve_paths(data: dict[str, Any], folder: Path) -> dict[str, Any]:
             return {key: walk(item) for key, item in value.items()}
         if isinstance(value, list):
             return [walk(item) for item in value]
-        if isinstance(value, str) and "\n" not in value and 0 < len(value) < 1024 and ("/" in value or "." in value):
+        if isinstance(value, str) and ("/" in value or "." in value):
             path = folder / value
-            return str(path.resolve()) if path.exists() else value
+            # Unlike Path.exists, this takes names that no file can have.
+            return str(path.resolve()) if os.path.exists(path) else value
         return value
 
-    return walk(data)
+    return {key: value if key == "name" else walk(value) for key, value in data.items()}

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Hashable, Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
 from pydantic import (
@@ -17,10 +16,19 @@ from pydantic import (
     model_validator,
 )
 
-from sim.core.settings import Settings
+from sim.core.errors import shortened
+from sim.core.settings import Settings, problems_error
 
 # Replications that are always run: an interval from two values says little, Student's t is 12.7 there.
 MIN_REPLICATIONS = 3
+
+# Seeds of replications lie this far apart: further than anyone counts seeds by hand.
+SEED_STRIDE = 1_000_003
+MAX_REPLICATIONS = 10_000
+MAX_AXIS_VALUES = 10_000
+MAX_VARIANTS = 1_000
+# Ends of a range, and the inverse of the smallest one on a log scale.
+_MAX_END = 1e15
 
 _RANGE = {
     "type": "object",
@@ -29,11 +37,11 @@ _RANGE = {
     "properties": {
         "from": {"type": "number"},
         "to": {"type": "number"},
-        "points": {"type": "integer", "minimum": 1},
+        "points": {"type": "integer", "minimum": 1, "maximum": MAX_AXIS_VALUES},
         "scale": {"enum": ["linear", "log"]},
     },
 }
-_AXIS_SCHEMA: dict[str, Any] = {"anyOf": [{"type": "array", "minItems": 1}, _RANGE]}
+_AXIS_SCHEMA: dict[str, Any] = {"anyOf": [{"type": "array", "minItems": 1, "maxItems": MAX_AXIS_VALUES}, _RANGE]}
 
 
 def _values(axis: Any) -> list[Any]:
@@ -46,9 +54,11 @@ def _values(axis: Any) -> list[Any]:
     if isinstance(values, np.ndarray | tuple | range):
         values = list(values)  # As scenarios that are built in code have them.
     if not isinstance(values, list):
-        raise ValueError(f"an axis must be a list of values or a range, got {axis!r}")
+        raise ValueError(f"an axis must be a list of values or a range, got {shortened(axis)}")
     if not values:
         raise ValueError("the axis is empty")
+    if len(values) > MAX_AXIS_VALUES:
+        raise ValueError(f"the axis has {len(values)} values; valid: at most {MAX_AXIS_VALUES}")
     return [value.item() if isinstance(value, np.generic) else value for value in values]
 
 
@@ -70,14 +80,19 @@ class SweepSettings(Settings):
 
     model_config = ConfigDict(json_schema_extra={"patternProperties": {r"\.": _AXIS_SCHEMA}})
 
+    # Their values are those of other keys.
+    unbounded_fields: ClassVar[frozenset[str]] = frozenset({"axes", "zip", "variants"})
+
     axes: dict[str, Axis] = Field(default={})
     """Values by dotted key, such as `link.uplink_mbps: [1, 2, 5]`, or a range: {from: 1, to: 100, points: 5, scale:
     log}."""
     zip: dict[str, ZippedAxis] = Field(default={})
     """Lists or ranges of equal length by dotted key that are varied together."""
-    variants: dict[str, dict[str, Any]] = Field(default={})
+    variants: dict[Annotated[str, Field(min_length=1, max_length=100)], dict[str, Any]] = Field(
+        default={}, max_length=MAX_VARIANTS
+    )
     """Named sets of changes by dotted key, one curve each."""
-    replications: int = Field(default=1, ge=1)
+    replications: int = Field(default=1, ge=1, le=MAX_REPLICATIONS)
     """Runs per point with different seeds."""
     precision: str | float | None = None
     """Stop the replications of a point early when the 95 % interval of its mean latency is within this fraction,
@@ -126,7 +141,7 @@ class SweepSettings(Settings):
             raise ValueError(f"zipped axes must have equal lengths, got {lengths}")
         twice = next((key for key in info.data.get("axes", {}) if key in zipped), None)
         if twice is not None:
-            raise ValueError(f"{twice!r} is both an axis and a zipped axis")
+            raise problems_error([((twice,), f"{twice!r} is both an axis and a zipped axis", None)])
         return zipped
 
 
@@ -141,21 +156,25 @@ def _refuse_twice(values: list[Any]) -> None:
         # Booleans equal numbers and are none.
         mark = value if isinstance(value, Hashable) and not isinstance(value, bool) else repr(value)
         if mark in seen:
-            raise ValueError(f"the axis has the value {value!r} twice")
+            raise ValueError(f"the axis has the value {shortened(value)} twice")
         seen.add(mark)
 
 
 def _range(spec: dict[str, Any]) -> list[Any]:
     valid = {"from", "to", "points", "scale"}
     if set(spec) - valid or not {"from", "to", "points"} <= set(spec):
-        raise ValueError(f"a range has the keys from, to, points and scale (linear or log), got {spec}")
+        raise ValueError(f"a range has the keys from, to, points and scale (linear or log), got {shortened(spec)}")
     first, last, points = spec["from"], spec["to"], spec["points"]
     scale = spec.get("scale", "linear")
-    if isinstance(points, bool) or not isinstance(points, int) or points < 1 or scale not in ("linear", "log"):
-        raise ValueError(f"points of a range must be a positive integer and scale linear or log, got {spec}")
+    whole = isinstance(points, int) and not isinstance(points, bool)
+    if not whole or not 1 <= points <= MAX_AXIS_VALUES or scale not in ("linear", "log"):
+        wanted = f"points of a range must be 1 to {MAX_AXIS_VALUES} and scale linear or log"
+        raise ValueError(f"{wanted}, got {shortened(spec)}")
     numbers = all(isinstance(end, int | float) and not isinstance(end, bool) for end in (first, last))
-    if not numbers or not (math.isfinite(first) and math.isfinite(last)) or (scale == "log" and min(first, last) <= 0):
-        raise ValueError(f"from and to of a range must be finite numbers, positive on a log scale, got {spec}")
+    if not numbers or not all(abs(end) <= _MAX_END for end in (first, last)):
+        raise ValueError(f"from and to of a range must be finite numbers up to {_MAX_END:g}, got {shortened(spec)}")
+    if scale == "log" and min(first, last) < 1 / _MAX_END:
+        raise ValueError(f"from and to of a range on a log scale are at least {1 / _MAX_END:g}, got {shortened(spec)}")
     if points == 1:
         return [first]
     steps = [i / (points - 1) for i in range(points)]

@@ -6,6 +6,8 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from sim.core.errors import InputError
+from sim.core.user_code import remote_code_is_trusted, trust_remote_code, user_modules
+from sim.sweep.cluster import Cluster
 from sim.sweep.processes import Processes
 from sim.sweep.tasks import Executor, InProcess, Task, TaskResult, ended
 
@@ -17,7 +19,7 @@ class DaskCluster(Executor):
     """A Dask scheduler and whatever workers it has; they need this package installed, and no files of this machine.
 
     Args:
-        address: Of the scheduler, such as ``tcp://host:8786``.
+        cluster: Its scheduler.
 
     Raises:
         InputError: Dask is not installed, or no scheduler answers.
@@ -25,7 +27,7 @@ class DaskCluster(Executor):
 
     shares_files = False
 
-    def __init__(self, address: str) -> None:
+    def __init__(self, cluster: Cluster) -> None:
         try:
             from distributed import Client
         except ImportError as error:
@@ -33,9 +35,30 @@ class DaskCluster(Executor):
                 "--scheduler needs Dask distributed, which is not installed: pip install 'specran[cluster]'"
             ) from error
         try:
-            self._client = Client(address, timeout="20s", set_as_default=False)
+            security = cluster.security()
+            self._client = Client(cluster.address, timeout="20s", set_as_default=False, security=security)
         except (OSError, ValueError, TimeoutError) as error:
-            raise InputError(f"--scheduler {address}: no Dask scheduler answers there ({error})") from error
+            # A certificate that is refused is an OSError, too.
+            raise InputError(f"--scheduler {cluster.address}: no Dask scheduler answers there ({error})") from error
+
+        self._bring_user_code()
+
+    def _bring_user_code(self) -> None:
+        """Give the workers the modules that the scenario names, and say whether checkpoints may bring code."""
+        for name, module in user_modules().items():
+            if module.path.name == "__init__.py":
+                raise InputError(f"--scheduler: {name!r} is a package; workers take single files, or install it there")
+            self._client.upload_file(str(module.path))
+        if remote_code_is_trusted():
+            from distributed import WorkerPlugin
+
+            class Trust(WorkerPlugin):
+                """Also for workers that join later."""
+
+                def setup(self, worker: object) -> None:
+                    trust_remote_code(True)
+
+            self._client.register_plugin(Trust(), name="specran-trust-remote-code")
 
     def run(self, tasks: Sequence[Task]) -> Iterator[TaskResult]:
         from distributed import as_completed
@@ -65,8 +88,8 @@ def _same(data: bytes) -> bytes:
     return data
 
 
-def make_executor(jobs: int, scheduler: str | None, tasks: int) -> Executor:
+def make_executor(jobs: int, scheduler: Cluster | str | None, tasks: int) -> Executor:
     """The executor that the user asked for; no process is started for a single worker."""
     if scheduler is not None:
-        return DaskCluster(scheduler)
+        return DaskCluster(Cluster(scheduler) if isinstance(scheduler, str) else scheduler)
     return Processes(min(jobs, tasks)) if min(jobs, tasks) > 1 else InProcess()

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sim.core.files import cannot_write, remove_leftovers, unfinished_folder, write_atomically
+from sim.results.csv_file import inert_frame
 from sim.results.folder import json_text
 from sim.scenario.schema import Scenario
 from sim.sweep.points import Point
@@ -53,7 +54,7 @@ def gather(
 
     parquet, text = io.BytesIO(), io.StringIO()
     table.to_parquet(parquet, index=False)
-    table.to_csv(text, index=False)
+    inert_frame(table).to_csv(text, index=False)
     try:
         remove_leftovers(place)
         write_atomically(place / "scenario.yaml", scenario.to_yaml().encode())

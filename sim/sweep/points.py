@@ -6,17 +6,23 @@ import itertools
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from enum import Enum
 from functools import cached_property
+from math import prod
+from pathlib import Path
 from typing import Any
 
+from pydantic import BaseModel
+
 from sim.results.folder import run_id
+from sim.scenario.choice import Choice
 from sim.scenario.overrides import apply_overrides
 from sim.scenario.problems import Problem, ScenarioProblems
 from sim.scenario.schema import Scenario
-from sim.scenario.sweep_schema import SweepSettings
+from sim.scenario.sweep_schema import SEED_STRIDE, SweepSettings
 
-# Seeds of replications lie this far apart: further than anyone counts seeds by hand.
-_SEED_STRIDE = 1_000_003
+# Runs of one sweep, replications included.
+MAX_POINTS = 100_000
 
 
 @dataclass(frozen=True)
@@ -65,22 +71,62 @@ def expand(scenario: Scenario) -> list[Point]:
     Replication r has the same seed at every point, so that points are compared under the same random numbers.
 
     Raises:
-        ScenarioProblems: An axis or variant names a key that is none, or a value that the key cannot have; the
-            problem names the sweep's key.
+        ScenarioProblems: An axis or variant names a key that is none, or a value that the key cannot have, or one
+            twice, or the sweep has too many runs; the problem names the sweep's key.
     """
     sweep = scenario.sweep if scenario.sweep is not None else SweepSettings()
     _refuse_sweeps_of_sweeps(sweep)
     _refuse_variants_of_axes(sweep)
+    _refuse_too_many(sweep)
     base = scenario.dump()
     base.pop("sweep", None)
     points: list[Point] = []
-    for changes in _combinations(sweep):
+    seen: dict[tuple[str, Any], int] = {}
+    for changes, places in _combinations(sweep):
         for variant, variant_changes in (sweep.variants or {"": {}}).items():
             changed = _scenario_at(base, sweep, changes, variant, variant_changes)
+            checked = {key: _checked_value(changed, key, given) for key, given in changes.items()}
+            _refuse_same_value(checked, places, seen)
             for replication in range(sweep.replications):
-                seeded = changed.model_copy(update={"seed": changed.seed + replication * _SEED_STRIDE})
-                points.append(Point(len(points), dict(changes), variant, replication, seeded))
+                seeded = changed.model_copy(update={"seed": changed.seed + replication * SEED_STRIDE})
+                points.append(Point(len(points), checked, variant, replication, seeded))
     return points
+
+
+def _checked_value(scenario: Scenario, key: str, given: Any) -> Any:
+    """The value that a key has after checking, of the key's type; a part with keys of its own stays as it was given."""
+    value: Any = scenario
+    for part in key.split("."):
+        if isinstance(value, Choice):
+            value = value.name if part == value.selector else getattr(value.settings, part)
+        elif isinstance(value, Mapping):
+            value = value[part]
+        else:
+            value = getattr(value, part)
+    return given if isinstance(value, Choice | BaseModel | Mapping) else _plain(value)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if isinstance(value, Enum):
+        return value.value
+    return str(value) if isinstance(value, Path) else value
+
+
+def _refuse_too_many(sweep: SweepSettings) -> None:
+    zipped = [len(values) for values in sweep.zip.values()][:1]
+    count = prod([*map(len, sweep.axes.values()), *zipped, len(sweep.variants) or 1, sweep.replications])
+    if count > MAX_POINTS:
+        raise ScenarioProblems([Problem(("sweep",), f"makes {count} runs; valid: at most {MAX_POINTS}")])
+
+
+def _refuse_same_value(checked: Mapping[str, Any], places: Mapping[str, int], seen: dict[tuple[str, Any], int]) -> None:
+    """Values of an axis that are written differently and mean the same, such as 5 and "5.0", are one point twice."""
+    for axis, place in places.items():
+        label = _label(checked[axis])
+        if seen.setdefault((axis, label), place) != place:
+            raise ScenarioProblems([Problem(("sweep", "axes", axis), f"the axis has the value {label!r} twice")])
 
 
 def _refuse_sweeps_of_sweeps(sweep: SweepSettings) -> None:
@@ -101,12 +147,14 @@ def _refuse_variants_of_axes(sweep: SweepSettings) -> None:
                 raise ScenarioProblems([Problem(("sweep", part, key), f"variant {variant!r} sets this key, too")])
 
 
-def _combinations(sweep: SweepSettings) -> Iterator[dict[str, Any]]:
+def _combinations(sweep: SweepSettings) -> Iterator[tuple[dict[str, Any], dict[str, int]]]:
+    """Changes of each point, and which value of each axis it has; of those that are varied together there is none."""
     zipped_length = len(next(iter(sweep.zip.values()))) if sweep.zip else 1
-    for values in itertools.product(*sweep.axes.values()):
+    for values in itertools.product(*(enumerate(axis) for axis in sweep.axes.values())):
+        places = {axis: place for axis, (place, _) in zip(sweep.axes, values, strict=True)}
+        changes = {axis: value for axis, (_, value) in zip(sweep.axes, values, strict=True)}
         for place in range(zipped_length):
-            together = {key: column[place] for key, column in sweep.zip.items()}
-            yield {**dict(zip(sweep.axes, values, strict=True)), **together}
+            yield {**changes, **{key: column[place] for key, column in sweep.zip.items()}}, places
 
 
 def _scenario_at(

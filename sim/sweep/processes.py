@@ -7,7 +7,7 @@ import signal
 import sys
 import threading
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager, suppress
@@ -15,6 +15,14 @@ from multiprocessing import get_context, parent_process
 from typing import Any
 
 from sim.core.gc_tuning import relax_gc
+from sim.core.user_code import (
+    UserCodeError,
+    UserModule,
+    remote_code_is_trusted,
+    restore_user_modules,
+    trust_remote_code,
+    user_modules,
+)
 from sim.sweep.tasks import Executor, Task, TaskResult, ended
 
 # A task that was under way this often when a worker process died is given up: it is what kills them.
@@ -38,7 +46,8 @@ class _Worker:
         """Give it another task; a process that has died is replaced first."""
         self.shared = task.shared
         if self._pool is None:
-            self._pool = ProcessPoolExecutor(1, get_context("spawn"), initializer=_begin_worker)
+            code = (user_modules(), remote_code_is_trusted())
+            self._pool = ProcessPoolExecutor(1, get_context("spawn"), initializer=_begin_worker, initargs=code)
         try:
             with hide_main_module():
                 future = self._pool.submit(task.run)
@@ -166,9 +175,18 @@ def hide_main_module() -> Iterator[None]:
         script.update(seen)
 
 
-def _begin_worker() -> None:
-    """Leave interrupts to the parent, and end with it even if it is killed."""
+def _begin_worker(modules: Mapping[str, UserModule], trusted: bool) -> None:
+    """Leave interrupts to the parent, and end with it even if it is killed.
+
+    Args:
+        modules: What the parent has loaded of the user's own code: the same files are loaded here.
+        trusted: Whether checkpoints may bring code of their own.
+    """
     relax_gc()
+    trust_remote_code(trusted)
+    with suppress(UserCodeError):
+        # A file that is gone by now is told by whoever asks for something of it.
+        restore_user_modules(modules)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     parent = parent_process()
 

@@ -27,6 +27,7 @@ from sim.runs.prepare import (
 from sim.runs.world import SimulationInputs
 from sim.scenario.schema import Scenario
 from sim.scenario.user_code import user_code_hashes
+from sim.sweep.cluster import Cluster
 from sim.sweep.executors import make_executor
 from sim.sweep.gather import drawn_axes, gather, sweep_id, table_of
 from sim.sweep.points import Point, expand
@@ -78,7 +79,7 @@ def sweep(
     out: Path | str = "results",
     *,
     jobs: int | None = None,
-    scheduler: str | None = None,
+    scheduler: Cluster | str | None = None,
     resume: bool = False,
     progress: Progress = no_progress,
 ) -> SweepResult:
@@ -88,7 +89,7 @@ def sweep(
         scenario: With its ``sweep``.
         out: Folder of results; the sweep lands in ``out/<scenario>/<sweep id>``.
         jobs: Worker processes, all cores by default; 1 runs in this process.
-        scheduler: Address of a Dask scheduler to run on instead.
+        scheduler: A Dask scheduler to run on instead, or its address.
         resume: Skip points that are finished already.
         progress: Called with what is going on, how much is done, and of how much.
 
@@ -117,7 +118,13 @@ class _Sweep:
     """One call of ``sweep``."""
 
     def __init__(
-        self, scenario: Scenario, out: Path, jobs: int, scheduler: str | None, resume: bool, progress: Progress
+        self,
+        scenario: Scenario,
+        out: Path,
+        jobs: int,
+        scheduler: Cluster | str | None,
+        resume: bool,
+        progress: Progress,
     ) -> None:
         self.scenario = scenario
         self.points = expand(scenario)

@@ -137,4 +137,4 @@ def _record_group(
         on_done()
 
     with relaxed_gc():
-        InstantDriver(models, max_batch=len(group), encodes=payloads).run_all(protocols, finished)
+        InstantDriver(models, max_batch=len(group), encodes=payloads).run_all(protocols, finished, requests)

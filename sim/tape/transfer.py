@@ -10,6 +10,7 @@ from typing import Any
 
 from sim.core.errors import InputError, RunError
 from sim.core.files import cache_folder, cannot_write, write_atomically
+from sim.core.user_code import remote_code_is_trusted
 from sim.inputs.workload import contents_to_encode
 from sim.models.info import ModelInfo
 from sim.runs import prepare
@@ -88,7 +89,7 @@ def _note_prompts(
     known = prompts.setdefault(leader.fingerprint, {})
     for content in contents_to_encode(scenario.workload):
         if (key := prepare.prompt_key(content)) not in known:
-            known[key] = list(prepare.encode_prompt(leader, scenario.models.trust_remote_code, content))
+            known[key] = list(prepare.encode_prompt(leader, remote_code_is_trusted(), content))
 
 
 def import_folder(folder: Path, store: TapeStore) -> int:

@@ -74,7 +74,10 @@ main()
     environment = {**os.environ, "SPECRAN_CACHE": str(cache), "PYTHONPATH": str(root)}
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment, cwd=tmp_path)
     assert done.returncode == 130
-    assert done.stderr == "specran: interrupted; what was finished is kept\n"
+    assert done.stderr == (
+        "specran: interrupted; finished points are kept, go on with: "
+        "specran sweep quickstart --jobs 1 --vary link.bandwidth_mhz=10 --resume\n"
+    )
     assert not list(tmp_path.iterdir())
 
 

@@ -18,7 +18,7 @@ from sim.core.errors import InputError
 def shown(width: int, monkeypatch: pytest.MonkeyPatch, title: str, columns: list[str], rows: list[list[object]]) -> str:
     """What a terminal of a width shows of a table."""
     screen = io.StringIO()
-    monkeypatch.setattr(output, "error_console", Console(file=screen, width=width, highlight=False))
+    monkeypatch.setattr(output, "results_console", lambda: Console(file=screen, width=width, highlight=False))
     output.print_table(title, columns, rows)
     return screen.getvalue()
 
@@ -51,7 +51,9 @@ def _compared(a: Path, b: Path, monkeypatch: pytest.MonkeyPatch, metric: str = "
     from sim.cli.inspect import compare_command
 
     screen = io.StringIO()
-    monkeypatch.setattr(output, "error_console", Console(file=screen, width=160, highlight=False))
+    console = Console(file=screen, width=160, highlight=False)
+    monkeypatch.setattr(output, "results_console", lambda: console)
+    monkeypatch.setattr(output, "error_console", console)
     compare_command(a, b, metric)
     return [line.rstrip() for line in screen.getvalue().splitlines()]
 

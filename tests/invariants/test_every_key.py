@@ -26,7 +26,7 @@ from sim.nodes.engine.registry import ENGINES
 from sim.results.folder import run_id
 from sim.runs.world import World
 from sim.scenario.overrides import apply_overrides
-from sim.scenario.schema import CloudSettings, Scenario, WithoutChoices
+from sim.scenario.schema import CloudSettings, Scenario
 from tests.invariants import nr_keys, server_keys
 from tests.worlds import inputs, small_scenario
 
@@ -151,7 +151,6 @@ ELSEWHERE: dict[str, str] = {
     "models.middle": "tests/world/test_workload.py",
     "models.device": "tests/models",
     "models.dtype": "tests/models",
-    "models.trust_remote_code": "tests/models",
     "edge.continuous.policy": "tests/nodes/engine",
     "cloud.continuous.policy": "tests/nodes/engine",
 }
@@ -170,6 +169,9 @@ BASE: dict[str, dict[str, Any]] = {
 LOAD: dict[str, dict[str, Any]] = {"link.nr": nr_keys.WORKLOAD}
 
 
+NAMED = ("protocol", "controller", "link", "compute", "edge", "cloud")
+
+
 def keys_of(schema: type[Settings], prefix: str) -> dict[str, FieldInfo]:
     """Leaf keys of a schema by dotted name."""
     found: dict[str, FieldInfo] = {}
@@ -184,11 +186,14 @@ def keys_of(schema: type[Settings], prefix: str) -> dict[str, FieldInfo]:
 
 def all_keys() -> dict[str, FieldInfo]:
     """Every key that a scenario may have; those of named parts carry the name."""
-    keys = keys_of(WithoutChoices, "")
+    # Named parts have keys of their own below.
+    keys = {key: info for key, info in keys_of(Scenario, "").items() if key.partition(".")[0] not in NAMED}
     for part, registry in REGISTRIES.items():
         for entry in registry:
             keys |= keys_of(entry.settings, f"{part}.{entry.name}.")
-    return keys | keys_of(CloudSettings, "cloud.")
+    # The server's own keys stand beside these.
+    way = {key: info for key, info in keys_of(CloudSettings, "cloud.").items() if key != "cloud.server"}
+    return keys | way
 
 
 def another(info: FieldInfo, current: Any) -> Any:

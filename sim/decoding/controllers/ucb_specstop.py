@@ -22,9 +22,9 @@ class UcbSpecStopSettings(Settings):
 
     draft_lengths: list[int] = Field(default=[1, 2, 3, 4, 5, 6, 8, 10], min_length=1, max_length=64)
     """Draft lengths to choose among."""
-    top_k: list[int] | None = None
+    top_k: list[int] | None = Field(default=None, max_length=64)
     """Entries per row to choose among, where the protocol truncates rows; every combination is an arm."""
-    candidates: list[int] | None = None
+    candidates: list[int] | None = Field(default=None, max_length=64)
     """Candidates at the first level to choose among, where the protocol drafts trees."""
     exploration: float = Field(default=0.6, ge=0)
     """Weight of the confidence term (beta), in mean rounds' times."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+from sim.decoding.core.request import Request
 from sim.decoding.core.steps import Observation, Protocol
 from sim.decoding.drivers.protocol_run import ComputeRecord, ObserveRecord, PendingStep, ProtocolRun
 from sim.models.interface import ForwardPass, LanguageModel
@@ -27,20 +28,27 @@ class InstantDriver:
         self.max_batch = max_batch
         self.encodes = encodes
 
-    def run(self, protocol: Protocol) -> ProtocolRun:
+    def run(self, protocol: Protocol, request: Request | None = None) -> ProtocolRun:
         """Run one protocol; the script returned holds its records."""
-        return self.run_all([protocol])[0]
+        return self.run_all([protocol], requests=[request])[0]
 
     def run_all(
-        self, protocols: Sequence[Protocol], on_done: Callable[[int, ProtocolRun], None] | None = None
+        self,
+        protocols: Sequence[Protocol],
+        on_done: Callable[[int, ProtocolRun], None] | None = None,
+        requests: Sequence[Request | None] = (),
     ) -> list[ProtocolRun]:
         """Run protocols side by side, batching the forwards that wait for the same model.
 
         Args:
             protocols: Coroutines, all at their start.
             on_done: Called with index and script as each one ends.
+            requests: Whose texts they generate, which must be finished when they end; none checks the rounds alone.
         """
-        runs = [ProtocolRun(protocol, self.models, encodes=self.encodes) for protocol in protocols]
+        runs = [
+            ProtocolRun(protocol, self.models, encodes=self.encodes, request=request)
+            for protocol, request in zip(protocols, requests or [None] * len(protocols), strict=True)
+        ]
         pool = _Pool(self.models, self.max_batch)
         for index, protocol_run in enumerate(runs):
             pool.start(protocol_run, partial(on_done, index, protocol_run) if on_done else _ignore)

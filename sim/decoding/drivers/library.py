@@ -114,7 +114,7 @@ def decode(
         turner,
     )
     source = rng if rng is not None else KeyedRandom(seed, "request", request_id)
-    protocol_run = InstantDriver(present).run(entry.make(request, parsed, source))
+    protocol_run = InstantDriver(present).run(entry.make(request, parsed, source), request)
     for model in present.values():
         model.close_request(request_id)
     tokenizer = leader.tokenizer

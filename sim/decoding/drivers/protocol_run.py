@@ -6,7 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from sim.core.errors import RunError, shortened
 from sim.decoding.core.messages import Message
+from sim.decoding.core.request import Request
 from sim.decoding.core.steps import (
     AwaitRow,
     Compute,
@@ -20,6 +22,7 @@ from sim.decoding.core.steps import (
     Together,
     Transmit,
 )
+from sim.decoding.drivers.conformance import RoundChecks, failure_of
 from sim.models.interface import ForwardPass, LanguageModel
 from sim.models.on_demand import PromisedRows
 
@@ -105,6 +108,8 @@ class ProtocolRun:
         models: Language models by role.
         payloads: Takes the bytes of each message, branches included.
         encodes: Whether messages become bytes; else they are only measured, with the same sizes and effects.
+        request: Whose text the protocol generates, which must be finished when it ends.
+        checks: Those of the protocol that this one is a branch of.
 
     Attributes:
         records: What was done.
@@ -117,7 +122,11 @@ class ProtocolRun:
         models: Mapping[str, LanguageModel],
         payloads: list[bytes] | None = None,
         encodes: bool = True,
+        request: Request | None = None,
+        checks: RoundChecks | None = None,
     ) -> None:
+        self._is_branch = checks is not None
+        self._checks = checks if checks is not None else RoundChecks(protocol, request)
         self._protocol = protocol
         self._models = models
         self._reply: Any = None
@@ -139,7 +148,15 @@ class ProtocolRun:
             step = self._protocol.send(reply)
         except StopIteration as end:
             self.value = end.value
+            if not self._is_branch:
+                self._checks.end()
             return None
+        except Exception as error:
+            failure = failure_of(self._checks.name, error)
+            if failure is error:
+                raise
+            raise failure from error
+        self._checks.step()
         pending = self._pending(step)
         if pending.record is not None:
             self.records.append(pending.record)
@@ -149,6 +166,11 @@ class ProtocolRun:
         match step:
             case Compute(site, model, work, on_demand):
                 self._replies = False
+                if model not in self._models:
+                    known = ", ".join(self._models)
+                    raise RunError(
+                        f"protocol {self._checks.name!r} runs a model {model!r}; it was registered with {known}"
+                    )
                 size = self._models[model].new_tokens(work)
                 return PendingStep(ComputeRecord(site, model, size, work.text_length, work.num_rows), work, on_demand)
             case AwaitRow(rows, index):
@@ -159,17 +181,22 @@ class ProtocolRun:
                 return PendingStep(TransmitRecord(hop, message.kind, bits, charged, message.tokens_at_stake))
             case Stream(hop, message, this):
                 bits, _ = self._send(message)
+                self._checks.round(this)
                 return PendingStep(TransmitRecord(hop, message.kind, bits, bits, message.tokens_at_stake, this))
             case Emit(this):
+                self._checks.round(this)
                 return PendingStep(EmitRecord(this))
             case Observe():
                 self._replies = False
                 return PendingStep(ObserveRecord())
             case Together(protocols):
-                runs = [ProtocolRun(branch, self._models, self.payloads, self._encodes) for branch in protocols]
+                runs = [
+                    ProtocolRun(branch, self._models, self.payloads, self._encodes, checks=self._checks)
+                    for branch in protocols
+                ]
                 self._reply = _Branches(len(self.records), runs)
                 return PendingStep(TogetherRecord(()), branches=runs)
-        raise TypeError(f"a protocol yielded {step!r}, which is no step")
+        raise RunError(f"protocol {self._checks.name!r} yielded {shortened(step)}, which is no step")
 
     def _send(self, message: Message) -> tuple[int, Any]:
         """Payload bits of a message, and what its receiver makes of it."""

@@ -9,11 +9,12 @@ registered under two names, and the name of the lossy one says ``lossless=False`
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Self
 
 from pydantic import Field, model_validator
 
+from sim.core.errors import shortened
 from sim.core.registry import Registry, RegistryEntry
 from sim.core.settings import Settings
 from sim.decoding.core.random_source import RandomSource
@@ -85,6 +86,26 @@ def sites_of(
     return {role: site for role, site in placed.items() if role in entry.traits["models"]}
 
 
+MAX_TREE_NODES = 4096
+
+
+def refuse_large_trees(branching: Sequence[int]) -> None:
+    """Refuse a tree of more nodes than any verification handles in one forward.
+
+    Args:
+        branching: Candidates per expanded node, by depth.
+
+    Raises:
+        ValueError: It has more than ``MAX_TREE_NODES`` nodes.
+    """
+    nodes, level = 0, 1
+    for width in branching:
+        level *= width
+        nodes += level
+        if nodes > MAX_TREE_NODES:
+            raise ValueError(f"candidates {shortened(list(branching))} make a tree of more than {MAX_TREE_NODES} nodes")
+
+
 class ChainSettings(Settings):
     """Keys of protocols that draft one chain a round."""
 
@@ -106,6 +127,7 @@ class TreeSettings(Settings):
             raise ValueError(f"candidates must be at least 1 at every depth, got {self.candidates}")
         if isinstance(self.candidates, list) and len(self.candidates) != self.draft_length:
             raise ValueError(f"candidates lists {len(self.candidates)} depths but draft_length is {self.draft_length}")
+        refuse_large_trees(self.branching)
         return self
 
     @property

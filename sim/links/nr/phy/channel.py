@@ -236,11 +236,11 @@ class RadioChannel:
             try:
                 recorded = RecordedFading(FadingTrace.load(Path(self.settings.fading_trace)), self.num_devices)
             except (OSError, ValueError) as error:
-                raise InputError(f"link.fading_trace: {error}") from error
+                raise InputError(str(error), "link.fading_trace") from error
             if recorded.num_groups != self.carrier.num_groups:
                 raise InputError(
-                    f"link.fading_trace: got {recorded.num_groups} PRB groups; valid: {self.carrier.num_groups}, the "
-                    "carrier's"
+                    f"got {recorded.num_groups} PRB groups; valid: {self.carrier.num_groups}, the carrier's",
+                    "link.fading_trace",
                 )
             return dict.fromkeys(Direction, recorded)
         made = {

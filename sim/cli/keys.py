@@ -1,0 +1,192 @@
+"""``specran list keys``: every key of a scenario with its type, unit, bounds, default and meaning."""
+
+from __future__ import annotations
+
+import types
+import typing
+from collections.abc import Iterator
+from typing import Any, Literal, Union, get_args, get_origin
+
+from pydantic.fields import FieldInfo
+from pydantic_core import PydanticUndefined
+
+from sim.compute.registry import COMPUTE
+from sim.core.errors import InputError, unknown_name_message
+from sim.core.registry import Registry
+from sim.core.settings import Settings, default_bound, field_docstrings, unit_of_key
+from sim.decoding.controllers.registry import CONTROLLERS
+from sim.decoding.protocols.registry import PROTOCOLS
+from sim.links.registry import LINKS
+from sim.nodes.engine.registry import ENGINES
+from sim.scenario.schema import SITES, WAY_KEYS, CloudSettings, Scenario
+
+# Parts that are chosen by name: the key that chooses, and the registry.
+CHOSEN: dict[str, tuple[str, Registry[Any]]] = {
+    "protocol": ("name", PROTOCOLS),
+    "controller": ("name", CONTROLLERS),
+    "link": ("kind", LINKS),
+    "edge": ("engine", ENGINES),
+    "cloud": ("engine", ENGINES),
+    "compute": ("kind", COMPUTE),
+}
+
+
+def list_keys(section: str | None) -> list[dict[str, str]]:
+    """Rows of ``key``, ``type``, ``unit``, ``default``, ``bounds`` and ``meaning``.
+
+    Args:
+        section: Only keys that are this one or lie below it; keys of a chosen part carry its name, such as
+            ``link.nr.bandwidth_mhz`` for the key ``link.bandwidth_mhz`` of the kind ``nr``.
+
+    Raises:
+        InputError: There is no such key.
+    """
+    rows = list(_all_keys())
+    if section is None:
+        return rows
+    found = [row for row in rows if row["key"] == section or row["key"].startswith(f"{section}.")]
+    if not found:
+        names = {part for row in rows for part in (row["key"], *_sections_of(row["key"]))}
+        raise InputError(unknown_name_message("section of keys", section, names if "." in section else _top(names)))
+    return found
+
+
+def _top(names: set[str]) -> list[str]:
+    return [name for name in names if "." not in name]
+
+
+def _sections_of(key: str) -> Iterator[str]:
+    while "." in key:
+        key = key.rpartition(".")[0]
+        yield key
+
+
+def _all_keys() -> Iterator[dict[str, str]]:
+    meanings = field_docstrings(Scenario)
+    for name, field in Scenario.model_fields.items():
+        inner = _settings_in(field.annotation)
+        if name in CHOSEN:
+            yield from _chosen_keys(name, field, meanings[name])
+        elif inner is not None:
+            yield from _keys_of(inner, f"{name}.")
+        else:
+            yield _row(Scenario, name, field, "", meanings[name])
+
+
+def _chosen_keys(part: str, field: FieldInfo, meaning: str) -> Iterator[dict[str, str]]:
+    selector, registry = CHOSEN[part]
+    place = f"{part}.{{{','.join(SITES)}}}" if part == "compute" else part
+    default = {"compute": "calibrated", "cloud": "continuous"}.get(part, field.default)
+    name = default[selector] if isinstance(default, dict) else default
+    yield {
+        "key": f"{part}.{selector}",
+        "type": "name or module:Name",
+        "unit": "",
+        "default": str(name),
+        "bounds": " | ".join(registry.names()),
+        "meaning": f"{meaning} Written {place}.{selector}." if part == "compute" else meaning,
+    }
+    for entry in registry:
+        yield from _keys_of(entry.settings, f"{part}.{entry.name}.")
+    if part == "cloud":
+        yield from (row for row in _keys_of(CloudSettings, "cloud.") if row["key"].rpartition(".")[2] in WAY_KEYS)
+
+
+def _keys_of(settings: type[Settings], prefix: str) -> Iterator[dict[str, str]]:
+    meanings = field_docstrings(settings)
+    for name, field in settings.model_fields.items():
+        yield _row(settings, name, field, prefix, meanings.get(name, field.description or ""))
+
+
+def _row(settings: type[Settings], name: str, field: FieldInfo, prefix: str, meaning: str) -> dict[str, str]:
+    default = field.get_default(call_default_factory=True)
+    return {
+        "key": f"{prefix}{name}",
+        "type": type_of(field.annotation),
+        "unit": unit_of_key(name),
+        "default": "required" if default is PydanticUndefined else _plain(default),
+        "bounds": bounds_of(settings, name, field),
+        "meaning": " ".join(meaning.split()),
+    }
+
+
+def _plain(value: Any) -> str:
+    if value is None:
+        return "-"
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(_plain(item) for item in value)}]"
+    return f"{value:g}" if isinstance(value, float) else str(getattr(value, "value", value))
+
+
+def type_of(annotation: Any) -> str:
+    """A field's type in the words of YAML, such as ``number or list of number``."""
+    origin, inner = get_origin(annotation), get_args(annotation)
+    if origin in (Union, types.UnionType):
+        return " or ".join(dict.fromkeys(type_of(one) for one in inner if one is not type(None)))
+    if origin is Literal:
+        return "one of"
+    if origin is typing.Annotated:
+        return type_of(inner[0])
+    if origin in (list, tuple):
+        of = dict.fromkeys(type_of(one) for one in inner if one is not Ellipsis)
+        return f"list of {' or '.join(of)}"
+    if origin is dict:
+        return f"mapping to {type_of(inner[1])}"
+    names = {bool: "true or false", int: "whole number", float: "number", str: "text"}
+    if annotation in names:
+        return names[annotation]
+    return "one of" if hasattr(annotation, "__members__") else "path" if annotation.__name__ == "Path" else "any"
+
+
+def bounds_of(settings: type[Settings], name: str, field: FieldInfo) -> str:
+    """The values that a field may have, such as ``>= 0, <= 100`` or the names to choose from."""
+    names = list(_names_in(field.annotation))
+    if names:
+        return " | ".join(names)
+    found = [*_limits(field.metadata), *_inner_limits(field.annotation)]
+    largest = default_bound(settings, name)
+    if _is_numeric(field.annotation) and largest is not None:
+        if not any(limit[0] == ">" for limit in found):
+            found.append(f">= {-largest:g}")
+        if not any(limit[0] == "<" for limit in found):
+            found.append(f"<= {largest:g}")
+    return ", ".join(dict.fromkeys(found))
+
+
+def _limits(metadata: list[Any]) -> Iterator[str]:
+    for part in metadata:
+        for attribute, sign in (("ge", ">="), ("gt", ">"), ("le", "<="), ("lt", "<")):
+            bound = getattr(part, attribute, None)
+            if bound is not None:
+                yield f"{sign} {bound}" if isinstance(bound, int) else f"{sign} {bound:g}"
+
+
+def _inner_limits(annotation: Any) -> Iterator[str]:
+    """Bounds of what a union, list or mapping holds."""
+    inner = get_args(annotation)
+    if get_origin(annotation) is typing.Annotated:
+        for part in inner[1:]:
+            yield from _limits(part.metadata if isinstance(part, FieldInfo) else [part])
+    for one in inner:
+        yield from _inner_limits(one)
+
+
+def _names_in(annotation: Any) -> Iterator[str]:
+    if get_origin(annotation) is Literal:
+        yield from (str(name) for name in get_args(annotation))
+    elif hasattr(annotation, "__members__"):
+        yield from (str(member.value) for member in annotation)
+    else:
+        for one in get_args(annotation):
+            yield from _names_in(one)
+
+
+def _is_numeric(annotation: Any) -> bool:
+    return annotation in (int, float) or any(_is_numeric(one) for one in get_args(annotation))
+
+
+def _settings_in(annotation: Any) -> type[Settings] | None:
+    alternatives = (annotation, *get_args(annotation))
+    return next((one for one in alternatives if isinstance(one, type) and issubclass(one, Settings)), None)

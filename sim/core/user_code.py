@@ -1,0 +1,230 @@
+"""Code of a user's own, which scenarios name as ``module:Name``: where it is looked for, and whether it may run.
+
+A module is looked for beside the scenario's file, then in the working folder, then among installed packages. Its code
+runs when something of it is asked for by a run, never when a scenario is only checked.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import importlib
+import importlib.util
+import os
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from importlib.machinery import ModuleSpec, PathFinder
+from pathlib import Path
+from types import ModuleType
+
+_beside: ContextVar[Path | None] = ContextVar("beside", default=None)
+_may_run: ContextVar[bool] = ContextVar("may_run", default=True)
+
+
+@dataclass(frozen=True)
+class UserModule:
+    """A top-level module or package that was loaded from a user's folder.
+
+    Attributes:
+        path: Its file.
+        content_hash: SHA-256 of the file when it was loaded.
+    """
+
+    path: Path
+    content_hash: str
+
+
+_loaded: dict[str, UserModule] = {}
+_trusted = False
+
+
+class UserCodeError(Exception):
+    """A user's module that cannot be found or loaded; the text says why."""
+
+
+@contextmanager
+def modules_beside(folder: Path) -> Iterator[None]:
+    """Look for modules in this folder first."""
+    token = _beside.set(folder.resolve())
+    try:
+        yield
+    finally:
+        _beside.reset(token)
+
+
+@contextmanager
+def user_code_not_run() -> Iterator[None]:
+    """Import nothing of a user's own within the block."""
+    token = _may_run.set(False)
+    try:
+        yield
+    finally:
+        _may_run.reset(token)
+
+
+def user_code_may_run() -> bool:
+    """Whether a user's own modules are imported when something of them is asked for."""
+    return _may_run.get()
+
+
+def trust_remote_code(trusted: bool) -> None:
+    """Say whether checkpoints may bring code of their own, for this process and the workers that it starts.
+
+    No scenario can say so: a file that someone else has written must not make a checkpoint's code run.
+    """
+    global _trusted  # noqa: PLW0603 -- one decision of the user, for the whole process
+    _trusted = trusted
+
+
+def remote_code_is_trusted() -> bool:
+    """Whether checkpoints may bring code of their own."""
+    return _trusted
+
+
+def find_module(name: str) -> Path | None:
+    """The file that a module's top-level package would be loaded from, without loading it; None if it has no file.
+
+    Args:
+        name: Dotted name of the module.
+
+    Raises:
+        UserCodeError: There is no such module.
+    """
+    top = name.partition(".")[0]
+    spec = _spec_in_folders(top)
+    if spec is None:
+        known = _loaded.get(top)
+        if known is not None:
+            return known.path
+        with contextlib.suppress(ImportError, ValueError):
+            spec = importlib.util.find_spec(top)
+    if spec is None:
+        raise UserCodeError(f"no module {top!r} in {' or '.join(str(folder) for folder in _folders())}")
+    return _file_of(spec)
+
+
+def load_module(name: str) -> ModuleType:
+    """Import a module of a user's own; one whose file has changed since is loaded anew.
+
+    Args:
+        name: Dotted name of the module.
+
+    Raises:
+        UserCodeError: It cannot be found, fails when it is imported, or another file of its name is in use.
+    """
+    top = name.partition(".")[0]
+    spec = _spec_in_folders(top)
+    known = _loaded.get(top)
+    if spec is not None and not (known is not None and _beside.get() is None):
+        path = _file_of(spec)
+        if path is not None and not _is_in_use(top, path, known):
+            _load(top, spec, path)
+    try:
+        with contextlib.redirect_stdout(sys.stderr):
+            return importlib.import_module(name)
+    except (Exception, SystemExit) as error:
+        raise UserCodeError(_failure(error)) from error
+
+
+def user_modules() -> dict[str, UserModule]:
+    """What was loaded from users' folders so far, by top-level name."""
+    return dict(_loaded)
+
+
+def restore_user_modules(modules: Mapping[str, UserModule]) -> None:
+    """Load in this process, from the same files, what another one has loaded.
+
+    Raises:
+        UserCodeError: One cannot be loaded here.
+    """
+    for top, module in modules.items():
+        spec = PathFinder.find_spec(top, [str(_folder_of(module.path))])
+        if spec is None:
+            raise UserCodeError(f"no module {top!r} in {_folder_of(module.path)}")
+        _load(top, spec, module.path)
+
+
+def _folders() -> list[Path]:
+    beside, here = _beside.get(), Path(os.getcwd())
+    return [here] if beside is None or beside == here else [beside, here]
+
+
+def _spec_in_folders(top: str) -> ModuleSpec | None:
+    if not top.isidentifier():
+        return None
+    for folder in _folders():
+        spec = PathFinder.find_spec(top, [str(folder)])
+        # A folder without __init__.py is no package of the user's, such as one of results.
+        if spec is not None and spec.origin is not None:
+            return spec
+    return None
+
+
+def _file_of(spec: ModuleSpec) -> Path | None:
+    return Path(spec.origin).resolve() if spec.origin and spec.has_location else None
+
+
+def _folder_of(path: Path) -> Path:
+    return path.parent.parent if path.name == "__init__.py" else path.parent
+
+
+def _is_in_use(top: str, path: Path, known: UserModule | None) -> bool:
+    """Whether the module is loaded from this file, as the file is now.
+
+    Raises:
+        UserCodeError: It is loaded from another file.
+    """
+    if known is None:
+        present = sys.modules.get(top)
+        if present is None:
+            return False
+        file = getattr(present, "__file__", None)
+        if file is not None and Path(file).resolve() == path:
+            _loaded[top] = UserModule(path, _hash_of(path))
+            return True
+        raise UserCodeError(f"{path} has the name of {file or 'a built-in module'}, which is in use; rename it")
+    if known.path != path:
+        raise UserCodeError(f"module {top!r} is in use from {known.path}, so {path} cannot be; rename one of them")
+    return known.content_hash == _hash_of(path)
+
+
+def _load(top: str, spec: ModuleSpec, path: Path) -> None:
+    for name in [name for name in sys.modules if name == top or name.startswith(f"{top}.")]:
+        del sys.modules[name]
+    folder = str(_folder_of(path))
+    if folder not in sys.path:
+        # Last: what it imports in turn may stand beside it, but shadows nothing that is installed.
+        sys.path.append(folder)
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[top] = module
+    content_hash = _hash_of(path)
+    try:
+        assert spec.loader is not None
+        with contextlib.redirect_stdout(sys.stderr):
+            spec.loader.exec_module(module)
+    except (Exception, SystemExit) as error:
+        del sys.modules[top]
+        raise UserCodeError(_failure(error, path)) from error
+    _loaded[top] = UserModule(path, content_hash)
+
+
+def _hash_of(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def _failure(error: BaseException, path: Path | None = None) -> str:
+    """What went wrong, with the line of the user's file at which it did."""
+    where = "" if path is None else f"{path}: "
+    if isinstance(error, SyntaxError) and error.filename:
+        where = f"{error.filename}:{error.lineno}: "
+    elif path is not None:
+        trace = error.__traceback__
+        while trace is not None:
+            if trace.tb_frame.f_code.co_filename == str(path):
+                where = f"{path}:{trace.tb_lineno}: "
+            trace = trace.tb_next
+    kind = "" if isinstance(error, ImportError) else f"{type(error).__name__}: "
+    return f"{where}{kind}{getattr(error, 'msg', None) or error}"
