@@ -11,7 +11,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from sim.decoding.controllers.base import Controls as Controls
+    from sim.decoding.core.controller import Controls as Controls
     from sim.decoding.core.drafting import draft_chain as draft_chain
     from sim.decoding.core.drafting import draft_tree as draft_tree
     from sim.decoding.core.messages import DraftLayout as DraftLayout
@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "ChainSettings": "protocols.registry",
     "Compute": "core.steps",
-    "Controls": "controllers.base",
+    "Controls": "core.controller",
     "DecodeResult": "drivers.library",
     "DraftLayout": "core.messages",
     "Exchange": "protocols.exchange",

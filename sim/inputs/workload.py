@@ -10,7 +10,7 @@ import numpy as np
 
 from channels.text_files import TextFileError, number_in, read_table
 from sim.core.errors import InputError
-from sim.decoding.controllers.base import Controller
+from sim.decoding.core.controller import Controller
 from sim.decoding.core.random_source import KeyedRandom
 from sim.decoding.core.request import Request
 from sim.decoding.core.rows import Sampling

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
 
 from sim.models.interface import ForwardPass, LanguageModel, Logits
 
@@ -52,6 +53,14 @@ class PromisedRows:
             path.append(work.block[node])
             node = work.parent_nodes[node]
         return [*work.context, *reversed(path)]
+
+
+@dataclass(frozen=True, slots=True)
+class AwaitRow:
+    """Have a promised row computed; the result is None. Nothing that is simulated or recorded comes of it."""
+
+    rows: PromisedRows
+    index: int
 
 
 class OnDemandModel(LanguageModel):

@@ -10,7 +10,7 @@ from sim.compute.base import ComputeModel
 from sim.core.clock import NS_PER_S, to_ns
 from sim.core.errors import RunError
 from sim.core.kernel import Environment, start
-from sim.decoding.controllers.base import Controller
+from sim.decoding.core.controller import Controller
 from sim.decoding.core.steps import Location
 from sim.decoding.drivers.protocol_run import ProtocolRun
 from sim.decoding.protocols.registry import sites_of

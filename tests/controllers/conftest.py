@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from sim.decoding.controllers.base import Controller, Controls
 from sim.decoding.controllers.registry import CONTROLLERS
+from sim.decoding.core.controller import Controller, Controls
 from sim.decoding.core.random_source import RandomSource
 from sim.decoding.core.request import Request
 from sim.decoding.core.steps import Location, Observation, Observe

@@ -8,9 +8,9 @@ import pytest
 
 from sim.core.errors import InputError
 from sim.decoding import decode
-from sim.decoding.controllers.base import CONTROL_NAMES, Controller, Controls
 from sim.decoding.controllers.confidence import Confidence, ConfidenceSettings
 from sim.decoding.controllers.registry import CONTROLLERS
+from sim.decoding.core.controller import CONTROL_NAMES, Controller, Controls
 from sim.decoding.core.messages import DraftLayout
 from sim.decoding.core.random_source import KeyedRandom, RandomSource
 from sim.decoding.core.rows import Row

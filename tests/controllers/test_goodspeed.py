@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from sim.decoding.analysis.theory import expected_tokens
-from sim.decoding.controllers.base import Controls
 from sim.decoding.controllers.goodspeed import GoodputBook, GoodSpeed, GoodSpeedSettings
+from sim.decoding.core.controller import Controls
 from sim.decoding.core.messages import VerdictBody, VerdictLayout
 from sim.decoding.core.request import Request
 from tests.worlds import simulate, small_scenario

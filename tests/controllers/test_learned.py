@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from sim.decoding.controllers.base import Controls
 from sim.decoding.controllers.gelato import Gelato, GelatoSettings
 from sim.decoding.controllers.ucb_specstop import UcbSpecStop, UcbSpecStopSettings
+from sim.decoding.core.controller import Controls
 from sim.decoding.core.request import Request
 from sim.decoding.core.rows import Row
 from sim.decoding.core.steps import Observation

@@ -8,9 +8,8 @@ from typing import Any
 from pydantic import Field
 
 from sim.core.settings import Settings
-from sim.decoding.controllers.base import Controller, Controls
 from sim.decoding.controllers.registry import CONTROLLERS
-from sim.decoding.core.request import Request
+from sim.decoding.core.controller import Controller, Controls, RequestState
 from sim.decoding.core.rows import Row
 from sim.decoding.core.steps import Step
 
@@ -37,7 +36,7 @@ class Confidence(Controller):
     def upper_bound(self, controls: Controls) -> Controls:
         return controls.with_draft_length(self.settings.max_draft_length or controls.draft_length)
 
-    def plan(self, request: Request, controls: Controls) -> Generator[Step, Any, Controls]:
+    def plan(self, request: RequestState, controls: Controls) -> Generator[Step, Any, Controls]:
         return self.upper_bound(controls)
         yield
 

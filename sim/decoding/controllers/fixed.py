@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from sim.core.registry import NoSettings
-from sim.decoding.controllers.base import Controller
 from sim.decoding.controllers.registry import CONTROLLERS
+from sim.decoding.core.controller import Controller
 
 
 @CONTROLLERS.register("fixed", NoSettings, adaptive=False)

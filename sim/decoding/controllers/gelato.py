@@ -8,10 +8,9 @@ from typing import Any
 from pydantic import Field
 
 from sim.core.settings import Settings
-from sim.decoding.controllers.base import Controller, Controls
 from sim.decoding.controllers.measure import Meter, round_s
 from sim.decoding.controllers.registry import CONTROLLERS
-from sim.decoding.core.request import Request
+from sim.decoding.core.controller import Controller, Controls, RequestState
 from sim.decoding.core.rows import Row
 from sim.decoding.core.steps import Observation, Observe, Step
 
@@ -53,7 +52,7 @@ class Gelato(Controller):
     def upper_bound(self, controls: Controls) -> Controls:
         return controls.with_draft_length(self.settings.max_draft_length)
 
-    def plan(self, request: Request, controls: Controls) -> Generator[Step, Any, Controls]:
+    def plan(self, request: RequestState, controls: Controls) -> Generator[Step, Any, Controls]:
         seen = yield Observe()
         spent = self._meter.look(request, seen)
         if spent is not None and spent.joules is not None:

@@ -8,10 +8,9 @@ from typing import Any
 from pydantic import Field
 
 from sim.core.settings import Settings
-from sim.decoding.controllers.base import Controller, Controls
 from sim.decoding.controllers.registry import CONTROLLERS
+from sim.decoding.core.controller import Controller, Controls, RequestState
 from sim.decoding.core.messages import Layout
-from sim.decoding.core.request import Request
 from sim.decoding.core.steps import Step
 from sim.decoding.core.wire.bits import BitReader, BitWriter, bits_for
 
@@ -43,7 +42,7 @@ class GoodputBook:
         self._accepted: list[float] = []
         self._tested: list[float] = []
         self._goodput: list[float] = []
-        self._serving: list[Request | None] = []
+        self._serving: list[RequestState | None] = []
 
     def add_device(self) -> int:
         """Make room for one more device; returns its number."""
@@ -59,7 +58,7 @@ class GoodputBook:
         self._tested[device] += tested
         self._goodput[device] += self._settings.smoothing * (tokens - self._goodput[device])
 
-    def serve(self, device: int, request: Request) -> None:
+    def serve(self, device: int, request: RequestState) -> None:
         """Note which request of a device is being served, until it is finished."""
         self._serving[device] = request
 
@@ -107,7 +106,7 @@ class GoodSpeed(Controller):
         self._device = self._book.add_device()
         self._granted: int | None = None
         self._waits_for_verdicts = False
-        self._request: Request | None = None
+        self._request: RequestState | None = None
         self._counted = 0
 
     def for_device(self) -> Controller:
@@ -116,11 +115,11 @@ class GoodSpeed(Controller):
     def upper_bound(self, controls: Controls) -> Controls:
         return controls.with_draft_length(self.settings.max_draft_length)
 
-    def on_verdicts(self, request: Request, layout: Layout) -> Layout:
+    def on_verdicts(self, request: RequestState, layout: Layout) -> Layout:
         self._waits_for_verdicts = True
         return GrantLayout(layout, self, request)
 
-    def plan(self, request: Request, controls: Controls) -> Generator[Step, Any, Controls]:
+    def plan(self, request: RequestState, controls: Controls) -> Generator[Step, Any, Controls]:
         self._book.serve(self._device, request)
         if not self._waits_for_verdicts:
             self._granted = self.grant(request)
@@ -135,7 +134,7 @@ class GoodSpeed(Controller):
         """Width of a grant on the air."""
         return bits_for(self.settings.max_draft_length + 1)
 
-    def grant(self, request: Request) -> int:
+    def grant(self, request: RequestState) -> int:
         """At the edge: book the rounds that have ended, and say how much this device may draft next."""
         if request is not self._request:
             self._learn()
@@ -165,7 +164,7 @@ class GrantLayout(Layout):
 
     kind = "verdict"
 
-    def __init__(self, verdicts: Layout, controller: GoodSpeed, request: Request) -> None:
+    def __init__(self, verdicts: Layout, controller: GoodSpeed, request: RequestState) -> None:
         self.kind = verdicts.kind  # type: ignore[misc]
         self._verdicts = verdicts
         self._controller = controller

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sim.decoding.core.request import Request
+from sim.decoding.core.controller import RequestState
 from sim.decoding.core.steps import Observation
 
 
@@ -44,7 +44,7 @@ class Meter:
         self._joules = 0.0
         self._levels_with_bits = 0
         self._levels_with_joules = 0
-        self._request: Request | None = None
+        self._request: RequestState | None = None
         self._counted = 0
         self._last: Observation | None = None
         self._planned = 0
@@ -64,7 +64,7 @@ class Meter:
         """The device's energy per drafted level, radio included, None before the first."""
         return self._joules / self._levels_with_joules if self._levels_with_joules else None
 
-    def look(self, request: Request, seen: Observation) -> Spent | None:
+    def look(self, request: RequestState, seen: Observation) -> Spent | None:
         """Book what has happened since the last look; None at the first look of a request.
 
         Args:

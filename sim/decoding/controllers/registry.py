@@ -7,7 +7,7 @@ from typing import Any
 
 from sim.core.errors import InputError
 from sim.core.registry import Registry
-from sim.decoding.controllers.base import Controller
+from sim.decoding.core.controller import Controller
 
 CONTROLLERS: Registry[Callable[[Any], Controller]] = Registry("controller", "sim.decoding.controllers")
 

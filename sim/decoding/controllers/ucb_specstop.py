@@ -10,10 +10,9 @@ from typing import Any
 from pydantic import Field, field_validator
 
 from sim.core.settings import Settings
-from sim.decoding.controllers.base import Controller, Controls
 from sim.decoding.controllers.measure import Meter
 from sim.decoding.controllers.registry import CONTROLLERS
-from sim.decoding.core.request import Request
+from sim.decoding.core.controller import Controller, Controls, RequestState
 from sim.decoding.core.steps import Observe, Step
 
 
@@ -79,7 +78,7 @@ class UcbSpecStop(Controller):
             ),
         )
 
-    def plan(self, request: Request, controls: Controls) -> Generator[Step, Any, Controls]:
+    def plan(self, request: RequestState, controls: Controls) -> Generator[Step, Any, Controls]:
         seen = yield Observe()
         spent = self._meter.look(request, seen)
         if spent is not None and not spent.cut_short:

@@ -7,10 +7,9 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any, overload
 
-from sim.decoding.core.steps import AwaitRow
 from sim.decoding.core.wire.row_codec import CodedRow
 from sim.models.interface import Logits
-from sim.models.on_demand import PromisedRows
+from sim.models.on_demand import AwaitRow, PromisedRows
 
 NOT_YET = -1
 """Stands for the token of a candidate that was not drawn yet."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from copy import copy
 
-from sim.decoding.controllers.base import Controller
+from sim.decoding.core.controller import Controller
 from sim.decoding.core.rows import Sampling
 from sim.decoding.core.steps import Compute, Emit, Location, Round
 from sim.models.interface import ForwardPass, Logits

@@ -5,13 +5,11 @@ from __future__ import annotations
 from collections.abc import Generator
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from sim.decoding.core.messages import Message
 from sim.models.interface import ForwardPass
-
-if TYPE_CHECKING:
-    from sim.decoding.core.messages import Message
-    from sim.models.on_demand import PromisedRows
+from sim.models.on_demand import AwaitRow
 
 
 class Location(StrEnum):
@@ -47,14 +45,6 @@ class Compute:
     model: str
     work: ForwardPass
     on_demand: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class AwaitRow:
-    """Have a promised row computed; the result is None. Nothing that is simulated or recorded comes of it."""
-
-    rows: PromisedRows
-    index: int
 
 
 @dataclass(frozen=True, slots=True)

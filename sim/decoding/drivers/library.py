@@ -9,8 +9,8 @@ from typing import Any
 from pydantic import ValidationError
 
 from sim.core.errors import InputError
-from sim.decoding.controllers.base import Controller
 from sim.decoding.controllers.registry import CONTROLLERS, refuse_misfit
+from sim.decoding.core.controller import Controller
 from sim.decoding.core.random_source import KeyedRandom, RandomSource
 from sim.decoding.core.request import Request
 from sim.decoding.core.rows import Sampling

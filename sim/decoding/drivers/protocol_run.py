@@ -10,7 +10,6 @@ from sim.core.errors import RunError, shortened
 from sim.decoding.core.messages import Message
 from sim.decoding.core.request import Request
 from sim.decoding.core.steps import (
-    AwaitRow,
     Compute,
     Emit,
     Hop,
@@ -24,7 +23,7 @@ from sim.decoding.core.steps import (
 )
 from sim.decoding.drivers.conformance import RoundChecks, failure_of
 from sim.models.interface import ForwardPass, LanguageModel
-from sim.models.on_demand import PromisedRows
+from sim.models.on_demand import AwaitRow, PromisedRows
 
 
 @dataclass(frozen=True, slots=True)

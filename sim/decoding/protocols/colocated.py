@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Generator
 from typing import Any
 
-from sim.decoding.controllers.base import Controls
+from sim.decoding.core.controller import Controls
 from sim.decoding.core.drafting import draft_chain
 from sim.decoding.core.messages import TokensLayout
 from sim.decoding.core.random_source import RandomSource

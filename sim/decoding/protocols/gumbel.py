@@ -7,7 +7,7 @@ change it, and ``edge_only`` under the same seed tells the same text.
 
 from __future__ import annotations
 
-from sim.decoding.controllers.base import Controls
+from sim.decoding.core.controller import Controls
 from sim.decoding.core.random_source import RandomSource
 from sim.decoding.core.request import Request
 from sim.decoding.core.steps import Protocol

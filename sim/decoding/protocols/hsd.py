@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
-from sim.decoding.controllers.base import Controls
+from sim.decoding.core.controller import Controls
 from sim.decoding.core.draft_tree import DraftTree
 from sim.decoding.core.drafting import draft_chain
 from sim.decoding.core.messages import DraftLayout, Layout, TokensLayout, VerdictBody, VerdictLayout

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Generator
 from typing import Any, Literal
 
-from sim.decoding.controllers.base import Controls
+from sim.decoding.core.controller import Controls
 from sim.decoding.core.drafting import draft_tree
 from sim.decoding.core.ids_drafts import IdsLayout
 from sim.decoding.core.messages import VerdictLayout

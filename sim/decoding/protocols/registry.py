@@ -46,7 +46,7 @@ def protocol(
         models: Roles it needs.
         adaptive: Whether it looks at clocks or channels, so that it cannot be replayed from a tape; or a function
             that says so from its settings.
-        controls: What a controller may adjust, of ``sim.decoding.controllers.base.CONTROL_NAMES``; or a function of
+        controls: What a controller may adjust, of ``sim.decoding.core.controller.CONTROL_NAMES``; or a function of
             the settings.
         sites: Where each model runs, by role; or a function that says so from the settings.
         source: Where it was published.

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Generator
 from typing import Any
 
-from sim.decoding.controllers.base import Controller, Controls
 from sim.decoding.core.autoregressive import target_only
+from sim.decoding.core.controller import Controller, Controls
 from sim.decoding.core.messages import Message
 from sim.decoding.core.random_source import RandomSource
 from sim.decoding.core.request import Request

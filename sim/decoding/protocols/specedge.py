@@ -16,7 +16,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from sim.decoding.controllers.base import Controls
+from sim.decoding.core.controller import Controls
 from sim.decoding.core.draft_tree import DraftTree
 from sim.decoding.core.drafting import always, candidate_rng, draft_tree, draw_candidates
 from sim.decoding.core.ids_drafts import IdsLayout

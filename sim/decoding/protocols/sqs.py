@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from sim.decoding.controllers.base import Controls
+from sim.decoding.core.controller import Controls
 from sim.decoding.core.drafting import draft_chain
 from sim.decoding.core.messages import DraftLayout, VerdictLayout
 from sim.decoding.core.random_source import RandomSource

@@ -8,8 +8,8 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from sim.core.settings import Settings
-from sim.decoding.controllers.base import Controller, Controls
 from sim.decoding.controllers.odld import Odld, OdldSettings
+from sim.decoding.core.controller import Controller, Controls
 from sim.decoding.core.drafting import draft_chain
 from sim.decoding.core.messages import DraftLayout, VerdictLayout
 from sim.decoding.core.random_source import RandomSource

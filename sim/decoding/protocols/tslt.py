@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from pydantic import model_validator
 
-from sim.decoding.controllers.base import Controls
+from sim.decoding.core.controller import Controls
 from sim.decoding.core.drafting import draft_tree
 from sim.decoding.core.messages import DraftLayout, VerdictLayout
 from sim.decoding.core.random_source import RandomSource

@@ -15,7 +15,7 @@ import numpy as np
 from pydantic import Field
 
 from sim.core.settings import Settings
-from sim.decoding.controllers.base import Controls
+from sim.decoding.core.controller import Controls
 from sim.decoding.core.messages import Layout, TokensLayout
 from sim.decoding.core.random_source import RandomSource
 from sim.decoding.core.request import Request

@@ -11,10 +11,10 @@ from sim.decoding.core.messages import VerdictBody
 from sim.decoding.core.random_source import RandomSource
 from sim.decoding.core.request import Request
 from sim.decoding.core.rows import Row, overlap
-from sim.decoding.core.steps import AwaitRow, Emit, Location, Step
+from sim.decoding.core.steps import Emit, Location, Step
 from sim.decoding.verification.base import Rule
 from sim.models.interface import Logits
-from sim.models.on_demand import PromisedRows
+from sim.models.on_demand import AwaitRow, PromisedRows
 
 
 class TargetRows:

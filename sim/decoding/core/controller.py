@@ -6,16 +6,30 @@ from collections.abc import Generator, Sequence
 from dataclasses import dataclass, replace
 from itertools import accumulate
 from operator import mul
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
-if TYPE_CHECKING:
-    from sim.decoding.core.messages import Layout
-    from sim.decoding.core.request import Request
-    from sim.decoding.core.rows import Row
-    from sim.decoding.core.steps import Step
+from sim.decoding.core.messages import Layout
+from sim.decoding.core.rows import Row
+from sim.decoding.core.steps import Round, Step
 
 CONTROL_NAMES = ("draft_length", "candidates", "top_k", "speculation")
 """Names of the controls, as protocols state which they have and controllers which they turn."""
+
+
+class RequestState(Protocol):
+    """What a controller sees of a request.
+
+    Attributes:
+        rounds: Rounds so far.
+        finished: Whether the text has ended.
+    """
+
+    rounds: list[Round]
+    finished: bool
+
+    @property
+    def remaining(self) -> int:
+        """Tokens that may still be generated."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +111,7 @@ class Controller:
         """
         return controls
 
-    def plan(self, request: Request, controls: Controls) -> Generator[Step, Any, Controls]:
+    def plan(self, request: RequestState, controls: Controls) -> Generator[Step, Any, Controls]:
         """Choose the controls of the next round; a generator, because it may look at clock and channel.
 
         Args:
@@ -121,6 +135,6 @@ class Controller:
         """Whether it has a word in how long a draft becomes while it is being drafted."""
         return type(self).keep_drafting is not Controller.keep_drafting
 
-    def on_verdicts(self, request: Request, layout: Layout) -> Layout:
+    def on_verdicts(self, request: RequestState, layout: Layout) -> Layout:
         """The layout of verdicts, with whatever the edge tells this controller riding on them."""
         return layout
