@@ -80,16 +80,6 @@ def test_every_package_has_a_layer():
     assert packages == set(LAYERS)
 
 
-def test_packages_import_from_lower_ones_only():
-    upward = [
-        f"{module} -> {target}"
-        for module, targets in _graph().items()
-        for target in sorted(targets)
-        if (a := _package(module)) and (b := _package(target)) and LAYERS.index(b) > LAYERS.index(a)
-    ]
-    assert not upward, "\n".join(upward)
-
-
 def test_no_circle_among_files():
     graph = {name: {t for t in targets if _files()[t].name != "__init__.py"} for name, targets in _graph().items()}
     remaining = dict(graph)
