@@ -14,8 +14,8 @@ from sim.compute.roles import problem_of, problem_together
 from sim.core.errors import InputError, did_you_mean, shortened, unknown_name_message
 from sim.core.settings import Settings, problems_error
 from sim.core.yaml_text import write_values
-from sim.decoding.core.controller import Controls
 from sim.decoding.controllers.registry import CONTROLLERS, refuse_misfit
+from sim.decoding.core.controller import Controls
 from sim.decoding.protocols.registry import PROTOCOLS, TreeSettings, refuse_large_trees, sites_of
 from sim.links.registry import LINKS
 from sim.nodes.engine.registry import ENGINES
