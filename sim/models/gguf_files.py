@@ -16,7 +16,7 @@ from sim.core.errors import InputError, RunError
 from sim.core.files import cannot_write, models_folder, take_place, unfinished_folder
 from sim.models.checkpoint import refuse_wrong_tensors
 from sim.models.fingerprint import combine
-from sim.models.sources import first_line, quiet_transformers
+from sim.models.hub import first_line, quiet_transformers
 
 MAGIC = b"GGUF"
 # Of the configuration that transformers derives, what names files, versions or the packing that is undone.

@@ -9,17 +9,10 @@ from typing import Any
 from sim.core.errors import InputError, unknown_name_message
 from sim.models.checkpoint import read_json
 from sim.models.fingerprint import combine, parameters_digest, weights_digest
+from sim.models.hub import first_line, quiet_transformers
 from sim.models.interface import LanguageModel
 from sim.models.pairing import check_same_tokens
-from sim.models.sources import (
-    EMBEDDED,
-    SMOLLM2,
-    ModelSource,
-    find_model,
-    first_line,
-    quiet_transformers,
-    resolve_folder,
-)
+from sim.models.sources import EMBEDDED, SMOLLM2, ModelSource, find_model, resolve_folder
 from sim.models.tokenizer import TextTokenizer, light_tokenizer, transformers_tokenizer
 
 __all__ = ["load_model", "load_pair", "load_tokenizer", "resolve_device", "resolve_folder", "use_threads"]

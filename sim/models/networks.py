@@ -6,7 +6,8 @@ from typing import Any
 
 from sim.core.errors import InputError
 from sim.models.checkpoint import refuse_wrong_tensors
-from sim.models.sources import ModelSource, first_line, quiet_transformers
+from sim.models.hub import first_line, quiet_transformers
+from sim.models.sources import ModelSource
 
 
 def load_network(source: ModelSource, dtype: str, trust_remote_code: bool) -> Any:

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 
 from sim.core.errors import InputError, unknown_name_message
 from sim.models.checkpoint import LAYERS_FILE, check_folder, read_json, weight_files
+from sim.models.fetch import is_fetched, smollm2_target
+from sim.models.gguf_files import converted_folder
+from sim.models.hub import HUB_ID, hub_snapshot
 
 EMBEDDED, SMOLLM2 = "embedded/", "smollm2/"
 _HERE = Path(__file__).parent
 SHIPPED_FOLDERS = {EMBEDDED: _HERE / "embedded", SMOLLM2: _HERE / "smollm2"}
 SHIPPED_NAMES = ("embedded/draft", "embedded/middle", "embedded/target", "smollm2/draft", "smollm2/target")
 SMOLLM2_TARGET = "smollm2/target"
-HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[\w.-]+)?")
-SNAPSHOT_FILES = ["*.json", "*.safetensors", "*.model", "*.txt", "*.jinja", "*.py"]
 # What a layers-only folder calls the model that the rest of its weights is taken from.
 BASE_KEY = "base_model"
 LAYERS_MARK = "#layers="
@@ -88,8 +87,6 @@ def is_here(name: str) -> bool:
     """Whether a model's files are on this machine; nothing is downloaded to find out."""
     plain = name.partition(LAYERS_MARK)[0]
     if plain.startswith(SMOLLM2):
-        from sim.models.fetch import is_fetched
-
         return is_fetched()
     return plain.startswith(EMBEDDED) or Path(plain).expanduser().exists()
 
@@ -99,8 +96,6 @@ def _find_whole(name: str, weights: bool = True) -> ModelSource:
         return _shipped(name)
     path = Path(name).expanduser()
     if path.suffix.lower() == ".gguf":
-        from sim.models.gguf_files import converted_folder
-
         return ModelSource(name, converted_folder(path, name))
     if path.is_dir():
         return _local(name, path)
@@ -118,8 +113,6 @@ def _shipped(name: str) -> ModelSource:
             unknown_name_message(f"{kind} model", name, [one for one in SHIPPED_NAMES if one.startswith(kind)])
         )
     if name == SMOLLM2_TARGET:
-        from sim.models.fetch import smollm2_target
-
         return ModelSource(name, smollm2_target())
     prefix, role = name.split("/")
     folder = SHIPPED_FOLDERS[f"{prefix}/"] / role
@@ -156,43 +149,3 @@ def _parse_layers(selection: str, name: str, num_layers: object) -> tuple[int, .
     if not layers or max(layers) >= num_layers:
         raise InputError(f"{name!r}: the model has {num_layers} layers, 0 to {num_layers - 1}; got {selection!r}")
     return layers
-
-
-@lru_cache(maxsize=16)
-def hub_snapshot(name: str, weights: bool = True) -> Path:
-    """A model's files from the Hugging Face hub, downloaded if they are not here.
-
-    Args:
-        name: Of the repository.
-        weights: Whether the weights too.
-
-    Raises:
-        InputError: The hub has no such model, or cannot be reached.
-    """
-    quiet_transformers()
-    from huggingface_hub import snapshot_download
-
-    try:
-        left_out = ["*/*"] if weights else ["*/*", "*.safetensors"]
-        return Path(snapshot_download(name, allow_patterns=SNAPSHOT_FILES, ignore_patterns=left_out))
-    except Exception as error:
-        raise InputError(
-            f"cannot load model {name!r}: no folder of that name here, and the Hugging Face hub says: "
-            f"{first_line(error)}"
-        ) from error
-
-
-def first_line(error: Exception) -> str:
-    """What an error of a library says, in one line."""
-    text = str(error).strip()
-    return f"{type(error).__name__}: {text.splitlines()[0]}" if text else type(error).__name__
-
-
-def quiet_transformers() -> None:
-    """Keep transformers and the hub from writing bars and notices to stderr."""
-    from huggingface_hub.utils import disable_progress_bars
-    from transformers.utils import logging
-
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
-    disable_progress_bars()

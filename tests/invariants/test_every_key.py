@@ -145,6 +145,7 @@ ELSEWHERE: dict[str, str] = {
     "sweep": "tests/scenario and tests/sweep",
     "workload.prompts": "tests/world/test_workload.py",
     "workload.max_prompt_tokens": "tests/world/test_workload.py",
+    "workload.chat_template": "tests/world/test_prompts.py",
     "workload.stop_at_eos": "tests/world/test_workload.py",
     "models.draft": "tests/world/test_workload.py",
     "models.target": "tests/world/test_workload.py",

@@ -287,15 +287,19 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     # Nodes: queue, batches, breakdown, energy.
     *_of(
-        "sim/nodes/model_server.py",
+        "sim/nodes/engine/fcfs.py",
         _WORLD,
-        ("batch_over_limit", "fits = len(taken) < self.max_batch and", "fits = len(taken) <= self.max_batch and"),
+        ("batch_over_limit", "fits = len(taken) < self._max_batch and", "fits = len(taken) <= self._max_batch and"),
+    ),
+    *_of(
+        "sim/nodes/model_server.py",
+        (*_WORLD, "tests/invariants/test_bookings.py"),
+        ("queue_as_compute", "queue_ns = spent_ns - job.compute_ns", "queue_ns = 0"),
         (
-            "queue_as_compute",
-            "job.succeed_later(ForwardResult(start_ns - job.arrived_ns, duration_ns, share, rows))",
-            "job.succeed_later(ForwardResult(0, duration_ns + start_ns - job.arrived_ns, share, rows))",
+            "batch_energy_not_shared",
+            "self.cost_models[step.model].split(step.sizes, price.joules))",
+            "[price.joules] * len(step.sizes))",
         ),
-        ("batch_energy_not_shared", "share = price.joules / len(jobs)", "share = price.joules"),
     ),
     *_of(
         "sim/nodes/executor.py",
@@ -348,7 +352,7 @@ MUTANTS: tuple[Mutant, ...] = (
     *_of(
         "sim/inputs/workload.py",
         ("tests/world/test_workload.py",),
-        ("prompts_keep_head", "ids = ids[-limit:]", "ids = ids[:limit]"),
+        ("prompts_keep_head", "*ids[len(ids) - (limit - kept) :]]", "*ids[kept:limit]]"),
         ("think_time_rate", "(-np.log1p(-uniforms) * mean_s)", "(-np.log1p(-uniforms) / mean_s)"),
     ),
     # Compute.

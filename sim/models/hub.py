@@ -1,0 +1,52 @@
+"""Models of the Hugging Face hub, and how its libraries are kept quiet and quoted."""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+from pathlib import Path
+
+from sim.core.errors import InputError
+
+HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[\w.-]+)?")
+SNAPSHOT_FILES = ["*.json", "*.safetensors", "*.model", "*.txt", "*.jinja", "*.py"]
+
+
+@lru_cache(maxsize=16)
+def hub_snapshot(name: str, weights: bool = True) -> Path:
+    """A model's files from the Hugging Face hub, downloaded if they are not here.
+
+    Args:
+        name: Of the repository.
+        weights: Whether the weights too.
+
+    Raises:
+        InputError: The hub has no such model, or cannot be reached.
+    """
+    quiet_transformers()
+    from huggingface_hub import snapshot_download
+
+    try:
+        left_out = ["*/*"] if weights else ["*/*", "*.safetensors"]
+        return Path(snapshot_download(name, allow_patterns=SNAPSHOT_FILES, ignore_patterns=left_out))
+    except Exception as error:
+        raise InputError(
+            f"cannot load model {name!r}: no folder of that name here, and the Hugging Face hub says: "
+            f"{first_line(error)}"
+        ) from error
+
+
+def first_line(error: Exception) -> str:
+    """What an error of a library says, in one line."""
+    text = str(error).strip()
+    return f"{type(error).__name__}: {text.splitlines()[0]}" if text else type(error).__name__
+
+
+def quiet_transformers() -> None:
+    """Keep transformers and the hub from writing bars and notices to stderr."""
+    from huggingface_hub.utils import disable_progress_bars
+    from transformers.utils import logging
+
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    disable_progress_bars()
