@@ -93,8 +93,10 @@ class Settings(BaseModel):
         largest = default_bound(cls, info.field_name)
         if largest is not None:
             for number in _numbers(value):
-                if not -largest <= number <= largest:
-                    raise ValueError(f"expected {-largest:g} to {largest:g}, got {number:g}")
+                if number > largest:
+                    raise ValueError(f"input should be less than or equal to {largest:g}, got {number:g}")
+                if number < -largest:
+                    raise ValueError(f"input should be greater than or equal to {-largest:g}, got {number:g}")
         return value
 
     @classmethod

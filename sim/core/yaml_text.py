@@ -11,6 +11,8 @@ import io
 import re
 from typing import Any
 
+from sim.core.errors import shortened
+
 # Bounds of one document. Aliases count as what they stand for, so that a few lines cannot name a billion values.
 MAX_CHARS = 1 << 18
 MAX_VALUES = 100_000
@@ -186,7 +188,7 @@ class _Reader:
             return self._mapping(node, at)
         if kind == "seq" and not (node.value and isinstance(node.value[0], tuple)):
             return [self.read(child, (*at, index)) for index, child in enumerate(node.value)]
-        raise YamlError(f"tag {node.tag} is of more than plain values", line)
+        raise YamlError(f"tag {_tag_name(node)} is of more than plain values", line)
 
     def _scalar(self, node: Any, kind: str, line: int) -> Any:
         if kind == "str":
@@ -194,7 +196,7 @@ class _Reader:
         if kind == "merge":
             return node.value  # As a value it is no merge key.
         if kind not in ("null", "bool", "int", "float"):
-            raise YamlError(f"tag {node.tag} is of more than plain values", line)
+            raise YamlError(f"tag {_tag_name(node)} is of more than plain values", line)
         try:
             value = self._constructor.construct_object(node)
         except (ValueError, KeyError, IndexError) as error:
@@ -235,6 +237,11 @@ class _Reader:
         if not all(str(source.tag) == f"{_TAG}map" for source in sources):
             raise YamlError("a merge key << takes a mapping or a list of mappings, by alias", line)
         return list(sources)
+
+
+def _tag_name(node: Any) -> str:
+    """A tag as YAML writes it."""
+    return shortened(str(node.tag).replace(_TAG, "!!"))
 
 
 def _short(text: str) -> str:

@@ -29,7 +29,7 @@ class FixedLinkSettings(Settings):
     sharing: Literal["fifo", "dedicated"] = "fifo"
     """``fifo``: all devices share the rate, first come, first served. ``dedicated``: each has the rate to itself."""
 
-    header_bits: int = Field(default=HEADER_BITS, ge=0)
+    header_bits: int = Field(default=HEADER_BITS, ge=0, le=1_000_000)
     """Headers added to each message [bit]: IPv4 + UDP + layer 2, 40 bytes unless set."""
 
 

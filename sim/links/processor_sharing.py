@@ -9,12 +9,17 @@ from collections.abc import Callable, Sequence
 
 import simpy
 
+from sim.core.errors import RunError
 from sim.core.kernel import FastTimeout, Pending
 from sim.links.base import Delivery, Packet
 from sim.links.one_way import OneWayLink
 
 ROUNDING_NS = 1e-6
 """Slack below which a finishing time counts as the whole nanosecond before it (as in ``sim.core.clock.to_ns``)."""
+
+
+# Blocks without a delivery, summed over the active devices, after which a run would take hours for one message.
+MAX_IDLE_BLOCKS = 5_000_000
 
 
 class _Message(Pending):
@@ -71,6 +76,7 @@ class ProcessorSharing(OneWayLink):
         self._active: list[tuple[float, int, _Message]] = []  # heap of (service at which it leaves, start order, it)
         self._sending: dict[int, deque[_Message] | None] = {}  # per device with a message: those behind it, if any
         self._starts = 0
+        self._idle_blocks = 0  # since anything left, counted once per active device
         self._service = 0.0  # since the block's start, or since the band was last idle if that is later
         self._now_ns = 0  # up to when service is accounted
         self._block = 0
@@ -164,6 +170,7 @@ class ProcessorSharing(OneWayLink):
             self._plan()
 
     def _depart(self, message: _Message) -> None:
+        self._idle_blocks = 0
         air_ns = self._now_ns - message.started_ns
         access_ns = message.started_ns - message.sent_ns
         message.succeed_later(
@@ -176,6 +183,12 @@ class ProcessorSharing(OneWayLink):
 
     def _enter_next_block(self) -> None:
         """Rescale what each message still needs to the new block's rates, and restart the service clock."""
+        self._idle_blocks += len(self._active)
+        if self._idle_blocks > MAX_IDLE_BLOCKS:
+            raise RunError(
+                f"nothing has left the link for {MAX_IDLE_BLOCKS} blocks of {self._block_ns * 1e-9:g} s, in which "
+                f"{len(self._active)} devices send; the messages are too large for the band and the SNR"
+            )
         self._block += 1
         self._block_end_ns += self._block_ns
         chunk, offset = divmod(self._block, self._chunk_blocks)

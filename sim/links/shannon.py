@@ -58,7 +58,7 @@ class ShannonLinkSettings(Settings):
     one_way_delay_s: float = Field(default=0.005, ge=0, le=1000)
     """Fixed delay each way beyond transmission [s]."""
 
-    header_bits: int = Field(default=HEADER_BITS, ge=0)
+    header_bits: int = Field(default=HEADER_BITS, ge=0, le=1_000_000)
     """Headers added to each message [bit]: IPv4 + UDP + layer 2, 40 bytes unless set."""
 
 
