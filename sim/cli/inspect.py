@@ -77,7 +77,7 @@ def _registries() -> dict[str, Registry[Any]]:
     }
 
 
-def list_command(kind: str, section: str | None, form: Form) -> None:
+def list_command(kind: str, section: str | None = None, form: Form = "table") -> None:
     """One line per name, or per key."""
     if section is not None and kind != "keys":
         raise InputError(f"list {kind} takes no section; list keys does")
