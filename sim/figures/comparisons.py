@@ -7,8 +7,9 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from sim.figures.conditions import means_by, values_of
-from sim.figures.drawing import draw_curves, legend_above, say_replications, set_scales, spans_decades
+from sim.figures.drawing import draw_curves, say_replications, set_scales, spans_decades
 from sim.figures.labels import label_of
+from sim.figures.legends import legend_above
 from sim.figures.style import COLOURS, MARKERS, new_figure, styled
 from sim.figures.sweep_figures import breakdown
 

@@ -11,14 +11,14 @@ import numpy.typing as npt
 
 from sim.core.breakdown import PARTS
 from sim.figures.conditions import means_by, varied_columns
-from sim.figures.labels import label_of, name_of, number, panel_label, part_name, value_label, within_line
-from sim.figures.statistics import over_replications
-from sim.figures.style import COLOURS, HATCHED_PARTS, LINES, MARKERS, PART_COLOURS
+from sim.figures.labels import label_of, name_of, number, panel_label, part_name, within_line
+from sim.figures.options import Look, looks_of
+from sim.figures.statistics import mean_interval, over_replications
+from sim.figures.style import HATCHED_PARTS, PART_COLOURS
 
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
 # Axes that span more than this are logarithmic.
 _LOG_DECADES = 1.5
@@ -28,8 +28,8 @@ _TICK_INCHES = {"x": 0.38, "y": 0.16}
 _MAX_TICKS = 8
 _TICK_HEIGHT_INCHES = 0.1
 # What a character takes of a line, mean of a text: of a panel's head, a tick's label, a note.
-_CHARACTER_INCHES = {"head": 0.066, "tick": 0.062, "note": 0.055}
-_NOTE: dict[str, Any] = {"fontsize": 6.5, "color": "#555555"}
+CHARACTER_INCHES = {"head": 0.066, "tick": 0.062, "note": 0.055}
+NOTE: dict[str, Any] = {"fontsize": 6.5, "color": "#555555"}
 # Series at one name of an axis stand side by side over this share of the room between two names.
 _DODGE = 0.5
 # Parts that are below this share of every bar are drawn together.
@@ -43,27 +43,55 @@ def spans_decades(values: npt.ArrayLike, decades: float = _LOG_DECADES) -> bool:
     return bool(len(finite) and finite.min() > 0 and np.log10(finite.max() / finite.min()) > decades)
 
 
-def draw_curves(axes: Axes, table: pd.DataFrame, x: str, y: str, by: str | None, series: Sequence[Any]) -> set[int]:
-    """Draw a curve per series with its band; returns how many replications the points have."""
+def draw_curves(
+    axes: Axes,
+    table: pd.DataFrame,
+    x: str,
+    y: str,
+    by: str | None,
+    series: Sequence[Any],
+    looks: Sequence[Look] | None = None,
+) -> set[int]:
+    """RandomSource a curve per series with its band; returns how many replications the points have."""
     counts: set[int] = set()
-    for index, name in enumerate(series):
+    for name, look in zip(series, looks or looks_of(by, series), strict=True):
         chosen = table if by is None else table[table[by] == name]
         if chosen.empty:
             continue
+        if chosen[x].isna().all():
+            counts |= _draw_level(axes, chosen, y, look)
+            continue
         points = over_replications(chosen, x, y).dropna(subset=["mean"])
         counts.update(int(n) for n in points["n"])
-        style = index % len(COLOURS)
-        label = None if by is None else value_label(by, name)
-        colour = COLOURS[style]
-        axes.plot(points["x"], points["mean"], color=colour, marker=MARKERS[style], ls=LINES[style], label=label)
+        shown: dict[str, Any] = {"color": look.colour, "marker": look.marker, "ls": look.line, "label": look.label}
+        axes.plot(points["x"], points["mean"], **shown)
         if points["half"].notna().any():
-            _draw_band(axes, points, colour)
+            _draw_band(axes, points, look.colour)
     axes.set_xlabel(label_of(x))
     axes.set_ylabel(label_of(y))
     return counts
 
 
-def draw_conditions(axes: Axes, table: pd.DataFrame, x: str, y: str, by: str | None, series: Sequence[Any]) -> None:
+def _draw_level(axes: Axes, table: pd.DataFrame, y: str, look: Look) -> set[int]:
+    """A series that does not know the horizontal axis: its mean as a level across it; returns the replications."""
+    mean, half, count = mean_interval(table[y])
+    if not count:
+        return set()
+    axes.axhline(mean, color=look.colour, ls=look.line, lw=1.1, label=look.label)
+    if not np.isnan(half):
+        axes.axhspan(mean - half, mean + half, color=look.colour, alpha=0.1, lw=0)
+    return {count}
+
+
+def draw_conditions(
+    axes: Axes,
+    table: pd.DataFrame,
+    x: str,
+    y: str,
+    by: str | None,
+    series: Sequence[Any],
+    looks: Sequence[Look] | None = None,
+) -> None:
     """One figure against another: a point per condition at its means, with 95 % intervals both ways.
 
     The points of a series are joined in the order of the axis that makes them, if it is one alone.
@@ -74,49 +102,54 @@ def draw_conditions(axes: Axes, table: pd.DataFrame, x: str, y: str, by: str | N
     order = [column for column in varied if column != by]
     if len(order) == 1:
         points = points.sort_values(order[0])
-    for index, name in enumerate(series):
+    for name, look in zip(series, looks or looks_of(by, series), strict=True):
         chosen = points if by is None else points[points[by] == name]
-        style = index % len(COLOURS)
         axes.errorbar(
             chosen[x],
             chosen[y],
             xerr=chosen[f"{x}_half"],
             yerr=chosen[f"{y}_half"],
-            color=COLOURS[style],
-            marker=MARKERS[style],
-            ls=LINES[style] if len(order) == 1 else "",
+            color=look.colour,
+            marker=look.marker,
+            ls=look.line if len(order) == 1 else "",
             elinewidth=0.7,
-            label=None if by is None else value_label(by, name),
+            label=look.label,
         )
     axes.set_xlabel(label_of(x))
     axes.set_ylabel(label_of(y))
 
 
 def draw_names(
-    axes: Axes, table: pd.DataFrame, x: str, y: str, by: str | None, series: Sequence[Any], names: Sequence[Any]
+    axes: Axes,
+    table: pd.DataFrame,
+    x: str,
+    y: str,
+    by: str | None,
+    series: Sequence[Any],
+    names: Sequence[Any],
+    looks: Sequence[Look] | None = None,
 ) -> set[int]:
     """Over a column of names: a point per name and series with its interval; returns the numbers of replications."""
     counts: set[int] = set()
     step = _DODGE / max(1, len(series) - 1)
-    for index, name in enumerate(series):
+    for index, (name, look) in enumerate(zip(series, looks or looks_of(by, series), strict=True)):
         chosen = table if by is None else table[table[by] == name]
         points = over_replications(chosen, x, y).dropna(subset=["mean"])
         counts.update(int(n) for n in points["n"])
-        style = index % len(COLOURS)
         aside = (index - (len(series) - 1) / 2) * step
         axes.errorbar(
             [names.index(value) + aside for value in points["x"]],
             points["mean"],
             yerr=points["half"],
-            color=COLOURS[style],
-            marker=MARKERS[style],
+            color=look.colour,
+            marker=look.marker,
             ls="",
             elinewidth=0.9,
             capsize=2,
-            label=None if by is None else value_label(by, name),
+            label=look.label,
         )
     labels = [str(name) for name in names]
-    fits = max(map(len, labels)) * _CHARACTER_INCHES["tick"] < _width_inches(axes) / len(labels)
+    fits = max(map(len, labels)) * CHARACTER_INCHES["tick"] < _width_inches(axes) / len(labels)
     slanted: dict[str, Any] = {"rotation": 30, "ha": "right"}
     axes.set_xticks(range(len(names)), labels, **({} if fits else slanted))
     axes.set_xlim(-0.5, len(names) - 0.5)
@@ -133,7 +166,7 @@ def _width_inches(axes: Axes) -> float:
 
 def head_panel(axes: Axes, text: str, pad: float | None = None) -> None:
     """The head of a panel, on as many lines as its width asks for."""
-    room = int(_width_inches(axes) / _CHARACTER_INCHES["head"])
+    room = int(_width_inches(axes) / CHARACTER_INCHES["head"])
     axes.set_title(textwrap.fill(text, max(16, room)), pad=pad)
 
 
@@ -148,7 +181,7 @@ def _draw_band(axes: Axes, points: pd.DataFrame, colour: str) -> None:
 
 def say_replications(axes: Axes, counts: set[int], what: str = "bands") -> None:
     """Say over how many replications the bands are, above the panel."""
-    axes.set_title(intervals_note(counts, what), loc="right", pad=3, **_NOTE)
+    axes.set_title(intervals_note(counts, what), loc="right", pad=3, **NOTE)
 
 
 def intervals_note(counts: set[int], what: str = "bands") -> str:
@@ -170,6 +203,16 @@ def left_out_note(table: pd.DataFrame, column: str | None, shown: Sequence[Any])
     """How many values of a column a figure shows, in words; empty if that is all of them."""
     count = 0 if column is None else table[column].nunique()
     return f"{len(shown)} of {count} values of {name_of(str(column)).lower()}" if count > len(shown) else ""
+
+
+def without_note(table: pd.DataFrame, by: str | None) -> str:
+    """Which variants have no value of the column that makes the series, and so are not drawn; empty if none."""
+    if by is None or not table[by].isna().any():
+        return ""
+    rows = table[table[by].isna()]
+    names = rows["variant"].unique().tolist() if "variant" in rows and by != "variant" else []
+    told = f": {', '.join(map(str, names))}" if names else f": {len(rows)} rows"
+    return f"without {name_of(by).lower()}{told}"
 
 
 def set_scales(axes: Axes, x_values: npt.ArrayLike, y_values: npt.ArrayLike, log_x: bool, log_y: bool) -> None:
@@ -196,7 +239,7 @@ def log_axis(axis: Any, values: npt.ArrayLike) -> None:
     decades = float(np.log10(finite.max() / finite.min())) if len(finite) else 3.0
     in_thousands = bool(len(finite)) and finite.max() >= 10_000
     longest = max((len(_tick(float(end), in_thousands)) for end in _ends(finite)), default=0)
-    subs = _ticks_per_decade(axis, decades, longest * _CHARACTER_INCHES["tick"])
+    subs = _ticks_per_decade(axis, decades, longest * CHARACTER_INCHES["tick"])
     axis.set_major_locator(LogLocator(base=10, subs=subs, numticks=20))
     axis.set_major_formatter(FuncFormatter(lambda value, _: _tick(float(value), in_thousands)))
     axis.set_minor_formatter(NullFormatter())
@@ -224,50 +267,6 @@ def _ticks_per_decade(axis: Any, decades: float, label_inches: float) -> tuple[f
 
 def _tick(value: float, in_thousands: bool) -> str:
     return f"{value / 1000:g}k" if in_thousands and value >= 1000 else number(value)
-
-
-def legend_above(
-    figure: Figure, panels: Sequence[Axes], columns: int, handle_length: float = 2.8, note: str = ""
-) -> None:
-    """One legend for the figure, above its panels, where it covers no data.
-
-    Args:
-        figure: Whose.
-        panels: Where its entries come from.
-        columns: At most so many entries side by side; fewer where their names are long.
-        handle_length: Of the lines [em].
-        note: What to say above the entries.
-    """
-    entries: dict[str, Any] = {}
-    for axes in panels:
-        for handle, label in zip(*axes.get_legend_handles_labels(), strict=True):
-            entries.setdefault(label, handle)
-    if not entries and not note:
-        return
-    labels = list(entries)
-    columns = max(1, min(columns, len(labels)))
-    note = textwrap.fill(note, int(figure.get_figwidth() / _CHARACTER_INCHES["note"]))
-    while True:
-        rows = -(-len(labels) // columns)
-        # matplotlib fills column by column; people read row by row.
-        order = [row * columns + column for column in range(columns) for row in range(rows)]
-        order = [place for place in order if place < len(labels)]
-        legend = figure.legend(
-            [entries[labels[place]] for place in order],
-            [labels[place] for place in order],
-            loc="outside upper center",
-            ncols=columns,
-            handlelength=handle_length,
-            title=note or None,
-            title_fontproperties={"size": _NOTE["fontsize"]},
-        )
-        legend.get_title().set_color(_NOTE["color"])
-        # Its extent has an empty margin that may lie outside.
-        margin = 2 * legend.borderpad * legend.prop.get_size_in_points() / 72 * figure.dpi
-        if columns == 1 or legend.get_window_extent().width - margin <= figure.bbox.width:
-            return
-        legend.remove()
-        columns -= 1
 
 
 def draw_breakdown(axes: Axes, names: Sequence[str], means: pd.DataFrame, parts: Sequence[str]) -> None:

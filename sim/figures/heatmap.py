@@ -10,9 +10,9 @@ import numpy.typing as npt
 
 from sim.figures.conditions import values_of
 from sim.figures.drawing import log_axis, spans_decades
-from sim.figures.labels import label_of, number, value_label
+from sim.figures.labels import label_of, number
+from sim.figures.options import Look, looks_of
 from sim.figures.pareto import MORE_IS_BETTER
-from sim.figures.style import COLOURS
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -65,6 +65,7 @@ def draw_best(
     by: str | None,
     series: Sequence[Any],
     limits: tuple[float, float] | None = None,
+    looks: Sequence[Look] | None = None,
 ) -> None:
     """A cell per pair of values, coloured by the best series and holding its mean; one series: shaded by the mean.
 
@@ -77,6 +78,7 @@ def draw_best(
         by: Column that makes the series, if any.
         series: Its values.
         limits: Means at the ends of the shades; the table's own if left out.
+        looks: Colours of the series.
     """
     columns, rows = values_of(table, x), values_of(table, y)
     if by is None:
@@ -89,13 +91,12 @@ def draw_best(
         faces = np.asarray(image.cmap(image.norm(best)), dtype=float)
     else:
         index, best = best_series(table, x, y, metric, by, series)
-        faces = _faces(index)
+        looks = looks or looks_of(by, series)
+        faces = _faces(index, [look.colour for look in looks])
         axes.imshow(faces, origin="lower", aspect="auto")
-        for place, name in enumerate(series):
+        for place, look in enumerate(looks):
             if (index == place).any():
-                axes.plot(
-                    [], [], ls="", marker="s", ms=7, color=COLOURS[place % len(COLOURS)], label=value_label(by, name)
-                )
+                axes.plot([], [], ls="", marker="s", ms=7, color=look.colour, label=look.label)
         extreme = "highest" if metric in MORE_IS_BETTER else "lowest"
         axes.set_title(
             f"{extreme} {label_of(metric)[0].lower()}{label_of(metric)[1:]}", fontsize=6.5, color="#555555", loc="right"
@@ -136,11 +137,11 @@ def _tick(set_ticks: Callable[..., Any], labels: Sequence[str], room: float, per
     set_ticks(places, [labels[place] for place in places])
 
 
-def _faces(index: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
+def _faces(index: npt.NDArray[np.int64], colours: Sequence[str]) -> npt.NDArray[np.float64]:
     from matplotlib.colors import to_rgba
 
-    colours = np.array([to_rgba(colour) for colour in COLOURS] + [to_rgba("#FFFFFF")])
-    return colours[np.where(index < 0, len(COLOURS), index % len(COLOURS))]
+    shades = np.array([to_rgba(colour) for colour in [*colours, "#FFFFFF"]])
+    return shades[np.where(index < 0, len(colours), index)]
 
 
 def _short(value: float) -> str:

@@ -10,8 +10,9 @@ import numpy as np
 import numpy.typing as npt
 
 from sim.figures.conditions import values_of
-from sim.figures.drawing import draw_curves, legend_above, say_replications, set_scales
+from sim.figures.drawing import draw_curves, say_replications, set_scales
 from sim.figures.labels import label_of
+from sim.figures.legends import legend_above
 from sim.figures.style import COLOURS, new_figure, styled
 
 if TYPE_CHECKING:

@@ -10,8 +10,9 @@ import numpy as np
 import numpy.typing as npt
 
 from sim.figures.conditions import means_by, values_of
-from sim.figures.drawing import legend_above, set_scales
+from sim.figures.drawing import set_scales
 from sim.figures.labels import label_of
+from sim.figures.legends import legend_above
 from sim.figures.statistics import mean_interval
 from sim.figures.style import COLOURS, MARKERS, new_figure, styled
 

@@ -9,8 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from sim.figures.conditions import means_by, varied_columns
-from sim.figures.labels import label_of, value_label
-from sim.figures.style import COLOURS, MARKERS
+from sim.figures.labels import label_of
+from sim.figures.options import Look, looks_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -49,22 +49,27 @@ def pareto_front(
     return ~(no_worse & better).any(axis=1) & np.isfinite(first) & np.isfinite(second)
 
 
-def draw_front(axes: Axes, table: pd.DataFrame, x: str, y: str, by: str | None, series: Sequence[Any]) -> None:
+def draw_front(
+    axes: Axes,
+    table: pd.DataFrame,
+    x: str,
+    y: str,
+    by: str | None,
+    series: Sequence[Any],
+    looks: Sequence[Look] | None = None,
+) -> None:
     """Every condition's mean as a point, filled on the front, and the front as a line."""
     groups = varied_columns(table)
     points = means_by(table, groups, list(dict.fromkeys([x, y]))).dropna(subset=[x, y])
     front = pareto_front(points[x], points[y], x in MORE_IS_BETTER, y in MORE_IS_BETTER)
     on_front = points[front].sort_values([x, y])
     axes.plot(on_front[x], on_front[y], color="#8A8A8A", lw=1, zorder=1, label="Pareto front")
-    for index, name in enumerate(series):
+    for name, look in zip(series, looks or looks_of(by, series), strict=True):
         chosen = np.ones(len(points), dtype=bool) if by is None else (points[by] == name).to_numpy()
         if not chosen.any():
             continue
-        colour = COLOURS[index % len(COLOURS)]
-        marker = MARKERS[index % len(MARKERS)]
-        label = None if by is None else value_label(by, name)
-        for mask, face in ((chosen & ~front, "white"), (chosen & front, colour)):
-            axes.plot(points[x][mask], points[y][mask], ls="", marker=marker, mec=colour, mfc=face, mew=0.9)
-        axes.plot([], [], ls="", marker=marker, mec=colour, mfc=colour, label=label)
+        for mask, face in ((chosen & ~front, "white"), (chosen & front, look.colour)):
+            axes.plot(points[x][mask], points[y][mask], ls="", marker=look.marker, mec=look.colour, mfc=face, mew=0.9)
+        axes.plot([], [], ls="", marker=look.marker, mec=look.colour, mfc=look.colour, label=look.label)
     axes.set_xlabel(label_of(x))
     axes.set_ylabel(label_of(y))

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from sim.figures.conditions import spread, values_of
-from sim.figures.drawing import draw_curves, legend_above, set_scales, spans_decades
+from sim.figures.drawing import draw_curves, set_scales, spans_decades
 from sim.figures.labels import label_of, number, value_label
+from sim.figures.legends import legend_above
 from sim.figures.statistics import mean_interval
 from sim.figures.style import COLOURS, MARKERS, new_figure
 

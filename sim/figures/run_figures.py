@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from sim.figures.drawing import draw_breakdown, legend_above, parts_of
+from sim.figures.drawing import draw_breakdown, parts_of
 from sim.figures.labels import name_of
+from sim.figures.legends import legend_above
 from sim.figures.style import COLOURS, LINES, new_figure, save_all, styled
 
 if TYPE_CHECKING:

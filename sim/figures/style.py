@@ -12,8 +12,17 @@ from sim.core.errors import InputError, unknown_name_message
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-# Inches: one and two columns of a two-column page.
-WIDTHS_IN = {"one_column": 3.5, "two_column": 7.16}
+# Inches: the column and the page of journals and proceedings.
+WIDTHS_IN = {
+    "one_column": 3.5,
+    "two_column": 7.16,
+    "ieee1": 3.5,
+    "ieee2": 7.16,
+    "acm": 3.33,
+    "acm2": 7.0,
+    "nature": 3.504,
+    "nature2": 7.205,
+}
 
 # Okabe and Ito (2008), yellow last because it is faint on white.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#B8A800")
@@ -49,7 +58,7 @@ HATCHED_PARTS = ("uplink_retransmission", "downlink_retransmission")
 
 _RC: dict[str, Any] = {
     "font.family": "sans-serif",
-    "font.sans-serif": ["DejaVu Sans"],
+    "font.sans-serif": ["DejaVu Sans", "Verdana", "Arial", "Helvetica"],
     "font.size": 7.5,
     "axes.labelsize": 8,
     "axes.titlesize": 8,
@@ -79,7 +88,7 @@ _RC: dict[str, Any] = {
     # Names come from scenarios: a dollar sign in one is a dollar sign.
     "text.parse_math": False,
     "svg.hashsalt": "specran",
-    "svg.fonttype": "path",
+    "svg.fonttype": "none",
     "pdf.fonttype": 42,
 }
 
@@ -92,31 +101,50 @@ _METADATA: dict[str, dict[str, Any]] = {
 
 
 @contextmanager
-def styled() -> Iterator[None]:
-    """Within the block, matplotlib draws in this project's style; nothing outside is changed."""
+def styled(style_file: Path | None = None) -> Iterator[None]:
+    """Within the block, matplotlib draws in this project's style; nothing outside is changed.
+
+    Args:
+        style_file: A matplotlib style that is put over it.
+
+    Raises:
+        InputError: The file cannot be read as a style.
+    """
     import matplotlib
 
-    settings: Any = _RC
+    settings: Any = {**_RC, **(_style_of(style_file) if style_file is not None else {})}
     with matplotlib.rc_context(settings):
         yield
 
 
-def new_figure(style: str, height_in: float) -> Figure:
+def _style_of(path: Path) -> dict[str, Any]:
+    import matplotlib
+
+    try:
+        return dict(matplotlib.rc_params_from_file(path, use_default_template=False))
+    except OSError as error:
+        raise InputError(f"--style: cannot read {path}: {error.strerror or error}") from error
+    except (ValueError, KeyError) as error:
+        raise InputError(f"--style: {path} is no matplotlib style: {error}") from error
+
+
+def new_figure(size: str, height_in: float) -> Figure:
     """An empty figure of a paper's column width, drawn without a display.
 
     Args:
-        style: ``one_column`` or ``two_column``.
-        height_in: Height [inch].
+        size: A name of ``WIDTHS_IN``, or WIDTHxHEIGHT.
+        height_in: Height unless the size gives one [inch].
 
     Raises:
-        InputError: Unknown style.
+        InputError: Unknown size.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    if style not in WIDTHS_IN:
-        raise InputError(unknown_name_message("figure style", style, WIDTHS_IN))
-    figure = Figure(figsize=(WIDTHS_IN[style], height_in), dpi=_DPI)
+    from sim.figures.options import size_in
+
+    width, height = size_in(size)
+    figure = Figure(figsize=(width, height or height_in), dpi=_DPI)
     FigureCanvasAgg(figure)
     return figure
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,7 +17,6 @@ from sim.figures.drawing import (
     held_note,
     intervals_note,
     left_out_note,
-    legend_above,
     parts_of,
     say_replications,
     set_scales,
@@ -25,6 +24,11 @@ from sim.figures.drawing import (
 )
 from sim.figures.heatmap import draw_best
 from sim.figures.labels import panel_label, value_label
+from sim.figures.legends import legend_above
+from sim.figures.options import FigureOptions
+from sim.figures.panels import draw_panels
+from sim.figures.registry import FIGURES
+from sim.figures.roles import Roles
 from sim.figures.rows_figure import draw_rows
 from sim.figures.style import new_figure, save_all, styled
 
@@ -32,11 +36,9 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
 
-# Draws one figure from a sweep's table and its axes in a style; None if the table has nothing for it.
-SweepFigure = Callable[..., "Figure | None"]
-
 _MAX_SERIES = 8
 _MAX_PANELS = 4
+_MOST_BARS = 24
 
 
 @dataclass(frozen=True)
@@ -86,23 +88,26 @@ def draw_sweep(table: pd.DataFrame, sweep_axes: list[str], folder: Path, style: 
     if table.empty:
         return []
     written: list[Path] = []
-    for name, draw in FIGURES.items():
-        figure = draw(table, sweep_axes, style)
+    for name in SWEEP_FIGURES:
+        figure = FIGURES.find(name).make(table, sweep_axes, style)
         if figure is not None:
             written += save_all(figure, folder, name)
     return written
 
 
+@FIGURES.register("latency")
 def latency(table: pd.DataFrame, sweep_axes: Sequence[str], style: str = "one_column") -> Figure | None:
     """Mean end-to-end latency over the first numeric axis; None if there is none."""
     return _curves(table, sweep_axes, "e2e_mean_s", style)
 
 
+@FIGURES.register("throughput")
 def throughput(table: pd.DataFrame, sweep_axes: Sequence[str], style: str = "one_column") -> Figure | None:
     """Tokens per second of all devices over the first numeric axis; None if there is none."""
     return _curves(table, sweep_axes, "tokens_per_s", style)
 
 
+@FIGURES.register("breakdown")
 def breakdown(table: pd.DataFrame, sweep_axes: Sequence[str], style: str = "one_column") -> Figure:
     """Where the time goes, a bar per scheme, at the ends and the middle of the first numeric axis."""
     table, roles = _held(table, sweep_axes)
@@ -110,6 +115,7 @@ def breakdown(table: pd.DataFrame, sweep_axes: Sequence[str], style: str = "one_
         return _bars(table, roles, style)
 
 
+@FIGURES.register("rows")
 def rows(table: pd.DataFrame, sweep_axes: Sequence[str], style: str = "one_column") -> Figure | None:
     """Acceptance rate and uplink payload over row length or by scheme; None if neither was varied."""
     table, roles = _held(table, sweep_axes)
@@ -117,6 +123,7 @@ def rows(table: pd.DataFrame, sweep_axes: Sequence[str], style: str = "one_colum
         return draw_rows(table, roles.by, [axis for axis in sweep_axes if axis not in roles.fixed], style)
 
 
+@FIGURES.register("best")
 def best(table: pd.DataFrame, sweep_axes: Sequence[str], style: str = "one_column") -> Figure | None:
     """Which variant has the lowest latency over the first two numeric axes; None without two axes and two variants."""
     import pandas as pd
@@ -138,13 +145,8 @@ def best(table: pd.DataFrame, sweep_axes: Sequence[str], style: str = "one_colum
     return figure
 
 
-FIGURES: dict[str, SweepFigure] = {
-    "latency": latency,
-    "throughput": throughput,
-    "best": best,
-    "breakdown": breakdown,
-    "rows": rows,
-}
+SWEEP_FIGURES = ("latency", "throughput", "best", "breakdown", "rows")
+"""RegistryEntry figures that every sweep draws, in the order of its report."""
 
 
 def _held(table: pd.DataFrame, sweep_axes: Sequence[str]) -> tuple[pd.DataFrame, AxisRoles]:
@@ -160,12 +162,16 @@ def _curves(table: pd.DataFrame, sweep_axes: Sequence[str], y: str, style: str) 
     if roles.x is None:
         return None
     with styled():
+        many = roles.by is not None and table[roles.by].nunique() > _MAX_SERIES
+        if many or (roles.facet is not None and table[roles.facet].nunique() > _MAX_PANELS):
+            roles = Roles(roles.x, y, roles.by, roles.facet)
+            return draw_panels(table, roles, "line", None, None, FigureOptions(size="two_column"), roles.fixed)
         return _draw_curves(table, roles, roles.x, y, style)
 
 
 def _draw_curves(table: pd.DataFrame, roles: AxisRoles, x: str, y: str, style: str) -> Figure:
-    panels = [None] if roles.facet is None else spread(values_of(table, roles.facet), _MAX_PANELS)
-    series = [None] if roles.by is None else spread(values_of(table, roles.by), _MAX_SERIES)
+    panels = [None] if roles.facet is None else values_of(table, roles.facet)
+    series = [None] if roles.by is None else values_of(table, roles.by)
     wide = len(panels) > 1
     figure = new_figure("two_column" if wide else style, 2.5)
     grid = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
@@ -179,8 +185,7 @@ def _draw_curves(table: pd.DataFrame, roles: AxisRoles, x: str, y: str, style: s
     for axes in grid:
         set_scales(axes, table[x], table[y], log_x, log_y)
         axes.label_outer()
-    left_out = (left_out_note(table, roles.by, series), left_out_note(table, roles.facet, panels))
-    notes = [held_note(roles.fixed), *left_out]
+    notes = [held_note(roles.fixed)]
     if wide:
         notes.insert(0, intervals_note(counts))
     else:
@@ -196,7 +201,7 @@ def _bars(table: pd.DataFrame, roles: AxisRoles, style: str) -> Figure:
     if roles.facet is not None:
         held[roles.facet] = values_of(table, roles.facet)[0]
         table = table[table[roles.facet] == held[roles.facet]]
-    names: list[Any] = [None] if roles.by is None else spread(values_of(table, roles.by), _MAX_SERIES)
+    names: list[Any] = [None] if roles.by is None else spread(values_of(table, roles.by), _MOST_BARS)
     frame, parts = parts_of(table, "_mean_s")
     figure = new_figure(style, 0.9 + len(at) * (0.42 + 0.2 * len(names)))
     grid = figure.subplots(len(at), 1, squeeze=False)[:, 0]

@@ -20,13 +20,19 @@ from sim.figures.heatmap import best_series
 from sim.figures.labels import label_of, panel_label, unit_of, value_label
 from sim.figures.pareto import pareto_front
 from sim.figures.plot import plot
+from sim.figures.registry import FIGURES
 from sim.figures.rows_figure import draw_rows
 from sim.figures.run_figures import draw_run
 from sim.figures.statistics import mean_interval
 from sim.figures.style import COLOURS, LINES, MARKERS, WIDTHS_IN, new_figure, save, save_all, styled
-from sim.figures.sweep_figures import FIGURES, axis_roles, draw_sweep
+from sim.figures.sweep_figures import axis_roles, draw_sweep
 from sim.results.columns import REQUEST_COLUMNS, SUMMARY_COLUMNS
 from tests.figures.tables import DELAY, UPLINK, requests_table, sweep_table, two_axes_table
+
+
+def figure_of(name: str, table: pd.DataFrame, axes: list[str], size: str = "one_column") -> Figure | None:
+    """A registered figure."""
+    return FIGURES.find(name).make(table, axes, size)
 
 
 def test_interval_is_student_t() -> None:
@@ -305,7 +311,6 @@ def test_long_heads_and_names_stay_within_the_figure() -> None:
         ({"x": UPLINK, "y": "e2e_mean_s", "kind": "lines"}, "unknown kind of figure .*did you mean 'line'"),
         ({"x": UPLINK, "y": "e2e_mean_s", "style": "wide"}, "unknown figure style"),
         ({"x": UPLINK, "y": "e2e_mean_s", "kind": "heatmap"}, "two varied keys"),
-        ({"x": UPLINK, "y": "e2e_mean_s", "by": "run_id"}, "at most 8"),
         ({"x": UPLINK, "y": "downlink_air_mean_s", "log_y": True}, "--log-y: .* no positive numbers"),
         ({"x": "variant", "y": "e2e_mean_s", "log_x": True}, "--log-x: .* no positive numbers"),
         ({"x": UPLINK, "y": "overlap"}, "--y: column 'overlap' is empty here"),
@@ -360,12 +365,12 @@ def test_a_sweep_over_two_axes_shows_the_best_variant_in_each_cell() -> None:
     second = table.assign(**{"link.one_way_delay_s": 0.1})
     second.loc[second["variant"] == "edge only", "e2e_mean_s"] += 100.0
     both = pd.concat([table.assign(**{"link.one_way_delay_s": 0.01}), second])
-    figure = FIGURES["best"](both, [UPLINK, "link.one_way_delay_s"])
+    figure = figure_of("best", both, [UPLINK, "link.one_way_delay_s"])
     assert figure is not None
     assert [text.get_text() for text in figure.legends[0].get_texts()] == ["top-8", "edge only"]
-    assert FIGURES["best"](both, [UPLINK]) is None
+    assert figure_of("best", both, [UPLINK]) is None
     alone = both[both["variant"] == "top-8"]
-    assert FIGURES["best"](alone, [UPLINK, "link.one_way_delay_s"]) is None
+    assert figure_of("best", alone, [UPLINK, "link.one_way_delay_s"]) is None
 
 
 def test_panels_of_a_heat_map_share_their_shades() -> None:
@@ -397,9 +402,9 @@ def test_a_heat_map_of_many_cells_keeps_its_labels_apart() -> None:
 def test_figures_of_a_sweep_say_what_they_hold() -> None:
     """The bars are those of the facet's first value, curves and map at the middle of further axes."""
     table = two_axes_table()
-    bars = FIGURES["breakdown"](table, [UPLINK, DELAY])
-    curves = FIGURES["latency"](
-        table.assign(**{"devices.count": table["replication"]}), [UPLINK, DELAY, "devices.count"]
+    bars = figure_of("breakdown", table, [UPLINK, DELAY])
+    curves = figure_of(
+        "latency", table.assign(**{"devices.count": table["replication"]}), [UPLINK, DELAY, "devices.count"]
     )
     assert bars is not None
     assert curves is not None
@@ -407,16 +412,25 @@ def test_figures_of_a_sweep_say_what_they_hold() -> None:
     assert _notes(curves) == "one replication: no interval; at devices = 1"
 
 
-def test_figures_say_how_many_values_they_leave_out() -> None:
-    """Eight curves can be told apart, and a plot has room for six panels."""
+def test_more_series_than_colours_are_small_multiples() -> None:
+    """Twelve variants: eight in one panel, four in the next, each panel with a legend of its own; none is dropped."""
     one = sweep_table()
-    table = pd.concat([one.assign(variant=one["variant"] + str(i), **{DELAY: float(i)}) for i in range(4)])
-    for name in ("latency", "breakdown"):
-        figure = FIGURES[name](table.assign(**{DELAY: 0.0}), [UPLINK])
+    table = pd.concat([one.assign(variant=one["variant"] + str(i)) for i in range(4)])
+    for figure in (figure_of("latency", table, [UPLINK]), plot([table], UPLINK, "e2e_mean_s")):
         assert figure is not None
-        assert _notes(figure).endswith("8 of 12 values of variant")
+        names = [[text.get_text() for text in axes.get_legend().get_texts()] for axes in figure.axes]
+        assert [len(panel) for panel in names] == [8, 4]
+        assert {name for panel in names for name in panel} == set(table["variant"])
+
+
+def test_every_panel_is_drawn_up_to_what_a_page_holds() -> None:
+    one = sweep_table()
     many = pd.concat([one.assign(**{DELAY: float(i)}) for i in range(9)])
-    assert "6 of 9 values of one-way delay" in _notes(plot([many], UPLINK, "e2e_mean_s", by="variant"))
+    figure = plot([many], UPLINK, "e2e_mean_s", by="variant")
+    assert len(figure.axes) == 9
+    assert "values of one-way delay" not in _notes(figure)
+    more = pd.concat([one.assign(**{DELAY: float(i)}) for i in range(30)])
+    assert "24 of 30 values of one-way delay" in _notes(plot([more], UPLINK, "e2e_mean_s", by="variant"))
 
 
 @pytest.mark.parametrize(("wanted", "scale"), [(True, "log"), (False, "linear")])

@@ -11,7 +11,6 @@ import pytest
 from sim.figures.captions import caption_of
 from sim.figures.rows_figure import draw_rows
 from sim.figures.style import save_all, styled
-from sim.figures.sweep_figures import FIGURES
 from sim.links.base import Direction
 from sim.report.page import write_report
 from sim.report.results import means_with_intervals, sweep_cards
@@ -107,7 +106,7 @@ def test_each_figure_is_shown_once(page: str) -> None:
 
 
 def test_every_figure_that_is_drawn_by_itself_has_a_caption() -> None:
-    stems = {"breakdown", "latency_ecdf", *FIGURES, *(f"cell_{direction}" for direction in Direction)}
+    stems = {"breakdown", "latency_ecdf", *SWEEP_FIGURES, *(f"cell_{direction}" for direction in Direction)}
     for stem in stems:
         assert caption_of(stem).endswith("."), stem
 

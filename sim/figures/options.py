@@ -1,0 +1,160 @@
+"""How a figure is to look: size, labels, limits, legend, colours; and the look of each of its series."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from sim.core.errors import InputError, unknown_name_message
+from sim.figures.labels import value_label
+from sim.figures.style import COLOURS, LINES, MARKERS, WIDTHS_IN
+
+LEGEND_PLACES = ("outside", "inside", "right", "none")
+"""Above the panels, in the first panel where it covers least, beside the panels, or nowhere."""
+
+_SIZE = re.compile(r"(\d+(?:\.\d+)?)x(\d+(?:\.\d+)?)(in|cm|mm)?")
+_INCHES = {"in": 1.0, "cm": 1 / 2.54, "mm": 1 / 25.4}
+_NARROW_IN = 4.5
+
+
+@dataclass(frozen=True)
+class FigureOptions:
+    """What a reader of a paper sees of a figure, beside its data.
+
+    Attributes:
+        size: A column of a paper (``ieee1``, ``ieee2``, ``acm``, ``nature`` ...) or ``WIDTHxHEIGHT`` in inches, or with
+            a unit as in ``8x5cm``.
+        title: Above the figure.
+        x_label, y_label: Instead of the columns' own labels.
+        x_limits, y_limits: Ends of the axes; None leaves an end free.
+        legend: One of ``LEGEND_PLACES``.
+        order: Series that come first, in this order; the others follow in theirs.
+        names: What series are called instead, by their label.
+        colors: Colours by the label of a series; anything that matplotlib understands.
+        style_file: A matplotlib style that is put over the project's own.
+    """
+
+    size: str = "ieee1"
+    title: str | None = None
+    x_label: str | None = None
+    y_label: str | None = None
+    x_limits: tuple[float | None, float | None] = (None, None)
+    y_limits: tuple[float | None, float | None] = (None, None)
+    legend: str = "outside"
+    order: tuple[str, ...] = ()
+    names: Mapping[str, str] = field(default_factory=dict)
+    colors: Mapping[str, str] = field(default_factory=dict)
+    style_file: Path | None = None
+
+    def __post_init__(self) -> None:
+        from matplotlib.colors import is_color_like
+
+        size_in(self.size)
+        if self.legend not in LEGEND_PLACES:
+            raise InputError(f"--legend: {unknown_name_message('place of a legend', self.legend, LEGEND_PLACES)}")
+        for name, colour in self.colors.items():
+            if not is_color_like(colour):
+                raise InputError(f"--color {name}={colour}: not a colour; valid: names such as tab:red, or #0072B2")
+
+    @property
+    def is_narrow(self) -> bool:
+        """Whether the figure fills one column of a page of two."""
+        return size_in(self.size)[0] < _NARROW_IN
+
+
+def size_in(size: str) -> tuple[float, float | None]:
+    """Width and, if it is given, height of a figure [inch].
+
+    Raises:
+        InputError: Neither a known name nor WIDTHxHEIGHT.
+    """
+    if size in WIDTHS_IN:
+        return WIDTHS_IN[size], None
+    match = _SIZE.fullmatch(size)
+    if match is None:
+        raise InputError(
+            f"--size: {unknown_name_message('figure style', size, WIDTHS_IN)}, or WIDTHxHEIGHT such as 5x3 or 12x8cm"
+        )
+    scale = _INCHES[match[3] or "in"]
+    width, height = float(match[1]) * scale, float(match[2]) * scale
+    if not (0.5 <= width <= 60 and 0.5 <= height <= 60):
+        raise InputError(f"--size: {size!r} is {width:.2g} x {height:.2g} inch; valid: 0.5 to 60 each way")
+    return width, height
+
+
+@dataclass(frozen=True)
+class Look:
+    """How one series is drawn.
+
+    Attributes:
+        colour, marker, line: As matplotlib takes them.
+        label: Its entry in the legend; None for none.
+    """
+
+    colour: str
+    marker: str
+    line: Any
+    label: str | None
+
+
+def looks_of(by: str | None, series: Sequence[Any], options: FigureOptions | None = None) -> list[Look]:
+    """The looks of all series; of more than eight, colours repeat with other markers and lines.
+
+    Args:
+        by: Column that makes the series, None if there is one alone.
+        series: Its values.
+        options: May name and colour them.
+
+    Raises:
+        InputError: A name or colour is given for a series that is none.
+    """
+    if by is None:
+        return [Look(COLOURS[0], MARKERS[0], LINES[0], None) for _ in series]
+    options = options or FigureOptions()
+    looks = []
+    for index, value in enumerate(series):
+        label, turn = value_label(by, value), index // len(COLOURS)
+        place = (index + turn) % len(COLOURS)
+        colour = options.colors.get(label, COLOURS[index % len(COLOURS)])
+        looks.append(Look(colour, MARKERS[place], LINES[place], options.names.get(label, label)))
+    return looks
+
+
+def ordered(by: str | None, series: Sequence[Any], options: FigureOptions) -> list[Any]:
+    """Series in the order that was asked for.
+
+    Raises:
+        InputError: An option names a series that is none.
+    """
+    if by is None:
+        return list(series)
+    labels = {value_label(by, value): value for value in series}
+    for option, given in (("legend", options.order), ("legend", options.names), ("color", options.colors)):
+        for name in given:
+            if name not in labels:
+                raise InputError(f"--{option}: {unknown_name_message('series', name, labels)}")
+    first = [labels[name] for name in options.order]
+    return [*first, *(value for value in series if not any(value is one or value == one for one in first))]
+
+
+def parse_limits(option: str, text: str | None) -> tuple[float | None, float | None]:
+    """Ends of an axis from ``LOW:HIGH``, either of which may be left out.
+
+    Raises:
+        InputError: Not of this form, or not in order.
+    """
+    if text is None:
+        return None, None
+    low_text, colon, high_text = text.partition(":")
+    try:
+        low = float(low_text) if low_text else None
+        high = float(high_text) if high_text else None
+    except ValueError:
+        colon = ""
+        low = high = None
+    if not colon or (low is None and high is None) or (low is not None and high is not None and low >= high):
+        raise InputError(f"--{option} expects LOW:HIGH, such as 0:2.5 or :10, got {text!r}")
+    return low, high
