@@ -16,7 +16,7 @@ os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 _project = tomllib.loads((HERE.parent / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 
 project = "SpecRAN"
-copyright = "the SpecRAN authors, Apache-2.0"  # noqa: A001 -- Sphinx wants this name
+copyright = "the SpecRAN authors, Apache-2.0"
 version = release = _project["version"]
 extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx.ext.viewcode"]
 exclude_patterns = ["_build", "generators", "README.md"]

@@ -66,9 +66,9 @@ def keys_page(folder: Path) -> str:
     found = _parts()
     text = [
         "# Scenario keys\n",
-        "A scenario is a YAML file. This page lists every key with its unit, bounds, default and meaning; it is made from",
-        "the schema that checks the file (`specran schema` prints that as JSON Schema, which editors understand). Defaults",
-        "are what a key has where it is left out; *required* keys have none.\n",
+        "A scenario is a YAML file. This page lists every key with its unit, bounds, default and meaning. It is made",
+        "from the schema that checks the file; `specran schema` prints that as JSON Schema, which editors understand.",
+        "A default is what a key has where it is left out; *required* keys have none.\n",
     ]
     text.append("## Top level\n")
     text.append(_key_table(found[0].keys))
@@ -130,8 +130,8 @@ def columns_page(folder: Path) -> str:
     }
     text = [
         "# Columns\n",
-        "The unit of a column is in its name: `_s` seconds, `_bits` bits, `_j` joules, `_bps` bit/s, `_mbps` Mbit/s, `_db`",
-        "decibels. `specran list columns` prints this page as text.\n",
+        "The unit of a column is in its name: `_s` seconds, `_bits` bits, `_j` joules, `_bps` bit/s, `_mbps` Mbit/s,",
+        "`_db` decibels. `specran list columns` prints this page as text.\n",
     ]
     for name, columns in TABLES.items():
         text += [f"(columns-{name})=", f"## {name}\n", f"{heads.get(name, name)}.\n"]
@@ -154,9 +154,9 @@ def protocols_page(folder: Path) -> str:
 
     text = [
         "# Protocols\n",
-        "Each diagram shows one round as the registered code ran it over two small models with a vocabulary of 64 tokens:",
-        "what was computed where, and the bits of each encoded message. The code below a diagram is the protocol itself;",
-        "it knows neither a clock nor a channel. *Lossless* means that the emitted text follows the target model's own",
+        "Each diagram shows one round as the registered code ran it over two small models with 64 tokens: what was",
+        "computed where, and the bits of each encoded message. The code below a diagram is the protocol itself; it",
+        "knows neither a clock nor a channel. *Lossless* means that the emitted text follows the target model's own",
         "distribution, which [an exact test](../concepts/exactness.md) proves for each of them.\n",
         table(
             ("name", "lossless", "what it is"),
@@ -183,8 +183,7 @@ def protocols_page(folder: Path) -> str:
 
 
 def _lossless(entry: Any) -> str:
-    traits = getattr(entry, "traits", None) or vars(entry).get("facts") or {}
-    lossless = traits.get("lossless")
+    lossless = entry.traits.get("lossless")
     return "depends on its keys" if callable(lossless) else ("yes" if lossless else "no")
 
 
@@ -222,13 +221,13 @@ def registries_page(folder: Path) -> str:
 
 
 def _rules() -> Any:
-    from sim.decoding.rules.base import RULES
+    from sim.decoding.verification.base import RULES
 
     return RULES
 
 
 def _schedulers() -> Any:
-    from sim.links.nr.schedulers.registry import SCHEDULERS
+    from sim.links.nr.mac.schedulers.registry import SCHEDULERS
 
     return SCHEDULERS
 
@@ -239,8 +238,8 @@ def hardware_page(folder: Path) -> str:
 
     text = [
         "# Hardware and model sizes\n",
-        "What `compute: {edge: {kind: roofline, hardware: ..., model_size: ...}}` can name. An *assumption* is a number that",
-        "no maker publishes; a scenario may set its own. How prices compare with measurements is on the page",
+        "What `compute: {edge: {kind: roofline, hardware: ..., model_size: ...}}` can name. An *assumption* is a number",
+        "that no maker publishes; a scenario may set its own. How prices compare with measurements is on the page",
         "[validation](validation.md).\n",
         "## Hardware\n",
     ]
@@ -323,8 +322,8 @@ def gallery_page(folder: Path) -> str:
     pictures.mkdir(exist_ok=True)
     text = [
         "# Gallery\n",
-        "The bundled scenarios. Each figure is in `results/reference/` with the table that it is drawn from; `make figures`",
-        "makes them all anew.\n",
+        "The bundled scenarios. Each figure is in `results/reference/` with the table that it is drawn from;",
+        "`make figures` makes them all anew.\n",
     ]
     for name, path in bundled_scenarios().items():
         text += [f"## {name}\n", f"{_opening_comment(path)}\n"]

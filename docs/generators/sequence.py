@@ -19,11 +19,15 @@ class Event:
         source: Where it happens or starts: ``device``, ``edge`` or ``cloud``.
         target: Where a message goes; the source itself for computation.
         text: What is written at it.
+        model: What model ran, of computation.
+        passes: How many forward passes of it.
     """
 
     source: str
     target: str
     text: str
+    model: str = ""
+    passes: int = 0
 
 
 def one_round(protocol: str) -> list[Event]:
@@ -66,20 +70,14 @@ def _note(step: Any, events: list[Event]) -> bool:
 
 def _computed(step: Any, events: list[Event]) -> None:
     """Several forward passes of one model in a row are one line."""
-    place = str(getattr(step, "site", None) and step.site.value or getattr(step, "location", "edge"))
+    place = str(step.site.value)
     text = f"{step.model}: {step.new_tokens} new, {step.num_rows} rows"
     last = events[-1] if events else None
-    if (
-        last is not None
-        and last.source == last.target == place
-        and last.text.split(":")[0].split(" × ")[-1] == step.model
-    ):
-        count = int(last.text.split(" × ")[0]) + 1 if " × " in last.text else 2
-        events[-1] = Event(
-            place, place, f"{count} × {step.model}: a token each" if step.model == "draft" else last.text
-        )
+    if last is None or not last.source == last.target == place or last.model != step.model:
+        events.append(Event(place, place, text, step.model, 1))
         return
-    events.append(Event(place, place, text))
+    count = last.passes + 1
+    events[-1] = Event(place, place, f"{count} × {step.model}", step.model, count)
 
 
 def _ends(hop: Any) -> tuple[str, str]:

@@ -11,6 +11,7 @@ import pytest
 from sim.figures.captions import caption_of
 from sim.figures.rows_figure import draw_rows
 from sim.figures.style import save_all, styled
+from sim.figures.sweep_figures import SWEEP_FIGURES
 from sim.links.base import Direction
 from sim.report.page import write_report
 from sim.report.results import means_with_intervals, sweep_cards

@@ -152,7 +152,7 @@ def _protocol_distribution(name: str, models: dict[str, TabularModel], length: i
 
 def _labels() -> dict[str, Any]:
     """Protocols by name with what they say of themselves: lossless, lossy, or a function of their settings."""
-    return {entry.name: dict(vars(entry))["facts"]["lossless"] for entry in PROTOCOLS}
+    return {entry.name: entry.traits["lossless"] for entry in PROTOCOLS}
 
 
 @section(LAWS)

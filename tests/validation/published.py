@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import simpy
 
-from sim.decoding import decode, payloads, theory
+from sim.decoding import decode, theory
+from sim.decoding.analysis import payloads
 from sim.links.base import Direction, Packet
 from sim.links.fixed import FixedLink, FixedLinkSettings
 from sim.models.tabular import TabularModel
