@@ -5,7 +5,7 @@ BIN := .venv/bin
 export OMP_NUM_THREADS := 1
 export TOKENIZERS_PARALLELISM := false
 
-.PHONY: run test lint bench figures format clean mutants
+.PHONY: run test lint bench figures format clean mutants validate docs
 
 run: .venv/ready
 	$(BIN)/specran sweep scenarios/quickstart.yaml
@@ -24,6 +24,14 @@ bench: .venv/ready
 figures: .venv/ready
 	$(BIN)/python -m sim.figures.reference
 
+# Every oracle beside what the simulator gives: one table, results/reference/validation.json.
+validate: .venv/ready
+	$(BIN)/python -m tests.validation
+
+docs: .venv/docs-ready
+	$(BIN)/python -m sphinx -W --keep-going -q -b html docs docs/_build/html
+	@echo "docs/_build/html/index.html"
+
 format: .venv/ready
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
@@ -33,6 +41,10 @@ format: .venv/ready
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
 	@touch .venv/ready
+
+.venv/docs-ready: .venv/ready
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[docs]'
+	@touch .venv/docs-ready
 
 clean:
 	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache

@@ -52,7 +52,7 @@ def draw_curves(
     series: Sequence[Any],
     looks: Sequence[Look] | None = None,
 ) -> set[int]:
-    """RandomSource a curve per series with its band; returns how many replications the points have."""
+    """Draw a curve per series with its band; returns how many replications the points have."""
     counts: set[int] = set()
     for name, look in zip(series, looks or looks_of(by, series), strict=True):
         chosen = table if by is None else table[table[by] == name]

@@ -56,7 +56,7 @@ def draw_panels(
     options: FigureOptions,
     fixed: Mapping[str, Any],
 ) -> Figure:
-    """RandomSource a table.
+    """Draw a table.
 
     Args:
         table: A row per condition and replication.
@@ -136,7 +136,7 @@ def _head(axes: Axes, text: str, kind: str, roles: Roles, split: bool) -> None:
 def _draw_panel(
     axes: Axes, table: pd.DataFrame, whole: pd.DataFrame, roles: Roles, panel: _Panel, kind: str
 ) -> set[int]:
-    """RandomSource one panel; returns the numbers of replications that its intervals are over."""
+    """Draw one panel; returns the numbers of replications that its intervals are over."""
     x, y, by, series, looks = roles.x, roles.y, roles.by, panel.series, panel.looks
     if kind == "heatmap":
         limits = mean_limits(whole, roles.facet, x, y, roles.metric)

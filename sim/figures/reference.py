@@ -25,7 +25,7 @@ FOLDER = Path("results/reference")
 _RESULTS = Path("results")
 
 # Draws a figure from a sweep's table and its axes.
-RandomSource = Callable[["pd.DataFrame", Sequence[str]], "Figure | None"]
+Draw = Callable[["pd.DataFrame", Sequence[str]], "Figure | None"]
 
 
 @dataclass(frozen=True)
@@ -41,11 +41,11 @@ class Reference:
 
     name: str
     scenario: str
-    draw: RandomSource
+    draw: Draw
     caption: str
 
 
-def plotted(x: str | None, y: str, by: str | None = None, facet: str | None = None, kind: str = "line") -> RandomSource:
+def plotted(x: str | None, y: str, by: str | None = None, facet: str | None = None, kind: str = "line") -> Draw:
     """A figure as ``specran plot`` draws it."""
     return lambda table, axes: plot([table], x, y, by=by, facet=facet, kind=kind)
 

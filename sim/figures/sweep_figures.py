@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 _MAX_SERIES = 8
 _MAX_PANELS = 4
-_MOST_BARS = 24
+_MAX_BARS = 24
 
 
 @dataclass(frozen=True)
@@ -164,8 +164,9 @@ def _curves(table: pd.DataFrame, sweep_axes: Sequence[str], y: str, style: str) 
     with styled():
         many = roles.by is not None and table[roles.by].nunique() > _MAX_SERIES
         if many or (roles.facet is not None and table[roles.facet].nunique() > _MAX_PANELS):
-            roles = Roles(roles.x, y, roles.by, roles.facet)
-            return draw_panels(table, roles, "line", None, None, FigureOptions(size="two_column"), roles.fixed)
+            shown = Roles(roles.x, y, roles.by, roles.facet)
+            options = FigureOptions(size="two_column")
+            return draw_panels(table, shown, "line", None, None, options, roles.fixed)
         return _draw_curves(table, roles, roles.x, y, style)
 
 
@@ -201,7 +202,7 @@ def _bars(table: pd.DataFrame, roles: AxisRoles, style: str) -> Figure:
     if roles.facet is not None:
         held[roles.facet] = values_of(table, roles.facet)[0]
         table = table[table[roles.facet] == held[roles.facet]]
-    names: list[Any] = [None] if roles.by is None else spread(values_of(table, roles.by), _MOST_BARS)
+    names: list[Any] = [None] if roles.by is None else spread(values_of(table, roles.by), _MAX_BARS)
     frame, parts = parts_of(table, "_mean_s")
     figure = new_figure(style, 0.9 + len(at) * (0.42 + 0.2 * len(names)))
     grid = figure.subplots(len(at), 1, squeeze=False)[:, 0]
