@@ -239,8 +239,8 @@ def hardware_page(folder: Path) -> str:
     text = [
         "# Hardware and model sizes\n",
         "What `compute: {edge: {kind: roofline, hardware: ..., model_size: ...}}` can name. An *assumption* is",
-        "a number that no maker publishes; a scenario may set its own. How prices compare with measurements is on the page",
-        "[validation](validation.md).\n",
+        "a number that no maker publishes; a scenario may set its own. How prices compare with measurements is on",
+        "the page [validation](validation.md).\n",
         "## Hardware\n",
     ]
     rows = []
