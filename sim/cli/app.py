@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Literal, Optional
 
@@ -154,24 +155,54 @@ def _trust(trusted: bool) -> None:
 
 def plot(
     results: Annotated[
-        list[Path], typer.Argument(help="Folders of runs or sweeps, or their tables; several runs are a sweep.")
+        list[str],
+        typer.Argument(
+            metavar="[NAME=]RESULT...", help="Folders of runs or sweeps, or their tables; several runs are a sweep."
+        ),
     ],
     x: Annotated[
         Optional[str],  # noqa: UP045
         typer.Option(help="Column on the horizontal axis, of numbers or of names."),
     ] = None,
     y: Annotated[str, typer.Option(help="Column on the vertical axis.")] = "e2e_mean_s",
-    by: Annotated[Optional[str], typer.Option(help="Column that makes the series.")] = None,  # noqa: UP045
+    by: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(help="Column that makes the series; a key that variants set will do."),
+    ] = None,
     facet: Annotated[Optional[str], typer.Option(help="Column that makes the panels.")] = None,  # noqa: UP045
     where: Annotated[
         Optional[list[str]],  # noqa: UP045
         typer.Option(
             metavar="COLUMN=VALUE",
-            help="RandomSource these rows only; else what is not shown is held at its middle value.",
+            help="Draw these rows only; else what is not shown is held at its middle value.",
         ),
     ] = None,
-    kind: Annotated[str, typer.Option(help="line, pareto or heatmap.")] = "line",
-    style: Annotated[str, typer.Option(help="one_column or two_column.")] = "one_column",
+    kind: Annotated[
+        str, typer.Option(help="line, pareto, heatmap, a name of specran list figures, or module:Name.")
+    ] = "line",
+    size: Annotated[
+        str, typer.Option(help="ieee1, ieee2, acm, acm2, nature, nature2, or WIDTHxHEIGHT in inches (12x8cm).")
+    ] = "ieee1",
+    style: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(metavar="FILE.mplstyle", help="A matplotlib style over the project's own."),
+    ] = None,
+    title: Annotated[Optional[str], typer.Option(help="Title above the figure.")] = None,  # noqa: UP045
+    xlabel: Annotated[Optional[str], typer.Option(help="Label of the horizontal axis.")] = None,  # noqa: UP045
+    ylabel: Annotated[Optional[str], typer.Option(help="Label of the vertical axis.")] = None,  # noqa: UP045
+    xlim: Annotated[Optional[str], typer.Option(metavar="LOW:HIGH", help="Ends of the axis.")] = None,  # noqa: UP045
+    ylim: Annotated[Optional[str], typer.Option(metavar="LOW:HIGH", help="Ends of the axis.")] = None,  # noqa: UP045
+    legend: Annotated[
+        Optional[list[str]],  # noqa: UP045
+        typer.Option(
+            metavar="PLACE|NAME[=LABEL]",
+            help="outside, inside, right or none; or a series, which comes in the order given, under another label.",
+        ),
+    ] = None,
+    color: Annotated[
+        Optional[list[str]],  # noqa: UP045
+        typer.Option(metavar="NAME=COLOR", help="Colour of a series; may be repeated."),
+    ] = None,
     log_x: Annotated[
         Optional[bool],  # noqa: UP045
         typer.Option(
@@ -182,25 +213,42 @@ def plot(
         Optional[bool],  # noqa: UP045
         typer.Option("--log-y/--linear-y", help="Scale of the vertical axis, likewise."),
     ] = None,
+    latex: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option(help="Also write means and intervals as a booktabs table, the proved winner in bold."),
+    ] = None,
     out: Annotated[Path, typer.Option(help="Picture to write; the suffix gives the format.")] = Path("plot.png"),
 ) -> None:
     """Draw a figure from tables on disk; simulates nothing."""
-    from sim.cli.inspect import plot_command
+    from sim.cli.plot import PlotRequest, plot_command
 
-    plot_command(results, x, y, by, facet, kind, style, log_x, log_y, where or [], out)
+    texts = {"size": size, "style": style, "title": title, "xlabel": xlabel, "ylabel": ylabel, "xlim": xlim}
+    asked = PlotRequest(results, x, y, by, facet, where or [], kind, log_x, log_y, out, latex, **texts, ylim=ylim)
+    plot_command(replace(asked, legend=legend or [], color=color or []))
 
 
 def compare(
     a: Annotated[Path, typer.Argument(help="Folder of a run or sweep.")],
-    b: Annotated[Path, typer.Argument(help="Another one.")],
+    b: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Argument(help="Another one; without it, two sides of the first are compared."),
+    ] = None,
     metric: Annotated[str, typer.Option(help="Column to compare.")] = "e2e_mean_s",
     json: JsonOption = False,
     csv: CsvOption = False,
+    side_a: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option("--a", metavar="VARIANT|COLUMN=VALUE", help="Rows of the first side."),
+    ] = None,
+    side_b: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option("--b", metavar="VARIANT|COLUMN=VALUE", help="Rows of the second side."),
+    ] = None,
 ) -> None:
     """Paired differences B - A with 95 % intervals; both sides saw the same random numbers."""
-    from sim.cli.inspect import compare_command
+    from sim.cli.plot import compare_command
 
-    compare_command(a, b, metric, _form(json, csv))
+    compare_command(a, b, metric, _form(json, csv), side_a, side_b)
 
 
 def _form(json: bool, csv: bool) -> Literal["json", "csv", "table"]:
@@ -238,7 +286,7 @@ def list_names(
     kind: Annotated[
         str,
         typer.Argument(
-            help="keys, protocols, rules, links, controllers, schedulers, compute, hardware, scenarios, columns"
+            help="keys, protocols, rules, links, controllers, schedulers, compute, figures, hardware, scenarios, columns"
         ),
     ] = "protocols",
     section: Annotated[

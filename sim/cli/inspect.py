@@ -14,15 +14,10 @@ from sim.core.errors import InputError, unknown_name_message
 from sim.scenario.loading import bundled_scenarios, load_scenario
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from sim.core.registry import Registry
     from sim.scenario.schema import Scenario
 
 Form = Literal["table", "json", "csv"]
-
-# What is drawn and compared if no column is named: of sweeps, and of the requests of runs.
-_SWEEP_LATENCY, _REQUEST_LATENCY = "e2e_mean_s", "e2e_s"
 
 
 def version_command() -> None:
@@ -64,6 +59,7 @@ def _registries() -> dict[str, Registry[Any]]:
     from sim.decoding.controllers.registry import CONTROLLERS
     from sim.decoding.protocols.registry import PROTOCOLS
     from sim.decoding.verification.base import RULES
+    from sim.figures.registry import FIGURES
     from sim.links.nr.mac.schedulers.registry import SCHEDULERS
     from sim.links.registry import LINKS
 
@@ -74,6 +70,7 @@ def _registries() -> dict[str, Registry[Any]]:
         "controllers": CONTROLLERS,
         "schedulers": SCHEDULERS,
         "compute": COMPUTE,
+        "figures": FIGURES,
     }
 
 
@@ -145,139 +142,6 @@ def schema_command() -> None:
 
     json.dump(scenario_json_schema(), sys.stdout, indent=2)
     sys.stdout.write("\n")
-
-
-def plot_command(
-    results: list[Path],
-    x: str | None,
-    y: str,
-    by: str | None,
-    facet: str | None,
-    kind: str,
-    style: str,
-    log_x: bool | None,
-    log_y: bool | None,
-    where: list[str],
-    out: Path,
-) -> None:
-    """Draw one figure."""
-    from sim.cli.output import say
-    from sim.figures.plot import plot
-    from sim.figures.style import save
-
-    rows = _parse_where(where)
-    tables = _tables_of(results, [*(column for column in (x, y) if column is not None), *rows])
-    y = _latency_of(tables, y)
-    figure = plot(tables, x, y, by=by, facet=facet, kind=kind, log_x=log_x, log_y=log_y, style=style, where=rows)
-    try:
-        save(figure, out)
-    except OSError as error:
-        raise InputError(f"cannot write {out}: {error.strerror or error}") from error
-    say(f"figure:  {out}")
-
-
-def _parse_where(texts: list[str]) -> dict[str, list[str]]:
-    """Columns and the values asked for, from ``COLUMN=VALUE`` each."""
-    rows: dict[str, list[str]] = {}
-    for text in texts:
-        column, equals, value = text.partition("=")
-        if not (column and equals and value):
-            raise InputError(f"--where expects COLUMN=VALUE, such as protocol.top_k=32, got {text!r}")
-        rows.setdefault(column, []).append(value)
-    return rows
-
-
-def _latency_of(tables: Sequence[pd.DataFrame], column: str) -> str:
-    """The column asked for; of requests' latency, where the one of sweeps is meant and none of them has it."""
-    if column == _SWEEP_LATENCY and all(column not in table and _REQUEST_LATENCY in table for table in tables):
-        return _REQUEST_LATENCY
-    return column
-
-
-def _tables_of(results: list[Path], columns: list[str]) -> list[pd.DataFrame]:
-    """A table per result; runs are rows of one table if a column is asked for that requests lack and summaries have."""
-    from sim.figures.runs_table import is_run, runs_table
-    from sim.results.reading import read_table
-
-    tables = {}
-    for place, path in enumerate(results):
-        tables[place] = read_table(path)
-        tables[place].attrs["name"] = path.stem if path.is_file() else path.resolve().name
-    runs = [place for place, path in enumerate(results) if is_run(path)]
-    if all(set(columns) <= set(tables[place]) for place in runs):
-        return list(tables.values())
-    together = runs_table([results[place] for place in runs], columns)
-    if not set(columns) <= set(together):
-        return list(tables.values())
-    together.attrs["name"] = "runs" if len(runs) > 1 else tables[runs[0]].attrs["name"]
-    return [*(table for place, table in tables.items() if place not in runs), together]
-
-
-def compare_command(a: Path, b: Path, metric: str, form: Form = "table") -> None:
-    """Print paired differences."""
-    from sim.cli.output import print_rows, print_table, say
-    from sim.figures.compare import compare
-    from sim.figures.runs_table import seed_of
-    from sim.results.reading import read_table
-
-    tables = read_table(a), read_table(b)
-    seeds = seed_of(a), seed_of(b)
-    if None not in seeds and seeds[0] != seeds[1]:
-        raise InputError(
-            f"A ran with seed {seeds[0]}, B with seed {seeds[1]}: pairs must have seen the same random numbers"
-        )
-    metric = _latency_of(tables, metric)
-    compared = compare(*tables, metric)
-    if form == "table":
-        print_table(metric, *_compared_cells(compared))
-    else:
-        print_rows([{"metric": metric, **_plain_row(row)} for row in compared.to_dict("records")], form == "json")
-    say(f"A: {a}")
-    say(f"B: {b}")
-    count, per = compared["independent"].max(), compared.attrs["per"]
-    say(f"intervals: Student's t over {count} {per}" + ("" if count > 1 else ", which gives none"))
-    for name, alone in zip("AB", compared.attrs["alone"], strict=True):
-        if alone:
-            say(f"{name} has {alone} rows without a partner, which are left out")
-
-
-def _compared_cells(compared: pd.DataFrame) -> tuple[list[str], list[list[Any]]]:
-    """Columns and rows for people."""
-    from sim.cli.output import format_value
-
-    def interval(row: dict[Any, Any], name: str) -> str:
-        if row[f"{name}_low"] != row[f"{name}_low"]:
-            return "-"
-        return f"{format_value(row[f'{name}_low'])} to {format_value(row[f'{name}_high'])}"
-
-    varied: list[str] = compared.attrs["varied"]
-    columns = [*(varied or ["condition"]), "pairs", "A", "B", "B - A", "95 % interval", "B / A", "95 % interval"]
-    rows = [
-        [
-            *_condition(row, varied),
-            row["pairs"],
-            row["mean_a"],
-            row["mean_b"],
-            row["difference"],
-            interval(row, "difference"),
-            row["ratio"],
-            interval(row, "ratio"),
-        ]
-        for row in compared.to_dict("records")
-    ]
-    return columns, rows
-
-
-def _plain_row(row: Mapping[Any, Any]) -> dict[str, Any]:
-    """A row whose numbers are Python's own."""
-    return {str(key): value.item() if hasattr(value, "item") else value for key, value in row.items()}
-
-
-def _condition(row: dict[Any, Any], varied: list[str]) -> list[str]:
-    """What the cells of a row say of its condition."""
-    if row["condition"] == "all":
-        return ["all", *[""] * (len(varied) - 1)]
-    return [f"{row[key]:g}" if isinstance(row[key], float) else str(row[key]) for key in varied]
 
 
 def calibrate_command(name: str, set_: list[str], out: Path | None) -> None:

@@ -67,10 +67,10 @@ def _latency(table: pd.DataFrame, x: str, by: str, log: bool) -> tuple[Figure, A
     return figure, panel, series
 
 
-def parts_by(column: str, variants: Sequence[str]) -> Callable[[pd.DataFrame, Any], Figure]:
+def parts_by(column: str, variants: Sequence[str]) -> Callable[[pd.DataFrame, Any], Figure | None]:
     """Where the time goes, one bar per variant and value of an axis that holds words, such as slot patterns."""
 
-    def draw(table: pd.DataFrame, axes: Sequence[str]) -> Figure:
+    def draw(table: pd.DataFrame, axes: Sequence[str]) -> Figure | None:
         order = {variant: place for place, variant in enumerate(variants)}
         chosen = table[table["variant"].isin(variants)]
         chosen = chosen.sort_values("variant", key=lambda names: names.map(order), kind="stable")

@@ -25,7 +25,7 @@ FOLDER = Path("results/reference")
 _RESULTS = Path("results")
 
 # Draws a figure from a sweep's table and its axes.
-Draw = Callable[["pd.DataFrame", Sequence[str]], "Figure | None"]
+Draw = Callable[..., "Figure | None"]
 
 
 @dataclass(frozen=True)

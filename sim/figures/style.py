@@ -121,7 +121,8 @@ def _style_of(path: Path) -> dict[str, Any]:
     import matplotlib
 
     try:
-        return dict(matplotlib.rc_params_from_file(path, use_default_template=False))
+        read: Any = matplotlib.rc_params_from_file(path, use_default_template=False)
+        return dict(read)
     except OSError as error:
         raise InputError(f"--style: cannot read {path}: {error.strerror or error}") from error
     except (ValueError, KeyError) as error:

@@ -48,7 +48,7 @@ def test_long_names_are_broken_at_their_joints_if_at_all(width: int, monkeypatch
 
 
 def _compared(a: Path, b: Path, monkeypatch: pytest.MonkeyPatch, metric: str = "e2e_mean_s") -> list[str]:
-    from sim.cli.inspect import compare_command
+    from sim.cli.plot import compare_command
 
     screen = io.StringIO()
     console = Console(file=screen, width=160, highlight=False)
@@ -117,21 +117,19 @@ def test_runs_are_compared_by_their_requests_and_only_under_one_seed(tmp_path: P
 
 def test_runs_are_plotted_as_a_sweep_made_by_hand(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """What the runs differ in is an axis, seeds are replications; with a column of requests they are requests."""
-    from sim.cli.inspect import plot_command
+    from sim.cli.plot import PlotRequest, plot_command
     from sim.figures import style
 
     drawn: list[Figure] = []
     monkeypatch.setattr(style, "save", lambda figure, path: drawn.append(figure))
     runs = [_run(tmp_path / f"{mhz}-{seed}", seed, mhz, 10.0 / mhz + seed) for mhz in (10, 20) for seed in (1, 2)]
-    plot_command(runs, None, "e2e_mean_s", None, None, "line", "one_column", None, None, [], tmp_path / "x.png")
-    plot_command(runs[:1], "device", "e2e_mean_s", None, None, "line", "one_column", None, None, [], tmp_path / "x.png")
+    paths = [str(run) for run in runs]
+    plot_command(PlotRequest(paths, out=tmp_path / "x.png"))
+    plot_command(PlotRequest(paths[:1], "device", out=tmp_path / "x.png"))
     sweep = _sweep(tmp_path / "swept", 1.0, (5,))
     pd.read_parquet(sweep / "sweep.parquet").assign(**{"link.bandwidth_mhz": 30}).to_parquet(sweep / "sweep.parquet")
-    beside = [sweep, runs[0]]
-    plot_command(
-        beside, "link.bandwidth_mhz", "e2e_mean_s", None, None, "line", "one_column", None, None, [], Path("x.png")
-    )
-    assert [text.get_text() for text in drawn[-1].legends[0].get_texts()] == ["swept", "10-1"]
+    plot_command(PlotRequest([f"mine={sweep}", paths[0]], "link.bandwidth_mhz", out=tmp_path / "x.png"))
+    assert [text.get_text() for text in drawn[-1].legends[0].get_texts()] == ["mine", "10-1"]
     swept, requests, both = (figure.axes[0] for figure in drawn)
     assert [line.get_xdata().tolist() for line in both.lines if line.get_marker() != "None"] == [[30], [10]]
     assert swept.get_xlabel() == "Bandwidth (MHz)"

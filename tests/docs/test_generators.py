@@ -1,0 +1,106 @@
+"""The generated pages: every key, column, command and protocol is on them, with what the code says of it."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from docs.generators import pages
+from docs.generators.schema import parts, yaml_value
+from docs.generators.sequence import one_round, to_svg
+
+KEYS = {key.path: key for part in parts(version="9.9.9") for key in part.keys}
+
+
+def test_every_key_has_type_meaning_and_version() -> None:
+    for path, key in KEYS.items():
+        assert key.kind, path
+        assert key.meaning, path
+        assert key.since in ("0.1.0", "9.9.9"), path
+
+
+def test_keys_are_those_that_a_scenario_dumps() -> None:
+    """What the schema says against what the loader fills in."""
+    from sim import load_scenario
+
+    dumped = load_scenario("quickstart").dump()
+    for part in ("devices", "workload", "models", "edge", "cloud"):
+        for name in dumped[part]:
+            assert f"{part}.{name}" in KEYS
+    for name in set(dumped["link"]) - {"kind"}:
+        assert f"link.nr.{name}" in KEYS
+    for name in set(dumped["protocol"]) - {"name"}:
+        assert f"protocol.tslt.{name}" in KEYS
+
+
+def test_defaults_bounds_and_units_are_the_codes() -> None:
+    key = KEYS["link.fixed.one_way_delay_s"]
+    assert (key.kind, key.unit, key.bounds) == ("number", "s", "≥ 0, ≤ 1000")
+    assert key.default == "0.005"
+    assert KEYS["link.nr.scs_khz"].bounds == "`15`, `30`, `60`, `120`"
+    assert KEYS["compute.roofline.hardware"].default == ""
+
+
+@pytest.mark.parametrize(
+    ("value", "text"), [(None, "none"), (True, "true"), (0.25, "0.25"), ([1, 2], "[1, 2]"), ({"a": None}, "{a: none}")]
+)
+def test_values_are_written_as_in_yaml(value: object, text: str) -> None:
+    assert yaml_value(value) == text
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("generated")
+    pages.write_all(folder)
+    return folder
+
+
+def test_all_pages_are_written(written: Path) -> None:
+    assert {path.stem for path in written.glob("*.md")} == set(pages.PAGES)
+    for path in written.glob("*.md"):
+        assert path.read_text(encoding="utf-8").startswith("# "), path.name
+
+
+def test_commands_are_those_of_the_help(written: Path) -> None:
+    import typer
+
+    from sim.cli.app import build
+
+    text = (written / "commands.md").read_text(encoding="utf-8")
+    for name, command in pages.commands("specran", typer.main.get_command(build())):
+        assert f"## {name}\n" in text
+        for parameter in command.params:
+            if parameter.name != "help":
+                assert parameter.opts[0] in text, (name, parameter.name)
+
+
+def test_protocols_and_their_diagrams(written: Path) -> None:
+    from sim.decoding.protocols.registry import PROTOCOLS
+
+    text = (written / "protocols.md").read_text(encoding="utf-8")
+    for entry in PROTOCOLS:
+        assert f"## {entry.name}\n" in text
+        assert (written / "protocols" / f"{entry.name}.svg").exists()
+    for target in re.findall(r"!\[[^\]]*\]\(([^)]+)\)", text):
+        assert (written / target).exists()
+
+
+def test_a_diagram_shows_what_a_round_did() -> None:
+    events = one_round("dssd")
+    ways = [(event.source, event.target) for event in events if event.source != event.target]
+    assert ways[0] == ("device", "edge")
+    assert ("edge", "device") in ways
+    svg = to_svg(events, "a < b")
+    assert "a &lt; b" in svg
+    assert svg.count("<text") == len(events) + 2
+
+
+def test_gallery_has_every_bundled_scenario(written: Path) -> None:
+    from sim.scenario.loading import bundled_scenarios
+
+    text = (written / "gallery.md").read_text(encoding="utf-8")
+    for name in bundled_scenarios():
+        assert f"## {name}\n" in text
+    assert len(list((written / "gallery").glob("*.png"))) >= 15

@@ -1,0 +1,184 @@
+"""What can be asked of a figure's looks: size, labels, limits, legend, colours; and its LaTeX table."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.figure import Figure
+
+from sim.core.errors import InputError
+from sim.figures.latex import escape, latex_table
+from sim.figures.options import FigureOptions, parse_limits, size_in
+from sim.figures.plot import plot
+from sim.figures.registry import FIGURES
+from sim.figures.style import save
+from tests.figures.tables import UPLINK, sweep_table
+
+
+def drawn(**options: Any) -> Figure:
+    return plot([sweep_table()], UPLINK, "e2e_mean_s", by="variant", options=FigureOptions(**options))
+
+
+def legend_of(figure: Figure) -> list[str]:
+    return [text.get_text() for legend in figure.legends for text in legend.get_texts()]
+
+
+@pytest.mark.parametrize(
+    ("size", "width_in", "height_in"),
+    [("ieee1", 3.5, None), ("acm", 3.33, None), ("5x3", 5, 3), ("12.7x5.08cm", 5, 2), ("127x50.8mm", 5, 2)],
+)
+def test_sizes(size: str, width_in: float, height_in: float | None) -> None:
+    width, height = size_in(size)
+    assert width == pytest.approx(width_in)
+    assert height == (None if height_in is None else pytest.approx(height_in))
+    figure = drawn(size=size)
+    assert figure.get_figwidth() == pytest.approx(width_in)
+    assert height_in is None or figure.get_figheight() == pytest.approx(height_in)
+
+
+def test_texts_and_limits() -> None:
+    figure = drawn(title="A cell", x_label="Rate", y_label="Delay", x_limits=(1, 50), y_limits=(None, 4))
+    (axes,) = figure.axes
+    assert (axes.get_xlabel(), axes.get_ylabel()) == ("Rate", "Delay")
+    assert axes.get_xlim() == (1, 50)
+    assert axes.get_ylim()[1] == 4
+    assert figure.get_suptitle() == "A cell"
+
+
+def test_series_are_named_ordered_and_coloured() -> None:
+    options: dict[str, Any] = {"order": ("edge only", "top-8"), "names": {"top-8": "K = 8"}, "colors": {"top-8": "red"}}
+    figure = drawn(**options)
+    assert legend_of(figure) == ["edge only", "K = 8", "full rows"]
+    (line,) = (line for line in figure.axes[0].lines if line.get_label() == "K = 8")
+    assert line.get_color() == "red"
+
+
+@pytest.mark.parametrize(
+    ("place", "in_figure", "in_axes"), [("outside", 3, 0), ("right", 3, 0), ("inside", 0, 3), ("none", 0, 0)]
+)
+def test_places_of_the_legend(place: str, in_figure: int, in_axes: int) -> None:
+    figure = drawn(legend=place)
+    assert len(legend_of(figure)) == in_figure
+    inside = figure.axes[0].get_legend()
+    assert len(inside.get_texts() if inside is not None else []) == in_axes
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"size": "ieee3"}, "--size: unknown figure style 'ieee3'"),
+        ({"size": "0.1x3"}, "valid: 0.5 to 60 each way"),
+        ({"legend": "insde"}, "--legend: unknown place of a legend 'insde' .did you mean 'inside'"),
+        ({"colors": {"top-8": "reddish"}}, "--color top-8=reddish: not a colour"),
+        ({"colors": {"top-9": "red"}}, "--color: unknown series 'top-9' .did you mean 'top-8'"),
+        ({"names": {"top8": "K"}}, "--legend: unknown series 'top8'"),
+        ({"style_file": Path("no/such.mplstyle")}, "--style: cannot read"),
+    ],
+)
+def test_wrong_options_are_refused_in_words(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        drawn(**options)
+
+
+def test_a_style_file_is_put_over_the_projects_own(tmp_path: Path) -> None:
+    style = tmp_path / "mine.mplstyle"
+    style.write_text("axes.labelsize: 13\n")
+    assert drawn(style_file=style).axes[0].xaxis.label.get_fontsize() == 13
+    assert drawn().axes[0].xaxis.label.get_fontsize() == 8
+    style.write_text("no such key: 1\n")
+    assert drawn(style_file=style).axes
+
+
+@pytest.mark.parametrize("text", ["5", "3:1", ":", "a:b", "1:1"])
+def test_limits_that_are_none_are_refused(text: str) -> None:
+    with pytest.raises(InputError, match=r"--xlim expects LOW:HIGH"):
+        parse_limits("xlim", text)
+
+
+def test_limits_may_be_open() -> None:
+    assert parse_limits("xlim", "0.5:") == (0.5, None)
+    assert parse_limits("xlim", ":3") == (None, 3)
+    assert parse_limits("xlim", None) == (None, None)
+
+
+def test_svg_holds_text_as_text(tmp_path: Path) -> None:
+    svg = save(drawn(title="A cell"), tmp_path / "x.svg").read_text()
+    assert ">A cell</text>" in svg
+    assert "End-to-end latency" in svg
+
+
+def test_a_variant_without_the_axis_is_a_level_across_it() -> None:
+    table = sweep_table()
+    table.loc[table["variant"] == "edge only", UPLINK] = np.nan
+    axes = plot([table], UPLINK, "e2e_mean_s", by="variant").axes[0]
+    (level,) = (line for line in axes.lines if line.get_label() == "edge only")
+    expected = table[table["variant"] == "edge only"]["e2e_mean_s"].mean()
+    assert np.asarray(level.get_ydata()) == pytest.approx([expected, expected])
+
+
+def test_series_by_a_key_that_some_variants_lack_say_which() -> None:
+    table = sweep_table()
+    table["protocol.top_k"] = table["variant"].map({"top-8": 8.0, "full rows": 512.0})
+    figure = plot([table], UPLINK, "e2e_mean_s", by="protocol.top_k")
+    notes = figure.legends[0].get_title().get_text().replace("\n", " ")
+    assert "without row length k: edge only" in notes
+    assert legend_of(figure) == ["Row length K = 8", "Row length K = 512"]
+
+
+def test_registered_figures_and_ones_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "own_figure.py").write_text(
+        "from sim.figures.registry import FIGURES\nfrom sim.figures.style import new_figure\n\n\n"
+        "@FIGURES.register('mine')\ndef mine(table, varied, size):\n"
+        '    """My own."""\n    figure = new_figure(size, 2)\n'
+        "    figure.subplots().plot(table['e2e_mean_s'])\n    return figure\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    figure = plot([sweep_table()], None, "e2e_mean_s", kind="own_figure:mine", options=FigureOptions(size="4x2"))
+    assert len(figure.axes[0].lines[0].get_ydata()) == len(sweep_table())
+    assert plot([sweep_table()], None, "e2e_mean_s", kind="breakdown").axes
+    assert {"latency", "breakdown", "best"} <= set(FIGURES.names())
+    with pytest.raises(InputError, match="are those of line, pareto, heatmap alone"):
+        plot([sweep_table()], None, "e2e_mean_s", kind="breakdown", options=FigureOptions(colors={"top-8": "red"}))
+    with pytest.raises(InputError, match=r"--kind: unknown kind of figure 'breakdwn' .did you mean 'breakdown'"):
+        plot([sweep_table()], None, "e2e_mean_s", kind="breakdwn")
+
+
+# ---- LaTeX ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_row_of_the_table_is_means_and_half_widths() -> None:
+    text = latex_table(sweep_table(), UPLINK, "e2e_mean_s", "variant")
+    lines = text.splitlines()
+    assert lines[1] == r"\begin{tabular}{lrrr}"
+    assert lines[3] == r"Uplink rate (Mbit/s) & full rows & top-8 & edge only \\"
+    assert lines[5].startswith("0.5 & $1.")
+    assert lines[-2:] == [r"\bottomrule", r"\end{tabular}"]
+
+
+def test_only_a_proved_winner_is_bold() -> None:
+    """Random numbers are shared, so the paired differences are exact: at each rate the least payload wins."""
+    table = sweep_table()
+    rows = latex_table(table, UPLINK, "e2e_mean_s", "variant").splitlines()[5:9]
+    assert [row.count("mathbf") for row in rows] == [1] * 4
+    assert all(r"\mathbf" in row.split("&")[3] for row in rows)
+    unpaired = table.copy()
+    rng = np.random.default_rng(5)
+    unpaired["e2e_mean_s"] = 1 + rng.normal(0, 1, len(table))
+    assert "mathbf" not in latex_table(unpaired, UPLINK, "e2e_mean_s", "variant")
+    one = table[table["replication"] == 0]
+    assert "mathbf" not in latex_table(one, UPLINK, "e2e_mean_s", "variant")
+    most = latex_table(table, UPLINK, "tokens_per_s", "variant").splitlines()[5]
+    assert r"\mathbf" in most.split("&")[3]
+
+
+def test_missing_values_and_special_letters() -> None:
+    table = pd.concat([sweep_table(), sweep_table().assign(variant="a_b & 5 %", e2e_mean_s=np.nan)])
+    text = latex_table(table, UPLINK, "e2e_mean_s", "variant")
+    assert r"a\_b \& 5 \%" in text
+    assert text.splitlines()[5].endswith(r"-- \\")
+    assert escape("α ± γ") == r"$\alpha$ $\pm$ $\gamma$"
