@@ -222,9 +222,9 @@ def plot(
     """Draw a figure from tables on disk; simulates nothing."""
     from sim.cli.plot import PlotRequest, plot_command
 
-    texts = {"size": size, "style": style, "title": title, "xlabel": xlabel, "ylabel": ylabel, "xlim": xlim}
-    asked = PlotRequest(results, x, y, by, facet, where or [], kind, log_x, log_y, out, latex, **texts, ylim=ylim)
-    plot_command(replace(asked, legend=legend or [], color=color or []))
+    columns = PlotRequest(results, x, y, by, facet, where or [], kind, log_x, log_y, out, latex)
+    looks = replace(columns, size=size, style=style, title=title, legend=legend or [], color=color or [])
+    plot_command(replace(looks, xlabel=xlabel, ylabel=ylabel, xlim=xlim, ylim=ylim))
 
 
 def compare(
