@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sim.figures.drawing import legend_above
+from sim.figures.legends import legend_above
 from sim.figures.style import COLOURS, LINES, new_figure, save_all, styled
 
 if TYPE_CHECKING:
