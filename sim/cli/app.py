@@ -286,7 +286,8 @@ def list_names(
     kind: Annotated[
         str,
         typer.Argument(
-            help="keys, protocols, rules, links, controllers, schedulers, compute, figures, hardware, scenarios, columns"
+            help="keys, protocols, rules, links, controllers, schedulers, compute, figures, hardware, scenarios, "
+            "columns"
         ),
     ] = "protocols",
     section: Annotated[
