@@ -58,7 +58,7 @@ def test_labels_of_a_point_are_declared() -> None:
 
 
 def test_the_dictionary_is_listed_in_two_columns(capsys: pytest.CaptureFixture[str]) -> None:
-    list_command("columns")
+    list_command("columns", None, "table")
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == sum(len(columns) for columns in TABLES.values())
     begins = {len(line) - len(line.partition(" ")[2].lstrip()) for line in lines}
