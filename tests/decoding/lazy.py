@@ -20,7 +20,7 @@ from sim.decoding.verification import round as verification
 Key = tuple[Hashable, ...]
 
 
-class Branch(Exception):
+class Branch(BaseException):  # control flow: what wraps the errors of a protocol lets it pass
     """A draw that the path does not say the outcome of."""
 
     def __init__(self, key: Key, options: list[tuple[int, float]]) -> None:
@@ -29,7 +29,7 @@ class Branch(Exception):
         self.options = options
 
 
-class Look(Exception):
+class Look(BaseException):
     """Verification asks for the row at a node whose candidates' draws were not followed yet."""
 
     def __init__(self, node: Key) -> None:

@@ -15,6 +15,7 @@ import pytest
 
 from sim.core.errors import InputError
 from sim.scenario.schema import Scenario
+from sim.sweep.cluster import Cluster
 from sim.sweep.executors import DaskCluster
 from sim.sweep.processes import Processes
 from sim.sweep.run import sweep
@@ -122,7 +123,7 @@ def test_recording_on_dask_brings_the_entries_home(tiny: Scenario, cache: Path, 
     from sim.sweep.recording import record_missing
 
     address, _ = dask_cluster
-    with DaskCluster(address) as executor:
+    with DaskCluster(Cluster(address)) as executor:
         assert record_missing([(tiny, planned_requests(tiny))], tape_store(), executor, lambda *_: None) == 4
     assert len(tape_store().list_keys()) == 4
     assert not list((tmp_path / "workers-cache").rglob("tape/*/*.json"))
@@ -145,7 +146,7 @@ def test_points_that_decode_while_simulating_load_their_models_at_the_workers(
 def test_no_scheduler_gives_a_clear_message(monkeypatch):
     monkeypatch.setattr("distributed.Client", _refuse)
     with pytest.raises(InputError, match="no Dask scheduler answers there"):
-        DaskCluster("tcp://127.0.0.1:1")
+        DaskCluster(Cluster("tcp://127.0.0.1:1"))
 
 
 def _refuse(*_: object, **__: object) -> None:
@@ -156,7 +157,7 @@ def _refuse(*_: object, **__: object) -> None:
 def test_without_dask_the_message_says_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "distributed", None)
     with pytest.raises(InputError, match=r"specran\[cluster\]"):
-        DaskCluster("tcp://127.0.0.1:1")
+        DaskCluster(Cluster("tcp://127.0.0.1:1"))
 
 
 def test_models_of_another_kind_at_a_worker_are_refused(tiny_keys: dict, cache: Path):

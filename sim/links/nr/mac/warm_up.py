@@ -106,16 +106,24 @@ class OuterLoopWarmUp:
         """|H|^2 as reported and when blocks are sent, of all devices. Each [num_blocks, num_devices, num_groups]"""
         channel, settings, carrier = self._channel, self._channel.settings, self._channel.carrier
         rows = np.arange(channel.num_devices)
-        spacing = round(_SPACING_S * 1e9 / carrier.slot_ns)
-        since_grant = carrier.k2 if self._direction == Direction.UPLINK else 0
+        # One slot more each time, so that blocks stand everywhere in the slot format and in the reports' period.
+        spacing = round(_SPACING_S * 1e9 / carrier.slot_ns) + 1
         gains = []
         for block in range(self._num_blocks):
-            slot = _FIRST_SLOT + block * spacing
-            # Reports are of any age that their period allows.
-            age = settings.csi_delay_slots + block * settings.csi_period_slots // self._num_blocks + since_grant
-            gains.append([channel.power_gains(self._direction, at, rows) for at in (slot - age, slot)])
+            slot = carrier.next_data(self._direction, _FIRST_SLOT + block * spacing)
+            known = self._decision(slot) - settings.csi_delay_slots
+            report = known - known % settings.csi_period_slots
+            gains.append([channel.power_gains(self._direction, at, rows) for at in (report, slot)])
         both = np.array(gains)
         return both[:, 0], both[:, 1]
+
+    def _decision(self, slot: int) -> int:
+        """The slot in which a block of this slot is decided about: uplink grants run ahead."""
+        decided = slot
+        if self._direction == Direction.UPLINK:
+            while slot not in self._channel.carrier.decided_at(decided):
+                decided -= 1
+        return decided
 
     def _mean_error(
         self, reported: Array, present: tuple[Array, Array], offset_db: float, num_prb: int, num_symbols: int
