@@ -108,7 +108,7 @@ class ColumnAntenna:
 
 
 def array_factor(num_elements: int, turns: npt.ArrayLike) -> Array:
-    """|1/sqrt(N) sum_{n<N} exp(j 2 pi n x)|^2 of a uniform linear array, N where all phases agree. [...]
+    """|1/sqrt(N) sum_{n<N} exp(j 2 pi n x)|^2 of a uniform linear array, N where all phases agree. [...].
 
     Args:
         num_elements: N.

@@ -61,7 +61,7 @@ class BeamGrid:
         return np.asarray(np.sin(zenith) * np.sin(azimuth)), np.asarray(np.cos(zenith) + 0 * azimuth)
 
     def best(self, azimuth_deg: npt.ArrayLike, zenith_deg: npt.ArrayLike) -> tuple[Indices, Indices]:
-        """The beam (m, n) that points nearest to a direction. [...]"""
+        """The beam (m, n) that points nearest to a direction. [...]."""
         across, up = self.directions(azimuth_deg, zenith_deg)
         m = np.rint(across * self.oversampling * self.num_columns * self.column_spacing_wavelengths)
         height = up - np.cos(np.deg2rad(self.tilt_deg))

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 from scipy.special import ndtr, ndtri
+from typing_extensions import override
 
 from channels._validation import require_choice
 from channels.nr.mcs import MCS_TABLES
@@ -113,6 +114,7 @@ class WaterfallBlerTable(BlerTable):
                     lines[mcs, :, column + 1] = slope
         return lines.reshape(-1, 4)
 
+    @override
     def available_mcs(self, mcs_table: int) -> npt.NDArray[np.bool_]:
         require_choice("mcs_table", mcs_table, MCS_TABLES)
         return ~np.isnan(self._tables[mcs_table][:: len(self._log_sizes) - 1, 0])
@@ -132,6 +134,7 @@ class WaterfallBlerTable(BlerTable):
         center = line[..., 0] + line[..., 1] * octaves
         return center, np.exp(line[..., 2] + line[..., 3] * octaves)
 
+    @override
     def bler(
         self,
         mcs_table: int,
@@ -142,6 +145,7 @@ class WaterfallBlerTable(BlerTable):
         center, width = self.waterfall(mcs_table, mcs_index, code_block_bits)
         return np.asarray(ndtr((center - np.asarray(snr_db, dtype=np.float64)) / width))
 
+    @override
     def snr_for_bler(
         self,
         mcs_table: int,
@@ -186,6 +190,7 @@ class SionnaBlerTable(BlerTable):
             self._grids[table_index] = grid
         return self._grids[table_index]
 
+    @override
     def available_mcs(self, mcs_table: int) -> npt.NDArray[np.bool_]:
         return ~np.isnan(self._grid(mcs_table)[:, 0, 0])
 
@@ -198,6 +203,7 @@ class SionnaBlerTable(BlerTable):
         nearest = np.rint((_checked_sizes(code_block_bits) - first) / step).astype(np.intp)
         return mcs, np.clip(nearest, 0, len(self._sizes) - 1)
 
+    @override
     def bler(
         self,
         mcs_table: int,

@@ -14,13 +14,13 @@ _OVERSAMPLING = 4
 
 
 def _beam(num_horizontal: int, index: int) -> Complex:
-    """v_l of a row of N1 ports: exp(j 2 pi l n / (O1 N1)). [N1]"""
+    """v_l of a row of N1 ports: exp(j 2 pi l n / (O1 N1)). [N1]."""
     steps = np.arange(num_horizontal)
     return np.asarray(np.exp(2j * np.pi * index * steps / (_OVERSAMPLING * num_horizontal)))
 
 
 def _stacked(first: list[Complex], second: list[Complex]) -> Complex:
-    """Precoder of unit power from its columns on the two polarisations. [num_ports, num_layers]"""
+    """Precoder of unit power from its columns on the two polarisations. [num_ports, num_layers]."""
     columns = [np.concatenate(pair) for pair in zip(first, second, strict=True)]
     matrix = np.stack(columns, axis=1)
     return np.asarray(matrix / np.linalg.norm(matrix))
@@ -28,7 +28,7 @@ def _stacked(first: list[Complex], second: list[Complex]) -> Complex:
 
 @cache
 def type_one_precoders(num_ports: int, num_layers: int) -> Complex:
-    """All precoders of so many layers, each of unit power, i.e. ||W||_F = 1. [num_precoders, num_ports, num_layers]
+    """All precoders of so many layers, each of unit power, i.e. ||W||_F = 1. [num_precoders, num_ports, num_layers].
 
     Two ports: Table 5.2.2.2.1-1. Four: Tables -5 to -8 with N1 = 2, N2 = 1, O1 = 4: beams v_l on the first two ports
     (one polarisation) and phi v_l on the others, phi = exp(j pi n / 2); further layers are orthogonal in the sign of
@@ -61,7 +61,7 @@ def type_one_precoders(num_ports: int, num_layers: int) -> Complex:
 
 @cache
 def open_loop_precoders(num_ports: int, num_layers: int, num_groups: int) -> Complex:
-    """Precoders that cycle over PRB groups without any report, equal power on all ports. [num_groups, ports, layers]
+    """Precoders that cycle over PRB groups without any report, equal power on all ports. [num_groups, ports, layers].
 
     Columns of a DFT matrix, turned by a phase ramp from group to group: with as many layers as ports each layer sees
     equal power of every port, with fewer the beams sweep over the band (precoder cycling).

@@ -18,7 +18,7 @@ Array = npt.NDArray[np.float64]
 
 @cache
 def eesm_betas(table_index: int) -> Array:
-    """beta of each MCS of a table. [num_mcs]
+    """Beta of each MCS of a table. [num_mcs].
 
     Tables 1 and 2 are calibrated values. Table 3 has none published: its entries take the beta of table 1 at the same
     modulation order and code rate (all 16QAM and 64QAM entries and QPSK from R = 120/1024 on have such a twin); QPSK
@@ -44,7 +44,7 @@ def _betas_by_rate(table_index: int, table_one_betas: Array) -> Array:
 
 
 def effective_sinr(sinr: npt.ArrayLike, beta: npt.ArrayLike, weights: npt.ArrayLike | None = None) -> Array:
-    """-beta ln(sum_g w_g exp(-sinr_g / beta) / sum_g w_g) over the last axis, linear. [..., num_groups] -> [...]
+    """-beta ln(sum_g w_g exp(-sinr_g / beta) / sum_g w_g) over the last axis, linear. [..., num_groups] -> [...].
 
     Args:
         sinr: linear SINR per PRB group, >= 0, [..., num_groups].

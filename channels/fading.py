@@ -169,7 +169,7 @@ class FadingChannel:
     def frequency_response(
         self, time_s: float, devices: npt.NDArray[np.int64] | None = None
     ) -> npt.NDArray[np.complex64]:
-        """Complex channel at one time for all devices or those indexed. [num_devices, num_groups] complex64
+        """Complex channel at one time for all devices or those indexed. [num_devices, num_groups] complex64.
 
         Args:
             devices: row numbers (not ids) of the devices wanted; None for all.
@@ -184,14 +184,14 @@ class FadingChannel:
         return response
 
     def power_gains(self, time_s: float, devices: npt.NDArray[np.int64] | None = None) -> npt.NDArray[np.float32]:
-        """|H|^2 at one time for all devices or those indexed, mean 1. [num_devices, num_groups] float32"""
+        """|H|^2 at one time for all devices or those indexed, mean 1. [num_devices, num_groups] float32."""
         response = self.frequency_response(time_s, devices)
         power = np.square(response.real)
         power += np.square(response.imag)
         return power
 
     def specular_phasors(self, time_s: float, devices: npt.NDArray[np.int64]) -> npt.NDArray[np.complex64]:
-        """Unit phasor of the specular path of devices at one time, turning at 0.7 fd. [num_devices] complex64"""
+        """Unit phasor of the specular path of devices at one time, turning at 0.7 fd. [num_devices] complex64."""
         waves = _cosine_sine(self._los_hz.take(devices) * time_s + self._los_turns.take(devices))
         return np.asarray(waves[:, 0] + 1j * waves[:, 1], dtype=np.complex64)
 
@@ -231,7 +231,7 @@ class FadingChannel:
 
 
 def _cosine_sine(turns: Array) -> npt.NDArray[np.float32]:
-    """cos and sin of angles in turns, which are overwritten. [num_devices, ...] -> [num_devices, 2, ...] float32"""
+    """Cos and sin of angles in turns, which are overwritten. [num_devices, ...] -> [num_devices, 2, ...] float32."""
     turns -= np.rint(turns)
     angles = turns.astype(np.float32)
     angles *= np.float32(2 * np.pi)
@@ -267,7 +267,7 @@ class IndependentFading:
         self._seed, self._link, self._width = seed, link, num_groups if per_group else 1
 
     def power_gains(self, time_s: float, devices: npt.NDArray[np.int64] | None = None) -> npt.NDArray[np.float32]:
-        """Exponential power gains of mean 1 for the tick that holds `time_s`. [num_devices, num_groups] float32"""
+        """Exponential power gains of mean 1 for the tick that holds `time_s`. [num_devices, num_groups] float32."""
         tick = int(np.floor(time_s / self.tick_s + 1e-6))
         draw = generator(self._seed, "independent fading", self._link, tick)
         gains = draw.standard_exponential((self.num_devices, self._width), dtype=np.float32)

@@ -51,7 +51,7 @@ class SiteLayout:
         return float(self.inter_site_distance_m / np.sqrt(3))
 
     def site_positions_m(self) -> Array:
-        """Positions of the sites, by ring and angle. [num_sites, 2]"""
+        """Positions of the sites, by ring and angle. [num_sites, 2]."""
         rings, _ = _CLUSTERS[self.num_sites]
         steps = range(-rings, rings + 1)
         nodes = [(i, j) for i in steps for j in steps if max(abs(i), abs(j), abs(i + j)) <= rings]
@@ -62,7 +62,7 @@ class SiteLayout:
         return np.array(points)
 
     def cluster_shifts_m(self) -> Array:
-        """Translations to the cluster itself and its six nearest copies. [1 or 7, 2]"""
+        """Translations to the cluster itself and its six nearest copies. [1 or 7, 2]."""
         if not self.is_torus:
             return np.zeros((1, 2))
         _, (i, j) = _CLUSTERS[self.num_sites]
@@ -74,14 +74,14 @@ class SiteLayout:
         return np.array([_lattice_point(a, b, self.inter_site_distance_m) for a, b in shifts])
 
     def displacements_m(self, positions_m: npt.ArrayLike) -> Array:
-        """Vector from the nearest copy of each site to each device. [num_devices, 2] -> [num_devices, num_sites, 2]"""
+        """Vector from the nearest copy of each site to each device. [num_devices, 2] -> [num_devices, num_sites, 2]."""
         positions = require_points("positions_m", positions_m)
         # [devices, sites, 2]
         offsets = positions[:, None, :] - self.site_positions_m()
         return self._wrapped(offsets) if self.is_torus else offsets
 
     def _wrapped(self, offsets: Array) -> Array:
-        """The shortest of each offset and its translations by the torus' lattice. [..., 2] -> [..., 2]
+        """The shortest of each offset and its translations by the torus' lattice. [..., 2] -> [..., 2].
 
         With two shortest lattice vectors 60 degrees apart, the nearest lattice point to any place is one of the four
         corners of the parallelogram that holds it.
@@ -94,17 +94,17 @@ class SiteLayout:
         return np.take_along_axis(moved, nearest[..., None, None], axis=-2)[..., 0, :]
 
     def _cluster_basis_m(self) -> Array:
-        """Two translations, 60 degrees apart, that make the cluster's copies tile the plane. [2, 2]"""
+        """Two translations, 60 degrees apart, that make the cluster's copies tile the plane. [2, 2]."""
         _, (i, j) = _CLUSTERS[self.num_sites]
         return np.array([_lattice_point(a, b, self.inter_site_distance_m) for a, b in ((i, j), (-j, i + j))])
 
     def distances_2d_m(self, positions_m: npt.ArrayLike) -> Array:
-        """Horizontal distance of each device to the nearest copy of each site. [num_devices, num_sites]"""
+        """Horizontal distance of each device to the nearest copy of each site. [num_devices, num_sites]."""
         return np.asarray(np.linalg.norm(self.displacements_m(positions_m), axis=-1))
 
 
 def in_hexagon(offsets_m: npt.ArrayLike, radius_m: float) -> npt.NDArray[np.bool_]:
-    """Whether points relative to the centre lie in the cell's hexagon (vertices at 30, 90, ... degrees). [...]"""
+    """Whether points relative to the centre lie in the cell's hexagon (vertices at 30, 90, ... degrees). [...]."""
     offsets = require_points("offsets_m", offsets_m)
     angles = np.deg2rad([0.0, 60.0, 120.0])
     normals = np.stack([np.cos(angles), np.sin(angles)])
@@ -120,7 +120,7 @@ def drop_devices(
     min_distance_m: float = 10.0,
     first_device: int = 0,
 ) -> Array:
-    """Devices uniform over a hexagonal cell or one of its sectors, no nearer than `min_distance_m`. [num_devices, 2]
+    """Devices uniform over a hexagonal cell or one of its sectors, no nearer than `min_distance_m`. [num_devices, 2].
 
     A device's position depends on (seed, its number) alone. A sector is the rhombus of centre and three vertices
     around its boresight (30, 150, 270 degrees).

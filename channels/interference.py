@@ -29,7 +29,7 @@ def explicit_interference_mw(
     serving_cell: npt.ArrayLike,
     fading_gain: npt.ArrayLike | None = None,
 ) -> Array:
-    """Power that each cell receives per PRB group from the transmitters of all other cells. [num_cells, num_groups]
+    """Power that each cell receives per PRB group from the transmitters of all other cells. [num_cells, num_groups].
 
     Args:
         transmit_mw: power of each transmitter in each PRB group of this slot, 0 where it sends nothing,

@@ -160,7 +160,7 @@ def coupling_gain_db(
     cell_antennas: list[Antenna],
     ut_antenna: Antenna | None = None,
 ) -> Array:
-    """Gain between devices and cells with both antennas; a cell is a site with an antenna. [num_devices, num_cells]
+    """Gain between devices and cells with both antennas; a cell is a site with an antenna. [num_devices, num_cells].
 
     Args:
         cell_site: site of each cell, [num_cells].

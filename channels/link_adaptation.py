@@ -13,7 +13,7 @@ Array = npt.NDArray[np.float64]
 
 
 def select_mcs(sinr_db: npt.ArrayLike, threshold_db: npt.ArrayLike) -> npt.NDArray[np.int64]:
-    """Highest MCS whose threshold the SINR reaches; -1 where it reaches none. [...]
+    """Highest MCS whose threshold the SINR reaches; -1 where it reaches none. [...].
 
     Args:
         sinr_db: effective SINR plus outer-loop offset, [...].
@@ -55,11 +55,11 @@ class OuterLoop:
 
     @property
     def ack_step_db(self) -> float:
-        """up = down * target / (1 - target)."""
+        """Up = down * target / (1 - target)."""
         return self.nack_step_db * self.target_bler / (1 - self.target_bler)
 
     def step_db(self, is_ack: npt.ArrayLike) -> Array:
-        """Signed step for each outcome. [...]"""
+        """Signed step for each outcome. [...]."""
         return np.where(np.asarray(is_ack, dtype=bool), self.ack_step_db, -self.nack_step_db)
 
     def updated(self, offset_db: npt.ArrayLike, is_ack: npt.ArrayLike) -> Array:

@@ -45,7 +45,7 @@ class LinkProfiles:
         self._index: dict[tuple[int, int], int] = {}
 
     def of(self, is_los: npt.NDArray[np.bool_], delay_spread_s: Array, k_linear: Array) -> tuple[Indices, Array]:
-        """(profile in the bank, K) of links; K is 0 where the model has no direct path. [num_links] each
+        """(profile in the bank, K) of links; K is 0 where the model has no direct path. [num_links] each.
 
         Args:
             is_los: state of each link.

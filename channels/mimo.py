@@ -15,7 +15,7 @@ CORRELATION_LEVELS = {"low": (0.0, 0.0), "medium": (0.3, 0.9), "high": (0.9, 0.9
 
 
 def correlation_matrix(num_antennas: int, coefficient: float) -> Array:
-    """R[i, j] = c^(((i - j) / (n - 1))^2) of a uniform linear array, c that of its ends (TS 36.101 B.2.3.1). [n, n]"""
+    """R[i, j] = c^(((i - j) / (n - 1))^2) of a uniform linear array, c that of its ends (TS 36.101 B.2.3.1). [n, n]."""
     require_between("num_antennas", num_antennas, 1, 64)
     require_between("coefficient", coefficient, 0, 1)
     index = np.arange(num_antennas)
@@ -24,7 +24,7 @@ def correlation_matrix(num_antennas: int, coefficient: float) -> Array:
 
 
 def correlation_root(num_antennas: int, coefficient: float) -> Array:
-    """Lower triangular L with L L^T = R: the first antennas do not depend on how many there are behind. [n, n]"""
+    """Lower triangular L with L L^T = R: the first antennas do not depend on how many there are behind. [n, n]."""
     matrix = correlation_matrix(num_antennas, coefficient)
     # Four antennas at 0.9 are singular to rounding; what 36.101 does, too, is to lift the diagonal a little.
     lift = 1e-9 * np.eye(num_antennas)
@@ -32,13 +32,13 @@ def correlation_root(num_antennas: int, coefficient: float) -> Array:
 
 
 def steering_vectors(num_antennas: int, sines: npt.ArrayLike, spacing_wavelengths: float = 0.5) -> Complex:
-    """exp(j 2 pi n d sin(angle)) of a uniform linear array. [...] -> [..., num_antennas]"""
+    """exp(j 2 pi n d sin(angle)) of a uniform linear array. [...] -> [..., num_antennas]."""
     turns = spacing_wavelengths * np.asarray(sines, dtype=np.float64)[..., None] * np.arange(num_antennas)
     return np.asarray(np.exp(2j * np.pi * turns))
 
 
 def mrc_sinr(channel: Complex, covariance: Complex) -> Array:
-    """SINR of one layer behind maximum-ratio combining, |g|^4 / (g^H R g). [..., num_rx] -> [...]
+    """SINR of one layer behind maximum-ratio combining, |g|^4 / (g^H R g). [..., num_rx] -> [...].
 
     Args:
         channel: g, signal amplitude at each receive antenna, [..., num_rx].
@@ -50,7 +50,7 @@ def mrc_sinr(channel: Complex, covariance: Complex) -> Array:
 
 
 def mmse_sinr(channel: Complex, covariance: Complex) -> Array:
-    """SINR of each layer behind the MMSE receiver that knows R (interference rejection). [..., num_layers]
+    """SINR of each layer behind the MMSE receiver that knows R (interference rejection). [..., num_layers].
 
     SINR_l = 1 / [(I + G^H R^-1 G)^-1]_ll - 1; for one layer g^H R^-1 g.
 
@@ -85,7 +85,7 @@ def _from_gram(gram: Complex) -> Array:
 
 
 def mismatched_mmse_sinr(channel: Complex, covariance: Complex) -> Array:
-    """SINR of each layer behind the MMSE receiver that takes R for white noise of its mean power. [..., num_layers]
+    """SINR of each layer behind the MMSE receiver that takes R for white noise of its mean power. [..., num_layers].
 
     The layers are told apart, other cells' interference is not rejected; with one layer it is maximum-ratio combining.
     Arguments as in `mmse_sinr`.
@@ -104,6 +104,6 @@ def mismatched_mmse_sinr(channel: Complex, covariance: Complex) -> Array:
 
 
 def layer_sinr(channel: Complex, covariance: Complex, receiver: str) -> Array:
-    """SINR of each layer behind the receiver named in a scenario: "mrc" or "mmse_irc". [..., num_layers]"""
+    """SINR of each layer behind the receiver named in a scenario: "mrc" or "mmse_irc". [..., num_layers]."""
     require_choice("receiver", receiver, RECEIVERS)
     return mmse_sinr(channel, covariance) if receiver == "mmse_irc" else mismatched_mmse_sinr(channel, covariance)

@@ -55,7 +55,7 @@ class AntennaArrays:
         return self.num_bs * self.num_ue
 
     def roots(self) -> tuple[Array, Array]:
-        """Lower triangular roots of the correlation at base station and device. [num_bs, num_bs], [num_ue, num_ue]"""
+        """Lower triangular roots of the correlation at base station and device. [num_bs, num_bs], [num_ue, num_ue]."""
         bs, ue = CORRELATION_LEVELS[self.correlation]
         return self._root(self.num_bs, bs), self._root(self.num_ue, ue)
 
@@ -66,7 +66,7 @@ class AntennaArrays:
         return np.asarray(np.kron(np.eye(2), correlation_root(count // 2, coefficient)), dtype=np.float64)
 
     def direct_path(self, bs_sine: Array, ue_sine: Array) -> npt.NDArray[np.complex64]:
-        """Direct path between all antennas at unit power, of links by the sines of its angles. [n, num_bs, num_ue]"""
+        """Direct path between all antennas at unit power, of links by the sines of its angles. [n, num_bs, num_ue]."""
         halves = 2 if self.is_crossed else 1
         bs = steering_vectors(self.num_bs // halves, bs_sine)
         ue = steering_vectors(self.num_ue // halves, ue_sine)
@@ -120,7 +120,7 @@ class MimoFading:
         self.use_profiles(np.zeros(len(ids), dtype=np.int64), np.zeros(len(ids)))
 
     def _pair_numbers(self) -> Indices:
-        """A number for each pair that does not depend on how many antennas there are. [num_pairs]"""
+        """A number for each pair that does not depend on how many antennas there are. [num_pairs]."""
         bs, ue = np.arange(self.arrays.num_bs), np.arange(self.arrays.num_ue)
         return (bs[:, None] * _MAX_ANTENNAS + ue).ravel()
 
@@ -141,7 +141,7 @@ class MimoFading:
     def matrices(
         self, time_s: float, links: Indices, num_bs: int | None = None, num_ue: int | None = None
     ) -> npt.NDArray[np.complex64]:
-        """Channel matrices of links at one time. [num_links, num_groups, num_bs, num_ue] complex64
+        """Channel matrices of links at one time. [num_links, num_groups, num_bs, num_ue] complex64.
 
         Args:
             links: row numbers of the links wanted.

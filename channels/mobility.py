@@ -20,7 +20,7 @@ class Mobility(Protocol):
     speeds_m_s: Array
 
     def positions_m(self, time_s: float, devices: Indices | None = None) -> Array:
-        """Positions at a time >= 0 of all devices or those indexed. [num_devices, 2]"""
+        """Positions at a time >= 0 of all devices or those indexed. [num_devices, 2]."""
 
 
 class FixedPositions:
@@ -36,8 +36,8 @@ class FixedPositions:
         require_between("speeds_m_s", speeds_m_s, 0, 1000)
         self.speeds_m_s = np.broadcast_to(np.asarray(speeds_m_s, dtype=np.float64), len(self._positions)).copy()
 
-    def positions_m(self, time_s: float, devices: Indices | None = None) -> Array:
-        """The fixed positions. [num_devices, 2]"""
+    def positions_m(self, time_s: float, devices: Indices | None = None) -> Array:  # noqa: ARG002
+        """The fixed positions. [num_devices, 2]."""
         return self._positions if devices is None else self._positions[devices]
 
 
@@ -57,13 +57,13 @@ class LinearMotion:
         self._velocity = self.speeds_m_s[:, None] * np.stack([np.cos(heading), np.sin(heading)], axis=1)
 
     def positions_m(self, time_s: float, devices: Indices | None = None) -> Array:
-        """Start + velocity * time. [num_devices, 2]"""
+        """Start + velocity * time. [num_devices, 2]."""
         rows: slice | Indices = slice(None) if devices is None else devices
         return np.asarray(self._start[rows] + self._velocity[rows] * time_s)
 
 
 def random_headings_deg(seed: int, device_ids: npt.ArrayLike) -> Array:
-    """A uniform heading per device, addressed by (seed, device). [num_devices]"""
+    """A uniform heading per device, addressed by (seed, device). [num_devices]."""
     return np.array([generator(seed, "heading", int(d)).uniform(0, 360) for d in np.asarray(device_ids).ravel()])
 
 
@@ -102,7 +102,7 @@ class RandomWaypoint:
         self._start_s, self._end_s = np.zeros(count), np.zeros(count)
 
     def positions_m(self, time_s: float, devices: Indices | None = None) -> Array:
-        """Positions on the current legs. [num_devices, 2]"""
+        """Positions on the current legs. [num_devices, 2]."""
         require_between("time_s", time_s, 0, np.inf)
         wanted = np.arange(len(self._ids)) if devices is None else np.asarray(devices)
         for row in wanted[(time_s < self._start_s[wanted]) | (time_s >= self._end_s[wanted])]:

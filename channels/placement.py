@@ -120,5 +120,5 @@ def place_devices(
 
 
 def _normals(pairs: Array) -> Array:
-    """Standard normal numbers of pairs of uniform ones (Box and Muller). [2, n] -> [n]"""
+    """Standard normal numbers of pairs of uniform ones (Box and Muller). [2, n] -> [n]."""
     return np.asarray(np.sqrt(-2 * np.log1p(-pairs[0])) * np.cos(2 * np.pi * pairs[1]))

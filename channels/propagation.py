@@ -21,13 +21,13 @@ _RMA_STREET_WIDTH_M = 20.0
 
 
 def _breakpoint_m(bs_height_m: Array, ut_height_m: Array, carrier_ghz: Array, environment_m: Array) -> Array:
-    """d'BP = 4 (hBS - hE)(hUT - hE) fc / c."""
+    """D'BP = 4 (hBS - hE)(hUT - hE) fc / c."""
     heights = (bs_height_m - environment_m) * (ut_height_m - environment_m)
     return 4 * heights * carrier_ghz * 1e9 / SPEED_OF_LIGHT_M_S
 
 
 def rma_breakpoint_m(bs_height_m: npt.ArrayLike, ut_height_m: npt.ArrayLike, carrier_ghz: npt.ArrayLike) -> Array:
-    """dBP = 2 pi hBS hUT fc / c of RMa (Table 7.4.1-1 note 5)."""
+    """DBP = 2 pi hBS hUT fc / c of RMa (Table 7.4.1-1 note 5)."""
     product = np.asarray(bs_height_m) * np.asarray(ut_height_m) * np.asarray(carrier_ghz)
     return np.asarray(2 * np.pi * product * 1e9 / SPEED_OF_LIGHT_M_S)
 
@@ -50,7 +50,7 @@ def _uma(d2: Array, d3: Array, fc: Array, bs: Array, ut: Array, env: Array) -> t
     return los, np.maximum(los, nlos)
 
 
-def _rma(d2: Array, d3: Array, fc: Array, bs: Array, ut: Array, env: Array) -> tuple[Array, Array]:
+def _rma(d2: Array, d3: Array, fc: Array, bs: Array, ut: Array, env: Array) -> tuple[Array, Array]:  # noqa: ARG001
     h, w = _RMA_BUILDING_HEIGHT_M, _RMA_STREET_WIDTH_M
 
     def near(d: Array) -> Array:
@@ -75,7 +75,7 @@ def _rma(d2: Array, d3: Array, fc: Array, bs: Array, ut: Array, env: Array) -> t
     return los, np.maximum(los, nlos)
 
 
-def _inh(d2: Array, d3: Array, fc: Array, bs: Array, ut: Array, env: Array) -> tuple[Array, Array]:
+def _inh(d2: Array, d3: Array, fc: Array, bs: Array, ut: Array, env: Array) -> tuple[Array, Array]:  # noqa: ARG001
     los = 32.4 + 17.3 * np.log10(d3) + 20 * np.log10(fc)
     nlos = 17.3 + 38.3 * np.log10(d3) + 24.9 * np.log10(fc)
     return los, np.maximum(los, nlos)

@@ -145,7 +145,7 @@ def _traced(world: Any, max_depth: int, num_samples: int, seed: int) -> Any:
 
 
 def _power_gains(paths: Any, frequencies_hz: Array, num_samples: int, sample_period_s: float) -> Array:
-    """|H|^2 at the sampled times and frequencies. [num_devices, num_samples, num_groups]"""
+    """|H|^2 at the sampled times and frequencies. [num_devices, num_samples, num_groups]."""
     import mitsuba as mi
 
     response = paths.cfr(

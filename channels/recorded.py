@@ -149,7 +149,7 @@ class RecordedFading:
         return int(self.trace.power_gain.shape[2])
 
     def power_gains(self, time_s: float, devices: npt.NDArray[np.int64] | None = None) -> npt.NDArray[np.float32]:
-        """|H|^2 at one time for all devices or those indexed. [num_devices, num_groups] float32"""
+        """|H|^2 at one time for all devices or those indexed. [num_devices, num_groups] float32."""
         position = self._position(time_s)
         before = min(int(position), self.trace.power_gain.shape[1] - 2)
         share = np.float32(position - before)

@@ -47,7 +47,7 @@ class CorrelatedField:
         self.correlation_m = float(correlation_m)
 
     def values(self, positions_m: npt.ArrayLike) -> Array:
-        """The field at positions [..., 2] in metres. [...]"""
+        """The field at positions [..., 2] in metres. [...]."""
         positions = require_points("positions_m", positions_m)
         points = positions.reshape(-1, 2)
         result = np.empty(len(points))
@@ -116,7 +116,7 @@ class ShadowingMap:
         }
 
     def shadowing_db(self, positions_m: npt.ArrayLike, state: str, sigma_db: npt.ArrayLike | None = None) -> Array:
-        """Shadow fading at positions [..., 2] in one state; `sigma_db` overrides the scenario's. [...]"""
+        """Shadow fading at positions [..., 2] in one state; `sigma_db` overrides the scenario's. [...]."""
         law = shadowing_law(self._scenario, state)
         sigma = law.sigma_db if sigma_db is None else np.asarray(sigma_db, dtype=np.float64)
         return np.asarray(sigma * self._fields[state].values(positions_m))

@@ -94,7 +94,7 @@ def small_scale_law(scenario: str, state: str, carrier_ghz: float) -> SmallScale
 def draw_small_scale(
     scenario: str, state: str, carrier_ghz: float, seed: int, link_ids: npt.ArrayLike
 ) -> tuple[Array, Array]:
-    """(delay spread [s], K linear) of links in one state, drawn once by (seed, state, link). [num_links] each
+    """(delay spread [s], K linear) of links in one state, drawn once by (seed, state, link). [num_links] each.
 
     Notes: the draws are independent of shadowing and of neighbouring links; each link keeps its own while it moves.
     """

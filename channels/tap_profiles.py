@@ -53,7 +53,7 @@ class TapProfile:
         return float(np.sqrt(max(0.0, float(self.powers @ self.delays_s**2) - mean**2)))
 
     def frequency_correlation(self, spacing_hz: npt.ArrayLike) -> npt.NDArray[np.complex128]:
-        """E[H(f + spacing) H*(f)] of the scattered part plus the specular path. [...]"""
+        """E[H(f + spacing) H*(f)] of the scattered part plus the specular path. [...]."""
         phase = np.exp(-2j * np.pi * np.multiply.outer(np.asarray(spacing_hz, dtype=np.float64), self.delays_s))
         return np.asarray(phase @ self.powers + self.los_power)
 

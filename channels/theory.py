@@ -85,7 +85,7 @@ def mrc_outage(rate_bps_hz: npt.ArrayLike, mean_snr_db: npt.ArrayLike, num_rx: i
 
 
 def ergodic_mimo_bps_hz(num_tx: int, num_rx: int, mean_snr_db: npt.ArrayLike) -> Array:
-    """E log2 det(I + g / n_tx H H^H) of an i.i.d. Rayleigh channel, equal power on all antennas (open loop). [...]
+    """E log2 det(I + g / n_tx H H^H) of an i.i.d. Rayleigh channel, equal power on all antennas (open loop). [...].
 
     The law of one unordered eigenvalue of H H^H (Telatar, Eur. Trans. Telecommun. 10(6), 1999), with m = min, n = max:
     p(x) = 1/m sum_{k<m} k! / (k + n - m)! L_k^(n-m)(x)^2 x^(n-m) e^-x, integrated by quadrature. One transmit antenna

@@ -42,7 +42,7 @@ def prb_bandwidth_hz(scs_khz: int) -> float:
 
 
 def prb_group_sizes(num_prb: int, group_size: int) -> npt.NDArray[np.int64]:
-    """PRBs in each group of `group_size` consecutive PRBs; the last group holds the remainder. [num_groups]"""
+    """PRBs in each group of `group_size` consecutive PRBs; the last group holds the remainder. [num_groups]."""
     if not 1 <= group_size <= num_prb:
         raise ValueError(f"group_size: got {group_size}; valid: 1 to num_prb = {num_prb}")
     starts = np.arange(0, num_prb, group_size)
@@ -50,7 +50,7 @@ def prb_group_sizes(num_prb: int, group_size: int) -> npt.NDArray[np.int64]:
 
 
 def prb_group_centres_hz(num_prb: int, group_size: int, scs_khz: int) -> npt.NDArray[np.float64]:
-    """Centre frequency of each PRB group relative to the carrier's centre. [num_groups]"""
+    """Centre frequency of each PRB group relative to the carrier's centre. [num_groups]."""
     sizes = prb_group_sizes(num_prb, group_size)
     starts = np.concatenate(([0], np.cumsum(sizes)[:-1]))
     return (starts + sizes / 2 - num_prb / 2) * prb_bandwidth_hz(scs_khz)

@@ -71,7 +71,7 @@ def modulation_and_rate(mcs_index: int, table_index: int = 1) -> tuple[int, floa
 
 @cache
 def cqi_efficiency(table_index: int) -> npt.NDArray[np.float64]:
-    """Qm * R of CQI 1..15, bit per resource element (TS 38.214 Tables 5.2.2.1-2..4). [15]"""
+    """Qm * R of CQI 1..15, bit per resource element (TS 38.214 Tables 5.2.2.1-2..4). [15]."""
     require_choice("cqi_table", table_index, MCS_TABLES)
     row = load_table("nr_cqi")["tables"][str(table_index)]
     efficiency: npt.NDArray[np.float64] = np.multiply(row["modulation_order"], row["code_rate_x1024"]) / 1024

@@ -14,7 +14,7 @@ _KAPPA_TC_S = 64 / (480e3 * 4096)
 
 
 def numerology_of(scs_khz: int) -> int:
-    """mu of a subcarrier spacing: 15, 30, 60, 120 kHz -> 0..3 (TS 38.211 4.2)."""
+    """Mu of a subcarrier spacing: 15, 30, 60, 120 kHz -> 0..3 (TS 38.211 4.2)."""
     require_choice("scs_khz", scs_khz, _SCS_KHZ)
     return _SCS_KHZ.index(scs_khz)
 

@@ -18,7 +18,7 @@ def peak_rate_bps(
     frequency_range: str = "fr1",
     scaling: float = 1.0,
 ) -> float:
-    """v Qm f R_max 12 N_PRB / T_s (1 - OH) of one carrier in bit/s, with R_max = 948/1024 (TS 38.306 4.1.2).
+    """V Qm f R_max 12 N_PRB / T_s (1 - OH) of one carrier in bit/s, with R_max = 948/1024 (TS 38.306 4.1.2).
 
     Args:
         direction: "dl" or "ul"; sets the overhead OH with `frequency_range` ("fr1" or "fr2").

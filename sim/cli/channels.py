@@ -3,8 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from sim.core.errors import InputError
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+    from channels.recorded import FadingTrace
 
 
 def record_command(
@@ -62,8 +69,15 @@ def sensible_sample_period_s(speed_m_s: float, carrier_ghz: float) -> float:
 
 
 def _ray_traced(
-    scene: str, devices: int, speed_m_s: float, carrier_ghz: float, frequencies_hz, duration_s, period_s, seed
-):
+    scene: str,
+    devices: int,
+    speed_m_s: float,
+    carrier_ghz: float,
+    frequencies_hz: npt.NDArray[np.float64],
+    duration_s: float,
+    period_s: float,
+    seed: int,
+) -> FadingTrace:
     """Devices dropped around the origin of a bundled scene, walking in random directions."""
     import numpy as np
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import ClassVar
 
 from pydantic import Field
+from typing_extensions import override
 
 from sim.compute.base import ComputeModel, Cost, WorkSize
 from sim.compute.registry import COMPUTE, DEFAULT_POWER_W
@@ -30,6 +31,7 @@ class MeasuredCompute(ComputeModel):
     def __init__(self, settings: MeasuredSettings) -> None:
         self.settings = settings
 
+    @override
     def price(self, batch: Sequence[WorkSize]) -> Cost:
         """Refuse: only running the forwards tells what they take.
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal, Self, TypeVar, get_args
 
 from pydantic import Discriminator, Tag
+from typing_extensions import override
 
 from sim.compute.base import ComputeModel, Cost, WorkSize
 from sim.compute.registry import ComputeFactory
@@ -52,7 +53,7 @@ class RoleSettings(Settings):
                 return f"{name} is given for {', '.join(values)} only, not for the {role} model"
         return None
 
-    def problem_together(self, roles: Sequence[str]) -> str | None:
+    def problem_together(self, roles: Sequence[str]) -> str | None:  # noqa: ARG002
         """What keeps models of these roles from sharing the site; None if nothing does, or nothing is known."""
         return None
 
@@ -80,6 +81,7 @@ class NoCostModel(ComputeModel):
         self.problem = problem
         self.key: tuple[str, ...] = tuple(key.split(".")) if key else ()
 
+    @override
     def price(self, batch: Sequence[WorkSize]) -> Cost:
         """Refuse."""
         raise InputError(self.problem, self.key)

@@ -11,6 +11,8 @@ import io
 import re
 from typing import Any
 
+from typing_extensions import override
+
 from sim.core.errors import shortened
 
 # Bounds of one document. Aliases count as what they stand for, so that a few lines cannot name a billion values.
@@ -87,7 +89,7 @@ def write_values(values: Any) -> str:
     yaml = _yaml()
     yaml.default_flow_style = False
     yaml.sort_base_mapping_type_on_output = False
-    yaml.representer.ignore_aliases = lambda data: True
+    yaml.representer.ignore_aliases = lambda data: True  # noqa: ARG005
     yaml.width = 120
     text = io.StringIO()
     yaml.dump(values, text)
@@ -101,6 +103,7 @@ def _yaml() -> Any:
     class CoreResolver(BaseResolver):
         """Which plain scalars are more than strings."""
 
+        @override
         def __init__(self, version: Any = None, loader: Any = None, loadumper: Any = None) -> None:
             super().__init__(loader if loader is not None else loadumper)
 

@@ -143,7 +143,7 @@ def _draw_map(figure: Figure, axes: Axes, link: NrLink, direction: Direction, sl
 
 
 def _away_from_nearest(positions: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """Offsets of labels in points: off each dot on the side away from its nearest neighbour. [num_devices, 2]"""
+    """Offsets of labels in points: off each dot on the side away from its nearest neighbour. [num_devices, 2]."""
     ways = positions[:, None] - positions
     lengths = np.linalg.norm(ways, axis=2)
     np.fill_diagonal(lengths, np.inf)

@@ -47,7 +47,7 @@ class Reference:
 
 def plotted(x: str | None, y: str, by: str | None = None, facet: str | None = None, kind: str = "line") -> Draw:
     """A figure as ``specran plot`` draws it."""
-    return lambda table, axes: plot([table], x, y, by=by, facet=facet, kind=kind)
+    return lambda table, axes: plot([table], x, y, by=by, facet=facet, kind=kind)  # noqa: ARG005
 
 
 REFERENCES = (

@@ -31,6 +31,7 @@ class Roles:
 
 
 def find_roles(table: pd.DataFrame, x: str | None, y: str, by: str | None, facet: str | None, kind: str) -> Roles:
+    """Columns for the axes, lines and panels of a figure, those left out chosen from what a table varies."""
     if x is None:
         varied = varied_columns(table)
         numeric = [column for column in varied if is_numeric(table, column)]
@@ -86,6 +87,7 @@ def _lacking(table: pd.DataFrame, column: str) -> list[str]:
 
 
 def check_results(table: pd.DataFrame, roles: Roles) -> None:
+    """Refuse columns in which the table has no results."""
     named = (("x", roles.x), ("y", roles.y), ("y", roles.metric), ("by", roles.by), ("facet", roles.facet))
     for option, column in named:
         if column and (lacking := _lacking(table, column)):
@@ -93,12 +95,14 @@ def check_results(table: pd.DataFrame, roles: Roles) -> None:
 
 
 def check_logs(table: pd.DataFrame, roles: Roles, log_x: bool | None, log_y: bool | None) -> None:
+    """Refuse a logarithmic axis without positive numbers."""
     for option, column, log in (("log-x", roles.x, log_x), ("log-y", roles.y, log_y)):
         if log and not (is_numeric(table, column) and (table[column] > 0).any()):
             raise InputError(f"--{option}: column {column!r} holds no positive numbers")
 
 
 def heatmap_roles(table: pd.DataFrame, x: str | None, y: str, by: str | None, facet: str | None) -> Roles:
+    """Columns of a heat map: two that are varied, and the metric that colours."""
     varied = varied_columns(table)
     metric = y
     if y in varied:

@@ -40,7 +40,7 @@ def gap_distribution(process: str, cv: float = 1.0) -> DrawGaps:
         scale = 1 / math.gamma(1 + 1 / exponent)
         return lambda rng, count: rng.weibull(exponent, count) * scale
     if process == "constant":
-        return lambda rng, count: np.ones(count)
+        return lambda rng, count: np.ones(count)  # noqa: ARG005
     raise ValueError(f"unknown arrival process {process!r}; valid: {', '.join(PROCESSES)}")
 
 

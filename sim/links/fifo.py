@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import simpy
+from typing_extensions import override
 
 from channels.bandwidth_traces import NANOBITS_PER_BIT, Capacity
 from sim.core.kernel import FastTimeout
@@ -50,6 +51,7 @@ class FifoLink(OneWayLink):
         delivery = Delivery(start - now, air_ns, 0, self.transport_ns, bits, air_ns)
         return FastTimeout(self.env, free_ns + self.transport_ns - now, value=delivery)
 
+    @override
     def expected_bps(self, device: int) -> float:
         """Mean offered rate of the last 100 ms; after an outage, of the last 200, 400, ... ms in which any came."""
         now = int(self.env.now)

@@ -21,7 +21,7 @@ def file_digest(path: Path) -> str:
 
 
 @lru_cache(maxsize=1024)
-def _file_digest(path: str, modified_ns: int, size: int) -> str:
+def _file_digest(path: str, modified_ns: int, size: int) -> str:  # noqa: ARG001
     digest = hashlib.sha256()
     with open(path, "rb") as stream:
         while block := stream.read(BLOCK):

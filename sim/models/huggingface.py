@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 from transformers.cache_utils import Cache, CacheLayerMixin, DynamicCache, DynamicLayer, DynamicSlidingWindowLayer
+from typing_extensions import override
 
 from sim.core.errors import InputError
 from sim.models.cached_model import CachedModel, ancestor_matrix
@@ -61,6 +62,7 @@ class _SlotLayer(CacheLayerMixin):
     def lazy_initialization(self, key_states: torch.Tensor, value_states: torch.Tensor) -> None:
         """Nothing: the store is laid out beforehand."""
 
+    @override
     def update(
         self, key_states: torch.Tensor, value_states: torch.Tensor, *args: Any, **kwargs: Any
     ) -> tuple[torch.Tensor, torch.Tensor]:
@@ -81,6 +83,7 @@ class _SlotLayer(CacheLayerMixin):
         kept[address.token_slots, :, address.token_columns] = written
         return kept[:, :, : address.layout.num_columns].index_select(0, address.slots)
 
+    @override
     def get_mask_sizes(self, query_length: int) -> tuple[int, int]:
         """Columns that the pass looks at, from column 0 on."""
         return self.address.layout.num_columns, 0

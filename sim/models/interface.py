@@ -254,7 +254,7 @@ class LanguageModel(ABC):
     def _run(self, batch: Sequence[ForwardPass]) -> list[Logits]:
         """Compute the logits; ``self._texts`` still describes the caches as they were before this batch."""
 
-    def max_sessions(self, num_tokens: int) -> int:
+    def max_sessions(self, num_tokens: int) -> int:  # noqa: ARG002
         """Sessions of so many tokens each that can be cached at once; one more would push another one out."""
         return sys.maxsize
 

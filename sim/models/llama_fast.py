@@ -188,7 +188,7 @@ class LlamaFast(CachedModel):
 
 
 def rms_norm(hidden: torch.Tensor, epsilon: float, doubled_gain: torch.Tensor | None = None) -> torch.Tensor:
-    """x / sqrt(mean(x^2) + epsilon) along the last axis, times the gain if one is given (repeated twice)."""
+    """X / sqrt(mean(x^2) + epsilon) along the last axis, times the gain if one is given (repeated twice)."""
     width = hidden.shape[-1]
     doubled = torch.cat((hidden, -hidden), -1)
     return torch.layer_norm(doubled, (2 * width,), doubled_gain, None, epsilon).narrow(-1, 0, width)

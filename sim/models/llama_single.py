@@ -1,5 +1,6 @@
-"""One text's pass through a Llama network in NumPy: its calls cost a fraction of a tensor's, and in small models that
-is most of a pass. Large matrix products go to torch.
+"""One text's pass through a Llama network in NumPy.
+
+Its calls cost a fraction of a tensor's, and in small models that is most of a pass. Large products go to torch.
 """
 
 from __future__ import annotations
@@ -109,7 +110,7 @@ class SinglePass:
 
 
 def rms_norm(hidden: Array, epsilon: float) -> Array:
-    """x / sqrt(mean(x^2) + epsilon) along the last axis of [count, width]."""
+    """X / sqrt(mean(x^2) + epsilon) along the last axis of [count, width]."""
     if len(hidden) == 1:
         row = hidden[0]
         scale = hidden.dtype.type(1 / math.sqrt(float(np.dot(row, row)) / len(row) + epsilon))

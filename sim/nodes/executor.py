@@ -141,7 +141,7 @@ class RequestExecutor:
         yield from self._settle()
         yield from self._await_streams(streams)
 
-    def _execute(  # noqa: PLR0912 -- one loop: a call per step would cost a tenth of a sweep
+    def _execute(  # noqa: C901, PLR0912 -- one loop: a call per step would cost a tenth of a sweep
         self, trace: Iterable[Step], breakdown: Breakdown, streams: Streams
     ) -> Process:
         """Give each step its seconds, and a live trace the results of its steps.

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from typing_extensions import override
+
 from sim.core.errors import InputError
 from sim.core.user_code import remote_code_is_trusted, trust_remote_code, user_modules
 from sim.sweep.cluster import Cluster
@@ -55,11 +57,13 @@ class DaskCluster(Executor):
             class Trust(WorkerPlugin):
                 """Also for workers that join later."""
 
+                @override
                 def setup(self, worker: object) -> None:
                     trust_remote_code(True)
 
             self._client.register_plugin(Trust(), name="specran-trust-remote-code")
 
+    @override
     def run(self, tasks: Sequence[Task]) -> Iterator[TaskResult]:
         from distributed import as_completed
 
@@ -80,6 +84,7 @@ class DaskCluster(Executor):
         finally:
             self._client.cancel(list(futures))
 
+    @override
     def close(self) -> None:
         self._client.close()
 

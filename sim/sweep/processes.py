@@ -14,6 +14,8 @@ from contextlib import contextmanager, suppress
 from multiprocessing import get_context, parent_process
 from typing import Any
 
+from typing_extensions import override
+
 from sim.core.gc_tuning import relax_gc
 from sim.core.user_code import (
     UserCodeError,
@@ -119,6 +121,7 @@ class Processes(Executor):
     def __init__(self, jobs: int) -> None:
         self._workers = [_Worker() for _ in range(jobs)]
 
+    @override
     def run(self, tasks: Sequence[Task]) -> Iterator[TaskResult]:
         waiting = _TaskQueue(tasks)
         crashes = [0] * len(tasks)
@@ -151,6 +154,7 @@ class Processes(Executor):
         for future in [future for future in finished if future in worker.under_way]:
             yield ended(worker.under_way.pop(future), future.result)
 
+    @override
     def close(self) -> None:
         for worker in self._workers:
             worker.close()

@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from typing_extensions import override
+
 from sim.core.errors import InputError, RunError
 
 
@@ -73,6 +75,7 @@ def ended(number: int, get: Callable[[], Any]) -> TaskResult:
 class InProcess(Executor):
     """One task after the other, right here."""
 
+    @override
     def run(self, tasks: Sequence[Task]) -> Iterator[TaskResult]:
         for number, task in enumerate(tasks):
             yield ended(number, task.run)

@@ -91,7 +91,7 @@ def _read_together(item: Sequence[Any]) -> Record:
     return TogetherRecord(tuple(tuple(from_plain(branch)) for branch in item[1]))
 
 
-def _read_observe(item: Sequence[Any]) -> Record:
+def _read_observe(item: Sequence[Any]) -> Record:  # noqa: ARG001
     return ObserveRecord()
 
 

@@ -9,6 +9,7 @@ from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
+from typing_extensions import override
 
 from sim.core.errors import InputError
 from sim.decoding.analysis.races import race_probability
@@ -93,9 +94,11 @@ class EnumeratingSource(RandomSource):
         self._flips = 0
         self._picks = 0
 
+    @override
     def at(self, purpose: str, *address: int) -> EnumeratingSource:
         return EnumeratingSource(self._path, (*self._address, purpose, *address))
 
+    @override
     def bernoulli(self, probability: float) -> bool:
         key = (*self._address, self._flips)
         self._flips += 1
@@ -107,6 +110,7 @@ class EnumeratingSource(RandomSource):
         self._path.uniforms[key] = (low, edge) if heads else (edge, high)
         return heads
 
+    @override
     def categorical(self, row: Row) -> int:
         races = self._path.races.setdefault((*self._address, self._picks), [])
         self._picks += 1

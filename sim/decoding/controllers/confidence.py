@@ -6,6 +6,7 @@ from collections.abc import Generator, Sequence
 from typing import Any
 
 from pydantic import Field
+from typing_extensions import override
 
 from sim.core.settings import Settings
 from sim.decoding.controllers.registry import CONTROLLERS
@@ -33,12 +34,15 @@ class Confidence(Controller):
 
     adjusts = ("draft_length",)
 
+    @override
     def upper_bound(self, controls: Controls) -> Controls:
         return controls.with_draft_length(self.settings.max_draft_length or controls.draft_length)
 
+    @override
     def plan(self, request: RequestState, controls: Controls) -> Generator[Step, Any, Controls]:
         return self.upper_bound(controls)
         yield
 
+    @override
     def keep_drafting(self, rows: Sequence[Row], tokens: Sequence[int]) -> bool:
         return bool(rows[-1].prob(tokens[-1]) >= self.settings.threshold)

@@ -6,6 +6,7 @@ from collections.abc import Generator
 from typing import Any
 
 from pydantic import Field
+from typing_extensions import override
 
 from sim.core.settings import Settings
 from sim.decoding.controllers.measure import Meter, round_s
@@ -36,9 +37,11 @@ class FlexSpec(Controller):
         super().__init__(settings)
         self._meter = Meter(settings.prior_acceptance)
 
+    @override
     def upper_bound(self, controls: Controls) -> Controls:
         return controls.with_draft_length(self.settings.max_draft_length)
 
+    @override
     def plan(self, request: RequestState, controls: Controls) -> Generator[Step, Any, Controls]:
         seen = yield Observe()
         self._meter.look(request, seen)

@@ -6,6 +6,7 @@ from collections.abc import Generator, Sequence
 from typing import Any
 
 from pydantic import Field
+from typing_extensions import override
 
 from sim.core.settings import Settings
 from sim.decoding.controllers.measure import Meter, round_s
@@ -49,9 +50,11 @@ class Gelato(Controller):
         self._meter = Meter(settings.prior_acceptance)
         self._queue = 0.0
 
+    @override
     def upper_bound(self, controls: Controls) -> Controls:
         return controls.with_draft_length(self.settings.max_draft_length)
 
+    @override
     def plan(self, request: RequestState, controls: Controls) -> Generator[Step, Any, Controls]:
         seen = yield Observe()
         spent = self._meter.look(request, seen)
@@ -78,6 +81,7 @@ class Gelato(Controller):
         level_cost = self._queue * joules / self.settings.energy_per_round_j
         return max(rates, key=lambda length: self.settings.weight * rates[length] / fastest - level_cost * length)
 
+    @override
     def keep_drafting(self, rows: Sequence[Row], tokens: Sequence[int]) -> bool:
         bucket = 0.0
         for row in rows:

@@ -6,6 +6,7 @@ from collections.abc import Generator
 from typing import Any
 
 from pydantic import Field
+from typing_extensions import override
 
 from sim.core.settings import Settings
 from sim.decoding.controllers.registry import CONTROLLERS
@@ -63,7 +64,7 @@ class GoodputBook:
         self._serving[device] = request
 
     def acceptance_rate(self, device: int) -> float:
-        """alpha of a device, accepted over tested positions with the prior among them."""
+        """Alpha of a device, accepted over tested positions with the prior among them."""
         return self._accepted[device] / self._tested[device]
 
     def grants(self) -> dict[int, int]:
@@ -109,16 +110,20 @@ class GoodSpeed(Controller):
         self._request: RequestState | None = None
         self._counted = 0
 
+    @override
     def for_device(self) -> Controller:
         return GoodSpeed(self.settings, self._book)
 
+    @override
     def upper_bound(self, controls: Controls) -> Controls:
         return controls.with_draft_length(self.settings.max_draft_length)
 
+    @override
     def on_verdicts(self, request: RequestState, layout: Layout) -> Layout:
         self._waits_for_verdicts = True
         return GrantLayout(layout, self, request)
 
+    @override
     def plan(self, request: RequestState, controls: Controls) -> Generator[Step, Any, Controls]:
         self._book.serve(self._device, request)
         if not self._waits_for_verdicts:
@@ -170,10 +175,12 @@ class GrantLayout(Layout):
         self._controller = controller
         self._request = request
 
+    @override
     def write(self, writer: BitWriter, body: Any) -> None:
         writer.write(self._controller.grant(self._request), self._controller.grant_bits)
         self._verdicts.write(writer, body)
 
+    @override
     def read(self, reader: BitReader) -> Any:
         self._controller.hear(reader.read(self._controller.grant_bits))
         return self._verdicts.read(reader)

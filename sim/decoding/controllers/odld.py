@@ -6,6 +6,7 @@ from collections.abc import Generator
 from typing import Any
 
 from pydantic import Field
+from typing_extensions import override
 
 from sim.core.settings import Settings
 from sim.decoding.controllers.measure import Meter
@@ -48,9 +49,11 @@ class Odld(Controller):
         self._sum_of_loads = 0.0
         self._num_loads = 0
 
+    @override
     def upper_bound(self, controls: Controls) -> Controls:
         return controls.with_draft_length(self.settings.max_draft_length)
 
+    @override
     def plan(self, request: RequestState, controls: Controls) -> Generator[Step, Any, Controls]:
         seen = yield Observe()
         self._meter.look(request, seen)

@@ -8,6 +8,7 @@ from math import log, sqrt
 from typing import Any
 
 from pydantic import Field, field_validator
+from typing_extensions import override
 
 from sim.core.settings import Settings
 from sim.decoding.controllers.measure import Meter
@@ -68,6 +69,7 @@ class UcbSpecStop(Controller):
         self._meter = Meter(0.5)
         self._arm = self._arms[0]
 
+    @override
     def upper_bound(self, controls: Controls) -> Controls:
         return _turned(
             controls,
@@ -78,6 +80,7 @@ class UcbSpecStop(Controller):
             ),
         )
 
+    @override
     def plan(self, request: RequestState, controls: Controls) -> Generator[Step, Any, Controls]:
         seen = yield Observe()
         spent = self._meter.look(request, seen)

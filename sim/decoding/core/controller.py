@@ -111,7 +111,7 @@ class Controller:
         """
         return controls
 
-    def plan(self, request: RequestState, controls: Controls) -> Generator[Step, Any, Controls]:
+    def plan(self, request: RequestState, controls: Controls) -> Generator[Step, Any, Controls]:  # noqa: ARG002
         """Choose the controls of the next round; a generator, because it may look at clock and channel.
 
         Args:
@@ -121,7 +121,7 @@ class Controller:
         return controls
         yield
 
-    def keep_drafting(self, rows: Sequence[Row], tokens: Sequence[int]) -> bool:
+    def keep_drafting(self, rows: Sequence[Row], tokens: Sequence[int]) -> bool:  # noqa: ARG002
         """Whether to draft another token after these; called after each drafted level of a chain.
 
         Args:
@@ -135,6 +135,6 @@ class Controller:
         """Whether it has a word in how long a draft becomes while it is being drafted."""
         return type(self).keep_drafting is not Controller.keep_drafting
 
-    def on_verdicts(self, request: RequestState, layout: Layout) -> Layout:
+    def on_verdicts(self, request: RequestState, layout: Layout) -> Layout:  # noqa: ARG002
         """The layout of verdicts, with whatever the edge tells this controller riding on them."""
         return layout

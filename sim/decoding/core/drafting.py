@@ -66,7 +66,7 @@ KeepDrafting = Callable[[Sequence[Row], Sequence[int]], bool]
 """Whether to draft another token, from the rows of those drafted and the tokens themselves."""
 
 
-def always(rows: Sequence[Row], tokens: Sequence[int]) -> bool:
+def always(rows: Sequence[Row], tokens: Sequence[int]) -> bool:  # noqa: ARG001
     """Draft the whole length."""
     return True
 

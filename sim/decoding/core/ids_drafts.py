@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+from typing_extensions import override
 
 from sim.decoding.core.draft_tree import DraftTree
 from sim.decoding.core.messages import Layout
@@ -34,6 +35,7 @@ class IdsLayout(Layout):
         nothing = np.zeros(0, dtype=np.int64)
         self.unknown = CodedRow(nothing, nothing, Row.dense_row(np.ones(vocab_size)))
 
+    @override
     def write(self, writer: BitWriter, body: DraftTree) -> None:
         writer.write(body.depth, bits_for(len(self.branching) + 1))
         for node in body.expanded:
@@ -43,6 +45,7 @@ class IdsLayout(Layout):
             for child in children:
                 writer.write(body.tokens[child], self.id_bits)
 
+    @override
     def read(self, reader: BitReader) -> DraftTree:
         tree = DraftTree.empty()
         frontier = [-1]

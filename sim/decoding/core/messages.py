@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from typing_extensions import override
+
 from sim.decoding.core.draft_tree import DraftTree
 from sim.decoding.core.wire.bits import BitReader, BitWriter, bits_for
 from sim.decoding.core.wire.row_codec import CodedRow, RowCodec
@@ -87,15 +89,18 @@ class TokensLayout(Layout):
         self.id_bits = bits_for(vocab_size)
         self.count_bits = bits_for(max_tokens + 1)
 
+    @override
     def write(self, writer: BitWriter, body: Sequence[int]) -> None:
         writer.write(len(body), self.count_bits)
         for token in body:
             writer.write(token, self.id_bits)
 
+    @override
     def read(self, reader: BitReader) -> list[int]:
         count = reader.read(self.count_bits)
         return [reader.read(self.id_bits) for _ in range(count)]
 
+    @override
     def measure(self, body: Sequence[int]) -> tuple[int, list[int]]:
         return self.count_bits + len(body) * self.id_bits, list(body)
 
@@ -119,6 +124,7 @@ class DraftLayout(Layout):
         self.branching = tuple(branching)
         self.may_run_short = may_run_short
 
+    @override
     def write(self, writer: BitWriter, body: DraftTree) -> None:
         writer.write(body.depth, bits_for(len(self.branching) + 1))
         for node in body.expanded:
@@ -129,6 +135,7 @@ class DraftLayout(Layout):
             for child in children:
                 writer.write(place_of(coded, body.tokens[child]), bits_for(len(coded.ids)))
 
+    @override
     def read(self, reader: BitReader) -> DraftTree:
         depth = reader.read(bits_for(len(self.branching) + 1))
         tree = DraftTree.empty()
@@ -152,6 +159,7 @@ class DraftLayout(Layout):
             return reader.read(bits_for(self.branching[level])) + 1
         return self.branching[level]
 
+    @override
     def measure(self, body: DraftTree) -> tuple[int, DraftTree]:
         if not body.is_whole:
             return self.bits(body), body
@@ -207,12 +215,15 @@ class VerdictLayout(Layout):
         self.id_bits = bits_for(vocab_size)
         self.node_bits = bits_for(max_nodes + 1)
 
+    @override
     def write(self, writer: BitWriter, body: VerdictBody) -> None:
         writer.write(body.last_accepted + 1, self.node_bits)
         writer.write(body.token, self.id_bits)
 
+    @override
     def read(self, reader: BitReader) -> VerdictBody:
         return VerdictBody(reader.read(self.node_bits) - 1, reader.read(self.id_bits))
 
+    @override
     def measure(self, body: VerdictBody) -> tuple[int, VerdictBody]:
         return self.node_bits + self.id_bits, body

@@ -7,6 +7,7 @@ from abc import ABC, abstractmethod
 from functools import lru_cache
 
 import numpy as np
+from typing_extensions import override
 
 from sim.decoding.core.rows import Ids, Probabilities, Row
 
@@ -49,14 +50,17 @@ class KeyedRandom(RandomSource):
         self._flips = 0
         self._picks = 0
 
+    @override
     def at(self, purpose: str, *address: int) -> KeyedRandom:
         return KeyedRandom(*self._path, purpose, *address)
 
+    @override
     def bernoulli(self, probability: float) -> bool:
         start, _ = _keys((*self._path, "flip", self._flips))
         self._flips += 1
         return bool((start >> 11) * 2.0**-53 < probability)
 
+    @override
     def categorical(self, row: Row) -> int:
         path = (*self._path, "pick", self._picks)
         self._picks += 1
@@ -100,7 +104,7 @@ def exponentials(uniform: Probabilities) -> Probabilities:
 
 
 def first_finisher(probs: Probabilities, uniform: Probabilities) -> int:
-    """argmax of probs / exponentials(uniform), with logarithms of those few tokens that may win.
+    """Argmax of probs / exponentials(uniform), with logarithms of those few tokens that may win.
 
     u <= -log(1 - u) <= u / (1 - u), so that token x's score lies between p/u - p and p/u.
     """

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
+from typing_extensions import override
 
 from sim.decoding.core.messages import Layout
 from sim.decoding.core.rows import Row, Sampling
@@ -29,6 +30,7 @@ class LogitsLayout(Layout):
         self.vocab_size = vocab_size
         self.sampling = sampling
 
+    @override
     def write(self, writer: BitWriter, body: npt.NDArray[np.floating]) -> None:
         wide = body.dtype.itemsize > 4
         writer.write(wide, 1)
@@ -36,6 +38,7 @@ class LogitsLayout(Layout):
         words = body.astype(">f8" if wide else ">f4").view(">u4")
         writer.write_array(words, 32)
 
+    @override
     def read(self, reader: BitReader) -> Row:
         wide = reader.read(1)
         words = reader.read_array(self.vocab_size * (2 if wide else 1), 32).astype(">u4")
@@ -62,9 +65,11 @@ class CodedRowLayout(Layout):
         self.codec = codec
         self.sampling = sampling
 
+    @override
     def write(self, writer: BitWriter, body: npt.NDArray[np.floating]) -> None:
         self.codec.write(writer, self.codec.code(self.sampling.row(body)))
 
+    @override
     def read(self, reader: BitReader) -> Row:
         return self.codec.read(reader).row
 

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 from pydantic import Field
+from typing_extensions import override
 
 from sim.core.settings import Settings
 from sim.decoding.core.draft_tree import DraftTree
@@ -72,6 +73,7 @@ class ScalarDraftLayout(Layout):
         self.count_bits = bits_for(max_tokens + 1)
         self.scalar_bits = DOUBLE_BITS if self.levels is None else bits_for(self.levels + 1)
 
+    @override
     def write(self, writer: BitWriter, body: tuple[DraftTree, int | None]) -> None:
         draft, correction = body
         writer.write(correction is not None, 1)
@@ -84,6 +86,7 @@ class ScalarDraftLayout(Layout):
             writer.write(token, self.id_bits)
             writer.write(count if self.levels else double_to_int(coded.row.prob(token)), self.scalar_bits)
 
+    @override
     def read(self, reader: BitReader) -> ScalarDraft:
         correction = reader.read(self.id_bits) if reader.read(1) else None
         tokens: list[int] = []
@@ -150,6 +153,7 @@ class SplitVerdictLayout(Layout):
         self.count_bits = bits_for(max_tokens + 1)
         self.correction_layout = correction_layout
 
+    @override
     def write(self, writer: BitWriter, body: SplitVerdict) -> None:
         writer.write(body.accepted, self.count_bits)
         writer.write(body.token is None, 1)
@@ -158,6 +162,7 @@ class SplitVerdictLayout(Layout):
         else:
             writer.write(body.token, self.id_bits)
 
+    @override
     def read(self, reader: BitReader) -> SplitVerdict:
         accepted = reader.read(self.count_bits)
         if reader.read(1):
@@ -190,8 +195,10 @@ class MoreLayout(Layout):
 
     kind = "more"
 
+    @override
     def write(self, writer: BitWriter, body: None) -> None:
         writer.write(1, 1)
 
+    @override
     def read(self, reader: BitReader) -> None:
         reader.read(1)

@@ -14,6 +14,7 @@ from typing import Any, Literal
 
 import numpy as np
 from pydantic import Field, field_validator
+from typing_extensions import override
 
 from sim.decoding.core.messages import Layout
 from sim.decoding.core.random_source import RandomSource
@@ -159,6 +160,7 @@ class StageLayout(Layout):
         self.id_bits = bits_for(vocab_size)
         self.whole_row = whole_row
 
+    @override
     def write(self, writer: BitWriter, body: Stage | Logits) -> None:
         writer.write(not isinstance(body, Stage), 1)
         if not isinstance(body, Stage):
@@ -168,6 +170,7 @@ class StageLayout(Layout):
         writer.write_array(body.ids, self.id_bits)
         writer.write_array(body.probs.astype(np.float16).view(np.uint16), HALF_BITS)
 
+    @override
     def read(self, reader: BitReader) -> Stage | Row:
         if reader.read(1):
             return self.whole_row.read(reader)

@@ -12,6 +12,7 @@ from collections.abc import Generator
 from typing import Any, Literal
 
 from pydantic import Field, model_validator
+from typing_extensions import override
 
 from sim.decoding.core.controller import Controls
 from sim.decoding.core.draft_tree import DraftTree
@@ -168,6 +169,7 @@ class RoundedRows(TargetRows):
             self._coded[node] = self._codec.code(super().after(node))
         return self._coded[node]
 
+    @override
     def after(self, node: int) -> Row:
         return self.coded_after(node).row
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pydantic import Field
+from typing_extensions import override
 
 from sim.decoding.core.messages import Layout
 from sim.decoding.core.random_source import RandomSource
@@ -98,6 +99,7 @@ class ProposalsLayout(Layout):
         self.num_proposals = settings.num_proposals
         self.whole_row = whole_row
 
+    @override
     def write(self, writer: BitWriter, body: Proposals | Logits) -> None:
         writer.write(not isinstance(body, Proposals), 1)
         if not isinstance(body, Proposals):
@@ -108,6 +110,7 @@ class ProposalsLayout(Layout):
             writer.write(token, self.id_bits)
             writer.write(double_to_int(prob), DOUBLE_BITS)
 
+    @override
     def read(self, reader: BitReader) -> Proposals | Row:
         if reader.read(1):
             return self.whole_row.read(reader)

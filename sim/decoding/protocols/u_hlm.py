@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 from pydantic import Field
+from typing_extensions import override
 
 from sim.core.settings import Settings
 from sim.decoding.core.controller import Controls
@@ -164,12 +165,14 @@ class GatedDraftLayout(Layout):
         self.count_bits = bits_for(max_kept + 1)
         self.row_layout = row_layout
 
+    @override
     def write(self, writer: BitWriter, body: GatedDraft) -> None:
         writer.write(len(body.kept), self.count_bits)
         for token in [*body.kept, body.token]:
             writer.write(token, self.id_bits)
         self.row_layout.write(writer, body.row)
 
+    @override
     def read(self, reader: BitReader) -> GatedDraft:
         count = reader.read(self.count_bits)
         kept = [reader.read(self.id_bits) for _ in range(count)]
@@ -188,8 +191,10 @@ class WholeRowLayout(Layout):
     def __init__(self, codec: RowCodec) -> None:
         self.codec = codec
 
+    @override
     def write(self, writer: BitWriter, body: Any) -> None:
         self.codec.write(writer, body)
 
+    @override
     def read(self, reader: BitReader) -> Row:
         return self.codec.read(reader).row

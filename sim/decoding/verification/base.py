@@ -59,7 +59,7 @@ class Rule(ABC):
         """
 
     @classmethod
-    def too_long(cls, mode: str, candidates: int, row_length: int) -> str | None:
+    def too_long(cls, mode: str, candidates: int, row_length: int) -> str | None:  # noqa: ARG003
         """Why rows of so many tokens are more than the rule can handle; None if they are not, as with most rules."""
         return None
 

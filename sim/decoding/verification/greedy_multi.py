@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from typing_extensions import override
+
 from sim.decoding.core.random_source import RandomSource
 from sim.decoding.core.rows import Row, residual
 from sim.decoding.verification.base import RULES, Choice, Rule, proposal_of
@@ -15,6 +17,7 @@ class GreedyMulti(Rule):
 
     exact_for = frozenset({"top_k_plus_sample"})
 
+    @override
     def choose(self, p: Row, q: Row, candidates: Sequence[int], rng: RandomSource) -> Choice:
         *best, sampled = candidates
         proposal = q.without(best)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+from typing_extensions import override
 
 from sim.decoding.core.random_source import RandomSource
 from sim.decoding.core.rows import Probabilities, Row
@@ -17,6 +18,7 @@ class KSeq(Rule):
 
     exact_for = frozenset({"iid"})
 
+    @override
     def choose(self, p: Row, q: Row, candidates: Sequence[int], rng: RandomSource) -> Choice:
         dense = p.dense()
         inside = dense if q.ids is None else dense[q.ids]
@@ -35,7 +37,7 @@ class KSeq(Rule):
 
 
 def inflation(p: Probabilities, q: Probabilities, candidates: int) -> float:
-    """r in [1, candidates] with 1 - (1 - beta)^k = r beta, beta(r) = sum_x min(q, p/r) (ibid., section 5).
+    """R in [1, candidates] with 1 - (1 - beta)^k = r beta, beta(r) = sum_x min(q, p/r) (ibid., section 5).
 
     Args:
         p: Target probabilities on the draft's support.

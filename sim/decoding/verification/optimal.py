@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from typing_extensions import override
+
 from sim.decoding.core.random_source import RandomSource
 from sim.decoding.core.rows import Row, residual
 from sim.decoding.verification.base import RULES, Choice, Rule, proposal_of
@@ -25,9 +27,11 @@ class Optimal(Rule):
         self._latest: tuple[Row, Row, int, Selection] | None = None
 
     @classmethod
+    @override
     def too_long(cls, mode: str, candidates: int, row_length: int) -> str | None:
         return too_many_sets(row_length, candidates) if mode == "without_replacement" else None
 
+    @override
     def choose(self, p: Row, q: Row, candidates: Sequence[int], rng: RandomSource) -> Choice:
         for token in candidates:
             proposal_of(q, token)

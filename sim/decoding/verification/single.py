@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from typing_extensions import override
+
 from sim.decoding.core.random_source import RandomSource
 from sim.decoding.core.rows import Row, residual
 from sim.decoding.verification.base import RULES, Choice, Rule, proposal_of
@@ -16,6 +18,7 @@ class Single(Rule):
     exact_for = frozenset({"iid", "without_replacement", "top_k_plus_sample"})
     max_candidates = 1
 
+    @override
     def choose(self, p: Row, q: Row, candidates: Sequence[int], rng: RandomSource) -> Choice:
         (token,) = candidates
         if rng.bernoulli(p.prob(token) / proposal_of(q, token)):

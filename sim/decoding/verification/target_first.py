@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from typing_extensions import override
+
 from sim.decoding.core.random_source import RandomSource
 from sim.decoding.core.rows import Row
 from sim.decoding.verification.base import MODES, RULES, Choice, Rule
@@ -15,6 +17,7 @@ class TargetFirst(Rule):
 
     exact_for = frozenset(MODES)
 
+    @override
     def choose(self, p: Row, q: Row, candidates: Sequence[int], rng: RandomSource) -> Choice:
         token = rng.categorical(p)
         return Choice(list(candidates).index(token) if token in candidates else None, token)

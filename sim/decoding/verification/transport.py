@@ -9,6 +9,7 @@ from math import comb
 
 import numpy as np
 import numpy.typing as npt
+from typing_extensions import override
 
 from sim.core.errors import InputError
 from sim.decoding.core.random_source import RandomSource
@@ -82,6 +83,7 @@ class IndependentSelection(Selection):
         law = np.repeat(density, np.diff(self._borders)) * np.diff(draft_mass)
         self.row = Row(p.vocab_size, law[self._rank], ids)
 
+    @override
     def select(self, candidates: Sequence[int], rng: RandomSource) -> int:
         ranks = self._rank[self._ids.searchsorted(np.asarray(candidates))]
         top = int(np.searchsorted(self._borders, ranks.max(), side="right")) - 1
@@ -140,6 +142,7 @@ class DistinctSelection(Selection):
         np.add.at(law, sets, self._shares * chances[:, None])
         self.row = Row(p.vocab_size, law, self._ids)
 
+    @override
     def select(self, candidates: Sequence[int], rng: RandomSource) -> int:
         members = sorted(self._ids.searchsorted(np.asarray(candidates)).tolist())
         shares = self._shares[self._place[tuple(members)]]

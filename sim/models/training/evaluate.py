@@ -57,7 +57,7 @@ def held_out_windows(stream: npt.NDArray[np.uint16], num_windows: int = NUM_WIND
 
 @torch.inference_mode()
 def perplexity(model: Any, sequences: Sequence[torch.Tensor]) -> float:
-    """exp of the mean negative log-likelihood of each sequence's tokens after its first. Sequences: [batch, length]."""
+    """Exp of the mean negative log-likelihood of each sequence's tokens after its first. Sequences: [batch, length]."""
     total, count = 0.0, 0
     for ids in sequences:
         logits = _logits(model, ids[:, :-1]).flatten(0, 1)

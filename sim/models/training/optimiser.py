@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 import torch
+from typing_extensions import override
 
 MUON_COEFFICIENTS = (3.4445, -4.7750, 2.0315)
 """Quintic Newton-Schulz coefficients (Jordan et al., "Muon", 2024)."""
@@ -18,10 +19,13 @@ class Muon(torch.optim.Optimizer):
     Matrices of one shape are orthogonalised as one batch.
     """
 
-    def __init__(self, params: Iterable[torch.Tensor], lr: float, momentum: float = 0.95, weight_decay: float = 0.0):
+    def __init__(
+        self, params: Iterable[torch.Tensor], lr: float, momentum: float = 0.95, weight_decay: float = 0.0
+    ) -> None:
         super().__init__(params, {"lr": lr, "momentum": momentum, "weight_decay": weight_decay})
 
     @torch.no_grad()
+    @override
     def step(self, closure: Any = None) -> None:  # type: ignore[override]
         """Apply one update to every matrix that has a gradient."""
         for group in self.param_groups:

@@ -95,6 +95,6 @@ class FcfsEngine(Engine):
 
 
 @ENGINES.register("fcfs", FcfsSettings)
-def make_fcfs(settings: FcfsSettings, memory: EngineMemory) -> FcfsEngine:
+def make_fcfs(settings: FcfsSettings, memory: EngineMemory) -> FcfsEngine:  # noqa: ARG001
     """First come, first served, whole forward passes in batches; keys and values cost no memory."""
     return FcfsEngine(settings)

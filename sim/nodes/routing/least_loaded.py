@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from typing_extensions import override
+
 from sim.nodes.engine.base import RequestInfo
 from sim.nodes.routing.registry import ROUTINGS, Routing
 
@@ -12,6 +14,7 @@ from sim.nodes.routing.registry import ROUTINGS, Routing
 class LeastLoaded(Routing):
     """The replica with the fewest requests under way, the first of equals."""
 
+    @override
     def choose(self, request: RequestInfo, load: Sequence[int]) -> int:
         """The least loaded one."""
         return min(range(len(load)), key=lambda index: load[index])

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from typing_extensions import override
+
 from sim.nodes.engine.base import RequestInfo
 from sim.nodes.routing.registry import ROUTINGS, Routing
 
@@ -15,6 +17,7 @@ class RoundRobin(Routing):
     def __init__(self) -> None:
         self._next = 0
 
+    @override
     def choose(self, request: RequestInfo, load: Sequence[int]) -> int:
         """The next one."""
         chosen = self._next % len(load)

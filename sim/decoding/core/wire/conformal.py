@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
+from typing_extensions import override
 
 from sim.decoding.core.rows import Ids, Row, largest
 from sim.decoding.core.wire.row_codec import CodedRow, RowCodec, RowFormat
@@ -33,10 +34,12 @@ class ConformalCodec(RowCodec):
         self.step = step
         self.threshold = threshold
 
+    @override
     def keep(self, dense: npt.NDArray[np.float64]) -> Ids:
         above = int(np.count_nonzero(dense >= self.threshold)) if self.threshold > 0 else self.vocab_size
         return largest(dense, min(max(above, 1), self.keep_k))
 
+    @override
     def code(self, q: Row) -> CodedRow:
         coded = super().code(q)
         self.threshold += self.step * (self.dropped_mass - coded.tail_mass)

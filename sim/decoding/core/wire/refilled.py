@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
+from typing_extensions import override
 
 from sim.decoding.core.messages import Layout
 from sim.decoding.core.rows import Ids, Row, largest
@@ -29,6 +30,7 @@ class ClosestCutCodec(RowCodec):
         self.fixed_k = None
         self.max_deviation = max_deviation
 
+    @override
     def keep(self, dense: npt.NDArray[np.float64]) -> Ids:
         enough = refill_deviations(dense) <= self.max_deviation
         return largest(dense, int(np.argmax(enough)) + 1)
@@ -54,11 +56,13 @@ class RefilledRowLayout(Layout):
     def __init__(self, codec: RowCodec) -> None:
         self.codec = codec
 
+    @override
     def write(self, writer: BitWriter, body: CodedRow) -> None:
         self.codec.write(writer, body)
         tail = body.tail_mass
         writer.write(NO_TAIL if tail <= 0 else min(NO_TAIL, round(-8 * np.log2(tail))), TAIL_BITS)
 
+    @override
     def read(self, reader: BitReader) -> Row:
         coded = self.codec.read(reader)
         code = reader.read(TAIL_BITS)

@@ -8,6 +8,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 from pydantic import Field
+from typing_extensions import override
 
 from sim.core.settings import Settings
 from sim.decoding.core.rows import Ids, Row, largest, nucleus
@@ -224,10 +225,12 @@ class UncodedRows(RowCodec):
         """The row as it is."""
         return CodedRow(self._ids, self._no_codes, q, 0.0)
 
+    @override
     def write(self, writer: BitWriter, coded: CodedRow) -> None:
         """Refuse: there is nothing to send."""
         raise TypeError("uncoded rows stay in memory; use a RowCodec for rows that are sent")
 
+    @override
     def row_bits(self, k: int) -> int:
         """Refuse likewise."""
         raise TypeError("uncoded rows stay in memory; use a RowCodec for rows that are sent")

@@ -42,7 +42,7 @@ class Adaptation(Protocol):
         """MCS that a configured grant on these PRBs keeps, weights [num_groups]."""
 
     def group_quality(self, devices: Indices, slot: int) -> Array:
-        """How good each PRB group is for a device as reported; only comparisons count. [num_devices, num_groups]"""
+        """How good each PRB group is for a device as reported; only comparisons count. [num_devices, num_groups]."""
 
     def renew(self) -> None:
         """Mean gains have changed."""
@@ -58,7 +58,7 @@ class Adaptation(Protocol):
 
 
 def bits_per_prb(carrier: Carrier) -> Array:
-    """Bits that one PRB carries in a full slot, by MCS. [num_mcs]"""
+    """Bits that one PRB carries in a full slot, by MCS. [num_mcs]."""
     return np.asarray(carrier.block_bytes(FULL_SLOT_SYMBOLS)[:, -1] * (8.0 / carrier.num_prb), dtype=np.float64)
 
 
@@ -88,20 +88,25 @@ class FixedMcs:
         """Nothing is reported."""
 
     def choose(
-        self, devices: Indices, prbs_per_group: list[list[int]], num_prb: list[int], num_symbols: int, slot: int
+        self,
+        devices: Indices,
+        prbs_per_group: list[list[int]],  # noqa: ARG002
+        num_prb: list[int],  # noqa: ARG002
+        num_symbols: int,  # noqa: ARG002
+        slot: int,  # noqa: ARG002
     ) -> list[int]:
         """The fixed MCS."""
         return [self._mcs] * len(devices)
 
-    def mean_snr_db(self, device: int, num_prb: int) -> float:
+    def mean_snr_db(self, device: int, num_prb: int) -> float:  # noqa: ARG002
         """No channel is known."""
         return 0.0
 
-    def configured_mcs(self, device: int, prbs_per_group: list[int]) -> int:
+    def configured_mcs(self, device: int, prbs_per_group: list[int]) -> int:  # noqa: ARG002
         """The fixed MCS."""
         return self._mcs
 
-    def group_quality(self, devices: Indices, slot: int) -> Array:
+    def group_quality(self, devices: Indices, slot: int) -> Array:  # noqa: ARG002
         """All groups are alike."""
         return np.zeros((len(devices), self.rate_bps.shape[1]))
 

@@ -30,7 +30,7 @@ class Budget(Protocol):
 
 
 def rotated_groups(num_groups: int, cell: int) -> Indices:
-    """Groups in the order of a cell, which starts at ``cell mod 7`` sevenths of the carrier. [num_groups]"""
+    """Groups in the order of a cell, which starts at ``cell mod 7`` sevenths of the carrier. [num_groups]."""
     first = cell % _REUSE * num_groups // _REUSE
     return (np.arange(num_groups) + first) % num_groups
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing_extensions import override
+
 from sim.links.base import Direction
 from sim.links.nr.mac.counters import ACCESS_PARTS, DELAY_PARTS
 from sim.links.nr.mac.entity import MacEntity
@@ -27,7 +29,7 @@ class Downlink(MacEntity):
         slot = self.carrier.first_slot_from(message.ready_ns) + self.carrier.decision_slots
         self.callbacks.schedule(slot, self._enqueue, message)
 
-    def _enqueue(self, message: Message, slot: int) -> None:
+    def _enqueue(self, message: Message, slot: int) -> None:  # noqa: ARG002
         self.enqueue(message)
         self._sync(message.packet.device)
 
@@ -75,6 +77,7 @@ class Downlink(MacEntity):
     def on_known(self, block: TransportBlock) -> None:
         """The queue is the base station's own: nothing to learn."""
 
+    @override
     def on_requeued(self, device: int, slot: int) -> None:
         """Lost bytes wait again."""
         self._sync(device)

@@ -184,7 +184,7 @@ class MacEntity(ABC):
             block.num_prb, grid.order(self.adaptation.group_quality(row, grant_slot)[0], block.prbs_per_group)
         )
 
-    def configured_prbs(self, block: TransportBlock, data_slot: int) -> list[int] | None:
+    def configured_prbs(self, block: TransportBlock, data_slot: int) -> list[int] | None:  # noqa: ARG002
         """PRBs that are the device's own in a slot and fit its block, if any."""
         return None
 
@@ -269,13 +269,18 @@ class MacEntity(ABC):
         return devices, needed
 
     def within_power(
-        self, devices: Indices, needed: Indices, priority: Array, num_prb: int, budget: GrantBudget
+        self,
+        devices: Indices,  # noqa: ARG002
+        needed: Indices,
+        priority: Array,  # noqa: ARG002
+        num_prb: int,  # noqa: ARG002
+        budget: GrantBudget,  # noqa: ARG002
     ) -> Indices:
-        """PRBs that each device may be given of those that it needs: all, where power sets no limit. [num_devices]"""
+        """PRBs that each device may be given of those that it needs: all, where power sets no limit. [num_devices]."""
         return needed
 
     def average_rate_bps(self, devices: Indices) -> Array:
-        """Rates served, averaged over the window. [num_devices]"""
+        """Rates served, averaged over the window. [num_devices]."""
         return self._served.take(devices) * self._served_scale
 
     def _age(self, data_slot: int) -> None:
@@ -386,7 +391,7 @@ class MacEntity(ABC):
         self.kpis.on_delivery(message, delivery)
         self.deps.deliver(message, delivery, message.sent_ns + delivery.total_ns)
 
-    def _access_notes(self, message: Message, access_ns: int) -> dict[str, int]:
+    def _access_notes(self, message: Message, access_ns: int) -> dict[str, int]:  # noqa: ARG002
         return {"queue": access_ns}
 
     def _outcomes(self, blocks: list[TransportBlock], slot: int) -> None:

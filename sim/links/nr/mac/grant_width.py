@@ -76,7 +76,7 @@ class GrantWidths:
         self.full_bytes[rows] = np.maximum(self.headroom_bytes[rows], spread)
 
     def needed(self, devices: Indices, want_bytes: Indices, num_symbols: int) -> Indices:
-        """PRBs that so many bytes need in a slot of so many symbols, at most ``max_prb``. [num_devices]"""
+        """PRBs that so many bytes need in a slot of so many symbols, at most ``max_prb``. [num_devices]."""
         needed = self.max_prb.take(devices)
         # Blocks of a full slot are the largest: who wants more needs all PRBs in any slot.
         fits = want_bytes <= self.full_bytes.take(devices)
@@ -97,7 +97,7 @@ class GrantWidths:
         return needed
 
     def smallest(self, devices: Indices) -> Indices:
-        """PRBs of the smallest useful grant of each device. [num_devices]"""
+        """PRBs of the smallest useful grant of each device. [num_devices]."""
         return self.needed(devices, np.full(len(devices), MIN_BLOCK_BYTES), FULL_SLOT_SYMBOLS)
 
 

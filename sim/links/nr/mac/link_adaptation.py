@@ -86,7 +86,7 @@ class ReportedChannel:
             self._evaluate(rows, slot)
 
     def _sinr(self, devices: Indices, num_prb: Indices, slot: int) -> Array:
-        """SINR per group at the reported channel, outer loop applied. [num_devices, num_groups]"""
+        """SINR per group at the reported channel, outer loop applied. [num_devices, num_groups]."""
         scale = self._channel.snr(self._direction, devices, num_prb) * self.loops.offset.take(devices)
         sinr = self._gains.take(devices, axis=0)
         sinr *= scale[:, None]
@@ -109,7 +109,7 @@ class ReportedChannel:
             self.widths.set_mcs(rows, mcs, self._spread_mcs(rows, sinr, mcs, ceiling))
 
     def _wideband_mcs(self, capacity: Array, num_prb: Indices, ceiling: Array) -> Indices:
-        """MCS by the mean capacity over the whole carrier, capacity [num_rows, num_groups]. [num_rows]"""
+        """MCS by the mean capacity over the whole carrier, capacity [num_rows, num_groups]. [num_rows]."""
         mean = np.minimum(capacity @ self._group_shares, ceiling).tolist()
         return np.array(self._errors.choose(mean, num_prb.tolist(), FULL_SLOT_SYMBOLS))
 
@@ -138,7 +138,7 @@ class ReportedChannel:
         return spread
 
     def group_quality(self, devices: Indices, slot: int) -> Array:
-        """Reported gain of each PRB group over noise and interference, relative. [num_devices, num_groups]"""
+        """Reported gain of each PRB group over noise and interference, relative. [num_devices, num_groups]."""
         gains = self._gains.take(devices, axis=0)
         if self._interference is not None:
             gains /= 1 + self._interference.expected_over_noise(slot, devices)
@@ -174,7 +174,7 @@ class ReportedChannel:
 
     @property
     def offset_db(self) -> Array:
-        """The outer loop's offset of each device, added to the reported SINR. [num_devices]"""
+        """The outer loop's offset of each device, added to the reported SINR. [num_devices]."""
         return np.asarray(10 * np.log10(self.loops.offset))
 
     def learn(self, device: int, received: bool) -> None:

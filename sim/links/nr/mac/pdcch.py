@@ -33,13 +33,13 @@ def num_cce(num_prb: int, num_symbols: int) -> int:
 
 
 def level_thresholds_db() -> Array:
-    """Lowest SNR of aggregation levels 1, 2, 4, 8, 16: 2^(bits / elements) - 1, and a margin. [5]"""
+    """Lowest SNR of aggregation levels 1, 2, 4, 8, 16: 2^(bits / elements) - 1, and a margin. [5]."""
     efficiency = _DCI_BITS / (_RE_PER_CCE * np.array(_LEVELS))
     return np.asarray(10 * np.log10(2**efficiency - 1) + _MARGIN_DB)
 
 
 def aggregation_levels(snr_db: Array, available: int) -> Indices:
-    """CCEs that a grant to each device takes, at most as many as the CORESET has. [num_devices]"""
+    """CCEs that a grant to each device takes, at most as many as the CORESET has. [num_devices]."""
     thresholds = level_thresholds_db()
     step = (np.asarray(snr_db)[:, None] < thresholds).sum(axis=1)
     largest = max((level for level in _LEVELS if level <= available), default=1)

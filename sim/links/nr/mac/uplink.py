@@ -220,7 +220,7 @@ class Uplink(MacEntity):
             self._waiting.discard(device)
         return True
 
-    def _report_format(self, device: int) -> tuple[str, int]:
+    def _report_format(self, device: int) -> tuple[str, int]:  # noqa: ARG002
         """Format of the buffer status report that a device would send now, and its bytes (TS 38.321 5.4.5).
 
         One logical channel group with data sends the short one, several the long one with a byte for each.

@@ -86,13 +86,13 @@ class OuterLoopWarmUp:
         return int(available[low])
 
     def _samples(self) -> tuple[Array, Array]:
-        """|H|^2 as reported and when blocks are sent. Each [num_blocks, num_devices, num_groups]"""
+        """|H|^2 as reported and when blocks are sent. Each [num_blocks, num_devices, num_groups]."""
         if self._gains is None:
             self._gains = self._evaluate()
         return self._gains
 
     def _at_best_groups(self, device: int, num_prb: int) -> tuple[Array, tuple[Array, Array]]:
-        """Reported capacity terms' SINR, and true SINR with its weights. Each [num_blocks, num_groups]"""
+        """Reported capacity terms' SINR, and true SINR with its weights. Each [num_blocks, num_groups]."""
         reported, present = (gains[:, device] for gains in self._samples())
         snr = float(self._channel.snr(self._direction, np.array([device]), np.array([num_prb]))[0])
         sizes = self._channel.carrier.group_sizes
@@ -103,7 +103,7 @@ class OuterLoopWarmUp:
         return snr * reported, (snr * present, weights)
 
     def _evaluate(self) -> tuple[Array, Array]:
-        """|H|^2 as reported and when blocks are sent, of all devices. Each [num_blocks, num_devices, num_groups]"""
+        """|H|^2 as reported and when blocks are sent, of all devices. Each [num_blocks, num_devices, num_groups]."""
         channel, settings, carrier = self._channel, self._channel.settings, self._channel.carrier
         rows = np.arange(channel.num_devices)
         # One slot more each time, so that blocks stand everywhere in the slot format and in the reports' period.

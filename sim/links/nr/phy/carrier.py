@@ -177,7 +177,7 @@ class Carrier:
         return sizes
 
     def block_bytes_list(self, num_symbols: int) -> list[list[int]]:
-        """``block_bytes`` as plain numbers, for look-up of single blocks. [num_mcs][num_prb + 1]"""
+        """``block_bytes`` as plain numbers, for look-up of single blocks. [num_mcs][num_prb + 1]."""
         sizes = self._size_lists.get(num_symbols)
         if sizes is None:
             sizes = self._size_lists[num_symbols] = self.block_bytes(num_symbols).tolist()

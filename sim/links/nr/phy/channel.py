@@ -38,7 +38,7 @@ class Fading(Protocol):
     """Small-scale power gains of mean 1."""
 
     def power_gains(self, time_s: float, devices: Indices | None = None) -> npt.NDArray[np.float32]:
-        """[num_devices, num_groups]"""
+        """[num_devices, num_groups]."""
 
 
 class RadioChannel:
@@ -126,7 +126,7 @@ class RadioChannel:
         return np.array(rows).reshape(-1, 2)
 
     def positions_m(self, slot: int) -> Array:
-        """Where the devices are at the start of a slot. [num_devices, 2]"""
+        """Where the devices are at the start of a slot. [num_devices, 2]."""
         return self._mobility.positions_m(slot * self.carrier.slot_ns * 1e-9)
 
     def _build_radio(self) -> None:
@@ -199,14 +199,14 @@ class RadioChannel:
         self._uplink_snr = self._uplink_snr_by_width()
 
     def _uplink_snr_by_width(self) -> Array:
-        """Mean SNR per PRB, linear, of each device on so many PRBs. [num_devices, num_prb + 1], column 0 unused"""
+        """Mean SNR per PRB, linear, of each device on so many PRBs. [num_devices, num_prb + 1], column 0 unused."""
         width_db = 10 * np.log10(np.maximum(np.arange(self.carrier.num_prb + 1), 1))
         level = np.minimum(self._uplink_psd_db[:, None] + width_db, self._uplink_most_db[:, None])
         level = np.maximum(level, self._uplink_least_db[:, None]) - width_db
         return np.asarray(np.exp(level * _NEPER_PER_DB))
 
     def snr(self, direction: Direction, devices: Indices, num_prb: Indices) -> Array:
-        """Mean SNR per PRB, linear, of blocks on so many PRBs; a rise over thermal counts as noise. [num_blocks]
+        """Mean SNR per PRB, linear, of blocks on so many PRBs; a rise over thermal counts as noise. [num_blocks].
 
         Uplink: P = clamp(P0 + 10 log10(2^mu M) + alpha PL) shared by M PRBs (TS 38.213 7.1.1). Downlink: the base
         station's power spread evenly over the carrier.
@@ -216,12 +216,12 @@ class RadioChannel:
         return self._uplink_snr.take(devices * self._uplink_snr.shape[1] + num_prb)
 
     def max_prb(self, needed_snr_db: float) -> Indices:
-        """PRBs over which a device's greatest power still gives an SNR, at least 1. [num_devices]"""
+        """PRBs over which a device's greatest power still gives an SNR, at least 1. [num_devices]."""
         room_db = np.clip(self._uplink_most_db - needed_snr_db, 0, 40)
         return np.minimum(np.floor(10 ** (room_db / 10) + 1e-9), self.carrier.num_prb).astype(np.int64)
 
     def mean_snr_db(self, direction: Direction) -> Array:
-        """Mean SNR per PRB on the whole carrier, for pictures. [num_devices]"""
+        """Mean SNR per PRB on the whole carrier, for pictures. [num_devices]."""
         devices = np.arange(self.num_devices)
         return np.asarray(10 * np.log10(self.snr(direction, devices, np.full(self.num_devices, self.carrier.num_prb))))
 
@@ -270,14 +270,14 @@ class RadioChannel:
         )
 
     def power_gains(self, direction: Direction, slot: int, devices: Indices) -> Array:
-        """|H|^2 of devices to their cells at the start of a slot, mean 1. [num_devices, num_groups]"""
+        """|H|^2 of devices to their cells at the start of a slot, mean 1. [num_devices, num_groups]."""
         fading = self._fading[direction]
         if fading is None:
             return np.ones((len(devices), self.carrier.num_groups))
         return fading.power_gains(self._time_s(slot), devices).astype(np.float64)
 
     def cross_gains(self, direction: Direction, slot: int, devices: Indices) -> Array:
-        """|H|^2 of devices to all cells at the start of a slot, mean 1. [num_devices, num_cells, num_groups]
+        """|H|^2 of devices to all cells at the start of a slot, mean 1. [num_devices, num_cells, num_groups].
 
         One channel per device and site, made when first asked for; the sectors of a site share it. That to the serving
         site is the one of ``power_gains``. Without small-scale fading, and with a recorded one, all are 1.

@@ -32,7 +32,7 @@ class Interference:
         self._aged = 0
 
     def over_noise(self, slot: int, cells: Indices, devices: Indices, shares: Array, num_prb: Indices) -> Array:
-        """I / N of each block in each group, from all blocks of other cells in this slot. [num_blocks, num_groups]"""
+        """I / N of each block in each group, from all blocks of other cells in this slot. [num_blocks, num_groups]."""
         noise_mw = self._channel.noise_mw[self._direction]
         loads = shares / self._sizes
         if self._direction == Direction.UPLINK:
@@ -46,7 +46,7 @@ class Interference:
         return np.asarray(np.einsum("dc,dcg,cg->dg", self._downlink_gains_mw(devices), fading, used) / noise_mw)
 
     def expected_over_noise(self, slot: int, devices: Indices) -> Array:
-        """Running mean of I / N as reported, of devices in their cells. [num_devices, num_groups]"""
+        """Running mean of I / N as reported, of devices in their cells. [num_devices, num_groups]."""
         self._fade(slot)
         noise_mw = self._channel.noise_mw[self._direction]
         if self._direction == Direction.UPLINK:
@@ -54,7 +54,7 @@ class Interference:
         return np.asarray(self._downlink_gains_mw(devices) @ self._mean / noise_mw)
 
     def _uplink_mw(self, slot: int, cells: Indices, devices: Indices, loads: Array, num_prb: Indices) -> Array:
-        """Power per PRB at each cell from the devices of others. [num_cells, num_groups]"""
+        """Power per PRB at each cell from the devices of others. [num_cells, num_groups]."""
         channel = self._channel
         own_mw = channel.snr(self._direction, devices, num_prb) * channel.noise_mw[self._direction]
         relative_db = channel.gain_db[devices] - channel.gain_db[devices, cells][:, None]
@@ -64,7 +64,7 @@ class Interference:
         return np.asarray(np.einsum("dc,dcg,dg->cg", gains, fading, loads))
 
     def _downlink_gains_mw(self, devices: Indices) -> Array:
-        """Power per PRB at each device from the cells that do not serve it, if they send. [num_devices, num_cells]"""
+        """Power per PRB at each device from the cells that do not serve it, if they send. [num_devices, num_cells]."""
         channel = self._channel
         gains = 10 ** ((channel.gain_db[devices] + channel.gnb_psd_dbm) / 10)
         gains[np.arange(len(devices)), channel.serving[devices]] = 0.0

@@ -36,7 +36,7 @@ class IdealReceiver:
         self._error_rate = block_error_rate
         self._uniforms = uniform
 
-    def receive(self, direction: Direction, slot: int, blocks: list[TransportBlock]) -> None:
+    def receive(self, direction: Direction, slot: int, blocks: list[TransportBlock]) -> None:  # noqa: ARG002
         """Set ``received`` of each block."""
         uniform = self._uniforms[direction]
         for block in blocks:

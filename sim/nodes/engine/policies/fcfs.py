@@ -10,5 +10,5 @@ def fcfs() -> OrderOfService:
     """Jobs in order of arrival; nobody starves."""
     return OrderOfService(
         key_of=lambda job, number: (job.arrived_ns, number),
-        rank_of=lambda request, number: (number,),
+        rank_of=lambda request, number: (number,),  # noqa: ARG005
     )

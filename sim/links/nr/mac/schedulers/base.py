@@ -16,41 +16,48 @@ Indices = npt.NDArray[np.int64]
 class QueueView(Protocol):
     """The queues that may be served in a slot, as the base station knows them; arrays over queues, made when read.
 
-    Attributes:
-        device: Whose queue, [num_queues].
-        backlog_bytes: Bytes that wait, as reported (uplink) or held (downlink), [num_queues].
-        num_prb_needed: PRBs that the backlog needs at the reported channel, [num_queues].
-        message_prb_needed: PRBs that the rest of the first message needs, [num_queues].
-        head_of_line_s: Time since the first message was sent, [num_queues].
-        time_to_deadline_s: Until the first message should arrive; negative when late, [num_queues].
-        tokens_at_stake: Tokens that the first message may unblock, [num_queues].
-        rate_bps: Rate of each PRB group at the reported channel, [num_queues, num_groups].
-        average_rate_bps: Rate served, averaged over the window, [num_queues].
-        slots_since_served: Slots since the queue last had a grant, [num_queues].
-
-    Notes: deadlines and tokens are assistance information that a message carries to the scheduler.
+    Deadlines and tokens are assistance information that a message carries to the scheduler.
     """
 
     @property
-    def device(self) -> Indices: ...
+    def device(self) -> Indices:
+        """Whose queue, [num_queues]."""
+
     @property
-    def backlog_bytes(self) -> Indices: ...
+    def backlog_bytes(self) -> Indices:
+        """Bytes that wait, as reported (uplink) or held (downlink), [num_queues]."""
+
     @property
-    def num_prb_needed(self) -> Indices: ...
+    def num_prb_needed(self) -> Indices:
+        """PRBs that the backlog needs at the reported channel, [num_queues]."""
+
     @property
-    def message_prb_needed(self) -> Array: ...
+    def message_prb_needed(self) -> Array:
+        """PRBs that the rest of the first message needs, [num_queues]."""
+
     @property
-    def head_of_line_s(self) -> Array: ...
+    def head_of_line_s(self) -> Array:
+        """Time since the first message was sent, [num_queues]."""
+
     @property
-    def time_to_deadline_s(self) -> Array: ...
+    def time_to_deadline_s(self) -> Array:
+        """Until the first message should arrive; negative when late, [num_queues]."""
+
     @property
-    def tokens_at_stake(self) -> Array: ...
+    def tokens_at_stake(self) -> Array:
+        """Tokens that the first message may unblock, [num_queues]."""
+
     @property
-    def rate_bps(self) -> Array: ...
+    def rate_bps(self) -> Array:
+        """Rate of each PRB group at the reported channel, [num_queues, num_groups]."""
+
     @property
-    def average_rate_bps(self) -> Array: ...
+    def average_rate_bps(self) -> Array:
+        """Rate served, averaged over the window, [num_queues]."""
+
     @property
-    def slots_since_served(self) -> Indices: ...
+    def slots_since_served(self) -> Indices:
+        """Slots since the queue last had a grant, [num_queues]."""
 
 
 @dataclass(frozen=True, slots=True)
