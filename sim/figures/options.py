@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,13 +9,11 @@ from typing import Any
 
 from sim.core.errors import InputError, unknown_name_message
 from sim.figures.labels import value_label
-from sim.figures.style import COLOURS, LINES, MARKERS, WIDTHS_IN
+from sim.figures.style import COLOURS, LINES, MARKERS, size_in
 
 LEGEND_PLACES = ("outside", "inside", "right", "none")
 """Above the panels, in the first panel where it covers least, beside the panels, or nowhere."""
 
-_SIZE = re.compile(r"(\d+(?:\.\d+)?)x(\d+(?:\.\d+)?)(in|cm|mm)?")
-_INCHES = {"in": 1.0, "cm": 1 / 2.54, "mm": 1 / 25.4}
 _NARROW_IN = 4.5
 
 
@@ -63,26 +60,6 @@ class FigureOptions:
     def is_narrow(self) -> bool:
         """Whether the figure fills one column of a page of two."""
         return size_in(self.size)[0] < _NARROW_IN
-
-
-def size_in(size: str) -> tuple[float, float | None]:
-    """Width and, if it is given, height of a figure [inch].
-
-    Raises:
-        InputError: Neither a known name nor WIDTHxHEIGHT.
-    """
-    if size in WIDTHS_IN:
-        return WIDTHS_IN[size], None
-    match = _SIZE.fullmatch(size)
-    if match is None:
-        raise InputError(
-            f"--size: {unknown_name_message('figure style', size, WIDTHS_IN)}, or WIDTHxHEIGHT such as 5x3 or 12x8cm"
-        )
-    scale = _INCHES[match[3] or "in"]
-    width, height = float(match[1]) * scale, float(match[2]) * scale
-    if not (0.5 <= width <= 60 and 0.5 <= height <= 60):
-        raise InputError(f"--size: {size!r} is {width:.2g} x {height:.2g} inch; valid: 0.5 to 60 each way")
-    return width, height
 
 
 @dataclass(frozen=True)

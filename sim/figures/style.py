@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -129,6 +130,30 @@ def _style_of(path: Path) -> dict[str, Any]:
         raise InputError(f"--style: {path} is no matplotlib style: {error}") from error
 
 
+_SIZE = re.compile(r"(\d+(?:\.\d+)?)x(\d+(?:\.\d+)?)(in|cm|mm)?")
+_INCHES = {"in": 1.0, "cm": 1 / 2.54, "mm": 1 / 25.4}
+
+
+def size_in(size: str) -> tuple[float, float | None]:
+    """Width and, if it is given, height of a figure [inch].
+
+    Raises:
+        InputError: Neither a known name nor WIDTHxHEIGHT.
+    """
+    if size in WIDTHS_IN:
+        return WIDTHS_IN[size], None
+    match = _SIZE.fullmatch(size)
+    if match is None:
+        raise InputError(
+            f"--size: {unknown_name_message('figure style', size, WIDTHS_IN)}, or WIDTHxHEIGHT such as 5x3 or 12x8cm"
+        )
+    scale = _INCHES[match[3] or "in"]
+    width, height = float(match[1]) * scale, float(match[2]) * scale
+    if not (0.5 <= width <= 60 and 0.5 <= height <= 60):
+        raise InputError(f"--size: {size!r} is {width:.2g} x {height:.2g} inch; valid: 0.5 to 60 each way")
+    return width, height
+
+
 def new_figure(size: str, height_in: float) -> Figure:
     """An empty figure of a paper's column width, drawn without a display.
 
@@ -141,8 +166,6 @@ def new_figure(size: str, height_in: float) -> Figure:
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
-
-    from sim.figures.options import size_in
 
     width, height = size_in(size)
     figure = Figure(figsize=(width, height or height_in), dpi=_DPI)

@@ -12,10 +12,10 @@ from matplotlib.figure import Figure
 
 from sim.core.errors import InputError
 from sim.figures.latex import escape, latex_table
-from sim.figures.options import FigureOptions, parse_limits, size_in
+from sim.figures.options import FigureOptions, parse_limits
 from sim.figures.plot import plot
 from sim.figures.registry import FIGURES
-from sim.figures.style import save
+from sim.figures.style import save, size_in
 from tests.figures.tables import UPLINK, sweep_table
 
 

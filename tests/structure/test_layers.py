@@ -22,6 +22,7 @@ LAYERS = (
     "tape",
     "results",
     "figures",
+    "plotting",
     "report",
     "timeline",
     "runs",
