@@ -126,7 +126,8 @@ def _names_of(kind: str) -> list[tuple[str, str]]:
 def _marked(entry: Any) -> str:
     lossless = entry.traits.get("lossless")
     if lossless is None:
-        return entry.summary
+        value: str = entry.summary
+        return value
     mark = "depends on settings" if callable(lossless) else ("lossless" if lossless else "lossy")
     return f"[{mark}] {entry.summary}"
 

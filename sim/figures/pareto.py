@@ -46,7 +46,8 @@ def pareto_front(
     second = np.asarray(y, dtype=float) * (-1 if more_y else 1)
     no_worse = (first[None, :] <= first[:, None]) & (second[None, :] <= second[:, None])
     better = (first[None, :] < first[:, None]) | (second[None, :] < second[:, None])
-    return ~(no_worse & better).any(axis=1) & np.isfinite(first) & np.isfinite(second)
+    value: npt.NDArray[np.bool_] = ~(no_worse & better).any(axis=1) & np.isfinite(first) & np.isfinite(second)
+    return value
 
 
 def draw_front(

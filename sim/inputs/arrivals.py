@@ -92,7 +92,8 @@ class RateProfile:
         # Where a factor is 0 the integral stands still: whatever arrives does so at the end of such a part.
         index = np.clip(np.searchsorted(self._work, rest, side="right") - 1, 0, len(self._factors) - 1)
         within = (rest - self._work[index]) / np.where(self._factors[index] > 0, self._factors[index], 1.0)
-        return periods * self._period_s + self._edges_s[index] + within
+        value: Floats = periods * self._period_s + self._edges_s[index] + within
+        return value
 
 
 def arrival_times_s(

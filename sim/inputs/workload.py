@@ -194,7 +194,8 @@ def make_request(
 
 def make_controller(scenario: Scenario) -> Controller:
     """A controller that has seen nothing yet."""
-    return scenario.controller.entry.make(scenario.controller.settings)
+    value: Controller = scenario.controller.entry.make(scenario.controller.settings)
+    return value
 
 
 def rng_for(planned: PlannedRequest, scenario: Scenario) -> KeyedRandom:
@@ -224,7 +225,8 @@ def arrival_times_s(scenario: Scenario) -> list[list[float]]:
 def _exponentials(scenario: Scenario, purpose: str, device: int, mean_s: float) -> list[float]:
     key = [scenario.seed, device * 2 + (purpose == "arrival") + (1 << 40)]
     uniforms = np.random.Generator(np.random.Philox(key=key)).random(scenario.devices.requests)
-    return (-np.log1p(-uniforms) * mean_s).tolist()
+    value: list[float] = (-np.log1p(-uniforms) * mean_s).tolist()
+    return value
 
 
 def _arrivals_from_file(source: str, count: int, requests: int) -> list[list[float]]:

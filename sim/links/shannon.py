@@ -133,7 +133,8 @@ class FadingRates:
         return latest[1]
 
     def _evaluate(self, device: int, chunk_index: int) -> list[float]:
-        return np.log1p(self._snr[device] * self.gains(device, chunk_index)).tolist()
+        value: list[float] = np.log1p(self._snr[device] * self.gains(device, chunk_index)).tolist()
+        return value
 
     def gains(self, device: int, chunk_index: int) -> np.ndarray:
         """Power gains |h|^2 of the blocks of a chunk, of mean 1: [CHUNK_BLOCKS]."""

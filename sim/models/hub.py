@@ -44,7 +44,7 @@ def first_line(error: Exception) -> str:
 
 def quiet_transformers() -> None:
     """Keep transformers and the hub from writing bars and notices to stderr."""
-    from huggingface_hub.utils import disable_progress_bars
+    from huggingface_hub.utils.tqdm import disable_progress_bars
     from transformers.utils import logging
 
     logging.set_verbosity_error()

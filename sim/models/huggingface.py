@@ -53,7 +53,7 @@ class _SlotLayer(CacheLayerMixin):
     is_sliding = False
 
     def __init__(self, store: KvStore, layer_index: int, address: _Address) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.store = store
         self.layer_index = layer_index
         self.address = address

@@ -123,7 +123,8 @@ class PassLayout:
     def _runs_ending_at(self, stops: Ints) -> Ints:
         """For each piece as many consecutive numbers as it has tokens, up to its own stop, one after another."""
         ends = np.cumsum(self.counts)
-        return np.arange(ends[-1]) + np.repeat(stops - ends, self.counts)
+        value: Ints = np.arange(ends[-1]) + np.repeat(stops - ends, self.counts)
+        return value
 
     def padded(self, values: Ints) -> Ints:
         """Values of the tokens in the padded grid, [num_pieces, width], zero for fillers."""

@@ -114,7 +114,8 @@ def rms_norm(hidden: Array, epsilon: float) -> Array:
     if len(hidden) == 1:
         row = hidden[0]
         scale = hidden.dtype.type(1 / math.sqrt(float(np.dot(row, row)) / len(row) + epsilon))
-        return hidden * scale
+        value: Array = hidden * scale
+        return value
     squares = np.einsum("ij,ij->i", hidden, hidden)
     squares /= hidden.shape[1]
     squares += hidden.dtype.type(epsilon)
@@ -135,7 +136,8 @@ def _bias(piece: Piece, dtype: np.dtype[Any]) -> tuple[int, Array | None]:
 
 def bias_of(seen: npt.NDArray[np.bool_], dtype: np.dtype[Any]) -> Array:
     """0 where a token sees a column, -inf where it does not."""
-    return np.where(seen, dtype.type(0), dtype.type(-np.inf))
+    value: Array = np.where(seen, dtype.type(0), dtype.type(-np.inf))
+    return value
 
 
 @lru_cache(maxsize=32)

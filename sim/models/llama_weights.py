@@ -13,10 +13,10 @@ import numpy.typing as npt
 import torch
 import torch.nn.functional as F
 
-from sim.models.checkpoint import weight_files
+from sim.models.checkpoint import Shape, weight_files
 from sim.models.interface import Logits
 from sim.models.sources import ModelSource
-from sim.models.weights import Reader, Shape, TensorFiles
+from sim.models.weights import Reader, TensorFiles
 
 EMBEDDING, HEAD, LAST_NORM = "model.embed_tokens.weight", "lm_head.weight", "model.norm.weight"
 DTYPES = {"float32": torch.float32, "float64": torch.float64}
@@ -206,7 +206,8 @@ class Projection:
         """The same of and to arrays, whose calls cost less."""
         few = self._array is not None and len(rows) <= FEW_ROWS
         if few and not (self._packed is not None and self._is_worth_packing(len(rows))):
-            return np.matmul(rows, self._array)  # type: ignore[arg-type]
+            value: npt.NDArray[np.floating] = np.matmul(rows, self._array)  # type: ignore[arg-type]
+            return value
         product: npt.NDArray[np.floating] = self(torch.from_numpy(rows)).numpy()
         return product
 

@@ -139,7 +139,8 @@ class TabularModel(LanguageModel):
 
         def row(text: tuple[int, ...]) -> Probabilities:
             state = ((0,) * order + text)[len(text) :]
-            return table[state]
+            value: Probabilities = table[state]
+            return value
 
         return cls(row, vocab_size, name=name, fingerprint=_digest(table.shape, table.tolist()))
 

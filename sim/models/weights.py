@@ -62,7 +62,8 @@ class TensorFiles:
         if tensor.dtype is not torch.int8:
             return tensor.to(self.dtype)
         scale = self._homes[name + SCALE_SUFFIX].get_tensor(name + SCALE_SUFFIX).to(torch.float32)
-        return (tensor.to(torch.float32) * scale.view(-1, 1)).to(self.dtype)
+        value: torch.Tensor = (tensor.to(torch.float32) * scale.view(-1, 1)).to(self.dtype)
+        return value
 
     def _is_scale(self, name: str) -> bool:
         return name.endswith(SCALE_SUFFIX) and name.removesuffix(SCALE_SUFFIX) in self._homes

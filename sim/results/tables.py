@@ -154,4 +154,5 @@ def parquet_bytes(rows: list[dict[str, Any]]) -> bytes:
 
     sink = pa.BufferOutputStream()
     pq.write_table(pa.Table.from_pylist(rows), sink)
-    return sink.getvalue().to_pybytes()
+    value: bytes = sink.getvalue().to_pybytes()
+    return value

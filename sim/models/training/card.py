@@ -30,7 +30,8 @@ def read_figures(path: Path) -> dict[str, Any]:
     parts = path.read_text(encoding="utf-8").split("---\n", 2)
     if len(parts) != 3 or parts[0]:
         raise ValueError(f"path: {path} has no YAML front matter between two lines of '---'")
-    return yaml.safe_load(parts[1])
+    value: dict[str, Any] = yaml.safe_load(parts[1])
+    return value
 
 
 def write_card(path: Path, record: dict[str, Any]) -> None:

@@ -149,9 +149,11 @@ def _rows(model: Any, ids: list[int], num_rows: int, temperature: float) -> npt.
     """The last `num_rows` rows after `ids`. Shape [num_rows, vocabulary]."""
     logits = _logits(model, torch.tensor([ids]))[0, -num_rows:]
     rows = functional.softmax(logits.double() / temperature, dim=-1).numpy()
-    return rows / rows.sum(-1, keepdims=True)
+    value: npt.NDArray[np.float64] = rows / rows.sum(-1, keepdims=True)
+    return value
 
 
 def _logits(model: Any, ids: torch.Tensor) -> torch.Tensor:
     """Float32 logits on the CPU, wherever the model is. Shape [batch, length, vocabulary]."""
-    return model(input_ids=ids.to(model.device), use_cache=False).logits.float().cpu()
+    value: torch.Tensor = model(input_ids=ids.to(model.device), use_cache=False).logits.float().cpu()
+    return value

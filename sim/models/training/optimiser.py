@@ -59,7 +59,8 @@ def orthogonalise(matrices: torch.Tensor, num_iterations: int = 5) -> torch.Tens
     for _ in range(num_iterations):
         gram = x @ x.mT
         x = a * x + (b * gram + c * gram @ gram) @ x
-    return x.mT if is_tall else x
+    value: torch.Tensor = x.mT if is_tall else x
+    return value
 
 
 def build_optimisers(model: torch.nn.Module, muon_lr: float, adam_lr: float) -> list[torch.optim.Optimizer]:

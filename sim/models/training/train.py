@@ -73,7 +73,8 @@ def pick_device(name: str) -> torch.device:
 def has_fast_bfloat16(device: torch.device) -> bool:
     """Whether bfloat16 matrix products run in hardware; elsewhere emulating them would be slower than float32."""
     if device.type == "cuda":
-        return torch.cuda.is_bf16_supported()
+        value: bool = torch.cuda.is_bf16_supported()
+        return value
     flags = torch.backends.cpu.get_cpu_capability()
     cpuinfo = Path("/proc/cpuinfo")
     return flags == "AVX512" and cpuinfo.exists() and "avx512_bf16" in cpuinfo.read_text()

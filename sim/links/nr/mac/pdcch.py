@@ -43,7 +43,8 @@ def aggregation_levels(snr_db: Array, available: int) -> Indices:
     thresholds = level_thresholds_db()
     step = (np.asarray(snr_db)[:, None] < thresholds).sum(axis=1)
     largest = max((level for level in _LEVELS if level <= available), default=1)
-    return np.minimum(np.array([*_LEVELS, _LEVELS[-1]])[step], largest)
+    value: Indices = np.minimum(np.array([*_LEVELS, _LEVELS[-1]])[step], largest)
+    return value
 
 
 class GrantBudget:

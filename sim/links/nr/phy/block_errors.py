@@ -102,7 +102,8 @@ class BlockErrors:
             code_block_error = 0.5 * erfc((sinr_db - center) * scale)
         else:
             code_block_error = float(self._table.bler(self._index, mcs, center, sinr_db))
-        return 1.0 - (1.0 - code_block_error) ** count
+        value: float = 1.0 - (1.0 - code_block_error) ** count
+        return value
 
     def _make_curves(self, num_symbols: int) -> list[list[tuple[float, float, float]]]:
         """By MCS and PRBs: center and 1 / (sqrt 2 width) of the waterfall, or code block bits and 0 for other tables.

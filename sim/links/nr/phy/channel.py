@@ -212,8 +212,10 @@ class RadioChannel:
         station's power spread evenly over the carrier.
         """
         if direction == _DOWN:
-            return self._downlink_snr.take(devices)
-        return self._uplink_snr.take(devices * self._uplink_snr.shape[1] + num_prb)
+            downlink: Array = self._downlink_snr.take(devices)
+            return downlink
+        value: Array = self._uplink_snr.take(devices * self._uplink_snr.shape[1] + num_prb)
+        return value
 
     def max_prb(self, needed_snr_db: float) -> Indices:
         """PRBs over which a device's greatest power still gives an SNR, at least 1. [num_devices]."""
