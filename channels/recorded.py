@@ -83,15 +83,17 @@ class FadingTrace:
 
     def save(self, path: Path) -> None:
         """Write the trace as .npz."""
-        np.savez_compressed(
-            path,
-            format=_FORMAT,
-            power_gain=self.power_gain.astype(np.float32),
-            sample_period_s=self.sample_period_s,
-            frequencies_hz=self.frequencies_hz,
-            mean_gain_db=self.mean_gain_db,
-            provenance=json.dumps(self.provenance, sort_keys=True),
-        )
+        # By an open file: numpy would add .npz to a name that ends in .NPZ.
+        with path.open("wb") as file:
+            np.savez_compressed(
+                file,
+                format=_FORMAT,
+                power_gain=self.power_gain.astype(np.float32),
+                sample_period_s=self.sample_period_s,
+                frequencies_hz=self.frequencies_hz,
+                mean_gain_db=self.mean_gain_db,
+                provenance=json.dumps(self.provenance, sort_keys=True),
+            )
 
     @classmethod
     def load(cls, path: Path) -> FadingTrace:

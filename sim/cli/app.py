@@ -441,10 +441,12 @@ def tape_export(
         Optional[Path],  # noqa: UP045
         typer.Option(help="Write what another machine needs to replay the scenario, without its models."),
     ] = None,
+    trust_remote_code: TrustOption = False,
 ) -> None:
     """Rounds and acceptance as a table, or a tape for another machine."""
     from sim.cli.tape import export_command
 
+    _trust(trust_remote_code)
     export_command(scenario, vary or [], set_ or [], seed, parquet, folder)
 
 

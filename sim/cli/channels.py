@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from channels.text_files import has_suffix
+from sim.cli.terminal import print_lines
 from sim.core.errors import InputError
 
 if TYPE_CHECKING:
@@ -35,7 +37,7 @@ def record_command(
     from sim.cli.output import say
     from sim.core.errors import unknown_name_message
 
-    if out.suffix != ".npz":
+    if not has_suffix(out, ".npz"):
         raise InputError(f"--out must end in .npz, got {out}")
     if model not in (*CDL_MODELS, *SCENES):
         raise InputError(unknown_name_message("channel model or scene", model, (*CDL_MODELS, *SCENES)))
@@ -117,7 +119,7 @@ def import_command(
     if format_ not in FORMATS:
         raise InputError(unknown_name_message("format", format_, FORMATS))
     place = out or path.with_name(f"{path.stem}_{direction}.csv")
-    if place.suffix != ".csv":
+    if not has_suffix(place, ".csv"):
         raise InputError(f"--out must end in .csv, got {place}")
     if place.exists() and path.exists() and place.samefile(path):
         raise InputError(f"--out {place} is the file to import")
@@ -154,8 +156,13 @@ def import_command(
     if as_json:
         print_json(traits)
         return
-    print(f"trace:    {place}")
-    print(f"length:   {trace.duration_s:.6g} s in {len(trace.times_s)} steps")
-    print(f"rate:     {trace.mean_mbps:.4g} Mbit/s in the mean, {trace.mbps.min():.4g} to {trace.mbps.max():.4g}")
-    print(f"read:     {trace.num_rows} rows, {trace.num_merged} merged, {trace.num_reordered} out of order")
-    print(f"limited:  {trace.limited_share:.1%} of the time may be the application's rate, {len(trace.gaps)} gaps")
+    rates = f"{trace.mean_mbps:.4g} Mbit/s in the mean, {trace.mbps.min():.4g} to {trace.mbps.max():.4g}"
+    print_lines(
+        [
+            f"trace:    {place}",
+            f"length:   {trace.duration_s:.6g} s in {len(trace.times_s)} steps",
+            f"rate:     {rates}",
+            f"read:     {trace.num_rows} rows, {trace.num_merged} merged, {trace.num_reordered} out of order",
+            f"limited:  {trace.limited_share:.1%} of the time may be the application's rate, {len(trace.gaps)} gaps",
+        ]
+    )

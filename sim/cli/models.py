@@ -6,6 +6,7 @@ from dataclasses import asdict
 from typing import Any
 
 from sim.cli.output import print_json
+from sim.cli.terminal import print_lines
 
 
 def list_command(as_json: bool) -> None:
@@ -18,16 +19,14 @@ def list_command(as_json: bool) -> None:
         return
     width = max(len(name) for name, *_ in rows)
     states = max(len(state) for _, state, _ in rows)
-    for name, state, about in rows:
-        print(f"{name:<{width}}  {state:<{states}}  {about}")
+    print_lines([f"{name:<{width}}  {state:<{states}}  {about}" for name, state, about in rows])
 
 
 def get_command(name: str) -> None:
     """Have a model's files on this machine: fetched, downloaded or converted."""
     from sim.models.sources import find_model
 
-    for folder in find_model(name).folders:
-        print(folder)
+    print_lines([str(folder) for folder in find_model(name).folders])
 
 
 def check_command(name: str, other: str | None, as_json: bool) -> int:
@@ -43,7 +42,7 @@ def check_command(name: str, other: str | None, as_json: bool) -> int:
     if as_json:
         print_json(found)
     else:
-        _print(found)
+        print_lines(_lines(found))
     usable = model.problem is None and (other is None or (found["pair"]["possible"] and target.problem is None))
     return 0 if usable else 1
 
@@ -61,21 +60,20 @@ _LABELS = {
 }
 
 
-def _print(found: dict[str, Any]) -> None:
+def _lines(found: dict[str, Any]) -> list[str]:
+    lines = []
     for model in (found, *([found["with"]] if "with" in found else [])):
-        print(model["name"])
-        for key, label in _LABELS.items():
-            print(f"  {label:<14} {_shown(model[key])}")
-        for note in model["notes"]:
-            print(f"  note: {note}")
+        lines.append(model["name"])
+        lines += [f"  {label:<14} {_shown(model[key])}" for key, label in _LABELS.items()]
+        lines += [f"  note: {note}" for note in model["notes"]]
         if model["problem"]:
-            print(f"  cannot be used: {model['problem']}")
+            lines.append(f"  cannot be used: {model['problem']}")
     if "pair" in found:
         pair = found["pair"]
         verdict = "yes" if pair["possible"] else f"no: {pair['problem']}"
-        print(f"{found['name']} as draft of {found['with']['name']}: {verdict}")
-        for note in pair["notes"]:
-            print(f"  note: {note}")
+        lines.append(f"{found['name']} as draft of {found['with']['name']}: {verdict}")
+        lines += [f"  note: {note}" for note in pair["notes"]]
+    return lines
 
 
 def _shown(value: Any) -> str:

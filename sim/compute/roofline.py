@@ -79,9 +79,11 @@ class RooflineSettings(RoleSettings):
         return self
 
     def problem_together(self, roles: Sequence[str]) -> str | None:
-        """Models whose sizes are distinguished must fit side by side."""
-        if not isinstance(self.model_size, dict):
+        """Models need sizes of their own, and must fit side by side."""
+        if self.model_size is None:
             return None
+        if not isinstance(self.model_size, dict):
+            return self._one_size_for(roles)
         alone = [self.for_role(role) for role in roles]
         sizes = [keys.model_size for keys in alone]
         filled = sum(
@@ -96,6 +98,19 @@ class RooflineSettings(RoleSettings):
         return (
             f"models of sizes {names} fill {filled / 1e9:.1f} GB of each processor together, and {self.hardware} has "
             f"{memory / 1e9:g} GB: use fewer bytes per weight or more processors"
+        )
+
+
+    def _one_size_for(self, roles: Sequence[str]) -> str | None:
+        """One size for several models would price a draft as its target; says how each gets its own."""
+        if len(roles) < 2:
+            return None
+        names = f"{', '.join(roles[:-1])} and {roles[-1]}"
+        sizes = {"draft": "160M", "middle": "0.5B", "target": "7B"}
+        each = ", ".join(f"{role}: {sizes.get(role, '1B')}" for role in roles)
+        return (
+            f"model_size {self.model_size} would price {names} model alike; give each its own, such as "
+            f"model_size: {{{each}}}, or leave the key out for the sizes of the models at hand"
         )
 
 

@@ -11,6 +11,7 @@ import hashlib
 import importlib
 import importlib.util
 import os
+import re
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -20,6 +21,7 @@ from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
 from types import ModuleType
 
+_NAME = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
 _beside: ContextVar[Path | None] = ContextVar("beside", default=None)
 _may_run: ContextVar[bool] = ContextVar("may_run", default=True)
 
@@ -39,6 +41,11 @@ class UserModule:
 
 _loaded: dict[str, UserModule] = {}
 _trusted = False
+
+
+def is_user_name(text: str) -> bool:
+    """Whether a text is the name of something of a user's own, ``package.module:Name``."""
+    return _NAME.fullmatch(text) is not None
 
 
 class UserCodeError(Exception):

@@ -15,11 +15,14 @@ from typing_extensions import override
 
 from sim.core.errors import shortened
 
-# Bounds of one document. Aliases count as what they stand for, so that a few lines cannot name a billion values.
+# Bounds of one document, read in a few seconds at most. Aliases count as what they stand for as well, so that a few
+# lines cannot name a billion values.
 MAX_CHARS = 1 << 18
+MAX_NODES = 30_000
 MAX_VALUES = 100_000
 MAX_DEPTH = 64
 _MAX_INT = 1 << 64
+_BEYOND_UNICODE = re.compile(r"\\U(?!00(?:0|10))[0-9A-Fa-f]{8}")
 
 _TAG = "tag:yaml.org,2002:"
 # Pattern and first characters by tag.
@@ -98,7 +101,19 @@ def write_values(values: Any) -> str:
 
 def _yaml() -> Any:
     from ruamel.yaml import YAML
+    from ruamel.yaml.composer import Composer
     from ruamel.yaml.resolver import BaseResolver
+
+    class BoundedComposer(Composer):
+        """Gives up on a text of too many nodes while it is read, not after."""
+
+        num_nodes = 0
+
+        def compose_node(self, parent: Any, index: Any) -> Any:
+            self.num_nodes += 1
+            if self.num_nodes > MAX_NODES:
+                raise YamlError(f"more than {MAX_NODES} keys and values", _line_of(self.parser.peek_event().start_mark))
+            return super().compose_node(parent, index)
 
     class CoreResolver(BaseResolver):
         """Which plain scalars are more than strings."""
@@ -116,6 +131,7 @@ def _yaml() -> Any:
         CoreResolver.add_implicit_resolver_base(_TAG + tag, re.compile(f"{pattern}$(?!\n)"), first)
     yaml = YAML(typ="safe", pure=True)
     yaml.Resolver = CoreResolver
+    yaml.Composer = BoundedComposer
     yaml.max_depth = MAX_DEPTH
     yaml.composer.warn_double_anchors = False
     return yaml
@@ -128,6 +144,8 @@ def _compose(yaml: Any, text: str) -> Any:
 
     try:
         return yaml.compose(text)
+    except YamlError:
+        raise
     except ReaderError as error:
         raise YamlError("control characters are not allowed", text.count("\n", 0, error.position) + 1) from None
     except MaxDepthExceededError as error:
@@ -138,8 +156,10 @@ def _compose(yaml: Any, text: str) -> Any:
             problem = f"{error.context} {problem}"
         raise YamlError(problem, _line_of(error.problem_mark or error.context_mark)) from None
     except (YAMLError, RecursionError, ValueError, OverflowError, AssertionError) as error:
-        # What the scanner does not foresee, such as an escape for a character beyond Unicode.
-        raise YamlError(str(error) or type(error).__name__) from None
+        # What the scanner does not foresee, without a place; an escape for a character beyond Unicode can be found.
+        beyond = _BEYOND_UNICODE.search(text)
+        line = None if beyond is None else text.count("\n", 0, beyond.start()) + 1
+        raise YamlError(str(error) or type(error).__name__, line) from None
 
 
 def _line_of(mark: Any) -> int | None:

@@ -179,7 +179,7 @@ def save(figure: Figure, path: Path) -> Path:
     Raises:
         InputError: Unknown format.
     """
-    suffix = path.suffix.removeprefix(".")
+    suffix = path.suffix.removeprefix(".").lower()
     if suffix not in _METADATA:
         raise InputError(unknown_name_message("picture format", suffix, _METADATA))
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from sim.decoding.protocols.guarantee import guarantee_of
 from sim.figures.labels import name_of, unit_of, value_label, within_line
 from sim.figures.statistics import mean_interval
 from sim.report.page import write_report
@@ -98,11 +99,10 @@ def report_sweep(
     from sim.results.manifest import host, versions
 
     axes = list(points[0].changes)
-    lossy = {
-        point.variant or point.scenario.protocol.name: None
-        for point in points
-        if not point.scenario.protocol.trait("lossless")
-    }
+    known: dict[str, dict[str, None]] = {"proved": {}, "claimed": {}, "lossy": {}}
+    for point in points:
+        protocol = point.scenario.protocol
+        known[guarantee_of(protocol.entry, protocol.dump())][point.variant or protocol.name] = None
     tables = {"Means over replications": means_with_intervals(table, axes)}
     if failures:
         tables["Failed runs"] = pd.DataFrame(
@@ -119,10 +119,16 @@ def report_sweep(
         tables,
         figures,
         scenario.to_yaml(),
-        {"seed": scenario.seed, "runs": len(points), "failed": len(failures), "versions": versions(), "host": host()},
-        sweep_warnings(table, axes, lossy, len(failures)),
+        {"seed": scenario.seed, "lossless": _told(known), "runs": len(points), "failed": len(failures), "versions": versions(), "host": host()},
+        sweep_warnings(table, axes, known["lossy"], len(failures), known["claimed"]),
         subtitle=f"{len(table)} runs over {varied}, {scenario.devices.count} devices, seed {scenario.seed}",
     )
+
+
+def _told(known: Mapping[str, Mapping[str, None]]) -> str:
+    """What is known of the variants' texts, or of all alike."""
+    found = {what: names for what, names in known.items() if names}
+    return next(iter(found)) if len(found) == 1 else "; ".join(f"{what}: {', '.join(n)}" for what, n in found.items())
 
 
 def means_with_intervals(table: pd.DataFrame, axes: Sequence[str]) -> pd.DataFrame:

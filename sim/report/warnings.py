@@ -20,6 +20,11 @@ _BUSY_EDGE = 0.90
 _FEWEST_FOR_TAIL = 100
 _POOR_FIT = 0.25
 _WIDE_INTERVAL = 0.10
+LOSSY = "lossy protocol: its text does not follow the target model's distribution"
+CLAIMED = (
+    "protocol claimed to be lossless: it, or its rule, is a user's own, whose proof is not among this package's tests; "
+    "specran prove enumerates it"
+)
 
 
 def run_warnings(summary: Mapping[str, Any], manifest: Mapping[str, Any]) -> list[str]:
@@ -39,9 +44,7 @@ def run_warnings(summary: Mapping[str, Any], manifest: Mapping[str, Any]) -> lis
 
 
 def _lossy_warning(manifest: Mapping[str, Any]) -> list[str]:
-    if manifest.get("lossless") is False:
-        return ["lossy protocol: its text does not follow the target model's distribution"]
-    return []
+    return [LOSSY] if manifest.get("lossless") == "lossy" else [CLAIMED] if manifest.get("lossless") == "claimed" else []
 
 
 def model_notes(manifest: Mapping[str, Any]) -> list[str]:
@@ -92,7 +95,11 @@ def _sample_warnings(summary: Mapping[str, Any]) -> list[str]:
 
 
 def sweep_warnings(
-    table: pd.DataFrame, axes: Sequence[str], lossy: Iterable[str] = (), num_failed: int = 0
+    table: pd.DataFrame,
+    axes: Sequence[str],
+    lossy: Iterable[str] = (),
+    num_failed: int = 0,
+    claimed: Iterable[str] = (),
 ) -> list[str]:
     """Warnings about a sweep, most serious first.
 
@@ -101,11 +108,13 @@ def sweep_warnings(
         axes: The varied keys.
         lossy: Names of the variants or protocols that are lossy.
         num_failed: How many points failed.
+        claimed: Names of those that are claimed to be lossless.
     """
     found = []
     if num_failed:
         found.append(f"{num_failed} of {num_failed + len(table)} runs failed and are missing from tables and figures")
-    found += [f"lossy protocol {name}: its text does not follow the target model's distribution" for name in lossy]
+    found += [LOSSY.replace("protocol", f"protocol {name}", 1) for name in lossy]
+    found += [CLAIMED.replace("protocol", f"protocol {name}", 1) for name in claimed]
     if table.empty:
         return found
     return found + _replication_warnings(table, axes) + _sweep_load_warnings(table)

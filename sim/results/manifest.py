@@ -8,6 +8,7 @@ from functools import lru_cache
 from importlib import metadata
 from typing import Any
 
+from sim.decoding.protocols.guarantee import guarantee_of
 from sim.models.info import ModelInfo
 from sim.runs.world import SimulationInputs
 from sim.scenario.schema import Scenario
@@ -43,7 +44,7 @@ def make_manifest(scenario: Scenario, inputs: SimulationInputs, wall_s: float) -
     """Versions, seed, hashes, host and wall time of one run."""
     return {
         "seed": scenario.seed,
-        "lossless": bool(scenario.protocol.trait("lossless")),
+        "lossless": guarantee_of(scenario.protocol.entry, scenario.protocol.dump()),
         "decoding_code": code_version(),
         "models": {role: _described(info) for role, info in inputs.models_info.items()},
         "compute": {

@@ -333,7 +333,7 @@ def _no_cost_model(protocol: Choice, compute: Mapping[str, Choice]) -> list[Prob
         runs = f"which protocol {protocol.name!r} runs there"
         found += [Problem(("compute", site.value), f"{problem}, {runs}") for problem in missing]
         if not missing and (problem := problem_together(keys, roles)):
-            found.append(Problem(("compute", site.value), problem))
+            found.append(Problem(("compute", site.value), f"{problem} (protocol {protocol.name!r})"))
     return found
 
 

@@ -26,6 +26,8 @@ MIN_REPLICATIONS = 3
 SEED_STRIDE = 1_000_003
 MAX_REPLICATIONS = 10_000
 MAX_AXIS_VALUES = 10_000
+# Of all axes together: a sweep that is written out must be read again.
+MAX_VALUES = 20_000
 MAX_VARIANTS = 1_000
 # Ends of a range, and the inverse of the smallest one on a log scale.
 _MAX_END = 1e15
@@ -139,6 +141,9 @@ class SweepSettings(Settings):
         if len({len(values) for values in zipped.values()}) > 1:
             lengths = ", ".join(f"{len(values)} of {key}" for key, values in zipped.items())
             raise ValueError(f"zipped axes must have equal lengths, got {lengths}")
+        total = sum(len(values) for values in [*zipped.values(), *info.data.get("axes", {}).values()])
+        if total > MAX_VALUES:
+            raise ValueError(f"the axes have {total} values; valid: at most {MAX_VALUES} in all")
         twice = next((key for key in info.data.get("axes", {}) if key in zipped), None)
         if twice is not None:
             raise problems_error([((twice,), f"{twice!r} is both an axis and a zipped axis", None)])

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-_OWN = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
+from sim.core.user_code import is_user_name
 
 
 def user_code_hashes(plain: Any) -> dict[str, str]:
@@ -21,7 +20,7 @@ def user_code_hashes(plain: Any) -> dict[str, str]:
     """
     found = {}
     for name in _strings(plain):
-        if _OWN.fullmatch(name):
+        if is_user_name(name):
             module = name.partition(":")[0]
             path = getattr(sys.modules.get(module), "__file__", None)
             if path is not None:
