@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -48,10 +48,23 @@ def validate_command(names: list[str]) -> None:
 
 
 def unchecked_names(scenario: Scenario) -> list[str]:
-    """Parts of a user's own whose modules were not loaded, as ``part name``."""
-    parts = {"protocol": scenario.protocol, "controller": scenario.controller, "link": scenario.link}
-    parts |= {f"compute.{site}": choice for site, choice in scenario.compute.items()}
-    return [f"{part} {choice.name!r}" for part, choice in parts.items() if not choice.entry.loaded]
+    """What of a scenario is a user's own and was not loaded, as ``part name``."""
+    from sim.core.user_code import is_user_name
+
+    plain = scenario.dump()
+    return [f"{key} {text!r}" for key, text in _texts("", plain) if is_user_name(text)]
+
+
+def _texts(prefix: str, value: Any) -> Iterator[tuple[str, str]]:
+    """Texts of nested values with their dotted keys; of a sweep its changes too."""
+    if isinstance(value, str):
+        yield prefix, value
+    elif isinstance(value, Mapping):
+        for key, inner in value.items():
+            yield from _texts(f"{prefix}.{key}" if prefix else str(key), inner)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from _texts(prefix, inner)
 
 
 def _registries() -> dict[str, Registry[Any]]:

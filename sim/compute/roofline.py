@@ -100,7 +100,6 @@ class RooflineSettings(RoleSettings):
             f"{memory / 1e9:g} GB: use fewer bytes per weight or more processors"
         )
 
-
     def _one_size_for(self, roles: Sequence[str]) -> str | None:
         """One size for several models would price a draft as its target; says how each gets its own."""
         if len(roles) < 2:

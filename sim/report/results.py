@@ -119,7 +119,14 @@ def report_sweep(
         tables,
         figures,
         scenario.to_yaml(),
-        {"seed": scenario.seed, "lossless": _told(known), "runs": len(points), "failed": len(failures), "versions": versions(), "host": host()},
+        {
+            "seed": scenario.seed,
+            "lossless": _told(known),
+            "runs": len(points),
+            "failed": len(failures),
+            "versions": versions(),
+            "host": host(),
+        },
         sweep_warnings(table, axes, known["lossy"], len(failures), known["claimed"]),
         subtitle=f"{len(table)} runs over {varied}, {scenario.devices.count} devices, seed {scenario.seed}",
     )

@@ -44,7 +44,8 @@ def run_warnings(summary: Mapping[str, Any], manifest: Mapping[str, Any]) -> lis
 
 
 def _lossy_warning(manifest: Mapping[str, Any]) -> list[str]:
-    return [LOSSY] if manifest.get("lossless") == "lossy" else [CLAIMED] if manifest.get("lossless") == "claimed" else []
+    told = {"lossy": [LOSSY], "claimed": [CLAIMED]}
+    return told.get(str(manifest.get("lossless")), [])
 
 
 def model_notes(manifest: Mapping[str, Any]) -> list[str]:

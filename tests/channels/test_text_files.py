@@ -86,7 +86,7 @@ def test_records_are_lines_or_the_entries_of_one_list(tmp_path: Path) -> None:
 
 
 def test_a_table(tmp_path: Path) -> None:
-    path = written(tmp_path, "\ufeff# made by hand\r\ntime_s, device ,note\r\n\r\n 1 ,0,\"a, b\"\r\n2,,x\r\n")
+    path = written(tmp_path, '\ufeff# made by hand\r\ntime_s, device ,note\r\n\r\n 1 ,0,"a, b"\r\n2,,x\r\n')
     assert list(read_table(path, ["time_s"], ["device"])) == [
         (4, {"time_s": "1", "device": "0", "note": "a, b"}),
         (5, {"time_s": "2", "device": "", "note": "x"}),

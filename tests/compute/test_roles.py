@@ -136,3 +136,22 @@ def test_a_draft_at_the_edge_costs_what_its_role_says() -> None:
     slow, fast = parts(0.02), parts(0.01)
     assert slow[0] == pytest.approx(2 * fast[0])
     assert slow[1] == pytest.approx(fast[1])
+
+
+@pytest.mark.parametrize(
+    ("protocol", "way_out"),
+    [
+        ("colocated", r"price draft and target model alike.*model_size: \{draft: 160M, target: 7B\}"),
+        ("hsd", r"price middle and target model alike.*model_size: \{middle: 0\.5B, target: 7B\}"),
+        (
+            {"name": "hsd", "sites": ["edge", "edge", "edge"]},
+            r"price draft, middle and target model alike.*\{draft: 160M, middle: 0\.5B, target: 7B\}",
+        ),
+    ],
+)
+def test_one_size_for_several_models_is_refused_with_the_way_out(protocol: Any, way_out: str) -> None:
+    with pytest.raises(InputError, match=rf"^compute\.edge: model_size 8B would {way_out}.*or leave the key out"):
+        Scenario.from_dict({"protocol": protocol, "compute": {"edge": {**ROOFLINE, "model_size": "8B"}}})
+    plain = {key: value for key, value in ROOFLINE.items() if key != "model_size"}
+    Scenario.from_dict({"protocol": protocol, "compute": {"edge": plain}})
+    Scenario.from_dict({"protocol": "tslt", "compute": {"edge": {**ROOFLINE, "model_size": "8B"}}})

@@ -151,7 +151,7 @@ def test_png_is_shown_where_there_is_no_svg(figures: list[Path], tmp_path: Path)
 
 def test_run_warnings() -> None:
     summary = {"requests": 500, "edge_utilisation": 0.97, "uplink_utilisation": 0.04}
-    manifest = {"lossless": False, "compute": {"device": {"draft": {"kind": "measured"}}}}
+    manifest = {"lossless": "lossy", "compute": {"device": {"draft": {"kind": "measured"}}}}
     text = run_warnings(summary, manifest)
     assert len(text) == 4
     assert text[0].startswith("lossy protocol")
@@ -177,13 +177,13 @@ def test_a_cell_is_warned_about_by_its_prbs() -> None:
 def test_a_sound_run_has_no_warnings() -> None:
     summary = {"requests": 500, "edge_utilisation": 0.4, "uplink_utilisation": 0.5, "downlink_utilisation": 0.01}
     fit = {"kind": "calibrated", "median_relative_error": 0.03}
-    manifest = {"lossless": True, "compute": {"device": {"draft": fit}}}
+    manifest = {"lossless": "proved", "compute": {"device": {"draft": fit}}}
     assert run_warnings(summary, manifest) == []
 
 
 def test_poor_fits_of_idle_sites_do_not_matter_and_shared_ones_are_told_once() -> None:
     fit = {"kind": "calibrated", "median_relative_error": 0.36}
-    manifest = {"lossless": True, "compute": {site: {"draft": fit} for site in ("device", "edge", "cloud")}}
+    manifest = {"lossless": "proved", "compute": {site: {"draft": fit} for site in ("device", "edge", "cloud")}}
     summary = {"requests": 500, "edge_utilisation": 0.4, "uplink_utilisation": 0.5}
     assert run_warnings(summary, manifest) == [
         "device and edge: calibration fits the timings of the draft to 36 % only"

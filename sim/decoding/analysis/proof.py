@@ -125,14 +125,14 @@ def prove(
 def _text_distribution(
     protocol: str, models: Mapping[str, LanguageModel], tokens: int, settings: Mapping[str, Any]
 ) -> dict[tuple[int, ...], float]:
-    def once(position_rng: RandomSource) -> tuple[int, ...]:
+    def once(rng: RandomSource) -> tuple[int, ...]:
         done = decode(
             protocol,
             models.get("draft"),
             models.get("target"),
             PROMPT,
             max_new_tokens=tokens,
-            position_rng=position_rng,
+            rng=rng,
             models={role: model for role, model in models.items() if role not in ("draft", "target")},
             **settings,
         )

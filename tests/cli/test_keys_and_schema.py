@@ -1,0 +1,170 @@
+"""``specran list keys`` and ``specran schema``: each key with unit, bounds, default and meaning, for people and editors."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+
+import pytest
+
+from sim.cli import _main
+from sim.cli.keys import list_keys
+from sim.core.settings import UNITS
+from sim.scenario.json_schema import scenario_json_schema
+from sim.scenario.loading import bundled_scenarios, read_yaml
+from sim.scenario.schema import Scenario
+
+
+@pytest.fixture(scope="module")
+def rows():
+    return list_keys(None)
+
+
+def test_every_key_has_a_type_a_default_and_a_meaning(rows):
+    assert len(rows) > 250
+    assert not [row["key"] for row in rows if not (row["type"] and row["default"] and len(row["meaning"]) > 10)]
+    assert len({row["key"] for row in rows}) == len(rows)
+
+
+def test_every_number_has_bounds_on_both_sides(rows):
+    numeric = [row for row in rows if "number" in row["type"] and "one of" not in row["type"]]
+    assert len(numeric) > 100
+    assert not [row["key"] for row in numeric if not (">" in row["bounds"] and "<" in row["bounds"])]
+
+
+def test_units_are_those_of_the_names(rows):
+    units = {row["key"]: row["unit"] for row in rows}
+    assert units["link.nr.bandwidth_mhz"] == "MHz" and units["devices.think_time_s"] == "s"
+    assert units["link.fixed.uplink_mbps"] == "Mbit/s" and units["protocol.tslt.top_k"] == ""
+    suffixes = tuple(suffix for suffix, *_ in UNITS)
+    assert not [key for key, unit in units.items() if key.endswith(suffixes) and not unit]
+
+
+def test_keys_that_are_listed_are_those_that_scenarios_take(rows):
+    known = {row["key"] for row in rows}
+
+    def leaves(prefix, value, name=None):
+        if isinstance(value, dict) and value and prefix not in ("sweep.axes", "sweep.variants", "sweep.zip"):
+            for key, inner in value.items():
+                yield from leaves(f"{prefix}.{key}" if prefix else key, inner)
+        else:
+            yield prefix
+
+    scenario = Scenario.from_dict({"sweep": {"axes": {"protocol.top_k": [1]}}, "edge": {"max_batch": 4}})
+    plain = scenario.dump()
+    chosen = {"protocol": "name", "controller": "name", "link": "kind", "edge": "engine"}
+    for key in leaves("", {key: value for key, value in plain.items() if key not in ("compute", "cloud")}):
+        part, _, rest = key.partition(".")
+        inserted = f"{part}.{plain[part][chosen[part]]}.{rest}" if part in chosen and rest != chosen[part] else key
+        assert inserted in known, key
+
+
+@pytest.mark.parametrize(
+    ("section", "has", "lacks"),
+    [
+        ("devices", "devices.count", "seed"),
+        ("link", "link.nr.bandwidth_mhz", "edge.engine"),
+        ("link.nr", "link.nr.bandwidth_mhz", "link.fixed.uplink_mbps"),
+        ("protocol.tslt", "protocol.tslt.top_k", "protocol.dsd.draft_length"),
+        ("compute", "compute.roofline.model_size", "cloud.one_way_delay_s"),
+        ("cloud", "cloud.one_way_delay_s", "edge.engine"),
+        ("sweep", "sweep.replications", "seed"),
+        ("seed", "seed", "sweep.replications"),
+    ],
+)
+def test_a_section(capsys, section, has, lacks):
+    assert _main(["list", "keys", section]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert any(line.startswith(f"{has} ") for line in lines)
+    assert not any(line.startswith(f"{lacks} ") for line in lines)
+
+
+def test_keys_as_json_and_csv(capsys):
+    assert _main(["list", "keys", "link.fixed", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert _main(["list", "keys", "link.fixed", "--csv"]) == 0
+    assert list(csv.DictReader(io.StringIO(capsys.readouterr().out))) == told
+    (header,) = [row for row in told if row["key"] == "link.fixed.header_bits"]
+    assert header["unit"] == "bit" and header["default"] == "320" and header["bounds"] == ">= 0, <= 1000000"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        ("list keys lnik", "unknown section of keys 'lnik' (did you mean 'link'?)"),
+        ("list keys link.nrr", "did you mean 'link.nr'"),
+        ("list protocols tslt", "list protocols takes no section; list keys does"),
+        ("list keyz", "unknown kind 'keyz' (did you mean 'keys'?)"),
+        ("list keys --json --csv", "give --json or --csv, not both"),
+    ],
+)
+def test_what_cannot_be_listed(capsys, arguments, says):
+    assert _main(arguments.split()) == 2
+    said = capsys.readouterr()
+    assert says in said.err and not said.out
+
+
+@pytest.mark.parametrize("kind", ["protocols", "links", "hardware", "scenarios", "columns"])
+def test_lists_as_json_and_csv(capsys, kind):
+    assert _main(["list", kind, "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert _main(["list", kind, "--csv"]) == 0
+    assert list(csv.DictReader(io.StringIO(capsys.readouterr().out))) == told
+    assert all(set(row) == {"name", "meaning"} for row in told)
+
+
+@pytest.fixture(scope="module")
+def schema():
+    return scenario_json_schema()
+
+
+@pytest.fixture(scope="module")
+def check(schema):
+    import jsonschema
+
+    jsonschema.Draft202012Validator.check_schema(schema)
+    return jsonschema.Draft202012Validator(schema).is_valid
+
+
+def test_the_schema_says_its_dialect(schema):
+    assert schema["$schema"] == "https://json-schema.org/draft/2020-12/schema"
+
+
+@pytest.mark.parametrize("name", sorted(bundled_scenarios()))
+def test_the_schema_takes_what_ships_as_written_and_as_resolved(check, name):
+    plain, _ = read_yaml(bundled_scenarios()[name])
+    assert check(plain)
+    assert check(Scenario.from_dict({"name": name, **plain}).dump())
+
+
+@pytest.mark.parametrize(
+    ("plain", "valid"),
+    [
+        ({"protocol": "mine:own"}, True),
+        ({"protocol": {"name": "mine:own", "whatever": 3}}, True),
+        ({"link": {"kind": "a.b:Own"}, "controller": "x:y"}, True),
+        ({"edge": {"engine": "mine:Own"}, "compute": {"edge": "mine:own"}}, True),
+        ({"cloud": {"one_way_delay_s": 0.1, "max_num_seqs": 4}}, True),
+        ({"sweep": {"link.uplink_mbps": [1, 2]}}, True),
+        ({"protocol": "tsllt"}, False),
+        ({"protocol": {"name": "tslt", "top_kk": 3}}, False),
+        ({"Seed": 1}, False),
+        ({"seed": -1}, False),
+        ({"seed": 1 << 64}, False),
+        ({"workload": {"max-new-tokens": 3}}, False),
+        ({"sweep": {"replications": 100_000_000}}, False),
+        ({"compute": {"egde": "calibrated"}}, False),
+        ({"link": {"kind": "fixed", "header_bits": 1e12}}, False),
+    ],
+)
+def test_the_schema_and_the_loader_agree(check, plain, valid):
+    assert check(plain) is valid
+    own = "mine:" in str(plain) or ":y" in str(plain)
+    if not own:
+        try:
+            Scenario.from_dict(plain)
+            taken = True
+        except Exception:
+            taken = False
+        assert taken is valid

@@ -1,0 +1,134 @@
+"""``specran prove``: the exact enumeration made public, and what manifest and report say of a protocol's text."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from sim.cli import _main
+from sim.core.errors import InputError, RunError
+from sim.core.registry import RegistryEntry
+from sim.decoding.analysis.proof import EXACT, prove
+from sim.decoding.protocols.guarantee import guarantee_of
+from sim.decoding.protocols.registry import PROTOCOLS, ChainSettings
+
+_OWN = """
+from sim.decoding import ChainSettings, protocol
+from sim.decoding.protocols.dsd import dsd
+from sim.decoding.protocols.edge_only import edge_only
+
+@protocol("own_fair", ChainSettings, lossless=True)
+def fair(request, settings, rng):
+    '''The target alone.'''
+    yield from edge_only(request, settings, rng)
+
+@protocol("own_biased", ChainSettings, lossless=True)
+def biased(request, settings, rng):
+    '''Says what the draft says.'''
+    from sim.decoding import Location
+    from sim.decoding.core.rows import Sampling
+    while not request.finished:
+        logits = yield request.forward(Location.DEVICE, "draft")
+        row = Sampling().row(logits[0])
+        token = rng.at("own", request.position).categorical(row)
+        yield request.emit([token], drafted=0, tested=0, accepted=0)
+
+@protocol("own_silent", ChainSettings, lossless=True)
+def silent(request, settings, rng):
+    '''Says nothing.'''
+    return
+    yield
+"""
+
+
+@pytest.fixture
+def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    from sim.core import user_code
+
+    PROTOCOLS.names()
+    monkeypatch.setattr(PROTOCOLS, "_entries", dict(PROTOCOLS._entries))
+    monkeypatch.setattr(user_code, "_loaded", {})
+    monkeypatch.chdir(tmp_path)
+    path = tmp_path / "own_proof.py"
+    path.write_text(_OWN)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("name", "settings"), [("tslt", {"top_k": 2, "draft_length": 2}), ("dssd", {"draft_length": 2}), ("gumbel", {})]
+)
+def test_what_ships_as_lossless_is_proved(name, settings):
+    proof = prove(name, settings, tokens=2, pairs=2)
+    assert proof.holds and proof.claims_lossless
+    assert 0 <= proof.distance <= EXACT
+    assert [table.ends for table in proof.tables] == [False, True]
+
+
+@pytest.mark.parametrize(("name", "settings"), [("u_hlm", {}), ("device_only", {})])
+def test_a_lossy_one_is_not(name, settings):
+    proof = prove(name, settings, tokens=2, pairs=2)
+    assert not proof.holds and not proof.claims_lossless
+    worst = max(proof.tables, key=lambda table: table.distance)
+    assert worst.distance == proof.distance > 1e-3
+    assert abs(worst.probability - worst.target_probability) > 1e-3
+
+
+def test_the_command_proves_and_refutes_ones_own(own, capsys):
+    assert _main(["prove", "own_proof:fair", "--pairs", "1"]) == 0
+    said = capsys.readouterr()
+    assert "total variation" in said.out and "proved: " in said.err
+    assert f"code:    {own} (module own_proof)" in said.err
+    assert _main(["prove", "own_proof:biased", "--pairs", "1", "--json"]) == 1
+    said = capsys.readouterr()
+    told = json.loads(said.out)
+    assert told["distance"] > 0.01
+    assert "lossy: " in said.err and "although it is registered as lossless" in said.err
+
+
+def test_the_command_takes_the_protocols_keys_and_refuses_others(own, capsys):
+    assert _main(["prove", "dsd", "--set", "draft_length=1", "--pairs", "1", "--tokens", "2"]) == 0
+    capsys.readouterr()
+    assert _main(["prove", "dsd", "--set", "draft_lenth=1"]) == 2
+    assert "did you mean 'draft_length'" in capsys.readouterr().err
+    assert _main(["prove", "dsdd"]) == 2
+    assert "did you mean 'dsd'" in capsys.readouterr().err
+    assert _main(["prove", "own_proof:silent"]) == 1
+    assert "ended without having emitted a round" in capsys.readouterr().err
+
+
+def test_more_branches_than_can_be_followed_are_told(monkeypatch):
+    monkeypatch.setattr("sim.decoding.analysis.proof.MAX_PATHS", 50)
+    with pytest.raises(InputError, match="protocol 'tslt' has more than 50"):
+        prove("tslt", {})
+
+
+def test_what_is_known_of_a_text(own):
+    def known(name, **settings):
+        entry = PROTOCOLS.find(name)
+        return guarantee_of(entry, entry.settings(**settings).model_dump())
+
+    assert known("tslt") == known("gumbel") == "proved"
+    assert known("u_hlm") == known("dssd_bounded") == "lossy"
+    assert known("own_proof:fair") == "claimed"
+    assert known("sim.decoding.protocols.tslt:tslt") == "proved"
+    own_rule = RegistryEntry("tslt", PROTOCOLS.find("tslt").make, ChainSettings, {"lossless": True})
+    assert guarantee_of(own_rule, {"name": "tslt", "rule": "mine:rule"}) == "claimed"
+
+
+def test_manifest_and_report_say_it():
+    from sim.report.warnings import run_warnings, sweep_warnings
+    from tests.figures.tables import UPLINK, sweep_table
+
+    assert not [text for text in run_warnings({"requests": 500}, {"lossless": "proved"}) if "lossless" in text]
+    (lossy,) = [text for text in run_warnings({"requests": 500}, {"lossless": "lossy"}) if "lossy" in text]
+    (claimed,) = [text for text in run_warnings({"requests": 500}, {"lossless": "claimed"}) if "claimed" in text]
+    assert "specran prove" in claimed and lossy.startswith("lossy protocol: ")
+    told = sweep_warnings(sweep_table(), [UPLINK], ["a"], claimed=["b"])
+    assert told[0].startswith("lossy protocol a: ") and told[1].startswith("protocol b claimed to be lossless")
+
+
+def test_a_wrong_protocol_is_an_error_not_a_distance(own):
+    with pytest.raises(RunError):
+        prove("own_proof:silent")
