@@ -1,4 +1,4 @@
-"""``specran list keys`` and ``specran schema``: each key with unit, bounds, default and meaning, for people and editors."""
+"""``specran list keys`` and ``specran schema``: unit, bounds, default and meaning of every key, for people and editors."""
 
 from __future__ import annotations
 
