@@ -1,4 +1,4 @@
-"""``specran list keys`` and ``specran schema``: unit, bounds, default and meaning of every key, for people and editors."""
+"""``specran list keys`` and ``specran schema``: unit, bounds, default and meaning of every key."""
 
 from __future__ import annotations
 
