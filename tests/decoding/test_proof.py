@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 
 import pytest
@@ -50,6 +51,7 @@ def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     PROTOCOLS.names()
     monkeypatch.setattr(PROTOCOLS, "_entries", dict(PROTOCOLS._entries))
     monkeypatch.setattr(user_code, "_loaded", {})
+    monkeypatch.delitem(sys.modules, "own_proof", raising=False)
     monkeypatch.chdir(tmp_path)
     path = tmp_path / "own_proof.py"
     path.write_text(_OWN)
