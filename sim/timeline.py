@@ -83,7 +83,8 @@ class Timeline:
         self._world = world
         if not self._keeps_all_slots:
             world.link.record_only(self.start_ns, self.end_ns)
-        world.context.on_span = self._device_span
+        for devices in world.groups:
+            devices.context.on_span = self._device_span
         for site, group in world.sites.items():
             self._sites[site.value] = first = len(self._names_of_servers)
             self._names_of_servers += group.names

@@ -6,12 +6,17 @@ from dataclasses import replace
 from typing import Any
 
 from sim.compute.roles import make_cost_model
+from sim.inputs.requests import DrawnRequests
 from sim.inputs.workload import PlannedRequest
 from sim.models.info import ModelInfo
 from sim.models.interface import LanguageModel
 from sim.models.tabular import TabularModel
-from sim.runs.world import RunOutput, SimulationInputs, World
+from sim.runs.inputs import SimulationInputs
+from sim.runs.run import simulate as run_simulation
+from sim.runs.world import RunOutput, World
 from sim.scenario.schema import Scenario
+from sim.sweep.work import EntryStore
+from sim.tape.recorder import record, wanted_recordings
 
 VOCABULARY = 16
 FIXED_COMPUTE = {
@@ -50,7 +55,7 @@ def planned_requests(scenario: Scenario) -> list[PlannedRequest]:
     return [
         PlannedRequest(device, index, tuple((device + index + i) % VOCABULARY for i in range(2 + (device + index) % 4)))
         for device in range(scenario.devices.count)
-        for index in range(scenario.devices.requests)
+        for index in range(scenario.devices.requests_per_device or 1)
     ]
 
 
@@ -74,3 +79,36 @@ def simulate(scenario: Scenario, models: dict[str, LanguageModel] | None = None)
 def simulate_planned(scenario: Scenario, planned: list[PlannedRequest]) -> RunOutput:
     """Run given requests live over table-driven models."""
     return World(scenario, replace(inputs(scenario), planned=planned)).run()
+
+
+def drawn_inputs(scenario: Scenario, prompt_tokens: int = 3) -> SimulationInputs:
+    """Live inputs over table-driven models whose requests are drawn as a scenario says, from prompts of a length."""
+    by_role = table_models()
+    found = []
+    for kind in scenario.by_kind():
+        part = kind.scenario
+        used = {role: by_role[role] for role in part.protocol.trait("models")}
+        cost_models = {
+            site: {
+                role: make_cost_model(choice.entry, choice.settings, role, model, site) for role, model in used.items()
+            }
+            for site, choice in part.compute.items()
+        }
+        models_info = {role: ModelInfo.of(model) for role, model in used.items()}
+        source = DrawnRequests(part, models_info, lambda text: [len(text) % VOCABULARY] * prompt_tokens, kind.first)
+        found.append(SimulationInputs(source.recordings(), models_info, cost_models, used, source=source))
+    return replace(found[0], others=found[1:])
+
+
+def recorded_inputs(scenario: Scenario, prompt_tokens: int = 3) -> SimulationInputs:
+    """Inputs of ``drawn_inputs`` with all requests on a tape in memory."""
+    live = drawn_inputs(scenario, prompt_tokens)
+    store = EntryStore({})
+    for kind, own in zip(scenario.by_kind(), live.kinds, strict=True):
+        record(wanted_recordings([(kind.scenario, own.planned)], own.models_info), own.models, store)
+    return live.with_models([{} for _ in live.kinds]).with_tape(store)
+
+
+def simulate_drawn(scenario: Scenario, prompt_tokens: int = 3) -> dict[str, Any]:
+    """The summary of a scenario over table-driven models whose requests are drawn as it says, recorded before."""
+    return run_simulation(scenario, recorded_inputs(scenario, prompt_tokens), keep="summary").summary

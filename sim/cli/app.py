@@ -8,30 +8,19 @@ from typing import Annotated, Literal, Optional
 
 import typer
 
-ScenarioArgument = Annotated[str, typer.Argument(help="A YAML file, or the name of a bundled scenario.")]
-SetOption = Annotated[
-    Optional[list[str]],  # noqa: UP045 -- typer reads the annotation at run time
-    typer.Option("--set", metavar="KEY.PATH=VALUE", help="Change one key; may be repeated."),
-]
-VaryOption = Annotated[
-    Optional[list[str]],  # noqa: UP045
-    typer.Option("--vary", metavar="KEY.PATH=V1,V2,...", help="Add or replace an axis; may be repeated."),
-]
-SeedOption = Annotated[
-    Optional[int],  # noqa: UP045
-    typer.Option(min=0, max=(1 << 64) - 1, help="Master seed; the scenario's own by default."),
-]
-OutOption = Annotated[Path, typer.Option(help="Folder of results.")]
-ModelArgument = Annotated[
-    str, typer.Argument(metavar="NAME_OR_PATH", help="smollm2/target, a folder, a .gguf file, or a hub id.")
-]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print results as JSON on stdout instead of a table.")]
-CsvOption = Annotated[bool, typer.Option("--csv", help="Print results as CSV on stdout instead of a table.")]
-TrustOption = Annotated[
-    bool,
-    typer.Option("--trust-remote-code", help="Let checkpoints run code of their own; no scenario can say so."),
-]
-FileOption = Annotated[Optional[Path], typer.Option(metavar="FILE")]  # noqa: UP045
+from sim.cli.load import capacity
+from sim.cli.options import (
+    CsvOption,
+    FileOption,
+    JsonOption,
+    ModelArgument,
+    OutOption,
+    ScenarioArgument,
+    SeedOption,
+    SetOption,
+    TrustOption,
+    VaryOption,
+)
 
 
 def build() -> typer.Typer:
@@ -47,6 +36,7 @@ def build() -> typer.Typer:
     app.callback()(_options)
     app.command()(run)
     app.command()(sweep)
+    app.command()(capacity)
     app.command()(plot)
     app.command()(compare)
     app.command()(validate)

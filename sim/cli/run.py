@@ -24,6 +24,8 @@ _RUN_ROWS = (
     ("Time to first token, mean", "ttft_mean_s", "s"),
     ("Time per output token, mean", "tpot_mean_s", "s"),
     ("Throughput, all devices", "tokens_per_s", "tokens/s"),
+    ("Requests offered", "offered_rps", "1/s"),
+    ("Requests completed", "completed_rps", "1/s"),
     ("Acceptance rate", "acceptance_rate", ""),
     ("Block efficiency", "block_efficiency", "tokens/round"),
     ("Uplink payload", "uplink_bits_per_token", "bit/token"),
@@ -33,6 +35,7 @@ _RUN_ROWS = (
 )
 
 
+_KIND_COLUMNS = ("kind", "requests", "e2e_mean_s", "ttft_mean_s", "tpot_mean_s", "slo_attainment", "goodput_rps")
 _FAILURES_SHOWN = 8
 
 
@@ -59,9 +62,18 @@ def run_command(
         with locate_errors(name, changes), ProgressBars() as progress:
             result = run(scenario, out, live=live, progress=progress, timeline=timeline)
     if as_json:
-        print_json({**result.summary, "folder": str(result.folder)})
+        kinds = {"kinds": result.by_kind} if result.by_kind else {}
+        print_json({**result.summary, **kinds, "folder": str(result.folder)})
     else:
         _print_run(scenario, result.summary)
+        if result.by_kind:
+            rows = [[row.get(column, "") for column in _KIND_COLUMNS] for row in result.by_kind]
+            print_lines([""])
+            print_table("By kind of device", _KIND_COLUMNS, rows)
+    from sim.report.warnings import overload_warnings
+
+    for warning in [*overload_warnings(result.summary), *result.manifest["workload_notes"]]:
+        say(f"warning: {warning}")
     say(f"files:   {result.folder}")
     assert result.folder is not None
     if timeline is not None:

@@ -10,7 +10,7 @@ from sim.cli.run import changes_of
 from sim.cli.terminal import print_lines
 from sim.core.errors import InputError
 from sim.core.files import clean_cache
-from sim.runs.prepare import must_be_live, planned_requests, tape_store
+from sim.runs.prepare import must_be_live, tape_store, wanted_of
 from sim.scenario.loading import load_scenario, locate_errors
 from sim.scenario.overrides import parse_axes
 from sim.scenario.schema import Scenario
@@ -29,7 +29,7 @@ def record_command(
     scenarios = _replayed(load_scenario(name, changes, axes, check=expand))
     store, max_bytes = tape_store(), max_tape_bytes()
     with locate_errors(name, changes, axes):
-        wanted = [(scenario, planned_requests(scenario)) for scenario in scenarios]
+        wanted = [one for scenario in scenarios for one in wanted_of(scenario)]
     workers = jobs or os.cpu_count() or 1
     with ProgressBars() as progress, make_executor(workers, None, workers) as executor:
         decoded = record_missing(wanted, store, executor, progress, payloads)

@@ -13,6 +13,7 @@ import simpy
 from simpy.core import StopSimulation
 from simpy.events import NORMAL, URGENT
 
+_NOBODY: Any = ()
 LAST = 2
 """Priority behind SimPy's own (0 urgent, 1 normal): after everything else of the same instant."""
 
@@ -31,8 +32,11 @@ class Environment(simpy.Environment):
         queue = self._queue
         try:
             while queue:
-                self._now, _, _, event = heappop(queue)
+                now, _, _, event = heappop(queue)
                 callbacks, event.callbacks = event.callbacks, None  # type: ignore[assignment]
+                if callbacks is _NOBODY:
+                    continue
+                self._now = now
                 for callback in callbacks:
                     callback(event)
                 if not event._ok and not event.defused:
@@ -66,6 +70,11 @@ class FastTimeout(simpy.Event):
         self._ok = True
         self._value = value
         heappush(env._queue, (env._now + delay, priority, next(env._eid), self))  # type: ignore[misc]
+
+    def cancel(self) -> None:
+        """Not happen after all: time does not go on to it if nothing else is scheduled."""
+        if self.callbacks is not None:
+            self.callbacks = _NOBODY
 
 
 class Pending(simpy.Event):

@@ -7,6 +7,7 @@ _CAPTIONS = {
     "latency_ecdf": "How many requests, and how many first tokens, were done within a given time.",
     "latency": "Mean end-to-end latency of a request, with 95 % confidence bands over replications.",
     "best": "Which variant has the lowest mean latency where, and that latency.",
+    "attainment": "Share of requests that meet all objectives, with 95 % intervals over replications.",
     "throughput": "Tokens per second of all devices together, with 95 % confidence bands over replications.",
     "cell_uplink": "Where the devices stand, how well they are heard, and who is on which PRBs in the busiest slots.",
     "cell_downlink": "The same for the downlink: SNR at the devices, and PRBs in its busiest slots.",

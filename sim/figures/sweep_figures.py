@@ -107,6 +107,14 @@ def throughput(table: pd.DataFrame, sweep_axes: Sequence[str], style: str = "one
     return _curves(table, sweep_axes, "tokens_per_s", style)
 
 
+@FIGURES.register("attainment")
+def attainment(table: pd.DataFrame, sweep_axes: Sequence[str], style: str = "one_column") -> Figure | None:
+    """Share of requests that meet the objectives, over the first numeric axis; None without objectives or an axis."""
+    if not any(column in table for column in ("ttft_attainment", "tpot_attainment", "e2e_attainment")):
+        return None
+    return _curves(table, sweep_axes, "slo_attainment", style)
+
+
 @FIGURES.register("breakdown")
 def breakdown(table: pd.DataFrame, sweep_axes: Sequence[str], style: str = "one_column") -> Figure:
     """Where the time goes, a bar per scheme, at the ends and the middle of the first numeric axis."""
@@ -145,7 +153,7 @@ def best(table: pd.DataFrame, sweep_axes: Sequence[str], style: str = "one_colum
     return figure
 
 
-SWEEP_FIGURES = ("latency", "throughput", "best", "breakdown", "rows")
+SWEEP_FIGURES = ("latency", "throughput", "attainment", "best", "breakdown", "rows")
 """RegistryEntry figures that every sweep draws, in the order of its report."""
 
 

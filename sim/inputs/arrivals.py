@@ -8,23 +8,47 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
+from itertools import takewhile
+from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+
+from channels.text_files import TextFileError, number_in, read_table
+from sim.core.errors import InputError
+from sim.inputs.trace_files import MAX_ARRIVAL_S, Trace, read_trace
+from sim.scenario.devices import MAX_FACTOR, RENEWAL_PROCESSES, DevicesSettings, check_factors, check_starts
 
 Floats = npt.NDArray[np.float64]
 DrawGaps = Callable[[np.random.Generator, int], Floats]
 """Draws gaps of mean 1."""
 
-PROCESSES = ("poisson", "gamma", "weibull", "constant")
 _DRAWN_AT_ONCE = 256
+# Places of the random numbers of one seed; below them lie those of the devices.
+_THINK, _ARRIVAL = 1 << 40, (1 << 40) + 1
+_TOTAL, _DEVICE_OF = 1 << 50, (1 << 50) + 1
+
+
+class Arrival(NamedTuple):
+    """A request that comes.
+
+    Attributes:
+        time_s: When.
+        device: At which device.
+        number: Its number in its stream; that of its entry where the stream is a trace.
+    """
+
+    time_s: float
+    device: int
+    number: int
 
 
 def gap_distribution(process: str, cv: float = 1.0) -> DrawGaps:
     """Gaps of mean 1 between arrivals.
 
     Args:
-        process: One of ``PROCESSES``.
+        process: One of ``RENEWAL_PROCESSES``.
         cv: Coefficient of variation of a gap, for ``gamma`` and ``weibull``.
 
     Raises:
@@ -41,7 +65,7 @@ def gap_distribution(process: str, cv: float = 1.0) -> DrawGaps:
         return lambda rng, count: rng.weibull(exponent, count) * scale
     if process == "constant":
         return lambda rng, count: np.ones(count)  # noqa: ARG005
-    raise ValueError(f"unknown arrival process {process!r}; valid: {', '.join(PROCESSES)}")
+    raise ValueError(f"unknown arrival process {process!r}; valid: {', '.join(RENEWAL_PROCESSES)}")
 
 
 def weibull_shape(cv: float) -> float:
@@ -89,7 +113,7 @@ class RateProfile:
         """The times at which the factor's integral reaches given values, [n] each."""
         periods = np.floor(elapsed / self._work[-1])
         rest = elapsed - periods * self._work[-1]
-        # Where a factor is 0 the integral stands still: whatever arrives does so at the end of such a part.
+        # Where a factor is 0 the integral stands still: what arrives then does so where the next one begins.
         index = np.clip(np.searchsorted(self._work, rest, side="right") - 1, 0, len(self._factors) - 1)
         within = (rest - self._work[index]) / np.where(self._factors[index] > 0, self._factors[index], 1.0)
         value: Floats = periods * self._period_s + self._edges_s[index] + within
@@ -118,3 +142,137 @@ def arrival_times_s(
         elapsed = float(reached[-1])
         times = reached / rate_hz if profile is None else profile.times_s(reached / rate_hz)
         yield from times.tolist()
+
+
+def generator(seed: int, place: int) -> np.random.Generator:
+    """Random numbers of a seed at a place, apart from those at all other places."""
+    return np.random.Generator(np.random.Philox(key=[seed, place]))
+
+
+def think_times_s(devices: DevicesSettings, seed: int, device: int) -> Iterator[float]:
+    """Exponential think times of one device, one before each of its requests, without an end."""
+    draw_gaps, rng = gap_distribution("poisson"), generator(seed, device * 2 + _THINK)
+    while True:
+        yield from (draw_gaps(rng, _DRAWN_AT_ONCE) * devices.think_time_s).tolist()
+
+
+class Arrivals:
+    """All arrivals of an open loop.
+
+    Args:
+        devices: When devices ask.
+        seed: Master seed.
+        trace: The trace of the workload, for ``arrivals: trace``.
+        first_device: Index of the first of these devices.
+
+    Raises:
+        InputError: A file that cannot be used, or has too few arrivals.
+    """
+
+    def __init__(self, devices: DevicesSettings, seed: int, trace: Trace | None = None, first_device: int = 0) -> None:
+        self._devices = devices
+        self._first = first_device
+        self._seed = seed
+        self._profile = read_profile(devices)
+        self._trace = None if devices.arrivals in RENEWAL_PROCESSES else self._read_trace(trace)
+
+    def _read_trace(self, workload: Trace | None) -> Trace:
+        source = self._devices.arrivals
+        if source == "trace":
+            if workload is None:
+                raise InputError("trace needs a trace with times in workload.prompts", "devices.arrivals")
+            return workload
+        if not Path(source).is_file():
+            message = f"expected closed, {', '.join(RENEWAL_PROCESSES)}, trace or a file, got {source!r} (no such file)"
+            raise InputError(message, "devices.arrivals")
+        return read_trace(Path(source), "devices.arrivals")
+
+    def streams(self) -> list[Iterator[Arrival]]:
+        """Streams that are independent of each other, each ascending in time and with an end."""
+        devices = self._devices
+        if self._trace is not None:
+            return [self._from_trace(self._trace)]
+        if devices.total_rate_hz is not None:
+            return [self._of_all(devices.total_rate_hz)]
+        return [self._of_device(self._first + index) for index in range(devices.count)]
+
+    def _times_s(self, rate_hz: float, place: int) -> Iterator[float]:
+        devices = self._devices
+        draw_gaps = gap_distribution(devices.arrivals, devices.arrival_cv or 1.0)
+        rng = generator(self._seed, place)
+        return arrival_times_s(rate_hz, draw_gaps, rng, self._profile, phase=devices.arrivals == "constant")
+
+    def _of_device(self, device: int) -> Iterator[Arrival]:
+        rate_hz, limit = self._devices.arrival_rate_hz, self._devices.requests_per_device
+        assert rate_hz is not None
+        times = takewhile(self._is_in_time, self._times_s(rate_hz, device * 2 + _ARRIVAL))
+        for number, time_s in enumerate(times):
+            if limit is not None and number >= limit:
+                return
+            yield Arrival(time_s, device, number)
+
+    def _of_all(self, rate_hz: float) -> Iterator[Arrival]:
+        """One process; each of its arrivals is at a device chosen at random."""
+        devices = self._devices
+        limit = None if devices.requests_per_device is None else devices.requests_per_device * devices.count
+        rng = generator(self._seed, _DEVICE_OF + 2 * self._first)
+        times = self._times_s(rate_hz, _TOTAL + 2 * self._first)
+        for number, time_s in enumerate(takewhile(self._is_in_time, times)):
+            if limit is not None and number >= limit:
+                return
+            yield Arrival(time_s, self._first + int(rng.integers(devices.count)), number)
+
+    def _is_in_time(self, time_s: float) -> bool:
+        return self._devices.end_s is None or time_s < self._devices.end_s
+
+    def _from_trace(self, trace: Trace) -> Iterator[Arrival]:
+        """A trace's entries, those without a device in turn; as many per device as it issues, or up to the end.
+
+        Where devices are of several kinds, the entries' devices are counted within the kind.
+        """
+        devices = self._devices
+        limit = devices.requests_per_device
+        issued = [0] * devices.count
+        for number, entry in enumerate(trace.entries):
+            time_s = entry.time_s / devices.trace_speedup
+            device = number % devices.count if entry.device is None else entry.device
+            if not self._is_in_time(time_s):
+                return
+            if device < devices.count and (limit is None or issued[device] < limit):
+                issued[device] += 1
+                yield Arrival(time_s, self._first + device, number)
+        if limit is not None and (short := [device for device, number in enumerate(issued) if number < limit]):
+            message = f"{issued[short[0]]} arrivals for device {short[0]}, which issues {limit} requests"
+            raise InputError(message, "devices.arrivals")
+
+
+def read_profile(devices: DevicesSettings) -> RateProfile | None:
+    """How the rate follows the time, None if it does not.
+
+    Raises:
+        InputError: A table that cannot be used.
+    """
+    source, period_s = devices.diurnal, devices.diurnal_period_s
+    if source is None:
+        return None
+    if isinstance(source, list):
+        return RateProfile([period_s * index / len(source) for index in range(len(source))], source, period_s)
+    try:
+        starts_s, factors = _read_factors(Path(source))
+    except TextFileError as error:
+        raise InputError(str(error), "devices.diurnal") from error
+    try:
+        check_factors(factors)
+        check_starts(starts_s, period_s)
+    except ValueError as error:
+        raise InputError(f"{source}: {error}", "devices.diurnal") from error
+    return RateProfile(starts_s, factors, period_s)
+
+
+def _read_factors(path: Path) -> tuple[list[float], list[float]]:
+    starts_s: list[float] = []
+    factors: list[float] = []
+    for line, row in read_table(path, ["time_s", "factor"]):
+        starts_s.append(number_in(row["time_s"], "time_s", 0, MAX_ARRIVAL_S, path, line))
+        factors.append(number_in(row["factor"], "factor", 0, MAX_FACTOR, path, line))
+    return starts_s, factors

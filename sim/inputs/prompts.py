@@ -9,6 +9,7 @@ from typing import Any
 
 from channels.text_files import JSON_LINES, TextFileError, has_suffix, read_lines, read_records
 from sim.core.errors import InputError, shortened
+from sim.inputs.trace_files import Trace, TraceEntry, name_of_csv_trace, read_trace
 
 _MODELS = Path(__file__).parent.parent / "models"
 EMBEDDED_PROMPTS = _MODELS / "embedded" / "prompts.jsonl"
@@ -38,6 +39,8 @@ class Prompt:
         category: What kind of prompt its file says it is; empty if it does not.
         max_new_tokens: Its own length limit, or None for the workload's.
         device: Index of the only device that it is for, or None.
+        num_tokens: Its length, where a trace tells nothing else of it.
+        blocks: What its blocks of 512 tokens are known by, likewise.
     """
 
     text: str
@@ -47,6 +50,8 @@ class Prompt:
     category: str = ""
     max_new_tokens: int | None = None
     device: int | None = None
+    num_tokens: int | None = None
+    blocks: tuple[int, ...] = ()
 
     def __str__(self) -> str:
         return self.text
@@ -62,24 +67,71 @@ def read_prompts(source: str) -> list[Prompt]:
     ``category``, ``device`` and ``max_new_tokens`` (also ``max_tokens``, ``max_completion_tokens``,
     ``output_tokens``) count.
 
+    Traces of services (Azure, BurstGPT, Mooncake) give prompts of which only the lengths are known.
+
     Args:
-        source: ``embedded`` or ``chat``, which ship with SpecRAN; a ``.jsonl``, ``.ndjson`` or ``.json`` file; or a
-            text file, a prompt per line.
+        source: ``embedded`` or ``chat``, which ship with SpecRAN; a ``.jsonl``, ``.ndjson`` or ``.json`` file; a
+            ``.csv`` file, which is a trace; or a text file, a prompt per line.
 
     Raises:
         InputError: A file that cannot be read, is empty, or has a broken line.
     """
     path = SHIPPED.get(source) or Path(source)
+    trace = trace_of(source)
+    if trace is not None:
+        return [_of_trace(entry) for entry in trace.entries]
     try:
         if has_suffix(path, ".json", *JSON_LINES):
             prompts = [parse_prompt(entry, where) for entry, where in read_records(path)]
         else:
-            prompts = [Prompt(line, f"{path}:{number}") for number, line in read_lines(path)]
+            lines = list(read_lines(path))
+            if lines and (known := name_of_csv_trace(lines[0][1])):
+                message = f"{path}:{lines[0][0]}: these are the columns of {known}, not prompts: name the file .csv"
+                raise InputError(message, "workload.prompts")
+            prompts = [Prompt(line, f"{path}:{number}") for number, line in lines]
     except TextFileError as error:
         raise InputError(str(error), "workload.prompts") from error
     if not prompts:
         raise InputError(f"{source!r} holds no prompt", "workload.prompts")
     return prompts
+
+
+def trace_of(source: str) -> Trace | None:
+    """The trace that a file holds, None if it holds prompts.
+
+    Raises:
+        InputError: It is a trace that cannot be used, or a table of another kind.
+    """
+    path = Path(source)
+    if source in SHIPPED or not has_suffix(path, ".csv", *JSON_LINES):
+        return None
+    if not has_suffix(path, ".csv") and not _is_mooncake(path):
+        return None
+    trace = read_trace(path, "workload.prompts")
+    if trace.entries[0].prompt_tokens is None:
+        message = f"{path}:1: a file of arrival times holds no prompts; it is for devices.arrivals"
+        raise InputError(message, "workload.prompts")
+    return trace
+
+
+def _is_mooncake(path: Path) -> bool:
+    """Whether the first line of a file has a trace's keys; what cannot be read is left to its reader."""
+    try:
+        first = next(read_lines(path), (0, ""))[1]
+    except TextFileError:
+        return False
+    return '"input_length"' in first and '"hash_ids"' in first
+
+
+def _of_trace(entry: TraceEntry) -> Prompt:
+    return Prompt(
+        "",
+        entry.where,
+        max_new_tokens=entry.output_tokens,
+        device=entry.device,
+        num_tokens=entry.prompt_tokens,
+        blocks=entry.blocks,
+    )
 
 
 def parse_prompt(entry: Any, where: str) -> Prompt:

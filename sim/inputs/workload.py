@@ -1,14 +1,10 @@
-"""The workload: prompts as token ids, which request gets which, and when it is issued."""
+"""The workload: what a request is before it runs, its prompt as token ids, and the live request behind it."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
-import numpy as np
-
-from channels.text_files import TextFileError, number_in, read_table
 from sim.core.errors import InputError
 from sim.decoding.core.controller import Controller
 from sim.decoding.core.random_source import KeyedRandom
@@ -16,16 +12,14 @@ from sim.decoding.core.request import Request
 from sim.decoding.core.rows import Sampling
 from sim.inputs.prompts import Chat, Prompt, read_prompts
 from sim.models.info import ModelInfo
-from sim.scenario.schema import Scenario, WorkloadSettings
+from sim.scenario.schema import Scenario
+from sim.scenario.workload import WorkloadSettings
 
 Encode = Callable[[str | Chat], Sequence[int]]
 """Token ids of a text or of a chat's messages."""
 
 # Request ids are unique per device and stay the same whatever the number of devices or requests.
-_REQUESTS_PER_DEVICE = 1 << 20
-
-# Latest arrival that a file may name: over a week.
-MAX_ARRIVAL_S = 1e6
+REQUESTS_PER_DEVICE = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +32,12 @@ class PlannedRequest:
         prompt: Token ids.
         category: What kind of prompt its file says it is; empty if it does not.
         max_new_tokens: Its own length limit, or None for the workload's.
+        extra_prompt_tokens: Tokens by which its prompt is longer than what is decoded after.
+        shared_tokens: Leading prompt tokens that other prompts have, too.
+        session: Chat session that it belongs to, None if it stands alone.
+        blocks: What its prompt's blocks of 512 tokens are known by, where a trace tells.
+        uplink_bytes: Bytes that go up with its prompt; ``downlink_bytes`` come down with its first tokens.
+        recording: Number of the recording that stands for it; None if it has its own.
     """
 
     device: int
@@ -45,93 +45,50 @@ class PlannedRequest:
     prompt: tuple[int, ...]
     category: str = ""
     max_new_tokens: int | None = None
+    extra_prompt_tokens: int = 0
+    shared_tokens: int = 0
+    session: int | None = None
+    blocks: tuple[int, ...] = ()
+    recording: int | None = None
+    uplink_bytes: int = 0
+    downlink_bytes: int = 0
+
+    @property
+    def unique_id(self) -> int:
+        """Unique in a run."""
+        return self.device * REQUESTS_PER_DEVICE + self.index
 
     @property
     def id(self) -> int:
-        """Unique in a run; keys its random numbers."""
-        return self.device * _REQUESTS_PER_DEVICE + self.index
+        """Keys its random numbers: its own, or those of the recording that stands for it."""
+        return self.unique_id if self.recording is None else self.recording
+
+    @property
+    def num_prompt_tokens(self) -> int:
+        """Length of its prompt, whether or not all of it is decoded after."""
+        return len(self.prompt) + self.extra_prompt_tokens
 
 
-def plan_requests(scenario: Scenario, models: dict[str, ModelInfo], encode: Encode) -> list[PlannedRequest]:
-    """Give each device its prompts.
+def ids_of_prompt(prompt: Prompt, workload: WorkloadSettings, model: ModelInfo, encode: Encode) -> list[int]:
+    """Token ids of a prompt, no more than the workload takes.
 
     Args:
-        scenario: Says how many, and from where.
-        models: Facts by role; the smallest context limits the prompts.
+        prompt: One with a text or with ids.
+        workload: Whether a chat template is applied, and how long prompts may be.
+        model: Whose vocabulary counts.
         encode: Turns text, or a chat's messages, into token ids.
 
     Raises:
-        InputError: A prompt that cannot be used, or a device for which there is none.
+        InputError: An id that the vocabulary does not have.
     """
-    prompts = read_prompts(scenario.workload.prompts)
-    leader = models.get("target") or next(iter(models.values()))
-    context = min(model.max_context for model in models.values())
-    known: dict[int, tuple[int, ...]] = {}
-
-    def ids_of(number: int) -> tuple[int, ...]:
-        if number not in known:
-            known[number] = _ids_of(prompts[number], scenario.workload, leader, context, encode)
-        return known[number]
-
-    planned = []
-    for device in range(scenario.devices.count):
-        numbers = _prompts_for(device, prompts, scenario.workload.prompts)
-        for index in range(scenario.devices.requests):
-            number = numbers[_prompt_number(scenario.seed, device, index, len(numbers))]
-            prompt = prompts[number]
-            own = prompt.max_new_tokens if prompt.max_new_tokens != scenario.workload.max_new_tokens else None
-            planned.append(PlannedRequest(device, index, ids_of(number), prompt.category, own))
-    return planned
-
-
-def _prompts_for(device: int, prompts: Sequence[Prompt], source: str) -> list[int]:
-    """Numbers of the prompts of one device: its own ones, or if it has none, those that name no device."""
-    own = [number for number, prompt in enumerate(prompts) if prompt.device == device]
-    numbers = own or [number for number, prompt in enumerate(prompts) if prompt.device is None]
-    if not numbers:
+    content = _to_encode(prompt, workload.chat_template)
+    ids = list(prompt.ids or ()) if content is None else [int(token) for token in encode(content)]
+    if any(token >= model.vocab_size for token in ids):
         raise InputError(
-            f"{source!r} holds no prompt for device {device}: all are for other devices", "workload.prompts"
-        )
-    return numbers
-
-
-def _prompt_number(seed: int, device: int, index: int, count: int) -> int:
-    """Each device walks through the prompts in an order of its own, so that none repeats before all were used."""
-    order = np.random.Generator(np.random.Philox(key=[seed, device])).permutation(count)
-    return int(order[index % count])
-
-
-def _ids_of(
-    prompt: Prompt, workload: WorkloadSettings, leader: ModelInfo, context: int, encode: Encode
-) -> tuple[int, ...]:
-    """Token ids of a prompt that leave room for the answer."""
-    limit = prompt.max_new_tokens or workload.max_new_tokens
-    room = context - limit
-    if room < 1:
-        message = f"{limit} new tokens leave no room for a prompt in a context of {context} tokens"
-        if prompt.max_new_tokens is None:
-            raise InputError(message, "workload.max_new_tokens")
-        raise InputError(f"{prompt.where}: max_new_tokens: {message}", "workload.prompts")
-    ids = _encoded(prompt, workload.chat_template, encode)
-    if any(token >= leader.vocab_size for token in ids):
-        raise InputError(
-            f"{prompt.where} holds token id {max(ids)}; the vocabulary of {leader.name} has {leader.vocab_size}",
+            f"{prompt.where} holds token id {max(ids)}; the vocabulary of {model.name} has {model.vocab_size}",
             "workload.prompts",
         )
-    if workload.max_prompt_tokens is not None:
-        ids = cut_start(ids, workload.max_prompt_tokens, leader)
-    if len(ids) > room:
-        raise InputError(
-            f"{prompt.where} has {len(ids)} tokens and {limit} new ones are asked for, "
-            f"but the models' context leaves room for {room}; set workload.max_prompt_tokens",
-            "workload.prompts",
-        )
-    return tuple(ids) if ids else (leader.bos_id,)
-
-
-def _encoded(prompt: Prompt, chat_template: str, encode: Encode) -> list[int]:
-    content = _to_encode(prompt, chat_template)
-    return list(prompt.ids or ()) if content is None else [int(token) for token in encode(content)]
+    return ids if workload.max_prompt_tokens is None else cut_start(ids, workload.max_prompt_tokens, model)
 
 
 def _to_encode(prompt: Prompt, chat_template: str) -> str | Chat | None:
@@ -145,8 +102,17 @@ def _to_encode(prompt: Prompt, chat_template: str) -> str | Chat | None:
 
 def contents_to_encode(workload: WorkloadSettings) -> list[str | Chat]:
     """All texts and chats of a workload that a tokenizer has to turn into token ids."""
-    contents = (_to_encode(prompt, workload.chat_template) for prompt in read_prompts(workload.prompts))
+    prompts = read_prompts(workload.prompts)
+    contents = [_to_encode(prompt, workload.chat_template) for prompt in prompts if prompt.num_tokens is None]
+    if workload.prompt_tokens is not None or workload.system_prompt_tokens or len(contents) < len(prompts):
+        contents += [prompt.text for prompt in texts_to_cut_from(prompts) if prompt.ids is None]
     return [content for content in contents if content is not None]
+
+
+def texts_to_cut_from(prompts: Sequence[Prompt]) -> Sequence[Prompt]:
+    """Prompts whose text those of a given length are cut from: a workload's own, or those that ship if it has none."""
+    own = [prompt for prompt in prompts if prompt.num_tokens is None]
+    return own or read_prompts("embedded")
 
 
 def cut_start(ids: Sequence[int], limit: int, model: ModelInfo) -> list[int]:
@@ -182,7 +148,7 @@ def make_request(
     leader = models.get("target") or next(iter(models.values()))
     workload = scenario.workload
     return Request(
-        planned.id,
+        planned.unique_id,
         planned.prompt,
         min(model.vocab_size for model in models.values()),
         planned.max_new_tokens or workload.max_new_tokens,
@@ -201,55 +167,3 @@ def make_controller(scenario: Scenario) -> Controller:
 def rng_for(planned: PlannedRequest, scenario: Scenario) -> KeyedRandom:
     """The random numbers of one request: a function of seed and request alone."""
     return KeyedRandom(scenario.seed, "request", planned.id)
-
-
-def think_times_s(scenario: Scenario, device: int) -> list[float]:
-    """Exponential think times of one device, one before each of its requests."""
-    return _exponentials(scenario, "think", device, scenario.devices.think_time_s)
-
-
-def arrival_times_s(scenario: Scenario) -> list[list[float]]:
-    """Arrival times of an open loop, per device, ascending.
-
-    Raises:
-        InputError: An arrivals file that cannot be used.
-    """
-    devices = scenario.devices
-    if devices.arrivals == "poisson":
-        assert devices.arrival_rate_hz is not None
-        gaps = [_exponentials(scenario, "arrival", d, 1 / devices.arrival_rate_hz) for d in range(devices.count)]
-        return [np.cumsum(gap).tolist() for gap in gaps]
-    return _arrivals_from_file(devices.arrivals, devices.count, devices.requests)
-
-
-def _exponentials(scenario: Scenario, purpose: str, device: int, mean_s: float) -> list[float]:
-    key = [scenario.seed, device * 2 + (purpose == "arrival") + (1 << 40)]
-    uniforms = np.random.Generator(np.random.Philox(key=key)).random(scenario.devices.requests)
-    value: list[float] = (-np.log1p(-uniforms) * mean_s).tolist()
-    return value
-
-
-def _arrivals_from_file(source: str, count: int, requests: int) -> list[list[float]]:
-    path = Path(source)
-    arrivals: list[list[float]] = [[] for _ in range(count)]
-    try:
-        for number, (line, row) in enumerate(read_table(path, ["time_s"], optional=["device"])):
-            time_s = number_in(row["time_s"], "time_s", 0, MAX_ARRIVAL_S, path, line)
-            device = number % count
-            if row.get("device"):
-                index = number_in(row["device"], "device", 0, 1e9, path, line)
-                if not index.is_integer():
-                    raise TextFileError(path, f"device must be a whole number, got {row['device'][:40]!r}", line)
-                device = int(index)
-            if device < count:
-                arrivals[device].append(time_s)
-    except TextFileError as error:
-        if isinstance(error.__cause__, FileNotFoundError):
-            message = f"expected closed, poisson or a CSV file, got {source!r} (no such file)"
-            raise InputError(message, "devices.arrivals") from error
-        raise InputError(str(error), "devices.arrivals") from error
-    for device, times in enumerate(arrivals):
-        if len(times) < requests:
-            message = f"{path}: {len(times)} arrivals for device {device}, which issues {requests} requests"
-            raise InputError(message, "devices.arrivals")
-    return [sorted(times)[:requests] for times in arrivals]

@@ -1,15 +1,23 @@
-"""A device: issues its requests in a closed or open loop, one at a time, and notes what became of each."""
+"""A device: its requests queue up, are served one at a time, and what became of each is told."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+
+import simpy
 
 from sim.core.clock import to_ns
+from sim.core.kernel import FastTimeout, start
+from sim.inputs.arrivals import Arrival
+from sim.inputs.requests import RequestSource
 from sim.inputs.workload import PlannedRequest
 from sim.nodes.compiled_trace import Step
 from sim.nodes.engine.base import RequestInfo
 from sim.nodes.executor import Process, RequestExecutor, RequestMetrics, SimulationContext
+from sim.nodes.monitor import QueueMonitor
+from sim.scenario.slo import SloSettings
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,8 +28,10 @@ class Outcome:
         planned: The request.
         issued_ns: When it was asked for; its end-to-end time starts here.
         started_ns: When the device began with it.
-        ended_ns: When its last token was at the device.
+        ended_ns: When its last token was at the device, or the device was done with it after giving it up.
         metrics: Where the time went, and what was sent.
+        slo: What its latencies are held against.
+        kind: Kind of its device; empty where all are alike.
     """
 
     planned: PlannedRequest
@@ -29,6 +39,35 @@ class Outcome:
     started_ns: int
     ended_ns: int
     metrics: RequestMetrics
+    slo: SloSettings = field(default_factory=SloSettings)
+    kind: str = ""
+
+
+@dataclass(slots=True)
+class DeviceHooks:
+    """What devices share.
+
+    Attributes:
+        source: Gives each device its requests.
+        trace_of: Makes a request's trace, live or compiled from its recording, when its turn comes.
+        on_outcome: Takes each ended request.
+        requests: Watches all requests from issue to end.
+        queue: Watches those that wait at their devices.
+        end_ns: When the last request is issued; None if their number tells.
+        slo: What latencies are held against.
+        kind: What tables call these devices; empty where all are alike.
+        priority: Of their requests at servers.
+    """
+
+    source: RequestSource
+    trace_of: Callable[[PlannedRequest], Iterable[Step]]
+    on_outcome: Callable[[Outcome], None]
+    requests: QueueMonitor
+    queue: QueueMonitor
+    end_ns: int | None = None
+    slo: SloSettings = field(default_factory=SloSettings)
+    kind: str = ""
+    priority: int = 0
 
 
 class Device:
@@ -37,50 +76,147 @@ class Device:
     Args:
         context: The simulation around it.
         index: Its number.
-        requests: Its requests in order.
-        trace_of: Makes a request's trace, live or compiled from its recording, when its turn comes.
-        on_outcome: Takes each ended request.
+        hooks: What it shares with all others.
+
+    Attributes:
+        current: What becomes of the request under way; None if there is none.
+        started_ns: When that was begun.
     """
 
-    def __init__(
-        self,
-        context: SimulationContext,
-        index: int,
-        requests: Sequence[PlannedRequest],
-        trace_of: Callable[[PlannedRequest], Iterable[Step]],
-        on_outcome: Callable[[Outcome], None],
-    ) -> None:
+    def __init__(self, context: SimulationContext, index: int, hooks: DeviceHooks) -> None:
         self.context = context
         self.env = context.env
         self.index = index
-        self.requests = requests
-        self.trace_of = trace_of
-        self.on_outcome = on_outcome
+        self.hooks = hooks
+        self.current: RequestMetrics | None = None
+        self.started_ns = 0
+        self._issued_ns = 0
+        self._num_issued = 0
+        self._waiting: deque[tuple[PlannedRequest, int]] = deque()
 
-    def closed_loop(self, think_times_s: Sequence[float]) -> Process:
+    def closed_loop(self, think_times_s: Iterator[float]) -> Process:
         """Think, ask, wait for the answer, and again."""
-        for planned, think_s in zip(self.requests, think_times_s, strict=True):
+        for think_s in think_times_s:
             yield self.env.timeout(to_ns(think_s))
-            yield from self._serve(planned, int(self.env.now))
+            now_ns = int(self.env.now)
+            if self.hooks.end_ns is not None and now_ns >= self.hooks.end_ns:
+                return
+            planned = self._next_request(self._num_issued)
+            if planned is None:
+                return
+            self._issued(now_ns)
+            yield from self._serve(planned, now_ns)
 
-    def open_loop(self, arrivals_s: Sequence[float]) -> Process:
-        """Requests arrive whether or not the device is busy, and queue at it."""
-        for planned, arrival_s in zip(self.requests, arrivals_s, strict=True):
-            issued_ns = to_ns(arrival_s)
-            if issued_ns > self.env.now:
-                yield self.env.timeout(issued_ns - int(self.env.now))
-            yield from self._serve(planned, issued_ns)
+    def arrive(self, number: int) -> None:
+        """A request of an open loop comes, whether or not the device is busy.
+
+        Args:
+            number: Its number in the stream of arrivals.
+        """
+        planned = self._next_request(number)
+        if planned is None:
+            return
+        now_ns = int(self.env.now)
+        self._issued(now_ns)
+        self._waiting.append((planned, now_ns))
+        if self.current is None and len(self._waiting) == 1:
+            start(self.env, self._serve_all())
+
+    def _next_request(self, number: int) -> PlannedRequest | None:
+        planned = self.hooks.source.request(self.index, self._num_issued, number)
+        self._num_issued += planned is not None
+        return planned
+
+    def spent_ns(self, now_ns: int) -> tuple[int, int]:
+        """Times that requests which have not ended have spent since their issue, and of these waiting here."""
+        waiting = sum(now_ns - issued_ns for _, issued_ns in self._waiting)
+        if self.current is None:
+            return waiting, waiting
+        return waiting + now_ns - self._issued_ns, waiting + self.started_ns - self._issued_ns
+
+    def _issued(self, now_ns: int) -> None:
+        self.hooks.requests.enter(now_ns)
+        self.hooks.queue.enter(now_ns)
+
+    def _serve_all(self) -> Process:
+        while self._waiting:
+            yield from self._serve(*self._waiting.popleft())
 
     def _serve(self, planned: PlannedRequest, issued_ns: int) -> Process:
-        started_ns = int(self.env.now)
-        metrics = RequestMetrics()
+        self._issued_ns, self.started_ns = issued_ns, int(self.env.now)
+        started_ns = self.started_ns
+        self.hooks.queue.leave(started_ns)
+        metrics = self.current = RequestMetrics()
         metrics.breakdown.add("device_queue", started_ns - issued_ns)
-        info = RequestInfo(planned.id, planned.prompt, issued_ns=issued_ns)
-        yield from RequestExecutor(self.context, self.index, metrics, info).run(self.trace_of(planned))
+        info = self._info(planned, issued_ns)
+        timer = self._deadline(info, metrics)
+        if not metrics.given_up:
+            yield from RequestExecutor(self.context, self.index, metrics, info).run(self.hooks.trace_of(planned))
+        if timer is not None:
+            timer.cancel()
 
         def text() -> list[int]:
             return [*planned.prompt, *(token for emitted in metrics.emitted for token in emitted.round.tokens)]
 
         for site in self.context.sites.values():
-            site.release(info, text)
-        self.on_outcome(Outcome(planned, issued_ns, started_ns, int(self.env.now), metrics))
+            site.release(info, None if metrics.given_up else text)
+        ended_ns = int(self.env.now)
+        self.current = None
+        if self.hooks.source.is_chat:
+            self.hooks.source.answered(planned, text()[len(planned.prompt) :])
+        self.hooks.requests.leave(ended_ns)
+        hooks = self.hooks
+        hooks.on_outcome(Outcome(planned, issued_ns, started_ns, ended_ns, metrics, hooks.slo, hooks.kind))
+
+    def _info(self, planned: PlannedRequest, issued_ns: int) -> RequestInfo:
+        slo = self.hooks.slo
+        return RequestInfo(
+            planned.unique_id,
+            planned.prompt,
+            planned.num_prompt_tokens,
+            planned.shared_tokens,
+            planned.session,
+            planned.blocks,
+            self.hooks.priority,
+            issued_ns,
+            ttft_ns=_optional_ns(slo.ttft_s),
+            tpot_ns=_optional_ns(slo.tpot_s),
+            deadline_ns=_optional_ns(slo.deadline_s),
+        )
+
+    def _deadline(self, info: RequestInfo, metrics: RequestMetrics) -> FastTimeout | None:
+        """Give the request up when it is time: at once if it has waited for longer."""
+        if info.deadline_ns is None:
+            return None
+        left_ns = info.issued_ns + info.deadline_ns - int(self.env.now)
+        if left_ns <= 0:
+            metrics.given_up = True
+            return None
+
+        def give_up(_: object) -> None:
+            metrics.given_up = True
+            for site in self.context.sites.values():
+                site.release(info, None)
+
+        return FastTimeout(self.env, left_ns, give_up)
+
+
+def _optional_ns(seconds: float | None) -> int | None:
+    return None if seconds is None else to_ns(seconds)
+
+
+def feed(env: simpy.Environment, devices: Mapping[int, Device], arrivals: Iterator[Arrival]) -> None:
+    """Let requests of an open loop come when it is time; only the next one is ever scheduled."""
+    arrival = next(arrivals, None)
+
+    def arrive(_: object) -> None:
+        nonlocal arrival
+        while arrival is not None:
+            ahead_ns = to_ns(arrival.time_s) - int(env.now)
+            if ahead_ns > 0:
+                FastTimeout(env, ahead_ns, arrive)
+                return
+            devices[arrival.device].arrive(arrival.number)
+            arrival = next(arrivals, None)
+
+    arrive(None)

@@ -74,6 +74,7 @@ class RequestMetrics:
         breakdown: Where its time went, along the critical path.
         emitted: Rounds with the times at which their tokens were at the device, in nanoseconds.
         uplink_bits: Payload bits sent up so far; ``downlink_bits`` likewise.
+        given_up: Whether it was given up.
         device_joules: Energy of device compute and radio.
         edge_joules: Its share of the sites' energy.
     """
@@ -92,6 +93,7 @@ class RequestMetrics:
     draft_tokens: int = 0
     edge_ns: int = 0
     edge_forwards: int = 0
+    given_up: bool = False
 
 
 class EmittedRound(NamedTuple):
@@ -150,7 +152,10 @@ class RequestExecutor:
         """
         env, sites = self.env, self.context.sites
         live = trace if isinstance(trace, LiveTrace) else None
+        metrics = self.metrics
         for step in trace:
+            if metrics.given_up:
+                return
             if isinstance(step, DraftSegment):
                 self._note_here(step, breakdown)
                 continue
@@ -164,6 +169,8 @@ class RequestExecutor:
             if self.owed_ns:
                 owed, self.owed_ns = self.owed_ns, 0
                 yield FastTimeout(env, owed)
+                if metrics.given_up:
+                    return
             if isinstance(step, TransmitRecord):
                 if step.round is not None:
                     streams.append((self._stream(step), int(env.now)))
@@ -173,11 +180,15 @@ class RequestExecutor:
                     yield from self._cross_backhaul(step, breakdown)
             elif isinstance(step, ComputeRecord):
                 served = yield sites[step.site].submit(step, None if live is None else live.work, self.info)
+                if served is None:  # given up
+                    return
                 self._served(step, served, breakdown)
                 if live is not None:
                     live.result = served.logits
             elif isinstance(step, Parallel):
                 yield from self._fork(step.traces, breakdown, streams)
+                if metrics.given_up:
+                    return
 
     def _settle(self) -> Process:
         if self.owed_ns:
@@ -235,6 +246,8 @@ class RequestExecutor:
             self._span(f"{record.hop.value} {record.kind}", self.now_ns - delivery.total_ns, self.now_ns, args)
 
     def _prompt_arrived(self, site: Location) -> None:
+        if self.metrics.given_up:
+            return
         for model in self.context.placed.get(site, ()):
             self.context.sites[site].prefill(self.info, model)
 

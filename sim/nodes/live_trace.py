@@ -11,6 +11,7 @@ from sim.decoding.core.steps import Location
 from sim.decoding.drivers.protocol_run import ComputeRecord, PendingStep, ProtocolRun, TogetherRecord
 from sim.models.interface import ForwardPass, LanguageModel
 from sim.nodes.compiled_trace import DraftSegment, Parallel, Step
+from sim.nodes.lengthened import Lengthening
 from sim.nodes.model_server import run_batch
 
 
@@ -23,6 +24,7 @@ class LiveTrace:
         protocol_run: The request's protocol, live.
         cost_models: Compute model of the devices by model role.
         models: Language models by role.
+        lengthening: Makes sizes those of the request that this one stands for, if it is larger.
 
     Attributes:
         work: The forward pass behind the step that was returned last, None if it has none.
@@ -34,12 +36,14 @@ class LiveTrace:
         protocol_run: ProtocolRun,
         cost_models: Mapping[str, ComputeModel],
         models: Mapping[str, LanguageModel],
+        lengthening: Lengthening | None = None,
     ) -> None:
         self.protocol_run = protocol_run
         self.work: ForwardPass | None = None
         self.result: Any = None
         self._cost_models = cost_models
         self._models = models
+        self._lengthening = None if lengthening is None or lengthening.changes_nothing else lengthening
 
     def __iter__(self) -> Iterator[Step]:
         return self
@@ -51,12 +55,16 @@ class LiveTrace:
             raise StopIteration
         record = pending.record
         assert record is not None
+        if self._lengthening is not None and not isinstance(record, TogetherRecord):
+            record = self._lengthening.of(record)
         if isinstance(record, ComputeRecord):
             if record.site is Location.DEVICE:
                 return self._run_at_device(record, pending)
             self.work = pending.work
         elif isinstance(record, TogetherRecord):
-            branches = [LiveTrace(branch, self._cost_models, self._models) for branch in pending.branches]
+            branches = [
+                LiveTrace(branch, self._cost_models, self._models, self._lengthening) for branch in pending.branches
+            ]
             return Parallel(tuple(branches))
         return record
 

@@ -99,6 +99,8 @@ class ModelServer:
         self.monitor = monitor if monitor is not None else ServerMonitor("server")
         self.jobs = QueueMonitor(self.monitor.name)
         self.on_batch: Any = None
+        self.spent_ns = 0
+        self._open: dict[int, list[Job]] = {}
         self._busy = False
         self._is_starting = False
         self._gathering: simpy.Event | None = None
@@ -109,11 +111,18 @@ class ModelServer:
         return self.jobs.num_inside
 
     def submit(self, record: ComputeRecord, work: ForwardPass | None, request: RequestInfo) -> simpy.Event:
-        """Queue a forward; the event succeeds with a ``ForwardResult`` when the step that ends it is done."""
+        """Queue a forward.
+
+        Returns:
+            An event that succeeds with a ``ForwardResult`` when the step that ends it is done, or with None when its
+            request is given up.
+        """
         now_ns = int(self.env.now)
         done = Pending(self.env)
         size = WorkSize(record.new_tokens, record.context_tokens, record.num_rows)
-        self.engine.submit(Job(request, record.model, size, now_ns, work, done))
+        job = Job(request, record.model, size, now_ns, work, done)
+        self.engine.submit(job)
+        self._open.setdefault(request.id, []).append(job)
         self.jobs.enter(now_ns)
         self._wake()
         return done
@@ -126,8 +135,22 @@ class ModelServer:
 
     def release(self, request: RequestInfo, text: Text | None) -> None:
         """A request has ended, with this text; or was given up, with None."""
+        for job in self._open.pop(request.id, ()):
+            self.spent_ns += int(self.env.now) - job.arrived_ns
+            self.jobs.leave(int(self.env.now))
+            event, job.event = job.event, None
+            event.succeed_later(None)
         self.engine.release(request, text)
         self._wake()
+
+    def check(self, now_ns: int) -> None:
+        """Little's law of its jobs.
+
+        Raises:
+            RunError: It does not hold.
+        """
+        inside_ns = sum(now_ns - job.arrived_ns for jobs in self._open.values() for job in jobs)
+        self.jobs.check(now_ns, self.spent_ns + inside_ns)
 
     def _wake(self) -> None:
         """Start a step now, or when the window that the first arrival opened is over."""
@@ -211,7 +234,9 @@ class ModelServer:
     def _succeed(self, job: Job, rows: Logits | None, now_ns: int) -> None:
         spent_ns = now_ns - job.arrived_ns
         queue_ns = spent_ns - job.compute_ns
-        self.jobs.leave(now_ns, job.arrived_ns)
+        self._open[job.request.id].remove(job)
+        self.jobs.leave(now_ns)
+        self.spent_ns += spent_ns
         self.monitor.counts.finished += 1
         self.monitor.counts.queue_ns += queue_ns
         job.event.succeed_later(ForwardResult(queue_ns, job.compute_ns, job.joules, rows))

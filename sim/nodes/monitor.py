@@ -1,8 +1,8 @@
 """Counts of what a queue and a server do: time averages over any stretch, and rows by second.
 
 Little's law holds of every queue over every stretch: the time integral of the number inside is the sum of the times
-that each spent inside (J. Little, "A proof for the queuing formula L = lambda W", Operations Research 9, 1961). The
-two sides are kept apart here, and ``check`` compares them.
+that each spent inside (J. Little, "A proof for the queuing formula L = lambda W", Operations Research 9, 1961). A
+monitor keeps the one side, those inside know the other, and ``check`` compares them.
 """
 
 from __future__ import annotations
@@ -22,15 +22,11 @@ class QueueCounts:
     Attributes:
         arrivals: Who came; ``departures`` likewise who left.
         area_ns: Time integral of the number inside.
-        sojourn_ns: Times that those who left have spent inside.
-        entered_ns: Sum of the moments at which those still inside came.
     """
 
     arrivals: int = 0
     departures: int = 0
     area_ns: int = 0
-    sojourn_ns: int = 0
-    entered_ns: int = 0
 
 
 class QueueMonitor:
@@ -59,28 +55,28 @@ class QueueMonitor:
         """Somebody comes."""
         self.advance(now_ns)
         self.counts.arrivals += 1
-        self.counts.entered_ns += now_ns
 
-    def leave(self, now_ns: int, entered_ns: int) -> None:
-        """Somebody who came at ``entered_ns`` leaves."""
+    def leave(self, now_ns: int) -> None:
+        """Somebody leaves."""
         self.advance(now_ns)
         self.counts.departures += 1
-        self.counts.entered_ns -= entered_ns
-        self.counts.sojourn_ns += now_ns - entered_ns
 
-    def check(self, now_ns: int) -> None:
+    def check(self, now_ns: int, spent_ns: int) -> None:
         """Little's law up to now, to the nanosecond.
+
+        Args:
+            now_ns: Now.
+            spent_ns: Times that each has spent inside so far, added up by those who were there, not by this monitor.
 
         Raises:
             RunError: It does not hold: somebody was lost or counted twice.
         """
         self.advance(now_ns)
-        counts = self.counts
-        inside_ns = self.num_inside * now_ns - counts.entered_ns
-        if counts.area_ns != counts.sojourn_ns + inside_ns:
+        area_ns = self.counts.area_ns
+        if area_ns != spent_ns:
             raise RunError(
-                f"Little's law does not hold of {self.name}: the number inside adds up to {counts.area_ns} ns and the "
-                f"times spent inside to {counts.sojourn_ns + inside_ns} ns"
+                f"Little's law does not hold of {self.name}: the number inside adds up to {area_ns} ns and the times "
+                f"spent inside to {spent_ns} ns"
             )
 
 

@@ -65,7 +65,7 @@ class ServerGroup:
         """
         for replica in self.replicas:
             replica.monitor.finish(now_ns)
-            replica.jobs.check(now_ns)
+            replica.check(now_ns)
 
     def counts(self, now_ns: int) -> ServerCounts:
         """What all replicas have done up to now."""

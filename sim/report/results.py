@@ -31,12 +31,17 @@ _CARDS = (
     "edge_utilisation",
     "uplink_utilisation",
     "uplink_prb_utilisation",
+    "slo_attainment",
+    "goodput_rps",
     "requests",
+    "failed",
 )
 _REQUEST_COLUMNS = (
     "device",
     "request",
     "issued_s",
+    "given_up",
+    "slo_met",
     "tokens",
     "rounds",
     "e2e_s",
@@ -54,6 +59,8 @@ _SWEEP_COLUMNS = (
     "acceptance_rate",
     "uplink_bits_per_token",
     "edge_utilisation",
+    "slo_attainment",
+    "goodput_rps",
 )
 
 

@@ -37,6 +37,7 @@ def run_warnings(summary: Mapping[str, Any], manifest: Mapping[str, Any]) -> lis
     return [
         *_lossy_warning(manifest),
         *model_notes(manifest),
+        *manifest.get("workload_notes", ()),
         *_load_warnings(summary),
         *_compute_warnings(summary, manifest),
         *_sample_warnings(summary),
@@ -55,7 +56,7 @@ def model_notes(manifest: Mapping[str, Any]) -> list[str]:
 
 
 def _load_warnings(summary: Mapping[str, Any]) -> list[str]:
-    found = []
+    found = overload_warnings(summary)
     for site in ("edge", "cloud"):
         used = _number(summary, f"{site}_utilisation")
         if used >= _BUSY_EDGE:
@@ -68,6 +69,17 @@ def _load_warnings(summary: Mapping[str, Any]) -> list[str]:
     if uplink < _IDLE:
         found.append(f"offered uplink load is {_percent(uplink)} of capacity: devices hardly contend for the air")
     return found
+
+
+def overload_warnings(summary: Mapping[str, Any]) -> list[str]:
+    """That more came in the window than was served: no latency of such a run is that of a steady state."""
+    if not _number(summary, "overload") > 0:
+        return []
+    offered, capacity = _number(summary, "offered_rps"), _number(summary, "completed_rps")
+    return [
+        f"overload: offered {offered:.3g} requests/s, capacity {capacity:.3g}; queues and latencies grow for as long "
+        f"as requests come in ({_number(summary, 'in_flight_end'):.0f} were under way at the end of the window)"
+    ]
 
 
 def _compute_warnings(summary: Mapping[str, Any], manifest: Mapping[str, Any]) -> list[str]:
@@ -145,6 +157,8 @@ def _replication_warnings(table: pd.DataFrame, axes: Sequence[str]) -> list[str]
 def _sweep_load_warnings(table: pd.DataFrame) -> list[str]:
     found = []
     runs = len(table)
+    if "overload" in table and (over := int((table["overload"] > 0).sum())):
+        found.append(f"overload: more requests came than were served in {over} of {runs} runs")
     for column, what, limit in (
         ("edge_utilisation", "edge", _BUSY_EDGE),
         ("cloud_utilisation", "cloud", _BUSY_EDGE),

@@ -23,6 +23,7 @@ BREAKDOWN_COLUMNS = tuple(f"{part}_s" for part in PARTS)
 _SHARED = {
     "device": "index of the device",
     "request": "number of the request at its device",
+    "kind": "name of the kind of device; empty where all devices are alike",
     "category": "kind of prompt, as its file says; empty if it does not",
     "tokens": "tokens emitted",
     "drafted_tokens": "tokens (tree nodes) drafted",
@@ -34,6 +35,9 @@ _SHARED = {
 
 REQUEST_COLUMNS = {
     **_SHARED,
+    "measured": "1 if the request was issued in the measurement window, whose latencies the summary is of",
+    "given_up": "1 if it was given up at its deadline",
+    "slo_met": "1 if it ended and met all objectives that are set",
     "issued_s": "when the request was asked for",
     "e2e_s": "from then until its last token is at the device; the sum of the breakdown columns",
     "ttft_s": "time to first token",
@@ -97,7 +101,7 @@ _ACCESS_MEANINGS = {
 }
 
 _SERVER_MEANINGS = {
-    "utilisation": "fraction of the time in which its servers computed",
+    "utilisation": "fraction of the window in which its servers computed",
     "mean_batch": "jobs per step",
     "running_mean": "requests in the running set of a server, time average",
     "waiting_mean": "jobs that wait for a step with room for them, time average per server",
@@ -108,9 +112,21 @@ _SERVER_MEANINGS = {
 }
 
 SUMMARY_COLUMNS = {
-    "requests": "requests that ended",
-    "tokens": "tokens emitted in all",
+    "requests": "requests of the measurement window that ended with an answer; latencies and ratios are theirs",
+    "failed": "requests of the window that were given up",
+    "slo_attainment": "share of the window's requests, the failed ones included, that met all objectives",
+    "goodput_rps": "requests that met all objectives, per second of the window",
+    "ttft_attainment": "share of the window's requests that met the objective for the time to first token, if set",
+    "tpot_attainment": "the same for the time per output token",
+    "e2e_attainment": "the same for the end-to-end time",
+    "tokens": "tokens emitted by those that ended",
     "simulated_s": "when the last request ended",
+    "window_s": "length of the measurement window; without one of the whole run",
+    "offered_rps": "requests issued per second of the window",
+    "completed_rps": "requests ended per second of the window",
+    "in_flight_mean": "requests issued and not ended, time average over the window",
+    "in_flight_end": "the same when the window ends",
+    "overload": "1 if in the window more requests came than were served, beyond what chance explains",
     "e2e_mean_s": "mean end-to-end time of a request",
     "e2e_p50_s": "median of it",
     "e2e_p95_s": "95th percentile of it",
@@ -120,7 +136,7 @@ SUMMARY_COLUMNS = {
     "tpot_mean_s": "mean time per output token",
     "tpot_p95_s": "95th percentile of it",
     "token_latency_s": "total end-to-end time over total tokens",
-    "tokens_per_s": "tokens of all devices over the simulated time",
+    "tokens_per_s": "tokens that reached devices per second of the window",
     "acceptance_rate": "alpha: accepted over tested positions, ratio of sums",
     "accepted_fraction": "accepted over drafted tokens, ratio of sums",
     "block_efficiency": "tokens per round, ratio of sums",
@@ -130,8 +146,8 @@ SUMMARY_COLUMNS = {
     "downlink_bits_per_token": "downlink payload bits over tokens emitted",
     "uplink_payload_bits": "uplink payload bits in all",
     "downlink_payload_bits": "downlink payload bits in all",
-    "device_energy_per_token_j": "device energy over tokens emitted",
-    "edge_energy_per_token_j": "edge and cloud energy over tokens emitted",
+    "device_energy_per_token_j": "device energy, that of failed requests included, over tokens emitted",
+    "edge_energy_per_token_j": "edge and cloud energy, likewise, over tokens emitted",
     "overlap": "mean of sum min(p, q) over rounds, weighted by tested positions",
     "tail_mass": "mean truncated draft mass, weighted likewise",
     "reused_fraction": "rounds whose draft was made ahead while the verdict was in flight (specedge)",

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import platform
 import sys
+from collections.abc import Sequence
 from functools import lru_cache
 from importlib import metadata
 from typing import Any
 
-from sim.decoding.protocols.guarantee import guarantee_of
+from sim.decoding.protocols.guarantee import Guarantee, guarantee_of
 from sim.models.info import ModelInfo
-from sim.runs.world import SimulationInputs
-from sim.scenario.schema import Scenario
+from sim.runs.inputs import SimulationInputs
+from sim.scenario.schema import Kind, Scenario
 from sim.tape.key import code_version
 
 _PACKAGES = ("specran", "simpy", "numpy", "scipy", "torch", "transformers", "sionna-no-rt", "pandas", "pyarrow")
@@ -42,20 +43,38 @@ def host() -> dict[str, Any]:
 
 def make_manifest(scenario: Scenario, inputs: SimulationInputs, wall_s: float) -> dict[str, Any]:
     """Versions, seed, hashes, host and wall time of one run."""
+    kinds = scenario.by_kind()
+    own = {kind.name: _of_kind(one) for kind, one in zip(kinds, inputs.kinds, strict=True) if kind.name}
     return {
         "seed": scenario.seed,
-        "lossless": guarantee_of(scenario.protocol.entry, scenario.protocol.dump()),
+        "lossless": _guarantee(kinds),
         "decoding_code": code_version(),
-        "models": {role: _described(info) for role, info in inputs.models_info.items()},
-        "compute": {
-            site: {role: cost_model.describe() for role, cost_model in cost_models.items()}
-            for site, cost_models in inputs.cost_models.items()
-        },
+        **_of_kind(inputs),
+        **({"kinds": own} if own else {}),
+        "workload_notes": inputs.notes,
         "decoded": "live" if inputs.tape is None else "replayed from tape",
         "versions": versions(),
         "host": host(),
         "command": "specran " + " ".join(sys.argv[1:]) if sys.argv[:1] else "",
         "wall_s": wall_s,
+    }
+
+
+def _guarantee(kinds: Sequence[Kind]) -> Guarantee:
+    """What is known of the texts of all kinds of devices: the weakest of what is known of each."""
+    order: tuple[Guarantee, ...] = ("lossy", "claimed", "proved")
+    of_each = [guarantee_of(kind.scenario.protocol.entry, kind.scenario.protocol.dump()) for kind in kinds]
+    return min(of_each, key=order.index)
+
+
+def _of_kind(inputs: SimulationInputs) -> dict[str, Any]:
+    """Models and prices of one kind of devices."""
+    return {
+        "models": {role: _described(info) for role, info in inputs.models_info.items()},
+        "compute": {
+            site: {role: cost_model.describe() for role, cost_model in cost_models.items()}
+            for site, cost_models in inputs.cost_models.items()
+        },
     }
 
 

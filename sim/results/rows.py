@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 _NAN = float("nan")
 
 
-def request_row(outcome: Outcome) -> dict[str, Any]:
+def request_row(outcome: Outcome, is_measured: bool = True) -> dict[str, Any]:
     """One row of ``requests``."""
     metrics, planned = outcome.metrics, outcome.planned
     rounds = [emitted.round for emitted in metrics.emitted]
@@ -24,17 +24,23 @@ def request_row(outcome: Outcome) -> dict[str, Any]:
     tested = sum(round_.tested for round_ in rounds)
     accepted = sum(round_.accepted for round_ in rounds)
     ttft_s = times_s[0] - outcome.issued_ns / 1e9 if times_s else _NAN
+    tpot_s = (e2e_s - ttft_s) / (tokens - 1) if tokens > 1 else _NAN
+    met = outcome.slo.met({"ttft_s": ttft_s, "tpot_s": tpot_s, "e2e_s": e2e_s})
     gaps = [later - earlier for earlier, later in pairwise(times_s)]
     return {
         "device": planned.device,
         "request": planned.index,
+        "kind": outcome.kind,
         "category": planned.category,
+        "measured": int(is_measured),
+        "given_up": int(metrics.given_up),
+        "slo_met": int(all(met.values()) and not metrics.given_up),
         "issued_s": outcome.issued_ns / 1e9,
         "e2e_s": e2e_s,
         "ttft_s": ttft_s,
-        "tpot_s": (e2e_s - ttft_s) / (tokens - 1) if tokens > 1 else _NAN,
+        "tpot_s": tpot_s,
         "max_itl_s": max(gaps, default=_NAN),
-        "prompt_tokens": len(planned.prompt),
+        "prompt_tokens": planned.num_prompt_tokens,
         "tokens": tokens,
         "rounds": len(rounds),
         "drafted_tokens": drafted,
@@ -74,6 +80,7 @@ def round_rows(outcome: Outcome) -> list[dict[str, Any]]:
             {
                 "device": outcome.planned.device,
                 "request": outcome.planned.index,
+                "kind": outcome.kind,
                 "category": outcome.planned.category,
                 "round": number,
                 "start_s": start_ns / 1e9,

@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 from array import array
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from typing_extensions import override
 
 from sim.decoding.core.steps import Round
 from sim.results.columns import BREAKDOWN_COLUMNS
@@ -44,14 +45,26 @@ class SummaryBuilder:
 
     def __init__(self) -> None:
         self.requests = 0
+        self.failed = 0
+        self._met: Counter[str] = Counter()
+        self._objectives: dict[str, None] = {}
         self._sums: Counter[str] = Counter()
         self._latencies = {name: array("d") for name in _LATENCIES}
         self._weighted = {name: [0.0, 0.0] for name in _WEIGHTED}
         self._some = {column: [0.0, 0.0] for column, _, _ in _SOME}
 
-    def add(self, request: dict[str, Any], rounds: Sequence[Round]) -> None:
-        """Take one ended request: its row, and what its rounds did."""
+    def add(self, request: dict[str, Any], rounds: Sequence[Round], met: Mapping[str, bool]) -> None:
+        """Take one request that has ended or was given up: its row, what its rounds did, and objectives met."""
+        self._objectives.update(dict.fromkeys(met))
+        if request["given_up"]:
+            self.failed += 1
+            for name in ("device_energy_j", "edge_energy_j"):
+                self._sums[name] += request[name]
+            return
         self.requests += 1
+        self._met["slo"] += request["slo_met"]
+        for name, is_met in met.items():
+            self._met[name] += is_met
         for name in _SUMMED:
             self._sums[name] += request[name]
         for name, values in self._latencies.items():
@@ -71,18 +84,27 @@ class SummaryBuilder:
 
     def summary(self, output: RunOutput) -> dict[str, Any]:
         """One flat mapping of column name to number; means over requests unless the name says otherwise."""
+        figures = self.figures(output.figures["window_s"])
+        return {**figures, "simulated_s": output.simulated_s, **output.figures, **output.link}
+
+    def figures(self, window_s: float) -> dict[str, Any]:
+        """The part of it that is about requests.
+
+        Args:
+            window_s: Length of the measurement window.
+        """
         sums = self._sums
         tokens = sums["tokens"]
-        e2e, ttft, tpot = (np.frombuffer(self._latencies[name]) for name in _LATENCIES)
+        e2e, ttft, tpot = (np.array(self._latencies[name]) for name in _LATENCIES)
         return {
             "requests": self.requests,
+            "failed": self.failed,
+            **self._attainment(window_s),
             "tokens": int(tokens),
-            "simulated_s": output.simulated_s,
             **_latency("e2e", e2e, (50, 95, 99)),
             **_latency("ttft", ttft, (95,)),
             **_latency("tpot", tpot, (95,)),
             "token_latency_s": _ratio(e2e.sum(), tokens),
-            "tokens_per_s": _ratio(tokens, output.simulated_s),
             "acceptance_rate": _ratio(sums["accepted_tokens"], sums["tested_positions"]),
             "accepted_fraction": _ratio(sums["accepted_tokens"], sums["drafted_tokens"]),
             "block_efficiency": _ratio(tokens, sums["rounds"]),
@@ -96,10 +118,39 @@ class SummaryBuilder:
             "edge_energy_per_token_j": _ratio(sums["edge_energy_j"], tokens),
             **{name: _ratio(total, weight) for name, (total, weight) in self._weighted.items()},
             **{name: total / of for name, (total, of) in self._some.items() if of},
-            **{f"{name.removesuffix('_s')}_mean_s": sums[name] / self.requests for name in BREAKDOWN_COLUMNS},
-            **output.sites,
-            **output.link,
+            **{f"{name.removesuffix('_s')}_mean_s": _ratio(sums[name], self.requests) for name in BREAKDOWN_COLUMNS},
         }
+
+    def _attainment(self, window_s: float) -> dict[str, float]:
+        asked = self.requests + self.failed
+        return {
+            "slo_attainment": _ratio(self._met["slo"], asked),
+            "goodput_rps": _ratio(self._met["slo"], window_s),
+            **{f"{name.removesuffix('_s')}_attainment": _ratio(self._met[name], asked) for name in self._objectives},
+        }
+
+
+class SummaryByKind(SummaryBuilder):
+    """The summary of all requests, and one of each kind of devices.
+
+    Args:
+        kinds: Their names.
+    """
+
+    def __init__(self, kinds: Sequence[str]) -> None:
+        super().__init__()
+        self._kinds = {name: SummaryBuilder() for name in kinds if name}
+
+    @override
+    def add(self, request: dict[str, Any], rounds: Sequence[Round], met: Mapping[str, bool]) -> None:
+        """Take one request for both."""
+        super().add(request, rounds, met)
+        if self._kinds:
+            self._kinds[request["kind"]].add(request, rounds, met)
+
+    def by_kind(self, output: RunOutput) -> list[dict[str, Any]]:
+        """Figures of each kind, in their order; none where all devices are alike."""
+        return [{"kind": name, **own.figures(output.figures["window_s"])} for name, own in self._kinds.items()]
 
 
 def _latency(name: str, values: np.ndarray, percents: tuple[int, ...]) -> dict[str, float]:

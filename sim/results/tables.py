@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -109,14 +109,14 @@ class RunTables:
 
     Args:
         folder: Where they are written, or None to keep them in memory.
-        on_request: Called with each row of ``requests`` and what its rounds did, such as by a summary.
+        on_request: Called with each row of ``requests``, what its rounds did, and which objectives it met.
         keep: The finest table that is kept.
     """
 
     def __init__(
         self,
         folder: Path | None = None,
-        on_request: Callable[[dict[str, Any], Sequence[Round]], None] | None = None,
+        on_request: Callable[[dict[str, Any], Sequence[Round], Mapping[str, bool]], None] | None = None,
         keep: Keep = "rounds",
     ) -> None:
         self.requests = Table("requests", ("device", "request"), folder)
@@ -125,11 +125,12 @@ class RunTables:
         self._on_request = on_request
         self.keep = keep
 
-    def add(self, outcome: Outcome) -> None:
-        """Take one ended request."""
-        row = request_row(outcome)
-        if self._on_request is not None:
-            self._on_request(row, [emitted.round for emitted in outcome.metrics.emitted])
+    def add(self, outcome: Outcome, is_measured: bool = True) -> None:
+        """Take one ended request, and whether it was issued in the measurement window."""
+        row = request_row(outcome, is_measured)
+        if self._on_request is not None and is_measured:
+            latencies = {name: row[name] for name in outcome.slo.OBJECTIVES}
+            self._on_request(row, [emitted.round for emitted in outcome.metrics.emitted], outcome.slo.met(latencies))
         if self.keep != "summary":
             self.requests.extend([row])
         if self.keep == "rounds":

@@ -6,7 +6,7 @@ import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -17,12 +17,13 @@ from sim.core.errors import InputError
 from sim.core.files import cache_folder, write_atomically
 from sim.core.user_code import remote_code_is_trusted
 from sim.inputs.prompts import Chat
-from sim.inputs.workload import PlannedRequest, plan_requests
+from sim.inputs.requests import DrawnRequests
+from sim.inputs.workload import PlannedRequest
 from sim.models.info import DeferredModel, ModelInfo, files_stamp
 from sim.models.interface import LanguageModel
 from sim.models.sources import find_model, is_here
-from sim.runs.world import SimulationInputs
-from sim.scenario.schema import ModelsSettings, Scenario
+from sim.runs.inputs import SimulationInputs
+from sim.scenario.schema import Kind, ModelsSettings, Scenario
 from sim.tape.recorder import Recording, missing_groups, record, wanted_recordings
 from sim.tape.store import TapeStore
 
@@ -138,11 +139,20 @@ def model_info_of(scenario: Scenario) -> dict[str, ModelInfo]:
 
 
 def planned_requests(scenario: Scenario) -> list[PlannedRequest]:
-    """The scenario's requests with their prompts as token ids."""
-    models_info = model_info_of(scenario)
+    """Requests of a scenario of devices alike that are known before it runs, or the recordings that stand for all."""
+    return request_source(Kind("", 0, scenario)).recordings()
+
+
+def request_source(kind: Kind) -> DrawnRequests:
+    """The requests of a kind of devices with their prompts as token ids."""
+    models_info = model_info_of(kind.scenario)
     leader = models_info.get("target") or next(iter(models_info.values()))
     trusted = remote_code_is_trusted()
-    return plan_requests(scenario, models_info, lambda content: encode_prompt(leader, trusted, content))
+
+    def encode(content: str | Chat) -> tuple[int, ...]:
+        return encode_prompt(leader, trusted, content)
+
+    return DrawnRequests(kind.scenario, models_info, encode, kind.first)
 
 
 @lru_cache(maxsize=4096)
@@ -202,7 +212,11 @@ def make_cost_models(scenario: Scenario, models_info: dict[str, ModelInfo]) -> d
 
 
 def must_be_live(scenario: Scenario) -> bool:
-    """Whether the scenario's decoding depends on clock or channel, or its prices on real forwards."""
+    """Whether the decoding of any kind of devices depends on clock or channel, or its prices on real forwards."""
+    return any(_must_be_live(kind.scenario) for kind in scenario.by_kind())
+
+
+def _must_be_live(scenario: Scenario) -> bool:
     measured = any(choice.name == "measured" for choice in scenario.compute.values())
     adaptive = scenario.protocol.trait("adaptive") or scenario.controller.trait("adaptive")
     return bool(adaptive) or measured
@@ -213,6 +227,25 @@ def tape_store() -> TapeStore:
     return TapeStore(cache_folder() / "tape")
 
 
+def wanted_of(scenario: Scenario, inputs: SimulationInputs | None = None) -> Wanted:
+    """What is to be on tape of all kinds of a scenario's devices."""
+    kinds = scenario.by_kind()
+    if inputs is None:
+        return [(kind.scenario, request_source(kind).recordings()) for kind in kinds]
+    return [(kind.scenario, own.planned) for kind, own in zip(kinds, inputs.kinds, strict=True)]
+
+
+def bare_inputs(scenario: Scenario) -> SimulationInputs:
+    """Requests, facts and prices of all kinds of a scenario's devices, without models and tape."""
+    found = []
+    for kind in scenario.by_kind():
+        models_info = model_info_of(kind.scenario)
+        source = request_source(kind)
+        cost_models = make_cost_models(kind.scenario, models_info)
+        found.append(SimulationInputs(source.recordings(), models_info, cost_models, source=source))
+    return replace(found[0], others=found[1:])
+
+
 def prepare(scenario: Scenario, progress: Progress = no_progress, live: bool = False) -> SimulationInputs:
     """Everything that the scenario's simulation needs; requests that are not on tape are recorded first.
 
@@ -221,30 +254,40 @@ def prepare(scenario: Scenario, progress: Progress = no_progress, live: bool = F
         progress: Called with what is going on, how much is done, and of how much.
         live: Decode while simulating, even where a tape would do; what is decoded goes on tape if it can be replayed.
     """
-    models_info = model_info_of(scenario)
-    planned = planned_requests(scenario)
-    cost_models = make_cost_models(scenario, models_info)
-    store = tape_store()
+    inputs, store = bare_inputs(scenario), tape_store()
+    kinds = scenario.by_kind()
     if live or must_be_live(scenario):
-        replayable = not (scenario.protocol.trait("adaptive") or scenario.controller.trait("adaptive"))
-        return SimulationInputs(
-            planned,
-            models_info,
-            cost_models,
-            live_models(scenario, models_info),
-            record_to=store if replayable else None,
+        inputs = inputs.with_models(models_by_kind(scenario, inputs))
+        for kind, own in zip(kinds, inputs.kinds, strict=True):
+            part = kind.scenario
+            if not (part.protocol.trait("adaptive") or part.controller.trait("adaptive")):
+                own.record_to = store
+        return inputs
+    record_all(wanted_of(scenario, inputs), store, progress)
+    return inputs.with_tape(store)
+
+
+def models_by_kind(scenario: Scenario, inputs: SimulationInputs) -> list[Mapping[str, LanguageModel]]:
+    """Models of each kind of devices to decode with while simulating; what several have in common is one model."""
+    known: dict[str, LanguageModel] = {}
+    found: list[Mapping[str, LanguageModel]] = []
+    for kind, own in zip(scenario.by_kind(), inputs.kinds, strict=True):
+        models = live_models(kind.scenario, own.models_info, must_be_live(scenario))
+        found.append(
+            {role: known.setdefault(own.models_info[role].fingerprint, model) for role, model in models.items()}
         )
-    record_all([(scenario, planned)], store, progress)
-    return SimulationInputs(planned, models_info, cost_models, tape=store)
+    return found
 
 
-def live_models(scenario: Scenario, models_info: dict[str, ModelInfo]) -> dict[str, LanguageModel]:
+def live_models(
+    scenario: Scenario, models_info: dict[str, ModelInfo], remembers: bool | None = None
+) -> dict[str, LanguageModel]:
     """Models to decode with while simulating, with empty caches; those of adaptive protocols remember forwards."""
     models = load_models(scenario.models, tuple(models_info))
     for model in models.values():
         model.forget_all()
     measured = any(choice.name == "measured" for choice in scenario.compute.values())
-    if measured or not must_be_live(scenario):
+    if measured or not (must_be_live(scenario) if remembers is None else remembers):
         return models
     from sim.models.row_cache import CachingModel
 

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 from sim.core.files import clean_cache, no_empty_folders_of
+from sim.inputs.workload import PlannedRequest
 from sim.results.csv_file import write_csv
 from sim.results.folder import complete_folder, run_id, write_json
 from sim.results.manifest import make_manifest
-from sim.results.summary import SummaryBuilder
+from sim.results.summary import SummaryByKind
 from sim.results.tables import Keep, RunTables, Table
-from sim.runs.prepare import Progress, no_progress, prepare, tape_store
-from sim.runs.world import RunOutput, SimulationInputs, World
+from sim.runs.inputs import SimulationInputs
+from sim.runs.prepare import Progress, no_progress, prepare, record_all, tape_store
+from sim.runs.world import RunOutput, World
 from sim.scenario.schema import Scenario
 from sim.tape.store import max_tape_bytes, prune
 
@@ -36,6 +38,7 @@ class RunResult:
         manifest: Where it came from.
         link: The link as the run has left it, with what it recorded.
         folder: Where its files lie, if they were written.
+        by_kind: Figures over the requests of each kind of devices; empty where all are alike.
     """
 
     scenario: Scenario
@@ -44,6 +47,7 @@ class RunResult:
     manifest: dict[str, Any]
     link: Link
     folder: Path | None = None
+    by_kind: list[dict[str, Any]] = field(default_factory=list)
 
     @property
     def requests(self) -> pd.DataFrame:
@@ -81,16 +85,23 @@ def simulate(
         timeline: Notes what happens when, or None.
     """
     start = perf_counter()
-    builder = SummaryBuilder()
+    builder = SummaryByKind([kind.name for kind in scenario.by_kind()])
     tables = RunTables(folder, builder.add, keep)
+    tape = inputs.tape
+
+    def record_more(part: Scenario, planned: list[PlannedRequest]) -> None:
+        assert tape is not None
+        record_all([(part, planned)], tape)
+
     if timeline is None:
-        world = World(scenario, inputs, tables)
+        world = World(scenario, inputs, tables, record_more)
     else:
-        world = World(timeline.with_slots(scenario), inputs, tables)
+        world = World(timeline.with_slots(scenario), inputs, tables, record_more)
         timeline.watch(world)
     output = world.run()
     manifest = make_manifest(scenario, inputs, perf_counter() - start)
-    return RunResult(scenario, output, builder.summary(output), manifest, world.link)
+    by_kind = builder.by_kind(output)
+    return RunResult(scenario, output, builder.summary(output), manifest, world.link, by_kind=by_kind)
 
 
 def run(
@@ -153,14 +164,31 @@ def write_run(result: RunResult, folder: Path) -> None:
 
     (folder / "scenario.yaml").write_text(result.scenario.to_yaml(), encoding="utf-8")
     write_json(result.summary, folder / "summary.json")
+    if result.by_kind:
+        _write_kinds(result.by_kind, folder)
     write_json(result.manifest, folder / "manifest.json")
     requests = result.output.tables.requests.frame()
-    figures = draw_run(requests, folder / "figures")
+    figures = draw_run(_answered(requests), folder / "figures")
     figures += draw_servers(result.output.tables.servers.frame(), folder / "figures")
     if slots := result.link.slots():
         _write_slots(slots, folder)
         figures += draw_link(result.link, folder / "figures")
     report_run(folder, result.scenario, result.summary, result.manifest, requests, figures)
+
+
+def _answered(requests: pd.DataFrame) -> pd.DataFrame:
+    """Without those that were given up, if any is left then."""
+    if requests.empty:
+        return requests
+    answered = requests[requests["given_up"] == 0]
+    return requests if answered.empty else answered
+
+
+def _write_kinds(rows: list[dict[str, Any]], folder: Path) -> None:
+    """The summary of each kind of devices, a row per kind."""
+    import pandas as pd
+
+    write_csv(pd.DataFrame(rows), folder / "kinds.csv")
 
 
 def _write_slots(rows: list[dict[str, Any]], folder: Path) -> None:

@@ -2,61 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
-from sim.compute.base import ComputeModel
 from sim.core.clock import NS_PER_S, to_ns
-from sim.core.errors import RunError
-from sim.core.kernel import Environment, start
-from sim.decoding.core.controller import Controller
+from sim.core.errors import InputError, RunError
+from sim.core.kernel import Environment
 from sim.decoding.core.steps import Location
-from sim.decoding.drivers.protocol_run import ProtocolRun
 from sim.decoding.protocols.registry import sites_of
-from sim.inputs.workload import PlannedRequest, arrival_times_s, make_controller, make_request, rng_for, think_times_s
 from sim.links.base import Link
-from sim.models.info import ModelInfo
-from sim.models.interface import LanguageModel
-from sim.nodes.compiled_trace import CompiledTrace, Step, TraceCompiler
-from sim.nodes.device import Device, Outcome
 from sim.nodes.engine.base import engine_memory
 from sim.nodes.executor import SimulationContext
-from sim.nodes.live_trace import LiveTrace
 from sim.nodes.model_server import ModelServer
-from sim.nodes.monitor import ServerMonitor
+from sim.nodes.monitor import QueueMonitor, ServerMonitor
 from sim.nodes.routing.registry import ROUTINGS
 from sim.nodes.server_group import ServerGroup
 from sim.results.tables import RunTables
-from sim.scenario.schema import Scenario
-from sim.tape.key import Addresses, describe, needed_models
-from sim.tape.store import TapeStore
+from sim.runs.device_group import DeviceGroup, RecordMore, Watchers
+from sim.runs.inputs import SimulationInputs
+from sim.runs.window import Window
+from sim.scenario.schema import Kind, Scenario
 
-
-@dataclass
-class SimulationInputs:
-    """What a world is built from besides its scenario.
-
-    Attributes:
-        planned: All requests.
-        models_info: Model facts by role.
-        cost_models: Compute model by site and role.
-        models: Loaded models by role; empty when everything is replayed.
-        tape: Recorded requests, or None to decode live.
-        record_to: Where a live run puts on tape what it decodes, or None.
-        plans: What was replayed so far, priced; shared by all runs from the same inputs.
-    """
-
-    planned: list[PlannedRequest]
-    models_info: dict[str, ModelInfo]
-    cost_models: dict[str, dict[str, ComputeModel]]
-    models: Mapping[str, LanguageModel] = field(default_factory=dict)
-    tape: TapeStore | None = None
-    record_to: TapeStore | None = None
-    traces: TraceCompiler = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.traces = TraceCompiler(self.cost_models["device"])
+__all__ = ["RunOutput", "SimulationInputs", "World"]
 
 
 @dataclass
@@ -66,13 +33,13 @@ class RunOutput:
     Attributes:
         tables: One row per request, one per round.
         link: Cell-wide figures of the link.
-        sites: Figures of edge and cloud by column name.
+        figures: Of the measurement window, the servers of edge and cloud included, by column name.
         simulated_s: When the last request ended, or the run was stopped.
     """
 
     tables: RunTables
     link: dict[str, float]
-    sites: dict[str, float]
+    figures: dict[str, float]
     simulated_s: float
 
     @property
@@ -93,6 +60,10 @@ class World:
         scenario: What to simulate.
         inputs: Requests, models, prices, tape.
         tables: Take the rows as requests end; by default they are kept in memory.
+        record: Decodes requests that no recording was foreseen for, or None.
+
+    Raises:
+        InputError: Kinds of devices ask for different models at one server.
     """
 
     def __init__(
@@ -100,116 +71,126 @@ class World:
         scenario: Scenario,
         inputs: SimulationInputs,
         tables: RunTables | None = None,
+        record: RecordMore | None = None,
     ) -> None:
         self.scenario = scenario
         self.inputs = inputs
         self.tables = tables if tables is not None else RunTables()
         self.env = Environment()
-        self.link: Link = scenario.link.entry.make(
-            self.env, scenario.devices.count, scenario.seed, scenario.link.settings
-        )
-        placed: dict[Location, list[str]] = {}
-        for role, location in sites_of(scenario.protocol.entry, scenario.protocol.settings).items():
-            placed.setdefault(location, []).append(role)
-        self.sites = {
-            location: self._servers(location.value, placed.get(location, []))
-            for location in (Location.EDGE, Location.CLOUD)
-        }
-        self.context = SimulationContext(
+        devices = scenario.devices
+        self.link: Link = scenario.link.entry.make(self.env, devices.count, scenario.seed, scenario.placed_link())
+        kinds = scenario.by_kind()
+        self.sites = {location: self._servers(location, kinds) for location in (Location.EDGE, Location.CLOUD)}
+        self.window = Window(to_ns(devices.warmup_s), None if devices.end_s is None else to_ns(devices.end_s))
+        self.requests, self.queue = QueueMonitor("requests"), QueueMonitor("requests at their devices")
+        self._watchers = watchers = Watchers(self.window, self.tables, self.requests, self.queue)
+        self.groups = [
+            DeviceGroup(kind, own, self._context(kind, own), watchers, record)
+            for kind, own in zip(kinds, inputs.kinds, strict=True)
+        ]
+        for group in self.groups:
+            group.start()
+
+    def _context(self, kind: Kind, inputs: SimulationInputs) -> SimulationContext:
+        scenario = kind.scenario
+        return SimulationContext(
             self.env,
             self.link,
             self.sites,
             inputs.cost_models["device"],
             inputs.models,
-            placed,
+            _placed(scenario),
             to_ns(scenario.cloud.one_way_delay_s),
             scenario.cloud.backhaul_mbps * 1e6,
             scenario.devices.tx_power_w,
             scenario.devices.rx_power_w,
         )
-        self._first_controller = make_controller(scenario)
-        self._controllers: dict[int, Controller] = {}
-        self._model_info = needed_models(scenario, inputs.models_info)
-        self._addresses = Addresses(scenario, self._model_info)
-        self._live: dict[int, ProtocolRun] = {}
-        self._start_devices()
 
-    def _servers(self, site: str, roles: list[str]) -> ServerGroup:
+    def _servers(self, location: Location, kinds: list[Kind]) -> ServerGroup:
         """The replicas of a site, each with an engine and a memory of its own."""
-        choice, cost_models = self.scenario.servers[site], self.inputs.cost_models[site]
-        memory = engine_memory([cost_models[role] for role in roles], choice.trait("memory_share"))
+        site = location.value
+        cost_models: dict[str, Any] = {}
+        models: dict[str, Any] = {}
+        by_role: dict[str, tuple[str, str]] = {}
+        for kind, own in zip(kinds, self.inputs.kinds, strict=True):
+            for role in _placed(kind.scenario).get(location, []):
+                fingerprint = own.models_info[role].fingerprint
+                known, first = by_role.setdefault(role, (fingerprint, kind.name))
+                if known != fingerprint:
+                    message = f"{first} and {kind.name} run different {role} models at the {site}; valid: one for all"
+                    raise InputError(message, "devices")
+                cost_models.setdefault(role, own.cost_models[site][role])
+                if role in own.models:
+                    models.setdefault(role, own.models[role])
+        choice = self.scenario.servers[site]
+        memory = engine_memory(list(cost_models.values()), choice.trait("memory_share"))
         settings: Any = choice.settings
         count = settings.replicas
+        on_second = self.tables.add_server_second if cost_models else None
         replicas = [
             ModelServer(
                 self.env,
                 choice.entry.make(settings, memory),
                 cost_models,
-                self.inputs.models,
-                ServerMonitor(
-                    site if count == 1 else f"{site}-{index}", self.tables.add_server_second if roles else None
-                ),
+                models,
+                ServerMonitor(site if count == 1 else f"{site}-{index}", on_second),
             )
             for index in range(count)
         ]
         return ServerGroup(replicas, ROUTINGS.find(settings.routing).make())
 
-    def _start_devices(self) -> None:
-        by_device: dict[int, list[PlannedRequest]] = {}
-        for planned in self.inputs.planned:
-            by_device.setdefault(planned.device, []).append(planned)
-        closed = self.scenario.devices.arrivals == "closed"
-        arrivals = [] if closed else arrival_times_s(self.scenario)
-        for index, requests in sorted(by_device.items()):
-            device = Device(self.context, index, requests, self._trace_of, self._keep)
-            times = think_times_s(self.scenario, index) if closed else arrivals[index]
-            start(self.env, device.closed_loop(times) if closed else device.open_loop(times))
-
-    def _trace_of(self, planned: PlannedRequest) -> Iterable[Step]:
-        if self.inputs.tape is not None:
-            return self._recorded_trace(planned, self.inputs.tape)
-        scenario, models_info = self.scenario, self._model_info
-        if planned.device not in self._controllers:
-            self._controllers[planned.device] = self._first_controller.for_device()
-        controller = self._controllers[planned.device]
-        request = make_request(planned, scenario, models_info, controller)
-        protocol = scenario.protocol.entry.make(request, scenario.protocol.settings, rng_for(planned, scenario))
-        protocol_run = self._live[planned.id] = ProtocolRun(protocol, self.inputs.models, request=request)
-        return LiveTrace(protocol_run, self.inputs.cost_models["device"], self.inputs.models)
-
-    def _recorded_trace(self, planned: PlannedRequest, tape: TapeStore) -> CompiledTrace:
-        key, traces = self._addresses.of(planned), self.inputs.traces
-        trace = traces.get(key)
-        if trace is None:
-            records = tape.get(key)
-            if records is None:
-                raise RunError(f"request {planned.index} of device {planned.device} is not on tape, or damaged there")
-            trace = traces.of(records)
-            traces.keep(key, trace)
-        return trace
-
-    def _keep(self, outcome: Outcome) -> None:
-        self.tables.add(outcome)
-        for model in self.inputs.models.values():
-            model.close_request(outcome.planned.id)
-        protocol_run = self._live.pop(outcome.planned.id, None)
-        store = self.inputs.record_to
-        if protocol_run is not None and store is not None:
-            key = self._addresses.of(outcome.planned)
-            if not store.has(key):
-                store.put(key, protocol_run.records, describe(outcome.planned, self.scenario, self._model_info))
-
     def run(self, until_s: float | None = None) -> RunOutput:
         """Run until the last request has ended, or until a time; requests under way then are in no table."""
-        self.env.run(None if until_s is None else to_ns(until_s))
-        ended_ns = int(self.env.now)
-        for group in self.sites.values():
-            group.finish(ended_ns)
-        self.tables.close()
-        return RunOutput(self.tables, self.link.summary(), self._site_figures(ended_ns), ended_ns / NS_PER_S)
+        groups = {site.value: group for site, group in self.sites.items()}
+        window = self.window
+        if window.start_ns:
+            self.env.run(window.start_ns)
+        window.begin(window.start_ns, self.requests, groups)
+        until_ns = window.end_ns if until_s is None else to_ns(until_s)
+        self.env.run(until_ns)
+        window.close(int(self.env.now), self.requests, groups)
+        link_figures = self.link.summary()
+        if until_s is None and window.end_ns is not None and self.scenario.devices.in_flight == "drain":
+            self.env.run()
+            self._refuse_losses()
+        elif until_ns is None:
+            self._refuse_losses()
+        self._finish()
+        return RunOutput(self.tables, link_figures, window.figures(groups), int(self.env.now) / NS_PER_S)
 
-    def _site_figures(self, ended_ns: int) -> dict[str, float]:
-        figures: dict[str, float] = {}
-        for site, group in self.sites.items():
-            figures |= group.figures(site.value, group.counts(ended_ns), ended_ns)
-        return figures
+    def _finish(self) -> None:
+        """Count what is under way, and hold every queue against Little's law.
+
+        Raises:
+            RunError: It does not hold.
+        """
+        ended_ns = int(self.env.now)
+        spent_ns = list(self._watchers.spent_ns)
+        for group in self.groups:
+            for device in group.devices:
+                if device.current is not None:
+                    self.window.count(device.current)
+                for place, own_ns in enumerate(device.spent_ns(ended_ns)):
+                    spent_ns[place] += own_ns
+        for servers in self.sites.values():
+            servers.finish(ended_ns)
+        self.requests.check(ended_ns, spent_ns[0])
+        self.queue.check(ended_ns, spent_ns[1])
+        self.tables.close()
+
+    def _refuse_losses(self) -> None:
+        """Nothing is left to happen: all requests must have ended.
+
+        Raises:
+            RunError: Some have not.
+        """
+        if self.requests.num_inside:
+            raise RunError(f"{self.requests.num_inside} requests never ended: what they wait for does not come")
+
+
+def _placed(scenario: Scenario) -> dict[Location, list[str]]:
+    """Roles of the models that a scenario's protocol runs, by site."""
+    placed: dict[Location, list[str]] = {}
+    for role, location in sites_of(scenario.protocol.entry, scenario.protocol.settings).items():
+        placed.setdefault(location, []).append(role)
+    return placed

@@ -54,8 +54,13 @@ def _steps(key: str) -> list[str]:
 
 
 def _change(data: dict[str, Any], key: str, value: Any) -> None:
+    if key == "devices":
+        data[key] = copy.deepcopy(value)
+        return
     parts = _steps(key)
     current: dict[str, Any] = data
+    if parts[0] == "devices" and isinstance(data.get("devices"), list):
+        current, parts = _kind_of(data["devices"], parts)
     for depth, part in enumerate(parts[:-1]):
         below: Any = current.get(part)
         if isinstance(below, str) and _NAMED_AT_DEPTH.get(parts[0]) == depth:
@@ -82,6 +87,15 @@ def _change(data: dict[str, Any], key: str, value: Any) -> None:
         current[parts[-1]] = value
     else:
         current[parts[-1]] = copy.deepcopy(value)
+
+
+def _kind_of(kinds: list[Any], parts: list[str]) -> tuple[dict[str, Any], list[str]]:
+    """The kind of devices that a key such as ``devices.phones.count`` is of, and the rest of the key."""
+    by_name = {kind["name"]: kind for kind in kinds if isinstance(kind, dict) and isinstance(kind.get("name"), str)}
+    if parts[1] in by_name and len(parts) > 2:
+        return by_name[parts[1]], parts[2:]
+    valid = ", ".join(f"devices.{name}" for name in by_name)
+    raise ScenarioProblems([Problem(tuple(parts), f"devices are of several kinds; keys of theirs begin with {valid}")])
 
 
 def _shared_keys(part: str, old: Mapping[str, Any], name: Any) -> dict[str, Any]:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import ConfigDict, Field, GetJsonSchemaHandler, ValidationError, field_validator, model_validator
+from pydantic_core import CoreSchema
 
 from sim.compute.registry import COMPUTE
 from sim.compute.roles import problem_of, problem_together
@@ -20,8 +22,13 @@ from sim.decoding.protocols.registry import PROTOCOLS, TreeSettings, refuse_larg
 from sim.links.registry import LINKS
 from sim.nodes.engine.registry import ENGINES
 from sim.scenario.choice import Choice, ChosenFrom
+from sim.scenario.devices import MAX_REQUESTS, DevicesSettings
+from sim.scenario.kinds import PLACE_KEYS, KindSettings, MixedDevices, together
+from sim.scenario.overrides import apply_overrides
 from sim.scenario.problems import Problem, ScenarioProblems, problems_of
+from sim.scenario.slo import SloSettings
 from sim.scenario.sweep_schema import SEED_STRIDE, SweepSettings
+from sim.scenario.workload import WorkloadSettings
 
 # Models that ship together, by the name that they are called by, and the roles that they have.
 MODEL_SETS = {"embedded": ("draft", "middle", "target"), "smollm2": ("draft", "target")}
@@ -30,74 +37,6 @@ _NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
 
 # Seeds are keys of 64 bits.
 MAX_SEED = (1 << 64) - 1
-# Of all devices together.
-MAX_REQUESTS = 1_000_000
-# More than any model's context.
-MAX_TOKENS = 10_000_000
-# Logits over it stay far from overflow.
-MIN_TEMPERATURE = 0.001
-
-
-class DevicesSettings(Settings):
-    """The devices (UEs) and when they ask."""
-
-    count: int = Field(default=1, ge=1, le=100_000)
-    """Devices in the cell."""
-    requests: int = Field(default=1, ge=1, le=MAX_REQUESTS)
-    """Requests that each device issues."""
-    arrivals: Literal["closed", "poisson"] | str = "closed"
-    """When requests are issued: `closed` (after the last answer and a think time), `poisson` (open loop, queueing at
-    the device), or a CSV file with columns time_s and, optionally, device (open loop; looped over the devices)."""
-    think_time_s: float = Field(default=0.0, ge=0, le=1e6)
-    """Mean think time before each request of a closed loop, exponentially distributed."""
-    arrival_rate_hz: float | None = Field(default=None, ge=1e-6, le=1e6)
-    """Requests per second and device of a Poisson open loop."""
-    tx_power_w: float = Field(default=0.8, ge=0, le=1e3)
-    """Power that a device's radio draws while it sends; 23 dBm radiated at 0.3 efficiency and circuits."""
-    rx_power_w: float = Field(default=0.4, ge=0, le=1e3)
-    """Power that a device's radio draws while it receives."""
-
-    @model_validator(mode="after")
-    def _keys_fit(self) -> DevicesSettings:
-        if self.arrivals == "poisson" and self.arrival_rate_hz is None:
-            raise ValueError("arrivals: poisson needs arrival_rate_hz")
-        if self.arrivals != "poisson" and self.arrival_rate_hz is not None:
-            raise ValueError("arrival_rate_hz has a meaning with arrivals: poisson only")
-        if self.arrivals != "closed" and self.think_time_s:
-            raise ValueError("think_time_s has a meaning with arrivals: closed only")
-        return self
-
-
-class WorkloadSettings(Settings):
-    """What is asked, and how tokens are drawn."""
-
-    prompts: str = "embedded"
-    """`embedded` (beginnings of Python code) or `chat` (eight kinds of requests), which ship with SpecRAN; or a file:
-    JSON lines or a JSON list of `text`, `ids`, or chats as OpenAI, ShareGPT, MT-bench, Spec-Bench, HumanEval, GSM8K,
-    Alpaca and vLLM have them, with `category`, `device` and `max_new_tokens` of their own; or plain text, a prompt per
-    line."""
-    chat_template: Literal["auto", "always", "never"] = "auto"
-    """Whether the target's chat template is applied: `auto` to chats, `always` to plain texts too, `never` at all."""
-    max_prompt_tokens: int | None = Field(default=None, ge=1, le=MAX_TOKENS)
-    """Keep only the last so many tokens of a prompt, with the special tokens that it begins with; without it a prompt
-    that does not fit is refused."""
-    max_new_tokens: int = Field(default=64, ge=1, le=MAX_TOKENS)
-    """Length limit of each generation."""
-    stop_at_eos: bool = True
-    """Whether an end-of-text token ends a generation."""
-    temperature: float = Field(default=1.0, ge=0, le=100)
-    """Sampling temperature of target and draft; 0 is greedy, anything else is at least 0.001."""
-    top_k: int | None = Field(default=None, ge=1, le=10_000_000)
-    """Sample among the k most probable tokens only."""
-    top_p: float | None = Field(default=None, gt=0, le=1)
-    """Sample among the smallest set that holds this mass only."""
-
-    @field_validator("temperature")
-    @classmethod
-    def _no_overflow(cls, temperature: float) -> float:
-        if 0 < temperature < MIN_TEMPERATURE:
-            raise ValueError(f"expected 0 (greedy) or at least {MIN_TEMPERATURE}, got {temperature:g}")
-        return temperature
 
 
 class ModelsSettings(Settings):
@@ -169,6 +108,29 @@ SITES = ("device", "edge", "cloud")
 ComputeChoice = Annotated[Choice, ChosenFrom(COMPUTE, "kind")]
 
 
+@dataclass(frozen=True)
+class Kind:
+    """Devices of one kind.
+
+    Attributes:
+        name: What tables call them; empty where all devices are alike.
+        first: Index of the first of them.
+        scenario: The scenario as it is for them.
+    """
+
+    name: str
+    first: int
+    scenario: Scenario
+
+
+class DevicesOrKinds:
+    """How JSON Schema sees ``devices``: a mapping, or a list of kinds."""
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        kind = handler(KindSettings.__pydantic_core_schema__)
+        return {"anyOf": [handler(schema), {"type": "array", "items": kind, "minItems": 1}]}
+
+
 class Scenario(Settings):
     """One scenario: everything that a run depends on.
 
@@ -181,10 +143,12 @@ class Scenario(Settings):
     """Name of the result folder."""
     seed: int = Field(default=1, ge=0, le=MAX_SEED)
     """Master seed of all random numbers."""
-    devices: DevicesSettings = DevicesSettings()
-    """The devices and when they ask."""
+    devices: Annotated[DevicesSettings, DevicesOrKinds()] = DevicesSettings()
+    """The devices and when they ask; or a list of kinds of devices, each with a name and parts that are different."""
     workload: WorkloadSettings = WorkloadSettings()
     """Prompts and sampling."""
+    slo: SloSettings = SloSettings()
+    """What latencies are held against."""
     models: ModelsSettings = ModelsSettings()
     """Language models by role."""
     protocol: Annotated[Choice, ChosenFrom(PROTOCOLS, "name")] = Field(default=_PROTOCOL)
@@ -201,6 +165,11 @@ class Scenario(Settings):
     """What model work costs at each site (device, edge, cloud): `kind` and its own keys."""
     sweep: SweepSettings | None = None
     """What `specran sweep` varies."""
+
+    @field_validator("devices", mode="before")
+    @classmethod
+    def _kinds_together(cls, value: Any) -> Any:
+        return together(value) if isinstance(value, list | tuple) else value
 
     @field_validator("compute", mode="before")
     @classmethod
@@ -226,6 +195,8 @@ class Scenario(Settings):
             *_misfits(self.protocol, self.controller),
             *_no_cost_model(self.protocol, self.compute),
             *_not_one_each(self.link, self.devices.count),
+            *_wrong_kinds(self),
+            *_turns_out_of_turn(self),
         ]
         if problems:
             raise problems_error([(problem.where, problem.message, None) for problem in problems], "parts_do_not_fit")
@@ -254,6 +225,8 @@ class Scenario(Settings):
                 keys[field] = {**value.server.dump(), **{key: getattr(value, key) for key in WAY_KEYS}}
             elif field == "compute":
                 keys[field] = {site: choice.dump() for site, choice in value.items()}
+            elif isinstance(value, MixedDevices):
+                keys[field] = [kind.model_dump(mode="json", exclude_defaults=True) for kind in value.kinds]
             elif isinstance(value, Settings):
                 keys[field] = value.model_dump(mode="json", exclude_none=True)
             elif value is not None:
@@ -265,6 +238,51 @@ class Scenario(Settings):
         """The model servers by site."""
         return {"edge": self.edge, "cloud": self.cloud.server}
 
+    def by_kind(self) -> list[Kind]:
+        """Each kind of devices with the scenario as it is for them, in the order of their indices.
+
+        Raises:
+            ScenarioProblems: What a kind changes does not fit.
+        """
+        if not isinstance(self.devices, MixedDevices):
+            return [Kind("", 0, self)]
+        base = self.dump()
+        base.pop("sweep", None)
+        base["link"] = {key: value for key, value in base["link"].items() if key not in PLACE_KEYS}
+        found: list[Kind] = []
+        first = 0
+        for index, kind in enumerate(self.devices.kinds):
+            changes = {**kind.changes(), "devices": kind.own_devices()}
+            try:
+                found.append(Kind(kind.name, first, Scenario.from_dict(apply_overrides(base, changes))))
+            except ScenarioProblems as error:
+                raise ScenarioProblems(
+                    [Problem(("devices", index, *problem.where), problem.message) for problem in error.problems]
+                ) from error
+            first += kind.count
+        return found
+
+    def placed_link(self) -> Settings:
+        """The link's keys, with the places of all kinds of devices in one list.
+
+        Raises:
+            ScenarioProblems: Some kinds have places and others none.
+        """
+        kinds = self.devices.kinds if isinstance(self.devices, MixedDevices) else ()
+        used = sorted({key for kind in kinds for key in kind.link})
+        if not used:
+            return self.link.settings
+        lists: dict[str, list[Any]] = {key: [] for key in used}
+        for index, kind in enumerate(kinds):
+            for key in used:
+                values = kind.link.get(key)
+                values = values if isinstance(values, list) else [values] * kind.count
+                if len(values) != kind.count or None in values:
+                    message = f"expected {kind.count} values, one per device of {kind.name!r}: others have {key}"
+                    raise ScenarioProblems([Problem(("devices", index, "link", key), message)])
+                lists[key] += values
+        return ChosenFrom(LINKS, "kind").parse({**self.link.dump(), **lists}).settings
+
     def to_yaml(self) -> str:
         """The dump as YAML text that loads back equal."""
         return write_values(self.dump())
@@ -275,8 +293,6 @@ class Scenario(Settings):
         Raises:
             ScenarioProblems: No such key, or a value that it cannot have.
         """
-        from sim.scenario.overrides import apply_overrides
-
         return Scenario.from_dict(apply_overrides(self.dump(), {key: value}))
 
     def __eq__(self, other: object) -> bool:
@@ -287,13 +303,31 @@ class Scenario(Settings):
 
 
 def _too_many_requests(devices: DevicesSettings) -> list[Problem]:
-    total = devices.count * devices.requests
-    if total <= MAX_REQUESTS:
+    each = devices.requests_per_device
+    if each is None or devices.count * each <= MAX_REQUESTS:
         return []
-    message = (
-        f"{devices.count} devices with {devices.requests} requests each issue {total}; valid: {MAX_REQUESTS} in all"
-    )
+    total = devices.count * each
+    message = f"{devices.count} devices with {each} requests each issue {total}; valid: {MAX_REQUESTS} in all"
     return [Problem(("devices", "requests"), message)]
+
+
+def _turns_out_of_turn(scenario: Scenario) -> list[Problem]:
+    """What is said next in a chat depends on the answer, so that it cannot be issued before that has come."""
+    if scenario.workload.turns == 1 or scenario.devices.is_closed_loop:
+        return []
+    return [Problem(("workload", "turns"), "turns above 1 have a meaning with devices.arrivals: closed only")]
+
+
+def _wrong_kinds(scenario: Scenario) -> list[Problem]:
+    """What is wrong with what kinds of devices change."""
+    if not isinstance(scenario.devices, MixedDevices):
+        return []
+    try:
+        scenario.by_kind()
+        scenario.placed_link()
+    except ScenarioProblems as error:
+        return error.problems
+    return []
 
 
 def _seeds_beyond_bounds(seed: int, sweep: SweepSettings | None) -> list[Problem]:

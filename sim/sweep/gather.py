@@ -14,6 +14,7 @@ from sim.results.csv_file import inert_frame
 from sim.results.folder import json_text
 from sim.scenario.schema import Scenario
 from sim.sweep.points import Point
+from sim.sweep.work import KINDS
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -28,12 +29,22 @@ def table_of(points: Sequence[Point], summaries: Mapping[int, Mapping[str, Any]]
     """One row per point that was run, in the order of the points, whichever worker ran them."""
     import pandas as pd
 
-    table = pd.DataFrame([{**point.labels, **summaries[point.index]} for point in points if point.index in summaries])
+    ran = [(point, summaries[point.index]) for point in points if point.index in summaries]
+    rows = [{**point.labels, **{name: v for name, v in own.items() if name != KINDS}} for point, own in ran]
+    table = pd.DataFrame(rows)
     for column in table.columns:
         if len({type(value) for value in table[column]} - {int, float, type(None)}) > 1:
             # An axis of mixed types, such as `candidates: [1, [4, 2]]`.
             table[column] = table[column].map(str)
     return table
+
+
+def kinds_table(points: Sequence[Point], summaries: Mapping[int, Mapping[str, Any]]) -> pd.DataFrame:
+    """One row per point and kind of devices; empty where all devices are alike."""
+    import pandas as pd
+
+    ran = [(point, summaries[point.index].get(KINDS, ())) for point in points if point.index in summaries]
+    return pd.DataFrame([{**point.labels, **row} for point, kinds in ran for row in kinds])
 
 
 def gather(
@@ -43,6 +54,7 @@ def gather(
     table: pd.DataFrame,
     failures: Mapping[int, str],
     manifest: Mapping[str, Any],
+    kinds: pd.DataFrame | None = None,
 ) -> None:
     """Write a sweep's own files, each of them whole or not at all, so that two sweeps in one folder do no harm.
 
@@ -52,14 +64,15 @@ def gather(
     from sim.figures.sweep_figures import draw_sweep
     from sim.report.results import report_sweep
 
-    parquet, text = io.BytesIO(), io.StringIO()
+    parquet = io.BytesIO()
     table.to_parquet(parquet, index=False)
-    inert_frame(table).to_csv(text, index=False)
     try:
         remove_leftovers(place)
         write_atomically(place / "scenario.yaml", scenario.to_yaml().encode())
         write_atomically(place / "sweep.parquet", parquet.getvalue())
-        write_atomically(place / "sweep.csv", text.getvalue().encode())
+        write_atomically(place / "sweep.csv", csv_bytes(table))
+        if kinds is not None and not kinds.empty:
+            write_atomically(place / "kinds.csv", csv_bytes(kinds))
         write_atomically(place / "manifest.json", json_text(manifest).encode())
         with unfinished_folder(place) as folder:
             figures = draw_sweep(table, drawn_axes(scenario, points), folder / "figures")
@@ -71,6 +84,13 @@ def gather(
                     path.replace(target)
     except OSError as error:
         raise cannot_write("results", place, error) from error
+
+
+def csv_bytes(table: pd.DataFrame) -> bytes:
+    """A table as CSV that opens in a spreadsheet as what it says."""
+    text = io.StringIO()
+    inert_frame(table).to_csv(text, index=False)
+    return text.getvalue().encode()
 
 
 def drawn_axes(scenario: Scenario, points: Sequence[Point]) -> list[str]:

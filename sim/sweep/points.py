@@ -16,6 +16,7 @@ from pydantic import BaseModel
 
 from sim.results.folder import run_id
 from sim.scenario.choice import Choice
+from sim.scenario.kinds import MixedDevices
 from sim.scenario.overrides import apply_overrides
 from sim.scenario.problems import Problem, ScenarioProblems
 from sim.scenario.schema import Scenario
@@ -95,15 +96,27 @@ def expand(scenario: Scenario) -> list[Point]:
 
 def _checked_value(scenario: Scenario, key: str, given: Any) -> Any:
     """The value that a key has after checking, of the key's type; a part with keys of its own stays as it was given."""
+    value = value_of(scenario, key)
+    return given if isinstance(value, Choice | BaseModel | Mapping) else _plain(value)
+
+
+def value_of(scenario: Scenario, key: str) -> Any:
+    """The value behind a dotted key.
+
+    Raises:
+        AttributeError: There is none, or likewise ``KeyError`` and ``StopIteration``.
+    """
     value: Any = scenario
     for part in key.split("."):
         if isinstance(value, Choice):
             value = value.name if part == value.selector else getattr(value.settings, part)
         elif isinstance(value, Mapping):
             value = value[part]
+        elif isinstance(value, MixedDevices):
+            value = next(kind for kind in value.kinds if kind.name == part)
         else:
             value = getattr(value, part)
-    return given if isinstance(value, Choice | BaseModel | Mapping) else _plain(value)
+    return value
 
 
 def _plain(value: Any) -> Any:

@@ -15,21 +15,20 @@ from typing import TYPE_CHECKING, Any
 from sim.core.errors import InputError
 from sim.core.files import cannot_write, clean_cache, no_empty_folders_of, unfinished_folder
 from sim.results.manifest import host, versions
+from sim.runs.inputs import SimulationInputs
 from sim.runs.prepare import (
     Progress,
-    make_cost_models,
-    model_info_of,
+    bare_inputs,
     must_be_live,
     no_progress,
-    planned_requests,
     tape_store,
+    wanted_of,
 )
-from sim.runs.world import SimulationInputs
 from sim.scenario.schema import Scenario
 from sim.scenario.user_code import user_code_hashes
 from sim.sweep.cluster import Cluster
 from sim.sweep.executors import make_executor
-from sim.sweep.gather import drawn_axes, gather, sweep_id, table_of
+from sim.sweep.gather import drawn_axes, gather, kinds_table, sweep_id, table_of
 from sim.sweep.points import Point, expand
 from sim.sweep.precision import Replications
 from sim.sweep.recording import record_missing
@@ -70,6 +69,8 @@ class SweepResult:
         told = [*self.axes, *self.together, "variant"]
         groups = [column for column in told if self.table[column].nunique() > 1] or ["variant"]
         shown = [column for column in _OVERVIEW if column in self.table]
+        if any(name in self.table for name in ("ttft_attainment", "tpot_attainment", "e2e_attainment")):
+            shown += ["slo_attainment", "goodput_rps"]
         means = self.table.groupby(groups, sort=False, dropna=False)[shown].mean().reset_index()
         return list(means.columns), [list(row) for row in means.itertuples(index=False)]
 
@@ -100,6 +101,28 @@ def sweep(
     if jobs is not None and jobs < 1:
         raise InputError(f"jobs must be at least 1, got {jobs}")
     return _Sweep(scenario, Path(out), jobs or os.cpu_count() or 1, scheduler, resume, progress).run()
+
+
+def evaluate(
+    scenario: Scenario,
+    out: Path | str = "results",
+    *,
+    jobs: int | None = None,
+    scheduler: Cluster | str | None = None,
+    progress: Progress = no_progress,
+) -> tuple[pd.DataFrame, list[str]]:
+    """The table of a sweep and messages of what failed, without figures or a report; finished points are found again.
+
+    Args:
+        scenario: With its ``sweep``.
+        out: Folder of results, where the points are kept.
+        jobs: Worker processes, all cores by default.
+        scheduler: A Dask scheduler to run on instead, or its address.
+        progress: Called with what is going on.
+    """
+    run = _Sweep(scenario, Path(out), jobs or os.cpu_count() or 1, scheduler, True, progress)
+    run.run_points()
+    return table_of(run.points, run.summaries), list(run.failures.values())
 
 
 @dataclass
@@ -156,6 +179,19 @@ class _Sweep:
 
     def _run(self) -> SweepResult:
         start = perf_counter()
+        self.run_points()
+        table = table_of(self.points, self.summaries)
+        self.progress("writing", 0, 1)
+        kinds, manifest = kinds_table(self.points, self.summaries), self._manifest(perf_counter() - start)
+        gather(self.place, self.scenario, self.points, table, self.failures, manifest, kinds)
+        self.progress("writing", 1, 1)
+        failed = [f"{_named(self.points[i])}: {text}" for i, text in sorted(self.failures.items())]
+        axes = drawn_axes(self.scenario, self.points)
+        together = [key for key in self.points[0].changes if key not in axes and key in table]
+        return SweepResult(table, self.place, axes, failed, together, self.resumed)
+
+    def run_points(self) -> None:
+        """Record and simulate what is not finished."""
         self._check_folder()
         for point in self.points:
             self._shared_inputs(point)
@@ -165,14 +201,6 @@ class _Sweep:
             while wave := waves.next_wave({i: s["e2e_mean_s"] for i, s in self.summaries.items()}):
                 self._run_points(wave, executor)
         prune(self.store, max_tape_bytes())
-        table = table_of(self.points, self.summaries)
-        self.progress("writing", 0, 1)
-        gather(self.place, self.scenario, self.points, table, self.failures, self._manifest(perf_counter() - start))
-        self.progress("writing", 1, 1)
-        failed = [f"{_named(self.points[i])}: {text}" for i, text in sorted(self.failures.items())]
-        axes = drawn_axes(self.scenario, self.points)
-        together = [key for key in self.points[0].changes if key not in axes and key in table]
-        return SweepResult(table, self.place, axes, failed, together, self.resumed)
 
     def _check_folder(self) -> None:
         max_tape_bytes()
@@ -193,20 +221,10 @@ class _Sweep:
         name = json.dumps([keys[part] for part in parts], sort_keys=True)
         ready = self._shared.get(name)
         if ready is None:
-            models_info = model_info_of(point.scenario)
-            inputs = SimulationInputs(
-                planned_requests(point.scenario), models_info, make_cost_models(point.scenario, models_info)
-            )
-            addresses = Addresses(point.scenario, models_info)
-            priced = {site: {r: p.describe() for r, p in by.items()} for site, by in inputs.cost_models.items()}
-            keys_of_tape = [addresses.of(planned) for planned in inputs.planned]
-            fingerprints = {role: info.fingerprint for role, info in models_info.items()}
-            ready = self._shared[name] = _PreparedInputs(
-                inputs,
-                must_be_live(point.scenario),
-                _hash([simulator_version(), fingerprints, priced, keys_of_tape]),
-                keys_of_tape,
-            )
+            inputs = bare_inputs(point.scenario)
+            described, keys_of_tape = _described(point.scenario, inputs)
+            live = must_be_live(point.scenario)
+            ready = self._shared[name] = _PreparedInputs(inputs, live, _hash(described), keys_of_tape)
         self._shared_inputs_of[point.index] = ready
         return ready
 
@@ -285,11 +303,11 @@ class _Sweep:
 
     def _record(self, points: Sequence[Point], executor: Executor) -> None:
         """Put on tape what these points will replay, in groups that are decoded side by side."""
-        shared_by_id = {
-            id(self._shared_inputs(point)): (point.scenario, self._shared_inputs(point).inputs.planned)
-            for point in points
-        }
-        self.recorded += record_missing(list(shared_by_id.values()), self.store, executor, self.progress)
+        by_inputs = {id(self._shared_inputs(point)): point for point in points}
+        wanted = [
+            one for point in by_inputs.values() for one in wanted_of(point.scenario, self._shared_inputs(point).inputs)
+        ]
+        self.recorded += record_missing(wanted, self.store, executor, self.progress)
 
     def _tasks(self, points: Sequence[Point], executor: Executor) -> list[Task]:
         """One task per replayed point, ordered by shared inputs; one per group of points that decode."""
@@ -328,6 +346,19 @@ class _Sweep:
             "host": host(),
             "wall_s": wall_s,
         }
+
+
+def _described(scenario: Scenario, inputs: SimulationInputs) -> tuple[list[Any], list[str]]:
+    """What the results depend on beside the scenario: code, models, prices and recordings; and the recordings alone."""
+    described: list[Any] = [simulator_version()]
+    keys: list[str] = []
+    for kind, own in zip(scenario.by_kind(), inputs.kinds, strict=True):
+        addresses = Addresses(kind.scenario, own.models_info)
+        keys_of_kind = [addresses.of(planned) for planned in own.planned]
+        priced = {site: {r: p.describe() for r, p in by.items()} for site, by in own.cost_models.items()}
+        described += [{role: info.fingerprint for role, info in own.models_info.items()}, priced, keys_of_kind]
+        keys += keys_of_kind
+    return described, keys
 
 
 def _named(point: Point) -> str:

@@ -13,13 +13,12 @@ from typing import Any
 from sim.core.errors import InputError, RunError
 from sim.inputs.workload import PlannedRequest
 from sim.links.shannon import FADING_MEMORY
-from sim.models.info import ModelInfo
 from sim.models.interface import LanguageModel
 from sim.models.row_cache import CachingModel
 from sim.results.tables import Keep, RunTables, parquet_bytes
-from sim.runs.prepare import MissingGroup, live_models, record_group
+from sim.runs.inputs import SimulationInputs
+from sim.runs.prepare import MissingGroup, models_by_kind, record_group
 from sim.runs.run import simulate
-from sim.runs.world import SimulationInputs
 from sim.scenario.schema import ModelsSettings, Scenario
 from sim.tape.recorder import Recording
 from sim.tape.store import TapeStore
@@ -30,6 +29,8 @@ TABLES_OF: dict[Keep, tuple[str, ...]] = {
     "requests": ("requests",),
     "rounds": ("requests", "rounds", "servers"),
 }
+# Where a point's summary holds those of its kinds of devices.
+KINDS = "kinds"
 # Shared inputs that a worker keeps unpacked; points are submitted so that those of the same inputs follow each other.
 _MAX_SHARED = 4
 _MAX_FADING_CHUNKS = 60_000
@@ -131,7 +132,7 @@ def _unpacked(inputs_id: str, packed: bytes) -> SimulationInputs:
         store = EntryStore(shared.entries)
     elif shared.tape is not None:
         store = _stores.setdefault(shared.tape, TapeStore(shared.tape))
-    _shared[inputs_id] = ready = replace(shared.inputs, tape=store)
+    _shared[inputs_id] = ready = shared.inputs.with_tape(store)
     while len(_shared) > _MAX_SHARED:
         _shared.popitem(last=False)
     return ready
@@ -143,11 +144,10 @@ def simulate_points(task: PointTask, packed: bytes) -> list[PointDone]:
     inputs = _unpacked(task.inputs_id, packed)
     done = []
     if inputs.tape is None:
-        first = Scenario.from_dict(task.scenarios[0])
-        inputs = replace(inputs, models=_models_like(inputs.models_info, first))
+        inputs = inputs.with_models(_models_like(inputs, Scenario.from_dict(task.scenarios[0])))
     for place, keys in zip(task.places, task.scenarios, strict=True):
         try:
-            for model in inputs.models.values():
+            for model in inputs.all_models():
                 model.forget_all()
             before = _forwards(inputs)
             point = _simulate_point(place, Scenario.from_dict(keys), inputs, task.keep)
@@ -165,27 +165,28 @@ def simulate_points(task: PointTask, packed: bytes) -> list[PointDone]:
     return done
 
 
-def _models_like(models_info: dict[str, ModelInfo], scenario: Scenario) -> Mapping[str, LanguageModel]:
-    """The models that decode while simulating, loaded where this runs.
+def _models_like(inputs: SimulationInputs, scenario: Scenario) -> list[Mapping[str, LanguageModel]]:
+    """The models that decode while simulating, loaded where this runs, of each kind of devices.
 
     Raises:
         InputError: One is not here, or is another one than where the sweep was started.
     """
     try:
-        models = live_models(scenario, models_info)
+        by_kind = models_by_kind(scenario, inputs)
     except InputError as error:
         raise InputError(f"points that decode while they simulate need their models where they run: {error}") from error
-    for role, model in models.items():
-        if model.fingerprint != models_info[role].fingerprint:
-            raise InputError(
-                f"models.{role}: {model.name!r} is another model on this worker than where the sweep was started"
-            )
-    return models
+    for models, own in zip(by_kind, inputs.kinds, strict=True):
+        for role, model in models.items():
+            if model.fingerprint != own.models_info[role].fingerprint:
+                raise InputError(
+                    f"models.{role}: {model.name!r} is another model on this worker than where the sweep was started"
+                )
+    return by_kind
 
 
 def _forwards(inputs: SimulationInputs) -> tuple[int, int]:
     """DraftSegment run and remembered so far."""
-    remembering = [model for model in inputs.models.values() if isinstance(model, CachingModel)]
+    remembering = [model for model in inputs.all_models() if isinstance(model, CachingModel)]
     return sum(model.num_run for model in remembering), sum(model.num_remembered for model in remembering)
 
 
@@ -193,7 +194,8 @@ def _simulate_point(place: int, scenario: Scenario, inputs: SimulationInputs, ke
     result = simulate(scenario, inputs, keep=keep)
     tables: RunTables = result.output.tables
     rows = {name: getattr(tables, name).rows for name in TABLES_OF[keep]}
-    return PointDone(place, result.summary, {name: parquet_bytes(own) for name, own in rows.items()})
+    summary = {**result.summary, **({KINDS: result.by_kind} if result.by_kind else {})}
+    return PointDone(place, summary, {name: parquet_bytes(own) for name, own in rows.items()})
 
 
 @dataclass(frozen=True)

@@ -36,7 +36,7 @@ def export_folder(scenarios: Sequence[Scenario], store: TapeStore, folder: Path)
     keys = recorded_keys(scenarios, store)
     models: dict[str, dict[str, Any]] = {}
     prompts: dict[str, dict[str, list[int]]] = {}
-    for scenario in scenarios:
+    for scenario in (kind.scenario for whole in scenarios for kind in whole.by_kind()):
         models_info = prepare.model_info_of(scenario)
         _note_models(scenario, models_info, models)
         _note_prompts(scenario, models_info, prompts)
@@ -61,9 +61,9 @@ def recorded_keys(scenarios: Sequence[Scenario], store: TapeStore) -> list[str]:
         InputError: One is not on tape yet.
     """
     keys: dict[str, None] = {}
-    for scenario in scenarios:
+    for scenario, planned_requests in (one for whole in scenarios for one in prepare.wanted_of(whole)):
         addresses = Addresses(scenario, prepare.model_info_of(scenario))
-        for planned in prepare.planned_requests(scenario):
+        for planned in planned_requests:
             key = addresses.of(planned)
             if key not in keys and not store.has(key):
                 raise InputError("not all requests of the scenario are on tape; record them first: specran tape record")

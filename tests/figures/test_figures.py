@@ -78,8 +78,10 @@ def test_run_figures_are_written_in_three_formats(tmp_path: Path) -> None:
     assert all(path.stat().st_size > 1000 for path in written)
 
 
-def test_sweep_figures_are_written(sweep_figures: list[Path]) -> None:
+def test_sweep_figures_are_written(sweep_figures: list[Path], tmp_path: Path) -> None:
     assert {path.stem for path in sweep_figures} == {"latency", "throughput", "breakdown", "rows"}
+    held = sweep_table().assign(ttft_attainment=0.9, slo_attainment=lambda table: 1 / table["e2e_mean_s"])
+    assert "attainment" in {path.stem for path in draw_sweep(held, [UPLINK], tmp_path / "with objectives")}
     assert {path.suffix for path in sweep_figures} == {".png", ".pdf", ".svg"}
 
 

@@ -7,8 +7,10 @@ from itertools import islice
 import numpy as np
 import pytest
 
-from sim.inputs.arrivals import PROCESSES, RateProfile, arrival_times_s, gap_distribution, weibull_shape
-from sim.inputs.lengths import LengthSettings
+from sim.inputs.arrivals import RateProfile, arrival_times_s, gap_distribution, think_times_s, weibull_shape
+from sim.inputs.lengths import draw_length
+from sim.scenario.devices import DevicesSettings
+from sim.scenario.lengths import LengthSettings
 
 
 def rng(key: int = 1) -> np.random.Generator:
@@ -35,10 +37,14 @@ def test_constant_gaps_begin_anywhere() -> None:
     assert others[0] != times[0]
 
 
+def test_think_times_are_exponential_of_the_mean_asked_for() -> None:
+    times = list(islice(think_times_s(DevicesSettings(think_time_s=3.0), 1, 7), 20_000))
+    assert np.mean(times) == pytest.approx(3, rel=0.03) and np.std(times) == pytest.approx(3, rel=0.05)
+
+
 def test_unknown_processes_are_refused() -> None:
     with pytest.raises(ValueError, match=r"unknown arrival process 'pareto'; valid: poisson, gamma, weibull, constant"):
         gap_distribution("pareto")
-    assert PROCESSES == ("poisson", "gamma", "weibull", "constant")
 
 
 def test_a_profile_and_its_inverse_agree() -> None:
@@ -71,13 +77,13 @@ def test_arrivals_follow_the_time_of_day() -> None:
 )
 def test_lengths_have_the_mean_asked_for(settings: dict[str, object]) -> None:
     lengths, source = LengthSettings.model_validate(settings), rng()
-    drawn = [lengths.draw(source) for _ in range(20_000)]
+    drawn = [draw_length(lengths, source) for _ in range(20_000)]
     assert min(drawn) >= 1 and np.mean(drawn) == pytest.approx(40, rel=0.03)
 
 
 def test_lengths_keep_their_bounds() -> None:
     lengths, source = LengthSettings(distribution="gamma", mean=40, cv=2, min=10, max=50), rng()
-    drawn = [lengths.draw(source) for _ in range(1_000)]
+    drawn = [draw_length(lengths, source) for _ in range(1_000)]
     assert min(drawn) == 10 and max(drawn) == 50
     for wrong in ({"distribution": "uniform"}, {"distribution": "gamma"}, {"mean": 5, "min": 9, "max": 8}):
         with pytest.raises(ValueError, match=r"uniform is given by|gamma needs a mean|must not be below"):

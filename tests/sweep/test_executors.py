@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -162,15 +163,16 @@ def test_without_dask_the_message_says_what_to_install(monkeypatch):
 
 def test_models_of_another_kind_at_a_worker_are_refused(tiny_keys: dict, cache: Path):
     """Adaptive points decode where they run: a worker's models must be those of the sweep's start, and be there."""
-    from sim.runs.prepare import model_info_of
+    from sim.runs.prepare import bare_inputs
     from sim.sweep.work import _models_like
 
     scenario = Scenario.from_dict({key: value for key, value in tiny_keys.items() if key != "sweep"})
-    models_info = model_info_of(scenario)
-    assert _models_like(models_info, scenario)["draft"].fingerprint == models_info["draft"].fingerprint
-    swapped = {"draft": models_info["target"], "target": models_info["target"]}
+    inputs = bare_inputs(scenario)
+    models_info = inputs.models_info
+    assert _models_like(inputs, scenario)[0]["draft"].fingerprint == models_info["draft"].fingerprint
+    swapped = replace(inputs, models_info={"draft": models_info["target"], "target": models_info["target"]})
     with pytest.raises(InputError, match=r"models\.draft: .* is another model on this worker"):
         _models_like(swapped, scenario)
     elsewhere = scenario.replace("models.draft", str(cache / "nowhere"))
     with pytest.raises(InputError, match="need their models where they run"):
-        _models_like(models_info, elsewhere)
+        _models_like(inputs, elsewhere)

@@ -164,7 +164,7 @@ def edge_server() -> Iterable[Row]:
             f"utilisation of the edge, load {load}",
             "arrival rate times service time",
             load,
-            output.sites["edge_utilisation"],
+            output.figures["edge_utilisation"],
             rel=0.03,
         )
         e2e = np.array([row["e2e_s"] for row in output.requests])

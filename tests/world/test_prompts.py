@@ -10,7 +10,8 @@ import pytest
 
 from sim.core.errors import InputError
 from sim.inputs.prompts import SHIPPED, parse_prompt, read_prompts
-from sim.inputs.workload import cut_start, make_request, plan_requests
+from sim.inputs.requests import plan_requests
+from sim.inputs.workload import cut_start, make_request
 from sim.models.info import ModelInfo
 from sim.tape.key import Addresses, describe, key_of
 from tests.worlds import simulate_planned, small_scenario
@@ -146,7 +147,7 @@ def test_broken_entries_say_where_and_what(entry: Any, message: str, tmp_path: P
     path.write_text(f'{{"text": "fine"}}\n{json.dumps(entry)}\n', encoding="utf-8")
     with pytest.raises(InputError) as error:
         read_prompts(str(path))
-    assert f"{path}:2: " in str(error.value)
+    assert str(error.value).startswith(f"workload.prompts: {path}:2: ")
     assert message in str(error.value)
 
 

@@ -8,7 +8,8 @@ import pytest
 
 from sim.core.errors import InputError
 from sim.inputs.prompts import read_prompts
-from sim.inputs.workload import make_request, plan_requests
+from sim.inputs.requests import plan_requests
+from sim.inputs.workload import make_request
 from sim.models.info import ModelInfo
 from sim.models.tabular import TabularModel
 from sim.runs.prepare import model_names

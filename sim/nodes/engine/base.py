@@ -20,8 +20,10 @@ class RequestInfo:
     Attributes:
         id: Unique in a run.
         prompt: Token ids of the prompt.
+        num_prompt_tokens: Its length where it is more than the ids that are known; else that of these.
         shared_tokens: Leading prompt tokens that other requests may share, such as a system prompt.
         salt: Whose requests may share the rest of the text, such as a chat session's number; None if nobody's.
+        text_blocks: What the prompt's blocks of 512 tokens are known by, where that is all that is known of it.
         priority: Larger is more urgent.
         issued_ns: When it was issued.
         ttft_ns: Its objective for the time to first token, None if there is none; the others likewise.
@@ -31,13 +33,18 @@ class RequestInfo:
 
     id: int
     prompt: Sequence[int]
+    num_prompt_tokens: int = 0
     shared_tokens: int = 0
     salt: int | None = None
+    text_blocks: Sequence[int] = ()
     priority: int = 0
     issued_ns: int = 0
     ttft_ns: int | None = None
     tpot_ns: int | None = None
     deadline_ns: int | None = None
+
+    def __post_init__(self) -> None:
+        self.num_prompt_tokens = self.num_prompt_tokens or len(self.prompt)
 
     def due_ns(self, num_tokens: int) -> float:
         """When the token after the first ``num_tokens`` generated ones is due; infinite without an objective."""
@@ -81,7 +88,7 @@ class Job:
     @property
     def num_generated(self) -> int:
         """Tokens that the request had generated when it submitted this."""
-        return max(0, self.base_tokens + 1 - len(self.request.prompt))
+        return max(0, self.base_tokens + 1 - self.request.num_prompt_tokens)
 
 
 @dataclass(slots=True, eq=False)

@@ -152,3 +152,24 @@ def block_hashes(tokens: Sequence[int], block_tokens: int, shared_tokens: int, s
         parent = hash((parent, content) if end <= shared_tokens else (parent, content, salt))
         hashes.append(parent)
     return hashes
+
+
+TEXT_BLOCK_TOKENS = 512
+
+
+def hashes_of_text_blocks(text_blocks: Sequence[int], block_tokens: int, num_tokens: int) -> list[int]:
+    """Hashes of the full blocks of a text of which only the names of its blocks of 512 tokens are known.
+
+    Args:
+        text_blocks: Their names; texts whose first n names are equal have their first n * 512 tokens in common.
+        block_tokens: Tokens per block of memory.
+        num_tokens: Length of the text.
+    """
+    hashes: list[int] = []
+    parent = 0
+    for start in range(0, num_tokens - block_tokens + 1, block_tokens):
+        last = (start + block_tokens - 1) // TEXT_BLOCK_TOKENS
+        names = tuple(text_blocks[start // TEXT_BLOCK_TOKENS : last + 1])
+        parent = hash((parent, names, start))
+        hashes.append(parent)
+    return hashes

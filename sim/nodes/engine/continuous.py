@@ -99,7 +99,7 @@ class ContinuousEngine(Engine):
     def prefill(self, request: RequestInfo, model: str, now_ns: int) -> None:
         """Compute a prompt but for its last token, which the first job feeds."""
         if self._prefills:
-            tokens = len(request.prompt) - 1
+            tokens = request.num_prompt_tokens - 1
             self._scheduler(model).prefill(Job(request, model, WorkSize(tokens, tokens, 0), now_ns))
 
     @property

@@ -80,6 +80,8 @@ class FcfsEngine(Engine):
     def complete(self, step: Step, start_ns: int, end_ns: int, joules: Sequence[float]) -> None:
         """Charge the jobs; nothing else is left of a batch."""
         for item, share in zip(step.items, joules, strict=True):
+            if item.job.event is None:  # given up meanwhile
+                self.unattributed_joules += share
             item.job.compute_ns += end_ns - start_ns
             item.job.joules += share
         self._running = []

@@ -86,7 +86,7 @@ class SequenceState:
         if pending.progress is not None:
             return pending.progress
         job = pending.job
-        of_its_text = max(job.base_tokens, len(self.request.prompt))
+        of_its_text = max(job.base_tokens, self.request.num_prompt_tokens)
         return min(self.computed, of_its_text, pending.extent - job.size.num_rows)
 
     def remaining(self) -> int:

@@ -14,7 +14,7 @@ from itertools import count
 from sim.compute.base import WorkSize
 from sim.core.errors import InputError
 from sim.nodes.engine.base import EngineState, Job, RequestInfo, Step, StepItem, Text
-from sim.nodes.engine.blocks import BlockPool, block_hashes
+from sim.nodes.engine.blocks import BlockPool, block_hashes, hashes_of_text_blocks
 from sim.nodes.engine.sequence import KeyOf, OrderKey, PendingJob, RankOf, SequenceState
 
 _Heap = list[tuple[OrderKey, int, SequenceState]]
@@ -102,7 +102,9 @@ class StepScheduler:
 
     def _make_sequence(self, request: RequestInfo) -> SequenceState:
         hashes: list[int] = []
-        if self.limits.prefix_cache and (request.shared_tokens or request.salt is not None):
+        if self.limits.prefix_cache and request.text_blocks:
+            hashes = hashes_of_text_blocks(request.text_blocks, self.limits.block_tokens, request.num_prompt_tokens)
+        elif self.limits.prefix_cache and (request.shared_tokens or request.salt is not None):
             hashes = self._hashes(request, request.prompt)
         return SequenceState(request, self._rank_of(request, next(self._num_sequences)), hashes)
 
@@ -183,7 +185,7 @@ class StepScheduler:
     def _admit(self, sequence: SequenceState) -> bool:
         """Give a sequence the blocks for its whole job, those of known prefixes shared; False if there are too few."""
         pending = sequence.pending[0]
-        reusable = min(len(sequence.request.prompt), pending.extent - pending.job.size.num_rows)
+        reusable = min(sequence.request.num_prompt_tokens, pending.extent - pending.job.size.num_rows)
         shared = self.pool.lookup(sequence.hashes[: reusable // self.limits.block_tokens])
         self.pool.acquire(shared)
         missing = self._num_blocks(pending.extent) - len(shared)
@@ -194,7 +196,7 @@ class StepScheduler:
         sequence.computed = len(shared) * self.limits.block_tokens
         sequence.num_registered = len(shared)
         if self.limits.prefix_cache and pending.job.base_tokens == 0:
-            self.prefix_queries += len(sequence.request.prompt)
+            self.prefix_queries += sequence.request.num_prompt_tokens
             self.prefix_hits += sequence.computed
         return True
 

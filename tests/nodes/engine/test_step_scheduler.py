@@ -239,7 +239,7 @@ def test_memory_is_never_overdrawn_and_everybody_is_served(
 ) -> None:
     """Whatever requests do, every job ends, all memory comes back, and each step keeps its limits."""
     engine = scheduler(num_blocks, policy, max_num_seqs, max_tokens, chunked=chunked)
-    infos = {n: RequestInfo(n, (*range(20), *[n] * n), n % 2 * 20, None, n % 3) for n in range(8)}
+    infos = {n: RequestInfo(n, (*range(20), *[n] * n), shared_tokens=n % 2 * 20, priority=n % 3) for n in range(8)}
     lengths: dict[int, int] = {}
     waiting: set[int] = set()
     step: Step | None = None

@@ -1,0 +1,77 @@
+"""``specran capacity``: the largest load that holds the objectives."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sim.cli.output import ProgressBars, only_results_on_stdout, print_json, print_table, say
+from sim.cli.run import changes_of
+from sim.core.errors import InputError
+from sim.scenario.loading import load_scenario, locate_errors
+
+if TYPE_CHECKING:
+    from sim.sweep.capacity import Capacity, Search
+    from sim.sweep.cluster import Cluster
+
+
+def capacity_command(
+    name: str,
+    vary: str,
+    metric: str,
+    share: float,
+    tolerance: float,
+    replications: int,
+    set_: list[str],
+    seed: int | None,
+    jobs: int | None,
+    cluster: Cluster | None,
+    out: Path,
+    as_json: bool,
+) -> None:
+    """Find the capacity, print it with its interval, and draw the curve."""
+    from sim.results.folder import write_json
+    from sim.sweep.capacity import Search, draw_capacity, find_capacity
+
+    key, low, high = _load_of(vary)
+    search = Search(key, metric, share, tolerance, replications, low, high)
+    changes = changes_of(set_, seed)
+    with only_results_on_stdout():
+        scenario = load_scenario(name, changes)
+        with locate_errors(name, changes), ProgressBars() as progress:
+            found = find_capacity(scenario, search, out, jobs=jobs, scheduler=cluster, progress=progress)
+    folder = out / scenario.name / f"capacity-{key}"
+    folder.mkdir(parents=True, exist_ok=True)
+    found.runs.to_csv(folder / "capacity.csv", index=False)
+    told = _told(found, search)
+    write_json(told, folder / "capacity.json")
+    draw_capacity(found, search, folder)
+    if as_json:
+        print_json(told)
+    else:
+        rows = [[point.load, point.mean, point.half] for point in found.points]
+        print_table(f"{scenario.name}: share of {metric} over {key}", (key, "share", "95 % interval ±"), rows)
+        above = "no load that surely breaks it" if math.isinf(found.high) else f"{found.high:.4g}"
+        print(f"capacity: {found.load:.4g} (95 % interval {found.low:.4g} to {above})")
+    say(f"files:   {folder}")
+
+
+def _told(found: Capacity, search: Search) -> dict[str, Any]:
+    points = [{"load": point.load, "mean": point.mean, "half_width": point.half} for point in found.points]
+    interval = {"low": found.low, "high": found.high}
+    return {"key": search.key, "metric": search.metric, "share": search.share, "capacity": found.load, **interval} | {
+        "points": points
+    }
+
+
+def _load_of(vary: str) -> tuple[str, float | None, float | None]:
+    """The key, and the loads to begin with, of ``KEY`` or ``KEY=LOW,HIGH``."""
+    key, _, values = vary.partition("=")
+    try:
+        loads = [float(value) for value in values.split(",")] if values else []
+    except ValueError as error:
+        raise InputError(f"expected KEY or KEY=LOW,HIGH, got {vary!r}", place="--vary") from error
+    if len(loads) > 2 or any(not 0 < load < math.inf for load in loads) or loads != sorted(loads):
+        raise InputError(f"expected one or two ascending positive loads, got {values!r}", place="--vary")
+    return key, *([*loads, None, None][:2])  # type: ignore[return-value]
