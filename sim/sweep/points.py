@@ -19,7 +19,7 @@ from sim.scenario.choice import Choice
 from sim.scenario.kinds import MixedDevices
 from sim.scenario.overrides import apply_overrides
 from sim.scenario.problems import Problem, ScenarioProblems
-from sim.scenario.schema import Scenario
+from sim.scenario.schema import MAX_SEED, Scenario
 from sim.scenario.sweep_schema import SEED_STRIDE, SweepSettings
 
 # Runs of one sweep, replications included.
@@ -86,6 +86,7 @@ def expand(scenario: Scenario) -> list[Point]:
     for changes, places in _combinations(sweep):
         for variant, variant_changes in (sweep.variants or {"": {}}).items():
             changed = _scenario_at(base, sweep, changes, variant, variant_changes)
+            _refuse_seeds_beyond_bounds(changed.seed, sweep, variant)
             checked = {key: _checked_value(changed, key, given) for key, given in changes.items()}
             _refuse_same_value(checked, places, seen)
             for replication in range(sweep.replications):
@@ -125,6 +126,16 @@ def _plain(value: Any) -> Any:
     if isinstance(value, Enum):
         return value.value
     return str(value) if isinstance(value, Path) else value
+
+
+def _refuse_seeds_beyond_bounds(seed: int, sweep: SweepSettings, variant: str) -> None:
+    """A seed that the sweep sets must leave room for those of the replications."""
+    largest = MAX_SEED - (sweep.replications - 1) * SEED_STRIDE
+    if seed > largest:
+        part = next((part for part in ("axes", "zip") if "seed" in getattr(sweep, part)), None)
+        where = ("sweep", "variants", variant, "seed") if part is None else ("sweep", part, "seed")
+        message = f"leaves no room for the seeds of {sweep.replications} replications, got {seed}"
+        raise ScenarioProblems([Problem(where, f"{message}; valid: 0 to {largest}")])
 
 
 def _refuse_too_many(sweep: SweepSettings) -> None:

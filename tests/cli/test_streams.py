@@ -1,0 +1,198 @@
+"""Results on stdout, all else on stderr; texts from files are inert; a run that lost its folder has failed."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import shutil
+from importlib import metadata
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from sim.cli import _main
+from sim.cli.output import print_table, say
+from sim.cli.terminal import inert
+from sim.results.csv_file import csv_text, write_csv
+from tests.figures.tables import UPLINK, sweep_table
+
+_TINY = """devices: {count: 1, requests: 1}
+workload: {max_new_tokens: 2}
+protocol: {name: edge_only}
+compute: {edge: {kind: fixed, per_forward_s: 0.01}}
+"""
+
+
+@pytest.fixture
+def work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("SPECRAN_CACHE", str(tmp_path / "cache"))
+    Path("case.yaml").write_text(_TINY)
+    return tmp_path
+
+
+def saved(folder: Path, table: pd.DataFrame) -> Path:
+    folder.mkdir()
+    table.to_parquet(folder / "sweep.parquet")
+    return folder
+
+
+def test_version(capsys):
+    assert _main(["--version"]) == 0
+    assert capsys.readouterr().out == f"specran {metadata.version('specran')}\n"
+
+
+@pytest.mark.parametrize("form", [[], ["--json"], ["--csv"]])
+def test_a_comparison_goes_to_stdout_and_its_notes_to_stderr(work, capsys, form):
+    table = sweep_table()
+    a = saved(work / "a", table)
+    b = saved(work / "b", table.assign(e2e_mean_s=table.e2e_mean_s + 0.5).head(30))
+    assert _main(["compare", str(a), str(b), *form]) == 0
+    said = capsys.readouterr()
+    assert "rows without a partner" in said.err and "Student" in said.err
+    assert "partner" not in said.out and "Student" not in said.out
+    if form == ["--json"]:
+        told = json.loads(said.out)
+        assert [row["difference"] for row in told] == pytest.approx([0.5] * len(told))
+    elif form == ["--csv"]:
+        rows = list(csv.DictReader(io.StringIO(said.out)))
+        assert [float(row["difference"]) for row in rows] == pytest.approx([0.5] * len(rows))
+        assert {row["condition"] for row in rows if row["condition"] == "all"} == {"all"}
+    else:
+        assert "95 % interval" in said.out
+
+
+@pytest.mark.parametrize("command", ["compare a b --json --csv", "tape list --csv", "run case.yaml --csv"])
+def test_forms_that_a_command_has_not(work, capsys, command):
+    assert _main(command.split()) == 2
+    said = capsys.readouterr()
+    assert said.err.startswith("specran: ") and not said.out
+
+
+def test_a_run_prints_its_table_on_stdout_and_where_its_files_are_on_stderr(work, capsys):
+    assert _main(["run", "case.yaml"]) == 0
+    said = capsys.readouterr()
+    assert "End-to-end latency, mean" in said.out and "files:" not in said.out
+    assert "files: " in said.err and "End-to-end" not in said.err
+    assert _main(["run", "case.yaml", "--json"]) == 0
+    said = capsys.readouterr()
+    assert json.loads(said.out)["requests"] == 1 and "files: " in said.err
+
+
+def test_a_sweep_prints_its_table_on_stdout_and_where_its_files_are_on_stderr(work, capsys):
+    assert _main(["sweep", "case.yaml", "--vary", "link.uplink_mbps=1e-1,1", "--jobs", "1"]) == 0
+    said = capsys.readouterr()
+    assert "case: 2 runs" in said.out and "sweep.csv" not in said.out
+    assert "sweep.csv" in said.err and "2 runs" not in said.err
+
+
+def test_a_run_that_loses_its_folder_under_way_has_failed(work, capsys, monkeypatch):
+    from sim.runs import run as runs
+
+    write_run = runs.write_run
+
+    def losing(result, folder):
+        shutil.rmtree(work / "results")
+        write_run(result, folder)
+
+    monkeypatch.setattr(runs, "write_run", losing)
+    assert _main(["run", "case.yaml"]) == 1
+    said = capsys.readouterr()
+    assert said.err.startswith("specran: cannot write results") and said.err.count("\n") == 1
+    assert not said.out and not list(work.glob("results/*/*"))
+
+
+def test_a_sweep_that_loses_its_folder_under_way_has_failed(work, capsys, monkeypatch):
+    from sim.sweep import run as sweeps
+
+    gather = sweeps.gather
+
+    def losing(place, *rest, **more):
+        shutil.rmtree(work / "results")
+        (work / "results").write_text("a file now")
+        gather(place, *rest, **more)
+
+    monkeypatch.setattr(sweeps, "gather", losing)
+    assert _main(["sweep", "case.yaml", "--vary", "link.uplink_mbps=1,2", "--jobs", "1"]) == 1
+    said = capsys.readouterr()
+    assert "cannot write results" in said.err and "Traceback" not in said.err
+    assert not said.out
+
+
+@pytest.mark.parametrize("cache", ["/proc/specran", "/dev/null/below"])
+def test_a_cache_that_cannot_be_used_says_what_it_is(work, capsys, monkeypatch, cache):
+    monkeypatch.setenv("SPECRAN_CACHE", cache)
+    assert _main(["run", "case.yaml"]) in (1, 2)
+    said = capsys.readouterr().err
+    assert "SPECRAN_CACHE" in said and "Traceback" not in said and said.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("command", "says"),
+    [
+        (["sweep", "case.yaml", "--jobs", "1"], "go on with: specran sweep case.yaml --jobs 1 --resume\n"),
+        (["sweep", "my case.yaml", "--resume"], "go on with: specran sweep 'my case.yaml' --resume\n"),
+        (["run", "case.yaml"], "nothing of this run was written"),
+    ],
+)
+def test_an_interrupt_says_what_is_left(work, capsys, monkeypatch, command, says):
+    def interrupted(*_, **__):
+        raise KeyboardInterrupt
+
+    Path("my case.yaml").write_text(_TINY)
+    monkeypatch.setattr("sim.runs.run.run", interrupted)
+    monkeypatch.setattr("sim.sweep.run.sweep", interrupted)
+    assert _main(command) == 130
+    said = capsys.readouterr()
+    assert said.err.startswith("specran: interrupted; ") and says in said.err and said.err.count("\n") == 1
+
+
+_STEERING = "a\x1b[31mred\x07\x9b2J\u202eevil\r\u2028\x00"
+
+
+def test_texts_show_and_steer_nothing(work, capsys):
+    say(_STEERING)
+    print_table(_STEERING, [_STEERING], [[_STEERING]])
+    Path("a\x1b[31m.yaml").write_text("seed: x\n")
+    assert _main(["validate", "a\x1b[31m.yaml"]) == 2
+    assert _main(["run", "no\x1b[2Jsuch"]) == 2
+    assert _main(["list", "\x1b]0;title\x07"]) == 2
+    table = sweep_table().rename(columns={UPLINK: "link.\x1b[31m"})
+    a, b = saved(work / "a", table), saved(work / "b", table)
+    assert _main(["compare", str(a), str(b)]) == 0
+    assert _main(["compare", str(a), str(b), "--csv"]) == 0
+    said = capsys.readouterr()
+    for stream in (said.out, said.err):
+        assert not set(stream) & set("\x1b\x07\x9b\u202e\u2028\x00")
+    assert "\\x1b[31m" in said.out and "\\x1b[31m" in said.err
+    assert inert("tab\tand\nline") == "tab\tand\nline"
+
+
+@pytest.mark.parametrize("key", ["name", "workload.prompts", "protocol.name"])
+def test_control_characters_are_refused_in_scenarios(work, capsys, key):
+    assert _main(["run", "case.yaml", "--set", f'{key}="x\\e[31m"']) == 2
+    said = capsys.readouterr().err
+    assert f"--set {key}: " in said and "\x1b" not in said
+
+
+@pytest.mark.parametrize("cell", ["=1+1", "+cmd|' /C calc'!A0", "-2+3", "@SUM(A1)", "\t=1", "\r=1"])
+def test_formulas_are_texts_in_csv(tmp_path, cell):
+    write_csv(pd.DataFrame({"name": [cell, "plain"], "number": [-1.5, 2], "mixed": ["-3", "+4e1"]}), tmp_path / "a.csv")
+    rows = list(csv.reader((tmp_path / "a.csv").open(newline="")))
+    assert rows[1] == [f"'{cell}", "-1.5", "-3"] and rows[2] == ["plain", "2.0", "+4e1"]
+    assert csv_text(["=head"], [[cell], [-1]]).splitlines()[0] == "'=head"
+
+
+def test_names_of_variants_and_categories_are_no_formulas_in_results(work, capsys):
+    Path("prompts.jsonl").write_text('{"ids": [3, 4, 5], "category": "=1+1"}\n')
+    more = ["--set", "workload.prompts=prompts.jsonl", "--out", "out"]
+    assert _main(["run", "case.yaml", *more]) == 0
+    (requests,) = Path("out").rglob("requests.csv")
+    assert [row["category"] for row in csv.DictReader(requests.open(newline=""))] == ["'=1+1"]
+    Path("sweep.yaml").write_text(_TINY + "sweep:\n  variants: {'=2+3': {}, '$x_$': {link.uplink_mbps: 1}}\n")
+    assert _main(["sweep", "sweep.yaml", "--jobs", "1", "--out", "out"]) == 0
+    (table,) = Path("out").rglob("sweep.csv")
+    assert [row["variant"] for row in csv.DictReader(table.open(newline=""))] == ["'=2+3", "$x_$"]
+    assert pd.read_parquet(table.with_suffix(".parquet"))["variant"].tolist() == ["=2+3", "$x_$"]
