@@ -53,14 +53,21 @@ def build() -> typer.Typer:
     return app
 
 
-def _options(
-    version: Annotated[bool, typer.Option("--version", help="Print the version and exit.", is_eager=True)] = False,
-) -> None:
-    if version:
+def _print_version(wanted: bool) -> None:
+    """Answer before any command is asked for."""
+    if wanted:
         from sim.cli.inspect import version_command
 
         version_command()
         raise typer.Exit
+
+
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version and exit.", is_eager=True, callback=_print_version)
+    ] = False,
+) -> None:
+    """Options of all commands; the callback of each does what it asks for."""
 
 
 def tape_commands() -> typer.Typer:

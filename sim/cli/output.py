@@ -57,7 +57,7 @@ def print_json(value: Any) -> None:
 
 def print_csv(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
     """A table as CSV on stdout."""
-    sys.stdout.write(csv_text(columns, rows))
+    sys.stdout.write(inert(csv_text(columns, rows)))
 
 
 def print_rows(rows: Sequence[Mapping[str, Any]], as_json: bool) -> None:

@@ -16,14 +16,20 @@ _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 def inert_cell(value: Any) -> Any:
-    """A cell; a text that a spreadsheet would take for a formula gets an apostrophe in front, which marks text."""
-    if not isinstance(value, str) or not value.startswith(_FORMULA):
+    """A cell; a text that a spreadsheet would take for a formula gets an apostrophe in front, which marks text.
+
+    A carriage return becomes its escape: the writers leave it unquoted, and readers take it for the end of a row.
+    """
+    if not isinstance(value, str):
         return value
+    text = value.replace("\r", "\\r")
+    if not value.startswith(_FORMULA):
+        return text
     try:
         float(value)
     except ValueError:
-        return f"'{value}"
-    return value
+        return f"'{text}"
+    return text
 
 
 def inert_frame(frame: pd.DataFrame) -> pd.DataFrame:

@@ -21,7 +21,10 @@ from tests.figures.tables import UPLINK, sweep_table
 _TINY = """devices: {count: 1, requests: 1}
 workload: {max_new_tokens: 2}
 protocol: {name: edge_only}
-compute: {edge: {kind: fixed, per_forward_s: 0.01}}
+compute:
+  device: {kind: fixed, per_forward_s: 0.01}
+  edge: {kind: fixed, per_forward_s: 0.01}
+  cloud: {kind: fixed, per_forward_s: 0.01}
 """
 
 
@@ -177,12 +180,18 @@ def test_control_characters_are_refused_in_scenarios(work, capsys, key):
     assert f"--set {key}: " in said and "\x1b" not in said
 
 
-@pytest.mark.parametrize("cell", ["=1+1", "+cmd|' /C calc'!A0", "-2+3", "@SUM(A1)", "\t=1", "\r=1"])
+@pytest.mark.parametrize("cell", ["=1+1", "+cmd|' /C calc'!A0", "-2+3", "@SUM(A1)", "\t=1"])
 def test_formulas_are_texts_in_csv(tmp_path, cell):
     write_csv(pd.DataFrame({"name": [cell, "plain"], "number": [-1.5, 2], "mixed": ["-3", "+4e1"]}), tmp_path / "a.csv")
     rows = list(csv.reader((tmp_path / "a.csv").open(newline="")))
     assert rows[1] == [f"'{cell}", "-1.5", "-3"] and rows[2] == ["plain", "2.0", "+4e1"]
     assert csv_text(["=head"], [[cell], [-1]]).splitlines()[0] == "'=head"
+
+
+def test_a_carriage_return_ends_no_row(tmp_path):
+    write_csv(pd.DataFrame({"name": ["a\rb", "\r=1"], "other": [1, 2]}), tmp_path / "a.csv")
+    rows = list(csv.reader((tmp_path / "a.csv").open(newline="")))
+    assert rows[1:] == [["a\\rb", "1"], ["'\\r=1", "2"]]
 
 
 def test_names_of_variants_and_categories_are_no_formulas_in_results(work, capsys):
