@@ -58,7 +58,7 @@ def _key_of_one_at_fault(names: Mapping[str, str]) -> Iterator[None]:
         yield
     except InputError as error:
         blamed = [role for role, name in names.items() if repr(name) in str(error)]
-        if len(blamed) != 1:
+        if len(blamed) != 1 or error.key:
             raise
         raise InputError(error.message, f"models.{blamed[0]}") from error
 
@@ -205,10 +205,12 @@ def make_cost_models(scenario: Scenario, models_info: dict[str, ModelInfo]) -> d
     def deferred(role: str) -> DeferredModel:
         return DeferredModel(models_info[role], lambda: load_models(scenario.models, roles)[role])
 
-    return {
-        site: {role: make_cost_model(choice.entry, choice.settings, role, deferred(role), site) for role in roles}
-        for site, choice in scenario.compute.items()
-    }
+    def priced(site: str, choice: Choice, role: str) -> ComputeModel:
+        # Whatever a forward says while it is timed is told with the model's role.
+        with _key_of_one_at_fault({role: models_info[role].name}):
+            return make_cost_model(choice.entry, choice.settings, role, deferred(role), site)
+
+    return {site: {role: priced(site, choice, role) for role in roles} for site, choice in scenario.compute.items()}
 
 
 def must_be_live(scenario: Scenario) -> bool:

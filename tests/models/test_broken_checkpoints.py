@@ -180,3 +180,19 @@ def test_a_device_that_is_not_here(device, message, monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(InputError, match=message):
         resolve_device(device)
+
+
+def test_logits_that_are_not_finite_while_a_model_is_timed_name_its_role(broken, tmp_path, monkeypatch):
+    from sim.runs.prepare import make_cost_models, model_info_of
+    from sim.scenario.schema import Scenario
+
+    folder, _ = broken
+    monkeypatch.setenv("SPECRAN_CACHE", str(tmp_path / "cache"))
+    change(folder, lambda w: w["model.embed_tokens.weight"].fill_(float("nan")))
+    sites = dict.fromkeys(("device", "edge", "cloud"), {"kind": "calibrated"})
+    scenario = Scenario.from_dict(
+        {"protocol": "edge_only", "models": {"draft": "d", "target": str(folder)}, "compute": sites}
+    )
+    with pytest.raises(InputError, match="not finite") as caught:
+        make_cost_models(scenario, model_info_of(scenario))
+    assert "target" in str(caught.value)
