@@ -189,7 +189,7 @@ def test_logits_that_are_not_finite_while_a_model_is_timed_name_its_role(broken,
     folder, _ = broken
     monkeypatch.setenv("SPECRAN_CACHE", str(tmp_path / "cache"))
     change(folder, lambda w: w["model.embed_tokens.weight"].fill_(float("nan")))
-    sites = dict.fromkeys(("device", "edge", "cloud"), {"kind": "calibrated"})
+    sites = {site: {"kind": "calibrated"} for site in ("device", "edge", "cloud")}
     scenario = Scenario.from_dict(
         {"protocol": "edge_only", "models": {"draft": "d", "target": str(folder)}, "compute": sites}
     )
