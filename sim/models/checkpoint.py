@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from sim.core.errors import InputError
+from sim.core.errors import InputError, shortened
 
 _POINTER = b"version https://git-lfs"
 _MAX_POINTER_BYTES = 1024
@@ -82,6 +82,18 @@ def _json_problem(folder: Path) -> str | None:
             return f"{path}{line} is not JSON: {getattr(error, 'msg', error)}"
         if not isinstance(content, dict):
             return f"{path} must hold an object of keys and values"
+        if problem := _ids_problem(content):
+            return f"{path}: {problem}"
+    return None
+
+
+def _ids_problem(content: dict[str, Any]) -> str | None:
+    """What is wrong with the special ids that a file names; tokenizers name theirs as texts, under other keys."""
+    for key in ("bos_token_id", "eos_token_id", "pad_token_id"):
+        value = content.get(key)
+        ids = value if isinstance(value, list) and key == "eos_token_id" else [value]
+        if not all(one is None or (isinstance(one, int) and not isinstance(one, bool)) for one in ids):
+            return f"{key} must be a token id{' or a list of them' * (key == 'eos_token_id')}, got {shortened(value)}"
     return None
 
 

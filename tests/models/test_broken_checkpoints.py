@@ -75,6 +75,13 @@ def test_the_same_layers_only_partly_there_never_run_with_random_weights(broken)
         ("model.safetensors", b"no weights", "is no safetensors file or is damaged|SafetensorError"),
         ("generation_config.json", b'{"eos_token_id": 2,', r"generation_config\.json:1 is not JSON"),
         ("config.json", b"[]", r"config\.json must hold an object"),
+        (
+            "generation_config.json",
+            b'{"eos_token_id": "x"}',
+            "eos_token_id must be a token id or a list of them, got 'x'",
+        ),
+        ("generation_config.json", b'{"eos_token_id": [2, null, 1.5]}', "eos_token_id must be a token id or a list"),
+        ("generation_config.json", b'{"bos_token_id": [1]}', r"bos_token_id must be a token id, got \[1\]"),
         ("adapter_config.json", b"{}", "is an adapter .* merge it into its base model"),
     ],
 )
