@@ -70,7 +70,7 @@ class ChosenFrom:
 
     def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
         """One alternative per registered name; a name alone will do, and so will a user's own with any keys."""
-        own = {"type": "string", "pattern": USER_CODE_PATTERN}
+        own = {"type": "string", "pattern": USER_CODE_PATTERN, "description": f"{self.registry.kind} of your own"}
         alternatives: list[dict[str, Any]] = [{"enum": self.registry.names()}, own]
         for entry in self.registry:
             keys = handler(entry.settings.__pydantic_core_schema__)
@@ -87,7 +87,10 @@ class ChosenFrom:
             **keys,
             "title": entry.name,
             "description": entry.summary,
-            "properties": {self.selector: {"const": entry.name}, **keys.get("properties", {})},
+            "properties": {
+                self.selector: {"const": entry.name, "description": "its name"},
+                **keys.get("properties", {}),
+            },
             "required": [*([self.selector] if self.default is None else []), *keys.get("required", [])],
         }
 
