@@ -21,6 +21,15 @@ from typing import Any
 
 import pytest
 
+from sim.compute.registry import COMPUTE
+from sim.core import user_code
+from sim.decoding.controllers.registry import CONTROLLERS
+from sim.decoding.protocols.registry import PROTOCOLS
+from sim.decoding.verification.base import RULES
+from sim.figures.registry import FIGURES
+from sim.links.nr.mac.schedulers.registry import SCHEDULERS
+from sim.links.registry import LINKS
+
 ROOT = Path(__file__).parents[2]
 _BLOCK = re.compile(
     r"(?:<!-- test:(?P<note>[^\n]*?)-->\n)?^```(?P<kind>python|yaml|sh)\n(?P<text>.*?)^```$", re.M | re.S
@@ -70,6 +79,10 @@ def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(tmp_path)
     before = set(sys.modules)
+    monkeypatch.setattr(user_code, "_loaded", {})
+    for registry in (COMPUTE, CONTROLLERS, FIGURES, LINKS, PROTOCOLS, RULES, SCHEDULERS):
+        registry.names()
+        monkeypatch.setattr(registry, "_entries", dict(registry._entries))
     yield tmp_path
     for name in set(sys.modules) - before:
         if str(tmp_path) in str(getattr(sys.modules[name], "__file__", "")):
