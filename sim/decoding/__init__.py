@@ -11,6 +11,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from sim.decoding.core.controller import Controller as Controller
     from sim.decoding.core.controller import Controls as Controls
     from sim.decoding.core.drafting import draft_chain as draft_chain
     from sim.decoding.core.drafting import draft_tree as draft_tree
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "ChainSettings": "protocols.registry",
     "Compute": "core.steps",
+    "Controller": "core.controller",
     "Controls": "core.controller",
     "DecodeResult": "drivers.library",
     "DraftLayout": "core.messages",
