@@ -179,7 +179,8 @@ def _names_in(annotation: Any) -> Iterator[str]:
     elif hasattr(annotation, "__members__"):
         yield from (str(member.value) for member in annotation)
     else:
-        for one in get_args(annotation):
+        # Of a mapping, what it holds counts, not its keys.
+        for one in get_args(annotation)[get_origin(annotation) is dict :]:
             yield from _names_in(one)
 
 

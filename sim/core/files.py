@@ -146,4 +146,7 @@ def cannot_write(what: str, place: Path, error: OSError) -> RunError:
         errno.EEXIST: "part of that path is a file, not a folder",
     }
     reason = reasons.get(error.errno or 0, error.strerror or str(error))
+    named = os.environ.get("SPECRAN_CACHE")
+    if named and Path(named) in (place, *place.parents):
+        reason += "; SPECRAN_CACHE names the folder of tapes and timings"
     return RunError(f"cannot write {what} to {place}: {reason}")

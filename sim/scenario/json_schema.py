@@ -28,8 +28,10 @@ def scenario_json_schema() -> dict[str, Any]:
 def _cloud(schema: dict[str, Any]) -> dict[str, Any]:
     """The keys of every engine, and beside them those of the way to the site."""
     way = {key: schema["$defs"]["CloudSettings"]["properties"][key] for key in WAY_KEYS}
+    # The reference to the class of the keys would refuse those of the engines.
+    plain = {key: value for key, value in schema["properties"]["cloud"].items() if key not in ("$ref", "allOf")}
     return {
-        **schema["properties"]["cloud"],
+        **plain,
         "anyOf": [
             {**keys, "properties": {**keys["properties"], **way}} if "properties" in keys else keys
             for keys in schema["properties"]["edge"]["anyOf"]

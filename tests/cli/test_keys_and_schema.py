@@ -48,7 +48,7 @@ def test_keys_that_are_listed_are_those_that_scenarios_take(rows):
         if isinstance(value, dict) and value and prefix not in ("sweep.axes", "sweep.variants", "sweep.zip"):
             for key, inner in value.items():
                 yield from leaves(f"{prefix}.{key}" if prefix else key, inner)
-        else:
+        elif value != {}:
             yield prefix
 
     scenario = Scenario.from_dict({"sweep": {"axes": {"protocol.top_k": [1]}}, "edge": {"max_batch": 4}})

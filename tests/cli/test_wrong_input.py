@@ -149,7 +149,10 @@ def test_vary_over_a_sweep_that_is_wrong_or_zipped(tmp_path, monkeypatch, capsys
     ("line", "says"),
     [
         ("workload: {prompts: no.jsonl}", "case.yaml:3: workload.prompts: no.jsonl: cannot be read"),
-        ("devices: {arrivals: no.csv}", "case.yaml:3: devices.arrivals: expected closed, poisson or a CSV file"),
+        (
+            "devices: {arrivals: no.csv}",
+            "case.yaml:3: devices.arrivals: expected closed, poisson, gamma, weibull, constant, trace or a file",
+        ),
         ("models: {target: ./no_model}", "case.yaml:3: models.target: cannot load model './no_model'"),
         ("link: {kind: nr, fading_trace: no.npz}", "case.yaml:3: link.fading_trace: "),
         (

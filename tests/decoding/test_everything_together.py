@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from unittest import mock
 
 import pytest
 
@@ -12,9 +13,8 @@ from sim.decoding.protocols.registry import PROTOCOLS, controls_of
 from sim.models.interface import LanguageModel
 from sim.models.tabular import TabularModel
 from sim.nodes.device import Outcome
-from sim.runs.world import World
-from sim.scenario.schema import Scenario
-from tests.worlds import VOCABULARY, inputs, small_scenario, table_models
+from sim.runs.device_group import DeviceGroup
+from tests.worlds import VOCABULARY, simulate, small_scenario, table_models
 
 # With ``auto`` tk_slt turns its controls itself.
 PLAIN: dict[str, dict[str, Any]] = {"tk_slt": {"draft_length": 3}}
@@ -31,26 +31,21 @@ def fitting() -> list[tuple[str, str]]:
     return found
 
 
-class Noting(World):
-    """A world that notes the text of each request."""
-
-    def __init__(self, scenario: Scenario, models: dict[str, LanguageModel]) -> None:
-        self.texts: dict[tuple[int, int], list[int]] = {}
-        super().__init__(scenario, inputs(scenario, models))
-
-    def _keep(self, outcome: Outcome) -> None:
-        rounds = [emitted.round for emitted in outcome.metrics.emitted]
-        self.texts[outcome.planned.device, outcome.planned.index] = [token for this in rounds for token in this.tokens]
-        super()._keep(outcome)
-
-
 def texts_over(link: dict[str, Any], protocol: dict[str, Any], controller: str, draft: LanguageModel) -> Any:
     """Texts by device and request, seconds lost to retransmissions, and the drafted tokens of each round."""
     models = {**table_models(), "draft": draft}
-    world = Noting(small_scenario(link=link, protocol=protocol, controller=controller), models)
-    output = world.run()
+    texts: dict[tuple[int, int], list[int]] = {}
+    keep = DeviceGroup._keep
+
+    def noted(group: DeviceGroup, outcome: Outcome) -> None:
+        rounds = [emitted.round for emitted in outcome.metrics.emitted]
+        texts[outcome.planned.device, outcome.planned.index] = [token for this in rounds for token in this.tokens]
+        keep(group, outcome)
+
+    with mock.patch.object(DeviceGroup, "_keep", noted):
+        output = simulate(small_scenario(link=link, protocol=protocol, controller=controller), models)
     lost_s = sum(row["uplink_retransmission_s"] + row["downlink_retransmission_s"] for row in output.requests)
-    return world.texts, lost_s, [row["drafted_tokens"] for row in output.rounds]
+    return texts, lost_s, [row["drafted_tokens"] for row in output.rounds]
 
 
 LINKS: dict[str, dict[str, Any]] = {
