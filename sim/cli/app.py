@@ -41,6 +41,7 @@ def build() -> typer.Typer:
     app.command()(compare)
     app.command()(validate)
     app.command()(calibrate)
+    app.command()(price)
     app.command(name="list")(list_names)
     app.command()(schema)
     app.command()(prove)
@@ -279,12 +280,43 @@ def calibrate(
     calibrate_command(scenario, set_ or [], out)
 
 
+def price(
+    hardware: Annotated[str, typer.Option(help="Named hardware, or a YAML file with a block that describes it.")],
+    model: Annotated[
+        str, typer.Option(help="TapeEntrySummary model, config.json, cached repository, or number of parameters.")
+    ],
+    batch: Annotated[int, typer.Option(min=1, help="Sequences in the step.")] = 1,
+    new_tokens: Annotated[int, typer.Option(min=1, help="Tokens that each sequence feeds.")] = 1,
+    context: Annotated[
+        Optional[int],  # noqa: UP045
+        typer.Option(min=1, help="Tokens that each attends to, the new ones included; the new ones alone by default."),
+    ] = None,
+    rows: Annotated[
+        Optional[int],  # noqa: UP045
+        typer.Option(min=0, help="Rows of logits that each wants; one for each new token by default, 1 beyond 16."),
+    ] = None,
+    prompt_tokens: Annotated[int, typer.Option(min=0, help="Tokens of a prompt that shares the step.")] = 0,
+    weights: Annotated[str, typer.Option(help="Precision of the weights (specran list precisions).")] = "fp16",
+    cached_bytes: Annotated[float, typer.Option(help="Bytes per value of the key-value cache.")] = 2.0,
+    processors: Annotated[int, typer.Option(min=1, help="Processors that share every layer.")] = 1,
+    runtime: Annotated[str, typer.Option(help="Inference runtime (specran list runtimes).")] = "auto",
+    json: Annotated[bool, typer.Option("--json", help="Print the price as JSON on stdout.")] = False,
+) -> None:
+    """Price one step of a model on hardware: seconds, joules, what bounds it, and its parts."""
+    from sim.cli.price import PriceRequest, price_command
+
+    request = PriceRequest(
+        hardware, model, batch, new_tokens, context, rows, prompt_tokens, weights, cached_bytes, processors, runtime
+    )
+    price_command(request, json)
+
+
 def list_names(
     kind: Annotated[
         str,
         typer.Argument(
-            help="keys, protocols, rules, links, controllers, schedulers, compute, figures, hardware, scenarios, "
-            "columns"
+            help="keys, protocols, rules, links, controllers, schedulers, compute, figures, hardware, runtimes, "
+            "precisions, sizes, scenarios, columns"
         ),
     ] = "protocols",
     section: Annotated[

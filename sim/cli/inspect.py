@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from sim.cli.price import PRICE_TABLES, price_table
 from sim.cli.terminal import note, print_lines
 from sim.core.errors import InputError, unknown_name_message
 from sim.scenario.loading import bundled_scenarios, load_scenario
@@ -30,6 +31,7 @@ def version_command() -> None:
 def validate_command(names: list[str]) -> None:
     """Check each scenario; all wrong ones are told, one line each. No code of a user's own runs."""
     from sim.core.user_code import user_code_not_run
+    from sim.scenario.price_notes import price_notes
     from sim.sweep.points import expand
 
     wrong = []
@@ -37,10 +39,13 @@ def validate_command(names: list[str]) -> None:
         try:
             with user_code_not_run():
                 scenario = load_scenario(name, check=expand)
+                notes = price_notes([scenario])
         except InputError as error:
             wrong.append(str(error))
         else:
             print_lines([f"{name}: valid"])
+            for line in notes:
+                note(line)
             for own in unchecked_names(scenario):
                 note(f"{name}: the keys of {own} were not checked, because no code of yours runs here")
     if wrong:
@@ -133,7 +138,13 @@ def _names_of(kind: str) -> list[tuple[str, str]]:
         from sim.compute.hardware import find_hardware, hardware_names
 
         return [(name, find_hardware(name).title) for name in hardware_names()]
-    raise InputError(unknown_name_message("kind", kind, [*registries, "keys", "scenarios", "columns", "hardware"]))
+    if kind in PRICE_TABLES:
+        return price_table(kind)
+    raise InputError(
+        unknown_name_message(
+            "kind", kind, [*registries, "keys", "scenarios", "columns", "hardware", *PRICE_TABLES]
+        )
+    )
 
 
 def _marked(entry: Any) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -47,6 +47,14 @@ def changes_of(set_: list[str], seed: int | None) -> dict[str, Any]:
     return changes
 
 
+def say_price_notes(scenarios: Iterable[Scenario]) -> None:
+    """Tell, a line each, how prices are found where that is not as the scenario says it."""
+    from sim.scenario.price_notes import price_notes
+
+    for note in price_notes(scenarios):
+        say(f"note:    {note}")
+
+
 def run_command(
     name: str, set_: list[str], seed: int | None, out: Path, live: bool, as_json: bool, window: str | None = None
 ) -> None:
@@ -55,6 +63,7 @@ def run_command(
     with only_results_on_stdout():
         scenario = load_scenario(name, changes)
         say_user_code()
+        say_price_notes([scenario])
         from sim.runs.run import run
         from sim.timeline import Timeline, parse_window
 
@@ -126,6 +135,7 @@ def sweep_command(
 
         scenario = load_scenario(name, changes, axes, check=expand)
         say_user_code()
+        say_price_notes(point.scenario for point in expand(scenario))
         with locate_errors(name, changes, axes), ProgressBars() as progress:
             result = sweep(scenario, out, jobs=jobs, scheduler=cluster, resume=resume, progress=progress)
     if as_json:

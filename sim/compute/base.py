@@ -1,21 +1,21 @@
-"""What a piece of model work costs: seconds and joules, from the sizes of the forwards alone."""
+"""What a piece of model work costs: seconds and joules, from the sizes of the forward passes alone."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
 
 @dataclass(frozen=True, slots=True)
 class WorkSize:
-    """The size of one forward, all that its price depends on.
+    """The size of one forward pass, or of one sequence's part of a batched one; all that its price depends on.
 
     Attributes:
         new_tokens: Tokens fed to the model (those that its cache lacks).
         context_tokens: Length of the text that they attend to, themselves included.
-        num_rows: Rows of logits computed.
+        num_rows: Rows of logits computed; 0 for a chunk of a prompt that others follow.
     """
 
     new_tokens: int
@@ -25,7 +25,7 @@ class WorkSize:
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """What a batch of forwards costs.
+    """What a batch of forward passes costs.
 
     Attributes:
         seconds: Time during which the processor is busy with the batch.
@@ -90,3 +90,8 @@ class ComputeModel(ABC):
     def describe(self) -> dict[str, object]:
         """What was assumed, for the manifest: kind, coefficients, fit errors, sources."""
         return {}
+
+
+def idle_power_w(cost_models: Iterable[ComputeModel]) -> float:
+    """What the hardware of one site draws at rest [W]: models share it, so that the largest that one of them tells."""
+    return max((model.idle_power_w for model in cost_models), default=0.0)

@@ -1,97 +1,136 @@
-"""Looks up named hardware and model sizes in the tables beside this file."""
+"""Named hardware, and hardware that a scenario describes itself."""
 
 from __future__ import annotations
 
-import math
-import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Self
 
+from pydantic import Discriminator, Field, Tag, field_validator, model_validator
+
+from sim.compute.data_files import HARDWARE_FILES, Sourced, read_table, sourced
 from sim.core.errors import InputError, unknown_name_message
-from sim.core.yaml_text import read_values
+from sim.core.settings import Settings
 
-_MULTIPLIERS = {"": 1.0, "k": 1e3, "m": 1e6, "b": 1e9}
+_WORDS = ("title", "class", "typical", "runtime")
+ARITHMETICS = ("fp32", "fp16", "fp8", "int8", "int4", "fp4")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Hardware:
-    """A processor as the roofline sees it.
+    """A processor as the roofline sees it; figures are those of one of them.
 
     Attributes:
         name: What YAML calls it.
         title: What people call it.
+        hardware_class: Its class, which tells the runtimes that run on it.
+        runtime: The runtime that is meant where none is named.
         peak_flops: Dense operations per second by arithmetic, such as ``fp16``.
-        memory_bandwidth: Bytes per second.
-        memory: Bytes that weights may fill.
-        power_w: Power above idle while a forward runs [W].
-        compute_efficiency: Share of ``peak_flops`` that is reached.
-        bandwidth_efficiency: Share of ``memory_bandwidth`` that is reached.
-        overhead_s: Time of a forward that is neither arithmetic nor memory traffic [s].
+        memory_bandwidth_bytes_per_s: Bytes per second.
+        memory_bytes: Memory that is not the operating system's.
+        idle_power_w: Power drawn at rest [W].
+        peak_power_w: Power drawn at most [W].
+        interconnect_bytes_per_s: Each direction, between processors that share a layer.
+        numbers: The other numbers of classes.yaml by their names there.
+        own: Which of these are its own and not its class's.
+        is_described: Whether a scenario describes it.
         sources: Where each number comes from.
     """
 
     name: str
     title: str
+    hardware_class: str
+    runtime: str
     peak_flops: dict[str, float]
-    memory_bandwidth: float
-    memory: float
-    power_w: float
-    compute_efficiency: float
-    bandwidth_efficiency: float
-    overhead_s: float
+    memory_bandwidth_bytes_per_s: float
+    memory_bytes: float
+    idle_power_w: float
+    peak_power_w: float
+    interconnect_bytes_per_s: float
+    numbers: dict[str, Any]
+    own: tuple[str, ...]
+    is_described: bool
     sources: dict[str, str]
 
 
-@dataclass(frozen=True, slots=True)
-class ModelSize:
-    """What the work of a forward depends on.
+class HardwareBlock(Settings):
+    """Hardware that a scenario describes itself: what is not given is that of its class, or of the named hardware that
+    it is ``like``. Figures are those of one processor."""
 
-    Attributes:
-        name: What was asked for.
-        source: The public model whose shape it has.
-        parameters: All weights, embeddings included once.
-        layer_parameters: Those of the layers, used by every token fed.
-        head_parameters: Those of the output head, used by every row.
-        layers: Number of layers.
-        attention_width: Heads times head size.
-        kv_width: Key-value heads times head size.
-    """
+    title: str = "hardware of the scenario"
+    """What people call it."""
+    hardware_class: str | None = None
+    """Class whose values are taken where none is given: `hbm-gpu`, `gddr-gpu`, `geforce`, `jetson`, `apple-gpu`, `npu`
+    or `cpu`."""
+    like: str | None = None
+    """Named hardware whose values are taken where none is given; instead of hardware_class."""
+    peak_tflops: dict[str, Annotated[float, Field(gt=0, le=1e6)]] | None = Field(default=None, min_length=1)
+    """Dense operations per second by arithmetic, such as `{fp16: 312, int8: 624}` [10^12 per second]."""
+    memory_bandwidth_gb_per_s: float | None = Field(default=None, gt=0, le=1e6)
+    """Peak rate of its memory [10^9 byte/s]."""
+    memory_gb: float | None = Field(default=None, gt=0, le=1e6)
+    """Memory [10^9 byte]."""
+    system_memory_share: float | None = Field(default=None, ge=0, lt=1)
+    """Share of the memory that the operating system and others hold."""
+    idle_power_w: float | None = Field(default=None, ge=0, le=1e5)
+    """Power drawn at rest [W]."""
+    peak_power_w: float | None = Field(default=None, gt=0, le=1e5)
+    """Power drawn at most [W]."""
+    interconnect_gb_per_s: float | None = Field(default=None, gt=0, le=1e5)
+    """Rate between processors that share a layer, each direction [10^9 byte/s]."""
+    compute_efficiency: dict[str, Annotated[float, Field(gt=0, le=1)]] | None = Field(default=None, min_length=1)
+    """Share of each arithmetic's peak that is reached, such as `{fp16: 0.6}`."""
+    bandwidth_efficiency: float | None = Field(default=None, gt=0, le=1)
+    """Share of the memory's peak rate that is reached."""
+    layer_s: float | None = Field(default=None, ge=0, le=1)
+    """Cost of each layer beyond arithmetic and memory traffic [s]."""
+    step_s: float | None = Field(default=None, ge=0, le=10)
+    """Cost of each step beyond that of its layers and sequences [s]."""
 
-    name: str
-    source: str
-    parameters: float
-    layer_parameters: float
-    head_parameters: float
-    layers: float
-    attention_width: float
-    kv_width: float
+    @field_validator("peak_tflops", "compute_efficiency")
+    @classmethod
+    def _arithmetics_are_known(cls, by_arithmetic: dict[str, float] | None) -> dict[str, float] | None:
+        for name in by_arithmetic or ():
+            if name not in ARITHMETICS:
+                raise ValueError(unknown_name_message("arithmetic", name, ARITHMETICS))
+        return by_arithmetic
 
-    def flops(self, new_tokens: int, context_tokens: int, num_rows: int) -> float:
-        """Operations of one forward: 2 per weight and token, 4 per attended position, layer and unit of width.
+    @model_validator(mode="after")
+    def _starts_somewhere(self) -> Self:
+        if (self.hardware_class is None) == (self.like is None):
+            raise ValueError("give either hardware_class or like: what is not given here is taken from there")
+        try:
+            hardware_of(self)
+        except InputError as error:
+            raise ValueError(str(error)) from error
+        return self
 
-        The last of the new tokens attends to the whole text, each earlier one to one position less.
-        """
-        attended = new_tokens * context_tokens - new_tokens * (new_tokens - 1) / 2
-        matrices = 2.0 * (self.layer_parameters * new_tokens + self.head_parameters * num_rows)
-        return matrices + 4.0 * self.layers * self.attention_width * attended
 
-    def kv_bytes(self, context_tokens: int, bytes_per_value: float) -> float:
-        """Bytes of keys and values that one forward reads."""
-        return 2.0 * self.layers * self.kv_width * context_tokens * bytes_per_value
+def _form(value: object) -> str:
+    return "named" if isinstance(value, str) else "described-block"
+
+
+HardwareChoice = Annotated[
+    Annotated[str, Tag("named")] | Annotated[HardwareBlock, Tag("described-block")], Discriminator(_form)
+]
+"""A name, or a block of keys."""
 
 
 @cache
 def hardware_names() -> tuple[str, ...]:
     """All named hardware, sorted."""
-    return tuple(sorted(_table("hardware.yaml")["hardware"]))
+    return tuple(sorted(_entries()))
 
 
 @cache
-def model_size_names() -> tuple[str, ...]:
-    """All listed model sizes, smallest first."""
-    return tuple(_table("model_sizes.yaml"))
+def class_names() -> tuple[str, ...]:
+    """All classes of hardware."""
+    return tuple(read_table("classes"))
+
+
+@cache
+def _entries() -> dict[str, dict[str, Any]]:
+    return {name: entry for file in HARDWARE_FILES for name, entry in read_table(file).items()}
 
 
 @cache
@@ -101,85 +140,79 @@ def find_hardware(name: str) -> Hardware:
     Raises:
         InputError: No such hardware; the message lists what there is.
     """
-    table = _table("hardware.yaml")
-    if name not in table["hardware"]:
-        raise InputError(unknown_name_message("hardware", name, hardware_names()))
-    entry = table["hardware"][name]
-    numbers: dict[str, dict[str, Any]] = {**table["classes"][entry["class"]]}
-    numbers |= {key: value for key, value in entry.items() if key not in ("title", "class", "peak_flops")}
-    sources = {key: value["source"] for key, value in numbers.items()}
-    sources |= {f"peak_flops.{key}": value["source"] for key, value in entry["peak_flops"].items()}
-    return Hardware(
-        name=name,
-        title=entry["title"],
-        peak_flops={key: float(value["value"]) for key, value in entry["peak_flops"].items()},
-        memory_bandwidth=float(numbers["memory_bandwidth"]["value"]),
-        memory=float(numbers["memory"]["value"]),
-        power_w=float(numbers["power_w"]["value"]),
-        compute_efficiency=float(numbers["compute_efficiency"]["value"]),
-        bandwidth_efficiency=float(numbers["bandwidth_efficiency"]["value"]),
-        overhead_s=float(numbers["overhead_s"]["value"]),
-        sources=sources,
-    )
+    entry = _entry(name)
+    own = sourced(entry, _WORDS)
+    return _hardware(name, entry["title"], entry["class"], _numbers(name), own, False)
 
 
-@cache
-def find_model_size(size: str | float) -> ModelSize:
-    """Look up a model size: a listed name such as ``8B``, or any number of parameters such as ``3B`` or 3.0e9.
-
-    A size that is not listed takes the shape of the nearest listed one, its weights scaled in proportion and its
-    width and depth each by the cube root.
+def hardware_of(choice: str | HardwareBlock) -> Hardware:
+    """The hardware that a scenario means.
 
     Raises:
-        InputError: Neither a listed name nor a number of parameters.
+        InputError: It names hardware or a class that is not listed.
     """
-    table = _table("model_sizes.yaml")
-    listed = {name.lower(): name for name in table}
-    name = str(size).strip()
-    if name.lower() in listed:
-        return _shape(listed[name.lower()], table[listed[name.lower()]])
-    match = re.fullmatch(r"([0-9.]+(?:e[+-]?[0-9]+)?)([kmb]?)", name.lower())
-    try:
-        parameters = float(match[1]) * _MULTIPLIERS[match[2]] if match else math.nan
-    except ValueError:
-        parameters = math.nan
-    if not 0 < parameters < math.inf:
-        valid = ", ".join(table)
-        raise InputError(f"unknown model size {size!r}; valid: {valid}, or a number of parameters such as 3B")
-    nearest = min(table, key=lambda key: abs(math.log(parameters / float(table[key]["parameters"]))))
-    return _scaled(_shape(nearest, table[nearest]), name, parameters)
+    if isinstance(choice, str):
+        return find_hardware(choice)
+    given = choice.model_dump(exclude={"title", "hardware_class", "like"}, exclude_none=True)
+    own = Sourced(given, dict.fromkeys(given, "set in the scenario"))
+    if choice.like is not None:
+        hardware_class = _entry(choice.like)["class"]
+        below = _numbers(choice.like)
+    else:
+        hardware_class = str(choice.hardware_class)
+        below = _typical(hardware_class)
+    if "compute_efficiency" in given:
+        own.values["compute_efficiency"] = {**below.values["compute_efficiency"], **given["compute_efficiency"]}
+    if "peak_power_w" in given and "idle_power_w" not in given:
+        below.values.pop("idle_power_w", None)
+    return _hardware(choice.title, choice.title, hardware_class, own.over(below), own, True)
 
 
-def _shape(name: str, row: dict[str, Any]) -> ModelSize:
-    parameters = float(row["parameters"])
-    head = float(row["hidden"]) * row["vocabulary"]
-    return ModelSize(
+def _entry(name: str) -> dict[str, Any]:
+    if name not in _entries():
+        raise InputError(unknown_name_message("hardware", name, hardware_names()))
+    return _entries()[name]
+
+
+def _class(name: str) -> dict[str, Any]:
+    table = read_table("classes")
+    if name not in table:
+        raise InputError(unknown_name_message("hardware_class", name, table))
+    return dict(table[name])
+
+
+def _numbers(name: str) -> Sourced:
+    """Numbers of named hardware, over those of its class."""
+    entry = _entry(name)
+    return sourced(entry, _WORDS).over(sourced(_class(entry["class"]), _WORDS))
+
+
+def _typical(hardware_class: str) -> Sourced:
+    """Numbers of a class, its peaks and the like those of its typical entry, its shares and overheads its own."""
+    row = _class(hardware_class)
+    return sourced(row, _WORDS).over(_numbers(row["typical"]))
+
+
+def _hardware(
+    name: str, title: str, hardware_class: str, numbers: Sourced, own: Sourced, is_described: bool
+) -> Hardware:
+    values = dict(numbers.values)
+    peak_power_w = values.pop("peak_power_w")
+    idle_share = values.pop("idle_power_share")
+    memory = 1e9 * values.pop("memory_gb") * (1.0 - values.pop("system_memory_share"))
+    return Hardware(
         name=name,
-        source=row["source"],
-        parameters=parameters,
-        layer_parameters=parameters - head * (1 if row["tied"] else 2),
-        head_parameters=head,
-        layers=row["layers"],
-        attention_width=row["heads"] * row["head_size"],
-        kv_width=row["kv_heads"] * row["head_size"],
+        title=title,
+        hardware_class=hardware_class,
+        runtime=_class(hardware_class)["runtime"],
+        peak_flops={key: 1e12 * value for key, value in values.pop("peak_tflops").items()},
+        memory_bandwidth_bytes_per_s=1e9 * values.pop("memory_bandwidth_gb_per_s"),
+        memory_bytes=memory,
+        idle_power_w=min(peak_power_w, values.pop("idle_power_w", idle_share * peak_power_w)),
+        peak_power_w=peak_power_w,
+        interconnect_bytes_per_s=1e9 * values.pop("interconnect_gb_per_s"),
+        numbers=values,
+        own=tuple(sorted(own.values.keys() & values.keys())),
+        is_described=is_described,
+        sources=numbers.sources,
     )
-
-
-def _scaled(shape: ModelSize, name: str, parameters: float) -> ModelSize:
-    ratio = parameters / shape.parameters
-    side = ratio ** (1 / 3)
-    return replace(
-        shape,
-        name=name,
-        parameters=parameters,
-        layer_parameters=shape.layer_parameters * ratio,
-        head_parameters=shape.head_parameters * ratio,
-        layers=shape.layers * side,
-        attention_width=shape.attention_width * side,
-        kv_width=shape.kv_width * side,
-    )
-
-
-@cache
-def _table(file_name: str) -> dict[str, Any]:
-    return dict(read_values(Path(__file__).with_name(file_name).read_text(encoding="utf-8")))

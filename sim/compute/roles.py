@@ -57,6 +57,10 @@ class RoleSettings(Settings):
         """What keeps models of these roles from sharing the site; None if nothing does, or nothing is known."""
         return None
 
+    def notes_of(self, role: str) -> tuple[str, ...]:
+        """What the user should know of how a model of this role is priced, as far as the keys alone tell."""
+        return ()
+
     def _mappings(self) -> list[tuple[str, dict[str, Any]]]:
         values = ((name, getattr(self, name)) for name in type(self).model_fields)
         return [(name, value) for name, value in values if isinstance(value, dict)]
@@ -95,6 +99,13 @@ def problem_of(settings: Settings, role: str) -> str | None:
 def problem_together(settings: Settings, roles: Sequence[str]) -> str | None:
     """What keeps models of these roles from sharing a site under these keys; None if nothing does."""
     return settings.problem_together(roles) if isinstance(settings, RoleSettings) else None
+
+
+def notes_of(settings: Settings, role: str) -> tuple[str, ...]:
+    """What the user should know of how a model of this role is priced under these keys."""
+    if not isinstance(settings, RoleSettings) or settings.problem_of(role):
+        return ()
+    return settings.notes_of(role)
 
 
 def make_cost_model(

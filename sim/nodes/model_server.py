@@ -171,6 +171,7 @@ class ModelServer:
         counts = monitor.counts
         counts.preemptions, counts.prefix_queries = state.preemptions, state.prefix_queries
         counts.prefix_hits, counts.kv_max = state.prefix_hits, max(counts.kv_max, state.kv_share)
+        counts.unattributed_joules = self.engine.unattributed_joules
 
     def _start_at_the_end_of_this_instant(self) -> None:
         """Form the step when all else that happens now has happened.

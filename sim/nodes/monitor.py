@@ -98,7 +98,8 @@ class ServerCounts:
         preemptions: Requests that lost their memory.
         prefix_queries: Prompt tokens looked up in the prefix cache.
         prefix_hits: Of these the ones found.
-        joules: Energy.
+        joules: Energy above idle.
+        unattributed_joules: Of it what no job was charged for.
     """
 
     busy_ns: int = 0
@@ -115,6 +116,7 @@ class ServerCounts:
     prefix_queries: int = 0
     prefix_hits: int = 0
     joules: float = 0.0
+    unattributed_joules: float = 0.0
 
     def since(self, before: ServerCounts) -> ServerCounts:
         """The difference to an earlier moment; the largest share is that of all time."""

@@ -8,6 +8,7 @@ from typing import Any
 
 import simpy
 
+from sim.core.clock import NS_PER_S
 from sim.decoding.drivers.protocol_run import ComputeRecord
 from sim.models.interface import ForwardPass
 from sim.nodes.engine.base import RequestInfo, Text
@@ -22,10 +23,12 @@ class ServerGroup:
     Args:
         replicas: At least one.
         routing: Chooses for each request when its prompt or its first forward pass arrives.
+        idle_power_w: What each draws at rest [W]; 0 where that is not known.
     """
 
-    def __init__(self, replicas: Sequence[ModelServer], routing: Routing) -> None:
+    def __init__(self, replicas: Sequence[ModelServer], routing: Routing, idle_power_w: float = 0.0) -> None:
         self.replicas = replicas
+        self.idle_power_w = idle_power_w
         self._routing = routing
         self._chosen: dict[int, int] = {}
         self._load = [0] * len(replicas)
@@ -90,7 +93,11 @@ class ServerGroup:
             "kv_share_max": counts.kv_max,
             "preemptions": counts.preemptions,
             "prefix_hit_share": counts.prefix_hits / queries if queries else float("nan"),
+            "busy_energy_j": counts.joules,
+            "unattributed_energy_j": counts.unattributed_joules,
         }
+        if self.idle_power_w > 0:
+            figures["idle_energy_j"] = self.idle_power_w * server_ns / NS_PER_S
         return {f"{prefix}_{name}": value for name, value in figures.items()}
 
     def watch_steps(self, on_step: Callable[[int, Any], None]) -> None:

@@ -109,6 +109,9 @@ _SERVER_MEANINGS = {
     "kv_share_max": "largest such share",
     "preemptions": "requests that lost their key-value memory and were computed anew",
     "prefix_hit_share": "prompt tokens found in the prefix cache over those looked up",
+    "busy_energy_j": "energy above idle of its servers' steps; what requests are charged adds up to it, with the next",
+    "unattributed_energy_j": "the part of it that no request is charged for, such as the prompt of one given up",
+    "idle_energy_j": "what its servers draw at rest over the time, where that is known",
 }
 
 SUMMARY_COLUMNS = {
@@ -159,6 +162,7 @@ SUMMARY_COLUMNS = {
         for site in ("edge", "cloud")
         for name, meaning in _SERVER_MEANINGS.items()
     },
+    "device_idle_energy_j": "what the processors of all devices draw at rest over the time, where that is known",
     **{
         f"{direction}_{name}": f"{direction}: {meaning}"
         for direction in ("uplink", "downlink")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from sim.compute.base import idle_power_w
 from sim.core.clock import NS_PER_S, to_ns
 from sim.core.errors import InputError, RunError
 from sim.core.kernel import Environment
@@ -137,7 +138,8 @@ class World:
             )
             for index in range(count)
         ]
-        return ServerGroup(replicas, ROUTINGS.find(settings.routing).make())
+        idle_w = idle_power_w(cost_models.values())
+        return ServerGroup(replicas, ROUTINGS.find(settings.routing).make(), idle_w)
 
     def run(self, until_s: float | None = None) -> RunOutput:
         """Run until the last request has ended, or until a time; requests under way then are in no table."""
@@ -156,7 +158,16 @@ class World:
         elif until_ns is None:
             self._refuse_losses()
         self._finish()
-        return RunOutput(self.tables, link_figures, window.figures(groups), int(self.env.now) / NS_PER_S)
+        figures = {**window.figures(groups), **self._device_idle_energy()}
+        return RunOutput(self.tables, link_figures, figures, int(self.env.now) / NS_PER_S)
+
+    def _device_idle_energy(self) -> dict[str, float]:
+        """What the processors of all devices draw at rest in the window [J], where that is known."""
+        kinds = zip(self.scenario.by_kind(), self.inputs.kinds, strict=True)
+        idle_w = sum(
+            kind.scenario.devices.count * idle_power_w(own.cost_models["device"].values()) for kind, own in kinds
+        )
+        return {"device_idle_energy_j": idle_w * self.window.duration_ns / NS_PER_S} if idle_w > 0 else {}
 
     def _finish(self) -> None:
         """Count what is under way, and hold every queue against Little's law.

@@ -39,7 +39,7 @@ def file(make_model: MakeModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 
 def test_registered_names_and_their_lines() -> None:
     entries = {entry.name: entry for entry in COMPUTE}
-    assert set(entries) == {"calibrated", "fixed", "measured", "roofline"}
+    assert set(entries) == {"calibrated", "fixed", "measured", "roofline", "table"}
     for entry in entries.values():
         assert entry.summary
         described = field_docstrings(entry.settings)

@@ -6,7 +6,7 @@ from dataclasses import astuple, replace
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from sim.compute.base import WorkSize
@@ -59,6 +59,7 @@ def test_relative_error_counts_short_forwards(law: Coefficients) -> None:
     assert fit(batches, seconds).coefficients.seconds(shortest) == pytest.approx(law.seconds(shortest), rel=1e-3)
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(LAWS, BATCH, st.data())
 def test_price_is_monotone(law: Coefficients, batch: list[WorkSize], data: st.DataObject) -> None:
     """More new tokens, a longer text, more rows or one more request never take less time."""
@@ -74,6 +75,7 @@ def test_price_is_monotone(law: Coefficients, batch: list[WorkSize], data: st.Da
     assert law.seconds([*batch, data.draw(WORK)]) >= before
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(LAWS, BATCH)
 def test_price_is_the_stated_sum(law: Coefficients, batch: list[WorkSize]) -> None:
     expected = (

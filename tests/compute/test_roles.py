@@ -47,8 +47,12 @@ def test_bytes_and_processors_may_differ_too() -> None:
         "num_processors": {"draft": 1, "target": 2},
     }
     draft, target = (cost_model("roofline", role, **keys) for role in ("draft", "target"))
-    assert (draft.bytes_per_weight, draft.num_processors) == (2, 1)
-    assert (target.bytes_per_weight, target.num_processors) == (0.5, 2)
+    assert (draft.step.precision.bytes_per_weight, draft.num_processors) == (2, 1)
+    assert (target.step.precision.bytes_per_weight, target.num_processors) == (0.5, 2)
+    by_name = cost_model(
+        "roofline", "target", hardware="l4", model_size="8B", weights={"draft": "bf16", "target": "fp8"}
+    )
+    assert by_name.step.precision.name == "fp8"
 
 
 def test_stated_times_by_role() -> None:
@@ -96,6 +100,13 @@ def test_a_role_that_is_left_out_has_no_price() -> None:
             "colocated",
             r"^compute\.edge: models of sizes draft 8B and target 7B fill 29\.5 GB of each processor together",
         ),
+        (
+            {**ROOFLINE, "model_size": "7B"},
+            "colocated",
+            r"^compute\.edge: the draft and target models run here, and one model_size \(7B\) would price them all "
+            r"alike: give a size for each role, such as model_size: \{draft: 160M, target: 7B\}$",
+        ),
+        ({**ROOFLINE, "model_size": "7B"}, "hsd", r"middle and target models .*: \{middle: 1B, target: 7B\}$"),
         ({**ROOFLINE, "model_size": {"target": "huge"}}, "tslt", "unknown model size 'huge'"),
         (
             {**ROOFLINE, "bytes_per_weight": {"target": 9}},

@@ -325,8 +325,11 @@ def test_every_key_of_compute_changes_its_price(kind: str):
     from sim.compute.base import WorkSize
 
     entry = COMPUTE.find(kind)
-    beside: dict[str, Any] = {"roofline": {"hardware": "rtx-4090", "model_size": "1B"}}.get(kind, {})
+    beside: dict[str, Any] = {"roofline": {"hardware": "rtx-4090", "model_size": "1B", "num_processors": 2}}.get(
+        kind, {}
+    )
     values: dict[str, Any] = {"hardware": "h100", "model_size": "7B", "arithmetic": "int8"}
+    values |= {"weights": "fp8", "runtime": "ideal"}
     batches = [[WorkSize(1, 400, 1)], [WorkSize(5, 800, 5)] * 4, [WorkSize(2000, 2000, 1)] * 3]
     default = {"per_forward_s": 0.1, "per_token_s": 0.01} if kind == "fixed" else beside
     base = entry.settings.model_validate(default)
