@@ -45,7 +45,7 @@ def validate_command(names: list[str]) -> None:
         else:
             print_lines([f"{name}: valid"])
             for line in notes:
-                note(line)
+                note(f"note:    {line}")
             for own in unchecked_names(scenario):
                 note(f"{name}: the keys of {own} were not checked, because no code of yours runs here")
     if wrong:
@@ -141,9 +141,7 @@ def _names_of(kind: str) -> list[tuple[str, str]]:
     if kind in PRICE_TABLES:
         return price_table(kind)
     raise InputError(
-        unknown_name_message(
-            "kind", kind, [*registries, "keys", "scenarios", "columns", "hardware", *PRICE_TABLES]
-        )
+        unknown_name_message("kind", kind, [*registries, "keys", "scenarios", "columns", "hardware", *PRICE_TABLES])
     )
 
 

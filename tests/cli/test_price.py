@@ -87,7 +87,7 @@ def test_wrong_input_is_one_line_and_exit_code_2(
     assert message in err and "Traceback" not in err
 
 
-@pytest.mark.parametrize("kind", ["runtimes", "precisions", "models"])
+@pytest.mark.parametrize("kind", ["runtimes", "precisions", "sizes"])
 def test_lists(capsys: pytest.CaptureFixture[str], kind: str) -> None:
     code, out, _ = run(capsys, "list", kind)
     assert code == 0

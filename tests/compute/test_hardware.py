@@ -149,7 +149,7 @@ def test_memory_and_its_share_of_the_system() -> None:
         ({"hardware_class": "npu", "like": "h100"}, "give either hardware_class or like"),
         ({"hardware_class": "gpu"}, "unknown hardware_class 'gpu'.*valid: apple-gpu, cpu"),
         ({"like": "h10"}, "unknown hardware 'h10'"),
-        ({"like": "h100", "memory": 10}, "Extra inputs"),
+        ({"like": "h100", "memory": 10}, "unknown key 'memory'.*did you mean 'memory_gb'"),
         ({"like": "h100", "memory_gb": 0}, "greater than 0"),
         ({"like": "h100", "peak_tflops": {"fp17": 1}}, "unknown arithmetic 'fp17'"),
         ({"like": "h100", "peak_tflops": {}}, "at least 1 item"),

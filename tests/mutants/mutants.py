@@ -381,9 +381,27 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     # Compute.
     *_of(
-        "sim/compute/roofline.py",
+        "sim/compute/step_cost.py",
         ("tests/compute",),
-        ("roofline_no_weights", "self.weight_bytes + cached", "cached"),
+        ("roofline_no_weights", "(weights_s + kv_s) ** 2", "kv_s**2"),
+        (
+            "roofline_hard_knee",
+            "(arithmetic_s**2 + (weights_s + kv_s) ** 2) ** 0.5",
+            "max(arithmetic_s, weights_s + kv_s)",
+        ),
+        ("roofline_one_layer", "layer_s * shape.layers", "layer_s"),
+        ("roofline_one_sequence", "reached.sequence_s * len(batch)", "reached.sequence_s"),
+        ("roofline_one_exchange", "return 2.0 * self.shape.layers * each_s", "return self.shape.layers * each_s"),
+        ("power_above_zero", "(hardware.peak_power_w - hardware.idle_power_w)", "hardware.peak_power_w"),
+    ),
+    *_of(
+        "sim/compute/base.py",
+        ("tests/compute",),
+        (
+            "energy_shared_equally",
+            "joules * part / total if total > 0 else joules / len(batch)",
+            "joules / len(batch)",
+        ),
     ),
     # Results.
     *_of(
