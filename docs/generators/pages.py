@@ -233,43 +233,72 @@ def _schedulers() -> Any:
 
 
 def hardware_page(folder: Path) -> str:
-    """Named hardware with the source of every number."""
-    from sim.compute.hardware import find_hardware, find_model_size, hardware_names, model_size_names
+    """Named hardware, runtimes, precisions and model sizes, with the source of every number."""
+    return "\n".join([*_hardware(), *_price_tables(), *_model_sizes()])
 
+
+def _hardware() -> list[str]:
+    from sim.compute.hardware import find_hardware, hardware_names
+
+    rows = []
+    for name in hardware_names():
+        one = find_hardware(name)
+        peak = max(one.peak_flops.items(), key=lambda pair: pair[0] == "fp16")
+        cells = (
+            peak[1] / 1e12,
+            one.memory_bandwidth_bytes_per_s / 1e9,
+            one.memory_bytes / 1e9,
+            one.idle_power_w,
+            one.peak_power_w,
+        )
+        shown = [f"{cell:.3g}" for cell in cells]
+        rows.append((f"`{name}`", one.title, one.hardware_class, f"{shown[0]} ({peak[0]})", *shown[1:]))
+    heads = ("name", "what it is", "class", "peak [TFLOP/s]", "memory [GB/s]", "memory for models [GB]", "idle [W]")
     text = [
         "# Hardware and model sizes\n",
         "What `compute: {edge: {kind: roofline, hardware: ..., model_size: ...}}` can name. An *assumption* is",
         "a number that no maker publishes; a scenario may set its own. How prices compare with measurements is on",
         "the page [validation](validation.md).\n",
         "## Hardware\n",
+        table((*heads, "peak [W]"), rows),
+        "## Sources of hardware\n",
     ]
-    rows = []
-    for name in hardware_names():
-        one = find_hardware(name)
-        peak = max(one.peak_flops.items(), key=lambda pair: pair[0] == "fp16")
-        rows.append(
-            (
-                f"`{name}`",
-                one.title,
-                f"{peak[1] / 1e12:g} ({peak[0]})",
-                f"{one.memory_bandwidth / 1e9:g}",
-                f"{one.memory / 1e9:g}",
-                f"{one.power_w:g}",
-            )
-        )
-    text.append(table(("name", "what it is", "peak [TFLOP/s]", "memory [GB/s]", "memory [GB]", "power [W]"), rows))
-    text.append("## Sources\n")
     for name in hardware_names():
         text += [f"`{name}`\n", *(f"- {key}: {source}" for key, source in find_hardware(name).sources.items()), ""]
-    text.append("## Model sizes\n")
-    sizes = [find_model_size(name) for name in model_size_names()]
-    text.append(
-        table(
-            ("name", "shape of", "parameters [10⁶]", "layers"),
-            [(f"`{size.name}`", size.source, f"{size.parameters / 1e6:.0f}", f"{size.layers:g}") for size in sizes],
-        )
-    )
-    return "\n".join(text)
+    return text
+
+
+def _price_tables() -> list[str]:
+    from sim.compute.data_files import read_table
+    from sim.compute.runtimes import find_precision, precision_names, runtime_names, runtime_title
+
+    text = ["## Runtimes\n", "What a runtime's own kernels reach and cost, by class of hardware.\n"]
+    for name in runtime_names():
+        sources = {key: row["source"] for key, row in read_table("runtimes")[name].items() if isinstance(row, dict)}
+        text += [f"`{name}`: {runtime_title(name)}\n", *(f"- {key}: {source}" for key, source in sources.items()), ""]
+    rows = []
+    for name in precision_names():
+        one = find_precision(name)
+        sizes = (f"{one.bytes_per_weight:g}", f"{one.head_bytes_per_weight:g}")
+        rows.append((f"`{name}`", *sizes, ", ".join(one.arithmetics)))
+    heads = ("name", "bytes per weight", "in embedding and head", "computed in")
+    return [*text, "## Precisions of weights\n", table(heads, rows)]
+
+
+def _model_sizes() -> list[str]:
+    from sim.compute.model_sizes import find_shape, shape_names, size_names
+
+    called: dict[str, list[str]] = {}
+    for size, name in size_names().items():
+        called.setdefault(name, []).append(f"`{size}`")
+    rows = []
+    for name in shape_names():
+        shape = find_shape(name)
+        cached = f"{shape.kv_values_per_token() * 2 / 1e3:.4g}"
+        cells = (f"{shape.parameters / 1e6:.0f}", f"{shape.layers:g}", cached, shape.source)
+        rows.append((f"`{name}`", ", ".join(called.get(name, ())), *cells))
+    heads = ("name", "size", "parameters [10⁶]", "layers", "16-bit keys and values per token [kB]", "source")
+    return ["## Model sizes\n", table(heads, rows)]
 
 
 # ---- command line ----------------------------------------------------------------------------------------------------

@@ -21,7 +21,7 @@ from sim.nodes.routing.registry import ROUTINGS
 from sim.nodes.server_group import ServerGroup
 
 FIXED = FixedCompute(FixedSettings(per_forward_s=0.05, per_token_s=0.001))
-# No measured point of an L4 was found: seven tenths of its memory bandwidth make the round 67 ms that figures below tell.
+# No measured point of an L4 is known; at seven tenths of its memory bandwidth a step takes the 67 ms expected below.
 L4_7B = make_roofline(RooflineSettings(hardware="l4", model_size="7B", bandwidth_efficiency=0.7))
 
 

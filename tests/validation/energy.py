@@ -3,12 +3,38 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 from channels.energy import GnbPower, UeModemPower
-from tests.validation.prices import decode_batch, roofline
-from tests.validation.registry import Row, missing, near, section, within_factor
+from sim.compute.base import WorkSize
+from sim.compute.roofline import RooflineSettings, price_model
+from tests.compute.measured_points import rows
+from tests.validation.prices import point_row
+from tests.validation.registry import Row, missing, near, section
 
 ENERGY = "energy"
+
+_USERS = "users' reports, LFM2-1.2B on a Galaxy S25 Ultra"
+_DEVICES: tuple[tuple[str, str, float, dict[str, Any]], ...] = (
+    (
+        "RTX 4050 laptop, 1.5B 4 bit",
+        "arXiv 2603.23640",
+        0.259,
+        {"hardware": "rtx-4050-laptop", "model_size": "1.5B", "weights": "int4"},
+    ),
+    (
+        "phone NPU, 1.2B 4 bit",
+        _USERS,
+        0.077,
+        {"hardware": "snapdragon-8-elite-npu", "model_size": "1.17B", "weights": "int4"},
+    ),
+    (
+        "phone CPU, 1.2B 4 bit",
+        _USERS,
+        0.284,
+        {"hardware": "snapdragon-8-elite-cpu", "model_size": "1.17B", "weights": "int4"},
+    ),
+)
 
 
 @section(ENERGY)
@@ -73,67 +99,18 @@ def base_station() -> Iterable[Row]:
     )
 
 
-@section(ENERGY, fast=False)
+@section(ENERGY)
 def joules_per_token() -> Iterable[Row]:
-    """Energy per token of the roofline against measured systems; no more than a factor of two is promised."""
-    small = {"bytes_per_weight": 0.5}
-    cases = (
-        (
-            "RTX 4050 laptop, 1.5B 4 bit",
-            "arXiv 2603.23640",
-            0.259,
-            1,
-            {"hardware": "rtx-4050-laptop", "model_size": "1.5B", **small},
-            256,
-        ),
-        (
-            "phone NPU, 1.2B 4 bit",
-            "users' reports, LFM2-1.2B on a Galaxy S25 Ultra",
-            0.077,
-            1,
-            {"hardware": "snapdragon-8-elite-npu", "model_size": "1.2B", **small},
-            256,
-        ),
-        (
-            "phone CPU, 1.2B 4 bit",
-            "users' reports, LFM2-1.2B on a Galaxy S25 Ultra",
-            0.284,
-            1,
-            {"hardware": "snapdragon-8-elite-cpu", "model_size": "1.2B", **small},
-            256,
-        ),
-        (
-            "H100, 8B bf16, batch 8",
-            "ml-energy/leaderboard 0cd52da (idle power included)",
-            0.455,
-            8,
-            {"hardware": "h100", "model_size": "8B"},
-            400,
-        ),
-        (
-            "H100, 8B bf16, batch 64",
-            "ml-energy/leaderboard 0cd52da (idle power included)",
-            0.119,
-            64,
-            {"hardware": "h100", "model_size": "8B"},
-            400,
-        ),
-        (
-            "H100, 8B bf16, batch 256",
-            "ml-energy/leaderboard 0cd52da (idle power included)",
-            0.077,
-            256,
-            {"hardware": "h100", "model_size": "8B"},
-            400,
-        ),
-    )
-    for what, source, expected, batch, settings, context in cases:
-        got = roofline(**settings).price(decode_batch(batch, context)).joules / batch
-        note = "a power above idle is assumed where no measurement is published"
-        deviates = batch == 256
-        if deviates:
-            note = "the step's time is priced at half of the measured one: overhead does not grow with the batch"
-        yield within_factor(f"{what} [J/token]", source, expected, got, 2.0, note=note, deviates=deviates)
+    """Energy per token of the roofline, idle power included, against measured systems."""
+    for point in rows():
+        if point.unit == "J/token":
+            yield point_row(point, 0.2)
+    for what, source, expected, settings in _DEVICES:
+        model = price_model(RooflineSettings(**settings))
+        price = model.price([WorkSize(1, 256, 1)])
+        got = price.joules + model.idle_power_w * price.seconds
+        note = "the peak power of the hardware was set for this figure or assumed"
+        yield near(f"{what} [J/token]", source, expected, got, rel=0.25, note=note)
     yield missing(
         "Hailo-10H, 1.5B 4 bit: at most 0.29 J/token",
         "arXiv 2603.23640",
