@@ -54,8 +54,10 @@ class Hardware:
 
 
 class HardwareBlock(Settings):
-    """Hardware that a scenario describes itself: what is not given is that of its class, or of the named hardware that
-    it is ``like``. Figures are those of one processor."""
+    """Hardware that a scenario describes itself, figures of one processor.
+
+    What is not given is that of its class, or of the named hardware that it is ``like``.
+    """
 
     title: str = "hardware of the scenario"
     """What people call it."""

@@ -57,7 +57,7 @@ class RoleSettings(Settings):
         """What keeps models of these roles from sharing the site; None if nothing does, or nothing is known."""
         return None
 
-    def notes_of(self, role: str) -> tuple[str, ...]:
+    def notes_of(self, role: str) -> tuple[str, ...]:  # noqa: ARG002
         """What the user should know of how a model of this role is priced, as far as the keys alone tell."""
         return ()
 
