@@ -163,7 +163,7 @@ class StepModel:
         total_s = cost.seconds
         if total_s <= 0:
             return 0.0
-        share = (
+        share: float = (
             numbers["active_share"]
             + (
                 numbers["memory_share"] * cost.memory_s

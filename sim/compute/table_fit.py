@@ -208,7 +208,8 @@ def _predict(work: _FloatArray, x: _FloatArray) -> _FloatArray:
     new, context, batch = work.T
     arithmetic = x[0] * new * batch + x[1] * new * context * batch
     memory = x[2] + x[3] * context * batch
-    return np.hypot(arithmetic, memory) + x[4] * batch + x[5]
+    times: _FloatArray = np.hypot(arithmetic, memory) + x[4] * batch + x[5]
+    return times
 
 
 def _features(work: _FloatArray) -> _FloatArray:
