@@ -12,7 +12,7 @@ from sim.scenario.schema import Scenario
 def price_notes(scenarios: Iterable[Scenario]) -> list[str]:
     """Sentences, each once, about the sites and model roles that the scenarios' protocols use."""
     found: dict[str, None] = {}
-    for scenario in scenarios:
+    for scenario in (kind.scenario for each in scenarios for kind in each.by_kind()):
         if not scenario.protocol.entry.loaded:  # of a user's own, whose code does not run now
             continue
         placed = sites_of(scenario.protocol.entry, scenario.protocol.settings)

@@ -84,12 +84,12 @@ def test_requests_are_charged_what_the_server_has_used() -> None:
     output = simulate(small_scenario(compute={**FIXED_COMPUTE, "edge": edge}))
     charged = sum(row["edge_energy_j"] for row in output.requests)
     assert charged > 0
-    assert charged == pytest.approx(output.sites["edge_busy_energy_j"], rel=1e-9)
-    assert output.sites["edge_idle_energy_j"] == pytest.approx(70 * output.simulated_s)
-    assert "device_idle_energy_j" not in output.sites  # nothing is known of a device with stated times
+    assert charged == pytest.approx(output.figures["edge_busy_energy_j"], rel=1e-9)
+    assert output.figures["edge_idle_energy_j"] == pytest.approx(70 * output.simulated_s)
+    assert "device_idle_energy_j" not in output.figures  # nothing is known of a device with stated times
 
 
 def test_idle_energy_of_devices_counts_each_of_them() -> None:
     device = {"kind": "roofline", "hardware": "jetson-orin-nano", "model_size": "160M"}
     output = simulate(small_scenario(compute={**FIXED_COMPUTE, "device": device}))
-    assert output.sites["device_idle_energy_j"] == pytest.approx(3 * 0.12 * 25 * output.simulated_s)
+    assert output.figures["device_idle_energy_j"] == pytest.approx(3 * 0.12 * 25 * output.simulated_s)
