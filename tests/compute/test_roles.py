@@ -100,13 +100,6 @@ def test_a_role_that_is_left_out_has_no_price() -> None:
             "colocated",
             r"^compute\.edge: models of sizes draft 8B and target 7B fill 29\.5 GB of each processor together",
         ),
-        (
-            {**ROOFLINE, "model_size": "7B"},
-            "colocated",
-            r"^compute\.edge: the draft and target models run here, and one model_size \(7B\) would price them all "
-            r"alike: give a size for each role, such as model_size: \{draft: 160M, target: 7B\}$",
-        ),
-        ({**ROOFLINE, "model_size": "7B"}, "hsd", r"middle and target models .*: \{middle: 1B, target: 7B\}$"),
         ({**ROOFLINE, "model_size": {"target": "huge"}}, "tslt", "unknown model size 'huge'"),
         (
             {**ROOFLINE, "bytes_per_weight": {"target": 9}},
