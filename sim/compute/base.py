@@ -47,6 +47,7 @@ class ComputeModel(ABC):
         weights_bytes: Memory that the model's weights fill, all processors together; None where nothing is known.
         kv_bytes_per_token: Memory that keys and values of one token of one sequence fill, likewise.
         memory_bytes: Memory that weights, keys and values may fill, likewise.
+        system_memory_share: Share of the hardware's memory that the operating system has and ``memory_bytes`` lacks.
         notes: What the user should know of how prices were found, a sentence each.
     """
 
@@ -55,6 +56,7 @@ class ComputeModel(ABC):
     weights_bytes: float | None = None
     kv_bytes_per_token: float | None = None
     memory_bytes: float | None = None
+    system_memory_share: float = 0.0
     notes: tuple[str, ...] = ()
 
     @abstractmethod

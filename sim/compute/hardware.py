@@ -28,6 +28,7 @@ class Hardware:
         peak_flops: Dense operations per second by arithmetic, such as ``fp16``.
         memory_bandwidth_bytes_per_s: Bytes per second.
         memory_bytes: Memory that is not the operating system's.
+        system_memory_share: Share of the whole memory that is.
         idle_power_w: Power drawn at rest [W].
         peak_power_w: Power drawn at most [W].
         interconnect_bytes_per_s: Each direction, between processors that share a layer.
@@ -44,6 +45,7 @@ class Hardware:
     peak_flops: dict[str, float]
     memory_bandwidth_bytes_per_s: float
     memory_bytes: float
+    system_memory_share: float
     idle_power_w: float
     peak_power_w: float
     interconnect_bytes_per_s: float
@@ -201,7 +203,8 @@ def _hardware(
     values = dict(numbers.values)
     peak_power_w = values.pop("peak_power_w")
     idle_share = values.pop("idle_power_share")
-    memory = 1e9 * values.pop("memory_gb") * (1.0 - values.pop("system_memory_share"))
+    system_share = values.pop("system_memory_share")
+    memory = 1e9 * values.pop("memory_gb") * (1.0 - system_share)
     return Hardware(
         name=name,
         title=title,
@@ -210,6 +213,7 @@ def _hardware(
         peak_flops={key: 1e12 * value for key, value in values.pop("peak_tflops").items()},
         memory_bandwidth_bytes_per_s=1e9 * values.pop("memory_bandwidth_gb_per_s"),
         memory_bytes=memory,
+        system_memory_share=system_share,
         idle_power_w=min(peak_power_w, values.pop("idle_power_w", idle_share * peak_power_w)),
         peak_power_w=peak_power_w,
         interconnect_bytes_per_s=1e9 * values.pop("interconnect_gb_per_s"),

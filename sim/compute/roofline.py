@@ -179,6 +179,7 @@ class RooflineCompute(ComputeModel):
         self.weights_bytes = step.stored_bytes()
         self.kv_bytes_per_token = step.shape.kv_values_per_token() * step.kv_bytes_per_value
         self.memory_bytes = step.hardware.memory_bytes * step.num_processors
+        self.system_memory_share = step.hardware.system_memory_share
         self.idle_power_w = step.hardware.idle_power_w * step.num_processors
         self.notes = (step.shape.note,) if step.shape.note else ()
         if self.weights_bytes > self.memory_bytes:

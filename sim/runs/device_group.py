@@ -122,7 +122,10 @@ class DeviceGroup:
         """
         roles = self.context.placed.get(Location.DEVICE, ())
         models = [self.inputs.cost_models["device"][role] for role in roles]
-        memory = engine_memory(models, 1 - self.scenario.devices.os_memory_share)
+        share = 1.0
+        if models and (stated := self.scenario.devices.os_memory_share) is not None:
+            share = (1 - stated) / (1 - models[0].system_memory_share)  # models of a device share its hardware
+        memory = engine_memory(models, share)
         if memory.kv_bytes is None or memory.bytes_per_token <= 0:
             return math.inf
         if memory.kv_bytes < 0:

@@ -54,9 +54,10 @@ class DevicesSettings(Settings):
     """What the times of a file are divided by: 2 doubles its load."""
     priority: int = Field(default=0, ge=-1000, le=1000)
     """Larger is served first under `edge.policy: priority`; of use where kinds of devices differ in it."""
-    os_memory_share: float = Field(default=0.25, ge=0, lt=1)
+    os_memory_share: float | None = Field(default=None, ge=0, lt=1)
     """Share of a device's memory that its operating system and other applications take; the rest must hold the models'
-    weights and the keys and values of a request's text, where the compute model knows these."""
+    weights and the keys and values of a request's text, where the compute model knows these. The hardware's own share
+    if not set."""
     tx_power_w: float = Field(default=0.8, ge=0, le=1e3)
     """Power that a device's radio draws while it sends; 23 dBm radiated at 0.3 efficiency and circuits."""
     rx_power_w: float = Field(default=0.4, ge=0, le=1e3)
