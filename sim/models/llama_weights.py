@@ -131,13 +131,14 @@ def tensors_of(sizes: LlamaSizes, layers: Sequence[int] | None = None) -> dict[s
 def open_weights(source: ModelSource, dtype: torch.dtype) -> TensorFiles:
     """The tensors of a model; those of a layers-only folder with embedding, last norm and head of its base model.
 
+    What a layers-only folder holds itself, such as a last norm trained with the layers, goes before the base's.
+
     Raises:
         InputError: A file is no safetensors file.
     """
-    files: list[Path | tuple[Path, Collection[str]]] = [*weight_files(source.folder)]
-    if source.base is not None:
-        files += [(path, (EMBEDDING, LAST_NORM, HEAD)) for path in weight_files(source.base)]
-    return TensorFiles(files, dtype)
+    base = [] if source.base is None else weight_files(source.base)
+    files: list[Path | tuple[Path, Collection[str]]] = [(path, (EMBEDDING, LAST_NORM, HEAD)) for path in base]
+    return TensorFiles([*files, *weight_files(source.folder)], dtype)
 
 
 def read_ends(read: TensorFiles, sizes: LlamaSizes) -> tuple[torch.Tensor, torch.Tensor]:

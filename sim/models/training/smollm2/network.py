@@ -1,0 +1,180 @@
+"""The target's layers as functions of tensors by name: whole texts for training, one token at a time for sampling."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+
+from sim.models.checkpoint import read_json
+from sim.models.llama_weights import EMBEDDING, LAST_NORM, LlamaSizes
+from sim.models.weights import TensorFiles
+
+NORM = "norm.weight"
+MATRICES = (
+    "self_attn.q_proj",
+    "self_attn.k_proj",
+    "self_attn.v_proj",
+    "self_attn.o_proj",
+    "mlp.gate_proj",
+    "mlp.up_proj",
+    "mlp.down_proj",
+)
+_PARTS = ("input_layernorm", "post_attention_layernorm", *MATRICES)
+Parameters = dict[str, torch.Tensor]
+Attend = Callable[[int, torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]
+
+
+@dataclass(frozen=True)
+class Target:
+    """The model that the draft is made for.
+
+    Attributes:
+        folder: Its files.
+        sizes: Of the network.
+        embedding: [vocab_size, hidden_size]; the head as well.
+        parameters: Layers ``layers.I.PART.weight`` and the last norm, float32.
+        eos_id: Token that ends its answers.
+    """
+
+    folder: Path
+    sizes: LlamaSizes
+    embedding: torch.Tensor
+    parameters: Parameters
+    eos_id: int
+
+
+def load_target(folder: Path) -> Target:
+    """Read the target from its folder.
+
+    Raises:
+        ValueError: It is no plain Llama with tied ends.
+    """
+    config = read_json(folder / "config.json")
+    sizes = LlamaSizes.from_config(config)
+    if sizes is None or not sizes.is_tied:
+        raise ValueError(f"target: {folder} must hold a Llama whose embedding is its head")
+    with TensorFiles(sorted(folder.glob("*.safetensors")), torch.float32) as read:
+        parameters = {
+            f"layers.{index}.{part}.weight": read(f"model.layers.{index}.{part}.weight")
+            for index in range(sizes.num_layers)
+            for part in _PARTS
+        }
+        parameters[NORM] = read(LAST_NORM)
+        return Target(folder, sizes, read(EMBEDDING), parameters, int(config["eos_token_id"]))
+
+
+def copy_layers(target: Target, layers: Sequence[int]) -> Parameters:
+    """Parameters of a draft that starts as some of the target's layers, numbered from 0."""
+    draft = {
+        f"layers.{new}.{part}.weight": target.parameters[f"layers.{old}.{part}.weight"].clone()
+        for new, old in enumerate(layers)
+        for part in _PARTS
+    }
+    draft[NORM] = target.parameters[NORM].clone()
+    return draft
+
+
+class Network:
+    """A Llama of the target's sizes with its embedding and any number of layers.
+
+    Args:
+        target: Gives sizes and embedding.
+        parameters: Layers and last norm; the target's own or a draft's.
+        max_tokens: Longest text.
+    """
+
+    def __init__(self, target: Target, parameters: Mapping[str, torch.Tensor], max_tokens: int = 512) -> None:
+        self.sizes, self.embedding, self.parameters = target.sizes, target.embedding, parameters
+        self.num_layers = len({name.split(".")[1] for name in parameters if name.startswith("layers.")})
+        self.max_tokens = max_tokens
+        dim = self.sizes.head_dim
+        frequencies = 1.0 / self.sizes.rope_theta ** (torch.arange(0, dim, 2).float() / dim)
+        angles = torch.arange(max_tokens).float()[:, None] * frequencies
+        self._cos, self._sin = torch.cat([angles.cos()] * 2, 1), torch.cat([angles.sin()] * 2, 1)
+
+    def __call__(self, ids: torch.Tensor) -> torch.Tensor:
+        """Hidden states [batch, length, hidden_size], after the last norm, of texts [batch, length]."""
+        num_texts, length = ids.shape
+        cos, sin = self._cos[:length], self._sin[:length]
+        groups = self.sizes.num_heads // self.sizes.num_kv_heads
+
+        def attend(_: int, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor) -> torch.Tensor:
+            query, key, value = (part.transpose(1, 2) for part in (query, key, value))
+            key = _turn(key, cos, sin).repeat_interleave(groups, 1)
+            value = value.repeat_interleave(groups, 1)
+            found = F.scaled_dot_product_attention(_turn(query, cos, sin), key, value, is_causal=True)
+            return found.transpose(1, 2).reshape(num_texts, length, -1)
+
+        return self._through_layers(F.embedding(ids, self.embedding), attend)
+
+    def head(self, hidden: torch.Tensor) -> torch.Tensor:
+        """Logits of hidden states."""
+        return F.linear(hidden, self.embedding)
+
+    def _through_layers(self, x: torch.Tensor, attend: Attend) -> torch.Tensor:
+        sizes = self.sizes
+        for index in range(self.num_layers):
+            part = {name: self.parameters[f"layers.{index}.{name}.weight"] for name in _PARTS}
+            h = self._normed(x, part["input_layernorm"])
+            query, key, value = (
+                F.linear(h, part[name]).view(*x.shape[:-1], heads, sizes.head_dim)
+                for name, heads in zip(
+                    MATRICES[:3], (sizes.num_heads, sizes.num_kv_heads, sizes.num_kv_heads), strict=True
+                )
+            )
+            x = x + F.linear(attend(index, query, key, value), part["self_attn.o_proj"])
+            h = self._normed(x, part["post_attention_layernorm"])
+            gated = F.silu(F.linear(h, part["mlp.gate_proj"])) * F.linear(h, part["mlp.up_proj"])
+            x = x + F.linear(gated, part["mlp.down_proj"])
+        return self._normed(x, self.parameters[NORM])
+
+    def _normed(self, x: torch.Tensor, gain: torch.Tensor) -> torch.Tensor:
+        return F.rms_norm(x, (self.sizes.hidden_size,), gain, self.sizes.norm_epsilon)
+
+
+class StepNetwork(Network):
+    """The same, one token of each of several texts at a time, each text at its own position.
+
+    Args:
+        target: Gives sizes and embedding.
+        parameters: Layers and last norm.
+        num_texts: Rows of the batch.
+        max_tokens: Longest text.
+    """
+
+    def __init__(self, target: Target, parameters: Mapping[str, torch.Tensor], num_texts: int, max_tokens: int) -> None:
+        super().__init__(target, parameters, max_tokens)
+        sizes = self.sizes
+        shape = (self.num_layers, num_texts, sizes.num_kv_heads, max_tokens, sizes.head_dim)
+        self._keys, self._values = torch.zeros(shape), torch.zeros(shape)
+        self._rows = torch.arange(num_texts)
+
+    def step(self, ids: torch.Tensor, positions: torch.Tensor) -> torch.Tensor:
+        """Hidden states [num_texts, hidden_size] after tokens [num_texts] at positions [num_texts].
+
+        What a text holds at its position and later is overwritten; starting anew at 0 needs nothing else.
+        """
+        cos, sin = self._cos[positions][:, None], self._sin[positions][:, None]
+        end = int(positions.max()) + 1
+        visible = (torch.arange(end)[None] <= positions[:, None])[:, None, None]
+        sizes, num_texts = self.sizes, len(ids)
+
+        def attend(index: int, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor) -> torch.Tensor:
+            self._keys[index, self._rows, :, positions] = _turn(key, cos, sin)
+            self._values[index, self._rows, :, positions] = value
+            grouped = _turn(query, cos, sin).view(num_texts, sizes.num_kv_heads, -1, sizes.head_dim)
+            keys, values = self._keys[index, :, :, :end], self._values[index, :, :, :end]
+            found = F.scaled_dot_product_attention(grouped, keys, values, attn_mask=visible)
+            return found.reshape(num_texts, -1)
+
+        return self._through_layers(F.embedding(ids, self.embedding), attend)
+
+
+def _turn(x: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor) -> torch.Tensor:
+    """Rotary embedding of the last dimension, its two halves as pairs."""
+    half = x.shape[-1] // 2
+    return x * cos + torch.cat([-x[..., half:], x[..., :half]], -1) * sin

@@ -1,0 +1,182 @@
+"""Samples the target: answers to prompts from templates, and whole exchanges that it begins itself from one word."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from sim.models.training.smollm2.network import StepNetwork, Target
+from sim.models.training.smollm2.prompts import first_words, make_prompt
+from sim.models.training.smollm2.samples import BEST_STORED, EMPTY_LOGP, Sample, write_samples
+
+MAX_TOKENS, MAX_PROMPT, MIN_ROWS = 208, 150, 5
+TEMPERATURES, SHARE_AT_ONE, SHARE_FROM_TEMPLATES = (1.0, 0.7), 0.65, 0.6
+TEXTS_PER_FILE = 256
+BEGIN = (
+    "<|im_start|>system\nYou are a helpful AI assistant named SmolLM, trained by Hugging Face<|im_end|>\n"
+    "<|im_start|>user\n"
+)
+ANSWER = "<|im_end|>\n<|im_start|>assistant\n"
+
+
+@dataclass
+class Text:
+    """A text in the making.
+
+    Attributes:
+        tokens: So far; those up to ``forced`` are given, the others drawn.
+        forced: How many are given.
+        temperature: Of the draws.
+        kind: Of the prompt.
+        writes_prompt: Whether the user's message is still being drawn.
+        start: First place that has a row; None before the answer.
+        at: Place whose token is fed next.
+    """
+
+    tokens: list[int]
+    temperature: float
+    kind: str
+    writes_prompt: bool = False
+    start: int | None = None
+    at: int = 0
+    rows: list[tuple[Any, Any, Any]] = field(default_factory=list)
+    forced: int = 0
+
+    def __post_init__(self) -> None:
+        self.forced = len(self.tokens)
+        if not self.writes_prompt:
+            self.start = self.forced - 1
+
+    @property
+    def has_row(self) -> bool:
+        """Whether the place that is fed next is one that has a row."""
+        return self.start is not None and self.at >= self.start
+
+
+NewText = Callable[[], Text]
+
+
+class PromptMaker:
+    """Draws the beginnings of texts.
+
+    Args:
+        encode: Text to token ids.
+        draws: Random draws.
+    """
+
+    def __init__(self, encode: Callable[[str], list[int]], draws: random.Random) -> None:
+        self._encode, self._draws = encode, draws
+        self.answer_ids = encode(ANSWER)
+
+    def __call__(self) -> Text:
+        """The beginning of a new text."""
+        temperature = TEMPERATURES[self._draws.random() >= SHARE_AT_ONE]
+        if self._draws.random() >= SHARE_FROM_TEMPLATES:
+            word = self._draws.choice(first_words())
+            return Text(self._encode(BEGIN + word), temperature, "free", writes_prompt=True)
+        while True:
+            kind, prompt = make_prompt(self._draws)
+            ids = self._encode(BEGIN + prompt + ANSWER)
+            if len(ids) <= MAX_PROMPT:
+                return Text(ids, temperature, kind)
+
+
+def sample_texts(
+    target: Target, new_text: NewText, answer_ids: Sequence[int], num_texts: int, generator: torch.Generator
+) -> Iterator[Sample]:
+    """Draw texts without end, a batch side by side; a text that is done makes room for the next at once.
+
+    Args:
+        target: What is sampled.
+        new_text: Gives beginnings.
+        answer_ids: What stands between a message of the user and its answer.
+        num_texts: Texts side by side.
+        generator: Of the draws.
+    """
+    network = StepNetwork(target, target.parameters, num_texts, MAX_TOKENS)
+    texts = [new_text() for _ in range(num_texts)]
+    while True:
+        ids = torch.tensor([text.tokens[text.at] for text in texts])
+        hidden = network.step(ids, torch.tensor([text.at for text in texts]))
+        logits = network.head(hidden)
+        drawn = draw(logits, torch.tensor([text.temperature for text in texts]), generator)
+        _keep_rows(texts, logits, hidden)
+        for slot, (text, token) in enumerate(zip(texts, drawn.tolist(), strict=True)):
+            text.at += 1
+            if text.at < len(text.tokens):
+                continue
+            text.tokens.append(token)
+            if text.writes_prompt:
+                if not _ended_prompt(text, token, target.eos_id, answer_ids):
+                    texts[slot] = new_text()
+            elif token == target.eos_id or len(text.tokens) == MAX_TOKENS:
+                if len(text.rows) >= MIN_ROWS:
+                    yield _finished(text)
+                texts[slot] = new_text()
+
+
+def draw(logits: torch.Tensor, temperatures: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+    """One token of every row at its temperature, by inversion."""
+    sums = torch.softmax(logits / temperatures[:, None], -1).cumsum(-1)
+    uniform = torch.rand(len(logits), 1, generator=generator) * sums[:, -1:]
+    return torch.searchsorted(sums, uniform).clamp(max=logits.shape[-1] - 1)[:, 0]
+
+
+def _keep_rows(texts: Sequence[Text], logits: torch.Tensor, hidden: torch.Tensor) -> None:
+    need = [slot for slot, text in enumerate(texts) if text.has_row]
+    if not need:
+        return
+    values, ids = torch.log_softmax(logits[need], -1).topk(min(BEST_STORED, logits.shape[-1]), -1)
+    for row, slot in enumerate(need):
+        texts[slot].rows.append(
+            (
+                ids[row].numpy().astype(np.uint16),
+                values[row].numpy().astype(np.float16),
+                hidden[slot].numpy().astype(np.float16),
+            )
+        )
+
+
+def _ended_prompt(text: Text, token: int, eos_id: int, answer_ids: Sequence[int]) -> bool:
+    """Turn to the answer where the drawn message has ended; False if the text is of no use."""
+    if token == eos_id:
+        # The end of the message is the first token of what leads to the answer.
+        text.tokens[-1:] = answer_ids
+        text.writes_prompt = False
+        text.start = len(text.tokens) - 1
+    return len(text.tokens) <= MAX_PROMPT
+
+
+def _finished(text: Text) -> Sample:
+    ids, values, hidden = (np.stack(parts) for parts in zip(*text.rows, strict=True))
+    # The last token has no row after it: an empty one.
+    ids, hidden = (np.concatenate([part, np.zeros_like(part[:1])]) for part in (ids, hidden))
+    values = np.concatenate([values, np.full_like(values[:1], EMPTY_LOGP)])
+    start = text.start or 0
+    return Sample(np.array(text.tokens, np.uint16), start, ids, values, hidden, text.temperature, text.kind)
+
+
+@torch.no_grad()
+def sample_files(target: Target, encode: Callable[[str], list[int]], folder: Path, seed: int, num_files: int) -> None:
+    """Add files of samples to a folder; a run that is repeated goes on with other draws.
+
+    Args:
+        target: What is sampled.
+        encode: Text to token ids.
+        folder: Where ``sSEED-NUMBER.npz`` are written.
+        seed: Of all draws.
+        num_files: How many files to add.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    first = len(list(folder.glob(f"s{seed}-*.npz")))
+    maker = PromptMaker(encode, random.Random(f"{seed}/{first}"))
+    generator = torch.Generator().manual_seed(seed * 1000 + first)
+    texts = sample_texts(target, maker, maker.answer_ids, 64, generator)
+    for number in range(first, first + num_files):
+        write_samples(folder / f"s{seed}-{number:04d}.npz", [next(texts) for _ in range(TEXTS_PER_FILE)])

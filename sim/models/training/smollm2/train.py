@@ -1,0 +1,204 @@
+"""Trains layers of a draft on samples of the target: losses, learning rate, checkpoints that a run goes on from."""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from time import perf_counter
+
+import torch
+import torch.nn.functional as F
+
+from sim.models.training.smollm2.network import Network, Parameters, Target
+from sim.models.training.smollm2.samples import Rows, SampleStore, as_rows
+
+STATE_FILE = "state.pt"
+WARM_UP_STEPS, SAVE_EVERY_S, SAY_EVERY = 30, 240.0, 20
+MAX_GRADIENT = 1.0
+_BEST_IN_HEAD, _OTHERS_IN_HEAD = 48, 4096
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How a draft is trained.
+
+    Attributes:
+        rate: Learning rate.
+        tokens_per_step: At most, with padding.
+        steps: Of all of the training.
+        decay_steps: Of the end, over which the rate falls to zero and the loss turns to total variation.
+    """
+
+    rate: float = 1.2e-3
+    tokens_per_step: int = 1400
+    steps: int = 3000
+    decay_steps: int = 600
+
+    def rate_at(self, step: int) -> float:
+        """Learning rate of a step: warm-up, constant, linear to zero."""
+        rest = (self.steps - step) / self.decay_steps if self.is_decay(step) else 1.0
+        return self.rate * min(1.0, (step + 1) / WARM_UP_STEPS) * rest
+
+    def is_decay(self, step: int) -> bool:
+        """Whether the rate falls."""
+        return step > self.steps - self.decay_steps
+
+
+@dataclass
+class Progress:
+    """Where a training stands: steps done and rows seen."""
+
+    step: int = 0
+    rows: int = 0
+
+
+@dataclass(frozen=True)
+class Losses:
+    """Means over the rows of a batch.
+
+    Attributes:
+        divergence: KL(target || draft) over the target's best tokens [nat].
+        variation: 1 - overlap of the same.
+        state: Smooth L1 distance of the last hidden states.
+    """
+
+    divergence: torch.Tensor
+    variation: torch.Tensor
+    state: torch.Tensor
+
+
+def losses_of(
+    hidden: torch.Tensor, rows: Rows, embedding: torch.Tensor, generator: torch.Generator, others: int = _OTHERS_IN_HEAD
+) -> Losses:
+    """Losses of a draft's hidden states [rows, hidden_size].
+
+    The softmax runs over the best tokens of the batch and a random sample of the others, which are weighted by how many
+    they stand for, so that a step costs a tenth of the whole head.
+
+    Args:
+        hidden: At the places of ``rows``.
+        rows: What the target has there.
+        embedding: Head, [vocab_size, hidden_size].
+        generator: Of the sample.
+        others: Size of the sample.
+    """
+    vocab_size = len(embedding)
+    best = torch.unique(rows.best[:, :_BEST_IN_HEAD])
+    is_rest = torch.ones(vocab_size, dtype=torch.bool)
+    is_rest[best] = False
+    rest = is_rest.nonzero()[:, 0]
+    rest = rest[torch.randperm(len(rest), generator=generator)[:others]]
+    columns = torch.cat([best, rest])
+    place = torch.full((vocab_size,), -1)
+    place[columns] = torch.arange(len(columns))
+    logits = F.linear(hidden, embedding[columns])
+    weight = torch.zeros(len(columns))
+    if len(rest):
+        weight[len(best) :] = math.log((vocab_size - len(best)) / len(rest))
+    total = torch.logsumexp(logits + weight, -1, keepdim=True)
+    at = place[rows.best]
+    is_there = (at >= 0) & (at < len(best))
+    zero = torch.zeros(())
+    draft_log = torch.where(is_there, logits.gather(1, at.clamp(min=0)) - total, zero)
+    target = torch.where(is_there, rows.log_probs.exp(), zero)
+    divergence = (target * (rows.log_probs - draft_log)).sum(-1)
+    overlap = torch.minimum(target, torch.where(is_there, draft_log.exp(), zero)).sum(-1)
+    return Losses(divergence.mean(), 1 - overlap.mean(), F.smooth_l1_loss(hidden, rows.hidden))
+
+
+def hidden_at(network: Network, rows: Rows) -> torch.Tensor:
+    """A network's hidden states at the places of the rows."""
+    return network(rows.ids).flatten(0, 1)[rows.places]
+
+
+def train(
+    target: Target, draft: Parameters, store: SampleStore, plan: Plan, folder: Path, say: Callable[[str], None]
+) -> Progress:
+    """Train a draft, going on from the checkpoint in the folder if there is one.
+
+    Args:
+        target: What the draft is made for.
+        draft: Its layers to begin with; changed in place.
+        store: Samples.
+        plan: Of the training.
+        folder: Where the checkpoint lies.
+        say: Takes a line every few steps.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    for value in draft.values():
+        value.requires_grad_()
+    network, optimiser, progress = Network(target, draft), _optimiser(draft, plan.rate), Progress()
+    state = folder / STATE_FILE
+    if state.exists():
+        progress = _restore(state, draft, optimiser)
+    draws, generator = random.Random(progress.step), torch.Generator().manual_seed(progress.step + 1)
+    saved = perf_counter()
+    while progress.step < plan.steps:
+        store.refresh()
+        for batch in store.batches(draws, plan.tokens_per_step):
+            if progress.step >= plan.steps:
+                break
+            rows = as_rows(batch, target.eos_id)
+            losses = losses_of(hidden_at(network, rows), rows, target.embedding, generator)
+            _take_step(losses, draft, optimiser, plan, progress.step)
+            progress.step += 1
+            progress.rows += len(rows.places)
+            if progress.step % SAY_EVERY == 0:
+                say(f"step {progress.step}, {progress.rows} rows: {_in_words(losses)}")
+            if perf_counter() - saved > SAVE_EVERY_S:
+                save_state(state, draft, optimiser, progress)
+                saved = perf_counter()
+    save_state(state, draft, optimiser, progress)
+    return progress
+
+
+def _take_step(losses: Losses, draft: Parameters, optimiser: torch.optim.Optimizer, plan: Plan, step: int) -> None:
+    for group in optimiser.param_groups:
+        group["lr"] = plan.rate_at(step)
+    near_end = plan.is_decay(step)
+    loss = losses.divergence * (0.3 if near_end else 1.0) + 0.1 * losses.state
+    if near_end:
+        loss = loss + 2.0 * losses.variation
+    optimiser.zero_grad()
+    loss.backward()  # type: ignore[no-untyped-call]
+    torch.nn.utils.clip_grad_norm_(list(draft.values()), MAX_GRADIENT)
+    optimiser.step()
+
+
+def _in_words(losses: Losses) -> str:
+    divergence, variation, state = (part.item() for part in (losses.divergence, losses.variation, losses.state))
+    return f"KL {divergence:.3f} nat, 1 - overlap {variation:.3f}, state {state:.3f}"
+
+
+def _optimiser(draft: Parameters, rate: float) -> torch.optim.AdamW:
+    matrices = [value for value in draft.values() if value.dim() == 2]
+    gains = [value for value in draft.values() if value.dim() == 1]
+    groups = [{"params": matrices, "weight_decay": 0.02}, {"params": gains, "weight_decay": 0.0}]
+    return torch.optim.AdamW(groups, lr=rate, betas=(0.9, 0.98), fused=True)
+
+
+def save_state(path: Path, draft: Parameters, optimiser: torch.optim.Optimizer, progress: Progress) -> None:
+    """Write a checkpoint, whole or not at all."""
+    scratch = path.with_suffix(".tmp")
+    parameters = {name: value.detach() for name, value in draft.items()}
+    content = {"step": progress.step, "seen": progress.rows, "opt": optimiser.state_dict(), "P": parameters}
+    torch.save(content, scratch)
+    scratch.replace(path)
+
+
+def _restore(path: Path, draft: Parameters, optimiser: torch.optim.Optimizer) -> Progress:
+    content = torch.load(path, weights_only=True)
+    for name, value in draft.items():
+        value.data.copy_(content["P"][name])
+    optimiser.load_state_dict(content["opt"])
+    return Progress(int(content["step"]), int(content["seen"]))
+
+
+def read_state(path: Path) -> tuple[Parameters, Progress]:
+    """Layers of a checkpoint, and where its training stands."""
+    content = torch.load(path, weights_only=True, mmap=True)
+    parameters = {name: value.detach().clone() for name, value in content["P"].items()}
+    return parameters, Progress(int(content["step"]), int(content["seen"]))
