@@ -56,11 +56,15 @@ def answers_of(
     temperatures = torch.full((len(prompts),), temperature)
     texts = [list(prompt) for prompt in prompts]
     has_ended = [False] * len(texts)
+    shortest = min(len(prompt) for prompt in prompts)
     limits = [len(prompt) + max_new_tokens for prompt in prompts]
     for place in range(longest):
         # A text that has ended or is longer than the place is fed what it holds; what is drawn for it is not kept.
         ids = torch.tensor([text[min(place, len(text) - 1)] for text in texts])
-        drawn = draw(network.head(network.step(ids, torch.full((len(texts),), place))), temperatures, generator)
+        hidden = network.step(ids, torch.full((len(texts),), place))
+        if place < shortest - 1:
+            continue
+        drawn = draw(network.head(hidden), temperatures, generator)
         for index, token in enumerate(drawn.tolist()):
             text, is_full = texts[index], len(texts[index]) >= limits[index]
             if len(text) == place + 1 and not has_ended[index] and not is_full:
@@ -103,8 +107,8 @@ def overlap_on(
     weights = np.array([len(one) for one in values]) / len(rows)
     # Ratio estimator: rows of an answer as one cluster.
     error = float(np.sqrt(np.sum((weights * (means - rows[:, 0].mean())) ** 2)))
-    mean = rows.mean(0).tolist()
-    return Overlap(temperature, mean[0], error, *mean[1:], answers=len(texts), rows=len(rows))
+    mean, same, target_bits, draft_bits, tail = rows.mean(0).tolist()
+    return Overlap(temperature, mean, error, same, target_bits, draft_bits, tail, len(texts), len(rows))
 
 
 def _row_figures(target: torch.Tensor, draft: torch.Tensor) -> np.ndarray[tuple[int, int], np.dtype[np.float64]]:

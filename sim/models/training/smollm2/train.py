@@ -163,7 +163,7 @@ def _take_step(losses: Losses, draft: Parameters, optimiser: torch.optim.Optimiz
     if near_end:
         loss = loss + 2.0 * losses.variation
     optimiser.zero_grad()
-    loss.backward()  # type: ignore[no-untyped-call]
+    loss.backward()
     torch.nn.utils.clip_grad_norm_(list(draft.values()), MAX_GRADIENT)
     optimiser.step()
 
