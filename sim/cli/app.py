@@ -48,6 +48,7 @@ def build() -> typer.Typer:
     channel = typer.Typer(help="Channels and bandwidth traces.", no_args_is_help=True, rich_markup_mode=None)
     channel.command("record")(record_channel)
     channel.command("import")(import_channel)
+    channel.command("calibrate")(calibrate_channel)
     app.add_typer(channel, name="channel")
     app.add_typer(tape_commands(), name="tape")
     app.add_typer(model_commands(), name="models")
@@ -416,6 +417,21 @@ def import_channel(
     from sim.cli.channels import import_command
 
     import_command(file, format_, out, direction, column, unit, time_column, time_format, gaps, merge_s, bin_s, json)
+
+
+def calibrate_channel(
+    scenario: ScenarioArgument,
+    set_: SetOption = None,
+    devices: Annotated[int, typer.Option(min=20, max=20_000, help="Devices of one drop.")] = 570,
+    drops: Annotated[int, typer.Option(min=1, max=1000, help="Drops, each with its own shadowing.")] = 20,
+    seed: SeedOption = None,
+    out: Annotated[Path, typer.Option(help="Folder of the figure.")] = Path("results/calibration"),
+    json: JsonOption = False,
+) -> None:
+    """Coupling loss and geometry of a scenario's cells beside those of 3GPP's calibration; simulates no slot."""
+    from sim.cli.channels import calibrate_command
+
+    calibrate_command(scenario, set_ or [], devices, drops, seed, out, json)
 
 
 def tape_record(

@@ -156,13 +156,53 @@ def import_command(
     if as_json:
         print_json(traits)
         return
-    rates = f"{trace.mean_mbps:.4g} Mbit/s in the mean, {trace.mbps.min():.4g} to {trace.mbps.max():.4g}"
-    print_lines(
-        [
-            f"trace:    {place}",
-            f"length:   {trace.duration_s:.6g} s in {len(trace.times_s)} steps",
-            f"rate:     {rates}",
-            f"read:     {trace.num_rows} rows, {trace.num_merged} merged, {trace.num_reordered} out of order",
-            f"limited:  {trace.limited_share:.1%} of the time may be the application's rate, {len(trace.gaps)} gaps",
-        ]
-    )
+    print(f"trace:    {place}")
+    print(f"length:   {trace.duration_s:.6g} s in {len(trace.times_s)} steps")
+    print(f"rate:     {trace.mean_mbps:.4g} Mbit/s in the mean, {trace.mbps.min():.4g} to {trace.mbps.max():.4g}")
+    print(f"read:     {trace.num_rows} rows, {trace.num_merged} merged, {trace.num_reordered} out of order")
+    print(f"limited:  {trace.limited_share:.1%} of the time may be the application's rate, {len(trace.gaps)} gaps")
+
+
+def calibrate_command(
+    name: str, set_: list[str], devices: int, drops: int, seed: int | None, out: Path, as_json: bool
+) -> None:
+    """Coupling loss and geometry of a scenario's cells beside the curves of 3GPP's calibration."""
+    from channels.calibration import QUANTITIES, shown, shown_reference
+    from sim.cli.output import print_json, say
+    from sim.cli.run import changes_of
+    from sim.figures.calibration import draw_calibration
+    from sim.links.nr import NrLinkSettings
+    from sim.links.nr.calibration import calibration_drop
+    from sim.scenario.loading import load_scenario, locate_errors
+
+    changes = changes_of(set_, seed)
+    scenario = load_scenario(name, changes)
+    settings = scenario.link.settings
+    if not isinstance(settings, NrLinkSettings):
+        raise InputError(f"got {scenario.link.name}; valid: nr, which has cells to calibrate", "link.kind", f"{name}:")
+    with locate_errors(name, changes):
+        try:
+            drop = calibration_drop(settings, devices, scenario.seed, drops)
+        except ValueError as error:
+            raise InputError(str(error), "link") from error
+    values = {"coupling_loss_db": drop.coupling_loss_db, "sir_db": drop.sir_db}
+    ours = {quantity: shown(values[quantity]) for quantity in QUANTITIES}
+    theirs = {q: shown_reference(q, settings.scenario, settings.carrier_ghz) for q in QUANTITIES}
+    files = draw_calibration(values, settings.scenario, settings.carrier_ghz, out, scenario.name)
+    if theirs["sir_db"] is None:
+        say(
+            f"no curves are published for {settings.scenario} at {settings.carrier_ghz:g} GHz (umi, uma: 6, 30, 70 GHz)"
+        )
+    say(f"figure:  {files[0]}")
+    if as_json:
+        facts = {"scenario": settings.scenario, "carrier_ghz": settings.carrier_ghz, "num_devices": devices * drops}
+        print_json({**ours, "reference": theirs, **facts})
+        return
+    for quantity in QUANTITIES:
+        published = theirs[quantity]
+        print(quantity)
+        print("  percentile " + "".join(f"{p:>9}" for p in ours[quantity]))
+        print("  this drop  " + "".join(f"{value:9.1f}" for value in ours[quantity].values()))
+        if published is not None:
+            print("  3GPP       " + "".join(f"{value:9.1f}" for value in published.values()))
+            print("  difference " + "".join(f"{ours[quantity][p] - value:+9.1f}" for p, value in published.items()))

@@ -32,6 +32,7 @@ _SEVEN = {"num_sites": 7, "inter_site_distance_m": 500}
 _ERRORS = {"channel": "ideal", "mcs": 5, "block_error_rate": 0.3}
 _LOSSES = {**_ERRORS, "max_harq_retransmissions": 0}
 _NEAR = {"inter_site_distance_m": 300, "record_slots": True}
+_MIMO = {"num_rx": 2, "num_tx": 2, **_NEAR}
 
 # Other keys under which a key acts at all: of the link, or dotted ones of the scenario.
 BESIDE: dict[str, dict[str, Any]] = {
@@ -64,8 +65,19 @@ BESIDE: dict[str, dict[str, Any]] = {
     "block_error_rate": {"channel": "ideal", "mcs": 5},
     "indoor_share": _NEAR,
     "building": {**_NEAR, "indoor_share": 1.0},
-    "rician_k_db": {"fading": "rician"},
+    "floors": {**_NEAR, "indoor_share": 1.0},
+    "car_windows": {**_NEAR, "car_share": 1.0},
+    "rician_k_db": {**_NEAR, "fading": "rician"},
+    "uplink_num_tx": _MIMO,
+    "max_layers": _MIMO,
+    "uplink_max_layers": _MIMO,
+    "mimo": _MIMO,
+    "polarisation": _MIMO,
+    "receiver": {**_SEVEN, "interference": "explicit", "num_rx": 2, "record_slots": True},
+    "antenna_correlation": {"num_rx": 2, "record_slots": True},
+    "tilt_deg": {"column_elements": 8, "record_slots": True},
     "bs_height_m": {"record_slots": True},
+    "p0_dbm": _NEAR,
     "max_records": {"record_slots": True},
 }
 # Values that no rule can guess; a function makes one in a folder of the test's.
@@ -98,6 +110,16 @@ VALUES: dict[str, Any] = {
     "block_error_rate": 0.3,
     "indoor_share": 1.0,
     "fading_trace": recorded_trace,
+    "floors": [1, 1],
+    "car_share": 1.0,
+    "delay_spread_ns": 1000.0,
+    "rician_k_db": 20.0,
+    "uplink_num_rx": 2,
+    "uplink_num_tx": 1,
+    "max_layers": 1,
+    "uplink_max_layers": 1,
+    "beam_ports": 32,
+    "tilt_deg": 100.0,
     "snr_db": 5.0,
     "bs_height_m": 60.0,
     "gnb_power_dbm": 10.0,

@@ -155,7 +155,7 @@ class Network:
         adaptation, carrier = self.adaptations[direction], self.carrier
         row = np.array([device])
         adaptation.refresh(row, int(self.env.now) // carrier.slot_ns)
-        full_slot_bits = 8 * int(adaptation.widths.full_bytes[device])
+        full_slot_bits = 8 * int(adaptation.widths.full_bytes[device] * adaptation.num_layers[device])
         return full_slot_bits * carrier.data_fraction(direction) * 1e9 / carrier.slot_ns
 
     def _renew_control(self) -> None:

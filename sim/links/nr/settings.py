@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field, ValidationInfo, field_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from channels._validation import require_choice
 from channels.nr import check_sr_period, mcs_table, min_k2, num_prb
@@ -12,6 +12,7 @@ from channels.nr.tdd import TddPattern
 from channels.power import FRACTIONAL_ALPHAS
 from sim.core.errors import InputError
 from sim.core.settings import Settings
+from sim.links.nr.antenna_settings import AntennaSettings
 from sim.links.nr.mac.schedulers.registry import SCHEDULERS
 
 
@@ -211,6 +212,9 @@ class SchedulingSettings(ReliabilitySettings):
 
 
 Position = Annotated[tuple[float, float], Field(description="x, y [m]")]
+Floors = Annotated[int, Field(ge=1, le=8)]
+DelaySpread = Annotated[float, Field(gt=0, le=10_000)]
+RicianK = Annotated[float, Field(ge=-40, le=60)]
 
 
 class GeometrySettings(SchedulingSettings):
@@ -253,7 +257,7 @@ class GeometrySettings(SchedulingSettings):
     """A moving device changes to a cell that is stronger by this much [dB]."""
 
 
-class NrLinkSettings(GeometrySettings):
+class NrLinkSettings(GeometrySettings, AntennaSettings):
     """Keys of the ``nr`` link: a 5G NR cell, 20 MHz, 30 kHz, DDDSU, 3.5 GHz UMi unless said otherwise."""
 
     channel: Literal["radio", "ideal"] = "radio"
@@ -277,38 +281,56 @@ class NrLinkSettings(GeometrySettings):
     indoor_share: float = Field(default=0.0, ge=0, le=1)
     """Share of devices indoors (umi, uma, rma)."""
 
-    building: Literal["low", "high"] = "low"
-    """Penetration loss of buildings (TR 38.901 7.4.3)."""
+    building: Literal["low", "high", "mixed"] = "low"
+    """Penetration loss of buildings (TR 38.901 7.4.3); ``mixed``: half of them have a high one, as in calibrations."""
 
-    fading: Literal["none", "rayleigh", "rician", "tdl_a", "tdl_b", "tdl_c", "tdl_d", "tdl_e", "independent"] = "tdl_a"
-    """Small-scale fading: TDL profiles, one flat tap, or flat Rayleigh drawn anew every slot (``independent``)."""
+    floors: tuple[Floors, Floors] = (4, 8)
+    """Fewest and most floors of a building (umi, uma); an indoor device is on one of them at random, 3 m apart (TR
+    38.901 Table 7.2-1)."""
+
+    car_share: float = Field(default=0.0, ge=0, le=1)
+    """Share of the outdoor devices that are in cars."""
+
+    car_windows: Literal["plain", "metallised"] = "plain"
+    """Penetration loss of cars: 9 or 20 dB in the mean (TR 38.901 7.4.3.2)."""
+
+    fading: Literal["none", "rayleigh", "rician", "tdl", "tdl_a", "tdl_b", "tdl_c", "tdl_d", "tdl_e", "independent"] = (
+        "tdl"
+    )
+    """Small-scale fading. ``tdl``: TDL-A out of line of sight and TDL-D in it (TR 38.901 7.7.2); one TDL profile for
+    all; one flat tap; or flat Rayleigh drawn anew every slot (``independent``)."""
 
     fading_trace: str | None = None
     """File of recorded fading to read instead."""
 
-    delay_spread_ns: float = Field(default=100.0, gt=0, le=10_000)
-    """RMS delay spread of the TDL profiles [ns]."""
+    delay_spread_ns: DelaySpread | Literal["drawn", "median"] = "drawn"
+    """RMS delay spread of the TDL profiles [ns]: the same for all links, or by scenario, state and frequency (TR 38.901
+    Table 7.5-6), drawn for each link or the median."""
 
-    rician_k_db: float = Field(default=9.0, ge=-40, le=60)
-    """Power of the direct path over the scattered ones for ``rician`` [dB]."""
+    rician_k_db: RicianK | Literal["drawn", "median"] = "drawn"
+    """Power of the direct path over the scattered ones [dB] of ``rician``, TDL-D and TDL-E, likewise."""
 
     bs_height_m: float | None = Field(default=None, gt=1, le=200)
     """Height of the base station's antenna [m]; the scenario's usual one if left out."""
 
     ut_height_m: float = Field(default=1.5, ge=1, le=25)
-    """Height of the devices [m]."""
+    """Height of the devices [m], indoors on the ground floor."""
 
     gnb_power_dbm: float = Field(default=44.0, ge=-30, le=70)
     """Power of a base station over the whole carrier [dBm], spread evenly."""
 
     gnb_antenna_dbi: float = Field(default=8.0, ge=-10, le=40)
-    """Gain of the base station's antenna [dBi]."""
+    """Largest gain of one element of the base station's antenna [dBi]; without columns and beams, of all of it."""
 
     gnb_noise_figure_db: float = Field(default=5.0, ge=0, le=30)
     """Noise figure of the base station [dB]."""
 
     ue_power_dbm: float = Field(default=23.0, ge=-30, le=43)
     """Largest power of a device [dBm]."""
+
+    power_reduction: bool = False
+    """Devices stay below their largest power by all that 3GPP allows their modulation: 1.5 to 3 dB for QPSK, 3.5 for
+    64QAM, 6.5 for 256QAM (TS 38.101-1 6.2.2)."""
 
     ue_antenna_dbi: float = Field(default=0.0, ge=-20, le=30)
     """Gain of a device's antenna [dBi]."""
@@ -339,6 +361,21 @@ class NrLinkSettings(GeometrySettings):
 
     max_records: int = Field(default=20_000, ge=1, le=10_000_000)
     """Blocks kept; the oldest go first."""
+
+    @field_validator("floors")
+    @classmethod
+    def _floors_are_in_order(cls, floors: tuple[int, int]) -> tuple[int, int]:
+        if floors[0] > floors[1]:
+            raise ValueError(f"floors: got {floors[0]} to {floors[1]}; valid: the smaller number first")
+        return floors
+
+    @model_validator(mode="after")
+    def _several_antennas_need_their_own_fading(self) -> Self:
+        several = max(self.num_rx, self.num_tx, self.bs_num_rx, self.ue_num_tx) > 1
+        if several and (self.fading == "independent" or self.fading_trace is not None):
+            what = "fading 'independent'" if self.fading_trace is None else "a fading_trace"
+            raise ValueError(f"num_rx, num_tx: {what} has one antenna at either end; valid: 1")
+        return self
 
     @field_validator("alpha")
     @classmethod

@@ -21,8 +21,12 @@ class Adaptation(Protocol):
         widths: PRBs that backlogs are worth.
         min_prb: Smallest grant at the lowest MCS.
         rate_bps: Rate of each PRB group, [num_devices, num_groups].
+        num_layers: Layers of each device's blocks, [num_devices].
+        precoder: Index of their precoder in the codebook of so many layers, [num_devices].
     """
 
+    num_layers: Indices
+    precoder: Indices
     widths: GrantWidths
     min_prb: int
     rate_bps: Array
@@ -79,6 +83,7 @@ class FixedMcs:
 
     def __init__(self, carrier: Carrier, num_devices: int, mcs: int) -> None:
         self._mcs = mcs
+        self.num_layers, self.precoder = np.ones(num_devices, dtype=np.int64), np.zeros(num_devices, dtype=np.int64)
         self.widths = GrantWidths(carrier, num_devices, mcs)
         self.min_prb = min_grant_prb(carrier, mcs)
         rate = bits_per_prb(carrier)[mcs] * carrier.group_sizes * 1e9 / carrier.slot_ns

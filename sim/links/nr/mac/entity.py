@@ -239,15 +239,18 @@ class MacEntity(ABC):
         """Blocks for devices with their PRBs: MCS by the reported channel of just these PRBs, or as configured."""
         num_prb = [sum(row) for row in prbs_per_group]
         mcs = configured_mcs or self.adaptation.choose(devices, prbs_per_group, num_prb, num_symbols, grant_slot)
-        table = self.carrier.block_bytes_list(num_symbols)
-        sizes = [table[index][count] for index, count in zip(mcs, num_prb, strict=True)]
+        adaptation = self.adaptation
+        layers, precoders = (row.take(devices).tolist() for row in (adaptation.num_layers, adaptation.precoder))
+        tables = [self.carrier.block_bytes_list(num_symbols, count) for count in layers]
+        sizes = [table[index][count] for table, index, count in zip(tables, mcs, num_prb, strict=True)]
         gain = 8e9 / self.carrier.slot_ns / self.settings.average_window_slots / self._served_scale
         blocks = []
         draw, granted = self.deps.uniforms.next, self.granted_bytes
-        for device, size, row, index, count in zip(devices.tolist(), sizes, prbs_per_group, mcs, num_prb, strict=True):
+        rows = zip(devices.tolist(), sizes, prbs_per_group, mcs, num_prb, layers, precoders, strict=True)
+        for device, size, row, index, count, num_layers, precoder in rows:
             granted[device] += size
             block = TransportBlock(cell, device, size, index, count, num_symbols, row, grant_slot, granted[device])
-            block.uniform = draw(device)
+            block.uniform, block.num_layers, block.precoder = draw(device), num_layers, precoder
             blocks.append(block)
         self._served[devices] += np.array(sizes) * gain
         self.num_free[devices] -= 1
@@ -261,7 +264,9 @@ class MacEntity(ABC):
         """
         widths = self.adaptation.widths
         want = np.maximum(self.backlog.take(devices), MIN_BLOCK_BYTES)
-        needed = widths.needed(devices, want, num_symbols)
+        # Each layer carries its share of a block.
+        per_layer = -(-want // self.adaptation.num_layers.take(devices))
+        needed = widths.needed(devices, per_layer, num_symbols)
         if num_symbols < self.carrier.max_symbols(self.direction):
             sizes = self.carrier.block_bytes(num_symbols)
             fits = sizes[widths.mcs[devices], needed] >= HEADERS_BYTES
@@ -454,7 +459,8 @@ class SchedulerView:
     def message_prb_needed(self) -> Array:
         """PRBs for the rest of the first message."""
         widths = self._mac.adaptation.widths
-        per_byte = widths.headroom_prb[self.device] / np.maximum(widths.headroom_bytes[self.device], 1)
+        layers = self._mac.adaptation.num_layers[self.device]
+        per_byte = widths.headroom_prb[self.device] / np.maximum(layers * widths.headroom_bytes[self.device], 1)
         return np.asarray(self._mac.head_bytes[self.device] * per_byte)
 
     @property

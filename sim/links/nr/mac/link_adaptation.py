@@ -14,6 +14,7 @@ from sim.links.nr.mac.outer_loop import OuterLoops
 from sim.links.nr.phy.block_errors import BlockErrors
 from sim.links.nr.phy.channel import RadioChannel
 from sim.links.nr.phy.interference import Interference
+from sim.links.nr.phy.power_reduction import PowerReduction
 
 Array = npt.NDArray[np.float64]
 Indices = npt.NDArray[np.int64]
@@ -27,7 +28,7 @@ _NO_REPORT = np.iinfo(np.int64).min
 
 
 class ReportedChannel:
-    """What the base station knows of one direction: |H|^2 per PRB group as of each device's last report.
+    """What the base station knows of one direction: gains, rank and precoder as of each device's last report.
 
     Reference signals are sent every ``csi_period_slots``, for all devices in the same slot; a measurement counts
     ``csi_delay_slots`` later. The channel is evaluated when a report is first needed, at the time of its measurement.
@@ -49,6 +50,10 @@ class ReportedChannel:
         self._period, self._delay = settings.csi_period_slots, settings.csi_delay_slots
         self._held = np.full(count, _NO_REPORT, dtype=np.int64)
         self._gains = np.ones((count, carrier.num_groups))
+        self.num_layers, self.precoder = np.ones(count, dtype=np.int64), np.zeros(count, dtype=np.int64)
+        self._is_multi = channel.small_scale.is_multi
+        reduces_power = settings.power_reduction and direction == Direction.UPLINK and channel.fixed_snr_db is None
+        self._reduction = PowerReduction(channel) if reduces_power else None
         self._fixed_mcs = settings.mcs
         lowest = int(errors.available[0])
         lowest_db = float(errors.thresholds_db(FULL_SLOT_SYMBOLS)[lowest, carrier.num_prb])
@@ -82,8 +87,20 @@ class ReportedChannel:
             rows = devices[stale]
             self._held[rows] = due
             # Before the first measurement has come in, the one of slot 0 serves.
-            self._gains[rows] = self._channel.power_gains(self._direction, max(0, due * self._period), rows)
+            self._measure(rows, max(0, due * self._period), slot)
             self._evaluate(rows, slot)
+
+    def _measure(self, rows: Indices, measured_slot: int, slot: int) -> None:
+        """Take in gains, and with several antennas ranks and precoders, as they were in an earlier slot."""
+        if not self._is_multi:
+            self._gains[rows] = self._channel.power_gains(self._direction, measured_slot, rows)
+            return
+        mean = self._channel.snr(self._direction, rows, self.widths.headroom_prb[rows])
+        snr = np.repeat(mean[:, None], self._gains.shape[1], axis=1)
+        if self._interference is not None:
+            snr /= 1 + self._interference.expected_over_noise(slot, rows)
+        report = self._channel.spatial.report(self._direction, measured_slot, rows, snr, self._max_capacity)
+        self._gains[rows], self.num_layers[rows], self.precoder[rows] = report.gains, report.num_layers, report.precoder
 
     def _sinr(self, devices: Indices, num_prb: Indices, slot: int) -> Array:
         """SINR per group at the reported channel, outer loop applied. [num_devices, num_groups]."""
@@ -102,16 +119,19 @@ class ReportedChannel:
         width = self.widths.headroom_prb[rows]
         sinr = self._sinr(rows, width, slot)
         capacity = np.log2(1 + sinr)
-        self.rate_bps[rows] = np.minimum(capacity, self._max_capacity) * self._bps_per_capacity
+        per_layer = np.minimum(capacity, self._max_capacity) * self._bps_per_capacity
+        self.rate_bps[rows] = per_layer * self.num_layers[rows, None]
         if self._fixed_mcs is None:
             ceiling = np.log2(1 + self._ceiling * self.loops.offset[rows])
-            mcs = self._wideband_mcs(capacity, width, ceiling)
+            mcs = self._wideband_mcs(rows, capacity, width, ceiling)
             self.widths.set_mcs(rows, mcs, self._spread_mcs(rows, sinr, mcs, ceiling))
 
-    def _wideband_mcs(self, capacity: Array, num_prb: Indices, ceiling: Array) -> Indices:
-        """MCS by the mean capacity over the whole carrier, capacity [num_rows, num_groups]. [num_rows]."""
+    def _wideband_mcs(self, rows: Indices, capacity: Array, num_prb: Indices, ceiling: Array) -> Indices:
+        """MCS by the mean capacity over the whole carrier, capacity [num_rows, num_groups]. [num_rows]"""
         mean = np.minimum(capacity @ self._group_shares, ceiling).tolist()
-        return np.array(self._errors.choose(mean, num_prb.tolist(), FULL_SLOT_SYMBOLS))
+        layers = self.num_layers[rows].tolist() if self._is_multi else None
+        losses = self._reduction.losses_db(rows, num_prb) if self._reduction else None
+        return np.array(self._errors.choose(mean, num_prb.tolist(), FULL_SLOT_SYMBOLS, layers, losses))
 
     def _spread_mcs(self, rows: Indices, sinr: Array, mcs: Indices, ceiling: Array) -> Indices | None:
         """MCS of devices whose power is spread over more PRBs than their headroom, by width; None if there are none.
@@ -134,7 +154,8 @@ class ReportedChannel:
         for column, width in enumerate(widths.grid.tolist()):
             thinner = sinr[limited] * np.minimum(headroom / width, 1.0)[:, None]
             count = np.full(len(limited), width)
-            spread[limited, column] = self._wideband_mcs(np.log2(1 + thinner), count, ceiling[limited])
+            capacity = np.log2(1 + thinner)
+            spread[limited, column] = self._wideband_mcs(rows[limited], capacity, count, ceiling[limited])
         return spread
 
     def group_quality(self, devices: Indices, slot: int) -> Array:
@@ -160,7 +181,9 @@ class ReportedChannel:
             )
             for row, used, count, ceiling in zip(sinr, prbs_per_group, num_prb, most, strict=True)
         ]
-        return self._errors.choose(capacity, num_prb, num_symbols)
+        layers = self.num_layers.take(devices).tolist() if self._is_multi else None
+        losses = self._reduction.losses_db(devices, np.array(num_prb), prbs_per_group) if self._reduction else None
+        return self._errors.choose(capacity, num_prb, num_symbols, layers, losses)
 
     def mean_snr_db(self, device: int, num_prb: int) -> float:
         """Mean SNR per PRB of a block on so many PRBs."""

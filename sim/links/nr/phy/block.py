@@ -14,7 +14,8 @@ class TransportBlock:
     Attributes:
         cell, device: Whose it is.
         size_bytes: TBS / 8.
-        mcs, num_prb, num_symbols: What its size follows from.
+        mcs, num_prb, num_symbols, num_layers: What its size follows from.
+        precoder: Index of its precoder in the codebook of so many layers.
         prbs_per_group: PRBs of each group in the present transmission, [num_groups].
         grant_slot: Slot of the DCI of the first transmission.
         granted_bytes: All bytes granted to the device up to and with this block; what its buffer report is set against.
@@ -39,6 +40,8 @@ class TransportBlock:
     prbs_per_group: list[int]
     grant_slot: int
     granted_bytes: int = 0
+    num_layers: int = 1
+    precoder: int = 0
     segments: list[Segment] = field(default_factory=list)
     reported_bytes: int = -1
     uniform: float = 0.0

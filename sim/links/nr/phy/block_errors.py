@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterable
-from math import erfc, isfinite
+from collections.abc import Sequence
+from math import erfc, isfinite, log10
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +15,8 @@ from sim.links.nr.phy.carrier import Carrier
 
 Array = npt.NDArray[np.float64]
 Indices = npt.NDArray[np.int64]
+# Symbols and layers of a block.
+_Shape = tuple[int, int]
 
 
 class BlockErrors:
@@ -37,65 +39,99 @@ class BlockErrors:
         self.available = np.flatnonzero(self._table.available_mcs(self._index))
         self._lowest = int(self.available[0])
         self.target_bler = target_bler
-        self._cuts: dict[int, tuple[Array, Array]] = {}
-        self._curves: dict[int, list[list[tuple[float, float, float]]]] = {}
-        self._thresholds: dict[int, Array] = {}
-        self._capacities: dict[int, list[list[float]]] = {}
+        self._cuts: dict[_Shape, tuple[Array, Array]] = {}
+        self._curves: dict[_Shape, list[list[tuple[float, float, float]]]] = {}
+        self._thresholds: dict[_Shape, Array] = {}
+        self._capacities: dict[_Shape, list[list[float]]] = {}
 
-    def _segmentation(self, num_symbols: int) -> tuple[Array, Array]:
+    def _segmentation(self, shape: _Shape) -> tuple[Array, Array]:
         """Code block bits and number of code blocks, each [num_mcs, num_prb + 1]; column 0 repeats column 1."""
-        held = self._cuts.get(num_symbols)
+        held = self._cuts.get(shape)
         if held is None:
-            sizes = 8 * self._carrier.block_bytes(num_symbols)
+            sizes = 8 * self._carrier.block_bytes(*shape)
             sizes[:, 0] = sizes[:, 1]
             cut = segment(sizes, self._carrier.mcs_table.code_rate[:, None])
             held = (cut.code_block_bits.astype(np.float64), cut.num_code_blocks.astype(np.float64))
-            self._cuts[num_symbols] = held
+            self._cuts[shape] = held
         return held
 
-    def thresholds_db(self, num_symbols: int) -> Array:
-        """SINR [dB] at which a block meets the target error rate, made to rise with the MCS. [num_mcs, num_prb + 1].
+    def thresholds_db(self, num_symbols: int, num_layers: int = 1) -> Array:
+        """SINR [dB] at which a block meets the target error rate, made to rise with the MCS. [num_mcs, num_prb + 1]
 
         An MCS that needs no more SINR than a lower one makes the lower one pointless; infinite where the table has no
         MCS.
         """
-        held = self._thresholds.get(num_symbols)
+        shape = num_symbols, num_layers
+        held = self._thresholds.get(shape)
         if held is None:
-            bits, count = self._segmentation(num_symbols)
+            bits, count = self._segmentation(shape)
             held = np.full(bits.shape, np.inf)
             rows = self.available
             per_block = -np.expm1(np.log1p(-self.target_bler) / count[rows])
             held[rows] = self._table.snr_for_bler(self._index, rows[:, None], bits[rows], per_block)
             held[np.isnan(held)] = np.inf
             held = np.minimum.accumulate(held[::-1], axis=0)[::-1].copy()
-            self._thresholds[num_symbols] = held
+            self._thresholds[shape] = held
         return held
 
-    def _needed(self, num_symbols: int) -> list[list[float]]:
-        """Thresholds as log2(1 + SINR), rising. [num_prb + 1][num_mcs]."""
-        held = self._capacities.get(num_symbols)
+    def _needed(self, shape: _Shape) -> list[list[float]]:
+        """Thresholds as log2(1 + SINR), rising. [num_prb + 1][num_mcs]"""
+        held = self._capacities.get(shape)
         if held is None:
-            held = np.log2(1 + 10 ** (self.thresholds_db(num_symbols).T / 10)).tolist()
-            self._capacities[num_symbols] = held
+            held = np.log2(1 + 10 ** (self.thresholds_db(*shape).T / 10)).tolist()
+            self._capacities[shape] = held
         return held
 
     @property
     def top_capacity(self) -> float:
         """log2(1 + SINR) at which the highest MCS meets the target over the whole carrier."""
-        return max(needed for needed in self._needed(SYMBOLS_PER_SLOT)[-1] if isfinite(needed))
+        return max(needed for needed in self._needed((SYMBOLS_PER_SLOT, 1))[-1] if isfinite(needed))
 
-    def choose(self, capacity: Iterable[float], num_prb: Iterable[int], num_symbols: int) -> list[int]:
-        """Highest MCS that meets the target at a mean log2(1 + SINR), of each block; the lowest where none does."""
-        needed, lowest = self._needed(num_symbols), self._lowest
-        return [
-            max(bisect_right(needed[count], value) - 1, lowest) for value, count in zip(capacity, num_prb, strict=True)
-        ]
+    def choose(
+        self,
+        capacity: Sequence[float],
+        num_prb: Sequence[int],
+        num_symbols: int,
+        num_layers: Sequence[int] | None = None,
+        loss_db: Array | None = None,
+    ) -> list[int]:
+        """Highest MCS that meets the target, of each block; the lowest where none does.
 
-    def error_rate(self, mcs: int, num_prb: int, num_symbols: int, sinr_db: float) -> float:
+        Args:
+            capacity: Mean log2(1 + SINR) of a layer, [num_blocks].
+            num_prb, num_layers: Of each block, [num_blocks]; None is one layer.
+            num_symbols: Of all.
+            loss_db: What is lost of that SINR if the block is sent with each MCS, [num_blocks, num_mcs]; None is none.
+        """
+        lowest = self._lowest
+        if num_layers is None:
+            needed = self._needed((num_symbols, 1))
+            chosen = [
+                max(bisect_right(needed[count], value) - 1, lowest)
+                for value, count in zip(capacity, num_prb, strict=True)
+            ]
+        else:
+            chosen = [
+                max(bisect_right(self._needed((num_symbols, layers))[count], value) - 1, lowest)
+                for value, count, layers in zip(capacity, num_prb, num_layers, strict=True)
+            ]
+        if loss_db is not None:
+            for row in np.flatnonzero(loss_db.max(axis=1, initial=0.0) > 0).tolist():
+                shape = num_symbols, 1 if num_layers is None else num_layers[row]
+                chosen[row] = self._choose_with_loss(capacity[row], num_prb[row], shape, loss_db[row])
+        return chosen
+
+    def _choose_with_loss(self, capacity: float, num_prb: int, shape: _Shape, loss_db: Array) -> int:
+        sinr_db = 10 * log10(max(2.0**capacity - 1.0, 1e-12))
+        good = np.flatnonzero(self.thresholds_db(*shape)[:, num_prb] + loss_db <= sinr_db)
+        return max(int(good[-1]) if len(good) else 0, self._lowest)
+
+    def error_rate(self, mcs: int, num_prb: int, num_symbols: int, sinr_db: float, num_layers: int = 1) -> float:
         """Transport block error rate of one block, 1 - (1 - BLER)^C."""
-        curves = self._curves.get(num_symbols)
+        shape = num_symbols, num_layers
+        curves = self._curves.get(shape)
         if curves is None:
-            curves = self._curves[num_symbols] = self._make_curves(num_symbols)
+            curves = self._curves[shape] = self._make_curves(shape)
         center, scale, count = curves[mcs][num_prb]
         if scale:
             # The normal distribution's lower tail at (center - SINR) / width.
@@ -105,12 +141,12 @@ class BlockErrors:
         value: float = 1.0 - (1.0 - code_block_error) ** count
         return value
 
-    def _make_curves(self, num_symbols: int) -> list[list[tuple[float, float, float]]]:
+    def _make_curves(self, shape: _Shape) -> list[list[tuple[float, float, float]]]:
         """By MCS and PRBs: center and 1 / (sqrt 2 width) of the waterfall, or code block bits and 0 for other tables.
 
         The third number is that of code blocks.
         """
-        bits, count = self._segmentation(num_symbols)
+        bits, count = self._segmentation(shape)
         first, second = bits, np.zeros_like(bits)
         if isinstance(self._table, WaterfallBlerTable):
             first, width = self._table.waterfall(self._index, np.arange(len(bits))[:, None], bits)

@@ -25,6 +25,7 @@ from sim.links.base import Direction
 from sim.links.nr.settings import CarrierSettings, NrLinkSettings
 
 Indices = npt.NDArray[np.int64]
+# Both CDM groups of type 1, which tell up to four layers apart: no data beside them.
 _DMRS_RE_PER_SYMBOL = 12
 # Blocks up to this length carry one DMRS symbol (TS 38.211 Table 6.4.1.1.3-3).
 _SHORT_BLOCK_SYMBOLS = 7
@@ -82,8 +83,8 @@ class Carrier:
         self._uplink_symbols = [self.pattern.uplink_data_symbols(slot) for slot in range(period)]
         control = settings.pdcch_symbols
         self._downlink_symbols = [max(0, self.pattern.downlink_data_symbols(s) - control) for s in range(period)]
-        self._sizes: dict[int, Indices] = {}
-        self._size_lists: dict[int, list[list[int]]] = {}
+        self._sizes: dict[tuple[int, int], Indices] = {}
+        self._size_lists: dict[tuple[int, int], list[list[int]]] = {}
         self._decisions = self._decision_offsets()
 
     @property
@@ -157,9 +158,9 @@ class Carrier:
         row = self._uplink_symbols if direction == Direction.UPLINK else self._downlink_symbols
         return sum(row) / (SYMBOLS_PER_SLOT * len(row))
 
-    def block_bytes(self, num_symbols: int) -> Indices:
+    def block_bytes(self, num_symbols: int, num_layers: int = 1) -> Indices:
         """Transport block size of every MCS and number of PRBs. [num_mcs, num_prb + 1] bytes, column 0 is 0."""
-        sizes = self._sizes.get(num_symbols)
+        sizes = self._sizes.get((num_symbols, num_layers))
         if sizes is None:
             dmrs = self._settings.dmrs_symbols if num_symbols > _SHORT_BLOCK_SYMBOLS else 1
             table = self.mcs_table
@@ -170,17 +171,18 @@ class Carrier:
                 self._settings.overhead_re_per_prb,
                 table.modulation_order[:, None],
                 table.code_rate[:, None],
+                num_layers,
             )
             sizes = np.zeros((len(table), self.num_prb + 1), dtype=np.int64)
             sizes[:, 1:] = np.asarray(bits) // 8
-            self._sizes[num_symbols] = sizes
+            self._sizes[num_symbols, num_layers] = sizes
         return sizes
 
-    def block_bytes_list(self, num_symbols: int) -> list[list[int]]:
-        """``block_bytes`` as plain numbers, for look-up of single blocks. [num_mcs][num_prb + 1]."""
-        sizes = self._size_lists.get(num_symbols)
+    def block_bytes_list(self, num_symbols: int, num_layers: int = 1) -> list[list[int]]:
+        """``block_bytes`` as plain numbers, for look-up of single blocks. [num_mcs][num_prb + 1]"""
+        sizes = self._size_lists.get((num_symbols, num_layers))
         if sizes is None:
-            sizes = self._size_lists[num_symbols] = self.block_bytes(num_symbols).tolist()
+            sizes = self._size_lists[num_symbols, num_layers] = self.block_bytes(num_symbols, num_layers).tolist()
         return sizes
 
 

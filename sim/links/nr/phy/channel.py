@@ -2,43 +2,29 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Protocol
-
 import numpy as np
 import numpy.typing as npt
 
-from channels.antenna import Antenna, OmniAntenna, SectorAntenna
-from channels.fading import FadingChannel, IndependentFading
-from channels.geometry import SECTOR_BORESIGHTS_DEG, SiteLayout, drop_devices
-from channels.large_scale import LargeScaleModel, coupling_gain_db
+from channels.antenna import OmniAntenna
+from channels.geometry import SiteLayout, drop_devices
+from channels.large_scale import LargeScaleModel, LargeScaleState, coupling_gain_db
 from channels.mobility import make_mobility
 from channels.noise import noise_power_dbm
 from channels.nr import prb_bandwidth_hz
 from channels.placement import place_devices
-from channels.power import MIN_POWER_DBM, UplinkPowerControl
-from channels.recorded import FadingTrace, RecordedFading
-from channels.tap_profiles import fading_profile
-from sim.core.errors import InputError
+from channels.power import MAX_POWER_REDUCTION_DB, MIN_POWER_DBM, UplinkPowerControl
 from sim.links.base import Direction
+from sim.links.nr.phy.antennas import BaseStationAntennas
 from sim.links.nr.phy.carrier import Carrier
+from sim.links.nr.phy.small_scale import LinkStates, SmallScale
+from sim.links.nr.phy.spatial import Spatial
 from sim.links.nr.settings import NrLinkSettings
 
 Array = npt.NDArray[np.float64]
 Indices = npt.NDArray[np.int64]
 _UP, _DOWN = Direction.UPLINK, Direction.DOWNLINK
 _NEPER_PER_DB = np.log(10) / 10
-_MAX_SITES = 19
-# Of an interfering link, of one tap or of each of many: half as many as of a serving one, since they are many.
-_CROSS_SINUSOIDS = (32, 4)
 _LOS_STATES = {"auto": "drawn", "los": "los", "nlos": "nlos"}
-
-
-class Fading(Protocol):
-    """Small-scale power gains of mean 1."""
-
-    def power_gains(self, time_s: float, devices: Indices | None = None) -> npt.NDArray[np.float32]:
-        """[num_devices, num_groups]."""
 
 
 class RadioChannel:
@@ -53,8 +39,11 @@ class RadioChannel:
     Attributes:
         num_cells: Cells, sectors counted.
         serving: Cell of each device, renewed in place, [num_devices].
-        gain_db: Mean gain with both antennas to each cell, [num_devices, num_cells].
+        gain_db: Mean gain with both antennas to each cell, beams of large arrays not counted, [num_devices, num_cells].
         headroom_prb: PRBs at which a device's power control stays within its greatest power, at least 1, [num_devices].
+        antennas: Antennas of the cells.
+        small_scale: Fading.
+        spatial: Layers and precoders.
     """
 
     def __init__(self, carrier: Carrier, settings: NrLinkSettings, num_devices: int, seed: int) -> None:
@@ -80,9 +69,10 @@ class RadioChannel:
         self._period_slots = max(1, round(settings.large_scale_period_s * 1e9 / carrier.slot_ns))
         self._is_static = settings.mobility == "fixed" or settings.speed_kmh == 0
         self.gain_db = np.zeros((num_devices, self.num_cells))
+        self._width_db = 10 * np.log10(np.maximum(np.arange(carrier.num_prb + 1), 1))
         self._build_radio()
-        self._fading = self._make_fading()
-        self._cross_fading: dict[str, Fading | None] = {}
+        self.small_scale = SmallScale(carrier, settings, self._mobility.speeds_m_s, seed)
+        self.spatial = Spatial(carrier, settings, self.small_scale)
         self._renew(0, first=True)
 
     # -- geometry ---------------------------------------------------------------------------------------------------
@@ -131,14 +121,17 @@ class RadioChannel:
 
     def _build_radio(self) -> None:
         settings = self.settings
-        placement = place_devices(
+        self.placement = place_devices(
             self._seed,
             np.arange(self.num_devices),
             settings.scenario,
             settings.carrier_ghz,
             settings.indoor_share,
             settings.building,
-            ut_height_m=settings.ut_height_m,
+            settings.car_share,
+            settings.car_windows,
+            settings.ut_height_m,
+            settings.floors,
         )
         self._model = LargeScaleModel(
             settings.scenario,
@@ -149,15 +142,12 @@ class RadioChannel:
             settings.ut_height_m,
             _LOS_STATES[settings.los],
             settings.shadowing,
-            placement=placement,
+            placement=self.placement,
         )
-        sectors = settings.sectors_per_site
-        self._cell_site = np.repeat(np.arange(settings.num_sites), sectors)
-        gain = settings.gnb_antenna_dbi
-        one_site: list[Antenna] = [OmniAntenna(gain)]
-        if sectors == 3:
-            one_site = [SectorAntenna(boresight, max_gain_dbi=gain) for boresight in SECTOR_BORESIGHTS_DEG]
-        self._antennas = one_site * settings.num_sites
+        self.antennas = BaseStationAntennas(settings)
+        self._beam_db = np.zeros(self.num_devices)
+        # Outer PRBs at the most robust modulation.
+        self._least_reduction_db = MAX_POWER_REDUCTION_DB[2][1] if settings.power_reduction else 0.0
         self._power = UplinkPowerControl(
             settings.p0_dbm, settings.alpha, settings.ue_power_dbm, MIN_POWER_DBM, settings.scs_khz
         )
@@ -176,50 +166,77 @@ class RadioChannel:
         if self.fixed_snr_db is None:
             state = self._model.state(self.positions_m(slot))
             device_antenna = OmniAntenna(self.settings.ue_antenna_dbi)
-            self.gain_db = coupling_gain_db(state, self._cell_site, self._antennas, device_antenna)
+            self.gain_db = coupling_gain_db(state, self.antennas.cell_site, self.antennas.cells, device_antenna)
             best = self.gain_db.argmax(axis=1)
             rows = np.arange(self.num_devices)
             better = self.gain_db[rows, best] - self.gain_db[rows, self.serving]
             moves = better > (0 if first else self.settings.handover_hysteresis_db)
             self.serving[moves] = best[moves]
-        own = self.gain_db[np.arange(self.num_devices), self.serving]
-        rise = self.settings.rise_db if self.settings.interference == "rise_over_thermal" else 0.0
-        if self.fixed_snr_db is None:
-            self._uplink_psd_db = self._power.unclamped_dbm(1, -own) + own - self._noise_dbm[_UP] - rise
-            self._uplink_most_db = self._power.max_power_dbm + own - self._noise_dbm[_UP] - rise
-            self._uplink_least_db = self._power.min_power_dbm + own - self._noise_dbm[_UP] - rise
-            self.headroom_prb = np.minimum(self._power.max_num_prb(-own), self.carrier.num_prb)
-            downlink_db = self.gnb_psd_dbm + own - self._noise_dbm[_DOWN] - rise
+            self._take_state(state)
         else:
-            self.headroom_prb = np.full(self.num_devices, self.carrier.num_prb, dtype=np.int64)
-            self._uplink_psd_db = downlink_db = self.fixed_snr_db - rise
-            self._uplink_most_db = np.full(self.num_devices, np.inf)
-            self._uplink_least_db = np.full(self.num_devices, -np.inf)
+            is_los = np.full((self.num_devices, 1), self.settings.los == "los")
+            self.small_scale.renew(LinkStates(is_los, self.placement.is_indoor, np.zeros(is_los.shape), self.serving))
+        self._renew_levels()
+
+    def _take_state(self, state: LargeScaleState) -> None:
+        """Beams and small-scale fading follow where devices are and which cells serve them."""
+        indoor = self.placement.is_indoor
+        if self.antennas.has_beams:
+            self.antennas.point_beams(state, indoor, self.serving)
+            self._beam_db = self.antennas.serving_gain_db
+        site = self.antennas.cell_site[self.serving]
+        sine = self.antennas.bs_sine(state, self.serving)
+        self.small_scale.renew(LinkStates(state.is_los & ~indoor[:, None], indoor, sine, site))
+
+    def _renew_levels(self) -> None:
+        """Received levels over the noise, from mean gains and beams."""
+        rise = self.settings.rise_db if self.settings.interference == "rise_over_thermal" else 0.0
+        if self.fixed_snr_db is not None:
+            self._asked_db = downlink_db = self.fixed_snr_db - rise
+            self._max_db = np.full(self.num_devices, np.inf)
+            self._min_db = np.full(self.num_devices, -np.inf)
+        else:
+            own = self.gain_db[np.arange(self.num_devices), self.serving]
+            # The path loss that power control makes up for is measured on a broad beam.
+            received = own + self._beam_db - self._noise_dbm[_UP] - rise
+            self._asked_db = self._power.unclamped_dbm(1, -own) + received
+            self._max_db = self._power.max_power_dbm + received
+            self._min_db = self._power.min_power_dbm + received
+            downlink_db = self.gnb_psd_dbm + own + self._beam_db - self._noise_dbm[_DOWN] - rise
         self._downlink_snr = np.exp(downlink_db * _NEPER_PER_DB)
-        self._uplink_snr = self._uplink_snr_by_width()
+        room_db = np.clip(self._max_db - self._asked_db - self._least_reduction_db, 0, 40)
+        self.headroom_prb = np.minimum(np.floor(10 ** (room_db / 10) + 1e-9), self.carrier.num_prb).astype(np.int64)
 
-    def _uplink_snr_by_width(self) -> Array:
-        """Mean SNR per PRB, linear, of each device on so many PRBs. [num_devices, num_prb + 1], column 0 unused."""
-        width_db = 10 * np.log10(np.maximum(np.arange(self.carrier.num_prb + 1), 1))
-        level = np.minimum(self._uplink_psd_db[:, None] + width_db, self._uplink_most_db[:, None])
-        level = np.maximum(level, self._uplink_least_db[:, None]) - width_db
-        return np.asarray(np.exp(level * _NEPER_PER_DB))
-
-    def snr(self, direction: Direction, devices: Indices, num_prb: Indices) -> Array:
-        """Mean SNR per PRB, linear, of blocks on so many PRBs; a rise over thermal counts as noise. [num_blocks].
+    def snr(self, direction: Direction, devices: Indices, num_prb: Indices, reduction_db: npt.ArrayLike = 0.0) -> Array:
+        """Mean SNR per PRB and receive antenna, linear, of blocks on so many PRBs; a rise over thermal is noise.
 
         Uplink: P = clamp(P0 + 10 log10(2^mu M) + alpha PL) shared by M PRBs (TS 38.213 7.1.1). Downlink: the base
         station's power spread evenly over the carrier.
+
+        Args:
+            num_prb: PRBs of each block, [num_blocks].
+            reduction_db: How far below the largest power the device must stay (uplink), [num_blocks].
         """
         if direction == _DOWN:
-            downlink: Array = self._downlink_snr.take(devices)
-            return downlink
-        value: Array = self._uplink_snr.take(devices * self._uplink_snr.shape[1] + num_prb)
-        return value
+            return self._downlink_snr.take(devices)
+        width_db = self._width_db.take(num_prb)
+        level = np.minimum(self._asked_db.take(devices) + width_db, self._max_db.take(devices) - reduction_db)
+        np.maximum(level, self._min_db.take(devices), out=level)
+        level -= width_db
+        level *= _NEPER_PER_DB
+        return np.asarray(np.exp(level, out=level))
+
+    def serving_gain_db(self, devices: Indices) -> Array:
+        """Mean gain to the serving cell, its beam counted. [num_blocks]"""
+        return np.asarray(self.gain_db[devices, self.serving[devices]] + self._beam_db[devices])
+
+    def headroom_db(self, devices: Indices, num_prb: Indices) -> Array:
+        """How far a device's power on so many PRBs is below its largest [dB], negative if it is short of it."""
+        return np.asarray(self._max_db.take(devices) - self._asked_db.take(devices) - self._width_db.take(num_prb))
 
     def max_prb(self, needed_snr_db: float) -> Indices:
-        """PRBs over which a device's greatest power still gives an SNR, at least 1. [num_devices]."""
-        room_db = np.clip(self._uplink_most_db - needed_snr_db, 0, 40)
+        """PRBs over which a device's greatest power still gives an SNR, at least 1. [num_devices]"""
+        room_db = np.clip(self._max_db - self._least_reduction_db - needed_snr_db, 0, 40)
         return np.minimum(np.floor(10 ** (room_db / 10) + 1e-9), self.carrier.num_prb).astype(np.int64)
 
     def mean_snr_db(self, direction: Direction) -> Array:
@@ -227,75 +244,8 @@ class RadioChannel:
         devices = np.arange(self.num_devices)
         return np.asarray(10 * np.log10(self.snr(direction, devices, np.full(self.num_devices, self.carrier.num_prb))))
 
-    # -- fading -----------------------------------------------------------------------------------------------------
-
-    def _link_name(self, direction: Direction) -> str:
-        """What tells the fading of the two directions apart: nothing, on a carrier that they share."""
-        return str(direction) if self.carrier.pattern.is_fdd else "reciprocal"
-
-    def _make_fading(self) -> dict[Direction, Fading | None]:
-        if self.settings.fading_trace is not None:
-            try:
-                recorded = RecordedFading(FadingTrace.load(Path(self.settings.fading_trace)), self.num_devices)
-            except (OSError, ValueError) as error:
-                raise InputError(str(error), "link.fading_trace") from error
-            if recorded.num_groups != self.carrier.num_groups:
-                raise InputError(
-                    f"got {recorded.num_groups} PRB groups; valid: {self.carrier.num_groups}, the carrier's",
-                    "link.fading_trace",
-                )
-            return dict.fromkeys(Direction, recorded)
-        made = {
-            name: self._one_fading(name) for name in sorted({self._link_name(direction) for direction in Direction})
-        }
-        return {direction: made[self._link_name(direction)] for direction in Direction}
-
-    def _one_fading(self, name: str, links_each: int = 1) -> Fading | None:
-        """Fading of so many links of each device, device by device."""
-        settings, carrier = self.settings, self.carrier
-        if settings.fading == "none" or settings.fading_trace is not None:
-            return None
-        if settings.fading == "independent":
-            tick_s = carrier.slot_ns * 1e-9
-            return IndependentFading(self.num_devices * links_each, carrier.num_groups, self._seed, name, tick_s)
-        profile = fading_profile(settings.fading, settings.delay_spread_ns * 1e-9, settings.rician_k_db)
-        ids = np.arange(self.num_devices)[:, None] * _MAX_SITES + np.arange(links_each)
-        return FadingChannel(
-            profile,
-            np.repeat(self._mobility.speeds_m_s, links_each),
-            settings.carrier_ghz,
-            carrier.group_centres_hz,
-            self._seed,
-            device_ids=ids.ravel() if links_each > 1 else None,
-            link=name,
-            num_sinusoids=None if links_each == 1 else _CROSS_SINUSOIDS[len(profile.powers) > 1],
-        )
+    # -- fading -------------------------------------------------------------------------------------------------------
 
     def power_gains(self, direction: Direction, slot: int, devices: Indices) -> Array:
-        """|H|^2 of devices to their cells at the start of a slot, mean 1. [num_devices, num_groups]."""
-        fading = self._fading[direction]
-        if fading is None:
-            return np.ones((len(devices), self.carrier.num_groups))
-        return fading.power_gains(self._time_s(slot), devices).astype(np.float64)
-
-    def cross_gains(self, direction: Direction, slot: int, devices: Indices) -> Array:
-        """|H|^2 of devices to all cells at the start of a slot, mean 1. [num_devices, num_cells, num_groups].
-
-        One channel per device and site, made when first asked for; the sectors of a site share it. That to the serving
-        site is the one of ``power_gains``. Without small-scale fading, and with a recorded one, all are 1.
-        """
-        name, num_sites = self._link_name(direction), self.settings.num_sites
-        if name not in self._cross_fading:
-            self._cross_fading[name] = self._one_fading(f"{name} to sites", num_sites) if num_sites > 1 else None
-        fading = self._cross_fading[name]
-        gains = np.ones((len(devices), num_sites, self.carrier.num_groups))
-        if fading is not None:
-            rows = devices[:, None] * num_sites + np.arange(num_sites)
-            gains[:] = fading.power_gains(self._time_s(slot), rows.ravel()).reshape(gains.shape)
-        if self.settings.fading_trace is None:
-            own = self._cell_site[self.serving[devices]]
-            gains[np.arange(len(devices)), own] = self.power_gains(direction, slot, devices)
-        return gains.take(self._cell_site, axis=1)
-
-    def _time_s(self, slot: int) -> float:
-        return max(0, slot) * self.carrier.slot_ns * 1e-9
+        """|H|^2 of devices to their cells at the start of a slot, mean 1. [num_devices, num_groups]"""
+        return self.small_scale.power_gains(direction, slot, devices)

@@ -2,73 +2,211 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 import numpy.typing as npt
 
 from sim.links.base import Direction
 from sim.links.nr.phy.channel import RadioChannel
+from sim.links.nr.phy.small_scale import MAX_STREAMS
 
 Array = npt.NDArray[np.float64]
+Complex = npt.NDArray[np.complex128]
 Indices = npt.NDArray[np.int64]
 # Data slots over which receivers average the interference that they report.
 _WINDOW_SLOTS = 20.0
+# A source whose mean is below this share of noise and interference counts with its mean, without fading.
+_FADING_SHARE = 0.02
+
+
+@dataclass(frozen=True)
+class SentBlocks:
+    """The blocks of one direction in one slot, as arrays.
+
+    Attributes:
+        cells, devices: Whose they are, [num_blocks].
+        num_prb, num_layers, precoder: [num_blocks].
+        loads: Share of each PRB group that they use, [num_blocks, num_groups].
+        reduction_db: Power reduction (uplink), [num_blocks] or 0.
+    """
+
+    cells: Indices
+    devices: Indices
+    num_prb: Indices
+    num_layers: Indices
+    precoder: Indices
+    loads: Array
+    reduction_db: Array | float = 0.0
 
 
 class Interference:
-    """Interference over noise per PRB, by direction: path gains, shadowing and small-scale fading of every way.
+    """Interference over noise per PRB, of one direction: mean gains, beams, and fading of every link that matters.
 
-    What base stations and devices report of it is a running mean, in which the fading of the downlink counts as 1.
+    What base stations and devices report of it is a running mean, in which fading counts as 1.
 
     Args:
-        air: Gains and powers.
+        channel: Gains and powers.
         direction: Uplink or downlink.
     """
 
     def __init__(self, channel: RadioChannel, direction: Direction) -> None:
         self._channel, self._direction = channel, direction
-        self._sizes = channel.carrier.group_sizes.astype(np.float64)
         # Uplink: received interference [mW] per PRB of each cell; downlink: share of PRBs that each cell uses.
         self._mean = np.zeros((channel.num_cells, channel.carrier.num_groups))
         self._aged = 0
 
-    def over_noise(self, slot: int, cells: Indices, devices: Indices, shares: Array, num_prb: Indices) -> Array:
-        """I / N of each block in each group, from all blocks of other cells in this slot. [num_blocks, num_groups]."""
-        noise_mw = self._channel.noise_mw[self._direction]
-        loads = shares / self._sizes
+    # -- what is really there ---------------------------------------------------------------------------------------
+
+    def over_noise(self, slot: int, blocks: SentBlocks) -> Array:
+        """I / N of each block in each group, from all blocks of other cells in this slot. [num_blocks, num_groups]"""
+        mean = self._mean_over_noise(slot, blocks)
+        victims, sources = self._that_fade(mean, blocks)
+        strong = mean[victims, sources]
+        mean[victims, sources] = 0.0
+        total = mean @ blocks.loads
+        if len(victims):
+            devices, sites, inverse = self._links(victims, sources, blocks)
+            fading = self._channel.small_scale.cross_powers(self._direction, slot, devices, sites)[inverse]
+            np.add.at(total, victims, strong[:, None] * blocks.loads[sources] * fading)
+        return total
+
+    def covariance(self, slot: int, blocks: SentBlocks) -> Complex:
+        """Covariance of interference and noise over the noise of one antenna, at each block's receiver.
+
+        Returns:
+            [num_blocks, num_groups, num_rx, num_rx]
+        """
+        mean = self._mean_over_noise(slot, blocks)
+        victims, sources = self._that_fade(mean, blocks)
+        strong = mean[victims, sources]
+        mean[victims, sources] = 0.0
+        num_rx = self._channel.small_scale.num_rx[self._direction]
+        white = 1 + mean @ blocks.loads
+        if len(victims):
+            # Layers beyond those that are told apart.
+            layers = blocks.num_layers[sources]
+            told = np.minimum(layers, MAX_STREAMS)
+            is_other = ~self._are_at_home(victims, sources, blocks)
+            rest = np.where(is_other, strong * (layers - told) / layers, 0.0)
+            np.add.at(white, victims, rest[:, None] * blocks.loads[sources])
+        result = np.zeros((*white.shape, num_rx, num_rx), dtype=np.complex128)
+        result[..., np.arange(num_rx), np.arange(num_rx)] = white[..., None]
+        if len(victims):
+            vectors = self._vectors(slot, victims, sources, blocks)
+            power = strong[:, None] * blocks.loads[sources]
+            outer = vectors @ vectors.conj().swapaxes(-1, -2)
+            np.add.at(result, victims, power[..., None, None] * outer)
+        return result
+
+    def _mean_over_noise(self, slot: int, blocks: SentBlocks) -> Array:
+        """I / N on a full PRB that block s brings to the receiver of block b, fading 1. [num_blocks, num_blocks]"""
+        channel = self._channel
+        cells, devices = blocks.cells, blocks.devices
         if self._direction == Direction.UPLINK:
-            received = self._uplink_mw(slot, cells, devices, loads, num_prb)
-            self._remember(slot, received)
-            return np.asarray(received[cells] / noise_mw)
-        used = np.zeros_like(self._mean)
-        np.add.at(used, cells, loads)
-        self._remember(slot, used)
-        fading = self._channel.cross_gains(self._direction, slot, devices)
-        return np.asarray(np.einsum("dc,dcg,cg->dg", self._downlink_gains_mw(devices), fading, used) / noise_mw)
+            sent = self._sent_mw(blocks)
+            self._remember(slot, self._received_mw(sent, blocks))
+            gain_db = channel.gain_db[devices[None, :], cells[:, None]]
+            mean = sent * 10 ** (gain_db / 10) / channel.noise_mw[self._direction]
+        else:
+            used = np.zeros_like(self._mean)
+            np.add.at(used, cells, blocks.loads)
+            self._remember(slot, used)
+            gain_db = channel.gain_db[devices[:, None], cells[None, :]]
+            mean = 10 ** ((gain_db + channel.gnb_psd_dbm) / 10) / channel.noise_mw[self._direction]
+        mean[cells[:, None] == cells] = 0.0
+        if channel.antennas.has_beams:
+            victims, sources = np.nonzero(mean)
+            mean[victims, sources] *= self._beam_gains(victims, sources, blocks)
+        return np.asarray(mean)
+
+    def _beam_gains(self, victims: Indices, sources: Indices, blocks: SentBlocks) -> Array:
+        """Gain of the receiving cell's beam towards the source, or of the sending one's towards the victim."""
+        antennas = self._channel.antennas
+        served, towards = blocks.devices[victims], blocks.devices[sources]
+        if self._direction == Direction.UPLINK:
+            return antennas.beam_gain(served, towards, blocks.cells[victims])
+        return antennas.beam_gain(towards, served, blocks.cells[sources])
+
+    def _sent_mw(self, blocks: SentBlocks) -> Array:
+        """Power per PRB that devices send. [num_blocks]"""
+        channel, devices = self._channel, blocks.devices
+        snr = channel.snr(self._direction, devices, blocks.num_prb, blocks.reduction_db)
+        return snr * channel.noise_mw[self._direction] * 10 ** (-channel.serving_gain_db(devices) / 10)
+
+    def _received_mw(self, sent_mw: Array, blocks: SentBlocks) -> Array:
+        """Power per PRB at each cell from the devices of others, fading and beams 1. [num_cells, num_groups]"""
+        received = sent_mw[:, None] * 10 ** (self._channel.gain_db[blocks.devices] / 10)
+        received[np.arange(len(sent_mw)), blocks.cells] = 0.0
+        return np.asarray(received.T @ blocks.loads)
+
+    def _that_fade(self, mean: Array, blocks: SentBlocks) -> tuple[Indices, Indices]:
+        """(victim, source) of the pairs of blocks that share PRBs and are not drowned by noise and all others."""
+        if not self._channel.small_scale.cross_fades and not self._channel.small_scale.is_multi:
+            return np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64)
+        used = blocks.loads > 0
+        shares = used.astype(np.float64) @ used.T.astype(np.float64)
+        mean_if_shared = np.where(shares > 0, mean, 0.0)
+        least = _FADING_SHARE * (1 + mean_if_shared.sum(axis=1))
+        victims, sources = np.nonzero(mean_if_shared > least[:, None])
+        return victims, sources
+
+    def _ends(self, victims: Indices, sources: Indices, blocks: SentBlocks) -> tuple[Indices, Indices]:
+        """(device, site) of the links between sources and victims: it is the device's end that moves."""
+        site = self._channel.antennas.cell_site
+        if self._direction == Direction.UPLINK:
+            return blocks.devices[sources], site[blocks.cells[victims]]
+        return blocks.devices[victims], site[blocks.cells[sources]]
+
+    def _links(self, victims: Indices, sources: Indices, blocks: SentBlocks) -> tuple[Indices, Indices, Indices]:
+        """Devices and sites of all links, each once, and which of them each pair uses."""
+        devices, sites = self._ends(victims, sources, blocks)
+        num_sites = self._channel.settings.num_sites
+        links, inverse = np.unique(devices * num_sites + sites, return_inverse=True)
+        return links // num_sites, links % num_sites, inverse
+
+    def _are_at_home(self, victims: Indices, sources: Indices, blocks: SentBlocks) -> npt.NDArray[np.bool_]:
+        """Whether a link leads to the site that serves its device: another sector of it."""
+        devices, sites = self._ends(victims, sources, blocks)
+        channel = self._channel
+        return np.asarray(channel.antennas.cell_site[channel.serving[devices]] == sites)
+
+    def _vectors(self, slot: int, victims: Indices, sources: Indices, blocks: SentBlocks) -> Complex:
+        """What each layer of the sources brings to the victims' antennas, at the mean gain and its share of the power.
+
+        Returns:
+            [num_pairs, num_groups, num_rx, num_layers], columns of no power where a source has fewer layers.
+        """
+        channel, direction = self._channel, self._direction
+        small = channel.small_scale
+        layers = blocks.num_layers[sources]
+        devices, sites, inverse = self._links(victims, sources, blocks)
+        told = small.cross_vectors(direction, slot, devices, sites)[inverse]
+        width = max(told.shape[-1], int(layers.max()))
+        vectors = np.zeros((*told.shape[:-1], width), dtype=np.complex128)
+        vectors[..., : told.shape[-1]] = told / np.sqrt(layers)[:, None, None, None]
+        vectors *= (np.arange(width) < layers[:, None])[:, None, None, :]
+        for pair in np.flatnonzero(self._are_at_home(victims, sources, blocks)).tolist():
+            source = sources[pair]
+            device = self._ends(victims[[pair]], sources[[pair]], blocks)[0]
+            count = int(layers[pair])
+            own = channel.spatial.layers(direction, slot, device, count, blocks.precoder[[source]])
+            vectors[pair] = 0.0
+            vectors[pair, ..., :count] = own[0]
+        return vectors
+
+    # -- what is reported of it -------------------------------------------------------------------------------------
 
     def expected_over_noise(self, slot: int, devices: Indices) -> Array:
         """Running mean of I / N as reported, of devices in their cells. [num_devices, num_groups]."""
         self._fade(slot)
-        noise_mw = self._channel.noise_mw[self._direction]
+        channel = self._channel
+        noise_mw = channel.noise_mw[self._direction]
         if self._direction == Direction.UPLINK:
-            return np.asarray(self._mean[self._channel.serving[devices]] / noise_mw)
-        return np.asarray(self._downlink_gains_mw(devices) @ self._mean / noise_mw)
-
-    def _uplink_mw(self, slot: int, cells: Indices, devices: Indices, loads: Array, num_prb: Indices) -> Array:
-        """Power per PRB at each cell from the devices of others. [num_cells, num_groups]."""
-        channel = self._channel
-        own_mw = channel.snr(self._direction, devices, num_prb) * channel.noise_mw[self._direction]
-        relative_db = channel.gain_db[devices] - channel.gain_db[devices, cells][:, None]
-        gains = own_mw[:, None] * 10 ** (relative_db / 10)
-        gains[np.arange(len(cells)), cells] = 0.0
-        fading = channel.cross_gains(self._direction, slot, devices)
-        return np.asarray(np.einsum("dc,dcg,dg->cg", gains, fading, loads))
-
-    def _downlink_gains_mw(self, devices: Indices) -> Array:
-        """Power per PRB at each device from the cells that do not serve it, if they send. [num_devices, num_cells]."""
-        channel = self._channel
+            return np.asarray(self._mean[channel.serving[devices]] / noise_mw)
         gains = 10 ** ((channel.gain_db[devices] + channel.gnb_psd_dbm) / 10)
         gains[np.arange(len(devices)), channel.serving[devices]] = 0.0
-        return np.asarray(gains)
+        return np.asarray(gains @ self._mean / noise_mw)
 
     def _fade(self, slot: int) -> None:
         count = self._channel.carrier.num_data_slots(self._direction, slot)

@@ -5,17 +5,21 @@ from __future__ import annotations
 from math import log10
 
 import numpy as np
+import numpy.typing as npt
 
 from channels.eesm import block_effective_sinr, eesm_betas
 from channels.harq import chase_combine, incremental_combine, incremental_equivalent_sinr
+from channels.mimo import layer_sinr, white_mmse_sinr
+from channels.nr import segment
 from sim.links.base import Direction
 from sim.links.nr.phy.block import TransportBlock
 from sim.links.nr.phy.block_errors import BlockErrors
 from sim.links.nr.phy.channel import RadioChannel
-from sim.links.nr.phy.interference import Interference
+from sim.links.nr.phy.interference import Interference, SentBlocks
+from sim.links.nr.phy.power_reduction import PowerReduction
 from sim.links.nr.phy.uniform_stream import UniformStream
 
-_LOW_RATE = 0.25
+Array = npt.NDArray[np.float64]
 
 
 class RadioReceiver:
@@ -44,20 +48,16 @@ class RadioReceiver:
         self._channel, self._errors, self._interference, self._uniforms = channel, errors, interference, uniform
         self._combining = combining
         self._betas: list[float] = eesm_betas(channel.carrier.mcs_table.index).tolist()
+        self._group_sizes = channel.carrier.group_sizes.astype(np.float64)
+        reduces_power = channel.settings.power_reduction and channel.fixed_snr_db is None
+        self._reduction = PowerReduction(channel) if reduces_power else None
 
     def receive(self, direction: Direction, slot: int, blocks: list[TransportBlock]) -> None:
         """Set ``received``, ``sinr_db``, ``error_rate`` and what is combined of each block."""
-        devices = np.array([block.device for block in blocks])
-        num_prb = np.array([block.num_prb for block in blocks])
-        channel, combines = self._channel, self._combining != "none"
-        sinr = channel.power_gains(direction, slot, devices)
-        sinr *= channel.snr(direction, devices, num_prb)[:, None]
-        if self._interference is not None:
-            cells = np.array([block.cell for block in blocks])
-            shares = np.array([block.prbs_per_group for block in blocks], dtype=np.float64)
-            sinr /= 1 + self._interference[direction].over_noise(slot, cells, devices, shares, num_prb)
-        for block, row in zip(blocks, sinr.tolist(), strict=True):
-            read = kept = block_effective_sinr(row, self._betas[block.mcs], block.prbs_per_group)
+        effective = self._effective_sinr(direction, slot, blocks)
+        combines = self._combining != "none"
+        for block, value in zip(blocks, effective, strict=True):
+            read = kept = value
             elements = float(block.num_prb * block.num_symbols)
             if block.attempt:
                 if combines:
@@ -65,10 +65,72 @@ class RadioReceiver:
                 else:
                     block.uniform = self._uniforms[direction].next(block.device)
             block.sinr_db = 10 * log10(max(read, 1e-12))
-            block.error_rate = self._errors.error_rate(block.mcs, block.num_prb, block.num_symbols, block.sinr_db)
+            block.error_rate = self._errors.error_rate(
+                block.mcs, block.num_prb, block.num_symbols, block.sinr_db, block.num_layers
+            )
             block.received = block.uniform >= block.error_rate
             if not block.received:
                 block.effective, block.combined_re = kept, elements
+
+    def _effective_sinr(self, direction: Direction, slot: int, blocks: list[TransportBlock]) -> list[float]:
+        """Effective SINR of each block's present transmission, linear."""
+        sent = self._as_arrays(direction, blocks)
+        channel = self._channel
+        snr = channel.snr(direction, sent.devices, sent.num_prb, sent.reduction_db)
+        if channel.small_scale.is_multi:
+            return self._behind_antennas(direction, slot, blocks, sent, snr)
+        sinr = channel.power_gains(direction, slot, sent.devices)
+        sinr *= snr[:, None]
+        if self._interference is not None:
+            sinr /= 1 + self._interference[direction].over_noise(slot, sent)
+        return [
+            block_effective_sinr(row, self._betas[block.mcs], block.prbs_per_group)
+            for block, row in zip(blocks, sinr.tolist(), strict=True)
+        ]
+
+    def _as_arrays(self, direction: Direction, blocks: list[TransportBlock]) -> SentBlocks:
+        devices = np.array([block.device for block in blocks])
+        num_prb = np.array([block.num_prb for block in blocks])
+        reduction_db: Array | float = 0.0
+        if self._reduction is not None and direction == Direction.UPLINK:
+            mcs, rows = [block.mcs for block in blocks], [block.prbs_per_group for block in blocks]
+            reduction_db = self._reduction.of_blocks(devices, num_prb, mcs, rows)
+        return SentBlocks(
+            np.array([block.cell for block in blocks]),
+            devices,
+            num_prb,
+            np.array([block.num_layers for block in blocks]),
+            np.array([block.precoder for block in blocks]),
+            np.array([block.prbs_per_group for block in blocks]) / self._group_sizes,
+            reduction_db,
+        )
+
+    def _behind_antennas(
+        self, direction: Direction, slot: int, blocks: list[TransportBlock], sent: SentBlocks, snr: Array
+    ) -> list[float]:
+        """Effective SINR over all layers and PRB groups of each block, behind the receiver of several antennas."""
+        covariance = None if self._interference is None else self._interference[direction].covariance(slot, sent)
+        effective = [0.0] * len(blocks)
+        for num_layers in np.unique(sent.num_layers).tolist():
+            rows = np.flatnonzero(sent.num_layers == num_layers)
+            layers = self._channel.spatial.layers(direction, slot, sent.devices[rows], num_layers, sent.precoder[rows])
+            # Only the groups that a block uses. [entries]
+            which, group = np.nonzero(sent.loads[rows])
+            received = layers[which, group] * np.sqrt(snr[rows])[which, None, None]
+            if covariance is None:
+                sinr = white_mmse_sinr(received, np.ones(len(which)))
+            else:
+                sinr = layer_sinr(received, covariance[rows[which], group], self._channel.settings.receiver)
+            ends = np.searchsorted(which, np.arange(len(rows) + 1)).tolist()
+            values = sinr.tolist()
+            for place, row in enumerate(rows.tolist()):
+                block = blocks[row]
+                shares = [count for count in block.prbs_per_group if count]
+                entries = values[ends[place] : ends[place + 1]]
+                flat = [value for entry in entries for value in entry]
+                weights = [share for share in shares for _ in range(num_layers)]
+                effective[row] = block_effective_sinr(flat, self._betas[block.mcs], weights)
+        return effective
 
     def _combined(self, block: TransportBlock, effective: float, elements: float) -> tuple[float, float, float]:
         """Add what earlier rounds have left to a retransmission.
@@ -83,7 +145,6 @@ class RadioReceiver:
         union = float(incremental_combine(block.effective, block.combined_re, effective, elements, beta))
         table = self._channel.carrier.mcs_table
         order, rate = table.modulation_order[block.mcs], table.code_rate[block.mcs]
-        # Rates up to a quarter use base graph 2 (TS 38.212 7.2.2).
-        base_graph = 2 if rate <= _LOW_RATE else 1
+        base_graph = int(segment(8 * block.size_bytes, rate).base_graph)
         read = float(incremental_equivalent_sinr(union, order, rate, block.attempt + 1, base_graph))
         return read, union, elements + block.combined_re
