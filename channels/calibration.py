@@ -16,7 +16,7 @@ _SAME_CARRIER = 0.01
 
 
 def coupling_loss_db(gain_db: Array) -> Array:
-    """Gain between each device and its strongest cell, antennas included; negative, as 3GPP draws it. [num_devices]
+    """Gain between each device and its strongest cell, antennas included; negative, as 3GPP draws it. [num_devices].
 
     Args:
         gain_db: mean gain of each device to each cell, [num_devices, num_cells].
@@ -25,7 +25,7 @@ def coupling_loss_db(gain_db: Array) -> Array:
 
 
 def sir_db(gain_db: Array) -> Array:
-    """Geometry without noise: the strongest cell over the sum of all others, all at equal power. [num_devices]"""
+    """Geometry without noise: the strongest cell over the sum of all others, all at equal power. [num_devices]."""
     if gain_db.shape[1] < 2:
         raise ValueError(f"gain_db: got {gain_db.shape[1]} cell; valid: at least 2, whose interference is counted")
     strongest = gain_db.max(axis=1)

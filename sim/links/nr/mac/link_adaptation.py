@@ -127,7 +127,7 @@ class ReportedChannel:
             self.widths.set_mcs(rows, mcs, self._spread_mcs(rows, sinr, mcs, ceiling))
 
     def _wideband_mcs(self, rows: Indices, capacity: Array, num_prb: Indices, ceiling: Array) -> Indices:
-        """MCS by the mean capacity over the whole carrier, capacity [num_rows, num_groups]. [num_rows]"""
+        """MCS by the mean capacity over the whole carrier, capacity [num_rows, num_groups]. [num_rows]."""
         mean = np.minimum(capacity @ self._group_shares, ceiling).tolist()
         layers = self.num_layers[rows].tolist() if self._is_multi else None
         losses = self._reduction.losses_db(rows, num_prb) if self._reduction else None

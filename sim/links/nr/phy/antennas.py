@@ -41,7 +41,7 @@ class BaseStationAntennas:
             self._grid = BeamGrid.of_ports(settings.beam_ports, settings.column_elements, settings.tilt_deg)
 
     def bs_sine(self, state: LargeScaleState, serving: Indices) -> Array:
-        """Sine of the azimuth of each link off the boresight of the site's cell. [num_devices, num_sites]
+        """Sine of the azimuth of each link off the boresight of the site's cell. [num_devices, num_sites].
 
         Of the sectors of a site, the one that serves the device is meant, or at other sites the first.
         """
@@ -67,7 +67,7 @@ class BaseStationAntennas:
         self.serving_gain_db = 10 * np.log10(self.beam_gain(rows, rows, serving))
 
     def beam_gain(self, served: Indices, towards: Indices, cells: Indices) -> Array:
-        """Gain of the beams that serve some devices towards others, over that of a column, linear. [num_links]
+        """Gain of the beams that serve some devices towards others, over that of a column, linear. [num_links].
 
         Args:
             served: Devices whose beam is used.

@@ -56,7 +56,7 @@ class BlockErrors:
         return held
 
     def thresholds_db(self, num_symbols: int, num_layers: int = 1) -> Array:
-        """SINR [dB] at which a block meets the target error rate, made to rise with the MCS. [num_mcs, num_prb + 1]
+        """SINR [dB] at which a block meets the target error rate, made to rise with the MCS. [num_mcs, num_prb + 1].
 
         An MCS that needs no more SINR than a lower one makes the lower one pointless; infinite where the table has no
         MCS.
@@ -75,7 +75,7 @@ class BlockErrors:
         return held
 
     def _needed(self, shape: _Shape) -> list[list[float]]:
-        """Thresholds as log2(1 + SINR), rising. [num_prb + 1][num_mcs]"""
+        """Thresholds as log2(1 + SINR), rising. [num_prb + 1][num_mcs]."""
         held = self._capacities.get(shape)
         if held is None:
             held = np.log2(1 + 10 ** (self.thresholds_db(*shape).T / 10)).tolist()

@@ -179,7 +179,7 @@ class Carrier:
         return sizes
 
     def block_bytes_list(self, num_symbols: int, num_layers: int = 1) -> list[list[int]]:
-        """``block_bytes`` as plain numbers, for look-up of single blocks. [num_mcs][num_prb + 1]"""
+        """``block_bytes`` as plain numbers, for look-up of single blocks. [num_mcs][num_prb + 1]."""
         sizes = self._size_lists.get((num_symbols, num_layers))
         if sizes is None:
             sizes = self._size_lists[num_symbols, num_layers] = self.block_bytes(num_symbols, num_layers).tolist()

@@ -227,7 +227,7 @@ class RadioChannel:
         return np.asarray(np.exp(level, out=level))
 
     def serving_gain_db(self, devices: Indices) -> Array:
-        """Mean gain to the serving cell, its beam counted. [num_blocks]"""
+        """Mean gain to the serving cell, its beam counted. [num_blocks]."""
         return np.asarray(self.gain_db[devices, self.serving[devices]] + self._beam_db[devices])
 
     def headroom_db(self, devices: Indices, num_prb: Indices) -> Array:
@@ -235,7 +235,7 @@ class RadioChannel:
         return np.asarray(self._max_db.take(devices) - self._asked_db.take(devices) - self._width_db.take(num_prb))
 
     def max_prb(self, needed_snr_db: float) -> Indices:
-        """PRBs over which a device's greatest power still gives an SNR, at least 1. [num_devices]"""
+        """PRBs over which a device's greatest power still gives an SNR, at least 1. [num_devices]."""
         room_db = np.clip(self._max_db - self._least_reduction_db - needed_snr_db, 0, 40)
         return np.minimum(np.floor(10 ** (room_db / 10) + 1e-9), self.carrier.num_prb).astype(np.int64)
 
@@ -247,5 +247,5 @@ class RadioChannel:
     # -- fading -------------------------------------------------------------------------------------------------------
 
     def power_gains(self, direction: Direction, slot: int, devices: Indices) -> Array:
-        """|H|^2 of devices to their cells at the start of a slot, mean 1. [num_devices, num_groups]"""
+        """|H|^2 of devices to their cells at the start of a slot, mean 1. [num_devices, num_groups]."""
         return self.small_scale.power_gains(direction, slot, devices)

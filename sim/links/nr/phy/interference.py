@@ -59,7 +59,7 @@ class Interference:
     # -- what is really there ---------------------------------------------------------------------------------------
 
     def over_noise(self, slot: int, blocks: SentBlocks) -> Array:
-        """I / N of each block in each group, from all blocks of other cells in this slot. [num_blocks, num_groups]"""
+        """I / N of each block in each group, from all blocks of other cells in this slot. [num_blocks, num_groups]."""
         mean = self._mean_over_noise(slot, blocks)
         victims, sources = self._that_fade(mean, blocks)
         strong = mean[victims, sources]
@@ -100,7 +100,7 @@ class Interference:
         return result
 
     def _mean_over_noise(self, slot: int, blocks: SentBlocks) -> Array:
-        """I / N on a full PRB that block s brings to the receiver of block b, fading 1. [num_blocks, num_blocks]"""
+        """I / N on a full PRB that block s brings to the receiver of block b, fading 1. [num_blocks, num_blocks]."""
         channel = self._channel
         cells, devices = blocks.cells, blocks.devices
         if self._direction == Direction.UPLINK:
@@ -129,13 +129,13 @@ class Interference:
         return antennas.beam_gain(towards, served, blocks.cells[sources])
 
     def _sent_mw(self, blocks: SentBlocks) -> Array:
-        """Power per PRB that devices send. [num_blocks]"""
+        """Power per PRB that devices send. [num_blocks]."""
         channel, devices = self._channel, blocks.devices
         snr = channel.snr(self._direction, devices, blocks.num_prb, blocks.reduction_db)
         return snr * channel.noise_mw[self._direction] * 10 ** (-channel.serving_gain_db(devices) / 10)
 
     def _received_mw(self, sent_mw: Array, blocks: SentBlocks) -> Array:
-        """Power per PRB at each cell from the devices of others, fading and beams 1. [num_cells, num_groups]"""
+        """Power per PRB at each cell from the devices of others, fading and beams 1. [num_cells, num_groups]."""
         received = sent_mw[:, None] * 10 ** (self._channel.gain_db[blocks.devices] / 10)
         received[np.arange(len(sent_mw)), blocks.cells] = 0.0
         return np.asarray(received.T @ blocks.loads)

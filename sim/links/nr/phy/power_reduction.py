@@ -41,7 +41,7 @@ class PowerReduction:
     def of_blocks(
         self, devices: Indices, num_prb: Indices, mcs: Sequence[int], prbs_per_group: Sequence[Sequence[int]]
     ) -> Array | float:
-        """Reduction of each block [dB], as far as it matters. [num_blocks] or 0"""
+        """Reduction of each block [dB], as far as it matters. [num_blocks] or 0."""
         near = np.flatnonzero(self._channel.headroom_db(devices, num_prb) < self._largest_db)
         if not len(near):
             return 0.0

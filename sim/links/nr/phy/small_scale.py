@@ -37,7 +37,7 @@ class Fading(Protocol):
     """Small-scale power gains of mean 1."""
 
     def power_gains(self, time_s: float, devices: Indices | None = None) -> npt.NDArray[np.float32]:
-        """[num_devices, num_groups]"""
+        """[num_devices, num_groups]."""
 
 
 @dataclass(frozen=True)
@@ -137,7 +137,7 @@ class SmallScale:
             self._use_cross_profiles(fading)
 
     def _spreads(self, links: Indices, is_los: Bools, is_indoor: Bools) -> tuple[Array, Array]:
-        """(delay spread [s], K linear) of links by their state; drawn, medians, or as the keys say. [num_links] each"""
+        """(delay spread [s], K linear) of links by their state; drawn, medians, or as the keys say. [num_links] each."""
         settings = self.settings
         scenario, carrier_ghz = settings.scenario, settings.carrier_ghz
         spread, k = np.empty(len(links)), np.empty(len(links))
@@ -224,7 +224,7 @@ class SmallScale:
         fading.use_profiles(index, k, bs_sine, ue_sine)
 
     def power_gains(self, direction: Direction, slot: int, devices: Indices) -> Array:
-        """|H|^2 of devices to their sites at the start of a slot. [num_devices, num_groups]
+        """|H|^2 of devices to their sites at the start of a slot. [num_devices, num_groups].
 
         Of one antenna at either end its mean is 1; of several, what maximum-ratio combining makes of the receive
         antennas, averaged over the transmit antennas.
@@ -243,7 +243,7 @@ class SmallScale:
         return np.asarray(power.sum(axis=-2).mean(axis=-1))
 
     def matrices(self, direction: Direction, slot: int, devices: Indices) -> npt.NDArray[np.complex64]:
-        """Channels of devices to or from their sites. [num_devices, num_groups, num_rx, num_tx]"""
+        """Channels of devices to or from their sites. [num_devices, num_groups, num_rx, num_tx]."""
         fading = self._serving_fading(direction)
         assert isinstance(fading, MimoFading)
         num_rx, num_tx = self.num_rx[direction], self.num_tx[direction]

@@ -54,7 +54,7 @@ class Spatial:
         }
 
     def precoders(self, direction: Direction, num_layers: int, index: Indices) -> Complex:
-        """Precoders of blocks, each of unit power. [num_blocks, 1 or num_groups, num_tx, num_layers]"""
+        """Precoders of blocks, each of unit power. [num_blocks, 1 or num_groups, num_tx, num_layers]."""
         num_tx = self._small_scale.num_tx[direction]
         if self._is_open_loop:
             cycled = open_loop_precoders(num_tx, num_layers, self._num_groups)
@@ -111,7 +111,7 @@ class Spatial:
         return SpatialReport(gains, layers, precoder)
 
     def _best_precoder(self, direction: Direction, rank: int, gram: Complex, snr: Array) -> Indices:
-        """Index of the best precoder of a rank for each device. [num_devices]"""
+        """Index of the best precoder of a rank for each device. [num_devices]."""
         if self._is_open_loop:
             return np.zeros(len(gram), dtype=np.int64)
         book = type_one_precoders(self._small_scale.num_tx[direction], rank)
