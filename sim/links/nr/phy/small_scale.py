@@ -137,7 +137,7 @@ class SmallScale:
             self._use_cross_profiles(fading)
 
     def _spreads(self, links: Indices, is_los: Bools, is_indoor: Bools) -> tuple[Array, Array]:
-        """(delay spread [s], K linear) of links by their state; drawn, medians, or as the keys say. [num_links] each."""
+        """(delay spread [s], K linear) of links by their state; drawn, medians, or by the keys. [num_links] each."""
         settings = self.settings
         scenario, carrier_ghz = settings.scenario, settings.carrier_ghz
         spread, k = np.empty(len(links)), np.empty(len(links))
