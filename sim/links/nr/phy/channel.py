@@ -218,7 +218,8 @@ class RadioChannel:
             reduction_db: How far below the largest power the device must stay (uplink), [num_blocks].
         """
         if direction == _DOWN:
-            return self._downlink_snr.take(devices)
+            downlink: Array = self._downlink_snr.take(devices)
+            return downlink
         width_db = self._width_db.take(num_prb)
         level = np.minimum(self._asked_db.take(devices) + width_db, self._max_db.take(devices) - reduction_db)
         np.maximum(level, self._min_db.take(devices), out=level)
