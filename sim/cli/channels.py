@@ -156,11 +156,16 @@ def import_command(
     if as_json:
         print_json(traits)
         return
-    print(f"trace:    {place}")
-    print(f"length:   {trace.duration_s:.6g} s in {len(trace.times_s)} steps")
-    print(f"rate:     {trace.mean_mbps:.4g} Mbit/s in the mean, {trace.mbps.min():.4g} to {trace.mbps.max():.4g}")
-    print(f"read:     {trace.num_rows} rows, {trace.num_merged} merged, {trace.num_reordered} out of order")
-    print(f"limited:  {trace.limited_share:.1%} of the time may be the application's rate, {len(trace.gaps)} gaps")
+    rates = f"{trace.mean_mbps:.4g} Mbit/s in the mean, {trace.mbps.min():.4g} to {trace.mbps.max():.4g}"
+    print_lines(
+        [
+            f"trace:    {place}",
+            f"length:   {trace.duration_s:.6g} s in {len(trace.times_s)} steps",
+            f"rate:     {rates}",
+            f"read:     {trace.num_rows} rows, {trace.num_merged} merged, {trace.num_reordered} out of order",
+            f"limited:  {trace.limited_share:.1%} of the time may be the application's rate, {len(trace.gaps)} gaps",
+        ]
+    )
 
 
 def calibrate_command(
@@ -198,11 +203,17 @@ def calibrate_command(
         facts = {"scenario": settings.scenario, "carrier_ghz": settings.carrier_ghz, "num_devices": devices * drops}
         print_json({**ours, "reference": theirs, **facts})
         return
-    for quantity in QUANTITIES:
-        published = theirs[quantity]
-        print(quantity)
-        print("  percentile " + "".join(f"{p:>9}" for p in ours[quantity]))
-        print("  this drop  " + "".join(f"{value:9.1f}" for value in ours[quantity].values()))
-        if published is not None:
-            print("  3GPP       " + "".join(f"{value:9.1f}" for value in published.values()))
-            print("  difference " + "".join(f"{ours[quantity][p] - value:+9.1f}" for p, value in published.items()))
+    print_lines([line for quantity in QUANTITIES for line in _compared(quantity, ours[quantity], theirs[quantity])])
+
+
+def _compared(quantity: str, ours: dict[str, float], published: dict[str, float] | None) -> list[str]:
+    """Lines of one quantity: percentiles, here, published, and the difference."""
+    lines = [
+        quantity,
+        "  percentile " + "".join(f"{p:>9}" for p in ours),
+        "  this drop  " + "".join(f"{value:9.1f}" for value in ours.values()),
+    ]
+    if published is not None:
+        lines.append("  3GPP       " + "".join(f"{value:9.1f}" for value in published.values()))
+        lines.append("  difference " + "".join(f"{ours[p] - value:+9.1f}" for p, value in published.items()))
+    return lines
