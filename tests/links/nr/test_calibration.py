@@ -75,7 +75,7 @@ def test_the_command_shows_percentiles(tmp_path, capsys):
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (["quickstart"], "link.kind: got fixed; valid: nr"),
+        (["latency_vs_k"], "link.kind: got fixed; valid: nr"),
         (["calibration_umi", "--set", "link.tilt_deg=200"], "tilt_deg"),
     ],
 )
