@@ -8,6 +8,7 @@ the longer code, TS 38.212 5.3.2). The receiver is driven block by block, so tha
 from __future__ import annotations
 
 from math import log10
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -22,7 +23,7 @@ ROUNDS = 4
 class _Curve:
     """An error curve at which nothing is ever received; notes where it is read."""
 
-    def error_rate(self, mcs: int, num_prb: int, num_symbols: int, sinr_db: float) -> float:
+    def error_rate(self, mcs: int, num_prb: int, num_symbols: int, sinr_db: float, num_layers: int) -> float:
         return 1.0
 
 
@@ -31,11 +32,13 @@ class _FlatChannel:
 
     def __init__(self, carrier, sinr: float) -> None:
         self.carrier, self.sinr = carrier, sinr
+        self.settings = SimpleNamespace(power_reduction=False)
+        self.small_scale = SimpleNamespace(is_multi=False)
 
     def power_gains(self, direction, slot, devices):
         return np.ones((len(devices), self.carrier.num_groups))
 
-    def snr(self, direction, devices, num_prb):
+    def snr(self, direction, devices, num_prb, reduction_db):
         return np.full(len(devices), self.sinr)
 
 
