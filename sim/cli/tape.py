@@ -15,7 +15,7 @@ from sim.scenario.loading import load_scenario, locate_errors
 from sim.scenario.overrides import parse_axes
 from sim.scenario.schema import Scenario
 from sim.sweep.points import expand
-from sim.tape.store import max_tape_bytes, prune
+from sim.tape.pruning import max_tape_bytes, prune
 
 
 def record_command(
@@ -58,13 +58,11 @@ def _replayed(scenario: Scenario) -> list[Scenario]:
 
 def list_command(as_json: bool) -> None:
     """One line per recorded request."""
-    from dataclasses import asdict
-
     from sim.tape.inspect import list_tape
 
     store = tape_store()
-    listed = [asdict(line) for line in list_tape(store)]
-    _say_damaged(len(store.list_keys()) - len(listed))
+    listed = [vars(line) for line in list_tape(store)]
+    _say_damaged(sum(1 for _ in store.files()) - len(listed))
     if as_json:
         print_json(listed)
         return
@@ -106,7 +104,8 @@ def prune_command(max_gb: float | None) -> None:
     if max_gb is not None and not max_gb >= 0:
         raise InputError(f"--max-gb must be zero or more, got {max_gb:g}")
     pruned = prune(tape_store(), max_tape_bytes() if max_gb is None else max_gb * 1e9)
-    say(f"{pruned.removed} entries removed, {pruned.kept} kept ({pruned.kept_bytes / 1e6:.1f} MB)")
+    needed = f"; {pruned.needed} of them are needed by what is running now" if pruned.needed else ""
+    say(f"{pruned.removed} entries removed, {pruned.kept} kept ({pruned.kept_bytes / 1e6:.1f} MB){needed}")
 
 
 def export_command(

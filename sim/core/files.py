@@ -1,20 +1,40 @@
-"""Files and folders that appear whole or not at all, whatever kills the process that writes them."""
+"""Files and folders that appear whole or not at all, and stay, whatever kills the process or the machine."""
 
 from __future__ import annotations
 
+import ctypes
 import errno
+import json
 import os
-import re
-import shutil
-import socket
-import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 from sim.core.errors import InputError, RunError
+from sim.core.unfinished import remove_leftovers, unfinished_file, unfinished_folder
 
-_UNFINISHED = re.compile(r"^\.unfinished-(?P<host>.+)-(?P<pid>\d+)-[A-Za-z0-9_]+$")
+__all__ = [
+    "cache_folder",
+    "cannot_write",
+    "clean_cache",
+    "locked",
+    "no_empty_folders_of",
+    "read_json_object",
+    "remove_leftovers",
+    "sync_file",
+    "sync_folder",
+    "take_place",
+    "unfinished_folder",
+    "update_json_object",
+    "write_atomically",
+]
+
+# How long somebody may hold a lock that is only ever held for moments.
+_LOCK_TIMEOUT_S = 60.0
+_AT_FDCWD, _RENAME_EXCHANGE = -100, 2
+# What a file system answers that cannot exchange two names, or whose folders need no synchronising.
+_UNSUPPORTED = {errno.ENOSYS, errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOTTY, errno.EBADF, errno.EXDEV}
 
 
 def cache_folder() -> Path:
@@ -48,90 +68,156 @@ def no_empty_folders_of(*folders: Path) -> Iterator[None]:
         raise
 
 
-def _prefix() -> str:
-    """Start of a temporary name; says whose it is, so that what a killed process left can be told."""
-    return f".unfinished-{socket.gethostname()}-{os.getpid()}-"
-
-
-def write_atomically(path: Path, data: bytes) -> None:
+def write_atomically(path: Path, data: bytes, is_durable: bool = True) -> None:
     """Write a file under a temporary name beside it and rename it when it is complete.
+
+    Args:
+        path: The file.
+        data: Its content.
+        is_durable: Whether content and name are on disk when this returns. If not, power loss may leave a file that is
+            empty or missing: only for content that carries its own hash, and is synchronised later.
 
     Raises:
         OSError: The folder cannot be written to, or the disk is full; the old file, if any, is untouched.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=_prefix())
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-        # mkstemp makes files that only their owner may read.
-        os.chmod(temporary, 0o644)
+    with unfinished_file(path.parent) as (temporary, file):
+        file.write(data)
+        file.flush()
+        if is_durable:
+            os.fsync(file.fileno())
         os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+    if is_durable:
+        sync_folder(path.parent)
 
 
-@contextmanager
-def unfinished_folder(parent: Path) -> Iterator[Path]:
-    """A temporary folder that vanishes with the block unless it was renamed."""
-    parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(dir=parent, prefix=_prefix()))
-    temporary.chmod(0o755)
+def sync_file(path: Path) -> None:
+    """Have a file's content on disk."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
-        yield temporary
+        os.fsync(descriptor)
     finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+        os.close(descriptor)
+
+
+def sync_folder(folder: Path) -> None:
+    """Have a folder's names on disk, where the file system can be asked to."""
+    try:
+        descriptor = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
+    except (PermissionError, IsADirectoryError):
+        return  # Folders cannot be opened everywhere.
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in _UNSUPPORTED:
+            raise
+    finally:
+        os.close(descriptor)
+
+
+def _sync_tree(folder: Path) -> None:
+    for path, _, names in os.walk(folder, topdown=False):
+        for name in names:
+            sync_file(Path(path) / name)
+        sync_folder(Path(path))
 
 
 def take_place(temporary: Path, place: Path) -> None:
-    """Rename a folder to its place; an older one there gives way, also to several writers at once."""
+    """Rename a folder to its place; one that stands there is exchanged for it, and lies at ``temporary`` afterwards.
+
+    At every moment there is a whole folder at ``place``, where the file system can exchange two names at once.
+
+    Raises:
+        OSError: It cannot be renamed, or is gone.
+    """
+    _sync_tree(temporary)
     while True:
         try:
             os.rename(temporary, place)
-            return
+            break
         except OSError as error:
             if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
                 raise
-        with unfinished_folder(place.parent) as aside:
-            try:
+        try:
+            if _exchange(temporary, place):
+                break
+            with unfinished_folder(place.parent) as aside:
                 os.rename(place, aside / "old")
-            except FileNotFoundError:
-                continue  # Another writer moved it first.
+        except FileNotFoundError:
+            if not temporary.exists():
+                raise
+            continue  # Another writer moved it first.
+    sync_folder(place.parent)
 
 
-def remove_leftovers(folder: Path) -> int:
-    """Remove what processes of this host that are dead by now have left half written; returns how many things."""
-    removed = 0
+def _exchange(one: Path, other: Path) -> bool:
+    """Exchange two names in one step; False where that cannot be done.
+
+    Raises:
+        OSError: One is missing, or may not be renamed.
+    """
+    rename = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
+    if rename is None:
+        return False
+    if rename(_AT_FDCWD, os.fsencode(one), _AT_FDCWD, os.fsencode(other), _RENAME_EXCHANGE) == 0:
+        return True
+    number = ctypes.get_errno()
+    if number in _UNSUPPORTED:
+        return False
+    raise OSError(number, os.strerror(number), str(other))
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Hold the lock of a file while the block runs, against all processes that ask for it in this way.
+
+    Args:
+        path: What is locked; the lock is a file beside it, which stays.
+
+    Raises:
+        RunError: Another process holds it and does not let go.
+        OSError: The lock cannot be written.
+    """
+    from filelock import FileLock, Timeout
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(path.with_name(f".{path.name}.lock"), timeout=_LOCK_TIMEOUT_S)
     try:
-        entries = list(os.scandir(folder))
-    except OSError:
-        return 0
-    for entry in entries:
-        owner = _UNFINISHED.match(entry.name)
-        if owner and owner["host"] == socket.gethostname() and not _is_alive(int(owner["pid"])):
-            if entry.is_dir(follow_symlinks=False):
-                shutil.rmtree(entry.path, ignore_errors=True)
-            else:
-                Path(entry.path).unlink(missing_ok=True)
-            removed += 1
-    return removed
+        lock.acquire()
+    except Timeout as error:
+        raise RunError(f"another process has held {path} for a minute; is it suspended?") from error
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def read_json_object(path: Path) -> dict[str, Any]:
+    """A JSON object on disk; an empty one where there is none that can be read."""
+    try:
+        known = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return known if isinstance(known, dict) else {}
+
+
+def update_json_object(path: Path, change: Callable[[dict[str, Any]], dict[str, Any]]) -> None:
+    """Change a JSON object on disk; what others change at the same time is not lost.
+
+    Args:
+        path: The file; one that is missing or damaged counts as an empty object.
+        change: From what is there to what is to be there.
+
+    Raises:
+        OSError: It cannot be written.
+    """
+    with locked(path):
+        write_atomically(path, json.dumps(change(read_json_object(path)), sort_keys=True).encode())
 
 
 def clean_cache() -> int:
     """Remove what killed processes have left half written in the cache, beside the tape; returns how many things."""
     cache = cache_folder()
     return sum(remove_leftovers(folder) for folder in (cache, *(path for path in cache.glob("*") if path.is_dir())))
-
-
-def _is_alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except OSError:
-        return True
-    return True
 
 
 def cannot_write(what: str, place: Path, error: OSError) -> RunError:
@@ -144,6 +230,7 @@ def cannot_write(what: str, place: Path, error: OSError) -> RunError:
         errno.EPERM: "no permission to write there",
         errno.ENOTDIR: "part of that path is a file, not a folder",
         errno.EEXIST: "part of that path is a file, not a folder",
+        errno.ENOENT: "a file or folder of it was removed while it was being written",
     }
     reason = reasons.get(error.errno or 0, error.strerror or str(error))
     named = os.environ.get("SPECRAN_CACHE")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable
 from functools import lru_cache
+from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,7 +31,7 @@ def _file_digest(path: str, modified_ns: int, size: int) -> str:  # noqa: ARG001
 
 
 def weights_digest(folder: Path) -> str:
-    """Hash of a model folder's safetensors files in the order of their names, and of its configuration.
+    """Hash of a model folder's safetensors files in the order of their names, of its configuration and its own code.
 
     Raises:
         FileNotFoundError: The folder holds no safetensors file.
@@ -38,7 +39,8 @@ def weights_digest(folder: Path) -> str:
     files = sorted(folder.glob("*.safetensors"))
     if not files:
         raise FileNotFoundError(f"no *.safetensors file in {folder}")
-    return combine(file_digest(path) for path in [*files, folder / "config.json"])
+    # Code that comes with the weights, if any, decides what they compute.
+    return combine(file_digest(path) for path in [*files, folder / "config.json", *sorted(folder.glob("*.py"))])
 
 
 def parameters_digest(network: torch.nn.Module) -> str:
@@ -55,3 +57,15 @@ def parameters_digest(network: torch.nn.Module) -> str:
 def combine(parts: Iterable[Any]) -> str:
     """One hash of several parts."""
     return hashlib.sha256("\n".join(str(part) for part in parts).encode()).hexdigest()
+
+
+@lru_cache(maxsize=8)
+def library_versions(*packages: str) -> str:
+    """Names and versions of those packages that are installed."""
+    found = []
+    for package in packages:
+        try:
+            found.append(f"{package} {metadata.version(package)}")
+        except metadata.PackageNotFoundError:
+            continue
+    return ", ".join(found)

@@ -13,6 +13,7 @@ from typing_extensions import override
 
 from sim.core.errors import InputError
 from sim.models.cached_model import CachedModel, ancestor_matrix
+from sim.models.fingerprint import library_versions
 from sim.models.interface import Logits
 from sim.models.kv_store import DEFAULT_MAX_BYTES, DEFAULT_MAX_SLOTS, KvStore, LayerShape
 from sim.models.layout import PassLayout, Piece
@@ -136,6 +137,7 @@ class HuggingFaceModel(CachedModel):
         self.eos_ids = frozenset(token for token in eos_ids if token < vocab_size)
         self.bos_id = bos_id
         self.fingerprint = fingerprint
+        self.numerics = _numerics(network)
         self.num_parameters = sum(parameter.numel() for parameter in network.parameters())
         self._is_eager = network.config._attn_implementation == "eager"
         self._address = _Address()
@@ -203,6 +205,13 @@ class HuggingFaceModel(CachedModel):
                     f"{self.name}: model type {self.network.config.model_type!r} does not follow a token tree's "
                     f"attention mask (logits are off by {error:.2g}), so drafts cannot be verified with it"
                 )
+
+
+def _numerics(network: PreTrainedModel) -> str:
+    """Libraries that compute the logits, and the GPU, if one does."""
+    versions = library_versions("torch", "transformers", "numpy")
+    is_cuda = network.device.type == "cuda"
+    return f"{versions}, {torch.cuda.get_device_name(network.device)}" if is_cuda else versions
 
 
 def refuse_unfit(config: PreTrainedConfig, name: str) -> None:

@@ -27,6 +27,7 @@ class ModelInfo:
     num_parameters: int
     notes: tuple[str, ...] = ()
     special_ids: tuple[int, ...] = ()
+    numerics: str = ""
 
     @classmethod
     def of(cls, model: LanguageModel) -> ModelInfo:
@@ -41,9 +42,18 @@ class ModelInfo:
 
     @classmethod
     def from_plain(cls, plain: dict[str, Any]) -> ModelInfo:
-        """Back from JSON."""
+        """Back from JSON.
+
+        Raises:
+            ValueError, TypeError, KeyError: It is no such metadata.
+        """
         lists = {field: tuple(plain.get(field, ())) for field in ("notes", "special_ids")}
-        return cls(**{**plain, **lists, "eos_ids": frozenset(plain["eos_ids"])})
+        info = cls(**{**plain, **lists, "eos_ids": frozenset(plain["eos_ids"])})
+        counts = (info.vocab_size, info.max_context, info.bos_id, info.num_parameters, *info.eos_ids, *info.special_ids)
+        texts = (info.name, info.fingerprint, info.numerics, *info.notes)
+        if not all(type(count) is int for count in counts) or not all(isinstance(text, str) for text in texts):
+            raise ValueError("not a model's metadata")
+        return info
 
 
 class DeferredModel:

@@ -185,6 +185,7 @@ class LanguageModel(ABC):
         num_parameters: Parameter count, embeddings included once.
         notes: What a user should know of it, one sentence each: a context that was cut, a vocabulary that was widened.
         tokenizer: Text to ids and back, where the model came with one.
+        numerics: What else the last digits of its logits depend on: libraries by version, a GPU by name.
     """
 
     name: str
@@ -196,6 +197,7 @@ class LanguageModel(ABC):
     num_parameters: int
     notes: tuple[str, ...] = ()
     tokenizer: TextTokenizer | None = None
+    numerics: str = ""
 
     def __init__(self) -> None:
         self._texts: dict[Hashable, CachedText] = {}

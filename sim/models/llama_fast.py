@@ -23,6 +23,7 @@ import torch.nn.functional as F
 
 from sim.models.attention import SharedColumns, attend
 from sim.models.cached_model import CachedModel
+from sim.models.fingerprint import library_versions
 from sim.models.interface import Logits
 from sim.models.kv_store import DEFAULT_MAX_BYTES, DEFAULT_MAX_SLOTS, KvStore, LayerShape
 from sim.models.layout import PassLayout, Piece, SlotGrid
@@ -81,6 +82,7 @@ class LlamaFast(CachedModel):
         self.eos_ids = frozenset(token for token in eos_ids if token < vocab_size)
         self.bos_id = bos_id
         self.fingerprint = fingerprint
+        self.numerics = library_versions("torch", "numpy")
         self.sizes = sizes
         self._dtype = files.dtype
         with torch.inference_mode():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from functools import lru_cache, partial
 from typing import Any
@@ -10,6 +11,7 @@ from sim.core.errors import InputError, unknown_name_message
 from sim.models.checkpoint import read_json
 from sim.models.fingerprint import combine, parameters_digest, weights_digest
 from sim.models.hub import first_line, quiet_transformers
+from sim.models.info import files_stamp
 from sim.models.interface import LanguageModel
 from sim.models.pairing import check_same_tokens
 from sim.models.sources import EMBEDDED, SMOLLM2, ModelSource, find_model, resolve_folder
@@ -39,7 +41,7 @@ def load_model(
     """
     if dtype not in DTYPES:
         raise ValueError(unknown_name_message("dtype", dtype, DTYPES))
-    return _load_model(name, resolve_device(device), dtype, trust_remote_code, None)
+    return _load_model(name, resolve_device(device), dtype, trust_remote_code, None, _stamp(name))
 
 
 def load_tokenizer(name: str, *, trust_remote_code: bool = False) -> TextTokenizer:
@@ -48,7 +50,7 @@ def load_tokenizer(name: str, *, trust_remote_code: bool = False) -> TextTokeniz
     Raises:
         InputError: No such model, or no tokenizer beside it.
     """
-    return _load_tokenizer(name, trust_remote_code)
+    return _load_tokenizer(name, trust_remote_code, _stamp(name))
 
 
 def load_pair(
@@ -68,7 +70,8 @@ def load_pair(
     )
     leader = load_model(target, device=device, dtype=dtype, trust_remote_code=trust_remote_code)
     helper = load_model(draft, device=device, dtype=dtype, trust_remote_code=trust_remote_code)
-    return _fitted(helper, leader, notes, partial(_load_model, draft, resolve_device(device), dtype, trust_remote_code))
+    reload = partial(_load_model, draft, resolve_device(device), dtype, trust_remote_code, stamp=_stamp(draft))
+    return _fitted(helper, leader, notes, reload)
 
 
 def _fitted(
@@ -117,10 +120,17 @@ def resolve_device(device: str) -> str:
     raise InputError(f"models.device: {unknown_name_message('device', device, ['auto', *here])}")
 
 
+def _stamp(name: str) -> str:
+    """Changes whenever a model's files may have: what was loaded before is then loaded anew."""
+    return json.dumps(files_stamp(find_model(name).folders))
+
+
 @lru_cache(maxsize=8)
-def _load_model(name: str, device: str, dtype: str, trust_remote_code: bool, width: int | None) -> LanguageModel:
+def _load_model(
+    name: str, device: str, dtype: str, trust_remote_code: bool, width: int | None, stamp: str
+) -> LanguageModel:
     source = find_model(name)
-    tokenizer = _load_tokenizer(name, trust_remote_code)
+    tokenizer = _load_tokenizer(name, trust_remote_code, stamp)
     model = _load_lean(source, tokenizer, dtype, width) if device == "cpu" else None
     model = model or _load_transformers(source, tokenizer, device, dtype, trust_remote_code, width)
     model.tokenizer = tokenizer
@@ -207,7 +217,7 @@ def _special_ids(
 
 
 @lru_cache(maxsize=16)
-def _load_tokenizer(name: str, trust_remote_code: bool) -> TextTokenizer:
+def _load_tokenizer(name: str, trust_remote_code: bool, stamp: str) -> TextTokenizer:  # noqa: ARG001 -- tells them apart
     source = find_model(name)
     folder = source.tokenizer_folder
     if name.startswith((EMBEDDED, SMOLLM2)) or source.base is not None:

@@ -84,6 +84,7 @@ class OnDemandModel(LanguageModel):
         self.bos_id = model.bos_id
         self.fingerprint = model.fingerprint
         self.num_parameters = model.num_parameters
+        self.numerics = model.numerics
 
     def _run(self, batch: Sequence[ForwardPass]) -> list[Logits]:
         self._share_prompts(batch)

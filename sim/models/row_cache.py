@@ -41,6 +41,7 @@ class CachingModel(LanguageModel):
         self.bos_id = model.bos_id
         self.fingerprint = model.fingerprint
         self.num_parameters = model.num_parameters
+        self.numerics = model.numerics
         self.max_bytes = max_bytes
         self.num_run = 0
         self.num_remembered = 0

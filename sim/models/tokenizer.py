@@ -25,6 +25,7 @@ class TextTokenizer:
         vocabulary: Token string -> id, added and special tokens included.
         special_ids: Role ("bos", "eos", "pad", "unk") -> id, of the roles that are set.
         all_special_ids: Ids of all special tokens, whatever their role.
+        definition: How text is cut into tokens (normaliser, merges, what is put around it), as its library writes it.
     """
 
     name: str
@@ -57,6 +58,8 @@ class TextTokenizer:
             text = str(error).strip().split("\n")[0]
             raise InputError(f"the chat template of {self.name} refuses messages of roles {roles}: {text}") from error
 
+    definition: str = field(default="", repr=False)
+
     def encode(self, text: str) -> list[int]:
         """Token ids of a text, with the special tokens that the model expects around it."""
         return [int(token) for token in self.encoder(text)]
@@ -76,8 +79,9 @@ class TextTokenizer:
 
     @cached_property
     def fingerprint(self) -> str:
-        """Hash of the vocabulary and the special ids."""
-        content = [sorted(self.vocabulary.items(), key=lambda item: item[1]), sorted(self.special_ids.items())]
+        """Hash of the vocabulary, the special ids, and how text is cut."""
+        vocabulary = sorted(self.vocabulary.items(), key=lambda item: item[1])
+        content = [vocabulary, sorted(self.special_ids.items()), self.definition]
         return hashlib.sha256(json.dumps(content).encode()).hexdigest()
 
 
@@ -107,6 +111,7 @@ def light_tokenizer(folder: Path, name: str) -> TextTokenizer:
         decoder=tokenizer.decode,
         all_special_ids=frozenset(token for token, entry in added.items() if entry.special),
         chat_encoder=None if render is None else encode_chat,
+        definition=tokenizer.to_str(),
     )
 
 
@@ -154,4 +159,5 @@ def transformers_tokenizer(source: Any, name: str) -> TextTokenizer:
         decoder=lambda ids: source.decode(ids, skip_special_tokens=True),
         all_special_ids=frozenset(source.all_special_ids),
         chat_encoder=chat if getattr(source, "chat_template", None) else None,
+        definition=backend.to_str() if (backend := getattr(source, "backend_tokenizer", None)) is not None else "",
     )

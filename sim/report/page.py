@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 # More rows than a person scrolls through; the CSV beside the page has them all.
 _MAX_ROWS = 500
+# The one part of a manifest that differs between runs of one scenario.
+RUN_FACTS = "run_facts"
 _ONE_COLUMN_PT = 300
 _IMAGE_TYPES = {".svg": "image/svg+xml", ".png": "image/png"}
 
@@ -210,16 +212,22 @@ def _scenario(text: str) -> str:
 
 
 def _manifest(manifest: Mapping[str, Any]) -> str:
-    rows = "\n".join(
-        f"<tr><td>{escape(key)}</td><td>{escape(cell_text(value))}</td></tr>" for key, value in _flat("", manifest)
-    )
-    if not rows:
+    own = manifest.get(RUN_FACTS, {})
+    rows = _fact_rows("", {key: value for key, value in manifest.items() if key != RUN_FACTS})
+    own_rows = _fact_rows(RUN_FACTS, own)
+    if not rows and not own_rows:
         return ""
     return (
         "<h2>Where it comes from</h2>\n<details><summary>Versions, seed, hashes, host</summary>\n"
         f'<div class="box" role="region" tabindex="0" aria-label="Manifest">'
-        f'<table class="facts"><tbody>\n{rows}\n</tbody></table></div>\n</details>'
+        f'<table class="facts"><tbody>\n{rows}\n</tbody>'
+        f'<tbody id="run-facts">\n{own_rows}\n</tbody></table></div>\n</details>'
     )
+
+
+def _fact_rows(prefix: str, values: Mapping[str, Any]) -> str:
+    leaves = _flat(prefix, values)
+    return "\n".join(f"<tr><td>{escape(key)}</td><td>{escape(cell_text(value))}</td></tr>" for key, value in leaves)
 
 
 def _flat(prefix: str, value: Any) -> Iterator[tuple[str, Any]]:

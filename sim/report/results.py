@@ -11,6 +11,7 @@ from sim.figures.labels import name_of, unit_of, value_label, within_line
 from sim.figures.statistics import mean_interval
 from sim.report.page import write_report
 from sim.report.warnings import run_warnings, sweep_warnings
+from sim.results.portable import scenario_text, without_folders
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -84,7 +85,7 @@ def report_run(
         cards,
         {"Requests": requests[[column for column in _REQUEST_COLUMNS if column in requests]]},
         figures,
-        scenario.to_yaml(),
+        scenario_text(scenario),
         manifest,
         run_warnings(summary, manifest),
         subtitle=f"{scenario.protocol.name} over {scenario.link.name}, {scenario.devices.count} devices, "
@@ -99,11 +100,10 @@ def report_sweep(
     table: pd.DataFrame,
     failures: Mapping[int, str],
     figures: Sequence[Path],
+    manifest: Mapping[str, Any],
 ) -> Path:
     """Write the report of a sweep."""
     import pandas as pd
-
-    from sim.results.manifest import host, versions
 
     axes = list(points[0].changes)
     known: dict[str, dict[str, None]] = {"proved": {}, "claimed": {}, "lossy": {}}
@@ -114,7 +114,7 @@ def report_sweep(
     if failures:
         tables["Failed runs"] = pd.DataFrame(
             [
-                {**points[index].labels, "seed": str(points[index].scenario.seed), "message": text}
+                {**points[index].labels, "seed": str(points[index].scenario.seed), "message": without_folders(text)}
                 for index, text in sorted(failures.items())
             ]
         )
@@ -125,15 +125,8 @@ def report_sweep(
         sweep_cards(table, axes),
         tables,
         figures,
-        scenario.to_yaml(),
-        {
-            "seed": scenario.seed,
-            "lossless": _told(known),
-            "runs": len(points),
-            "failed": len(failures),
-            "versions": versions(),
-            "host": host(),
-        },
+        scenario_text(scenario),
+        {**manifest, "lossless": _told(known), "failed": len(failures)},
         sweep_warnings(table, axes, known["lossy"], len(failures), known["claimed"]),
         subtitle=f"{len(table)} runs over {varied}, {scenario.devices.count} devices, seed {scenario.seed}",
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 from collections.abc import Iterator
@@ -13,14 +12,6 @@ from typing import Any
 from sim.core.errors import InputError
 from sim.core.files import cannot_write, remove_leftovers, take_place, unfinished_folder
 from sim.results.csv_file import write_csv
-from sim.scenario.schema import Scenario
-
-
-def run_id(scenario: Scenario) -> str:
-    """Content address of a run: the same scenario and seed always land in the same folder."""
-    keys = scenario.dump()
-    keys.pop("sweep", None)
-    return hashlib.sha256(json.dumps(keys, sort_keys=True).encode()).hexdigest()[:12]
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""Reading tables back from disk, whatever a user points at: a run's folder, a sweep's folder, or a table."""
+"""Reading tables back from disk, whatever a user points at: a run's folder, a sweep's or one of its points, a table."""
 
 from __future__ import annotations
 
@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 def read_table(path: Path) -> pd.DataFrame:
     """A sweep's table, else a run's requests, or the table file itself.
 
+    Args:
+        path: A folder, a file, or a point of a sweep: ``points/<run id>`` in the sweep's folder.
+
     Raises:
         InputError: There is no table that can be read.
     """
@@ -30,6 +33,8 @@ def read_table(path: Path) -> pd.DataFrame:
                 # What a damaged Parquet file raises depends on where the damage is.
                 reason = str(error).partition("\n")[0] or type(error).__name__
                 raise InputError(f"{candidate}: not a table, or damaged: {reason}") from error
+    if not path.exists() and path.parent.name == "points" and path.parent.is_dir():
+        return read_point(path.parent.parent, path.name)
     if not path.exists():
         raise InputError(f"{path}: no such file or folder")
     looked_for = " or ".join(candidate.name for candidate in candidates)
@@ -46,3 +51,27 @@ def _checked(table: pd.DataFrame) -> pd.DataFrame:
     if len(set(names)) < len(names) or not names:
         raise ValueError("its columns have no names of their own")
     return table
+
+
+def read_point(sweep: Path, run_id: str, table: str = "requests") -> pd.DataFrame:
+    """One table of one point of a sweep.
+
+    Args:
+        sweep: The sweep's folder.
+        run_id: As the sweep's table has it.
+        table: ``requests`` or ``rounds``.
+
+    Raises:
+        InputError: There is no such point, or the sweep does not keep that table.
+    """
+    from sim.results.saved_points import SavedPoints
+
+    points = SavedPoints(sweep / "points").load()
+    found = next((point for address, point in points.items() if run_id and address.startswith(run_id)), None)
+    if found is None:
+        raise InputError(f"{sweep}: no point has the run id {run_id!r}; the column run_id of sweep.csv has them all")
+    if table not in found.tables:
+        kept = ", ".join(found.tables) or "summaries alone"
+        raise InputError(f"{sweep}: keeps {kept} of its points, not {table}; see sweep.keep")
+    frame: pd.DataFrame = found.table(table).to_pandas()
+    return frame

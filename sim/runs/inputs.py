@@ -49,6 +49,11 @@ class SimulationInputs:
         return [self, *self.others]
 
     @property
+    def parts(self) -> list[tuple[dict[str, ModelInfo], dict[str, dict[str, ComputeModel]]]]:
+        """Model facts and cost models of each kind of devices."""
+        return [(one.models_info, one.cost_models) for one in self.kinds]
+
+    @property
     def notes(self) -> list[str]:
         """What of the workload was left out or cut, a sentence each."""
         return [note for one in self.kinds if one.source is not None for note in one.source.notes]

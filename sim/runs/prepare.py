@@ -12,19 +12,24 @@ from pathlib import Path
 from typing import Any
 
 from sim.compute.base import ComputeModel
-from sim.compute.roles import make_cost_model
+from sim.compute.roles import NoCostModel, make_cost_model
 from sim.core.errors import InputError
-from sim.core.files import cache_folder, write_atomically
+from sim.core.files import cache_folder, read_json_object, update_json_object
 from sim.core.user_code import remote_code_is_trusted
+from sim.decoding.protocols.registry import sites_of
 from sim.inputs.prompts import Chat
 from sim.inputs.requests import DrawnRequests
+from sim.inputs.versions import decoding_code
 from sim.inputs.workload import PlannedRequest
+from sim.models.fingerprint import library_versions
 from sim.models.info import DeferredModel, ModelInfo, files_stamp
 from sim.models.interface import LanguageModel
 from sim.models.sources import find_model, is_here
 from sim.runs.inputs import SimulationInputs
 from sim.scenario.choice import Choice
 from sim.scenario.schema import Kind, ModelsSettings, Scenario
+from sim.tape.imported import find_models, prompts_in
+from sim.tape.key import Addresses
 from sim.tape.recorder import Recording, missing_groups, record, wanted_recordings
 from sim.tape.store import TapeStore
 
@@ -90,21 +95,31 @@ def load_models(settings: ModelsSettings, roles: Sequence[str]) -> dict[str, Lan
     return {role: models[role] for role in names}
 
 
-@lru_cache(maxsize=64)
 def _model_info(settings: ModelsSettings, roles: tuple[str, ...]) -> dict[str, ModelInfo]:
     """Facts of the models: from the cache if their files have not changed, else by loading them.
 
-    Models that are not on this machine are known by the facts that came with an imported tape.
+    Models that are not on this machine are known by the facts that came with an imported tape; those that are here are
+    never taken for what a tape says of them.
     """
     names = model_names(settings, roles)
-    path = cache_folder() / "models.json"
-    known = read_json_object(path)
-    cache_key = imported_cache_key(names, settings)
-    if cache_key not in known or all(is_here(name) for name in names.values()):
-        cache_key = info_cache_key(names, settings)
+    here = tuple(role for role, name in names.items() if is_here(name))
+    if len(here) < len(roles):
+        imported = find_models(names, settings.dtype)
+        if imported is not None and all(_is_same(settings, role, imported[role]) for role in here):
+            return imported
+    return _info_by(settings, roles, info_cache_key(names, settings), cache_folder() / "models.json")
+
+
+def _is_same(settings: ModelsSettings, role: str, imported: ModelInfo) -> bool:
+    """Whether a model that is here is the one that an imported tape means."""
+    return _model_info(settings, (role,))[role].fingerprint == imported.fingerprint
+
+
+@lru_cache(maxsize=64)
+def _info_by(settings: ModelsSettings, roles: tuple[str, ...], cache_key: str, path: Path) -> dict[str, ModelInfo]:
     try:
-        return {role: ModelInfo.from_plain(plain) for role, plain in known[cache_key].items()}
-    except (KeyError, TypeError, AttributeError):
+        return {role: ModelInfo.from_plain(plain) for role, plain in read_json_object(path)[cache_key].items()}
+    except (KeyError, TypeError, AttributeError, ValueError):
         pass
     models_info = {role: ModelInfo.of(model) for role, model in load_models(settings, roles).items()}
     store_info(cache_key, models_info)
@@ -119,19 +134,14 @@ def info_cache_key(names: dict[str, str], settings: ModelsSettings) -> str:
     """
     with _key_of_one_at_fault(names):
         stamp = {role: [name, files_stamp(find_model(name).folders)] for role, name in names.items()}
-    return json.dumps([stamp, settings.device, settings.dtype], sort_keys=True)
-
-
-def imported_cache_key(names: dict[str, str], settings: ModelsSettings) -> str:
-    """What the facts of models that are elsewhere are remembered by: names and numerics."""
-    return json.dumps(["imported", names, settings.dtype], sort_keys=True)
+    made_by = [decoding_code(), library_versions("torch", "transformers", "numpy")]
+    return json.dumps([stamp, settings.device, settings.dtype, made_by], sort_keys=True)
 
 
 def store_info(cache_key: str, models_info: dict[str, ModelInfo]) -> None:
     """Keep facts for the next time."""
-    path = cache_folder() / "models.json"
-    known = {**read_json_object(path), cache_key: {role: info.to_plain() for role, info in models_info.items()}}
-    write_atomically(path, json.dumps(known, sort_keys=True).encode())
+    plain = {role: info.to_plain() for role, info in models_info.items()}
+    update_json_object(cache_folder() / "models.json", lambda known: {**known, cache_key: plain})
 
 
 def model_info_of(scenario: Scenario) -> dict[str, ModelInfo]:
@@ -161,8 +171,8 @@ def encode_prompt(model: ModelInfo, trust_remote_code: bool, content: str | Chat
     """Token ids of a text or a chat; an imported tape tells those of models that are not on this machine."""
     from sim.models.loading import load_tokenizer
 
-    imported = imported_prompts(cache_folder()).get(model.fingerprint, {})
-    if (key := prompt_key(content)) in imported:
+    imported = prompts_in(cache_folder()).get(model.fingerprint, {})
+    if (key := prompt_key(content)) in imported and not is_here(model.name):
         return tuple(imported[key])
     tokenizer = load_tokenizer(model.name, trust_remote_code=trust_remote_code)
     if isinstance(content, str):
@@ -175,43 +185,24 @@ def prompt_key(content: str | Chat) -> str:
     return content if isinstance(content, str) else f"chat {json.dumps(content)}"
 
 
-@lru_cache(maxsize=4)
-def imported_prompts(cache: Path) -> dict[str, dict[str, list[int]]]:
-    """Token ids by model and text, as ``specran tape import`` has brought them."""
-    return read_json_object(cache / "prompts.json")
-
-
-def store_prompts(prompts: dict[str, dict[str, list[int]]]) -> None:
-    """Keep token ids of prompts for the next time."""
-    known = imported_prompts(cache_folder())
-    merged = {model: {**known.get(model, {}), **texts} for model, texts in prompts.items()}
-    write_atomically(cache_folder() / "prompts.json", json.dumps({**known, **merged}, sort_keys=True).encode())
-    imported_prompts.cache_clear()
-    encode_prompt.cache_clear()
-
-
-def read_json_object(path: Path) -> dict[str, Any]:
-    """A JSON object on disk; an empty one where there is none that can be read."""
-    try:
-        known = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return known if isinstance(known, dict) else {}
-
-
 def make_cost_models(scenario: Scenario, models_info: dict[str, ModelInfo]) -> dict[str, dict[str, ComputeModel]]:
-    """Compute models by site and role; a host that was never timed is timed now."""
+    """Compute models by site and role; a host that was never timed is timed now.
+
+    Of the sites only those count at which the protocol runs a model: the others are neither timed nor looked at.
+    """
     roles = tuple(models_info)
+    placed = sites_of(scenario.protocol.entry, scenario.protocol.settings)
 
-    def deferred(role: str) -> DeferredModel:
-        return DeferredModel(models_info[role], lambda: load_models(scenario.models, roles)[role])
-
-    def priced(site: str, choice: Choice, role: str) -> ComputeModel:
+    def priced(site: str, role: str) -> ComputeModel:
+        if placed.get(role) != site:
+            return NoCostModel(f"compute.{site}: protocol {scenario.protocol.name!r} runs its {role} model elsewhere")
+        choice = scenario.compute[site]
+        model = DeferredModel(models_info[role], lambda: load_models(scenario.models, roles)[role])
         # Whatever a forward says while it is timed is told with the model's role.
         with _key_of_one_at_fault({role: models_info[role].name}):
-            return make_cost_model(choice.entry, choice.settings, role, deferred(role), site)
+            return make_cost_model(choice.entry, choice.settings, role, model, site)
 
-    return {site: {role: priced(site, choice, role) for role in roles} for site, choice in scenario.compute.items()}
+    return {site: {role: priced(site, role) for role in roles} for site in scenario.compute}
 
 
 def must_be_live(scenario: Scenario) -> bool:
@@ -220,9 +211,14 @@ def must_be_live(scenario: Scenario) -> bool:
 
 
 def _must_be_live(scenario: Scenario) -> bool:
-    measured = any(choice.name == "measured" for choice in scenario.compute.values())
     adaptive = scenario.protocol.trait("adaptive") or scenario.controller.trait("adaptive")
-    return bool(adaptive) or measured
+    return bool(adaptive) or _is_measured(scenario)
+
+
+def _is_measured(scenario: Scenario) -> bool:
+    """Whether a site at which the protocol runs a model is priced by timing its forwards."""
+    placed = sites_of(scenario.protocol.entry, scenario.protocol.settings)
+    return any(scenario.compute[site].name == "measured" for site in placed.values())
 
 
 def tape_store() -> TapeStore:
@@ -238,6 +234,15 @@ def wanted_of(scenario: Scenario, inputs: SimulationInputs | None = None) -> Wan
     return [(kind.scenario, own.planned) for kind, own in zip(kinds, inputs.kinds, strict=True)]
 
 
+def keys_of(scenario: Scenario, inputs: SimulationInputs) -> list[str]:
+    """Addresses of the requests of all kinds of a scenario's devices that are known before it runs."""
+    found = []
+    for kind, own in zip(scenario.by_kind(), inputs.kinds, strict=True):
+        addresses = Addresses(kind.scenario, own.models_info)
+        found += [addresses.of(planned) for planned in own.planned]
+    return found
+
+
 def bare_inputs(scenario: Scenario) -> SimulationInputs:
     """Requests, facts and prices of all kinds of a scenario's devices, without models and tape."""
     found = []
@@ -249,15 +254,21 @@ def bare_inputs(scenario: Scenario) -> SimulationInputs:
     return replace(found[0], others=found[1:])
 
 
-def prepare(scenario: Scenario, progress: Progress = no_progress, live: bool = False) -> SimulationInputs:
+def prepare(
+    scenario: Scenario,
+    progress: Progress = no_progress,
+    live: bool = False,
+    bare: SimulationInputs | None = None,
+) -> SimulationInputs:
     """Everything that the scenario's simulation needs; requests that are not on tape are recorded first.
 
     Args:
         scenario: What to prepare for.
         progress: Called with what is going on, how much is done, and of how much.
         live: Decode while simulating, even where a tape would do; what is decoded goes on tape if it can be replayed.
+        bare: What ``bare_inputs`` gives, by one who has it.
     """
-    inputs, store = bare_inputs(scenario), tape_store()
+    inputs, store = bare_inputs(scenario) if bare is None else bare, tape_store()
     kinds = scenario.by_kind()
     if live or must_be_live(scenario):
         inputs = inputs.with_models(models_by_kind(scenario, inputs))
@@ -289,8 +300,7 @@ def live_models(
     models = load_models(scenario.models, tuple(models_info))
     for model in models.values():
         model.forget_all()
-    measured = any(choice.name == "measured" for choice in scenario.compute.values())
-    if measured or not (must_be_live(scenario) if remembers is None else remembers):
+    if _is_measured(scenario) or not (must_be_live(scenario) if remembers is None else remembers):
         return models
     from sim.models.row_cache import CachingModel
 

@@ -8,17 +8,19 @@ from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 from sim.core.files import clean_cache, no_empty_folders_of
+from sim.inputs.identity import RunAddresses, run_id
 from sim.inputs.workload import PlannedRequest
 from sim.results.csv_file import write_csv
-from sim.results.folder import complete_folder, run_id, write_json
-from sim.results.manifest import make_manifest
+from sim.results.folder import complete_folder, write_json
+from sim.results.manifest import hashes_of, make_manifest
+from sim.results.portable import scenario_text
 from sim.results.summary import SummaryByKind
 from sim.results.tables import Keep, RunTables, Table
 from sim.runs.inputs import SimulationInputs
-from sim.runs.prepare import Progress, no_progress, prepare, record_all, tape_store
+from sim.runs.prepare import Progress, bare_inputs, keys_of, no_progress, prepare, record_all, tape_store
 from sim.runs.world import RunOutput, World
 from sim.scenario.schema import Scenario
-from sim.tape.store import max_tape_bytes, prune
+from sim.tape.pruning import max_tape_bytes, needed, prune
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -133,8 +135,10 @@ def run(
         decoded = True
         progress(what, done, total)
 
-    inputs = prepare(scenario, noting, live)
-    result = _simulate_into(out, scenario, inputs, timeline)
+    bare = bare_inputs(scenario)
+    with needed(tape_store(), keys_of(scenario, bare)):
+        inputs = prepare(scenario, noting, live, bare)
+        result = _simulate_into(out, scenario, inputs, timeline)
     if decoded:
         prune(tape_store(), max_bytes)
     return result
@@ -145,7 +149,7 @@ def _simulate_into(
 ) -> RunResult:
     if out is None:
         return simulate(scenario, inputs, timeline=timeline)
-    place = Path(out) / scenario.name / run_id(scenario)
+    place = Path(out) / scenario.name / run_id(RunAddresses().of_kinds(scenario, inputs.parts))
     with no_empty_folders_of(place.parent, Path(out)), complete_folder(place) as folder:
         result = simulate(scenario, inputs, folder, timeline=timeline)
         write_run(result, folder)
@@ -162,11 +166,10 @@ def write_run(result: RunResult, folder: Path) -> None:
     from sim.figures.servers import draw_servers
     from sim.report.results import report_run
 
-    (folder / "scenario.yaml").write_text(result.scenario.to_yaml(), encoding="utf-8")
+    (folder / "scenario.yaml").write_text(scenario_text(result.scenario, folder), encoding="utf-8")
     write_json(result.summary, folder / "summary.json")
     if result.by_kind:
         _write_kinds(result.by_kind, folder)
-    write_json(result.manifest, folder / "manifest.json")
     requests = result.output.tables.requests.frame()
     figures = draw_run(_answered(requests), folder / "figures")
     figures += draw_servers(result.output.tables.servers.frame(), folder / "figures")
@@ -174,6 +177,9 @@ def write_run(result: RunResult, folder: Path) -> None:
         _write_slots(slots, folder)
         figures += draw_link(result.link, folder / "figures")
     report_run(folder, result.scenario, result.summary, result.manifest, requests, figures)
+    tables = [path for path in folder.iterdir() if path.suffix in (".csv", ".parquet")]
+    files = hashes_of([*tables, folder / "requests.parquet", folder / "summary.json"], folder)
+    write_json({**result.manifest, "files": files}, folder / "manifest.json")
 
 
 def _answered(requests: pd.DataFrame) -> pd.DataFrame:

@@ -158,6 +158,9 @@ class World:
         elif until_ns is None:
             self._refuse_losses()
         self._finish()
+        for one in self.inputs.kinds:
+            if one.record_to is not None:
+                one.record_to.sync()
         figures = {**window.figures(groups), **self._device_idle_energy()}
         return RunOutput(self.tables, link_figures, figures, int(self.env.now) / NS_PER_S)
 

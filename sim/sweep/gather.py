@@ -2,16 +2,29 @@
 
 from __future__ import annotations
 
-import hashlib
 import io
-import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sim.core.files import cannot_write, remove_leftovers, unfinished_folder, write_atomically
+from sim.core.files import (
+    cannot_write,
+    read_json_object,
+    remove_leftovers,
+    sync_file,
+    sync_folder,
+    unfinished_folder,
+    write_atomically,
+)
+from sim.inputs.identity import digest, run_id
+from sim.inputs.versions import all_code
 from sim.results.csv_file import inert_frame
 from sim.results.folder import json_text
+from sim.results.manifest import code_and_versions, hashes_of
+from sim.results.point_log import SavedPoint
+from sim.results.point_tables import write_point_tables
+from sim.results.portable import scenario_text, short_names, without_folders
 from sim.scenario.schema import Scenario
 from sim.sweep.points import Point
 from sim.sweep.work import KINDS
@@ -20,9 +33,10 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-def sweep_id(scenario: Scenario) -> str:
-    """Content address of a sweep."""
-    return "sweep-" + hashlib.sha256(json.dumps(scenario.dump(), sort_keys=True).encode()).hexdigest()[:12]
+def sweep_id(points: Sequence[Point], keep: str) -> str:
+    """Content address of a sweep: of its points, what tells them apart, and what is kept of them."""
+    labels = [[point.address, [*point.changes], point.variant, point.replication] for point in points]
+    return f"sweep-{digest([labels, keep])[:12]}"
 
 
 def table_of(points: Sequence[Point], summaries: Mapping[int, Mapping[str, Any]]) -> pd.DataFrame:
@@ -36,6 +50,8 @@ def table_of(points: Sequence[Point], summaries: Mapping[int, Mapping[str, Any]]
         if len({type(value) for value in table[column]} - {int, float, type(None)}) > 1:
             # An axis of mixed types, such as `candidates: [1, [4, 2]]`.
             table[column] = table[column].map(str)
+        if points and column in points[0].changes and table[column].dtype.kind not in "biuf":
+            table[column] = short_names(list(table[column]))
     return table
 
 
@@ -47,43 +63,119 @@ def kinds_table(points: Sequence[Point], summaries: Mapping[int, Mapping[str, An
     return pd.DataFrame([{**point.labels, **row} for point, kinds in ran for row in kinds])
 
 
-def gather(
-    place: Path,
-    scenario: Scenario,
-    points: Sequence[Point],
-    table: pd.DataFrame,
-    failures: Mapping[int, str],
-    manifest: Mapping[str, Any],
-    kinds: pd.DataFrame | None = None,
-) -> None:
+@dataclass(frozen=True)
+class Gathered:
+    """All that a sweep's files are made from.
+
+    Attributes:
+        scenario: The sweep.
+        points: Its points.
+        table: One row per point.
+        failures: What went wrong, by index of the point.
+        finished: The points that did not fail, in order.
+        tables: Names of the tables that are kept of each.
+        kinds: One row per point and kind of devices; empty where all devices are alike.
+    """
+
+    scenario: Scenario
+    points: Sequence[Point]
+    table: pd.DataFrame
+    failures: Mapping[int, str]
+    finished: Sequence[SavedPoint]
+    tables: Sequence[str]
+    kinds: pd.DataFrame
+
+    def manifest(self, place: Path) -> dict[str, Any]:
+        """What the sweep came from; the same whoever ran it."""
+        failures = {index: without_folders(text) for index, text in sorted(self.failures.items())}
+        made_from = {
+            "seed": self.scenario.seed,
+            "points": len(self.points),
+            "run": len(self.table),
+            "failed": {run_id(self.points[index].address): text for index, text in failures.items()},
+            **code_and_versions(),
+            "drawn_by": all_code(),
+        }
+        content = [point.digest for point in self.finished]
+        return {**made_from, "content": digest([made_from, content, scenario_text(self.scenario, place)])}
+
+
+def gather(place: Path, gathered: Gathered, run_facts: Mapping[str, Any]) -> None:
     """Write a sweep's own files, each of them whole or not at all, so that two sweeps in one folder do no harm.
+
+    Files that were made from the very same points are left as they are, unless one of them was changed since.
+
+    Args:
+        place: The sweep's folder.
+        gathered: What they are made from.
+        run_facts: How this run went, for the manifest.
 
     Raises:
         RunError: They cannot be written.
     """
+    manifest = gathered.manifest(place)
+    try:
+        remove_leftovers(place)
+        files = _files_as_they_were(place, manifest)
+        if files is None:
+            files = _write_files(place, gathered, {**manifest, "run_facts": run_facts})
+        text = json_text({**manifest, "files": files, "run_facts": run_facts})
+        write_atomically(place / "manifest.json", text.encode())
+    except OSError as error:
+        raise cannot_write("results", place, error) from error
+
+
+def _files_as_they_were(place: Path, manifest: Mapping[str, Any]) -> dict[str, str] | None:
+    """The hashes of a sweep's files, if they were made from the same and none of them was changed; else None."""
+    before = read_json_object(place / "manifest.json")
+    files = before.get("files")
+    if not isinstance(files, dict) or before.get("content") != manifest["content"]:
+        return None
+    try:
+        is_same = hashes_of([place / name for name in files], place) == files
+    except (OSError, ValueError):
+        return None
+    return files if is_same else None
+
+
+def _write_files(place: Path, gathered: Gathered, manifest: Mapping[str, Any]) -> dict[str, str]:
     from sim.figures.sweep_figures import draw_sweep
     from sim.report.results import report_sweep
 
     parquet = io.BytesIO()
-    table.to_parquet(parquet, index=False)
-    try:
-        remove_leftovers(place)
-        write_atomically(place / "scenario.yaml", scenario.to_yaml().encode())
-        write_atomically(place / "sweep.parquet", parquet.getvalue())
-        write_atomically(place / "sweep.csv", csv_bytes(table))
-        if kinds is not None and not kinds.empty:
-            write_atomically(place / "kinds.csv", csv_bytes(kinds))
-        write_atomically(place / "manifest.json", json_text(manifest).encode())
-        with unfinished_folder(place) as folder:
-            figures = draw_sweep(table, drawn_axes(scenario, points), folder / "figures")
-            report_sweep(folder, scenario, points, table, failures, figures)
-            for path in sorted(folder.rglob("*")):
-                if path.is_file():
-                    target = place / path.relative_to(folder)
-                    target.parent.mkdir(parents=True, exist_ok=True)
-                    path.replace(target)
-    except OSError as error:
-        raise cannot_write("results", place, error) from error
+    gathered.table.to_parquet(parquet, index=False)
+    contents = {
+        "scenario.yaml": scenario_text(gathered.scenario, place).encode(),
+        "sweep.parquet": parquet.getvalue(),
+        "sweep.csv": csv_bytes(gathered.table),
+    }
+    if not gathered.kinds.empty:
+        contents["kinds.csv"] = csv_bytes(gathered.kinds)
+    written = [place / name for name in contents]
+    for path in written:
+        write_atomically(path, contents[path.name])
+    for name in gathered.tables if gathered.finished else ():
+        written.append(place / "points" / f"{name}.parquet")
+        write_point_tables(written[-1], name, gathered.finished)
+    with unfinished_folder(place) as folder:
+        figures = draw_sweep(gathered.table, drawn_axes(gathered.scenario, gathered.points), folder / "figures")
+        report_sweep(folder, gathered.scenario, gathered.points, gathered.table, gathered.failures, figures, manifest)
+        written += _move_files(folder, place)
+    return hashes_of(written, place)
+
+
+def _move_files(source: Path, target: Path) -> list[Path]:
+    """Move all files of a folder into another one, each whole, and have them on disk."""
+    moved = []
+    for path in sorted(source.rglob("*")):
+        if path.is_file():
+            sync_file(path)
+            moved.append(target / path.relative_to(source))
+            moved[-1].parent.mkdir(parents=True, exist_ok=True)
+            path.replace(moved[-1])
+    for folder in sorted({path.parent for path in moved} | {target}):
+        sync_folder(folder)
+    return moved
 
 
 def csv_bytes(table: pd.DataFrame) -> bytes:

@@ -7,14 +7,13 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import Enum
-from functools import cached_property
 from math import prod
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel
 
-from sim.results.folder import run_id
+from sim.inputs.identity import run_id
 from sim.scenario.choice import Choice
 from sim.scenario.kinds import MixedDevices
 from sim.scenario.overrides import apply_overrides
@@ -36,6 +35,7 @@ class Point:
         variant: Name of its variant, empty if there are none.
         replication: Number of the replication.
         scenario: What is run, without the sweep.
+        address: Content address of the run; empty until models and cost models are known.
     """
 
     index: int
@@ -43,11 +43,7 @@ class Point:
     variant: str
     replication: int
     scenario: Scenario
-
-    @cached_property
-    def key(self) -> str:
-        """Content address of the run."""
-        return run_id(self.scenario)
+    address: str = ""
 
     @property
     def labels(self) -> dict[str, Any]:
@@ -57,13 +53,17 @@ class Point:
             "variant": self.variant,
             "replication": self.replication,
             "seed": self.scenario.seed,
-            "run_id": self.key,
+            "run_id": run_id(self.address),
         }
 
 
 def _label(value: Any) -> Any:
     """A value as a table's column can hold it: lists and mappings as text."""
     return json.dumps(value) if isinstance(value, list | dict) else value
+
+
+# The scenario that was expanded last and its points: whoever checks a sweep before it runs need not expand it twice.
+_last: tuple[Scenario, list[Point]] | None = None
 
 
 def expand(scenario: Scenario) -> list[Point]:
@@ -75,6 +75,13 @@ def expand(scenario: Scenario) -> list[Point]:
         ScenarioProblems: An axis or variant names a key that is none, or a value that the key cannot have, or one
             twice, or the sweep has too many runs; the problem names the sweep's key.
     """
+    global _last  # noqa: PLW0603 -- of this one object, which cannot change
+    if _last is None or _last[0] is not scenario:
+        _last = (scenario, _expand(scenario))
+    return list(_last[1])
+
+
+def _expand(scenario: Scenario) -> list[Point]:
     sweep = scenario.sweep if scenario.sweep is not None else SweepSettings()
     _refuse_sweeps_of_sweeps(sweep)
     _refuse_variants_of_axes(sweep)
@@ -90,7 +97,8 @@ def expand(scenario: Scenario) -> list[Point]:
             checked = {key: _checked_value(changed, key, given) for key, given in changes.items()}
             _refuse_same_value(checked, places, seen)
             for replication in range(sweep.replications):
-                seeded = changed.model_copy(update={"seed": changed.seed + replication * SEED_STRIDE})
+                seed = changed.seed + replication * SEED_STRIDE
+                seeded = changed.model_copy(update={"seed": seed}) if replication else changed
                 points.append(Point(len(points), checked, variant, replication, seeded))
     return points
 

@@ -2,45 +2,38 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from functools import cached_property
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 from sim.core.errors import InputError
-from sim.core.files import cannot_write, clean_cache, no_empty_folders_of, unfinished_folder
-from sim.results.manifest import host, versions
-from sim.runs.inputs import SimulationInputs
-from sim.runs.prepare import (
-    Progress,
-    bare_inputs,
-    must_be_live,
-    no_progress,
-    tape_store,
-    wanted_of,
-)
+from sim.core.files import cannot_write, clean_cache, no_empty_folders_of, remove_leftovers, unfinished_folder
+from sim.results.manifest import run_facts
+from sim.results.point_log import SavedPoint
+from sim.results.saved_points import SavedPoints
+from sim.results.tables import Keep
+from sim.runs.prepare import Progress, no_progress, tape_store, wanted_of
 from sim.scenario.schema import Scenario
-from sim.scenario.user_code import user_code_hashes
 from sim.sweep.cluster import Cluster
 from sim.sweep.executors import make_executor
-from sim.sweep.gather import drawn_axes, gather, kinds_table, sweep_id, table_of
+from sim.sweep.gather import Gathered, drawn_axes, gather, kinds_table, sweep_id, table_of
 from sim.sweep.points import Point, expand
 from sim.sweep.precision import Replications
 from sim.sweep.recording import record_missing
-from sim.sweep.saved import SavedPoints
+from sim.sweep.shared_inputs import Preparation, Prepared
 from sim.sweep.tasks import Executor, Task
-from sim.sweep.work import TABLES_OF, PointDone, PointTask, SharedInputs, entries_of, simulate_points
-from sim.tape.key import Addresses, simulator_version
-from sim.tape.store import max_tape_bytes, prune
+from sim.sweep.work import TABLES_OF, PointDone, PointTask, simulate_points
+from sim.tape.pruning import max_tape_bytes, needed, prune
 
 if TYPE_CHECKING:
     import pandas as pd
 
+# Points that a worker is given at once, at most; and shares that each worker's points are cut into, at least.
+_MAX_TOGETHER, _SHARES = 8, 32
 _OVERVIEW = ("e2e_mean_s", "ttft_mean_s", "tpot_mean_s", "acceptance_rate", "uplink_bits_per_token", "tokens_per_s")
 
 
@@ -120,21 +113,7 @@ def evaluate(
         scheduler: A Dask scheduler to run on instead, or its address.
         progress: Called with what is going on.
     """
-    run = _Sweep(scenario, Path(out), jobs or os.cpu_count() or 1, scheduler, True, progress)
-    run.run_points()
-    return table_of(run.points, run.summaries), list(run.failures.values())
-
-
-@dataclass
-class _PreparedInputs:
-    """Shared inputs as they are sent to workers, and what it was made from."""
-
-    inputs: SimulationInputs
-    live: bool
-    describes: str
-    keys: list[str]
-    packed: bytes = b""
-    inputs_id: str = ""
+    return _Sweep(scenario, Path(out), jobs or os.cpu_count() or 1, scheduler, True, progress).evaluate()
 
 
 class _Sweep:
@@ -151,214 +130,212 @@ class _Sweep:
     ) -> None:
         self.scenario = scenario
         self.points = expand(scenario)
-        self.place = out / scenario.name / sweep_id(scenario)
-        self.saved = SavedPoints(self.place / "points")
+        self.out = out
         self.jobs = jobs
         self.scheduler = scheduler
         self.resume = resume
         self.progress = progress
         self.store = tape_store()
+        self.preparation = Preparation()
         self.summaries: dict[int, dict[str, Any]] = {}
         self.failures: dict[int, str] = {}
         self.resumed = 0
         self.recorded = 0
         self.forwards_run = 0
         self.forwards_remembered = 0
-        self._shared: dict[str, _PreparedInputs] = {}
-        self._shared_inputs_of: dict[int, _PreparedInputs] = {}
 
     @property
-    def keep(self) -> Any:
+    def keep(self) -> Keep:
         """Which tables of each point are written."""
         return self.scenario.sweep.keep if self.scenario.sweep is not None else "requests"
 
     def run(self) -> SweepResult:
         """Record, simulate, gather."""
-        with no_empty_folders_of(self.saved.folder, self.place, self.place.parent, self.place.parent.parent):
-            return self._run()
-
-    def _run(self) -> SweepResult:
         start = perf_counter()
-        self.run_points()
+        with self._placed():
+            self._run_points_of_all_waves()
+            return self._gather(start)
+
+    def evaluate(self) -> tuple[pd.DataFrame, list[str]]:
+        """Record and simulate; the points are kept, and that is all that is written."""
+        with self._placed():
+            self._run_points_of_all_waves()
+            self._finish()
+        return table_of(self.points, self.summaries), list(self.failures.values())
+
+    @contextmanager
+    def _placed(self) -> Iterator[None]:
+        """Find the addresses of the points, and with them where the sweep lies."""
+        max_tape_bytes()
+        parent = self.out / self.scenario.name
+        with no_empty_folders_of(parent, self.out):
+            self._check_folder(parent)
+            self.points = [replace(point, address=self.preparation.address(point)) for point in self.points]
+            self.place = parent / sweep_id(self.points, self.keep)
+            self.saved = SavedPoints(self.place / "points")
+            with no_empty_folders_of(self.saved.folder, self.place):
+                yield
+
+    def _gather(self, start: float) -> SweepResult:
         table = table_of(self.points, self.summaries)
         self.progress("writing", 0, 1)
-        kinds, manifest = kinds_table(self.points, self.summaries), self._manifest(perf_counter() - start)
-        gather(self.place, self.scenario, self.points, table, self.failures, manifest, kinds)
+        finished = self._finish()
+        kinds, tables = kinds_table(self.points, self.summaries), TABLES_OF[self.keep]
+        gathered = Gathered(self.scenario, self.points, table, self.failures, finished, tables, kinds)
+        gather(self.place, gathered, self._run_facts(perf_counter() - start))
         self.progress("writing", 1, 1)
         failed = [f"{_named(self.points[i])}: {text}" for i, text in sorted(self.failures.items())]
         axes = drawn_axes(self.scenario, self.points)
         together = [key for key in self.points[0].changes if key not in axes and key in table]
         return SweepResult(table, self.place, axes, failed, together, self.resumed)
 
-    def run_points(self) -> None:
-        """Record and simulate what is not finished."""
-        self._check_folder()
-        for point in self.points:
-            self._shared_inputs(point)
+    def _finish(self) -> list[SavedPoint]:
+        return self.saved.finish([point.address for point in self.points if point.index in self.summaries])
+
+    def _run_points_of_all_waves(self) -> None:
+        self._check_folder(self.place)
+        self.saved.clean()
         precision = self.scenario.sweep.precision if self.scenario.sweep is not None else None
         waves = Replications(self.points, precision if isinstance(precision, float) else None)
-        with make_executor(self.jobs, self.scheduler, len(self.points)) as executor:
-            while wave := waves.next_wave({i: s["e2e_mean_s"] for i, s in self.summaries.items()}):
-                self._run_points(wave, executor)
+        try:
+            with make_executor(self.jobs, self.scheduler, len(self.points)) as executor:
+                while wave := waves.next_wave({i: s["e2e_mean_s"] for i, s in self.summaries.items()}):
+                    self._run_points(wave, executor)
+        finally:
+            self.saved.close()
         prune(self.store, max_tape_bytes())
 
-    def _check_folder(self) -> None:
-        max_tape_bytes()
+    @staticmethod
+    def _check_folder(folder: Path) -> None:
         clean_cache()
         try:
-            with unfinished_folder(self.place):
-                self.saved.clean()
+            remove_leftovers(folder)
+            with unfinished_folder(folder):
+                pass
         except OSError as error:
-            raise InputError(str(cannot_write("results", self.place, error))) from error
-
-    def _shared_inputs(self, point: Point) -> _PreparedInputs:
-        """What the point shares with others: planned requests, facts, prices."""
-        known = self._shared_inputs_of.get(point.index)
-        if known is not None:
-            return known
-        keys = point.scenario.dump()
-        parts = ("seed", "devices", "workload", "models", "protocol", "controller", "compute")
-        name = json.dumps([keys[part] for part in parts], sort_keys=True)
-        ready = self._shared.get(name)
-        if ready is None:
-            inputs = bare_inputs(point.scenario)
-            described, keys_of_tape = _described(point.scenario, inputs)
-            live = must_be_live(point.scenario)
-            ready = self._shared[name] = _PreparedInputs(inputs, live, _hash(described), keys_of_tape)
-        self._shared_inputs_of[point.index] = ready
-        return ready
-
-    def _content_hash(self, point: Point) -> str:
-        """Hash of all that a point's result depends on: scenario, code, the user's own too, models, prompts, prices."""
-        shared = self._shared_inputs(point)
-        keys = point.scenario.dump()
-        return _hash([keys, shared.describes, user_code_hashes(keys)])
+            raise InputError(str(cannot_write("results", folder, error))) from error
 
     def _run_points(self, wave: Sequence[Point], executor: Executor) -> None:
-        hashes = {point.index: self._content_hash(point) for point in wave}
-        todo = self._unfinished(wave, hashes)
-        self._record([point for point in todo if not self._shared_inputs(point).live], executor)
-        tasks = self._tasks(todo, executor)
-        done = len(wave) - sum(len(task.task.places) for task in tasks)
-        by_key: dict[str, list[Point]] = {}
+        unfinished = self._unfinished(wave)
+        prepared = {id(one): one for one in (self.preparation.of(point.scenario) for point in unfinished)}
+        keys = [key for one in prepared.values() if not one.is_live for key in one.keys]
+        by_address: dict[str, list[Point]] = {}
         for point in wave:
-            by_key.setdefault(point.key, []).append(point)
-        self.progress("simulating", done, len(wave))
+            by_address.setdefault(point.address, []).append(point)
+        done = len(wave) - sum(len(by_address[point.address]) for point in unfinished)
+        with needed(self.store, keys):
+            self._record(list(prepared.values()), executor)
+            self.progress("simulating", done, len(wave))
+            for results in self._simulate(unfinished, executor):
+                for result in results:
+                    same = by_address[self.points[result.place].address]
+                    self._take(result, same)
+                    done += len(same)
+                self.progress("simulating", done, len(wave))
+
+    def _simulate(self, points: Sequence[Point], executor: Executor) -> Iterator[list[PointDone]]:
+        """Results as they come. Points that shared a worker which died again and again are tried one by one."""
+        tasks = self._tasks(points, executor, per_task=_points_per_task(len(points), self.jobs))
+        alone: list[Point] = []
         for number, results, failure in executor.run(tasks):
             places = tasks[number].task.places
-            for result in results or [PointDone(place, None, {}, failure) for place in places]:
-                duplicates = by_key[self.points[result.place].key]
-                self.forwards_run += result.forwards_run
-                self.forwards_remembered += result.forwards_remembered
-                if result.summary is not None:
-                    self.saved.save(duplicates[0].key, hashes[result.place], result)
-                for twin in duplicates:
-                    self._take(twin, result)
-                done += 1
-            self.progress("simulating", done, len(wave))
+            if results is None and len(places) > 1 and not self.preparation.of(self.points[places[0]].scenario).is_live:
+                alone += [self.points[place] for place in places]
+            else:
+                yield results or [PointDone(place, None, {}, failure) for place in places]
+        for number, results, failure in executor.run(tasks := self._tasks(alone, executor, per_task=1)):
+            yield results or [PointDone(place, None, {}, failure) for place in tasks[number].task.places]
 
-    def _take(self, point: Point, result: PointDone) -> None:
+    def _take(self, result: PointDone, same: Sequence[Point]) -> None:
+        """Keep what became of a point, and of others that are the same run."""
+        self.forwards_run += result.forwards_run
+        self.forwards_remembered += result.forwards_remembered
         if result.summary is not None:
-            self.summaries[point.index] = result.summary
-        else:
-            self.failures[point.index] = result.failure
+            self.saved.save(same[0].address, result.summary, result.tables)
+        for point in same:
+            if result.summary is not None:
+                self.summaries[point.index] = result.summary
+            else:
+                self.failures[point.index] = result.failure
 
-    def _unfinished(self, wave: Sequence[Point], hashes: Mapping[int, str]) -> list[Point]:
-        """Points that are to be run, each scenario once; the finished ones are taken over.
+    def _unfinished(self, wave: Sequence[Point]) -> list[Point]:
+        """Points that are to be run, each run once; the finished ones are taken over.
 
         Points that decode while they simulate remember each other's forwards in their order, and so are finished
         all together or not at all.
         """
-        found: dict[int, dict[str, Any]] = {}
-        if self.resume:
-            for point in wave:
-                summary = self._finished(point.key, hashes[point.index])
-                if summary is not None:
-                    found[point.index] = summary
+        found = self._finished([point.address for point in wave]) if self.resume else {}
+        prepared = [self.preparation.of(point.scenario) for point in wave]
         redone = {
-            id(self._shared_inputs(point))
-            for point in wave
-            if self._shared_inputs(point).live and point.index not in found
+            id(own) for own, point in zip(prepared, wave, strict=True) if own.is_live and point.address not in found
         }
-        todo: dict[str, Point] = {}
-        for point in wave:
-            if point.index in found and id(self._shared_inputs(point)) not in redone:
-                self.summaries[point.index] = found[point.index]
+        unfinished: dict[str, Point] = {}
+        for own, point in zip(prepared, wave, strict=True):
+            if point.address in found and id(own) not in redone:
+                self.summaries[point.index] = found[point.address]
                 self.resumed += 1
             else:
-                todo.setdefault(point.key, point)
-        return list(todo.values())
+                unfinished.setdefault(point.address, point)
+        return list(unfinished.values())
 
-    def _finished(self, key: str, content_hash: str) -> dict[str, Any] | None:
-        """A point's summary, if this sweep has finished it, or another one of the same scenario with other axes."""
-        summary = self.saved.load(key, content_hash)
-        if summary is not None:
-            return summary
-        return self.saved.take_over(key, content_hash, self._others, TABLES_OF[self.keep])
+    def _finished(self, addresses: Sequence[str]) -> dict[str, dict[str, Any]]:
+        """Summaries of points that this sweep has finished, or another one of the same scenario with other axes."""
+        own = {address: point for address, point in self.saved.load().items() if self._has_tables(point)}
+        found = {address: own[address].summary for address in addresses if address in own}
+        for folder in sorted(self.place.parent.glob("sweep-*/points")):
+            missing = set(addresses) - set(found)
+            if not missing or folder == self.saved.folder:
+                continue
+            for address, point in SavedPoints(folder).load().items():
+                if address in missing and self._has_tables(point):
+                    self.saved.take_over(point)
+                    found[address] = point.summary
+        return found
 
-    @cached_property
-    def _others(self) -> list[SavedPoints]:
-        folders = sorted(self.place.parent.glob("sweep-*/points"))
-        return [SavedPoints(folder) for folder in folders if folder.parent != self.place]
+    def _has_tables(self, point: SavedPoint) -> bool:
+        return set(TABLES_OF[self.keep]) <= set(point.tables)
 
-    def _record(self, points: Sequence[Point], executor: Executor) -> None:
-        """Put on tape what these points will replay, in groups that are decoded side by side."""
-        by_inputs = {id(self._shared_inputs(point)): point for point in points}
-        wanted = [
-            one for point in by_inputs.values() for one in wanted_of(point.scenario, self._shared_inputs(point).inputs)
-        ]
+    def _record(self, prepared: Sequence[Prepared], executor: Executor) -> None:
+        """Put on tape what points will replay, in groups that are decoded side by side."""
+        wanted = [part for own in prepared if not own.is_live for part in wanted_of(own.scenario, own.inputs)]
         self.recorded += record_missing(wanted, self.store, executor, self.progress)
 
-    def _tasks(self, points: Sequence[Point], executor: Executor) -> list[Task]:
-        """One task per replayed point, ordered by shared inputs; one per group of points that decode."""
+    def _tasks(self, points: Sequence[Point], executor: Executor, per_task: int) -> list[Task]:
+        """Tasks of a few replayed points each, ordered by shared inputs; one per group of points that decode."""
         by_inputs: dict[int, list[Point]] = {}
         for point in points:
-            by_inputs.setdefault(id(self._shared_inputs(point)), []).append(point)
+            by_inputs.setdefault(id(self.preparation.of(point.scenario)), []).append(point)
         tasks = []
         for group in by_inputs.values():
-            ready = self._shared_inputs(group[0])
-            if not ready.packed:
-                entries = None if ready.live or executor.shares_files else entries_of(self.store, ready.keys)
-                ready.packed = SharedInputs(ready.inputs, None if ready.live else self.store.folder, entries).pack()
-                ready.inputs_id = hashlib.sha256(ready.packed).hexdigest()
-            for part in [group] if ready.live else [[point] for point in group]:
-                task = PointTask(
-                    tuple(point.index for point in part),
-                    tuple(point.scenario.dump() for point in part),
-                    ready.inputs_id,
-                    self.keep,
-                )
-                tasks.append(Task(simulate_points, task, ready.packed))
+            prepared = self.preparation.of(group[0].scenario)
+            prepared.pack(self.store, executor.shares_files)
+            size = len(group) if prepared.is_live else per_task
+            for start in range(0, len(group), size):
+                own = group[start : start + size]
+                tasks.append(Task(simulate_points, self._task(own, prepared), prepared.packed))
         return tasks
 
-    def _manifest(self, wall_s: float) -> dict[str, Any]:
+    def _task(self, points: Sequence[Point], prepared: Prepared) -> PointTask:
+        return PointTask(
+            tuple(point.index for point in points),
+            tuple(point.scenario.dump() for point in points),
+            prepared.packed_id,
+            self.keep,
+        )
+
+    def _run_facts(self, wall_s: float) -> dict[str, Any]:
         return {
-            "seed": self.scenario.seed,
-            "points": len(self.points),
-            "run": len(self.summaries),
             "resumed": self.resumed,
             "requests_decoded": self.recorded,
             "forwards_run": self.forwards_run,
             "forwards_remembered": self.forwards_remembered,
-            "failed": {self.points[index].key: text for index, text in sorted(self.failures.items())},
-            "code": simulator_version(),
-            "versions": versions(),
-            "host": host(),
-            "wall_s": wall_s,
+            **run_facts(wall_s),
         }
 
 
-def _described(scenario: Scenario, inputs: SimulationInputs) -> tuple[list[Any], list[str]]:
-    """What the results depend on beside the scenario: code, models, prices and recordings; and the recordings alone."""
-    described: list[Any] = [simulator_version()]
-    keys: list[str] = []
-    for kind, own in zip(scenario.by_kind(), inputs.kinds, strict=True):
-        addresses = Addresses(kind.scenario, own.models_info)
-        keys_of_kind = [addresses.of(planned) for planned in own.planned]
-        priced = {site: {r: p.describe() for r, p in by.items()} for site, by in own.cost_models.items()}
-        described += [{role: info.fingerprint for role, info in own.models_info.items()}, priced, keys_of_kind]
-        keys += keys_of_kind
-    return described, keys
+def _points_per_task(count: int, jobs: int) -> int:
+    """Points that a worker is given at once: few enough that all are busy to the end and little is lost by a kill."""
+    return max(1, min(_MAX_TOGETHER, count // (_SHARES * jobs)))
 
 
 def _named(point: Point) -> str:
@@ -367,7 +344,3 @@ def _named(point: Point) -> str:
     if point.variant:
         parts.append(point.variant)
     return ", ".join([*parts, f"replication {point.replication}"])
-
-
-def _hash(content: Any) -> str:
-    return hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()

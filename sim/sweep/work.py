@@ -15,11 +15,13 @@ from sim.inputs.workload import PlannedRequest
 from sim.links.shannon import FADING_MEMORY
 from sim.models.interface import LanguageModel
 from sim.models.row_cache import CachingModel
-from sim.results.tables import Keep, RunTables, parquet_bytes
+from sim.results.point_log import pack_table
+from sim.results.tables import Keep, RunTables
 from sim.runs.inputs import SimulationInputs
-from sim.runs.prepare import MissingGroup, models_by_kind, record_group
+from sim.runs.prepare import MissingGroup, model_info_of, models_by_kind, record_group
 from sim.runs.run import simulate
 from sim.scenario.schema import ModelsSettings, Scenario
+from sim.tape.key import Addresses
 from sim.tape.recorder import Recording
 from sim.tape.store import TapeStore
 
@@ -86,7 +88,7 @@ class PointDone:
     Attributes:
         place: Its place in the sweep.
         summary: Its figures; None if it failed.
-        tables: Parquet files by name.
+        tables: As ``pack_table`` makes them, by name.
         failure: What went wrong.
         forwards_run: DraftSegment that were computed while simulating, by protocols that must.
         forwards_remembered: DraftSegment whose rows an earlier forward of the same text had brought.
@@ -94,7 +96,7 @@ class PointDone:
 
     place: int
     summary: dict[str, Any] | None
-    tables: dict[str, bytes]
+    tables: dict[str, tuple[bytes, str]]
     failure: str = ""
     forwards_run: int = 0
     forwards_remembered: int = 0
@@ -177,9 +179,15 @@ def _models_like(inputs: SimulationInputs, scenario: Scenario) -> list[Mapping[s
         raise InputError(f"points that decode while they simulate need their models where they run: {error}") from error
     for models, own in zip(by_kind, inputs.kinds, strict=True):
         for role, model in models.items():
-            if model.fingerprint != own.models_info[role].fingerprint:
+            here, there = model, own.models_info[role]
+            if here.fingerprint != there.fingerprint:
                 raise InputError(
                     f"models.{role}: {model.name!r} is another model on this worker than where the sweep was started"
+                )
+            if here.numerics != there.numerics:
+                raise InputError(
+                    f"models.{role}: this worker computes with {here.numerics}, and where the sweep was started with "
+                    f"{there.numerics}"
                 )
     return by_kind
 
@@ -195,7 +203,7 @@ def _simulate_point(place: int, scenario: Scenario, inputs: SimulationInputs, ke
     tables: RunTables = result.output.tables
     rows = {name: getattr(tables, name).rows for name in TABLES_OF[keep]}
     summary = {**result.summary, **({KINDS: result.by_kind} if result.by_kind else {})}
-    return PointDone(place, summary, {name: parquet_bytes(own) for name, own in rows.items()})
+    return PointDone(place, summary, {name: pack_table(own) for name, own in rows.items()})
 
 
 @dataclass(frozen=True)
@@ -238,10 +246,26 @@ def record_requests(task: RecordTask) -> dict[str, bytes]:
     """Decode a task's requests; returns the entries that were not written to its folder."""
     scenarios = [Scenario.from_dict(keys) for keys in task.scenarios]
     recordings = [Recording(key, planned, scenarios[place]) for key, place, planned in task.requests]
+    _check_addresses(recordings)
     entries: dict[str, bytes] = {}
     store = EntryStore(entries) if task.folder is None else TapeStore(task.folder)
     record_group(MissingGroup(task.settings, task.roles, recordings), store, lambda: None, task.payloads)
     return entries
+
+
+def _check_addresses(recordings: Sequence[Recording]) -> None:
+    """Whether the requests have the same addresses here as where the sweep was started.
+
+    Raises:
+        InputError: They do not: models, libraries or code are others.
+    """
+    addresses: dict[int, Addresses] = {}
+    for one in recordings:
+        known = addresses.get(id(one.scenario))
+        if known is None:
+            known = addresses[id(one.scenario)] = Addresses(one.scenario, model_info_of(one.scenario))
+        if known.of(one.planned) != one.key:
+            raise InputError("this worker has other models, libraries or another version of SpecRAN than the sweep")
 
 
 def entries_of(store: TapeStore, keys: Sequence[str]) -> dict[str, bytes]:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
-from functools import lru_cache
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from sys import intern
 from typing import Any
 
@@ -19,6 +19,10 @@ from sim.decoding.drivers.protocol_run import (
 )
 
 _NAN = float("nan")
+# Records by their plain form.
+_known: dict[tuple[Any, ...], Record] = {}
+_MAX_KNOWN = 1 << 16
+_MAX_COUNT = 1 << 53  # beyond, whatever has it was not made by decoding
 _SITES = {site.value: site for site in Location}
 _HOPS = {hop.value: hop for hop in Hop}
 
@@ -49,46 +53,79 @@ def _round_to_plain(round_: Round) -> list[Any]:
     return [list(round_.tokens), round_.drafted, round_.tested, round_.accepted, stats]
 
 
+def rounds_of(records: Sequence[Record]) -> Iterator[tuple[Round, int, int]]:
+    """Each round with the payload bits sent up and down since the one before."""
+    bits_up = bits_down = 0
+    for record in _flat(records):
+        if isinstance(record, TransmitRecord):
+            if record.hop in (Hop.UPLINK, Hop.BACKHAUL_UP):
+                bits_up += record.payload_bits
+            else:
+                bits_down += record.payload_bits
+        ended = record.round if isinstance(record, EmitRecord | TransmitRecord) else None
+        if ended is not None:
+            yield ended, bits_up, bits_down
+            bits_up = bits_down = 0
+
+
+def _flat(records: Sequence[Record]) -> Iterator[Record]:
+    for record in records:
+        if isinstance(record, TogetherRecord):
+            for branch in record.branches:
+                yield from _flat(branch)
+        else:
+            yield record
+
+
 def from_plain(plain: Sequence[Sequence[Any]]) -> list[Record]:
     """Records from nested lists.
 
     Raises:
-        ValueError, TypeError, KeyError, IndexError: They are no such lists.
+        ValueError, TypeError, KeyError, IndexError, RecursionError: They are no such lists, or no such sizes.
     """
-    readers = _READERS
-    return [readers[item[0]](item) for item in plain]
+    known, readers = _known.get, _READERS
+    records: list[Record] = []
+    for item in plain:
+        # Most of a tape is drafting: forward passes and messages of one size are one and the same record.
+        record = known(tuple(item)) if len(item) == 6 else None
+        records.append(readers[item[0]](item) if record is None else record)
+    return records
 
 
 def _read_compute(item: Sequence[Any]) -> Record:
     _, site, model, new_tokens, context_tokens, num_rows = item
-    return _compute(site, model, new_tokens, context_tokens, num_rows)
-
-
-@lru_cache(maxsize=1 << 16)
-def _compute(site: str, model: str, new_tokens: int, context_tokens: int, num_rows: int) -> ComputeRecord:
-    """Forwards of one size are one and the same record: most of a tape is drafting."""
-    return ComputeRecord(_SITES[site], model, new_tokens, context_tokens, num_rows)
+    _check_counts(new_tokens, context_tokens, num_rows)
+    _check_text(model)
+    return _keep(item, ComputeRecord(_SITES[site], model, new_tokens, context_tokens, num_rows))
 
 
 def _read_transmit(item: Sequence[Any]) -> Record:
-    if len(item) > 6:
-        return TransmitRecord(_HOPS[item[1]], item[2], item[3], item[4], item[5], _read_round(item[6]))
+    if len(item) == 7:
+        *sent, own_round = item
+        record = _read_transmit(sent)
+        assert isinstance(record, TransmitRecord)
+        return replace(record, round=_read_round(own_round))
     _, hop, kind, payload_bits, charged_bits, tokens_at_stake = item
-    return _transmit(hop, kind, payload_bits, charged_bits, tokens_at_stake)
+    _check_counts(payload_bits, charged_bits, tokens_at_stake)
+    _check_text(kind)
+    return _keep(item, TransmitRecord(_HOPS[hop], kind, payload_bits, charged_bits, tokens_at_stake))
 
 
-@lru_cache(maxsize=1 << 16)
-def _transmit(hop: str, kind: str, payload_bits: int, charged_bits: int, tokens_at_stake: int) -> TransmitRecord:
-    """Messages of one size are one and the same record: what is walked again and again should fit into a cache."""
-    return TransmitRecord(_HOPS[hop], kind, payload_bits, charged_bits, tokens_at_stake)
+def _keep(item: Sequence[Any], record: Record) -> Record:
+    """Remember a record by its plain form; what is walked again and again should fit into a cache."""
+    if len(_known) >= _MAX_KNOWN:
+        _known.clear()
+    return _known.setdefault(tuple(item), record)
 
 
 def _read_emit(item: Sequence[Any]) -> Record:
-    return EmitRecord(_read_round(item[1]))
+    _, own_round = item
+    return EmitRecord(_read_round(own_round))
 
 
 def _read_together(item: Sequence[Any]) -> Record:
-    return TogetherRecord(tuple(tuple(from_plain(branch)) for branch in item[1]))
+    _, branches = item
+    return TogetherRecord(tuple(tuple(from_plain(branch)) for branch in branches))
 
 
 def _read_observe(item: Sequence[Any]) -> Record:  # noqa: ARG001
@@ -97,8 +134,26 @@ def _read_observe(item: Sequence[Any]) -> Record:  # noqa: ARG001
 
 def _read_round(item: Sequence[Any]) -> Round:
     tokens, drafted, tested, accepted, stats = item
-    figures = tuple([(intern(name), _NAN if value is None else value) for name, value in stats])
+    _check_counts(*tokens, drafted, tested, accepted)
+    figures = tuple([(intern(name), _NAN if value is None else _number(value)) for name, value in stats])
     return Round(tuple(tokens), drafted, tested, accepted, figures)
+
+
+def _check_counts(*counts: object) -> None:
+    # By type: a boolean is no count.
+    if set(map(type, counts)) != {int} or min(counts) < 0 or max(counts) > _MAX_COUNT:  # type: ignore[type-var, operator]
+        raise ValueError(f"{counts!r} are no counts")
+
+
+def _check_text(text: object) -> None:
+    if not isinstance(text, str):
+        raise TypeError(f"{text!r} is no name")
+
+
+def _number(value: Any) -> float:
+    if (type(value) is float and value - value == 0) or type(value) is int:
+        return value
+    raise ValueError(f"{value!r} is no number")
 
 
 _READERS: dict[str, Callable[[Sequence[Any]], Record]] = {

@@ -8,10 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from sim.core.files import cannot_write, write_atomically
-from sim.decoding.core.steps import Hop, Round
-from sim.decoding.drivers.protocol_run import EmitRecord, Record, TogetherRecord, TransmitRecord
 from sim.results.tables import parquet_bytes
-from sim.tape.store import Entry, TapeProblem, TapeStore
+from sim.tape.encoding import rounds_of
+from sim.tape.store import Entry, Header, TapeProblem, TapeStore, check_entry, decode_entry
 
 
 @dataclass(frozen=True)
@@ -42,62 +41,38 @@ class TapeEntrySummary:
 
 
 def list_tape(store: TapeStore) -> Iterator[TapeEntrySummary]:
-    """A line for each entry that can be trusted, in the order of keys."""
-    for path in store.files():
+    """A line for each entry that has the hash that it states, in the order of keys; no records are read."""
+    for key, data in store.entries():
         try:
-            entry = store.entry(path.stem)
-            size_bytes = path.stat().st_size
-        except (TapeProblem, OSError):
+            yield _listed(key, check_entry(key, data), len(data))
+        except (TapeProblem, KeyError, TypeError, ValueError):
             continue
-        rounds = [round_ for round_, _, _ in rounds_of(entry.records)]
-        tested = sum(round_.tested for round_ in rounds)
-        seed, request = entry.about["random"]
-        yield TapeEntrySummary(
-            entry.key,
-            entry.about["protocol"]["name"],
-            seed,
-            request,
-            len(entry.about["prompt"]),
-            sum(len(round_.tokens) for round_ in rounds),
-            len(rounds),
-            sum(round_.accepted for round_ in rounds) / tested if tested else float("nan"),
-            size_bytes,
-        )
+
+
+def _listed(key: str, header: Header, size_bytes: int) -> TapeEntrySummary:
+    figures = header.figures
+    return TapeEntrySummary(
+        key,
+        str(header.shared["protocol"]["name"]),
+        int(figures["seed"]),
+        int(figures["request"]),
+        int(figures["prompt_tokens"]),
+        int(figures["tokens"]),
+        int(figures["rounds"]),
+        figures["accepted"] / figures["tested"] if figures["tested"] else float("nan"),
+        size_bytes,
+    )
 
 
 def verify_tape(store: TapeStore) -> dict[str, str]:
     """What is wrong with entries that cannot be trusted, by key; replays take none of them for real."""
     problems = {}
-    for key in store.list_keys():
+    for key, data in store.entries():
         try:
-            store.entry(key)
+            decode_entry(key, data)
         except TapeProblem as problem:
             problems[key] = str(problem)
     return problems
-
-
-def rounds_of(records: list[Record]) -> Iterator[tuple[Round, int, int]]:
-    """Each round with the payload bits sent up and down since the one before."""
-    bits_up = bits_down = 0
-    for record in _flat(records):
-        if isinstance(record, TransmitRecord):
-            if record.hop in (Hop.UPLINK, Hop.BACKHAUL_UP):
-                bits_up += record.payload_bits
-            else:
-                bits_down += record.payload_bits
-        round_ = record.round if isinstance(record, EmitRecord | TransmitRecord) else None
-        if round_ is not None:
-            yield round_, bits_up, bits_down
-            bits_up = bits_down = 0
-
-
-def _flat(records: list[Record]) -> Iterator[Record]:
-    for record in records:
-        if isinstance(record, TogetherRecord):
-            for branch in record.branches:
-                yield from _flat(list(branch))
-        else:
-            yield record
 
 
 def _rows_of(entry: Entry) -> list[dict[str, Any]]:

@@ -3,65 +3,51 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Mapping
 from functools import lru_cache
-from pathlib import Path
 from typing import Any
 
+from sim.inputs.identity import canonical, decoding_inputs, digest
 from sim.inputs.workload import PlannedRequest
 from sim.models.info import ModelInfo
 from sim.scenario.schema import Scenario
-from sim.scenario.user_code import user_code_hashes
 
 # What tells one request of a scenario from another; the rest of a description is shared by all of them.
 _OWN = ("random", "prompt", "max_new_tokens")
 
 
-def needed_models(scenario: Scenario, models: Mapping[str, ModelInfo]) -> dict[str, ModelInfo]:
-    """Facts of the models that a scenario's protocol uses; the others cannot matter to its text."""
-    return {role: models[role] for role in scenario.protocol.trait("models")}
-
-
-def shared_description(scenario: Scenario, models: Mapping[str, ModelInfo]) -> dict[str, Any]:
-    """What the decoding of all requests of a scenario depends on: no link, no compute, no neighbours."""
-    workload = scenario.workload
-    protocol, controller = scenario.protocol.dump(), scenario.controller.dump()
-    own = user_code_hashes([protocol, controller])
-    return {
-        "models": {role: model.fingerprint for role, model in sorted(models.items())},
-        "protocol": protocol,
-        "controller": controller,
-        "sampling": [workload.temperature, workload.top_k, workload.top_p],
-        "limits": [workload.max_new_tokens, workload.stop_at_eos],
-        "numerics": [scenario.models.dtype],
-        "code": code_version(),
-        **({"user_code_hashes": own} if own else {}),
-    }
-
-
 def describe(planned: PlannedRequest, scenario: Scenario, models: Mapping[str, ModelInfo]) -> dict[str, Any]:
     """All that a request's decoding depends on."""
-    own: dict[str, Any] = {"prompt": list(planned.prompt), "random": [scenario.seed, planned.id]}
-    if planned.max_new_tokens is not None:
-        own["max_new_tokens"] = planned.max_new_tokens
-    return {**shared_description(scenario, models), **own}
+    return {**decoding_inputs(scenario, models), **_own_part(scenario.seed, planned)}
+
+
+def split_description(about: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What of a description is shared by all requests of a scenario, and the request's own part."""
+    shared = {name: value for name, value in about.items() if name not in _OWN}
+    return shared, {name: about[name] for name in _OWN if name in about}
 
 
 def key_of(about: Mapping[str, Any]) -> str:
     """Content address of a description."""
-    shared = {name: value for name, value in about.items() if name not in _OWN}
-    return _combine(_digest(shared), tuple(about["prompt"]), *about["random"], about.get("max_new_tokens"))
+    shared, own = split_description(about)
+    return address_of(digest(shared), canonical(own).encode())
 
 
-def _digest(shared: Mapping[str, Any]) -> str:
-    return hashlib.sha256(json.dumps(shared, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+def address_of(shared: str, own: bytes) -> str:
+    """Content address from the hash of what is shared and a request's own part as canonical JSON."""
+    return hashlib.sha256(shared.encode() + b" " + own).hexdigest()
 
 
 @lru_cache(maxsize=1 << 14)
-def _combine(shared: str, prompt: tuple[int, ...], seed: int, request: int, max_new_tokens: int | None) -> str:
-    own_limit = "" if max_new_tokens is None else f" {max_new_tokens}"
-    return hashlib.sha256(f"{shared} {seed} {request} {list(prompt)}{own_limit}".encode()).hexdigest()
+def _address(shared: str, seed: int, planned: PlannedRequest) -> str:
+    return address_of(shared, canonical(_own_part(seed, planned)).encode())
+
+
+def _own_part(seed: int, planned: PlannedRequest) -> dict[str, Any]:
+    own: dict[str, Any] = {"prompt": list(planned.prompt), "random": [seed, planned.id]}
+    if planned.max_new_tokens is not None:
+        own["max_new_tokens"] = planned.max_new_tokens
+    return own
 
 
 class Addresses:
@@ -74,31 +60,8 @@ class Addresses:
 
     def __init__(self, scenario: Scenario, models: Mapping[str, ModelInfo]) -> None:
         self._seed = scenario.seed
-        self._shared = _digest(shared_description(scenario, needed_models(scenario, models)))
+        self._shared = digest(decoding_inputs(scenario, models))
 
     def of(self, planned: PlannedRequest) -> str:
         """Equal to ``key_of(describe(planned, ...))``."""
-        return _combine(self._shared, planned.prompt, self._seed, planned.id, planned.max_new_tokens)
-
-
-@lru_cache(maxsize=1)
-def code_version() -> str:
-    """Hash of the decoding code, so that a tape made by another version is not taken for one of this one."""
-    return _hash_of_sources(("decoding",))
-
-
-@lru_cache(maxsize=1)
-def simulator_version() -> str:
-    """Hash of all code of the simulator and its channels, so that a result of another version is not resumed from."""
-    return _hash_of_sources((".", "../channels"))
-
-
-def _hash_of_sources(rooms: tuple[str, ...]) -> str:
-    package = Path(__file__).resolve().parent.parent
-    digest = hashlib.sha256()
-    for room in rooms:
-        folder = (package / room).resolve()
-        for path in sorted(folder.rglob("*.py")):
-            digest.update(path.relative_to(folder).as_posix().encode())
-            digest.update(path.read_bytes())
-    return digest.hexdigest()[:16]
+        return _address(self._shared, self._seed, planned)

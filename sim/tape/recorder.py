@@ -8,12 +8,13 @@ from dataclasses import dataclass
 from sim.core.gc_tuning import relaxed_gc
 from sim.decoding.drivers.instant import InstantDriver
 from sim.decoding.drivers.protocol_run import ProtocolRun
+from sim.inputs.identity import needed_models
 from sim.inputs.workload import PlannedRequest, make_request, rng_for
 from sim.models.info import ModelInfo
 from sim.models.interface import LanguageModel
 from sim.models.on_demand import OnDemandModel
 from sim.scenario.schema import Scenario
-from sim.tape.key import Addresses, describe, needed_models
+from sim.tape.key import Addresses, describe
 from sim.tape.store import TapeStore
 
 __all__ = ["AT_ONCE", "Recording", "missing_groups", "needed_models", "record", "wanted_recordings"]
@@ -138,3 +139,4 @@ def _record_group(
 
     with relaxed_gc():
         InstantDriver(models, max_batch=len(group), encodes=payloads).run_all(protocols, finished, requests)
+    store.sync()

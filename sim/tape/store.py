@@ -6,21 +6,20 @@ import hashlib
 import json
 import os
 from collections import OrderedDict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from sim.core.errors import InputError
-from sim.core.files import cannot_write, remove_leftovers, write_atomically
+from sim.core.files import cannot_write, remove_leftovers, sync_file, sync_folder, write_atomically
 from sim.decoding.drivers.protocol_run import Record
-from sim.tape.encoding import from_plain, to_plain
-from sim.tape.key import key_of
+from sim.inputs.identity import canonical
+from sim.tape.encoding import from_plain, rounds_of, to_plain
+from sim.tape.key import address_of, split_description
 
-FORMAT = "specran-tape-2"
-SIZE_VARIABLE = "SPECRAN_TAPE_MAX_GB"
-DEFAULT_MAX_GB = 20.0
+FORMAT = "specran-tape-3"
 
 # Records that one process keeps parsed, so that points over the same recording do not parse it again; 0.2 kB each.
 KEPT_RECORDS = 400_000
@@ -48,51 +47,84 @@ class Entry:
 
 
 def encode_entry(
-    key: str, records: Sequence[Record], about: dict[str, Any], payloads: Sequence[bytes] | None = None
+    key: str, records: Sequence[Record], about: Mapping[str, Any], payloads: Sequence[bytes] | None = None
 ) -> bytes:
-    """An entry as its file has it: a header line with the body's hash, then the body."""
+    """An entry as its file has it, in five lines.
+
+    These are the format with the hash of all that follows; what the key was made of, first as far as it is shared by
+    all requests of a scenario, then the request's own part; the key with a few figures for lists; and the records.
+    """
     plain: dict[str, Any] = {"records": to_plain(records)}
     if payloads is not None:
         plain["payloads"] = [data.hex() for data in payloads]
-    body = json.dumps(plain, separators=(",", ":")).encode()
-    header = {"format": FORMAT, "key": key, "about": about}
-    return _sealed(header, body) + b"\n" + body
+    shared, own = split_description(about)
+    head = {"key": key, "figures": _figures_of(records, own)}
+    rest = b"\n".join(canonical(part).encode() for part in (shared, own, head, plain))
+    return b"%s %s\n%s" % (FORMAT.encode(), hashlib.sha256(rest).hexdigest().encode(), rest)
 
 
-def _sealed(header: dict[str, Any], body: bytes) -> bytes:
-    plain = json.dumps(header, sort_keys=True, separators=(",", ":"))
-    digest = hashlib.sha256(plain.encode() + b"\n" + body).hexdigest()
-    return json.dumps({**header, "sha256": digest}, sort_keys=True, separators=(",", ":")).encode()
+def _figures_of(records: Sequence[Record], own: Mapping[str, Any]) -> dict[str, int]:
+    rounds = [ended for ended, _, _ in rounds_of(records)]
+    seed, request = own["random"] if isinstance(own.get("random"), list | tuple) else (0, 0)
+    return {
+        "seed": seed,
+        "request": request,
+        "prompt_tokens": len(own.get("prompt", ())),
+        "rounds": len(rounds),
+        "tokens": sum(len(ended.tokens) for ended in rounds),
+        "tested": sum(ended.tested for ended in rounds),
+        "accepted": sum(ended.accepted for ended in rounds),
+    }
 
 
-def check_entry(key: str, data: bytes) -> tuple[dict[str, Any], bytes]:
-    """Header and body of an entry's bytes, neither of which was changed since they were written.
+@dataclass(frozen=True, slots=True)
+class Header:
+    """What an entry says of itself, its records left unread.
+
+    Attributes:
+        shared: What the key was made of as far as all requests of a scenario share it.
+        own: The request's own part, as JSON.
+        figures: Seed, request, and counts of tokens and rounds, by name.
+        body: Its records, as JSON.
+    """
+
+    shared: dict[str, Any]
+    own: bytes
+    figures: dict[str, Any]
+    body: bytes
+
+
+def check_entry(key: str, data: bytes) -> Header:
+    """An entry's bytes, which nobody has changed since they were written.
 
     Raises:
         TapeProblem: They are damaged, of another format, or another request's.
     """
-    head, newline, body = data.partition(b"\n")
-    try:
-        header = json.loads(head)
-        stated = header.pop("sha256")
-        if header["format"] != FORMAT:
-            raise TapeProblem(f"format {header['format']!r}, not {FORMAT!r}")
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        if isinstance(error, TapeProblem):
-            raise
-        raise TapeProblem("its header is damaged") from error
-    plain = json.dumps(header, sort_keys=True, separators=(",", ":"))
-    if not newline or stated != hashlib.sha256(plain.encode() + b"\n" + body).hexdigest():
+    head, _, rest = data.partition(b"\n")
+    name, _, stated = head.partition(b" ")
+    if name != FORMAT.encode():
+        raise TapeProblem(f"it is not of format {FORMAT!r}: damaged, or recorded by another version")
+    if hashlib.sha256(rest).hexdigest().encode() != stated:
         raise TapeProblem("its content does not have the hash that it states")
-    if header["key"] != key:
-        raise TapeProblem("it belongs to another request")
     try:
-        address = key_of(header["about"])
-    except (KeyError, TypeError, ValueError) as error:
+        shared, own, about, body = rest.split(b"\n", 3)
+        described = json.loads(about)
+        stated_key, figures = described["key"], dict(described["figures"])
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise TapeProblem("its description makes no sense") from error
-    if address != key:
+    if stated_key != key:
+        raise TapeProblem("it belongs to another request")
+    if address_of(hashlib.sha256(shared).hexdigest(), own) != key:
         raise TapeProblem("its description does not have this address")
-    return header, body
+    return Header(_shared_description(shared), own, figures, body)
+
+
+@lru_cache(maxsize=256)
+def _shared_description(text: bytes) -> dict[str, Any]:
+    try:
+        return dict(json.loads(text))
+    except (ValueError, TypeError, RecursionError) as error:
+        raise TapeProblem("its description makes no sense") from error
 
 
 def decode_entry(key: str, data: bytes) -> Entry:
@@ -101,17 +133,17 @@ def decode_entry(key: str, data: bytes) -> Entry:
     Raises:
         TapeProblem: They cannot be trusted.
     """
-    header, body = check_entry(key, data)
+    header = check_entry(key, data)
     try:
-        plain = json.loads(body)
+        plain = json.loads(header.body)
         payloads = plain.get("payloads")
         return Entry(
             key,
-            header["about"],
+            {**header.shared, **json.loads(header.own)},
             from_plain(plain["records"]),
             None if payloads is None else [bytes.fromhex(text) for text in payloads],
         )
-    except (ValueError, KeyError, TypeError, IndexError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, IndexError, AttributeError, RecursionError) as error:
         raise TapeProblem("its records make no sense") from error
 
 
@@ -128,6 +160,7 @@ class TapeStore:
         self._kept: OrderedDict[str, list[Record]] = OrderedDict()
         self._num_kept = 0
         self._max_kept = kept_records
+        self._unsynced: list[Path] = []
 
     def path(self, key: str) -> Path:
         """File of an entry."""
@@ -158,34 +191,34 @@ class TapeStore:
             self._num_kept -= len(self._kept.popitem(last=False)[1])
 
     def has(self, key: str) -> bool:
-        """Whether an entry is there and has the hash that it states; its records are not parsed."""
-        data = self.read(key)
-        try:
-            return data is not None and bool(check_entry(key, data))
-        except TapeProblem:
-            return False
+        """Whether an entry is there and can be trusted; its records are kept for whoever asks for them next."""
+        return self.get(key) is not None
 
     def entry(self, key: str) -> Entry:
-        """An entry with all that it holds.
+        """An entry with all that it holds; to look at it is not to use it.
 
         Raises:
             TapeProblem: It is missing or cannot be trusted.
         """
-        data = self.read(key)
+        data = self._look(key)
         if data is None:
             raise TapeProblem("it cannot be read")
         return decode_entry(key, data)
 
     def read(self, key: str) -> bytes | None:
         """The bytes of an entry as they are, or None."""
-        path = self.path(key)
+        data = self._look(key)
+        if data is not None:
+            with suppress(OSError):
+                os.utime(self.path(key))  # pruning goes by the time of the last use
+        return data
+
+    def _look(self, key: str) -> bytes | None:
+        """The bytes of an entry, which is not used by that."""
         try:
-            data = path.read_bytes()
+            return self.path(key).read_bytes()
         except OSError:
             return None
-        with suppress(OSError):
-            os.utime(path)  # pruning goes by the time of the last use
-        return data
 
     def put(
         self, key: str, records: Sequence[Record], about: dict[str, Any], payloads: Sequence[bytes] | None = None
@@ -206,17 +239,59 @@ class TapeStore:
     def write(self, key: str, data: bytes) -> None:
         """Write an entry's bytes.
 
+        They are on disk for good after ``sync``. Should power be lost before, what is left of them does not have the
+        hash that it states, and the request is recorded again.
+
         Raises:
             RunError: They cannot be written.
         """
+        self._forget(key)
         try:
-            write_atomically(self.path(key), data)
+            write_atomically(self.path(key), data, False)
+        except OSError as error:
+            raise cannot_write("the tape", self.folder, error) from error
+        self._unsynced.append(self.path(key))
+
+    def sync(self) -> None:
+        """Have on disk what was written so far.
+
+        Raises:
+            RunError: That cannot be done.
+        """
+        paths, self._unsynced = self._unsynced, []
+        try:
+            for path in paths:
+                with suppress(FileNotFoundError):  # PruneResult meanwhile.
+                    sync_file(path)
+            for folder in sorted({path.parent for path in paths}):
+                sync_folder(folder)
+            if paths:
+                sync_folder(self.folder)
         except OSError as error:
             raise cannot_write("the tape", self.folder, error) from error
 
+    def _forget(self, key: str) -> None:
+        kept = self._kept.pop(key, None)
+        if kept is not None:
+            self._num_kept -= len(kept)
+
     def files(self) -> Iterator[Path]:
         """Files of all entries, in the order of their keys."""
-        yield from sorted(self.folder.glob("??/*.json"))
+        for folder in sorted(self.folder.glob("??")):
+            try:
+                names = sorted(os.listdir(folder))
+            except OSError:
+                continue
+            yield from (folder / name for name in names if name.endswith(".json") and not name.startswith("."))
+
+    def entries(self) -> Iterator[tuple[str, bytes]]:
+        """Key and bytes of each entry, in the order of keys; one that cannot be read has none."""
+        for path in self.files():
+            try:
+                with open(path, "rb") as file:
+                    yield path.stem, file.read()
+            except OSError:
+                yield path.stem, b""
 
     def list_keys(self) -> list[str]:
         """Keys of all entries, sorted."""
@@ -225,55 +300,3 @@ class TapeStore:
     def clean(self) -> int:
         """Remove what killed recorders have left half written; returns how many files."""
         return sum(remove_leftovers(folder) for folder in (self.folder, *sorted(self.folder.glob("??"))))
-
-
-@dataclass(frozen=True)
-class PruneResult:
-    """What pruning did: entries removed and kept, and the bytes that are left."""
-
-    removed: int
-    kept: int
-    kept_bytes: int
-
-
-def max_tape_bytes() -> float:
-    """Largest size of the tape in bytes, from the environment variable ``SPECRAN_TAPE_MAX_GB`` (20 by default).
-
-    Raises:
-        InputError: The variable is no positive number.
-    """
-    text = os.environ.get(SIZE_VARIABLE, str(DEFAULT_MAX_GB))
-    try:
-        gigabytes = float(text)
-    except ValueError:
-        gigabytes = 0.0
-    if not gigabytes > 0:
-        raise InputError(f"{SIZE_VARIABLE}: expected a positive number of gigabytes, got {text!r}")
-    return gigabytes * 1e9
-
-
-def prune(store: TapeStore, max_bytes: float) -> PruneResult:
-    """Remove the least recently used entries until the rest fits.
-
-    Args:
-        store: Which tape.
-        max_bytes: What may be left.
-    """
-    store.clean()
-    found = []
-    for path in store.files():
-        try:
-            status = path.stat()
-        except OSError:
-            continue  # Another process pruned it.
-        found.append((status.st_mtime_ns, path, status.st_size))
-    found.sort(reverse=True)
-    total, kept = 0, 0
-    for place, (_, _, size) in enumerate(found):
-        if total + size > max_bytes:
-            for _, old, _ in found[place:]:
-                old.unlink(missing_ok=True)
-            break
-        total += size
-        kept += 1
-    return PruneResult(len(found) - kept, kept, total)

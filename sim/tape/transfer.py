@@ -11,14 +11,16 @@ from typing import Any
 from sim.core.errors import InputError, RunError
 from sim.core.files import cache_folder, cannot_write, write_atomically
 from sim.core.user_code import remote_code_is_trusted
+from sim.inputs.versions import decoding_code
 from sim.inputs.workload import contents_to_encode
 from sim.models.info import ModelInfo
 from sim.runs import prepare
-from sim.scenario.schema import ModelsSettings, Scenario
+from sim.scenario.schema import Scenario
+from sim.tape.imported import check_models, describe_models, store_models, store_prompts
 from sim.tape.key import Addresses
 from sim.tape.store import TapeProblem, TapeStore, decode_entry
 
-FORMAT = "specran tape folder 2"
+FORMAT = "specran tape folder 3"
 
 
 def export_folder(scenarios: Sequence[Scenario], store: TapeStore, folder: Path) -> int:
@@ -40,7 +42,7 @@ def export_folder(scenarios: Sequence[Scenario], store: TapeStore, folder: Path)
         models_info = prepare.model_info_of(scenario)
         _note_models(scenario, models_info, models)
         _note_prompts(scenario, models_info, prompts)
-    about = {"format": FORMAT, "models": list(models.values()), "prompts": prompts}
+    about = {"format": FORMAT, "code": decoding_code(), "models": list(models.values()), "prompts": prompts}
     try:
         for key in keys:
             data = store.read(key)
@@ -77,9 +79,7 @@ def _seal(about: Mapping[str, Any]) -> str:
 
 def _note_models(scenario: Scenario, models_info: dict[str, ModelInfo], models: dict[str, dict[str, Any]]) -> None:
     names = prepare.model_names(scenario.models, tuple(models_info))
-    cache_key = prepare.imported_cache_key(names, scenario.models)
-    plain = {role: info.to_plain() for role, info in models_info.items()}
-    models[cache_key] = {"names": names, "dtype": scenario.models.dtype, "facts": plain}
+    models[str(sorted(names.items()))] = describe_models(names, scenario.models.dtype, models_info)
 
 
 def _note_prompts(
@@ -102,32 +102,44 @@ def import_folder(folder: Path, store: TapeStore) -> int:
         InputError: It is no such folder, or holds an entry that cannot be trusted.
         RunError: The cache cannot be written.
     """
+    about = _read_about(folder)
+    added = 0
+    for path in sorted((folder / "entries").glob("*.json")):
+        added += _import_entry(path, store)
+    store.sync()
     try:
-        about = json.loads((folder / "tape.json").read_text(encoding="utf-8"))
+        store_models(about["models"])
+        store_prompts(about["prompts"])
+    except OSError as error:
+        raise cannot_write("the imported tape", cache_folder(), error) from error
+    prepare.encode_prompt.cache_clear()
+    return added
+
+
+def _read_about(folder: Path) -> dict[str, Any]:
+    """What a tape folder says of itself.
+
+    Raises:
+        InputError: It is no tape folder, was changed, or was made by another version of the code.
+    """
+    try:
+        about: dict[str, Any] = json.loads((folder / "tape.json").read_text(encoding="utf-8"))
         if about["format"] != FORMAT:
             raise ValueError(f"format {about['format']!r}, not {FORMAT!r}")
         if about.pop("sha256") != _seal(about):
             raise ValueError("its content does not have the hash that it states")
-        imported = [
-            (
-                prepare.imported_cache_key(one["names"], ModelsSettings(dtype=one["dtype"])),
-                {role: ModelInfo.from_plain(plain) for role, plain in one["facts"].items()},
-            )
-            for one in about["models"]
-        ]
-        prompts = {fingerprint: dict(known) for fingerprint, known in about["prompts"].items()}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        for described in about["models"]:
+            check_models(described)
+        for known in about["prompts"].values():
+            if not all(type(token) is int for ids in known.values() for token in ids):
+                raise ValueError("a prompt is no list of token ids")
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise InputError(f"{folder}: not a tape folder that specran tape export has written: {error}") from error
-    added = 0
-    for path in sorted((folder / "entries").glob("*.json")):
-        added += _import_entry(path, store)
-    try:
-        for cache_key, models_info in imported:
-            prepare.store_info(cache_key, models_info)
-        prepare.store_prompts(prompts)
-    except OSError as error:
-        raise RunError(str(cannot_write("the imported tape", cache_folder(), error))) from error
-    return added
+    if about["code"] != decoding_code():
+        raise InputError(
+            f"{folder}: recorded by another version of SpecRAN, whose decoding may differ; use that one here"
+        )
+    return about
 
 
 def _import_entry(path: Path, store: TapeStore) -> bool:

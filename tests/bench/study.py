@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 from time import perf_counter, process_time
 from typing import Any
@@ -48,7 +49,7 @@ def run() -> list[dict[str, Any]]:
             results.append(result(name, wall_s, "s", at_most=at_most, aim=aim, cpu_s=cpu_s))
         manifest = json.loads(next(Path(folder).rglob("sweep-*/manifest.json")).read_text())
         writing_s = _writing_s(next(Path(folder).rglob("sweep-*/sweep.parquet")), folder)
-        share = writing_s / manifest["wall_s"]
+        share = writing_s / manifest["run_facts"]["wall_s"]
         results.append(result("tables, figures and report of the warm study", share, "of its time", at_most=0.15))
         os.environ.update(environment)
         results.append(_replay_over_live())
@@ -59,23 +60,24 @@ def _writing_s(table: Path, folder: str) -> float:
     """Seconds of writing all that a sweep leaves: the tables of its points, its own, figures and report."""
     import pandas as pd
 
-    from sim.results.tables import parquet_bytes
+    from sim.results.point_log import pack_table
+    from sim.results.reading import read_point
+    from sim.results.saved_points import SavedPoints
     from sim.scenario.schema import Scenario
-    from sim.sweep.gather import gather
+    from sim.sweep.gather import Gathered, gather
     from sim.sweep.points import expand
-    from sim.sweep.saved import SavedPoints
-    from sim.sweep.work import PointDone
 
     scenario = Scenario.from_dict(STUDY)
-    points = expand(scenario)
     frame = pd.read_parquet(table)
-    rows = pd.read_parquet(next(table.parent.glob("points/*/requests.parquet"))).to_dict("records")
+    points = [replace(point, address=f"{point.index:064x}") for point in expand(scenario)]
+    rows = read_point(table.parent, frame["run_id"].iloc[0]).to_dict("records")
     summary = {name: value for name, value in frame.iloc[0].to_dict().items() if name.endswith("_s")}
     saved = SavedPoints(Path(folder) / "again" / "points")
     start = perf_counter()
     for point in points:
-        saved.save(point.key, "", PointDone(point.index, summary, {"requests": parquet_bytes(rows)}))
-    gather(Path(folder) / "again", scenario, points, frame, {}, {})
+        saved.save(point.address, summary, {"requests": pack_table(rows)})
+    finished = saved.finish([point.address for point in points])
+    gather(Path(folder) / "again", Gathered(scenario, points, frame, {}, finished, ("requests",)), {})
     return perf_counter() - start
 
 

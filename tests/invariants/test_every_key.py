@@ -21,9 +21,9 @@ from sim.core.errors import RunError
 from sim.core.registry import Registry
 from sim.core.settings import Settings
 from sim.decoding.protocols.registry import PROTOCOLS
+from sim.inputs.identity import RunAddresses
 from sim.links.registry import LINKS
 from sim.nodes.engine.registry import ENGINES
-from sim.results.folder import run_id
 from sim.runs.world import World
 from sim.scenario.overrides import apply_overrides
 from sim.scenario.schema import CloudSettings, Scenario
@@ -275,6 +275,12 @@ DRAWN += ("workload.distinct_requests", "workload.system_prompt_tokens", "worklo
 DRAWN += ("workload.uplink_attachment_bytes", "workload.downlink_attachment_bytes")
 
 
+def address(scenario: Scenario) -> str:
+    """What a run's results are found by."""
+    given = inputs(scenario)
+    return RunAddresses().of(scenario, given.models_info, given.cost_models)
+
+
 @lru_cache(maxsize=256)
 def outcome(scenario: Scenario, drawn: bool = False) -> str:
     """All that a run puts out: tables, figures and timeline, or the message that stops it."""
@@ -300,7 +306,7 @@ def test_every_key_changes_some_output(key: str, tmp_path: Path):
     value = VALUES.get(key) if key in VALUES else another(all_keys()[key], current)
     value = value(tmp_path) if callable(value) else value
     changed = Scenario.from_dict(apply_overrides(base.dump(), {path: value, **ALSO.get(key, {})}))
-    assert run_id(changed) != run_id(base)
+    assert address(changed) != address(base)
     drawn = key in DRAWN
     told = outcome(base, drawn)
     assert not told.startswith("stopped"), f"the base scenario of {key} does not run: {told}"

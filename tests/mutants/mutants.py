@@ -336,17 +336,41 @@ MUTANTS: tuple[Mutant, ...] = (
         ),
         ("branches_first_is_critical", "breakdown.include(ends[-1][1])", "breakdown.include(ends[0][1])"),
     ),
-    # Tape key.
+    # Identity.
     *_of(
-        "sim/tape/key.py",
+        "sim/inputs/identity.py",
         ("tests/tape",),
         (
             "key_without_sampling",
             '        "sampling": [workload.temperature, workload.top_k, workload.top_p],',
             '        "sampling": [],',
         ),
-        ("key_without_controller", '        "controller": controller,', '        "controller": {},'),
-        ("key_without_code", '        "code": code_version(),', '        "code": "",'),
+        ("key_without_controller", '        "controller": with_contents(controller),', '        "controller": {},'),
+        ("key_without_code", '        "code": decoding_code(),', '        "code": "",'),
+        ("key_without_numerics", '        "numerics": [scenario.models.dtype, *', '        "numerics": [*'),
+        ("key_by_path", 'return {"sha256": file_digest(Path(plain))}', "return plain"),
+    ),
+    # Files that are kept.
+    *_of(
+        "sim/tape/store.py",
+        ("tests/tape/test_tape.py",),
+        ("entry_unsealed", "if hashlib.sha256(rest).hexdigest().encode() != stated:", "if not stated:"),
+        (
+            "entry_of_any_address",
+            "if address_of(hashlib.sha256(shared).hexdigest(), own) != key:",
+            "if not own:",
+        ),
+    ),
+    *_of(
+        "sim/results/point_log.py",
+        ("tests/sweep/test_sweep.py",),
+        ("point_unsealed", "if left or digest.hexdigest().encode() != header[1]:", "if left:"),
+    ),
+    *_of(
+        "sim/core/files.py",
+        ("tests/tape/test_files.py",),
+        ("name_before_content", "            os.fsync(file.fileno())", "            pass"),
+        ("update_without_lock", "    with locked(path):", "    with suppress(FileExistsError):"),
     ),
     # Inputs.
     *_of(

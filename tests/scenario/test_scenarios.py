@@ -167,7 +167,7 @@ def test_points_are_the_product_and_share_their_seeds():
     points = expand(scenario)
     assert len(points) == 3 * 2 * 2 * 2
     assert [point.index for point in points] == list(range(len(points)))
-    assert len({point.key for point in points}) == len(points)
+    assert len({repr(point.scenario.dump()) for point in points}) == len(points)
     assert {point.scenario.seed for point in points if point.replication == 0} == {scenario.seed}
     assert len({point.scenario.seed for point in points if point.replication == 1}) == 1
     assert sorted({point.changes["link.uplink_mbps"] for point in points}) == [1, 10, 100]

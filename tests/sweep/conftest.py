@@ -33,11 +33,8 @@ def no_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture()
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty cache folder."""
-    from sim.runs.prepare import _model_info
-
     folder = tmp_path / "cache"
     monkeypatch.setenv("SPECRAN_CACHE", str(folder))
-    _model_info.cache_clear()
     return folder
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pickle
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +13,7 @@ import pandas as pd
 import pytest
 
 from sim.core.errors import InputError, RunError
+from sim.results.reading import read_point, read_table
 from sim.scenario.schema import Scenario
 from sim.sweep.run import _Sweep, sweep
 from sim.sweep.tasks import InProcess
@@ -20,6 +22,18 @@ from sim.sweep.tasks import InProcess
 def table_bytes(folder: Path) -> tuple[bytes, bytes]:
     """The sweep's table as it lies on disk."""
     return (folder / "sweep.parquet").read_bytes(), (folder / "sweep.csv").read_bytes()
+
+
+def files_of(folder: Path) -> dict[str, bytes]:
+    """All files of a sweep; of manifest and report what must not depend on how they were made."""
+    files = {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    manifest = json.loads(files.pop("manifest.json"))
+    report = files.pop("report.html", b"").decode()
+    manifest["files"].pop("report.html", None)
+    del manifest["run_facts"]
+    files["manifest"] = json.dumps(manifest).encode()
+    files["report"] = re.sub(r'(?s)<tbody id="run-facts">.*?</tbody>', "", report).encode()
+    return files
 
 
 def test_one_process_and_eight_make_the_same_bytes(tiny: Scenario, tmp_path: Path):
@@ -31,13 +45,18 @@ def test_one_process_and_eight_make_the_same_bytes(tiny: Scenario, tmp_path: Pat
     for name in ("scenario.yaml", "manifest.json", "report.html"):
         assert (one.folder / name).stat().st_size > 0
     assert list((one.folder / "figures").glob("*.png"))
-    points = sorted((one.folder / "points").iterdir())
-    assert [path.name for path in points] == sorted(one.table["run_id"])
-    for path in points:
-        assert len(pd.read_parquet(path / "requests.parquet")) == 4
-        assert not (path / "rounds.parquet").exists()
-        saved = path.relative_to(one.folder)
-        assert (path / "summary.json").read_bytes() == (eight.folder / saved / "summary.json").read_bytes()
+    assert files_of(one.folder) == files_of(eight.folder)
+    requests = pd.read_parquet(one.folder / "points" / "requests.parquet")
+    assert list(requests["run_id"]) == [run_id for run_id in one.table["run_id"] for _ in range(4)]
+    for run_id in one.table["run_id"]:
+        # Each point can be had on its own, by its id or as if it were a folder.
+        alone = read_table(one.folder / "points" / run_id)
+        whole = requests[requests["run_id"] == run_id].drop(columns="run_id").reset_index(drop=True)
+        pd.testing.assert_frame_equal(alone, whole, check_exact=True)
+    with pytest.raises(InputError, match=r"keeps requests of its points, not rounds; see sweep\.keep"):
+        read_point(one.folder, run_id, "rounds")
+    with pytest.raises(InputError, match="no point has the run id 'abc'"):
+        read_table(one.folder / "points" / "abc")
 
 
 @pytest.mark.usefixtures("no_pictures")
@@ -62,7 +81,7 @@ def test_resuming_skips_what_is_finished(tiny: Scenario, tmp_path: Path):
     done.clear()
     again = sweep(tiny, tmp_path, jobs=1, resume=True, progress=lambda *at: done.append(at))
     assert table_bytes(again.folder) == before
-    assert json.loads((again.folder / "manifest.json").read_text())["resumed"] == 8
+    assert json.loads((again.folder / "manifest.json").read_text())["run_facts"]["resumed"] == 8
     assert [at for at in done if at[0] == "simulating"] == [("simulating", 8, 8)]
 
 
@@ -73,16 +92,15 @@ def test_a_sweep_with_more_values_runs_only_what_is_new(tiny_keys: dict, tmp_pat
     narrow = wider.replace("sweep.axes", {key: values[:2]})
     expected = table_bytes(sweep(wider, tmp_path / "alone", jobs=1).folder)
     first = sweep(narrow, tmp_path / "out", jobs=1)
-    victim = sorted((first.folder / "points").iterdir())[0]
-    (victim / "requests.parquet").unlink()
+    damage(first.folder, first.table["run_id"][0], "bit")
     second = sweep(wider, tmp_path / "out", jobs=1, resume=True)
     assert second.folder != first.folder
-    # One of the first sweep's four lacks a table, and so is no finished point.
-    assert json.loads((second.folder / "manifest.json").read_text())["resumed"] == 3
+    # A table of one of the first sweep's four does not have its hash, and so that one is no finished point.
+    assert json.loads((second.folder / "manifest.json").read_text())["run_facts"]["resumed"] == 3
     assert table_bytes(second.folder) == expected
-    assert len(list(second.folder.glob("points/*/requests.parquet"))) == 8
+    assert pd.read_parquet(second.folder / "points" / "requests.parquet")["run_id"].nunique() == 8
     finer = sweep(wider.replace("sweep.keep", "rounds"), tmp_path / "out", jobs=1, resume=True)
-    assert json.loads((finer.folder / "manifest.json").read_text())["resumed"] == 0
+    assert json.loads((finer.folder / "manifest.json").read_text())["run_facts"]["resumed"] == 0
 
 
 @pytest.mark.usefixtures("no_pictures", "cache")
@@ -107,9 +125,9 @@ def slow_edge(request, settings, draw):
     resumed = []
     for text in (own, own + "# Edited.\n"):
         (tmp_path / "own_scheme.py").write_text(text)
-        sweep(scenario, tmp_path / "out", jobs=1, resume=True)
-        resumed.append(json.loads((folder / "manifest.json").read_text())["resumed"])
-    assert resumed == [4, 0]
+        result = sweep(scenario, tmp_path / "out", jobs=1, resume=True)
+        resumed.append((result.resumed, result.folder == folder))
+    assert resumed == [(4, True), (0, False)]
 
 
 @pytest.mark.usefixtures("no_pictures")
@@ -118,32 +136,52 @@ def test_without_resuming_all_is_run_again(tiny: Scenario, tmp_path: Path):
     before = table_bytes(first.folder)
     again = sweep(tiny, tmp_path, jobs=1)
     assert table_bytes(again.folder) == before
-    assert json.loads((again.folder / "manifest.json").read_text())["resumed"] == 0
+    assert json.loads((again.folder / "manifest.json").read_text())["run_facts"]["resumed"] == 0
+
+
+def damage(folder: Path, run_id: str, kind: str) -> None:
+    """Harm one point of a finished sweep: a digit of its summary, a bit of its table, or all that follows it."""
+    path = folder / "points" / "finished.points"
+    data = bytearray(path.read_bytes())
+    start = data.index(f'"run":"{run_id}'.encode())
+    match kind:
+        case "digit":
+            place = data.index(b'"e2e_mean_s":', start) + 13
+            data[place] ^= 1
+        case "bit":
+            end = data.find(b"\nPOINT ", start)
+            data[(end if end >= 0 else len(data)) - 9] ^= 4
+        case "length":
+            place = data.rindex(b"\n", 0, start) - 1
+            data[place] = ord("1") if data[place] != ord("1") else ord("2")
+        case "half":
+            del data[start + 40 :]
+    path.write_bytes(data)
 
 
 @pytest.mark.usefixtures("no_pictures")
-@pytest.mark.parametrize("damage", ["truncate", "edit", "foreign", "remove"])
-def test_a_damaged_point_is_run_again(tiny: Scenario, tmp_path: Path, damage: str):
+@pytest.mark.parametrize(("kind", "resumed"), [("digit", 7), ("bit", 7), ("length", 7), ("half", 3), ("missing", 0)])
+def test_a_damaged_point_is_run_again(tiny: Scenario, tmp_path: Path, kind: str, resumed: int):
     first = sweep(tiny, tmp_path, jobs=1)
-    before = table_bytes(first.folder)
-    victim, other = sorted((first.folder / "points").iterdir())[:2]
-    summary = victim / "summary.json"
-    text = summary.read_text()
-    match damage:
-        case "truncate":
-            summary.write_text(text[: len(text) // 2])
-        case "edit":
-            plain = json.loads(text)
-            plain["e2e_mean_s"] *= 2
-            summary.write_text(json.dumps(plain))
-        case "foreign":
-            summary.write_bytes((other / "summary.json").read_bytes())
-        case "remove":
-            summary.unlink()
+    before = files_of(first.folder)
+    if kind == "missing":
+        (first.folder / "points" / "finished.points").unlink()
+    else:
+        damage(first.folder, first.table["run_id"][3], kind)
     again = sweep(tiny, tmp_path, jobs=1, resume=True)
-    assert table_bytes(again.folder) == before
-    assert json.loads((again.folder / "manifest.json").read_text())["resumed"] == 7
-    assert summary.read_text() == text
+    assert json.loads((again.folder / "manifest.json").read_text())["run_facts"]["resumed"] == resumed
+    assert files_of(again.folder) == before
+
+
+@pytest.mark.usefixtures("no_pictures")
+@pytest.mark.parametrize("name", ["sweep.csv", "points/requests.parquet", "scenario.yaml"])
+def test_a_damaged_file_is_written_again(tiny: Scenario, tmp_path: Path, name: str):
+    first = sweep(tiny, tmp_path, jobs=1)
+    before = files_of(first.folder)
+    path = first.folder / name
+    path.write_bytes(path.read_bytes()[:-9])
+    sweep(tiny, tmp_path, jobs=1, resume=True)
+    assert files_of(first.folder) == before
 
 
 def with_traces(keys: dict, folder: Path, *names: str) -> dict:
@@ -189,7 +227,7 @@ assert done.summary["requests"] == 4, done
 print(sorted({"torch", "transformers", "matplotlib", "scipy.stats"} & set(sys.modules)))
 """
     ready = _Sweep(tiny, tmp_path, 1, None, False, lambda *_: None)
-    task = ready._tasks(ready.points[:1], InProcess())[0]
+    task = ready._tasks(ready.points[:1], InProcess(), per_task=1)[0]
     (tmp_path / "task.pickle").write_bytes(pickle.dumps((task.task, task.shared)))
     ran = subprocess.run([sys.executable, "-c", code, str(tmp_path / "task.pickle")], capture_output=True, text=True)
     assert ran.stdout.strip() == "[]", ran.stderr
@@ -204,12 +242,12 @@ def test_a_results_folder_below_a_file_gives_one_clear_message(tiny: Scenario, t
 @pytest.mark.usefixtures("no_pictures")
 @pytest.mark.parametrize(("number", "says"), [(28, "the disk is full"), (30, "read-only"), (13, "no permission")])
 def test_a_disk_that_cannot_be_written_gives_one_clear_message(tiny: Scenario, tmp_path, monkeypatch, number, says):
-    from sim.sweep import saved
+    from sim.results import point_log
 
     def refuse(*_: object) -> None:
         raise OSError(number, "as the system says it")
 
-    monkeypatch.setattr(saved, "take_place", refuse)
+    monkeypatch.setattr(point_log.PointWriter, "add", refuse)
     with pytest.raises(RunError, match=f"cannot write results to .*: .*{says}"):
         sweep(tiny, tmp_path / "out", jobs=1)
     assert not (tmp_path / "out").exists()

@@ -61,8 +61,8 @@ def forwards_of(keys: dict, rates: list[float], out: Path) -> tuple[int, int]:
     keys = {**keys, "sweep": {"axes": {"link.uplink_bandwidth_mhz": rates}}}
     folder = sweep(Scenario.from_dict(keys), out, jobs=1).folder
     manifest = json.loads((folder / "manifest.json").read_text())
-    assert manifest["requests_decoded"] == 0
-    return manifest["forwards_run"], manifest["forwards_remembered"]
+    assert manifest["run_facts"]["requests_decoded"] == 0
+    return manifest["run_facts"]["forwards_run"], manifest["run_facts"]["forwards_remembered"]
 
 
 @pytest.mark.usefixtures("no_pictures", "cache")

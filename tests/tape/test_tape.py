@@ -6,7 +6,6 @@ import json
 import os
 import re
 import shutil
-import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -16,6 +15,7 @@ import pytest
 
 from sim.cli import _main
 from sim.core.errors import InputError, RunError
+from sim.core.unfinished import unfinished_folder
 from sim.decoding.core.steps import Hop, Location, Round
 from sim.decoding.drivers.protocol_run import ComputeRecord, EmitRecord, ObserveRecord, TogetherRecord, TransmitRecord
 from sim.links.registry import LINKS
@@ -25,8 +25,18 @@ from sim.scenario.schema import Scenario
 from sim.tape.encoding import from_plain, to_plain
 from sim.tape.inspect import list_tape, rounds_of, verify_tape
 from sim.tape.key import key_of
-from sim.tape.store import TapeProblem, TapeStore, encode_entry, max_tape_bytes, prune
+from sim.tape.pruning import max_tape_bytes, prune
+from sim.tape.store import TapeProblem, TapeStore, encode_entry
 
+# Leaves a file, a folder and the folder's lock behind.
+DIE_WRITING = """
+import os, signal, sys
+from pathlib import Path
+from sim.core.unfinished import unfinished_file, unfinished_folder
+with unfinished_file(Path(sys.argv[1])), unfinished_folder(Path(sys.argv[1])) as folder:
+    (folder / "half").write_text("half")
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
 ROUND = Round((1, 2), 4, 3, 1, (("overlap", 0.625), ("tail_mass", 0.25)))
 RECORDS = [
     TransmitRecord(Hop.UPLINK, "prompt", 80, 80, 1),
@@ -59,9 +69,9 @@ def test_replay_equals_the_live_run_that_recorded_it(tiny_keys: dict, cache: Pat
     tiny_keys["link"] = {"kind": link, **own.get(link, {})}
     scenario = Scenario.from_dict(tiny_keys)
     live = run(scenario, live=True)
-    assert live.manifest["decoded"] == "live"
+    assert live.manifest["run_facts"]["decoded"] == "live"
     replayed = run(scenario)
-    assert replayed.manifest["decoded"] == "replayed from tape"
+    assert replayed.manifest["run_facts"]["decoded"] == "replayed from tape"
     assert bytes_of(live) == bytes_of(replayed)
 
 
@@ -91,7 +101,7 @@ def test_a_damaged_entry_never_reaches_a_result(tiny: Scenario, damage: str):
         case "foreign":
             path.write_bytes(store.path(second).read_bytes())
         case "old":
-            path.write_bytes(good.replace(b"specran-tape-2", b"specran-tape-1"))
+            path.write_bytes(good.replace(b"specran-tape-3", b"specran-tape-2"))
         case "empty":
             path.write_bytes(b"")
     assert path.read_bytes() != good
@@ -161,16 +171,14 @@ def test_runs_keep_the_tape_within_its_bound(tiny: Scenario, monkeypatch, live: 
 
 
 def test_what_killed_processes_left_in_the_cache_is_removed(tiny: Scenario, cache: Path):
-    dead = subprocess.Popen([sys.executable, "-c", ""])
-    dead.wait()
     for folder in (cache, cache / "tape", cache / "calibrations"):
-        for pid in (dead.pid, os.getpid()):
-            folder.mkdir(parents=True, exist_ok=True)
-            (folder / f".unfinished-{socket.gethostname()}-{pid}-abc").write_text("half")
-    run(tiny)
-    left = sorted(path.relative_to(cache).as_posix() for path in cache.rglob(".unfinished*"))
-    mine = f".unfinished-{socket.gethostname()}-{os.getpid()}-abc"
-    assert left == sorted([mine, f"calibrations/{mine}", f"tape/{mine}"])
+        folder.mkdir(parents=True, exist_ok=True)
+        subprocess.run([sys.executable, "-c", DIE_WRITING, str(folder)])
+    assert len(list(cache.rglob(".unfinished*"))) == 9
+    with unfinished_folder(cache / "tape") as mine:
+        run(tiny)
+        left = {path.name for path in cache.rglob(".unfinished*")}
+        assert left == {mine.name, f"{mine.name}.lock"}
 
 
 def test_memory_of_parsed_records_is_bounded(tmp_path: Path):
@@ -237,8 +245,6 @@ def test_a_table_of_one_scenario_holds_its_rounds_alone(tiny_keys: dict, cache: 
 
 def test_a_tape_travels_to_a_machine_without_the_models(tiny_keys: dict, tiny_pair: Path, tmp_path: Path, monkeypatch):
     """Text prompts: the other machine has neither weights nor tokenizer, only the scenario and the folder."""
-    from sim.runs.prepare import _model_info
-
     here = tmp_path / "models"
     shutil.copytree(tiny_pair, here)
     (here / "prompts.txt").write_text("w5 w6 w7\nw8 w9\n")
@@ -254,7 +260,6 @@ def test_a_tape_travels_to_a_machine_without_the_models(tiny_keys: dict, tiny_pa
     assert _main(["tape", "export", str(path), "--folder", str(tmp_path / "tape")]) == 0
     shutil.rmtree(here)
     monkeypatch.setenv("SPECRAN_CACHE", str(tmp_path / "laptop"))
-    _model_info.cache_clear()
     encode_prompt.cache_clear()
     with pytest.raises(InputError):
         run(scenario)

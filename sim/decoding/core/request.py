@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterable, Sequence
 from copy import copy
 
 from sim.decoding.core.controller import Controller
@@ -11,6 +12,8 @@ from sim.decoding.core.steps import Compute, Emit, Location, Round
 from sim.models.interface import ForwardPass, Logits
 
 __all__ = ["Logits", "Request"]
+
+_SMALL = 0.1  # below, significant digits count
 
 
 class Request:
@@ -110,11 +113,31 @@ class Request:
 
         Args:
             tokens: Tokens in order.
-            counts: ``drafted``, ``tested``, ``accepted`` and ``stats`` of the round.
+            counts: ``drafted``, ``tested``, ``accepted`` and ``stats`` of the round; the latter are rounded by
+                :func:`reproducible`.
         """
         kept = tuple(int(token) for token in tokens[: self.num_kept(tokens)])
         self.tokens.extend(kept)
         self.finished = self.finished or self.remaining <= 0 or any(token in self.eos_ids for token in kept[-1:])
+        counts["stats"] = rounded_stats(counts.get("stats", ()))
         round_result = Round(kept, **counts)  # type: ignore[arg-type]
         self.rounds.append(round_result)
         return Emit(round_result)
+
+
+def rounded_stats(stats: object) -> tuple[tuple[str, float], ...]:
+    """A round's further figures as they are kept: name and value, rounded where they are computed from rows."""
+    assert isinstance(stats, Iterable)
+    return tuple((name, reproducible(value)) for name, value in stats)
+
+
+def reproducible(value: float) -> float:
+    """A figure computed from rows, rounded to what does not depend on the batch that its rows were computed in.
+
+    Logits of one text differ between batches in their last bits, and sums over a vocabulary by some 1e-6. Two decimals,
+    or two significant digits below 0.1, are the same in whichever batch: the next value is 10,000 times further away
+    than that. Counts and shares given as whole numbers stay as they are.
+    """
+    if isinstance(value, int) or not math.isfinite(value):
+        return value
+    return round(value, 2) if abs(value) >= _SMALL else float(f"{value:.2g}")
