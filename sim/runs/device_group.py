@@ -12,6 +12,7 @@ from sim.decoding.core.controller import Controller
 from sim.decoding.core.steps import Location
 from sim.decoding.drivers.protocol_run import ProtocolRun
 from sim.inputs.arrivals import Arrivals, think_times_s
+from sim.inputs.identity import needed_models
 from sim.inputs.requests import DrawnRequests, ListedRequests
 from sim.inputs.workload import PlannedRequest, make_controller, make_request, rng_for
 from sim.nodes.compiled_trace import CompiledTrace, Step
@@ -25,7 +26,7 @@ from sim.results.tables import RunTables
 from sim.runs.inputs import SimulationInputs
 from sim.runs.window import Window
 from sim.scenario.schema import Kind, Scenario
-from sim.tape.key import Addresses, describe, needed_models
+from sim.tape.key import Addresses, describe
 from sim.tape.store import TapeStore
 
 # Requests of each device that are decoded at once, where no recording was foreseen.
