@@ -26,7 +26,6 @@ from sim.models.info import DeferredModel, ModelInfo, files_stamp
 from sim.models.interface import LanguageModel
 from sim.models.sources import find_model, is_here
 from sim.runs.inputs import SimulationInputs
-from sim.scenario.choice import Choice
 from sim.scenario.schema import Kind, ModelsSettings, Scenario
 from sim.tape.imported import find_models, prompts_in
 from sim.tape.key import Addresses
