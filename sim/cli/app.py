@@ -457,7 +457,9 @@ def tape_list(json: JsonOption = False) -> None:
     list_command(json)
 
 
-def tape_verify(remove: Annotated[bool, typer.Option(help="Remove what is damaged.")] = False) -> int:
+def tape_verify(
+    remove: Annotated[bool, typer.Option(help="Remove what is damaged or of another version.")] = False,
+) -> int:
     """Check every entry; exit code 1 if one is damaged."""
     from sim.cli.tape import verify_command
 

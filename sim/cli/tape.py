@@ -62,7 +62,7 @@ def list_command(as_json: bool) -> None:
 
     store = tape_store()
     listed = [vars(line) for line in list_tape(store)]
-    _say_damaged(sum(1 for _ in store.files()) - len(listed))
+    _say_left_out(sum(1 for _ in store.files()) - len(listed))
     if as_json:
         print_json(listed)
         return
@@ -77,26 +77,29 @@ def list_command(as_json: bool) -> None:
     say(f"{len(listed)} requests, {sum(line['size_bytes'] for line in listed) / 1e6:.1f} MB in {store.folder}")
 
 
-def _say_damaged(count: int) -> None:
+def _say_left_out(count: int) -> None:
     if count > 0:
-        say(f"{count} damaged and left out; specran tape verify says what is wrong")
+        say(f"{count} damaged or of another version, and left out; specran tape verify says which")
 
 
 def verify_command(remove: bool) -> int:
-    """Check every entry; 1 if one cannot be trusted and stays."""
+    """Check every entry; 1 if one is damaged and stays. What another version has recorded is left alone or removed."""
     from sim.tape.inspect import verify_tape
 
     store = tape_store()
     left_over = store.clean() + clean_cache()
-    problems = verify_tape(store)
-    for key, problem in problems.items():
+    check = verify_tape(store)
+    for key, problem in check.damaged.items():
         say(f"{store.path(key)}: {problem}")
-        if remove:
+    if remove:
+        for key in (*check.damaged, *check.outdated):
             store.path(key).unlink(missing_ok=True)
-    say(f"{len(store.list_keys())} entries; {len(problems)} damaged{', removed' if remove and problems else ''}")
+    removed = ", removed" if remove else ""
+    outdated = f"; {len(check.outdated)} of another version{removed}" if check.outdated else ""
+    say(f"{len(store.list_keys())} entries; {len(check.damaged)} damaged{removed if check.damaged else ''}{outdated}")
     if left_over:
         say(f"{left_over} unfinished files of killed recorders removed")
-    return 1 if problems and not remove else 0
+    return 1 if check.damaged and not remove else 0
 
 
 def prune_command(max_gb: float | None) -> None:
@@ -123,7 +126,7 @@ def export_command(
 
         done = export_rounds(store, parquet, None if scenarios is None else recorded_keys(scenarios, store))
         say(f"{done.rounds} rounds of {done.requests} requests in {parquet}")
-        _say_damaged(done.damaged)
+        _say_left_out(done.left_out)
         return
     from sim.tape.transfer import export_folder
 

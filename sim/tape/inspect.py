@@ -10,7 +10,7 @@ from typing import Any
 from sim.core.files import cannot_write, write_atomically
 from sim.results.tables import parquet_bytes
 from sim.tape.encoding import rounds_of
-from sim.tape.store import Entry, Header, TapeProblem, TapeStore, check_entry, decode_entry
+from sim.tape.store import Entry, Header, TapeOutdated, TapeProblem, TapeStore, check_entry, decode_entry
 
 
 @dataclass(frozen=True)
@@ -64,15 +64,30 @@ def _listed(key: str, header: Header, size_bytes: int) -> TapeEntrySummary:
     )
 
 
-def verify_tape(store: TapeStore) -> dict[str, str]:
-    """What is wrong with entries that cannot be trusted, by key; replays take none of them for real."""
-    problems = {}
+@dataclass(frozen=True)
+class TapeCheck:
+    """What a look at every entry of a tape found; replays use neither what is damaged nor what is outdated.
+
+    Attributes:
+        damaged: What is wrong with entries that cannot be trusted, by key.
+        outdated: Keys of entries that another version of this program has recorded, in a format of its own.
+    """
+
+    damaged: dict[str, str]
+    outdated: list[str]
+
+
+def verify_tape(store: TapeStore) -> TapeCheck:
+    """Read every entry and check it."""
+    check = TapeCheck({}, [])
     for key, data in store.entries():
         try:
             decode_entry(key, data)
+        except TapeOutdated:
+            check.outdated.append(key)
         except TapeProblem as problem:
-            problems[key] = str(problem)
-    return problems
+            check.damaged[key] = str(problem)
+    return check
 
 
 def _rows_of(entry: Entry) -> list[dict[str, Any]]:
@@ -106,11 +121,11 @@ def _rows_of(entry: Entry) -> list[dict[str, Any]]:
 
 @dataclass(frozen=True)
 class TapeExport:
-    """What a table of rounds holds: its rows, the requests that they are of, and those left out as damaged."""
+    """What a table of rounds holds: its rows, the requests that they are of, and how many cannot be used."""
 
     rounds: int
     requests: int
-    damaged: int
+    left_out: int
 
 
 def export_rounds(store: TapeStore, path: Path, keys: Iterable[str] | None = None) -> TapeExport:
@@ -125,16 +140,16 @@ def export_rounds(store: TapeStore, path: Path, keys: Iterable[str] | None = Non
         RunError: The file cannot be written.
     """
     rows: list[dict[str, Any]] = []
-    requests = damaged = 0
+    requests = left_out = 0
     for key in store.list_keys() if keys is None else sorted(set(keys)):
         try:
             rows += _rows_of(store.entry(key))
             requests += 1
         except TapeProblem:
-            damaged += 1
+            left_out += 1
     names = {name: None for row in rows for name in row}
     try:
         write_atomically(path, parquet_bytes([{name: row.get(name) for name in names} for row in rows]))
     except OSError as error:
         raise cannot_write("the tape's rounds", path, error) from error
-    return TapeExport(len(rows), requests, damaged)
+    return TapeExport(len(rows), requests, left_out)

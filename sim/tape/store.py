@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -20,6 +21,8 @@ from sim.tape.encoding import from_plain, rounds_of, to_plain
 from sim.tape.key import address_of, split_description
 
 FORMAT = "specran-tape-3"
+# How the first line of an entry names its format, in this version's entries and in those of earlier ones (JSON).
+_OTHER_FORMAT = re.compile(rb'^specran-tape-\d+ |"format":"specran-tape-\d+"')
 
 # Records that one process keeps parsed, so that points over the same recording do not parse it again; 0.2 kB each.
 KEPT_RECORDS = 400_000
@@ -27,6 +30,10 @@ KEPT_RECORDS = 400_000
 
 class TapeProblem(ValueError):
     """An entry that cannot be trusted."""
+
+
+class TapeOutdated(TapeProblem):
+    """An entry of another version's format, which this version leaves alone and does not use."""
 
 
 @dataclass(frozen=True)
@@ -98,12 +105,15 @@ def check_entry(key: str, data: bytes) -> Header:
     """An entry's bytes, which nobody has changed since they were written.
 
     Raises:
-        TapeProblem: They are damaged, of another format, or another request's.
+        TapeOutdated: Another version has recorded them.
+        TapeProblem: They are damaged, or another request's.
     """
     head, _, rest = data.partition(b"\n")
     name, _, stated = head.partition(b" ")
     if name != FORMAT.encode():
-        raise TapeProblem(f"it is not of format {FORMAT!r}: damaged, or recorded by another version")
+        if _OTHER_FORMAT.search(head):
+            raise TapeOutdated(f"another version has recorded it, in another format than {FORMAT!r}")
+        raise TapeProblem(f"it is not of format {FORMAT!r}")
     if hashlib.sha256(rest).hexdigest().encode() != stated:
         raise TapeProblem("its content does not have the hash that it states")
     try:

@@ -54,6 +54,7 @@ VALUES: dict[str, Any] = {
     "models.target": "other/target",
     "models.middle": "other/middle",
     "models.device": "cuda",
+    "devices.os_memory_share": 0.5,
     "edge.continuous.policy": "priority",
     "cloud.continuous.policy": "priority",
 }

@@ -105,7 +105,8 @@ def test_a_damaged_entry_never_reaches_a_result(tiny: Scenario, damage: str):
         case "empty":
             path.write_bytes(b"")
     assert path.read_bytes() != good
-    assert list(verify_tape(tape_store())) == [first]
+    check = verify_tape(tape_store())
+    assert [*check.damaged, *check.outdated] == [first]
     assert bytes_of(run(tiny)) == undisturbed
     assert path.read_bytes() == good
 
@@ -117,7 +118,7 @@ def test_an_entry_under_another_description_is_found(tiny: Scenario):
     entry = store.entry(key)
     for about in ({**entry.about, "random": [99, 0]}, {**entry.about, "random": 3}, {}):
         store.write(key, encode_entry(key, entry.records, about))
-        assert list(verify_tape(store)) == [key]
+        assert list(verify_tape(store).damaged) == [key]
         assert key not in {line.key for line in list_tape(store)}
 
 
@@ -222,9 +223,34 @@ def test_what_is_damaged_is_left_out_of_lists_and_tables_and_told(tiny: Scenario
     store.path(store.list_keys()[0]).write_bytes(b"")
     assert _main(["tape", "list"]) == 0
     said = capsys.readouterr()
-    assert said.out.count("\n") == 3 and "1 damaged and left out" in said.err
+    assert said.out.count("\n") == 3 and "1 damaged or of another version, and left out" in said.err
     assert _main(["tape", "export", "--parquet", str(tmp_path / "rounds.parquet")]) == 0
-    assert "of 3 requests" in (said := capsys.readouterr().err) and "1 damaged and left out" in said
+    assert (
+        "of 3 requests" in (said := capsys.readouterr().err) and "1 damaged or of another version, and left out" in said
+    )
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        b'{"about":{},"format":"specran-tape-2","key":"0","sha256":"0"}\n{"records":[]}',
+        b"specran-tape-4 0123\n{}\n{}\n{}\n{}",
+    ],
+    ids=["before", "after"],
+)
+def test_entries_of_another_version_are_no_damage_and_are_recorded_again(tiny: Scenario, capsys, other: bytes):
+    first = run(tiny)
+    store = tape_store()
+    key = store.list_keys()[0]
+    data = store.path(key).read_bytes()
+    store.path(key).write_bytes(other)
+    assert _main(["tape", "verify"]) == 0
+    assert "0 damaged; 1 of another version" in capsys.readouterr().err
+    assert run(tiny).rounds.equals(first.rounds)
+    assert store.path(key).read_bytes() == data
+    store.path(key).write_bytes(other)
+    assert _main(["tape", "verify", "--remove"]) == 0
+    assert not store.path(key).exists()
 
 
 def test_a_table_of_one_scenario_holds_its_rounds_alone(tiny_keys: dict, cache: Path, tmp_path: Path):
@@ -301,7 +327,7 @@ def test_two_processes_record_at_once(tiny_keys: dict, cache: Path, tmp_path: Pa
         assert process.returncode == 0, errors
     store = tape_store()
     assert len(store.list_keys()) == 8
-    assert not verify_tape(store)
+    assert not verify_tape(store).damaged
     with pytest.raises(TapeProblem):
         store.entry("0" * 64)
 
