@@ -79,9 +79,10 @@ def run_command(
             rows = [[row.get(column, "") for column in _KIND_COLUMNS] for row in result.by_kind]
             print_lines([""])
             print_table("By kind of device", _KIND_COLUMNS, rows)
-    from sim.report.warnings import overload_warnings
+    from sim.report.warnings import overload_warnings, vocabulary_warnings
 
-    for warning in [*overload_warnings(result.summary), *result.manifest["workload_notes"]]:
+    charged = vocabulary_warnings(result.manifest)
+    for warning in [*overload_warnings(result.summary), *charged, *result.manifest["workload_notes"]]:
         say(f"warning: {warning}")
     say(f"files:   {result.folder}")
     assert result.folder is not None

@@ -29,6 +29,7 @@ class ModelShape:
         window_tokens: Tokens that the windowed layers attend to; None without such layers.
         windowed_layers: How many layers attend to a window only.
         note: What the user should know of how the shape was found; empty if it is what was asked for.
+        vocab_size: Tokens of its vocabulary; None where a shape stands for no model in particular.
     """
 
     name: str
@@ -46,6 +47,7 @@ class ModelShape:
     window_tokens: int | None = None
     windowed_layers: float = 0.0
     note: str = ""
+    vocab_size: int | None = None
 
     def flops(self, new_tokens: int, context_tokens: int, num_rows: int) -> float:
         """Operations of one sequence's part of a step: 2 per weight and token, 4 per attended position and width.
@@ -175,4 +177,5 @@ def shape_of(name: str, source: str, row: dict[str, Any], parameters: float | No
         expert_parameters=expert if experts > 1 else 0.0,
         window_tokens=row.get("window"),
         windowed_layers=row.get("windowed_layers", 0),
+        vocab_size=int(row["vocabulary"]),
     )

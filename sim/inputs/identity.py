@@ -50,6 +50,7 @@ def decoding_inputs(scenario: Scenario, models: Mapping[str, ModelInfo]) -> dict
             "vocab_size": min(model.vocab_size for model in used.values()),
         },
         "code": decoding_code(),
+        **({"wire_vocab_size": wire} if (wire := scenario.models.wire_vocab_size) is not None else {}),
         **({"user_code_hashes": own} if own else {}),
     }
 

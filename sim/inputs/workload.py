@@ -155,6 +155,7 @@ def make_request(
         leader.eos_ids if workload.stop_at_eos else frozenset(),
         Sampling(workload.temperature, workload.top_k, workload.top_p),
         controller if controller is not None else make_controller(scenario),
+        scenario.models.wire_vocab_size,
     )
 
 

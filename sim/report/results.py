@@ -6,11 +6,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from sim.compute.model_sizes import find_shape
+from sim.compute.roles import RoleSettings
 from sim.decoding.protocols.guarantee import guarantee_of
+from sim.decoding.protocols.registry import sites_of
 from sim.figures.labels import name_of, unit_of, value_label, within_line
 from sim.figures.statistics import mean_interval
 from sim.report.page import write_report
-from sim.report.warnings import run_warnings, sweep_warnings
+from sim.report.warnings import priced_warnings, run_warnings, sweep_warnings
 from sim.results.portable import scenario_text, without_folders
 
 if TYPE_CHECKING:
@@ -127,9 +130,29 @@ def report_sweep(
         figures,
         scenario_text(scenario),
         {**manifest, "lossless": _told(known), "failed": len(failures)},
-        sweep_warnings(table, axes, known["lossy"], len(failures), known["claimed"]),
+        [*sweep_warnings(table, axes, known["lossy"], len(failures), known["claimed"]), *_priced(points, table)],
         subtitle=f"{len(table)} runs over {varied}, {scenario.devices.count} devices, seed {scenario.seed}",
     )
+
+
+def _priced(points: Sequence[Point], table: pd.DataFrame) -> list[str]:
+    """Warnings about models that are priced as others with another vocabulary, each once."""
+    if table.empty or "vocab_size" not in table:
+        return []
+    own = int(table["vocab_size"].min())
+    found: dict[str, None] = {}
+    for scenario in (kind.scenario for point in points for kind in point.scenario.by_kind()):
+        charged = scenario.models.wire_vocab_size or own
+        for role, site in sites_of(scenario.protocol.entry, scenario.protocol.settings).items():
+            settings = scenario.compute[site.value].settings
+            if not isinstance(settings, RoleSettings) or settings.problem_of(role):
+                continue
+            size = getattr(settings.for_role(role), "model_size", None)
+            if size is not None:
+                shape = find_shape(size)
+                who = f"{site.value}: {role}"
+                found |= dict.fromkeys(priced_warnings(who, shape.source, shape.vocab_size, charged))
+    return list(found)
 
 
 def _told(known: Mapping[str, Mapping[str, None]]) -> str:

@@ -20,6 +20,8 @@ _BUSY_EDGE = 0.90
 _FEWEST_FOR_TAIL = 100
 _POOR_FIT = 0.25
 _WIDE_INTERVAL = 0.10
+# Vocabularies of priced and decoding models that differ by more make payload and compute those of different models.
+_OTHER_VOCABULARY = 0.10
 LOSSY = "lossy protocol: its text does not follow the target model's distribution"
 CLAIMED = (
     "protocol claimed to be lossless: it, or its rule, is a user's own, whose proof is not among this package's tests; "
@@ -37,6 +39,7 @@ def run_warnings(summary: Mapping[str, Any], manifest: Mapping[str, Any]) -> lis
     return [
         *_lossy_warning(manifest),
         *model_notes(manifest),
+        *vocabulary_warnings(manifest),
         *manifest.get("workload_notes", ()),
         *_load_warnings(summary),
         *_compute_warnings(summary, manifest),
@@ -53,6 +56,47 @@ def model_notes(manifest: Mapping[str, Any]) -> list[str]:
     """What is to be known of the models: a context that was cut, vocabularies that differ."""
     notes = (note for info in manifest.get("models", {}).values() for note in info.get("notes", ()))
     return list(dict.fromkeys(notes))
+
+
+def vocabulary_warnings(manifest: Mapping[str, Any]) -> list[str]:
+    """That messages are charged as of another vocabulary, and priced models that have yet another one."""
+    charged = manifest.get("wire_vocab_size")
+    sizes = [info["vocab_size"] for info in manifest.get("models", {}).values() if "vocab_size" in info]
+    if charged is None or not sizes:
+        return []
+    found = []
+    if charged != min(sizes):
+        found.append(_charged(min(sizes), charged))
+    for site, cost_models in manifest.get("compute", {}).items():
+        for role, cost_model in cost_models.items():
+            shape = cost_model.get("model_size")
+            if isinstance(shape, Mapping):
+                found += priced_warnings(f"{site}: {role}", shape["source"], shape.get("vocab_size"), charged)
+    return found
+
+
+def priced_warnings(who: str, source: str, vocab_size: int | None, charged: int) -> list[str]:
+    """That a model is priced as one whose vocabulary is far from what messages are charged for.
+
+    Args:
+        who: Site and role.
+        source: The model that it is priced as.
+        vocab_size: Tokens of that one's vocabulary, if known.
+        charged: Tokens of the vocabulary that messages are charged for.
+    """
+    if not vocab_size or abs(vocab_size / charged - 1) <= _OTHER_VOCABULARY:
+        return []
+    return [
+        f"{who} is priced as {source} with a vocabulary of {vocab_size:,} tokens, but messages are charged for "
+        f"{charged:,}; models.wire_vocab_size: {vocab_size} would charge for the former"
+    ]
+
+
+def _charged(vocab_size: int, wire_vocab_size: int) -> str:
+    return (
+        f"messages are charged as of a vocabulary of {wire_vocab_size:,} tokens (models.wire_vocab_size); the models "
+        f"that decode have {vocab_size:,}"
+    )
 
 
 def _load_warnings(summary: Mapping[str, Any]) -> list[str]:
@@ -130,7 +174,15 @@ def sweep_warnings(
     found += [CLAIMED.replace("protocol", f"protocol {name}", 1) for name in claimed]
     if table.empty:
         return found
-    return found + _replication_warnings(table, axes) + _sweep_load_warnings(table)
+    return found + _charged_notes(table) + _replication_warnings(table, axes) + _sweep_load_warnings(table)
+
+
+def _charged_notes(table: pd.DataFrame) -> list[str]:
+    """That messages of some runs are charged as of another vocabulary than their models have."""
+    if "wire_vocab_size" not in table:
+        return []
+    pairs = table[["vocab_size", "wire_vocab_size"]].drop_duplicates().itertuples(index=False)
+    return [_charged(own, wire) for own, wire in pairs if own != wire]
 
 
 def _replication_warnings(table: pd.DataFrame, axes: Sequence[str]) -> list[str]:

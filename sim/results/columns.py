@@ -153,6 +153,8 @@ SUMMARY_COLUMNS = {
     "edge_energy_per_token_j": "edge and cloud energy, likewise, over tokens emitted",
     "overlap": "mean of sum min(p, q) over rounds, weighted by tested positions",
     "tail_mass": "mean truncated draft mass, weighted likewise",
+    "vocab_size": "tokens of the models' vocabulary",
+    "wire_vocab_size": "tokens of the vocabulary that messages are charged for (models.wire_vocab_size)",
     "reused_fraction": "rounds whose draft was made ahead while the verdict was in flight (specedge)",
     "asked_fraction": "tokens that were uncertain enough for the target to be asked (u_hlm, cu_hlm)",
     "inner_acceptance_rate": "accepted over tested positions below the top of a chain of models (hsd)",

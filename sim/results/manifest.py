@@ -92,7 +92,12 @@ def _of_kind(scenario: Scenario, inputs: SimulationInputs) -> dict[str, Any]:
     costs: dict[str, dict[str, Any]] = {}
     for role, site in sites_of(scenario.protocol.entry, scenario.protocol.settings).items():
         costs.setdefault(site.value, {})[role] = inputs.cost_models[site.value][role].describe()
-    return {"models": {role: _described(info) for role, info in inputs.models_info.items()}, "compute": costs}
+    vocab_size = min(info.vocab_size for info in inputs.models_info.values())
+    return {
+        "models": {role: _described(info) for role, info in inputs.models_info.items()},
+        "wire_vocab_size": scenario.models.wire_vocab_size or vocab_size,
+        "compute": costs,
+    }
 
 
 def _described(info: ModelInfo) -> dict[str, Any]:

@@ -161,7 +161,7 @@ class World:
         for one in self.inputs.kinds:
             if one.record_to is not None:
                 one.record_to.sync()
-        figures = {**window.figures(groups), **self._device_idle_energy()}
+        figures = {**window.figures(groups), **self._device_idle_energy(), **self._vocabularies()}
         return RunOutput(self.tables, link_figures, figures, int(self.env.now) / NS_PER_S)
 
     def _device_idle_energy(self) -> dict[str, float]:
@@ -171,6 +171,18 @@ class World:
             kind.scenario.devices.count * idle_power_w(own.cost_models["device"].values()) for kind, own in kinds
         )
         return {"device_idle_energy_j": idle_w * self.window.duration_ns / NS_PER_S} if idle_w > 0 else {}
+
+    def _vocabularies(self) -> dict[str, float]:
+        """Tokens of the models' vocabulary, and of the one that messages are charged for; the least of all kinds'."""
+        kinds = zip(self.scenario.by_kind(), self.inputs.kinds, strict=True)
+        sizes = [
+            (
+                size := min(info.vocab_size for info in own.models_info.values()),
+                kind.scenario.models.wire_vocab_size or size,
+            )
+            for kind, own in kinds
+        ]
+        return {"vocab_size": min(own for own, _ in sizes), "wire_vocab_size": min(wire for _, wire in sizes)}
 
     def _finish(self) -> None:
         """Count what is under way, and hold every queue against Little's law.

@@ -110,6 +110,7 @@ VALUES: dict[str, Any] = {
     "workload.uplink_attachment_bytes": 2000,
     "workload.downlink_attachment_bytes": 2000,
     "workload.distinct_requests": 1,
+    "models.wire_vocab_size": 1000,
     "workload.top_k": 3,
     "workload.top_p": 0.5,
     "workload.temperature": 0.5,

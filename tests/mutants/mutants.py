@@ -49,6 +49,17 @@ _WORLD = ("tests/world", "tests/invariants/test_invariants.py")
 _NR = ("tests/links/nr",)
 
 MUTANTS: tuple[Mutant, ...] = (
+    # What is charged as of another vocabulary.
+    *_of(
+        "sim/decoding/core/messages.py",
+        ("tests/protocols/test_wire_vocabulary.py",),
+        ("charged_ids_as_real", "return len(body) * (bits_for(wire_vocab_size) - self.id_bits)", "return 0"),
+        (
+            "charged_places_forgotten",
+            "total += self.codec.extra_bits(k, wire_vocab_size) + places",
+            "total += self.codec.extra_bits(k, wire_vocab_size)",
+        ),
+    ),
     # Acceptance and correction.
     *_of(
         "sim/decoding/verification/single.py",

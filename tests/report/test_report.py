@@ -160,6 +160,29 @@ def test_run_warnings() -> None:
     assert any("cannot be repeated" in line for line in text)
 
 
+def _priced(vocab_size: int, charged: int) -> list[str]:
+    manifest = {
+        "models": {"target": {"vocab_size": 49152}, "draft": {"vocab_size": 49152}},
+        "wire_vocab_size": charged,
+        "compute": {"edge": {"target": {"model_size": {"source": "some 8B", "vocab_size": vocab_size}}}},
+    }
+    return run_warnings({"requests": 500}, manifest)
+
+
+def test_vocabularies_that_are_far_apart_are_warned_about() -> None:
+    """Priced as a model of 128,256 tokens: messages are charged for those, or the page says so."""
+    (far,) = _priced(128_256, 49_152)
+    assert "edge: target is priced as some 8B" in far
+    assert "128,256" in far
+    assert "49,152" in far
+    (note,) = _priced(128_256, 128_256)
+    assert note.startswith("messages are charged as of a vocabulary of 128,256 tokens")
+    assert _priced(54_000, 49_152) == []  # 9.9 %
+    assert len(_priced(54_100, 49_152)) == 1  # 10.1 %
+    table = sweep_table().assign(vocab_size=49_152, wire_vocab_size=128_256)
+    assert note in sweep_warnings(table, [UPLINK])
+
+
 def test_a_cell_is_warned_about_by_its_prbs() -> None:
     """An NR cell knows no utilisation in time; what it offers and uses are PRBs."""
     summary = {"requests": 500, "uplink_prb_utilisation": 0.04, "downlink_prb_utilisation": 0.99}

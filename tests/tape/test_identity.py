@@ -41,6 +41,7 @@ DECODING = {
     "workload.top_k",
     "workload.top_p",
     "models.dtype",
+    "models.wire_vocab_size",
 }
 # What no figure of a run depends on: names of results and models (of these the contents count), how to load models.
 NOT_IN_A_RUN = {"name", "sweep", "models.draft", "models.target", "models.middle", "models.device"}

@@ -184,3 +184,7 @@ class GrantLayout(Layout):
     def read(self, reader: BitReader) -> Any:
         self._controller.hear(reader.read(self._controller.grant_bits))
         return self._verdicts.read(reader)
+
+    @override
+    def extra_bits(self, body: Any, wire_vocab_size: int) -> int:
+        return self._verdicts.extra_bits(body, wire_vocab_size)

@@ -64,3 +64,7 @@ class IdsLayout(Layout):
         """Closed form of the encoded length before padding to bytes."""
         counts = sum(self._count_bits(body.depth_of(node)) for node in body.expanded)
         return bits_for(len(self.branching) + 1) + counts + len(body.tokens) * self.id_bits
+
+    @override
+    def extra_bits(self, body: DraftTree, wire_vocab_size: int) -> int:
+        return len(body.tokens) * (bits_for(wire_vocab_size) - self.id_bits)

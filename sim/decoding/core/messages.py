@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 
 from typing_extensions import override
 
+from sim.core.errors import InputError
 from sim.decoding.core.draft_tree import DraftTree
 from sim.decoding.core.wire.bits import BitReader, BitWriter, bits_for
 from sim.decoding.core.wire.row_codec import CodedRow, RowCodec
@@ -48,6 +49,11 @@ class Message:
         bits, received = self.layout.measure(self.body)
         return (bits + 7) // 8 * 8, received
 
+    def charged_bits(self, wire_vocab_size: int) -> int:
+        """What ``measure`` would tell of the same message about a vocabulary of another size, in closed form."""
+        bits, _ = self.layout.measure(self.body)
+        return (bits + self.layout.extra_bits(self.body, wire_vocab_size) + 7) // 8 * 8
+
 
 class Layout(ABC):
     """A message type with all that both ends know of it before the first message: vocabulary, format, limits."""
@@ -71,6 +77,18 @@ class Layout(ABC):
         writer = BitWriter()
         self.write(writer, body)
         return writer.num_bits, self.read(BitReader(writer.to_bytes()))
+
+    def extra_bits(self, body: Any, wire_vocab_size: int) -> int:  # noqa: ARG002
+        """Bits by which the same body would be longer, or shorter, in a vocabulary of another size; closed form.
+
+        Raises:
+            InputError: The layout does not say.
+        """
+        raise InputError(
+            f"messages of type {self.kind!r} do not say what they would take in another vocabulary; "
+            f"give {type(self).__name__} an extra_bits, or leave the key out",
+            "models.wire_vocab_size",
+        )
 
 
 class TokensLayout(Layout):
@@ -103,6 +121,10 @@ class TokensLayout(Layout):
     @override
     def measure(self, body: Sequence[int]) -> tuple[int, list[int]]:
         return self.count_bits + len(body) * self.id_bits, list(body)
+
+    @override
+    def extra_bits(self, body: Sequence[int], wire_vocab_size: int) -> int:
+        return len(body) * (bits_for(wire_vocab_size) - self.id_bits)
 
 
 class DraftLayout(Layout):
@@ -184,6 +206,16 @@ class DraftLayout(Layout):
                 total += bits_for(self.branching[level])
         return total
 
+    @override
+    def extra_bits(self, body: DraftTree, wire_vocab_size: int) -> int:
+        total = 0
+        for node in body.expanded:
+            k = body.row_length(node)
+            entries = self.codec.entries_in(k, wire_vocab_size)
+            places = len(body.children(node)) * (bits_for(entries) - bits_for(k))
+            total += self.codec.extra_bits(k, wire_vocab_size) + places
+        return total
+
 
 def place_of(coded: CodedRow, token: int) -> int:
     """Where a token stands in a coded row's id list."""
@@ -227,3 +259,7 @@ class VerdictLayout(Layout):
     @override
     def measure(self, body: VerdictBody) -> tuple[int, VerdictBody]:
         return self.node_bits + self.id_bits, body
+
+    @override
+    def extra_bits(self, body: VerdictBody, wire_vocab_size: int) -> int:
+        return bits_for(wire_vocab_size) - self.id_bits

@@ -27,6 +27,7 @@ class Request:
         eos_ids: Ids that end the text.
         sampling: How the target's logits become rows; the draft uses the same filter.
         controller: Adjusts the protocol's controls between rounds; None leaves them alone.
+        wire_vocab_size: Messages are charged as if rows had this width; None charges what they really encode to.
 
     Raises:
         ValueError: An empty prompt, an id outside the vocabulary, or nothing to generate.
@@ -41,6 +42,7 @@ class Request:
         eos_ids: frozenset[int] = frozenset(),
         sampling: Sampling | None = None,
         controller: Controller | None = None,
+        wire_vocab_size: int | None = None,
     ) -> None:
         if not prompt:
             raise ValueError("a request needs at least one prompt token")
@@ -51,6 +53,7 @@ class Request:
         self.id = request_id
         self.prompt = tuple(prompt)
         self.vocab_size = vocab_size
+        self.wire_vocab_size = wire_vocab_size if wire_vocab_size is not None else vocab_size
         self.max_new_tokens = max_new_tokens
         self.eos_ids = eos_ids
         self.sampling = sampling if sampling is not None else Sampling()

@@ -50,6 +50,10 @@ class LogitsLayout(Layout):
         """Closed form of what ``write`` writes."""
         return 1 + self.vocab_size * (64 if body.dtype.itemsize > 4 else 32)
 
+    @override
+    def extra_bits(self, body: Logits, wire_vocab_size: int) -> int:
+        return (wire_vocab_size - self.vocab_size) * (64 if body.dtype.itemsize > 4 else 32)
+
 
 class CodedRowLayout(Layout):
     """One position's target row, truncated and rounded: what arrives is not quite what the edge tests with.
@@ -76,3 +80,9 @@ class CodedRowLayout(Layout):
     def bits(self, k: int) -> int:
         """Closed form of what ``write`` writes for a row of k entries."""
         return self.codec.row_bits(k)
+
+    @override
+    def extra_bits(self, body: Logits, wire_vocab_size: int) -> int:
+        fixed = self.codec.fixed_k
+        k = fixed if fixed is not None else len(self.codec.keep(self.sampling.row(body).dense()))
+        return self.codec.extra_bits(k, wire_vocab_size)

@@ -103,6 +103,11 @@ class ScalarDraftLayout(Layout):
         head = 1 + (self.id_bits if correction is not None else 0) + self.count_bits
         return head + len(draft.tokens) * (self.id_bits + self.scalar_bits)
 
+    @override
+    def extra_bits(self, body: tuple[DraftTree, int | None], wire_vocab_size: int) -> int:
+        draft, correction = body
+        return (len(draft.tokens) + (correction is not None)) * (bits_for(wire_vocab_size) - self.id_bits)
+
 
 def double_to_int(value: float) -> int:
     """The 64 bits of a float64."""
@@ -173,6 +178,12 @@ class SplitVerdictLayout(Layout):
         """Closed form of the encoded length before padding to bytes."""
         return self.count_bits + 1 + (help_bits if rejected else self.id_bits)
 
+    @override
+    def extra_bits(self, body: SplitVerdict, wire_vocab_size: int) -> int:
+        if body.token is None:
+            return self.correction_layout.extra_bits(body.correction_info, wire_vocab_size)
+        return bits_for(wire_vocab_size) - self.id_bits
+
 
 def resample(rows: TargetRows, draft: DraftTree, received_verdict: VerdictBody) -> Verdict:
     """A verdict with the round's figures, which only someone who sees both rows can state.
@@ -202,3 +213,7 @@ class MoreLayout(Layout):
     @override
     def read(self, reader: BitReader) -> None:
         reader.read(1)
+
+    @override
+    def extra_bits(self, body: None, wire_vocab_size: int) -> int:
+        return 0

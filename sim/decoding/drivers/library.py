@@ -64,6 +64,7 @@ def decode(
     draw: RandomSource | str | None = None,
     models: Mapping[str, LanguageModel] | None = None,
     controller: Controller | str | Mapping[str, Any] | None = None,
+    wire_vocab_size: int | None = None,
     **settings: Any,
 ) -> DecodeResult:
     """Generate with a protocol, no clock, no radio.
@@ -85,6 +86,7 @@ def decode(
         controller: Adjusts the protocol's controls between rounds: a registered name, a mapping with ``name`` and its
             keys,
             or an object, which goes on learning from request to request. There is no clock and no channel to look at.
+        wire_vocab_size: Charge messages as of a vocabulary of this size; None charges what they encode to.
         settings: The protocol's own keys, such as ``draft_length=4, top_k=64``.
 
     Raises:
@@ -112,6 +114,7 @@ def decode(
         leader.eos_ids,
         sampling if sampling is not None else Sampling(temperature),
         turner,
+        wire_vocab_size,
     )
     source = rng if rng is not None else KeyedRandom(seed, "request", request_id)
     protocol_run = InstantDriver(present).run(entry.make(request, parsed, source), request)

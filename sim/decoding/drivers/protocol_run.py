@@ -45,7 +45,8 @@ class TransmitRecord:
         hop: Which stretch it crosses.
         kind: Message type.
         payload_bits: 8 * len(bytes) of the encoded message.
-        charged_bits: Bits charged to the link; equal to ``payload_bits`` unless a publication counts otherwise.
+        charged_bits: Bits charged to the link; equal to ``payload_bits`` unless a publication counts otherwise, or the
+            wire is charged as of another vocabulary.
         tokens_at_stake: Tokens that its arrival may unblock.
         round: The round that is emitted at its delivery, for streamed messages that are not waited for.
     """
@@ -109,6 +110,7 @@ class ProtocolRun:
         encodes: Whether messages become bytes; else they are only measured, with the same sizes and effects.
         request: Whose text the protocol generates, which must be finished when it ends.
         checks: Those of the protocol that this one is a branch of.
+        wire_vocab_size: What messages are charged for, None for what they encode to; the request's own by default.
 
     Attributes:
         records: What was done.
@@ -123,6 +125,7 @@ class ProtocolRun:
         encodes: bool = True,
         request: Request | None = None,
         checks: RoundChecks | None = None,
+        wire_vocab_size: int | None = None,
     ) -> None:
         self._is_branch = checks is not None
         self._checks = checks if checks is not None else RoundChecks(protocol, request)
@@ -131,6 +134,9 @@ class ProtocolRun:
         self._reply: Any = None
         self._replies = False
         self._encodes = encodes
+        self._wire_vocab_size = wire_vocab_size
+        if request is not None and request.wire_vocab_size != request.vocab_size:
+            self._wire_vocab_size = request.wire_vocab_size
         self.records: list[Record] = []
         self.payloads: list[bytes] = [] if payloads is None else payloads
         self.value: Any = None
@@ -176,12 +182,13 @@ class ProtocolRun:
                 return PendingStep(None, awaited=(rows, index))
             case Transmit(hop, message, charged_bits):
                 bits, self._reply = self._send(message)
-                charged = bits if charged_bits is None else charged_bits
+                charged = self._charged(message, bits) if charged_bits is None else charged_bits
                 return PendingStep(TransmitRecord(hop, message.kind, bits, charged, message.tokens_at_stake))
             case Stream(hop, message, this):
                 bits, _ = self._send(message)
                 self._checks.round(this)
-                return PendingStep(TransmitRecord(hop, message.kind, bits, bits, message.tokens_at_stake, this))
+                charged = self._charged(message, bits)
+                return PendingStep(TransmitRecord(hop, message.kind, bits, charged, message.tokens_at_stake, this))
             case Emit(this):
                 self._checks.round(this)
                 return PendingStep(EmitRecord(this))
@@ -189,13 +196,16 @@ class ProtocolRun:
                 self._replies = False
                 return PendingStep(ObserveRecord())
             case Together(protocols):
-                runs = [
-                    ProtocolRun(branch, self._models, self.payloads, self._encodes, checks=self._checks)
-                    for branch in protocols
-                ]
+                shared = (self._models, self.payloads, self._encodes, None, self._checks, self._wire_vocab_size)
+                runs = [ProtocolRun(branch, *shared) for branch in protocols]
                 self._reply = _Branches(len(self.records), runs)
                 return PendingStep(TogetherRecord(()), branches=runs)
         raise RunError(f"protocol {self._checks.name!r} yielded {shortened(step)}, which is no step")
+
+    def _charged(self, message: Message, payload_bits: int) -> int:
+        if self._wire_vocab_size is None:
+            return payload_bits
+        return message.charged_bits(self._wire_vocab_size)
 
     def _send(self, message: Message) -> tuple[int, Any]:
         """Payload bits of a message, and what its receiver makes of it."""

@@ -182,3 +182,9 @@ class StageLayout(Layout):
     def bits(self, k: int) -> int:
         """Closed form of what ``write`` writes for a stage of k entries."""
         return 1 + self.id_bits + k * (self.id_bits + HALF_BITS)
+
+    @override
+    def extra_bits(self, body: Stage | Logits, wire_vocab_size: int) -> int:
+        if not isinstance(body, Stage):
+            return self.whole_row.extra_bits(body, wire_vocab_size)
+        return (1 + len(body.ids)) * (bits_for(wire_vocab_size) - self.id_bits)

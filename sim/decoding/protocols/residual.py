@@ -124,3 +124,9 @@ class ProposalsLayout(Layout):
     def bits(self, message: int) -> int:
         """Closed form of what ``write`` writes for a message of proposals."""
         return 1 + self.message_bits + self.num_proposals(message) * (self.id_bits + DOUBLE_BITS)
+
+    @override
+    def extra_bits(self, body: Proposals | Logits, wire_vocab_size: int) -> int:
+        if not isinstance(body, Proposals):
+            return self.whole_row.extra_bits(body, wire_vocab_size)
+        return len(body.pairs) * (bits_for(wire_vocab_size) - self.id_bits)

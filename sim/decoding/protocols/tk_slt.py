@@ -100,4 +100,4 @@ def tk_slt(request: Request, settings: TkSltSettings, rng: RandomSource) -> Prot
 
 def published_bits(top_k: int | None, request: Request) -> int:
     """Bits of one row as the publication counts them: its values alone."""
-    return min(top_k or request.vocab_size, request.vocab_size) * PROBABILITY_BITS
+    return min(top_k or request.wire_vocab_size, request.wire_vocab_size) * PROBABILITY_BITS

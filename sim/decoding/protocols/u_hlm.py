@@ -182,6 +182,11 @@ class GatedDraftLayout(Layout):
         """Closed form of the encoded length before padding to bytes."""
         return self.count_bits + (num_kept + 1) * self.id_bits + row_bits
 
+    @override
+    def extra_bits(self, body: GatedDraft, wire_vocab_size: int) -> int:
+        ids = (len(body.kept) + 1) * (bits_for(wire_vocab_size) - self.id_bits)
+        return ids + self.row_layout.extra_bits(body.row, wire_vocab_size)
+
 
 class WholeRowLayout(Layout):
     """A coded row; what is read is the row alone."""
@@ -198,3 +203,7 @@ class WholeRowLayout(Layout):
     @override
     def read(self, reader: BitReader) -> Row:
         return self.codec.read(reader).row
+
+    @override
+    def extra_bits(self, body: Any, wire_vocab_size: int) -> int:
+        return self.codec.extra_bits(len(body.ids), wire_vocab_size)

@@ -75,3 +75,7 @@ class RefilledRowLayout(Layout):
     def bits(self, k: int) -> int:
         """Closed form of what ``write`` writes for a row of k entries."""
         return self.codec.row_bits(k) + TAIL_BITS
+
+    @override
+    def extra_bits(self, body: CodedRow, wire_vocab_size: int) -> int:
+        return self.codec.extra_bits(len(body.ids), wire_vocab_size)

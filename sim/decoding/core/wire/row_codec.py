@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import copy
 from dataclasses import dataclass
 from typing import Literal
 
@@ -71,6 +72,7 @@ class RowCodec:
         self.format = row_format
         self.keep_k = vocab_size
         self._row_bits: dict[int, int] = {}
+        self._row_bits_elsewhere: dict[int, dict[int, int]] = {}  # by size of vocabulary
         self.fixed_k: int | None = None
         if row_format.top_p is None:
             self.keep_k = vocab_size if row_format.top_k is None else min(row_format.top_k, vocab_size)
@@ -207,6 +209,18 @@ class RowCodec:
             value_bits = k * _VALUE_WIDTH[self.format.values]
         size_bits = 0 if self.fixed_k is not None else bits_for(self.vocab_size)
         return size_bits + self._index_bits(self.index_code(k), k) + value_bits
+
+    def entries_in(self, k: int, wire_vocab_size: int) -> int:
+        """Entries that a row of k would have in a vocabulary of another size: all of it, if k is all of this one."""
+        if k < self.vocab_size:
+            return min(k, wire_vocab_size)
+        return min(self.format.top_k or wire_vocab_size, wire_vocab_size)
+
+    def extra_bits(self, k: int, wire_vocab_size: int) -> int:
+        """Bits by which a row of k entries would be longer, or shorter, in a vocabulary of another size."""
+        other = copy(self)
+        other.vocab_size, other._row_bits = wire_vocab_size, self._row_bits_elsewhere.setdefault(wire_vocab_size, {})
+        return other.row_bits(self.entries_in(k, wire_vocab_size)) - self.row_bits(k)
 
 
 class UncodedRows(RowCodec):
