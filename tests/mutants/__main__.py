@@ -14,6 +14,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from time import perf_counter
 
+from pytest import ExitCode
+
 from tests.mutants.mutants import MUTANTS, Mutant
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -31,35 +33,55 @@ def copy_tree(folder: Path) -> None:
             shutil.copy2(source, folder / name)
 
 
-def is_noticed(mutant: Mutant, folder: Path) -> bool:
-    """Whether a test fails with the fault in the code of ``folder``; the code is as before afterwards."""
-    path = folder / mutant.path
-    original = path.read_text(encoding="utf-8")
-    path.write_text(mutant.apply(original), encoding="utf-8")
+def tests_pass(tests: Sequence[str], folder: Path) -> bool:
+    """Whether tests pass on the code of ``folder`` as it is.
+
+    A run that does not end, and code that cannot even be imported, are failures that anybody notices.
+
+    Raises:
+        SystemExit: pytest did not run any test, or was not called rightly.
+    """
     environment = {**os.environ, "PYTHONPATH": str(folder), "PYTHONDONTWRITEBYTECODE": "1"}
-    command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *mutant.tests]
+    command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *tests]
     try:
         done = subprocess.run(
             command, cwd=folder, env=environment, capture_output=True, timeout=_TIMEOUT_S, check=False
         )
     except subprocess.TimeoutExpired:
-        return True  # A run that does not end is a failure that anybody notices.
+        return False
+    if done.returncode not in (ExitCode.OK, ExitCode.TESTS_FAILED, ExitCode.INTERRUPTED):
+        raise SystemExit(f"{' '.join(tests)}: pytest exited with {done.returncode}:\n{done.stdout.decode()[-2000:]}")
+    return done.returncode == ExitCode.OK
+
+
+def is_noticed(mutant: Mutant, folder: Path) -> bool:
+    """Whether a test fails with the fault in the code of ``folder``; the code is as before afterwards."""
+    path = folder / mutant.path
+    original = path.read_text(encoding="utf-8")
+    path.write_text(mutant.apply(original), encoding="utf-8")
+    try:
+        return not tests_pass(mutant.tests, folder)
     finally:
         path.write_text(original, encoding="utf-8")
-    if done.returncode not in (0, 1):
-        raise SystemExit(f"{mutant.name}: pytest exited with {done.returncode}:\n{done.stdout.decode()[-2000:]}")
-    return done.returncode == 1
 
 
 def main(only: Sequence[str]) -> int:
-    """Run all mutants or those named; returns the number of survivors, at most 1 as an exit code."""
+    """Run all mutants or those named; returns 1 if one survived, else 0.
+
+    Raises:
+        SystemExit: Tests fail without any fault, so that their failure says nothing.
+    """
     chosen = [mutant for mutant in MUTANTS if not only or mutant.name in only]
     survivors: list[Mutant] = []
     with tempfile.TemporaryDirectory(prefix="mutants-") as name:
-        copy_tree(Path(name))
+        folder = Path(name)
+        copy_tree(folder)
+        for tests in sorted({mutant.tests for mutant in chosen}):
+            if not tests_pass(tests, folder):
+                raise SystemExit(f"{' '.join(tests)}: these tests fail without a fault; mend them first")
         for number, mutant in enumerate(chosen, 1):
             start = perf_counter()
-            noticed = is_noticed(mutant, Path(name))
+            noticed = is_noticed(mutant, folder)
             verdict = "noticed" if noticed else "SURVIVED"
             print(f"{number}/{len(chosen)} {verdict:8} {perf_counter() - start:6.1f} s  {mutant.name}", flush=True)
             if not noticed:
