@@ -11,9 +11,10 @@ from sim.inputs.workload import PlannedRequest
 from sim.models.info import ModelInfo
 from sim.models.interface import LanguageModel
 from sim.models.tabular import TabularModel
+from sim.results.output import RunOutput
 from sim.runs.inputs import SimulationInputs
 from sim.runs.run import simulate as run_simulation
-from sim.runs.world import RunOutput, World
+from sim.runs.world import World
 from sim.scenario.schema import Scenario
 from sim.sweep.work import EntryStore
 from sim.tape.recorder import record, wanted_recordings

@@ -31,8 +31,8 @@ def version_command() -> None:
 def validate_command(names: list[str]) -> None:
     """Check each scenario; all wrong ones are told, one line each. No code of a user's own runs."""
     from sim.core.user_code import user_code_not_run
+    from sim.scenario.points import expand
     from sim.scenario.price_notes import price_notes
-    from sim.sweep.points import expand
 
     wrong = []
     for name in names:
@@ -172,7 +172,7 @@ def calibrate_command(name: str, set_: list[str], out: Path | None) -> None:
     from sim.cli.output import print_table, say
     from sim.cli.run import changes_of
     from sim.compute.calibration_files import calibrate
-    from sim.runs.prepare import load_models
+    from sim.inputs.scenario_models import load_models
 
     scenario = load_scenario(name, changes_of(set_, None))
     models = load_models(scenario.models, tuple(scenario.protocol.trait("models")))

@@ -65,7 +65,7 @@ def run_command(
         say_user_code()
         say_price_notes([scenario])
         from sim.runs.run import run
-        from sim.timeline import Timeline, parse_window
+        from sim.runs.timeline import Timeline, parse_window
 
         timeline = None if window is None else Timeline(*parse_window(window))
         with locate_errors(name, changes), ProgressBars() as progress:
@@ -131,7 +131,7 @@ def sweep_command(
         raise InputError("--jobs is about processes of this machine, --scheduler about others; give one of them")
     axes, changes = parse_axes(vary), changes_of(set_, seed)
     with only_results_on_stdout():
-        from sim.sweep.points import expand
+        from sim.scenario.points import expand
         from sim.sweep.run import sweep
 
         scenario = load_scenario(name, changes, axes, check=expand)

@@ -10,11 +10,12 @@ from sim.cli.run import changes_of
 from sim.cli.terminal import print_lines
 from sim.core.errors import InputError
 from sim.core.files import clean_cache
-from sim.runs.prepare import must_be_live, tape_store, wanted_of
+from sim.inputs.tokenised_requests import planned_by_kind
+from sim.runs.prepare import must_be_live, tape_store
 from sim.scenario.loading import load_scenario, locate_errors
 from sim.scenario.overrides import parse_axes
+from sim.scenario.points import expand
 from sim.scenario.schema import Scenario
-from sim.sweep.points import expand
 from sim.tape.pruning import max_tape_bytes, prune
 
 
@@ -29,7 +30,7 @@ def record_command(
     scenarios = _replayed(load_scenario(name, changes, axes, check=expand))
     store, max_bytes = tape_store(), max_tape_bytes()
     with locate_errors(name, changes, axes):
-        wanted = [one for scenario in scenarios for one in wanted_of(scenario)]
+        wanted = [one for scenario in scenarios for one in planned_by_kind(scenario)]
     workers = jobs or os.cpu_count() or 1
     with ProgressBars() as progress, make_executor(workers, None, workers) as executor:
         decoded = record_missing(wanted, store, executor, progress, payloads)

@@ -104,7 +104,7 @@ def break_even_delays_s(table: pd.DataFrame) -> dict[str, float]:
     Args:
         table: A sweep with variants ``edge only`` and ``gamma N``.
     """
-    from sim.decoding.analysis.theory import break_even_rtt_s
+    from sim.decoding.theory import break_even_rtt_s
 
     alone = table[table["variant"] == "edge only"]
     at_edge_s = alone["edge_queue_mean_s"] + alone["verify_compute_mean_s"]

@@ -135,7 +135,7 @@ def closed_form_lengths(table: pd.DataFrame) -> npt.NDArray[np.float64]:
     Returns:
         Lengths [num_rates].
     """
-    from sim.decoding.analysis.theory import expected_tokens
+    from sim.decoding.theory import expected_tokens
 
     drafting = table[[_FIXED.match(str(name)) is not None for name in table["variant"]]]
     rounds = drafting["tokens"] / drafting["block_efficiency"]

@@ -37,7 +37,7 @@ def with_settings(table: pd.DataFrame, path: Path, columns: Sequence[str]) -> pd
 def _settings(path: Path) -> dict[str, dict[str, Any]]:
     """Values by dotted key of each variant, defaults included."""
     from sim.scenario.loading import load_scenario
-    from sim.sweep.points import expand
+    from sim.scenario.points import expand
 
     found: dict[str, dict[str, Any]] = {}
     for point in expand(load_scenario(str(path))):

@@ -7,13 +7,13 @@ which nothing runs) is left out.
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from sim.compute.base import ComputeModel
+from sim.core.addresses import digest
 from sim.decoding.protocols.registry import sites_of
 from sim.inputs.prompts import SHIPPED
 from sim.inputs.versions import decoding_code, simulator_code
@@ -68,16 +68,6 @@ def with_contents(plain: Any) -> Any:
         except (OSError, ValueError):
             return plain
     return plain
-
-
-def canonical(plain: Any) -> str:
-    """Nested plain values as one line of JSON, the same for equal values."""
-    return json.dumps(plain, sort_keys=True, separators=(",", ":"))
-
-
-def digest(plain: Any) -> str:
-    """Hash of nested plain values."""
-    return hashlib.sha256(canonical(plain).encode()).hexdigest()
 
 
 class RunAddresses:
@@ -141,8 +131,8 @@ class RunAddresses:
             server = scenario.servers[site]
             parts[site] = self._digest(site, (server,), lambda server=server: _with_code(server.dump()))
         if "cloud" in used_sites:
-            way = scenario.cloud
-            parts["way to the cloud"] = self._digest("way", (way,), lambda: way.model_dump(mode="json"))
+            backhaul = scenario.cloud
+            parts["backhaul"] = self._digest("backhaul", (backhaul,), lambda: backhaul.model_dump(mode="json"))
         return digest(parts)
 
     def _digest(self, name: str, parts: tuple[Any, ...], plain: Any) -> str:
@@ -151,11 +141,6 @@ class RunAddresses:
         if known is None:
             known = self._parts[place] = (parts, digest(plain()))
         return known[1]
-
-
-def run_id(address: str) -> str:
-    """A run's address as folders and tables show it."""
-    return address[:12]
 
 
 def _with_code(plain: dict[str, Any]) -> dict[str, Any]:

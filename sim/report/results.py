@@ -19,8 +19,8 @@ from sim.results.portable import scenario_text, without_folders
 if TYPE_CHECKING:
     import pandas as pd
 
+    from sim.scenario.points import Point
     from sim.scenario.schema import Scenario
-    from sim.sweep.points import Point
 
 _CARDS = (
     "e2e_mean_s",

@@ -7,9 +7,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from sim.core.addresses import run_id
 from sim.core.files import sync_folder
 from sim.core.unfinished import unfinished_file
-from sim.inputs.identity import run_id
 from sim.results.point_log import SavedPoint
 
 if TYPE_CHECKING:

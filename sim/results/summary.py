@@ -15,7 +15,7 @@ from sim.decoding.core.steps import Round
 from sim.results.columns import BREAKDOWN_COLUMNS
 
 if TYPE_CHECKING:
-    from sim.runs.world import RunOutput
+    from sim.results.output import RunOutput
 
 _LATENCIES = ("e2e_s", "ttft_s", "tpot_s")
 _SUMMED = (

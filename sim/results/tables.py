@@ -146,14 +146,3 @@ class RunTables:
         self.requests.close()
         self.rounds.close()
         self.servers.close()
-
-
-def parquet_bytes(rows: list[dict[str, Any]]) -> bytes:
-    """Rows as a Parquet file in memory."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    sink = pa.BufferOutputStream()
-    pq.write_table(pa.Table.from_pylist(rows), sink)
-    value: bytes = sink.getvalue().to_pybytes()
-    return value

@@ -7,18 +7,20 @@ from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
+from sim.core.addresses import run_id
 from sim.core.files import clean_cache, no_empty_folders_of
-from sim.inputs.identity import RunAddresses, run_id
+from sim.inputs.identity import RunAddresses
 from sim.inputs.workload import PlannedRequest
 from sim.results.csv_file import write_csv
 from sim.results.folder import complete_folder, write_json
-from sim.results.manifest import hashes_of, make_manifest
+from sim.results.output import RunOutput
 from sim.results.portable import scenario_text
 from sim.results.summary import SummaryByKind
 from sim.results.tables import Keep, RunTables, Table
 from sim.runs.inputs import SimulationInputs
+from sim.runs.manifest import hashes_of, make_manifest
 from sim.runs.prepare import Progress, bare_inputs, keys_of, no_progress, prepare, record_all, tape_store
-from sim.runs.world import RunOutput, World
+from sim.runs.world import World
 from sim.scenario.schema import Scenario
 from sim.tape.pruning import max_tape_bytes, needed, prune
 
@@ -26,7 +28,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from sim.links.base import Link
-    from sim.timeline import Timeline
+    from sim.runs.timeline import Timeline
 
 
 @dataclass

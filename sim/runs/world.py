@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 from sim.compute.base import idle_power_w
@@ -18,40 +17,12 @@ from sim.nodes.model_server import ModelServer
 from sim.nodes.monitor import QueueMonitor, ServerMonitor
 from sim.nodes.routing.registry import ROUTINGS
 from sim.nodes.server_group import ServerGroup
+from sim.results.output import RunOutput
 from sim.results.tables import RunTables
 from sim.runs.device_group import DeviceGroup, RecordMore, Watchers
 from sim.runs.inputs import SimulationInputs
 from sim.runs.window import Window
 from sim.scenario.schema import Kind, Scenario
-
-__all__ = ["RunOutput", "SimulationInputs", "World"]
-
-
-@dataclass
-class RunOutput:
-    """What a run has produced.
-
-    Attributes:
-        tables: One row per request, one per round.
-        link: Cell-wide figures of the link.
-        figures: Of the measurement window, the servers of edge and cloud included, by column name.
-        simulated_s: When the last request ended, or the run was stopped.
-    """
-
-    tables: RunTables
-    link: dict[str, float]
-    figures: dict[str, float]
-    simulated_s: float
-
-    @property
-    def requests(self) -> list[dict[str, Any]]:
-        """Rows of ``requests`` in order of device and index, where they were kept in memory."""
-        return self.tables.requests.rows
-
-    @property
-    def rounds(self) -> list[dict[str, Any]]:
-        """Rows of ``rounds``, likewise."""
-        return self.tables.rounds.rows
 
 
 class World:

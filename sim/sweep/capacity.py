@@ -203,7 +203,7 @@ class _Bracketing:
 
 def own_value(scenario: Scenario, key: str) -> Any:
     """The value that a scenario has for a dotted key; None if it has none."""
-    from sim.sweep.points import value_of
+    from sim.scenario.points import value_of
 
     try:
         return value_of(scenario, key)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from sim.core.addresses import digest, run_id
 from sim.core.files import (
     cannot_write,
     read_json_object,
@@ -17,16 +18,15 @@ from sim.core.files import (
     unfinished_folder,
     write_atomically,
 )
-from sim.inputs.identity import digest, run_id
 from sim.inputs.versions import all_code
 from sim.results.csv_file import inert_frame
 from sim.results.folder import json_text
-from sim.results.manifest import code_and_versions, hashes_of
 from sim.results.point_log import SavedPoint
 from sim.results.point_tables import write_point_tables
 from sim.results.portable import scenario_text, short_names, without_folders
+from sim.runs.manifest import code_and_versions, hashes_of
+from sim.scenario.points import Point
 from sim.scenario.schema import Scenario
-from sim.sweep.points import Point
 from sim.sweep.work import KINDS
 
 if TYPE_CHECKING:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+from sim.scenario.points import Point
 from sim.scenario.sweep_schema import MIN_REPLICATIONS
-from sim.sweep.points import Point
 
 
 def half_width(values: Sequence[float]) -> float:

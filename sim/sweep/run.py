@@ -12,16 +12,16 @@ from typing import TYPE_CHECKING, Any
 
 from sim.core.errors import InputError
 from sim.core.files import cannot_write, clean_cache, no_empty_folders_of, remove_leftovers, unfinished_folder
-from sim.results.manifest import run_facts
 from sim.results.point_log import SavedPoint
 from sim.results.saved_points import SavedPoints
 from sim.results.tables import Keep
+from sim.runs.manifest import run_facts
 from sim.runs.prepare import Progress, no_progress, tape_store, wanted_of
+from sim.scenario.points import Point, expand
 from sim.scenario.schema import Scenario
 from sim.sweep.cluster import Cluster
 from sim.sweep.executors import make_executor
 from sim.sweep.gather import Gathered, drawn_axes, gather, kinds_table, sweep_id, table_of
-from sim.sweep.points import Point, expand
 from sim.sweep.precision import Replications
 from sim.sweep.recording import record_missing
 from sim.sweep.shared_inputs import Preparation, Prepared

@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sim.inputs.identity import RunAddresses, canonical
+from sim.core.addresses import canonical
+from sim.inputs.identity import RunAddresses
 from sim.runs.inputs import SimulationInputs
 from sim.runs.prepare import bare_inputs, keys_of, must_be_live
+from sim.scenario.points import Point
 from sim.scenario.schema import Scenario
-from sim.sweep.points import Point
 from sim.sweep.work import SharedInputs, entries_of
 from sim.tape.store import TapeStore
 

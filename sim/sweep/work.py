@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from sim.core.errors import InputError, RunError
+from sim.inputs.scenario_models import model_info_of
 from sim.inputs.workload import PlannedRequest
 from sim.links.shannon import FADING_MEMORY
 from sim.models.interface import LanguageModel
@@ -18,7 +19,7 @@ from sim.models.row_cache import CachingModel
 from sim.results.point_log import pack_table
 from sim.results.tables import Keep, RunTables
 from sim.runs.inputs import SimulationInputs
-from sim.runs.prepare import MissingGroup, model_info_of, models_by_kind, record_group
+from sim.runs.prepare import MissingGroup, models_by_kind, record_group
 from sim.runs.run import simulate
 from sim.scenario.schema import ModelsSettings, Scenario
 from sim.tape.key import Addresses

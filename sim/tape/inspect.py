@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from sim.core.files import cannot_write, write_atomically
-from sim.results.tables import parquet_bytes
 from sim.tape.encoding import rounds_of
 from sim.tape.store import Entry, Header, TapeOutdated, TapeProblem, TapeStore, check_entry, decode_entry
 
@@ -149,7 +148,18 @@ def export_rounds(store: TapeStore, path: Path, keys: Iterable[str] | None = Non
             left_out += 1
     names = {name: None for row in rows for name in row}
     try:
-        write_atomically(path, parquet_bytes([{name: row.get(name) for name in names} for row in rows]))
+        write_atomically(path, _parquet_bytes([{name: row.get(name) for name in names} for row in rows]))
     except OSError as error:
         raise cannot_write("the tape's rounds", path, error) from error
     return TapeExport(len(rows), requests, left_out)
+
+
+def _parquet_bytes(rows: list[dict[str, Any]]) -> bytes:
+    """Rows as a Parquet file in memory."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    sink = pa.BufferOutputStream()
+    pq.write_table(pa.Table.from_pylist(rows), sink)
+    value: bytes = sink.getvalue().to_pybytes()
+    return value

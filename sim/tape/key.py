@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
 
-from sim.inputs.identity import canonical, decoding_inputs, digest
+from sim.core.addresses import canonical, digest
+from sim.inputs.identity import decoding_inputs
 from sim.inputs.workload import PlannedRequest
 from sim.models.info import ModelInfo
 from sim.scenario.schema import Scenario

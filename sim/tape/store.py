@@ -14,9 +14,9 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from sim.core.addresses import canonical
 from sim.core.files import cannot_write, remove_leftovers, sync_file, sync_folder, write_atomically
 from sim.decoding.drivers.protocol_run import Record
-from sim.inputs.identity import canonical
 from sim.tape.encoding import from_plain, rounds_of, to_plain
 from sim.tape.key import address_of, split_description
 

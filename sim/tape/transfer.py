@@ -11,12 +11,13 @@ from typing import Any
 from sim.core.errors import InputError, RunError
 from sim.core.files import cache_folder, cannot_write, write_atomically
 from sim.core.user_code import remote_code_is_trusted
+from sim.inputs.imported import check_models, describe_models, store_models, store_prompts
+from sim.inputs.scenario_models import model_info_of, model_names
+from sim.inputs.tokenised_requests import encode_prompt, planned_by_kind, prompt_key
 from sim.inputs.versions import decoding_code
 from sim.inputs.workload import contents_to_encode
 from sim.models.info import ModelInfo
-from sim.runs import prepare
 from sim.scenario.schema import Scenario
-from sim.tape.imported import check_models, describe_models, store_models, store_prompts
 from sim.tape.key import Addresses
 from sim.tape.store import TapeProblem, TapeStore, decode_entry
 
@@ -39,7 +40,7 @@ def export_folder(scenarios: Sequence[Scenario], store: TapeStore, folder: Path)
     models: dict[str, dict[str, Any]] = {}
     prompts: dict[str, dict[str, list[int]]] = {}
     for scenario in (kind.scenario for whole in scenarios for kind in whole.by_kind()):
-        models_info = prepare.model_info_of(scenario)
+        models_info = model_info_of(scenario)
         _note_models(scenario, models_info, models)
         _note_prompts(scenario, models_info, prompts)
     about = {"format": FORMAT, "code": decoding_code(), "models": list(models.values()), "prompts": prompts}
@@ -63,8 +64,8 @@ def recorded_keys(scenarios: Sequence[Scenario], store: TapeStore) -> list[str]:
         InputError: One is not on tape yet.
     """
     keys: dict[str, None] = {}
-    for scenario, planned_requests in (one for whole in scenarios for one in prepare.wanted_of(whole)):
-        addresses = Addresses(scenario, prepare.model_info_of(scenario))
+    for scenario, planned_requests in (one for whole in scenarios for one in planned_by_kind(whole)):
+        addresses = Addresses(scenario, model_info_of(scenario))
         for planned in planned_requests:
             key = addresses.of(planned)
             if key not in keys and not store.has(key):
@@ -78,7 +79,7 @@ def _seal(about: Mapping[str, Any]) -> str:
 
 
 def _note_models(scenario: Scenario, models_info: dict[str, ModelInfo], models: dict[str, dict[str, Any]]) -> None:
-    names = prepare.model_names(scenario.models, tuple(models_info))
+    names = model_names(scenario.models, tuple(models_info))
     models[str(sorted(names.items()))] = describe_models(names, scenario.models.dtype, models_info)
 
 
@@ -88,8 +89,8 @@ def _note_prompts(
     leader = models_info.get("target") or next(iter(models_info.values()))
     known = prompts.setdefault(leader.fingerprint, {})
     for content in contents_to_encode(scenario.workload):
-        if (key := prepare.prompt_key(content)) not in known:
-            known[key] = list(prepare.encode_prompt(leader, remote_code_is_trusted(), content))
+        if (key := prompt_key(content)) not in known:
+            known[key] = list(encode_prompt(leader, remote_code_is_trusted(), content))
 
 
 def import_folder(folder: Path, store: TapeStore) -> int:
@@ -112,7 +113,7 @@ def import_folder(folder: Path, store: TapeStore) -> int:
         store_prompts(about["prompts"])
     except OSError as error:
         raise cannot_write("the imported tape", cache_folder(), error) from error
-    prepare.encode_prompt.cache_clear()
+    encode_prompt.cache_clear()
     return added
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any
 
-from sim.results.manifest import versions
+from sim.runs.manifest import versions
 from tests.bench.measure import yardstick_ms
 
 REFERENCE = Path(__file__).resolve().parent.parent.parent / "results" / "reference" / "bench.json"

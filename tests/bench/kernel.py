@@ -13,7 +13,8 @@ from sim.decoding.drivers.protocol_run import ComputeRecord, EmitRecord, Record,
 from sim.inputs.workload import PlannedRequest
 from sim.models.info import ModelInfo
 from sim.nodes.compiled_trace import Plan
-from sim.runs.world import SimulationInputs, World
+from sim.runs.inputs import SimulationInputs
+from sim.runs.world import World
 from sim.scenario.schema import Scenario
 from tests.bench.measure import result
 

@@ -63,9 +63,9 @@ def _writing_s(table: Path, folder: str) -> float:
     from sim.results.point_log import pack_table
     from sim.results.reading import read_point
     from sim.results.saved_points import SavedPoints
+    from sim.scenario.points import expand
     from sim.scenario.schema import Scenario
     from sim.sweep.gather import Gathered, gather
-    from sim.sweep.points import expand
 
     scenario = Scenario.from_dict(STUDY)
     frame = pd.read_parquet(table)

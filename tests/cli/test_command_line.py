@@ -208,7 +208,7 @@ def test_the_readmes_sweeps_and_runs_are_not_refused():
     """As far as their points, without running them; the models that one names are those of a hub."""
     from sim.cli.run import changes_of, parse_axes
     from sim.scenario.loading import load_scenario
-    from sim.sweep.points import expand
+    from sim.scenario.points import expand
 
     readme = (Path(__file__).resolve().parent.parent.parent / "README.md").read_text()
     commands = [
@@ -226,7 +226,7 @@ def test_the_readmes_sweeps_and_runs_are_not_refused():
 
 def test_the_readmes_yaml_is_a_sweep(tmp_path: Path):
     from sim.scenario.loading import load_scenario
-    from sim.sweep.points import expand
+    from sim.scenario.points import expand
 
     readme = (Path(__file__).resolve().parent.parent.parent / "README.md").read_text()
     (block,) = readme.split("```yaml\n")[1:]

@@ -8,11 +8,11 @@ from math import log
 import numpy as np
 import pytest
 
-from sim.decoding.analysis.theory import expected_tokens
 from sim.decoding.controllers.goodspeed import GoodputBook, GoodSpeed, GoodSpeedSettings
 from sim.decoding.core.controller import Controls
 from sim.decoding.core.messages import VerdictBody, VerdictLayout
 from sim.decoding.core.request import Request
+from sim.decoding.theory import expected_tokens
 from tests.worlds import simulate, small_scenario
 
 

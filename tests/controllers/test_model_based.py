@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from sim.decoding.analysis.theory import expected_tokens, tk_slt_speedup
 from sim.decoding.controllers.flexspec import FlexSpec, FlexSpecSettings
 from sim.decoding.controllers.measure import Meter
 from sim.decoding.controllers.odld import Odld, OdldSettings
 from sim.decoding.core.controller import Controls
 from sim.decoding.core.request import Request
 from sim.decoding.core.steps import Observation
+from sim.decoding.theory import expected_tokens, tk_slt_speedup
 
 START = Controls.chain(4)
 

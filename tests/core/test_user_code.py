@@ -197,7 +197,7 @@ def test_the_flag_reaches_the_loading_of_models(tmp_path, monkeypatch, command):
         raise InputError("no models here")
 
     monkeypatch.setattr(loading, "find_model", find_model)
-    monkeypatch.setattr("sim.runs.prepare.find_model", find_model)
+    monkeypatch.setattr("sim.inputs.scenario_models.find_model", find_model)
     loading._load_tokenizer.cache_clear()
     assert _main(command.split()) == 2
     assert _main([*command.split(), "--trust-remote-code"]) == 2

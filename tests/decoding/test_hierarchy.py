@@ -9,8 +9,8 @@ import pytest
 
 from sim.decoding import decode
 from sim.decoding.analysis.hierarchy import HopCosts, best_chain, chain_token_s
-from sim.decoding.analysis.theory import expected_tokens, walltime_ratio
 from sim.decoding.drivers.protocol_run import ComputeRecord
+from sim.decoding.theory import expected_tokens, walltime_ratio
 from sim.models.tabular import TabularModel
 
 

@@ -11,12 +11,12 @@ from sim.core.errors import InputError
 from sim.decoding import decode
 from sim.decoding.analysis.exact import analyse, output_distribution
 from sim.decoding.analysis.races import many_winners, race_probability
-from sim.decoding.analysis.theory import gumbel_acceptance, multi_draft_optimum
 from sim.decoding.core.drafting import draw_candidates
 from sim.decoding.core.random_source import KeyedRandom
 from sim.decoding.core.rows import Row, overlap, residual
 from sim.decoding.core.wire.row_codec import RowFormat
 from sim.decoding.protocols.registry import PROTOCOLS
+from sim.decoding.theory import gumbel_acceptance, multi_draft_optimum
 from sim.decoding.verification import transport
 from sim.decoding.verification.base import MODES, RULES, find_rule
 from sim.decoding.verification.k_seq import inflation

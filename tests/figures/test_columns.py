@@ -11,7 +11,7 @@ from sim.decoding.protocols.registry import PROTOCOLS
 from sim.links.registry import LINKS
 from sim.results.columns import REQUEST_COLUMNS, ROUND_COLUMNS, SLOT_COLUMNS, SUMMARY_COLUMNS, SWEEP_COLUMNS, TABLES
 from sim.runs.run import RunResult, simulate
-from sim.sweep.points import expand
+from sim.scenario.points import expand
 from tests.worlds import inputs, small_scenario
 
 NR = {"kind": "nr", "bandwidth_mhz": 5, "channel": "ideal", "mcs": 4, "record_slots": True}

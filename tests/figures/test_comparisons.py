@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 import pytest
 
-from sim.decoding.analysis.theory import break_even_rtt_s, expected_tokens
+from sim.decoding.theory import break_even_rtt_s, expected_tokens
 from sim.figures.comparisons import break_even_delays_s, latency_of, parts_by, payload_frontier, round_trip
 
 TARGET_S, DRAFT_S, ALPHA, TOKENS = 0.065, 0.005, 0.7, 400

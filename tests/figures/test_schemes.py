@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from sim.decoding.analysis.hierarchy import HopCosts, chain_token_s
-from sim.decoding.analysis.theory import expected_tokens
+from sim.decoding.theory import expected_tokens
 from sim.figures import hierarchy, lengths, who_wins
 from sim.figures.who_wins import FAMILIES, ordered_schemes, slowdowns, spread_out
 

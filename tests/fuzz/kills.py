@@ -22,7 +22,7 @@ import os, signal, sys
 from sim.figures import sweep_figures
 from sim.report import results
 from sim.results import point_log
-from sim.runs.prepare import load_models
+from sim.inputs.scenario_models import load_models
 from sim.scenario.loading import load_scenario
 from sim.sweep.run import sweep
 sweep_figures.draw_sweep = lambda *_: []

@@ -21,7 +21,8 @@ from sim.core.breakdown import PARTS
 from sim.decoding.protocols.registry import PROTOCOLS
 from sim.models.info import ModelInfo
 from sim.results.columns import BREAKDOWN_COLUMNS
-from sim.runs.world import SimulationInputs, World
+from sim.runs.inputs import SimulationInputs
+from sim.runs.world import World
 from sim.scenario.schema import Scenario
 from sim.tape.key import describe, key_of
 from sim.tape.recorder import Recording, needed_models, record

@@ -190,7 +190,8 @@ def test_a_device_that_is_not_here(device, message, monkeypatch):
 
 
 def test_logits_that_are_not_finite_while_a_model_is_timed_name_its_role(broken, tmp_path, monkeypatch):
-    from sim.runs.prepare import make_cost_models, model_info_of
+    from sim.inputs.cost_models import make_cost_models
+    from sim.inputs.scenario_models import model_info_of
     from sim.scenario.schema import Scenario
 
     folder, _ = broken

@@ -190,7 +190,7 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     # Closed forms.
     *_of(
-        "sim/decoding/analysis/theory.py",
+        "sim/decoding/theory.py",
         ("tests/decoding/test_theory.py",),
         (
             "theory_expected_tokens",

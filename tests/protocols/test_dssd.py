@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from sim.decoding.core.split import ScalarDraftLayout, ScalarSettings, double_to_int, int_to_double
 from sim.decoding.core.wire.bits import bits_for
 from sim.decoding.core.wire.row_codec import RowCodec, RowFormat
 from sim.decoding.protocols.registry import PROTOCOLS
+from sim.decoding.verification.split import ScalarDraftLayout, ScalarSettings, double_to_int, int_to_double
 
 
 @pytest.mark.parametrize("values", ["lattice", "fp32", "fp16", "log8"])

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from sim.decoding.core.rows import Sampling
-from sim.decoding.core.split import ScalarDraftLayout
 from sim.decoding.drivers.protocol_run import ComputeRecord, TogetherRecord
 from sim.decoding.protocols.registry import PROTOCOLS, sites_of
+from sim.decoding.verification.split import ScalarDraftLayout
 
 NAMES = PROTOCOLS.names()
 LOSSLESS = [name for name in NAMES if PROTOCOLS.find(name).traits["lossless"]]

@@ -6,7 +6,6 @@ import pytest
 
 from sim.decoding.analysis.exact import output_distribution, sequence_distribution
 from sim.decoding.analysis.payloads import tk_slt_bits_per_token
-from sim.decoding.analysis.theory import tk_slt_optimal_draft_length
 from sim.decoding.core.random_source import KeyedRandom
 from sim.decoding.core.request import Request
 from sim.decoding.core.steps import Observation
@@ -14,6 +13,7 @@ from sim.decoding.core.wire.row_codec import RowCodec, RowFormat
 from sim.decoding.drivers.protocol_run import ObserveRecord, ProtocolRun, TransmitRecord
 from sim.decoding.protocols.registry import PROTOCOLS, is_adaptive
 from sim.decoding.protocols.tk_slt import TkSltSettings, tk_slt
+from sim.decoding.theory import tk_slt_optimal_draft_length
 
 FAST = Observation(uplink_bps=1e9, draft_token_s=0.001, target_forward_s=0.1)
 SLOW = Observation(uplink_bps=1e2, draft_token_s=0.001, target_forward_s=0.1)

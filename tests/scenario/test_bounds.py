@@ -10,10 +10,10 @@ from pydantic import ValidationError
 
 from sim.cli.keys import CHOSEN
 from sim.core.settings import Settings
+from sim.scenario.points import expand
 from sim.scenario.problems import ScenarioProblems
 from sim.scenario.schema import MAX_SEED, CloudSettings, DevicesSettings, ModelsSettings, Scenario, WorkloadSettings
 from sim.scenario.sweep_schema import SEED_STRIDE, SweepSettings
-from sim.sweep.points import expand
 
 _PARTS: list[type[Settings]] = [DevicesSettings, WorkloadSettings, ModelsSettings, SweepSettings, CloudSettings]
 _PARTS += {entry.settings: None for _, registry in CHOSEN.values() for entry in registry}

@@ -9,7 +9,7 @@ import pytest
 from sim.runs.run import run
 from sim.scenario import Scenario, load_scenario
 from sim.scenario.loading import bundled_scenarios
-from sim.sweep.points import expand
+from sim.scenario.points import expand
 
 MAX_DEVICES = 8
 

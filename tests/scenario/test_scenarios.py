@@ -10,7 +10,7 @@ import yaml
 from sim.core.errors import InputError
 from sim.scenario import Scenario, load_scenario
 from sim.scenario.loading import bundled_scenarios
-from sim.sweep.points import expand
+from sim.scenario.points import expand
 
 
 def write(tmp_path: Path, text: str) -> Path:

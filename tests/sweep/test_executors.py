@@ -120,7 +120,8 @@ def test_dask_makes_the_same_table_though_a_worker_is_killed(tiny: Scenario, tmp
 
 
 def test_recording_on_dask_brings_the_entries_home(tiny: Scenario, cache: Path, tmp_path: Path, dask_cluster):
-    from sim.runs.prepare import planned_requests, tape_store
+    from sim.inputs.tokenised_requests import planned_requests
+    from sim.runs.prepare import tape_store
     from sim.sweep.recording import record_missing
 
     address, _ = dask_cluster

@@ -9,8 +9,8 @@ import pytest
 
 from sim.cli import _main
 from sim.core.errors import InputError
+from sim.runs.timeline import Timeline, parse_window
 from sim.runs.world import World
-from sim.timeline import Timeline, parse_window
 from tests.worlds import inputs, small_scenario
 
 # Process numbers of the trace.

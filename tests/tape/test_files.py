@@ -157,7 +157,7 @@ def test_processes_that_remember_models_lose_none(tmp_path: Path):
     code = """
 import sys
 from sim.models.info import ModelInfo
-from sim.runs.prepare import store_info
+from sim.inputs.scenario_models import store_info
 for number in range(20):
     store_info(f"{sys.argv[1]} {number}", {"target": ModelInfo("m", 1, 1, frozenset(), 0, "f", 0)})
 """
@@ -179,7 +179,7 @@ def test_a_lock_that_is_not_let_go_is_told(tmp_path: Path, monkeypatch):
 def test_a_run_that_has_lost_its_folder_is_no_success(tmp_path: Path, lost: str):
     import shutil
 
-    from sim.results.manifest import hashes_of
+    from sim.runs.manifest import hashes_of
 
     message = "was removed while it was being written"
     with pytest.raises(RunError, match=message), complete_folder(tmp_path / "out" / "run") as folder:

@@ -16,13 +16,15 @@ from pydantic.fields import FieldInfo
 
 from sim.compute.registry import COMPUTE
 from sim.compute.roles import make_cost_model
+from sim.core.addresses import digest
 from sim.core.errors import InputError
 from sim.decoding.controllers.registry import CONTROLLERS
 from sim.decoding.protocols.registry import PROTOCOLS
 from sim.inputs import versions
-from sim.inputs.identity import RunAddresses, decoding_inputs, digest, with_contents
+from sim.inputs.identity import RunAddresses, decoding_inputs, with_contents
+from sim.inputs.scenario_models import model_info_of
+from sim.inputs.tokenised_requests import planned_requests
 from sim.models.info import ModelInfo
-from sim.runs.prepare import model_info_of, planned_requests
 from sim.runs.run import run
 from sim.scenario.overrides import apply_overrides
 from sim.scenario.schema import Scenario

@@ -6,8 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from sim.inputs.scenario_models import load_models
+from sim.inputs.tokenised_requests import planned_requests
 from sim.inputs.workload import PlannedRequest
-from sim.runs.prepare import load_models, missing_recordings, planned_requests, record_group
+from sim.runs.prepare import missing_recordings, record_group
 from sim.scenario.schema import Scenario
 from sim.tape.recorder import AT_ONCE, Recording, missing_groups
 from sim.tape.store import TapeStore

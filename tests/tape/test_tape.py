@@ -18,8 +18,10 @@ from sim.core.errors import InputError, RunError
 from sim.core.unfinished import unfinished_folder
 from sim.decoding.core.steps import Hop, Location, Round
 from sim.decoding.drivers.protocol_run import ComputeRecord, EmitRecord, ObserveRecord, TogetherRecord, TransmitRecord
+from sim.inputs.scenario_models import model_info_of
+from sim.inputs.tokenised_requests import encode_prompt, planned_requests
 from sim.links.registry import LINKS
-from sim.runs.prepare import encode_prompt, model_info_of, planned_requests, tape_store
+from sim.runs.prepare import tape_store
 from sim.runs.run import run
 from sim.scenario.schema import Scenario
 from sim.tape.encoding import from_plain, to_plain

@@ -13,8 +13,8 @@ from sim.core.errors import InputError
 from sim.runs.run import run, simulate
 from sim.runs.world import World
 from sim.scenario.overrides import apply_overrides
+from sim.scenario.points import expand
 from sim.scenario.schema import Scenario
-from sim.sweep.points import expand
 from sim.sweep.run import sweep
 from tests.worlds import FIXED_COMPUTE, drawn_inputs, recorded_inputs, small_scenario
 

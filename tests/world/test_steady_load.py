@@ -11,7 +11,8 @@ from sim.core.errors import RunError
 from sim.decoding.core.steps import Location
 from sim.nodes.monitor import QueueMonitor
 from sim.report.warnings import run_warnings
-from sim.runs.world import RunOutput, World
+from sim.results.output import RunOutput
+from sim.runs.world import World
 from sim.scenario.schema import Scenario
 from tests.worlds import drawn_inputs, recorded_inputs, simulate_drawn, small_scenario
 

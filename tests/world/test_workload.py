@@ -9,10 +9,10 @@ import pytest
 from sim.core.errors import InputError
 from sim.inputs.prompts import read_prompts
 from sim.inputs.requests import plan_requests
+from sim.inputs.scenario_models import model_names
 from sim.inputs.workload import make_request
 from sim.models.info import ModelInfo
 from sim.models.tabular import TabularModel
-from sim.runs.prepare import model_names
 from tests.worlds import inputs, simulate, small_scenario, table_models
 
 FACTS = {

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from sim.decoding.analysis.theory import expected_tokens
+from sim.decoding.theory import expected_tokens
 
 
 @dataclass(frozen=True, slots=True)

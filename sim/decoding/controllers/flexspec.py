@@ -51,7 +51,7 @@ class FlexSpec(Controller):
 
     def best_length(self, seen: Observation) -> int | None:
         """The best draft length now, None while something is unknown."""
-        from sim.decoding.analysis.theory import expected_tokens
+        from sim.decoding.theory import expected_tokens
 
         best, max_per_second = None, 0.0
         for length in range(1, self.settings.max_draft_length + 1):

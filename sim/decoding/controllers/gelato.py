@@ -66,7 +66,7 @@ class Gelato(Controller):
 
     def best_length(self, seen: Observation) -> int | None:
         """The draft budget of the next round, None while something that it depends on is unknown."""
-        from sim.decoding.analysis.theory import expected_tokens
+        from sim.decoding.theory import expected_tokens
 
         joules = self._meter.joules_per_level
         if joules is None:

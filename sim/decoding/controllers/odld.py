@@ -78,7 +78,7 @@ class Odld(Controller):
 
     def draft_length(self) -> int:
         """Algorithms 1 and 2: the optimal draft length, 0 to leave it to the target."""
-        from sim.decoding.analysis.theory import tk_slt_optimal_draft_length
+        from sim.decoding.theory import tk_slt_optimal_draft_length
 
         best = tk_slt_optimal_draft_length(self._meter.acceptance_rate, self.load)
         return min(best, int(self.settings.max_draft_length))

@@ -13,7 +13,11 @@ from sim.decoding.core.random_source import RandomSource
 from sim.decoding.core.request import Request
 from sim.decoding.core.rows import Row, residual
 from sim.decoding.core.rows_down import LogitsLayout
-from sim.decoding.core.split import (
+from sim.decoding.core.steps import Hop, Location, Protocol, Step, Transmit
+from sim.decoding.protocols.registry import protocol
+from sim.decoding.protocols.rounds import speculative_rounds
+from sim.decoding.verification.round import TargetRows, finish_round
+from sim.decoding.verification.split import (
     ScalarDraftLayout,
     ScalarSettings,
     SplitVerdict,
@@ -21,10 +25,6 @@ from sim.decoding.core.split import (
     count_accepted,
     resample,
 )
-from sim.decoding.core.steps import Hop, Location, Protocol, Step, Transmit
-from sim.decoding.protocols.registry import protocol
-from sim.decoding.protocols.rounds import speculative_rounds
-from sim.decoding.verification.round import TargetRows, finish_round
 from sim.models.interface import Logits
 
 Tell = Callable[[Any], Transmit]

@@ -7,11 +7,11 @@ from pydantic import Field
 from sim.decoding.core.random_source import RandomSource
 from sim.decoding.core.request import Request
 from sim.decoding.core.rows_down import CodedRowLayout
-from sim.decoding.core.split import ScalarSettings
 from sim.decoding.core.steps import Protocol
 from sim.decoding.core.wire.row_codec import RowCodec, RowFormat, Values
 from sim.decoding.protocols.dssd import device_corrects, resample_at_device
 from sim.decoding.protocols.registry import protocol
+from sim.decoding.verification.split import ScalarSettings
 
 
 class DssdBoundedSettings(ScalarSettings):

@@ -11,10 +11,10 @@ from sim.decoding.core.ids_drafts import IdsLayout
 from sim.decoding.core.messages import DraftLayout, Layout, Message, VerdictBody
 from sim.decoding.core.random_source import RandomSource
 from sim.decoding.core.request import Request
-from sim.decoding.core.split import resample
 from sim.decoding.core.steps import Hop, Step, Transmit
 from sim.decoding.verification.base import Rule
 from sim.decoding.verification.round import Verdict, finish_round, target_rows, verify
+from sim.decoding.verification.split import resample
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,11 +20,11 @@ from sim.decoding.core.random_source import RandomSource
 from sim.decoding.core.request import Request
 from sim.decoding.core.rows import Row, residual
 from sim.decoding.core.rows_down import LogitsLayout
-from sim.decoding.core.split import DOUBLE_BITS, MoreLayout, ScalarSettings, double_to_int, int_to_double
 from sim.decoding.core.steps import Hop, Protocol, Step, Transmit
 from sim.decoding.core.wire.bits import BitReader, BitWriter, bits_for
 from sim.decoding.protocols.dssd import Correct, Tell, device_corrects
 from sim.decoding.protocols.registry import protocol
+from sim.decoding.verification.split import DOUBLE_BITS, MoreLayout, ScalarSettings, double_to_int, int_to_double
 from sim.models.interface import Logits
 
 MAX_PROPOSALS = 4096

@@ -14,9 +14,10 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from sim.core.addresses import run_id
 from sim.decoding.protocols.guarantee import Guarantee, guarantee_of
 from sim.decoding.protocols.registry import sites_of
-from sim.inputs.identity import RunAddresses, run_id
+from sim.inputs.identity import RunAddresses
 from sim.inputs.versions import decoding_code, simulator_code
 from sim.models.info import ModelInfo
 from sim.results.portable import name_of_file, without_folders
