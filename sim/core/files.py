@@ -31,7 +31,7 @@ __all__ = [
 ]
 
 # How long somebody may hold a lock that is only ever held for moments.
-_LOCK_TIMEOUT_S = 60.0
+LOCK_TIMEOUT_S = 60.0
 _AT_FDCWD, _RENAME_EXCHANGE = -100, 2
 # What a file system answers that cannot exchange two names, or whose folders need no synchronising.
 _UNSUPPORTED = {errno.ENOSYS, errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOTTY, errno.EBADF, errno.EXDEV}
@@ -138,7 +138,7 @@ def take_place(temporary: Path, place: Path) -> None:
             if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
                 raise
         try:
-            if _exchange(temporary, place):
+            if exchange_names(temporary, place):
                 break
             with unfinished_folder(place.parent) as aside:
                 os.rename(place, aside / "old")
@@ -149,7 +149,7 @@ def take_place(temporary: Path, place: Path) -> None:
     sync_folder(place.parent)
 
 
-def _exchange(one: Path, other: Path) -> bool:
+def exchange_names(one: Path, other: Path) -> bool:
     """Exchange two names in one step; False where that cannot be done.
 
     Raises:
@@ -180,7 +180,7 @@ def locked(path: Path) -> Iterator[None]:
     from filelock import FileLock, Timeout
 
     path.parent.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(path.with_name(f".{path.name}.lock"), timeout=_LOCK_TIMEOUT_S)
+    lock = FileLock(path.with_name(f".{path.name}.lock"), timeout=LOCK_TIMEOUT_S)
     try:
         lock.acquire()
     except Timeout as error:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import pkgutil
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any, Generic, TypeVar, cast
 
@@ -35,7 +36,7 @@ class RegistryEntry(Generic[T]):
         name: What YAML calls it.
         make: The class or function behind the name.
         settings: Its keys in YAML.
-        facts: What else the house wants to know of it, by keyword given at registration.
+        traits: Further properties, by the keyword given at registration.
         loaded: False for one of a user's own whose module was not to be imported: nothing but its name is known.
     """
 
@@ -83,6 +84,16 @@ class Registry(Generic[T]):
             return make
 
         return enter
+
+    @contextmanager
+    def restored_afterwards(self) -> Iterator[None]:
+        """Forget at the end of the block what was registered in it; all built-in entries stay."""
+        self._load()
+        before = dict(self._entries)
+        try:
+            yield
+        finally:
+            self._entries = before
 
     def __iter__(self) -> Iterator[RegistryEntry[T]]:
         self._load()

@@ -104,7 +104,7 @@ def create_locked(folder: Path, prefix: str, suffix: str) -> tuple[Path, int]:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
         try:
             # Whoever removes leftovers may have come in between and taken a file that nobody held yet.
-            if _lock(descriptor) and os.fstat(descriptor).st_nlink:
+            if take_lock(descriptor) and os.fstat(descriptor).st_nlink:
                 return path, descriptor
         except OSError:
             return path, descriptor  # No locks here, so that nobody can take this one either.
@@ -124,12 +124,12 @@ def is_abandoned(path: Path, prefix: str, suffix: str) -> bool:
         return False
     try:
         with path.open("rb+") as file:
-            return _lock(file.fileno())
+            return take_lock(file.fileno())
     except OSError:
         return False
 
 
-def _lock(descriptor: int) -> bool:
+def take_lock(descriptor: int) -> bool:
     """Take a file's lock, unless somebody holds it.
 
     Raises:
@@ -150,7 +150,7 @@ def _remove_unless_held(path: Path, is_lock: bool) -> int:
     except OSError:
         return 0
     try:
-        if not _lock(descriptor) or not os.fstat(descriptor).st_nlink:
+        if not take_lock(descriptor) or not os.fstat(descriptor).st_nlink:
             return 0
         if is_folder:
             shutil.rmtree(path, ignore_errors=True)

@@ -91,6 +91,21 @@ def remote_code_is_trusted() -> bool:
     return _trusted
 
 
+@contextmanager
+def user_code_forgotten() -> Iterator[None]:
+    """Begin the block without a user's own modules and without trust; what was known before counts again afterwards."""
+    global _trusted  # noqa: PLW0603 -- see ``trust_remote_code``
+    before, trusted = dict(_loaded), _trusted
+    _loaded.clear()
+    _trusted = False
+    try:
+        yield
+    finally:
+        _loaded.clear()
+        _loaded.update(before)
+        _trusted = trusted
+
+
 def find_module(name: str) -> Path | None:
     """The file that a module's top-level package would be loaded from, without loading it; None if it has no file.
 

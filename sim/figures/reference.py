@@ -225,7 +225,7 @@ def make(scenario_names: Sequence[str] = (), folder: Path = FOLDER, results: Pat
         if scenario_name in pictures:
             written += _pictured(pictures[scenario_name], folder)
             continue
-        table, axes = _swept(scenario_name, results)
+        table, axes = swept_table(scenario_name, results)
         folder.mkdir(parents=True, exist_ok=True)
         table.to_csv(folder / f"{scenario_name}.csv", index=False)
         for reference in REFERENCES:
@@ -245,7 +245,8 @@ def _pictured(picture: Picture, folder: Path) -> list[Path]:
         return save_all(picture.draw(result.link), folder, picture.name, formats=("png", "pdf"))
 
 
-def _swept(scenario_name: str, results: Path) -> tuple[pd.DataFrame, list[str]]:
+def swept_table(scenario_name: str, results: Path) -> tuple[pd.DataFrame, list[str]]:
+    """The table of a scenario's sweep, run now, and the columns of its axes."""
     from sim.cli.output import ProgressBars
     from sim.scenario.loading import load_scenario
     from sim.sweep.run import sweep

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from sim.models.fingerprint import library_versions
 
-_PACKAGE = Path(__file__).resolve().parent.parent
+PACKAGE = Path(__file__).resolve().parent.parent
 # What no figure of a run depends on: it only starts, shows or trains, or is in the fingerprint of a model.
 _NO_PART = ("cli", "figures", "report", "models/training", "models/embedded", "bundled_scenarios")
 _SUFFIXES = (".py", ".json", ".csv", ".yaml")  # Code, and the tables beside it.
@@ -37,12 +37,12 @@ def all_code() -> str:
 def _hash_of_sources(places: tuple[str, ...], left_out: tuple[str, ...] = _NO_PART) -> str:
     digest = hashlib.sha256()
     for place in places:
-        start = (_PACKAGE / place).resolve()
+        start = (PACKAGE / place).resolve()
         if not start.exists():
             raise FileNotFoundError(f"{start} is missing from this installation")
         for path in [start] if start.is_file() else sorted(start.rglob("*")):
-            name = path.relative_to(_PACKAGE.parent).as_posix()
-            is_out = any(name.startswith(f"{_PACKAGE.name}/{part}/") for part in left_out)
+            name = path.relative_to(PACKAGE.parent).as_posix()
+            is_out = any(name.startswith(f"{PACKAGE.name}/{part}/") for part in left_out)
             if path.suffix in _SUFFIXES and not is_out and path.is_file():
                 digest.update(name.encode())
                 digest.update(path.read_bytes())

@@ -114,17 +114,15 @@ def _walk_path(store: KvStore, slot: int, match: CacheMatch, num_walked: int) ->
     store.move_columns(slot, [length + node for node in match.path[:num_walked]], target=length)
 
 
-def plan_pieces(
-    slot: int, forward: ForwardPass, match: CacheMatch, original: Original, chunk: int = PREFILL_CHUNK
-) -> list[Piece]:
-    """Cut what a forward must feed into pieces of at most ``chunk`` tokens; block and wanted rows stay whole."""
+def plan_pieces(slot: int, forward: ForwardPass, match: CacheMatch, original: Original) -> list[Piece]:
+    """Cut what a forward feeds into pieces of at most ``PREFILL_CHUNK`` tokens; block and wanted rows stay whole."""
     context = forward.context
     length = len(context)
     column, reused_nodes = match.reused_context, match.reused_nodes
     pieces: list[Piece] = []
     last_split = length - 1 if forward.first_row == 0 else length
-    while length - column + len(forward.block) > chunk and column < last_split:
-        stop = min(column + chunk, last_split)
+    while length - column + len(forward.block) > PREFILL_CHUNK and column < last_split:
+        stop = min(column + PREFILL_CHUNK, last_split)
         pieces.append(Piece(slot, column, tuple(context[column:stop]), 0, length, original=original))
         column = stop
     tokens = (*context[column:], *forward.block[reused_nodes:])

@@ -43,6 +43,7 @@ class KvStore:
     Attributes:
         keys, values: Per layer [num_slots, num_heads, capacity, key_dim or value_dim]. Columns that no text covers
             hold finite numbers, so that a masked column adds exactly zero.
+        num_evicted: Texts that were dropped to make room for others.
     """
 
     def __init__(
@@ -60,6 +61,7 @@ class KvStore:
         self.device = device
         self.max_slots = max_slots
         self.max_bytes = max_bytes
+        self.num_evicted = 0
         self.num_slots = 0
         self.capacity = 0
         self.keys: list[torch.Tensor] = []
@@ -187,6 +189,7 @@ class KvStore:
 
     def _evict(self, count: int, pinned: frozenset[Hashable]) -> None:
         victims = [session for session in self._slots if session not in pinned][:count]
+        self.num_evicted += len(victims)
         for session in victims:
             self.forget(session)
 

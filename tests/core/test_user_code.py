@@ -34,13 +34,10 @@ def clean_modules(monkeypatch: pytest.MonkeyPatch):
     """Modules of one test are not known to the next one."""
     from sim.decoding.protocols.registry import PROTOCOLS
 
-    PROTOCOLS.names()  # All that ship are imported before what a test adds is taken away again.
-    monkeypatch.setattr(user_code, "_loaded", {})
-    monkeypatch.setattr(user_code, "_trusted", False)
     monkeypatch.setattr(sys, "path", [*sys.path])
-    monkeypatch.setattr(PROTOCOLS, "_entries", dict(PROTOCOLS._entries))
     before = set(sys.modules)
-    yield
+    with PROTOCOLS.restored_afterwards(), user_code.user_code_forgotten():
+        yield
     for name in set(sys.modules) - before:
         if name.startswith("own_"):
             del sys.modules[name]

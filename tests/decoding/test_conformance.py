@@ -89,8 +89,6 @@ WRONG = [
 @pytest.fixture
 def registered(monkeypatch: pytest.MonkeyPatch):
     """Registers a coroutine under the name ``wrong``."""
-    PROTOCOLS.names()
-    monkeypatch.setattr(PROTOCOLS, "_entries", dict(PROTOCOLS._entries))
     monkeypatch.setattr(conformance, "MAX_STEPS_PER_ROUND", 500)
 
     def register(coroutine):
@@ -100,7 +98,8 @@ def registered(monkeypatch: pytest.MonkeyPatch):
         wrong.__name__ = coroutine.__name__
         protocol("wrong", ChainSettings, lossless=True)(wrong)
 
-    return register
+    with PROTOCOLS.restored_afterwards():
+        yield register
 
 
 @pytest.mark.parametrize(("coroutine", "says"), WRONG, ids=lambda value: getattr(value, "__name__", ""))

@@ -48,14 +48,12 @@ def silent(request, settings, rng):
 def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     from sim.core import user_code
 
-    PROTOCOLS.names()
-    monkeypatch.setattr(PROTOCOLS, "_entries", dict(PROTOCOLS._entries))
-    monkeypatch.setattr(user_code, "_loaded", {})
     monkeypatch.delitem(sys.modules, "own_proof", raising=False)
     monkeypatch.chdir(tmp_path)
     path = tmp_path / "own_proof.py"
     path.write_text(_OWN)
-    return path
+    with PROTOCOLS.restored_afterwards(), user_code.user_code_forgotten():
+        yield path
 
 
 @pytest.mark.parametrize(

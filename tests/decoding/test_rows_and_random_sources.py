@@ -244,3 +244,9 @@ def test_truncation_costs_at_most_the_tail_that_it_drops(top_k):
         assert abs(truncated - alpha) <= coded.tail_mass + 1e-7
         kept = coded.ids
         assert truncated >= np.minimum(p.probs, q.probs)[kept].sum() - 1e-7
+
+
+def test_entropy_is_in_bits():
+    assert Row.dense_row(np.full(8, 1 / 8)).entropy_bits == pytest.approx(3.0)
+    assert Row.dense_row(np.array([0.5, 0.25, 0.25, 0.0])).entropy_bits == pytest.approx(1.5)
+    assert Row.dense_row(np.array([0.0, 1.0])).entropy_bits == pytest.approx(0.0, abs=1e-12)

@@ -15,6 +15,7 @@ import re
 import shlex
 import sys
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -79,11 +80,11 @@ def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(tmp_path)
     before = set(sys.modules)
-    monkeypatch.setattr(user_code, "_loaded", {})
-    for registry in (COMPUTE, CONTROLLERS, FIGURES, LINKS, PROTOCOLS, RULES, SCHEDULERS):
-        registry.names()
-        monkeypatch.setattr(registry, "_entries", dict(registry._entries))
-    yield tmp_path
+    with ExitStack() as stack:
+        stack.enter_context(user_code.user_code_forgotten())
+        for registry in (COMPUTE, CONTROLLERS, FIGURES, LINKS, PROTOCOLS, RULES, SCHEDULERS):
+            stack.enter_context(registry.restored_afterwards())
+        yield tmp_path
     for name in set(sys.modules) - before:
         if str(tmp_path) in str(getattr(sys.modules[name], "__file__", "")):
             del sys.modules[name]

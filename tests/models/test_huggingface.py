@@ -105,7 +105,7 @@ def test_tree_grown_level_by_level(model):
 
 
 def test_chunked_prefill_equals_one_pass(model, monkeypatch):
-    monkeypatch.setattr(cached_model.plan_pieces, "__defaults__", (7,))
+    monkeypatch.setattr(cached_model, "PREFILL_CHUNK", 7)
     ids = text(6, 50)
     check(model, ForwardPass("long", ids[:40], (4, 5, 6), (-1, 0, 0)), ForwardPass("short", ids[:3], (8,)))
     check(model, ForwardPass("first", ids, tuple(ids[:4]), first_row=2))
@@ -191,7 +191,7 @@ def test_close_frees_the_slot_and_the_books(opt):
 def test_failed_forward_leaves_no_stale_cache(opt, monkeypatch):
     check(opt, ForwardPass("a", text(1, 10)))
     with monkeypatch.context() as patch:
-        patch.setattr(opt, "_feed", lambda pieces: 1 / 0)
+        patch.setattr(opt.network, "forward", lambda **_: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             opt.forward([ForwardPass("a", text(2, 10))])
     check(opt, ForwardPass("a", text(1, 12)))

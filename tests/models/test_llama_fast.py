@@ -100,7 +100,7 @@ def test_ragged_batches_in_neighbouring_and_scattered_slots(both):
 def test_long_prompts_in_a_batch_are_fed_in_chunks(both, monkeypatch):
     from sim.models import cached_model
 
-    monkeypatch.setattr(cached_model.plan_pieces, "__defaults__", (16,))
+    monkeypatch.setattr(cached_model, "PREFILL_CHUNK", 16)
     check(both, ForwardPass("c0", text(4, 60), (5, 6)), ForwardPass("c1", text(5, 43)), ForwardPass("c2", text(6, 5)))
 
 

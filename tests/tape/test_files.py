@@ -59,7 +59,7 @@ def test_what_another_host_or_container_may_be_writing_is_never_removed(tmp_path
     is_container = name == "elsewhere-{boot}"
     if is_container:
         with path.open("rb+") as file:
-            assert unfinished._lock(file.fileno())
+            assert unfinished.take_lock(file.fileno())
             assert remove_leftovers(tmp_path) == 0
     assert remove_leftovers(tmp_path) == (1 if is_container else 0)
     assert path.exists() is not is_container
@@ -71,7 +71,7 @@ def test_what_another_host_or_container_may_be_writing_is_never_removed(tmp_path
 
 def test_a_file_that_is_being_taken_for_a_leftover_is_not_used(tmp_path: Path, monkeypatch):
     """Whoever cleans may be the first to lock a file that was just made: its maker then makes another one."""
-    lock, taken = unfinished._lock, []
+    lock, taken = unfinished.take_lock, []
 
     def late(descriptor: int) -> bool:
         if not taken:
@@ -79,7 +79,7 @@ def test_a_file_that_is_being_taken_for_a_leftover_is_not_used(tmp_path: Path, m
             os.unlink(taken[0])
         return lock(descriptor)
 
-    monkeypatch.setattr(unfinished, "_lock", late)
+    monkeypatch.setattr(unfinished, "take_lock", late)
     with unfinished_file(tmp_path) as (path, file):
         assert str(path) != taken[0] and path.exists()
         file.write(b"x")
@@ -89,7 +89,7 @@ def test_a_file_that_is_being_taken_for_a_leftover_is_not_used(tmp_path: Path, m
 @pytest.mark.parametrize("can_exchange", [True, False])
 def test_a_folder_takes_the_place_of_another(tmp_path: Path, monkeypatch, can_exchange: bool):
     if not can_exchange:
-        monkeypatch.setattr(files, "_exchange", lambda *_: False)
+        monkeypatch.setattr(files, "exchange_names", lambda *_: False)
     for text in ("one", "two"):
         with unfinished_folder(tmp_path) as folder:
             (folder / "file").write_text(text)
@@ -168,7 +168,7 @@ for number in range(20):
 
 
 def test_a_lock_that_is_not_let_go_is_told(tmp_path: Path, monkeypatch):
-    monkeypatch.setattr(files, "_LOCK_TIMEOUT_S", 0.0)
+    monkeypatch.setattr(files, "LOCK_TIMEOUT_S", 0.0)
     with locked(tmp_path / "known.json"), ThreadPoolExecutor(1) as pool:
         waiting = pool.submit(lambda: locked(tmp_path / "known.json").__enter__())
         with pytest.raises(RunError, match=r"another process has held .*known\.json"):
@@ -204,6 +204,6 @@ def test_where_names_cannot_be_exchanged_two_renames_do(tmp_path: Path, monkeypa
     monkeypatch.setattr(ctypes, "CDLL", lambda *_, **__: Library())
     if number == errno.EPERM:
         with pytest.raises(PermissionError):
-            files._exchange(tmp_path, tmp_path)
+            files.exchange_names(tmp_path, tmp_path)
     else:
-        assert files._exchange(tmp_path, tmp_path) is False
+        assert files.exchange_names(tmp_path, tmp_path) is False

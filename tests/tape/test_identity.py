@@ -191,11 +191,11 @@ def test_only_ids_that_can_end_a_text_count():
 
 @pytest.mark.parametrize("place", ["decoding/core/rows.py", "models/llama_fast.py", "inputs/workload.py"])
 def test_code_that_decodes_counts(place: str, tmp_path: Path, monkeypatch):
-    package = versions._PACKAGE
+    package = versions.PACKAGE
     copied = tmp_path / "sim"
     for folder in ("decoding", "models", "inputs"):
         shutil.copytree(package / folder, copied / folder, ignore=shutil.ignore_patterns("embedded", "__pycache__"))
-    monkeypatch.setattr(versions, "_PACKAGE", copied)
+    monkeypatch.setattr(versions, "PACKAGE", copied)
     before = versions.decoding_code.__wrapped__()
     assert before == versions.decoding_code.__wrapped__()
     with (copied / place).open("a") as file:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from sim.decoding.drivers.instant import InstantDriver
 from sim.inputs.scenario_models import load_models
 from sim.inputs.tokenised_requests import planned_requests
 from sim.inputs.workload import PlannedRequest
@@ -25,28 +26,20 @@ def test_a_little_work_is_cut_for_processes_to_share(tiny: Scenario, tmp_path: P
 
 def test_no_more_requests_at_once_than_the_caches_hold(tiny: Scenario, tmp_path: Path, monkeypatch):
     """Four requests over a store of six slots fit; over one of three they go two by two, and no text is fed twice."""
-    from sim.models.kv_store import KvStore
-
-    evicted: list[int] = []
     sizes: list[int] = []
-    monkeypatch.setattr(KvStore, "_evict", lambda self, count, pinned: evicted.append(count))
-    monkeypatch.setattr("sim.tape.recorder._record_group", _counting(sizes))
+    run_all = InstantDriver.run_all
+
+    def counting(driver, protocols, *others):
+        sizes.append(len(protocols))
+        return run_all(driver, protocols, *others)
+
+    monkeypatch.setattr(InstantDriver, "run_all", counting)
     (group,) = missing_recordings([(tiny, planned_requests(tiny))], TapeStore(tmp_path))
-    for model in load_models(group.settings, group.roles).values():
-        monkeypatch.setattr(model._store, "max_slots", 3)
+    stores = [model._store for model in load_models(group.settings, group.roles).values()]
+    for store in stores:
+        monkeypatch.setattr(store, "max_slots", 3)
+    before = [store.num_evicted for store in stores]
     record_group(group, TapeStore(tmp_path), lambda: None)
     assert sizes == [2, 2]
-    assert not evicted
+    assert [store.num_evicted for store in stores] == before
     assert len(TapeStore(tmp_path).list_keys()) == 4
-
-
-def _counting(sizes: list[int]):
-    from sim.tape import recorder
-
-    whole = recorder._record_group
-
-    def counting(group, *others):
-        sizes.append(len(group))
-        whole(group, *others)
-
-    return counting

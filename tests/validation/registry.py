@@ -98,7 +98,7 @@ class Maker:
     is_fast: bool
 
 
-_MAKERS: list[Maker] = []
+MAKERS: list[Maker] = []
 
 
 def section(name: str, fast: bool = True) -> Callable[[RowMaker], RowMaker]:
@@ -112,7 +112,7 @@ def section(name: str, fast: bool = True) -> Callable[[RowMaker], RowMaker]:
         raise ValueError(f"unknown section {name!r}; valid: {', '.join(SECTIONS)}")
 
     def enter(make: RowMaker) -> RowMaker:
-        _MAKERS.append(Maker(name, make, fast))
+        MAKERS.append(Maker(name, make, fast))
         return make
 
     return enter
@@ -124,7 +124,7 @@ def makers() -> list[Maker]:
     for module in sorted(found.name for found in pkgutil.iter_modules(package.__path__)):
         if not module.startswith(("_", "test_")):
             importlib.import_module(f"tests.validation.{module}")
-    return sorted(_MAKERS, key=lambda maker: SECTIONS.index(maker.section))
+    return sorted(MAKERS, key=lambda maker: SECTIONS.index(maker.section))
 
 
 def run(

@@ -63,14 +63,14 @@ def test_command_line_fails_with_a_row(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     wrong = registry.Maker("closed forms", lambda: [near("pi", "Indiana, 1897", 3.2, 3.14159, abs=0.01)], True)
-    monkeypatch.setattr(registry, "_MAKERS", [wrong])
+    monkeypatch.setattr(registry, "MAKERS", [wrong])
     path = tmp_path / "rows.json"
     assert main(["--json", str(path)]) == 1
     assert "DISAGREES: closed forms: pi" in capsys.readouterr().err
     (row,) = json.loads(path.read_text(encoding="utf-8"))
     assert {"section", "what", "source", "expected", "got", "tolerance", "ok"} <= set(row)
     assert (row["section"], row["ok"]) == ("closed forms", False)
-    monkeypatch.setattr(registry, "_MAKERS", [registry.Maker("closed forms", lambda: [same("one", "s", 1, 1)], True)])
+    monkeypatch.setattr(registry, "MAKERS", [registry.Maker("closed forms", lambda: [same("one", "s", 1, 1)], True)])
     assert main(["--fast"]) == 0
 
 

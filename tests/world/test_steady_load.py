@@ -137,7 +137,8 @@ def test_a_run_checks_littles_law_of_its_servers(monkeypatch: pytest.MonkeyPatch
 def test_requests_that_never_end_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
     scenario = one_token_requests({"count": 3, "requests": 2})
     world = World(scenario, recorded_inputs(scenario))
-    monkeypatch.setattr(world.sites[Location.EDGE].replicas[0], "_wake", lambda: None)
+    engine = world.sites[Location.EDGE].replicas[0].engine
+    monkeypatch.setattr(type(engine), "has_work", False)
     with pytest.raises(RunError, match="3 requests never ended"):
         world.run()
 

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import simpy
 
 from sim.links.base import ChannelReport, Direction, Link, Packet
 from sim.links.nr.settings import NrLinkSettings
 from sim.links.registry import LINKS
+
+if TYPE_CHECKING:
+    from sim.links.nr.phy.receiver import Receiver
 
 _SMALL_BYTES = 40
 _CALM_MCS = 10
@@ -24,6 +27,7 @@ class NrLink(Link):
         num_devices: Devices of all cells.
         seed: Master seed.
         settings: Keys of the link.
+        decoder: Decides which transport blocks are received; by default the radio receiver that the settings describe.
 
     Notes: one antenna at both ends, so one layer per block; an array is its gain (``gnb_antenna_dbi``). Block sizes and
     peak rates of several layers are there for comparisons (``channels.nr.transport_block_bits``), no MIMO channel is.
@@ -31,12 +35,19 @@ class NrLink(Link):
     modelled: random access, handover interruption, closed-loop power commands, control-channel errors.
     """
 
-    def __init__(self, env: simpy.Environment, num_devices: int, seed: int, settings: NrLinkSettings) -> None:
+    def __init__(
+        self,
+        env: simpy.Environment,
+        num_devices: int,
+        seed: int,
+        settings: NrLinkSettings,
+        decoder: Receiver | None = None,
+    ) -> None:
         from sim.links.nr.network import Network
 
         super().__init__(env, num_devices, seed)
         self.settings = settings
-        self.network = Network(env, num_devices, seed, settings)
+        self.network = Network(env, num_devices, seed, settings, decoder)
 
     def send(self, packet: Packet) -> simpy.Event:
         """Accept a message now; the event returned succeeds at its delivery with a ``Delivery``.

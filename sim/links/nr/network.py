@@ -61,12 +61,20 @@ class Network:
         num_devices: Devices of all cells.
         seed: Master seed.
         settings: Keys of the link.
+        decoder: Decides which transport blocks are received; by default the radio receiver that the settings describe.
 
     Attributes:
         num_slots_run: Slots that had anything to do.
     """
 
-    def __init__(self, env: simpy.Environment, num_devices: int, seed: int, settings: NrLinkSettings) -> None:
+    def __init__(
+        self,
+        env: simpy.Environment,
+        num_devices: int,
+        seed: int,
+        settings: NrLinkSettings,
+        decoder: Receiver | None = None,
+    ) -> None:
         self.env = env
         self.settings = settings
         self.carrier = Carrier(settings)
@@ -102,7 +110,7 @@ class Network:
             "serving": self.serving,
             "num_cells": self.num_cells,
             "scheduler": scheduler,
-            "receiver": receiver,
+            "receiver": receiver if decoder is None else decoder,
             "segmenter": self.segmenter,
             "pdcch": self.pdcch,
             "deliver": self._deliver,

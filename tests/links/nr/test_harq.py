@@ -36,14 +36,12 @@ def retransmission_slots(pattern, scs_khz, num_failures=1, direction=UP, start_s
     settings = NrLinkSettings(
         channel="ideal", mcs=10, tdd_pattern=pattern, scs_khz=scs_khz, bandwidth_mhz=width, **keys
     )
-    link = NrLink(env, 1, 1, settings)
-    network = link.network
-    for mac in (network.uplink, network.downlink):
-        object.__setattr__(mac.deps, "receiver", FailsFirst(num_failures))
-    env.run(until=env.timeout(start_slot * network.carrier.slot_ns))
+    link = NrLink(env, 1, 1, settings, decoder=FailsFirst(num_failures))
+    slot_ns = link.network.carrier.slot_ns
+    env.run(until=env.timeout(start_slot * slot_ns))
     event = link.send(Packet(0, direction, 800))
     env.run()
-    return event.value.retransmission_ns / network.carrier.slot_ns
+    return event.value.retransmission_ns / slot_ns
 
 
 @pytest.mark.parametrize(
@@ -109,7 +107,6 @@ def test_after_the_last_retransmission_the_rlc_sends_again():
     slots = retransmission_slots("F", 30, num_failures=1, **keys)
     assert slots == 3
     env = simpy.Environment()
-    link = NrLink(env, 1, 1, NrLinkSettings(channel="ideal", mcs=10, tdd_pattern="F", **keys))
     attempts = []
 
     class FailsThrice:
@@ -118,7 +115,7 @@ def test_after_the_last_retransmission_the_rlc_sends_again():
                 attempts.append((slot, block.attempt))
                 block.received = len(attempts) > 3
 
-    object.__setattr__(link.network.uplink.deps, "receiver", FailsThrice())
+    link = NrLink(env, 1, 1, NrLinkSettings(channel="ideal", mcs=10, tdd_pattern="F", **keys), decoder=FailsThrice())
     event = link.send(Packet(0, UP, 800))
     env.run()
     # PUSCH in 3 and 6; lost, known in 8; 8 slots of status delay: request in 16, DCI 18, PUSCH 19, again 22.
