@@ -48,6 +48,32 @@ class Delivery(NamedTuple):
         return self.access_ns + self.air_ns + self.retransmission_ns + self.transport_ns
 
 
+class LinkFailureError(Exception):
+    """A message has been given up: its device has had no radio link for too long. Its event fails with this.
+
+    Args:
+        message: What happened.
+        direction: That of the message.
+    """
+
+    def __init__(self, message: str, direction: Direction) -> None:
+        super().__init__(message, direction)
+        self.direction = direction
+
+    def __str__(self) -> str:
+        return str(self.args[0])
+
+
+class LinkMeter(NamedTuple):
+    """What has happened to a device since the run began; differences tell what a request saw.
+
+    Attributes:
+        handovers: Changes of cell.
+    """
+
+    handovers: int = 0
+
+
 class Packet(NamedTuple):
     """A message as the link sees it: bits, and what a scheduler may know about them.
 
@@ -99,11 +125,18 @@ class Link(ABC):
 
     @abstractmethod
     def send(self, packet: Packet) -> simpy.Event:
-        """Accept a message now; the event returned succeeds at its delivery with a ``Delivery``."""
+        """Accept a message now; the event returned succeeds at its delivery with a ``Delivery``.
+
+        It fails with ``LinkFailureError`` if the link gives the message up.
+        """
 
     @abstractmethod
     def report(self, device: int) -> ChannelReport:
         """The channel state that a device would have measured by now."""
+
+    def meter(self, device: int) -> LinkMeter:
+        """What has happened to a device so far."""
+        return LinkMeter()
 
     def summary(self) -> dict[str, float]:
         """Cell-wide figures of the run so far, names with units, such as ``uplink_utilisation``."""

@@ -13,6 +13,7 @@ from sim.core.kernel import FastTimeout, start
 from sim.inputs.arrivals import Arrival
 from sim.inputs.requests import RequestSource
 from sim.inputs.workload import PlannedRequest
+from sim.links.base import LinkFailureError
 from sim.nodes.compiled_trace import Step
 from sim.nodes.engine.base import RequestInfo
 from sim.nodes.executor import Process, RequestExecutor, RequestMetrics, SimulationContext
@@ -148,12 +149,15 @@ class Device:
         self.hooks.queue.leave(started_ns)
         metrics = self.current = RequestMetrics()
         metrics.breakdown.add("device_queue", started_ns - issued_ns)
-        info = self._info(planned, issued_ns)
-        timer = self._deadline(info, metrics)
-        if not metrics.given_up:
-            yield from RequestExecutor(self.context, self.index, metrics, info).run(self.hooks.trace_of(planned))
-        if timer is not None:
-            timer.cancel()
+        info = RequestInfo(planned.id, planned.prompt, issued_ns=issued_ns)
+        before = self.context.link.meter(self.index)
+        try:
+            yield from RequestExecutor(self.context, self.index, metrics, info).run(self.trace_of(planned))
+        except LinkFailureError as failure:
+            metrics.has_failed = True
+            waited_ns = int(self.env.now) - issued_ns - sum(metrics.breakdown.ns.values())
+            metrics.breakdown.add(f"{failure.direction}_access", waited_ns)
+        metrics.handovers = self.context.link.meter(self.index).handovers - before.handovers
 
         def text() -> list[int]:
             return [*planned.prompt, *(token for emitted in metrics.emitted for token in emitted.round.tokens)]

@@ -19,7 +19,7 @@ from sim.decoding.drivers.protocol_run import (
     ObserveRecord,
     TransmitRecord,
 )
-from sim.links.base import Delivery, Direction, Link, Packet
+from sim.links.base import Delivery, Direction, Link, LinkFailureError, Packet
 from sim.models.interface import LanguageModel
 from sim.nodes.compiled_trace import DraftSegment, Parallel, Step
 from sim.nodes.engine.base import RequestInfo
@@ -77,6 +77,8 @@ class RequestMetrics:
         given_up: Whether it was given up.
         device_joules: Energy of device compute and radio.
         edge_joules: Its share of the sites' energy.
+        handovers: Changes of cell of its device while it lasted.
+        has_failed: It ended without its last token, for lack of a radio link.
     """
 
     breakdown: Breakdown = field(default_factory=Breakdown)
@@ -93,7 +95,8 @@ class RequestMetrics:
     draft_tokens: int = 0
     edge_ns: int = 0
     edge_forwards: int = 0
-    given_up: bool = False
+    handovers: int = 0
+    has_failed: bool = False
 
 
 class EmittedRound(NamedTuple):
@@ -275,6 +278,10 @@ class RequestExecutor:
 
         def on_arrival(event: simpy.Event) -> None:
             assert record.round is not None
+            if not event.ok:
+                # Told to the request where it waits for its streams.
+                event.defused = True
+                return
             self._account(record, event.value)  # type: ignore[arg-type]
             self._emit(record.round, self.now_ns)
 
@@ -289,6 +296,8 @@ class RequestExecutor:
         for event, _ in streams:
             if not event.processed:
                 last = yield event
+            elif not event.ok:
+                raise event.value  # type: ignore[misc]
         wait_ns = self.now_ns - start_ns
         if last is None or wait_ns == 0:
             return
@@ -306,15 +315,21 @@ class RequestExecutor:
     def _fork(self, branches: Sequence[Iterable[Step]], breakdown: Breakdown, streams: Streams) -> Process:
         """Run branches as processes; the one that ends last is the critical path."""
         ends: list[tuple[int, Breakdown]] = []
+        failures: list[LinkFailureError] = []
 
         def branch(trace: Iterable[Step]) -> Process:
             branch_executor = RequestExecutor(self.context, self.device, self.metrics, self.info)
             own = Breakdown()
-            yield from branch_executor._execute(trace, own, streams)
+            try:
+                yield from branch_executor._execute(trace, own, streams)
+            except LinkFailureError as failure:
+                failures.append(failure)
             yield from branch_executor._settle()
             ends.append((self.now_ns, own))
 
         yield self.env.all_of([self.env.process(branch(trace)) for trace in branches])
+        if failures:
+            raise failures[0]
         breakdown.include(ends[-1][1])
 
     def _emit(self, round_: Round, time_ns: int) -> None:

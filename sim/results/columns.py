@@ -54,6 +54,8 @@ REQUEST_COLUMNS = {
     "downlink_airtime_s": "the same for the downlink",
     "device_energy_j": "energy of device compute and radio",
     "edge_energy_j": "share of the edge's and cloud's energy",
+    "handovers": "changes of cell while it lasted (nr)",
+    "failed": "1 if it ended without its last token, for lack of a radio link (nr)",
     **{f"{part}_s": meaning for part, meaning in _PART_MEANINGS.items()},
 }
 
@@ -83,11 +85,15 @@ _CELL_MEANINGS = {
     "first_transmission_bler": "share of first transmissions that were not decoded (nr)",
     "harq_rounds_mean": "transmissions per transport block (nr)",
     "rlc_retransmissions": "transport blocks that HARQ gave up and the RLC sent again (nr)",
+    "olla_offset_mean_db": "offset of the outer loop of link adaptation, mean over devices (nr)",
+    "olla_drift_db": "by how much the offsets have moved in the run, mean of absolute values: far over olla_step_db, "
+    "the loops were still on their way (nr)",
     "access_p50_s": "median over messages of the time before the first bit is on air (nr)",
     "access_p95_s": "95th percentile of it",
     "access_p99_s": "99th percentile of it",
     "jain_index": "fairness of the bits received from or by each device, those with none left out (nr)",
     "queue_per_message_s": "waiting in the send queue, mean per message (nr)",
+    "interruption_per_message_s": "without a radio link: handover, radio link failure; mean per message (nr)",
     "air_per_message_s": "on air, mean per message (nr)",
     "retransmission_per_message_s": "waiting for and on air in retransmissions, mean per message (nr)",
     "reordering_per_message_s": "waiting for earlier bytes to be complete, mean per message (nr)",
@@ -114,15 +120,20 @@ _SERVER_MEANINGS = {
     "idle_energy_j": "what its servers draw at rest over the time, where that is known",
 }
 
+_RADIO_LINK_MEANINGS = {
+    "handovers": "changes of cell of all devices (nr)",
+    "handovers_per_device_minute": "changes of cell per device and minute (nr)",
+    "ping_pong_share": "share of handovers that went back to the cell before within a second (nr)",
+    "radio_link_failures": "radio links that failed, by SINR or after too many RLC retransmissions (nr)",
+    "interrupted_s": "time without a radio link after handovers and failures, all devices (nr)",
+    "outage_messages": "messages sent by or to a device out of coverage, which waited (nr)",
+    "failed_messages": "messages that failed after waiting for a radio link for too long (nr)",
+}
+
 SUMMARY_COLUMNS = {
-    "requests": "requests of the measurement window that ended with an answer; latencies and ratios are theirs",
-    "failed": "requests of the window that were given up",
-    "slo_attainment": "share of the window's requests, the failed ones included, that met all objectives",
-    "goodput_rps": "requests that met all objectives, per second of the window",
-    "ttft_attainment": "share of the window's requests that met the objective for the time to first token, if set",
-    "tpot_attainment": "the same for the time per output token",
-    "e2e_attainment": "the same for the end-to-end time",
-    "tokens": "tokens emitted by those that ended",
+    "requests": "requests that ended",
+    "failed_requests": "of these, requests that failed for lack of a radio link; no latency counts them",
+    "tokens": "tokens emitted in all",
     "simulated_s": "when the last request ended",
     "window_s": "length of the measurement window; without one of the whole run",
     "offered_rps": "requests issued per second of the window",
@@ -171,6 +182,7 @@ SUMMARY_COLUMNS = {
         for name, meaning in _CELL_MEANINGS.items()
     },
     **_ACCESS_MEANINGS,
+    **_RADIO_LINK_MEANINGS,
 }
 
 # Of a sweep's table, beside a column per varied key and those of the summary.

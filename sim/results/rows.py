@@ -57,6 +57,8 @@ def request_row(outcome: Outcome, is_measured: bool = True) -> dict[str, Any]:
         "downlink_airtime_s": metrics.downlink_airtime_ns / 1e9,
         "device_energy_j": metrics.device_joules,
         "edge_energy_j": metrics.edge_joules,
+        "handovers": metrics.handovers,
+        "failed": int(metrics.has_failed),
         **metrics.breakdown.columns(),
     }
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import simpy
 
-from sim.links.base import ChannelReport, Direction, Link, Packet
+from sim.links.base import ChannelReport, Direction, Link, LinkMeter, Packet
 from sim.links.nr.settings import NrLinkSettings
 from sim.links.registry import LINKS
 
@@ -32,7 +32,7 @@ class NrLink(Link):
     Notes: one antenna at both ends, so one layer per block; an array is its gain (``gnb_antenna_dbi``). Block sizes and
     peak rates of several layers are there for comparisons (``channels.nr.transport_block_bits``), no MIMO channel is.
     Bytes are conserved through segmentation, HARQ and RLC, and messages of a device arrive in order (PDCP). Not
-    modelled: random access, handover interruption, closed-loop power commands, control-channel errors.
+    modelled: random access, closed-loop power commands, control-channel errors.
     """
 
     def __init__(
@@ -76,6 +76,10 @@ class NrLink(Link):
         calm = {"channel": "ideal", "mcs": _CALM_MCS, "block_error_rate": 0.0, "record_slots": False}
         settings = self.settings.model_copy(update=calm)
         return sum(idle_delivery(settings, _SMALL_BYTES, direction).total_ns for direction in Direction) / 1e9
+
+    def meter(self, device: int) -> LinkMeter:
+        """Handovers of a device so far."""
+        return LinkMeter(self.network.links.counters.handovers_of(device))
 
     def summary(self) -> dict[str, float]:
         """Per direction: throughput, PRB utilisation, error rate, HARQ rounds, access delays, fairness."""

@@ -10,14 +10,15 @@ import simpy
 
 from channels.nr import HeaderModel
 from sim.core.clock import NS_PER_S
-from sim.links.base import Delivery, Direction, Packet
+from sim.links.base import Delivery, Direction, LinkFailureError, Packet
 from sim.links.nr.mac.adaptation import Adaptation, FixedMcs
 from sim.links.nr.mac.counters import MacCounters
+from sim.links.nr.mac.deps import MacDeps
 from sim.links.nr.mac.downlink import Downlink
-from sim.links.nr.mac.entity import MacDeps, SlotCallbacks
 from sim.links.nr.mac.link_adaptation import ReportedChannel
 from sim.links.nr.mac.pdcch import ControlChannel
 from sim.links.nr.mac.schedulers.registry import SCHEDULERS
+from sim.links.nr.mac.slot_callbacks import SlotCallbacks
 from sim.links.nr.mac.uplink import Uplink
 from sim.links.nr.phy.block_errors import BlockErrors
 from sim.links.nr.phy.carrier import Carrier
@@ -28,6 +29,7 @@ from sim.links.nr.phy.receiver import IdealReceiver, Receiver
 from sim.links.nr.phy.uniform_stream import UniformStream
 from sim.links.nr.records import SlotRecords
 from sim.links.nr.rlc.message import Message, Segmenter
+from sim.links.nr.rrc.radio_links import RadioLinks
 from sim.links.nr.settings import NrLinkSettings
 
 # SimPy events of equal time run by priority; a slot comes after all messages that were sent at its start.
@@ -40,8 +42,8 @@ def _succeed(event: simpy.Event, delivery: Delivery, _: simpy.Event) -> None:
 
 def _radio(
     channel: RadioChannel, uniform: dict[Direction, UniformStream]
-) -> tuple[dict[Direction, Adaptation], Receiver]:
-    """Link adaptation of both directions and the receiver, over one air."""
+) -> tuple[dict[Direction, Adaptation], Receiver, Interference | None]:
+    """Link adaptation of both directions, the receiver, and the downlink's interference, over one channel."""
     settings = channel.settings
     errors = BlockErrors(channel.carrier, settings.bler_table, settings.target_bler)
     explicit = settings.interference == "explicit" and channel.num_cells > 1
@@ -50,7 +52,8 @@ def _radio(
         direction: ReportedChannel(channel, errors, interference[direction] if interference else None, direction)
         for direction in Direction
     }
-    return adaptations, RadioReceiver(channel, errors, interference, uniform, settings.harq_combining)
+    receiver = RadioReceiver(channel, errors, interference, uniform, settings.harq_combining)
+    return adaptations, receiver, interference[Direction.DOWNLINK] if interference else None
 
 
 class Network:
@@ -83,6 +86,7 @@ class Network:
         self.segmenter = Segmenter(HeaderModel(), settings.segment_headers)
         uniform = {direction: UniformStream(seed, f"decoding {direction}", num_devices) for direction in Direction}
         self.channel: RadioChannel | None = None
+        self._interference: Interference | None = None
         self.records = SlotRecords(settings.max_records, self.carrier.slot_ns) if settings.record_slots else None
         if settings.channel == "ideal":
             assert settings.mcs is not None
@@ -92,7 +96,7 @@ class Network:
             self.num_cells, self.serving = 1, np.zeros(num_devices, dtype=np.int64)
         else:
             self.channel = RadioChannel(self.carrier, settings, num_devices, seed)
-            self.adaptations, receiver = _radio(self.channel, uniform)
+            self.adaptations, receiver, self._interference = _radio(self.channel, uniform)
             self.num_cells, self.serving = self.channel.num_cells, self.channel.serving
         self.pdcch = ControlChannel(
             self.carrier.num_prb,
@@ -102,23 +106,37 @@ class Network:
             settings.max_grants_per_slot,
         )
         self._renew_control()
+        self.reachable = np.ones(num_devices, dtype=bool)
+        self.links = RadioLinks(
+            settings,
+            self.carrier.slot_ns,
+            self.channel,
+            self._interference,
+            self.callbacks,
+            self.reachable,
+            self._renew,
+        )
         scheduler = SCHEDULERS.find(settings.scheduler).make(settings.delay_budget_s)
         common: dict[str, Any] = {
             "carrier": self.carrier,
             "settings": settings,
             "callbacks": self.callbacks,
             "serving": self.serving,
+            "reachable": self.reachable,
             "num_cells": self.num_cells,
             "scheduler": scheduler,
             "receiver": receiver if decoder is None else decoder,
             "segmenter": self.segmenter,
             "pdcch": self.pdcch,
             "deliver": self._deliver,
+            "fail": self._fail,
+            "give_up": self.links.fail,
             "records": self.records,
         }
         up, down = Direction.UPLINK, Direction.DOWNLINK
         self.uplink = Uplink(MacDeps(adaptation=self.adaptations[up], uniforms=uniform[up], **common))
         self.downlink = Downlink(MacDeps(adaptation=self.adaptations[down], uniforms=uniform[down], **common))
+        self.links.attach((self.uplink, self.downlink))
         # Of the slots that decide about the uplink, the downlink needs the less the more others it has.
         self._downlink_share = 0.5 if self.carrier.every_slot_decides else 0.25
         self._armed: int | None = None
@@ -134,7 +152,9 @@ class Network:
             self.uplink.push(Message(packet, event, now, now, total))
         else:
             self.downlink.push(Message(packet, event, now, now + self.downlink.transport_ns, total))
-        self._arm(max(self._last_slot + 1, self.carrier.first_slot_from(now)))
+        slot = max(self._last_slot + 1, self.carrier.first_slot_from(now))
+        self.links.waits(packet.device, slot)
+        self._arm(slot)
         return event
 
     def restart_kpis(self) -> None:
@@ -142,6 +162,7 @@ class Network:
         for mac in (self.uplink, self.downlink):
             mac.kpis = MacCounters(len(self.serving), mac.delay_parts)
             mac.adaptation.restart_figures()
+        self.links.counters.restart()
         self._kpis_since_ns = int(self.env.now)
 
     def figures(self) -> dict[str, float]:
@@ -156,6 +177,7 @@ class Network:
                 figures[f"{mac.direction}_{name}"] = value
             for name, value in mac.adaptation.figures().items():
                 figures[f"{mac.direction}_{name}"] = value
+        figures.update(self.links.counters.figures((now - since) / NS_PER_S))
         return figures
 
     def expected_bps(self, direction: Direction, device: int) -> float:
@@ -166,6 +188,12 @@ class Network:
         full_slot_bits = 8 * int(adaptation.widths.full_bytes[device] * adaptation.num_layers[device])
         return full_slot_bits * carrier.data_fraction(direction) * 1e9 / carrier.slot_ns
 
+    def _renew(self) -> None:
+        """Mean gains or serving cells have changed."""
+        for adaptation in self.adaptations.values():
+            adaptation.renew()
+        self._renew_control()
+
     def _renew_control(self) -> None:
         """Aggregation levels follow the mean SNR."""
         if self.channel is not None:
@@ -173,12 +201,29 @@ class Network:
 
     def _deliver(self, message: Message, delivery: Delivery, at_ns: int) -> None:
         """Let the message's event succeed at its time of delivery."""
+        self.links.delivered(message.packet.device)
         arrival = self.env.timeout(at_ns - int(self.env.now))
         arrival.callbacks.append(partial(_succeed, message.event, delivery))
 
+    def _fail(self, message: Message) -> None:
+        """Let the message's event fail now."""
+        packet = message.packet
+        waited_s = (int(self.env.now) - message.sent_ns) / NS_PER_S
+        message.event.fail(
+            LinkFailureError(
+                f"device {packet.device} is out of coverage: {packet.direction} {packet.kind} waited {waited_s:g} s",
+                packet.direction,
+            )
+        )
+
     def _arm(self, earliest: int) -> None:
         """Wake up for the next slot in which there is something to do, if any."""
-        needed = (self.callbacks.next_slot(), self.uplink.next_needed(earliest), self.downlink.next_needed(earliest))
+        needed = (
+            self.callbacks.next_slot(),
+            self.links.next_needed(),
+            self.uplink.next_needed(earliest),
+            self.downlink.next_needed(earliest),
+        )
         slot = min((slot for slot in needed if slot is not None), default=None)
         if slot is None or (self._armed is not None and self._armed <= slot):
             return
@@ -195,10 +240,7 @@ class Network:
         self._armed = None
         self._last_slot = slot
         self.num_slots_run += 1
-        if self.channel is not None and self.channel.update(slot):
-            for adaptation in self.adaptations.values():
-                adaptation.renew()
-            self._renew_control()
+        self.links.update(slot)
         self.callbacks.fire(slot)
         waits = self.downlink.has_work and self.carrier.data_symbols(Direction.DOWNLINK, slot) > 0
         self.pdcch.open(slot, self._downlink_share if waits else 0.0)

@@ -14,6 +14,7 @@ from sim.core.errors import InputError
 from sim.core.settings import Settings
 from sim.links.nr.antenna_settings import AntennaSettings
 from sim.links.nr.mac.schedulers.registry import SCHEDULERS
+from sim.links.nr.rrc.settings import MobilitySettings
 
 
 class CarrierSettings(Settings):
@@ -168,7 +169,7 @@ class ReliabilitySettings(AccessSettings):
     """From a block's last failure to the RLC sender knowing of it [s]."""
 
     max_rlc_retransmissions: int = Field(default=32, ge=1, le=1000)
-    """Times that the RLC sends the same bytes anew before the run stops with a message: the channel carries nothing."""
+    """Times that the RLC sends the same bytes anew before the radio link has failed (TS 38.322 5.3.2)."""
 
     @field_validator("mcs")
     @classmethod
@@ -251,13 +252,10 @@ class GeometrySettings(SchedulingSettings):
     """Speed of the devices [km/h]; sets the Doppler shift."""
 
     large_scale_period_s: float = Field(default=0.1, gt=0, le=100)
-    """How often a moving device's path gain and serving cell are renewed [s]."""
-
-    handover_hysteresis_db: float = Field(default=3.0, ge=0, le=30)
-    """A moving device changes to a cell that is stronger by this much [dB]."""
+    """How often a moving device's path gain is renewed and its cells are measured [s]."""
 
 
-class NrLinkSettings(GeometrySettings, AntennaSettings):
+class NrLinkSettings(GeometrySettings, AntennaSettings, MobilitySettings):
     """Keys of the ``nr`` link: a 5G NR cell, 20 MHz, 30 kHz, DDDSU, 3.5 GHz UMi unless said otherwise."""
 
     channel: Literal["radio", "ideal"] = "radio"

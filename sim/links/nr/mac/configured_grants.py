@@ -6,7 +6,7 @@ import numpy as np
 
 from sim.links.base import Direction
 from sim.links.nr.mac.allocation import ResourceGrid
-from sim.links.nr.mac.entity import MacDeps
+from sim.links.nr.mac.deps import MacDeps
 from sim.links.nr.phy.block import TransportBlock
 
 _RECONFIGURE_DB = 3.0

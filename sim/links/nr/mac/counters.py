@@ -24,6 +24,7 @@ DELAY_PARTS = (
     "grant",
     "k2",
     "queue",
+    "interruption",
     "air",
     "retransmission",
     "reordering",

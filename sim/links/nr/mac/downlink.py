@@ -35,7 +35,8 @@ class Downlink(MacEntity):
 
     def _sync(self, device: int) -> None:
         self.sync_head(device)
-        self.set_backlog(device, self.queues[device].buffer_bytes)
+        if self.deps.reachable[device]:
+            self.set_backlog(device, self.queues[device].buffer_bytes)
 
     def next_needed(self, slot: int) -> int | None:
         """First slot >= ``slot`` in which the downlink has something to do, the agenda apart."""
@@ -80,4 +81,8 @@ class Downlink(MacEntity):
     @override
     def on_requeued(self, device: int, slot: int) -> None:
         """Lost bytes wait again."""
+        self._sync(device)
+
+    def resume(self, device: int, slot: int) -> None:
+        """The new cell has the queue (data forwarding, TS 38.300 9.2.3)."""
         self._sync(device)

@@ -1,145 +1,44 @@
-"""MAC of one direction: RLC queues, HARQ processes, grants, and the outcomes of transport blocks."""
+"""Grants of one direction: retransmissions first, then new blocks by the scheduler's priorities."""
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 
-from sim.core.clock import to_ns
-from sim.core.errors import RunError
-from sim.links.base import Delivery, Direction
-from sim.links.nr.mac.adaptation import Adaptation
 from sim.links.nr.mac.allocation import ResourceGrid, allocate_prbs, rotated_groups
-from sim.links.nr.mac.counters import DELAY_PARTS, MacCounters
+from sim.links.nr.mac.deps import MacDeps
 from sim.links.nr.mac.grant_width import HEADERS_BYTES, MIN_BLOCK_BYTES
-from sim.links.nr.mac.pdcch import ControlChannel, GrantBudget
-from sim.links.nr.mac.schedulers.base import Array, Indices, Scheduler
+from sim.links.nr.mac.pdcch import GrantBudget
+from sim.links.nr.mac.scheduler_view import SchedulerView
+from sim.links.nr.mac.schedulers.base import Array, Indices
+from sim.links.nr.mac.transmission import Transmission
 from sim.links.nr.phy.block import TransportBlock
-from sim.links.nr.phy.carrier import Carrier
-from sim.links.nr.phy.receiver import Receiver
-from sim.links.nr.phy.uniform_stream import UniformStream
-from sim.links.nr.records import SlotRecords
-from sim.links.nr.rlc.message import Message, Segmenter
-from sim.links.nr.rlc.send_queue import SendQueue
-from sim.links.nr.settings import NrLinkSettings
 
 _NEVER_SERVED = -(1 << 40)
 
 
-class SlotCallbacks:
-    """Things to do at the start of a slot, in the order in which they were noted."""
-
-    def __init__(self) -> None:
-        self._slots: dict[int, list[tuple[Callable[[Any, int], None], Any]]] = {}
-
-    def schedule(self, slot: int, action: Callable[[Any, int], None], about: Any) -> None:
-        """Call ``action(about, slot)`` at the start of a slot."""
-        self._slots.setdefault(slot, []).append((action, about))
-
-    def fire(self, slot: int) -> None:
-        """Call what was scheduled for this slot."""
-        for action, about in self._slots.pop(slot, ()):
-            action(about, slot)
-
-    def next_slot(self) -> int | None:
-        """First slot with something to do."""
-        return min(self._slots, default=None)
-
-
-@dataclass(frozen=True)
-class MacDeps:
-    """What a side is built from.
-
-    Attributes:
-        serving: Cell of each device, renewed in place, [num_devices].
-        deliver: Takes each finished message with its delivery and the delay after the end of the slot.
-    """
-
-    carrier: Carrier
-    settings: NrLinkSettings
-    callbacks: SlotCallbacks
-    serving: Indices
-    num_cells: int
-    adaptation: Adaptation
-    scheduler: Scheduler
-    receiver: Receiver
-    uniforms: UniformStream
-    segmenter: Segmenter
-    pdcch: ControlChannel
-    deliver: Callable[[Message, Delivery, int], None]
-    records: SlotRecords | None
-
-
-class MacEntity(ABC):
+class MacEntity(Transmission):
     """One direction of all cells.
 
     Args:
-        parts: What it is built from.
+        deps: What it is built from.
 
     Attributes:
-        queues: RLC buffer of each device.
-        backlog: Bytes that the base station believes to wait, [num_devices]; ``total_backlog`` is their sum.
-        num_free: HARQ processes without a block, [num_devices].
-        resend: Blocks that wait for a retransmission, by cell.
-        kpis: Counters.
+        last_grant: Slot of each device's last new block, [num_devices].
     """
 
-    direction: Direction
-    delay_parts: tuple[str, ...] = DELAY_PARTS
-
     def __init__(self, deps: MacDeps) -> None:
-        settings = deps.settings
-        self.deps = deps
-        self.carrier = deps.carrier
-        self.settings = settings
-        self.callbacks = deps.callbacks
-        self.serving = deps.serving
-        self.adaptation = deps.adaptation
+        super().__init__(deps)
         count = len(deps.serving)
         self._group_sizes: list[int] = deps.carrier.group_sizes.tolist()
         self._rotations = [rotated_groups(len(self._group_sizes), cell) for cell in range(deps.num_cells)]
-        self.queues = [SendQueue(deps.segmenter) for _ in range(count)]
-        self._undelivered: list[deque[Message]] = [deque() for _ in range(count)]
-        self.backlog = np.zeros(count, dtype=np.int64)
-        self.total_backlog = 0
-        self.num_free = np.full(count, settings.harq_processes, dtype=np.int64)
-        self.resend: list[deque[TransportBlock]] = [deque() for _ in range(deps.num_cells)]
         self.granted_bytes = [0] * count
         self.last_grant = np.full(count, _NEVER_SERVED, dtype=np.int64)
-        self.kpis = MacCounters(count, self.delay_parts)
         self._served = np.zeros(count)
         self._served_scale, self._aged = 1.0, 0
-        self._decay = 1 - 1 / settings.average_window_slots
-        self.head_ns = np.zeros(count, dtype=np.int64)
-        self.head_deadline_ns = np.zeros(count, dtype=np.int64)
-        self.head_tokens = np.ones(count)
-        self.head_bytes = np.zeros(count, dtype=np.int64)
-        self._heads: list[Message | None] = [None] * count
-        self._budget_ns = to_ns(settings.delay_budget_s)
-        self._status_delay_ns = to_ns(settings.rlc_status_delay_s)
-        self._after_ns = self.carrier.decode_ns
-        self.transport_ns = to_ns(settings.transport_delay_s)
-
-    # -- what the directions do differently ------------------------------------------------------------------------
-
-    @abstractmethod
-    def known_at(self, slot: int) -> int:
-        """Slot at whose start the base station can act on the outcome of a block sent in ``slot``."""
-
-    @abstractmethod
-    def on_known(self, block: TransportBlock) -> None:
-        """A block has been decoded and the base station knows it."""
-
-    @abstractmethod
-    def on_requeued(self, device: int, slot: int) -> None:
-        """Bytes that a block has lost for good are back in the buffer."""
-
-    # -- grants -----------------------------------------------------------------------------------------------------
+        self._decay = 1 - 1 / deps.settings.average_window_slots
 
     def empty_grid(self, cell: int) -> ResourceGrid:
         """All PRBs of a slot of a cell."""
@@ -297,198 +196,3 @@ class MacEntity(ABC):
             if self._served_scale < 1e-100:
                 self._served *= self._served_scale
                 self._served_scale = 1.0
-
-    def set_backlog(self, device: int, waiting_bytes: int) -> None:
-        """Renew what the base station believes to wait at a device."""
-        self.total_backlog += waiting_bytes - int(self.backlog[device])
-        self.backlog[device] = waiting_bytes
-
-    @property
-    def has_work(self) -> bool:
-        """Whether blocks wait for a grant."""
-        return self.total_backlog > 0 or any(self.resend)
-
-    # -- queues -----------------------------------------------------------------------------------------------------
-
-    def enqueue(self, message: Message) -> None:
-        """Put a message into its device's buffer; it will be delivered after all that are there."""
-        device = message.packet.device
-        self.queues[device].push(message)
-        self._undelivered[device].append(message)
-
-    def sync_head(self, device: int) -> None:
-        """Renew what schedulers see of the message that a queue serves next."""
-        queue = self.queues[device]
-        head = queue.head
-        self.head_bytes[device] = queue.head_bytes
-        if head is None or head is self._heads[device]:
-            return
-        self._heads[device] = head
-        packet = head.packet
-        self.head_ns[device] = head.sent_ns
-        deadline = packet.deadline_ns
-        self.head_deadline_ns[device] = head.sent_ns + self._budget_ns if deadline is None else deadline
-        self.head_tokens[device] = packet.tokens_at_stake
-
-    def fill(self, block: TransportBlock, room: int, slot: int) -> bool:
-        """Put waiting bytes into a block that goes on air for the first time; False if nothing waits."""
-        device = block.device
-        block.segments = self.queues[device].fill(room)
-        if not block.segments:
-            return False
-        start_ns = slot * self.carrier.slot_ns
-        for segment in block.segments:
-            message = segment.message
-            if message.first_ns < 0:
-                message.first_ns = start_ns
-                message.grant_ns = -1 if block.is_configured else block.grant_slot * self.carrier.slot_ns
-            if not segment.num_resent:
-                message.last_new_ns = start_ns + self.carrier.slot_ns
-        self.sync_head(device)
-        return True
-
-    # -- on air and after -------------------------------------------------------------------------------------------
-
-    def transmit(self, slot: int, blocks: list[TransportBlock]) -> None:
-        """Send a slot's blocks of all cells and note when their outcomes will be known."""
-        self.deps.receiver.receive(self.direction, slot, blocks)
-        slot_ns = self.carrier.slot_ns
-        records = self.deps.records
-        for block in blocks:
-            if not block.attempt:
-                block.first_slot = slot
-            self.kpis.on_air(block)
-            if records is not None:
-                records.add(slot, self.direction, block)
-            used = sum([segment.used_bytes for segment in block.segments])
-            airtime_ns = slot_ns * block.num_symbols // 14
-            for segment in block.segments:
-                message = segment.message
-                message.used_bits += 8 * segment.used_bytes
-                message.airtime_ns += airtime_ns * segment.used_bytes // used
-                if block.received:
-                    message.received_bytes += segment.stop - segment.start
-                    if message.received_bytes == message.total_bytes:
-                        message.complete_ns = (slot + 1) * slot_ns
-                        self._deliver_in_order(block.device, message.complete_ns)
-        self.callbacks.schedule(self.known_at(slot), self._outcomes, blocks)
-
-    def _deliver_in_order(self, device: int, now_ns: int) -> None:
-        """The PDCP hands up complete messages behind which no earlier one is missing (TS 38.323 5.2.2.1)."""
-        waiting = self._undelivered[device]
-        while waiting and waiting[0].complete_ns >= 0:
-            self._finish(waiting.popleft(), now_ns)
-
-    def _finish(self, message: Message, end_ns: int) -> None:
-        ready_ns = message.ready_ns
-        access_ns = message.first_ns - ready_ns
-        transport_ns = self.transport_ns
-        after_ns = self._after_ns
-        air_ns, again_ns = message.last_new_ns - message.first_ns, end_ns - message.last_new_ns
-        notes = self._access_notes(message, access_ns)
-        reordering_ns = end_ns - message.complete_ns
-        notes.update(air=air_ns, retransmission=again_ns - reordering_ns, decode=after_ns, transport=transport_ns)
-        if reordering_ns:
-            notes["reordering"] = reordering_ns
-        delivery = Delivery(
-            access_ns, air_ns, again_ns, after_ns + transport_ns, message.used_bits, message.airtime_ns, notes
-        )
-        self.kpis.on_delivery(message, delivery)
-        self.deps.deliver(message, delivery, message.sent_ns + delivery.total_ns)
-
-    def _access_notes(self, message: Message, access_ns: int) -> dict[str, int]:  # noqa: ARG002
-        return {"queue": access_ns}
-
-    def _outcomes(self, blocks: list[TransportBlock], slot: int) -> None:
-        """The base station learns what became of a slot's transmissions."""
-        for block in blocks:
-            self._outcome(block, slot)
-
-    def _outcome(self, block: TransportBlock, slot: int) -> None:
-        if not block.attempt and not block.is_configured:
-            self.adaptation.learn(block.device, block.received)
-        if block.received:
-            self.num_free[block.device] += 1
-            self.on_known(block)
-        elif block.attempt < self.settings.max_harq_retransmissions:
-            block.attempt += 1
-            self.resend[int(self.serving[block.device])].append(block)
-        else:
-            self.num_free[block.device] += 1
-            self.kpis.num_lost += 1
-            at_ns = slot * self.carrier.slot_ns + self._status_delay_ns
-            self.callbacks.schedule(max(slot + 1, self.carrier.first_slot_from(at_ns)), self._send_again, block)
-
-    def _send_again(self, block: TransportBlock, slot: int) -> None:
-        """The RLC sender learns that a block is lost and takes its bytes back."""
-        worst = max(segment.num_resent for segment in block.segments) + 1
-        if worst > self.settings.max_rlc_retransmissions:
-            raise RunError(
-                f"device {block.device}: the same {self.direction} bytes were lost in {worst} blocks in a row (MCS "
-                f"{block.mcs}, {block.num_prb} PRBs, {self.settings.max_harq_retransmissions + 1} transmissions each): "
-                "out of coverage; move the device nearer, raise its power or antenna gain, or use mcs_table 3"
-            )
-        self.queues[block.device].requeue(block.segments)
-        self.sync_head(block.device)
-        self.on_requeued(block.device, slot)
-
-
-class SchedulerView:
-    """The queues of some devices as a scheduler sees them (``QueueView``); each array is made when it is read.
-
-    Args:
-        side: Whose queues.
-        devices: Candidates, [num_queues].
-        num_prb_needed: PRBs that their backlogs need, [num_queues].
-        slots: Slots of grant and data.
-    """
-
-    def __init__(self, mac: MacEntity, devices: Indices, num_prb_needed: Indices, slots: tuple[int, int]) -> None:
-        self._mac = mac
-        self.device = devices
-        self.num_prb_needed = num_prb_needed
-        self._now_ns = slots[0] * mac.carrier.slot_ns
-        self._data_slot = slots[1]
-
-    @property
-    def backlog_bytes(self) -> Indices:
-        """Bytes that wait."""
-        return self._mac.backlog[self.device]
-
-    @property
-    def message_prb_needed(self) -> Array:
-        """PRBs for the rest of the first message."""
-        widths = self._mac.adaptation.widths
-        layers = self._mac.adaptation.num_layers[self.device]
-        per_byte = widths.headroom_prb[self.device] / np.maximum(layers * widths.headroom_bytes[self.device], 1)
-        return np.asarray(self._mac.head_bytes[self.device] * per_byte)
-
-    @property
-    def head_of_line_s(self) -> Array:
-        """Time since the first message was sent."""
-        return np.asarray((self._now_ns - self._mac.head_ns[self.device]) * 1e-9, dtype=np.float64)
-
-    @property
-    def time_to_deadline_s(self) -> Array:
-        """Time until the first message should arrive."""
-        return np.asarray((self._mac.head_deadline_ns[self.device] - self._now_ns) * 1e-9, dtype=np.float64)
-
-    @property
-    def tokens_at_stake(self) -> Array:
-        """Tokens that the first message may unblock."""
-        return self._mac.head_tokens[self.device]
-
-    @property
-    def rate_bps(self) -> Array:
-        """Rates of PRB groups."""
-        return self._mac.adaptation.rate_bps.take(self.device, axis=0)
-
-    @property
-    def average_rate_bps(self) -> Array:
-        """Served rates."""
-        return self._mac.average_rate_bps(self.device)
-
-    @property
-    def slots_since_served(self) -> Indices:
-        """Slots since the last grant."""
-        return self._data_slot - self._mac.last_grant[self.device]

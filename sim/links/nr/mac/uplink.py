@@ -10,7 +10,8 @@ from channels.nr import bsr_levels_bytes
 from sim.links.base import Direction
 from sim.links.nr.mac.allocation import ResourceGrid
 from sim.links.nr.mac.configured_grants import ConfiguredGrants
-from sim.links.nr.mac.entity import MacDeps, MacEntity
+from sim.links.nr.mac.deps import MacDeps
+from sim.links.nr.mac.entity import MacEntity
 from sim.links.nr.mac.grant_width import share_leftover
 from sim.links.nr.mac.pdcch import GrantBudget
 from sim.links.nr.mac.schedulers.base import Array, Indices
@@ -57,6 +58,8 @@ class Uplink(MacEntity):
         self.enqueue(message)
         if was_empty:
             self.sync_head(device)
+            if not self.deps.reachable[device]:
+                return
             if self._configured:
                 self._waiting.add(device)
             else:
@@ -69,6 +72,26 @@ class Uplink(MacEntity):
             self._num_requests += 1
             self._request_slot[device] = self._opportunities.slot(device, now_ns)
         return int(self._request_slot[device])
+
+    def flush(self, device: int) -> None:
+        """Empty a device's HARQ processes, take its grants back, and forget that it has asked."""
+        super().flush(device)
+        for slot, blocks in self._planned.items():
+            self._planned[slot] = [block for block in blocks if block.device != device]
+        if self._request_slot[device] != _NO_REQUEST:
+            self._request_slot[device] = _NO_REQUEST
+            self._num_requests -= 1
+        self._urgent.discard(device)
+        self._waiting.discard(device)
+
+    def resume(self, device: int, slot: int) -> None:
+        """The message that completes a handover or a re-establishment carries a buffer status report."""
+        if not self.queues[device].stream_bytes:
+            return
+        if self._configured:
+            self._waiting.add(device)
+        else:
+            self.set_backlog(device, self._reported_level(device, self._report_format(device)[0]))
 
     def next_needed(self, slot: int) -> int | None:
         """First slot >= ``slot`` in which the uplink has something to do, the agenda apart."""
@@ -211,8 +234,7 @@ class Uplink(MacEntity):
                 self._request(device, slot * self.carrier.slot_ns)
             return False
         queue = self.queues[device]
-        levels = self._reports[report]
-        block.reported_bytes = levels[min(bisect_left(levels, queue.buffer_bytes), len(levels) - 1)]
+        block.reported_bytes = self._reported_level(device, report)
         if self._num_requests and slot <= self._request_slot[device] < _NO_REQUEST:
             self._request_slot[device] = _NO_REQUEST
             self._num_requests -= 1
@@ -229,6 +251,11 @@ class Uplink(MacEntity):
         if form == "auto":
             form = "short"
         return form, _REPORT_BYTES[form] if self.settings.segment_headers else 0
+
+    def _reported_level(self, device: int, form: str) -> int:
+        """Bytes that a report of a device's buffer says, the upper edge of a level."""
+        levels = self._reports[form]
+        return levels[min(bisect_left(levels, self.queues[device].buffer_bytes), len(levels) - 1)]
 
     def _configured_blocks(self, slot: int, num_symbols: int, granted: list[TransportBlock]) -> list[TransportBlock]:
         assert self._configured is not None

@@ -27,6 +27,7 @@ class TransportBlock:
         combined_re: Resource elements behind it.
         first_slot: Slot of the first transmission.
         is_configured: Sent on a configured grant.
+        is_flushed: Its HARQ process has been emptied by a handover or a radio link failure.
         received: Outcome of the present transmission.
         sinr_db, error_rate: Effective SINR after combining and the error rate there; NaN under the ideal channel.
     """
@@ -50,6 +51,7 @@ class TransportBlock:
     combined_re: float = 0.0
     first_slot: int = -1
     is_configured: bool = False
+    is_flushed: bool = False
     received: bool = False
     sinr_db: float = float("nan")
     error_rate: float = float("nan")

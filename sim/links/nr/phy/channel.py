@@ -40,6 +40,7 @@ class RadioChannel:
         num_cells: Cells, sectors counted.
         serving: Cell of each device, renewed in place, [num_devices].
         gain_db: Mean gain with both antennas to each cell, beams of large arrays not counted, [num_devices, num_cells].
+        is_static: Whether mean gains never change.
         headroom_prb: PRBs at which a device's power control stays within its greatest power, at least 1, [num_devices].
         antennas: Antennas of the cells.
         small_scale: Fading.
@@ -65,15 +66,16 @@ class RadioChannel:
         self._mobility = make_mobility(
             settings.mobility, self._drop(), settings.speed_kmh / 3.6, self._radius_m(), seed
         )
-        self._renewed_slot = -1
-        self._period_slots = max(1, round(settings.large_scale_period_s * 1e9 / carrier.slot_ns))
-        self._is_static = settings.mobility == "fixed" or settings.speed_kmh == 0
+        self._state: LargeScaleState | None = None
+        self.is_static = settings.mobility == "fixed" or settings.speed_kmh == 0
         self.gain_db = np.zeros((num_devices, self.num_cells))
         self._width_db = 10 * np.log10(np.maximum(np.arange(carrier.num_prb + 1), 1))
         self._build_radio()
         self.small_scale = SmallScale(carrier, settings, self._mobility.speeds_m_s, seed)
         self.spatial = Spatial(carrier, settings, self.small_scale)
-        self._renew(0, first=True)
+        self.renew_gains(0)
+        self.serving[:] = self.gain_db.argmax(axis=1)
+        self.renew_links()
 
     # -- geometry ---------------------------------------------------------------------------------------------------
 
@@ -154,25 +156,18 @@ class RadioChannel:
 
     # -- mean gains -------------------------------------------------------------------------------------------------
 
-    def update(self, slot: int) -> bool:
-        """Renew the gains of moving devices if they are old; True if they were."""
-        if self._is_static or slot < self._renewed_slot + self._period_slots:
-            return False
-        self._renew(slot)
-        return True
-
-    def _renew(self, slot: int, first: bool = False) -> None:
-        self._renewed_slot = slot
+    def renew_gains(self, slot: int) -> None:
+        """Mean gains of moving devices at the start of a slot; ``renew_links`` must follow."""
         if self.fixed_snr_db is None:
-            state = self._model.state(self.positions_m(slot))
+            self._state = self._model.state(self.positions_m(slot))
             device_antenna = OmniAntenna(self.settings.ue_antenna_dbi)
-            self.gain_db = coupling_gain_db(state, self.antennas.cell_site, self.antennas.cells, device_antenna)
-            best = self.gain_db.argmax(axis=1)
-            rows = np.arange(self.num_devices)
-            better = self.gain_db[rows, best] - self.gain_db[rows, self.serving]
-            moves = better > (0 if first else self.settings.handover_hysteresis_db)
-            self.serving[moves] = best[moves]
-            self._take_state(state)
+            cells = self.antennas.cells
+            self.gain_db = coupling_gain_db(self._state, self.antennas.cell_site, cells, device_antenna)
+
+    def renew_links(self) -> None:
+        """What follows from mean gains and serving cells."""
+        if self._state is not None:
+            self._take_state(self._state)
         else:
             is_los = np.full((self.num_devices, 1), self.settings.los == "los")
             self.small_scale.renew(LinkStates(is_los, self.placement.is_indoor, np.zeros(is_los.shape), self.serving))

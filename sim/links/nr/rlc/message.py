@@ -97,6 +97,9 @@ class Message:
         grant_ns: Start of the slot with the grant for its first bit, -1 in the downlink.
         used_bits: Bits on air so far, headers and retransmissions included.
         airtime_ns: Time of all its blocks, shared with other messages in them by bytes.
+        interrupted_ns: Time in which its device had no radio link: before its first bit, while new bits were to be
+            sent, and after them; empty without any.
+        has_failed: It has been given up.
     """
 
     __slots__ = (
@@ -105,6 +108,8 @@ class Message:
         "event",
         "first_ns",
         "grant_ns",
+        "has_failed",
+        "interrupted_ns",
         "last_new_ns",
         "packet",
         "position",
@@ -127,6 +132,27 @@ class Message:
         self.first_ns = self.last_new_ns = self.complete_ns = self.request_end_ns = self.grant_ns = -1
         self.used_bits = 0
         self.airtime_ns = 0
+        self.interrupted_ns: list[int] = []
+        self.has_failed = False
+
+    def interrupt(self, duration_ns: int) -> None:
+        """Note that the device has had no radio link for a time that has just ended."""
+        if self.complete_ns >= 0:
+            return
+        if not self.interrupted_ns:
+            self.interrupted_ns = [0, 0, 0]
+        if self.first_ns < 0:
+            self.interrupted_ns[0] += duration_ns
+            # The request that it had made, if any, has come to nothing.
+            self.request_end_ns = -1
+        else:
+            self.interrupted_ns[1 if self.position < self.total_bytes else 2] += duration_ns
+
+    def note_interruptions(self, notes: dict[str, int]) -> None:
+        """Take the interruptions out of the delays that hold them, and name them."""
+        for part, duration_ns in zip(("queue", "air", "retransmission"), self.interrupted_ns, strict=True):
+            notes[part] = notes.get(part, 0) - duration_ns
+        notes["interruption"] = sum(self.interrupted_ns)
 
     def __repr__(self) -> str:
         return (

@@ -62,6 +62,13 @@ class SendQueue:
             self._again.appendleft(Segment(segment.message, segment.start, segment.stop, 0, segment.num_resent + 1))
             self.stream_bytes += segment.stop - segment.start
 
+    def drop_failed(self) -> None:
+        """Forget the bytes of messages that have failed."""
+        self._again = deque(segment for segment in self._again if not segment.message.has_failed)
+        self._messages = deque(message for message in self._messages if not message.has_failed)
+        self.stream_bytes = sum(segment.stop - segment.start for segment in self._again)
+        self.stream_bytes += sum(message.total_bytes - message.position for message in self._messages)
+
     def fill(self, room: int) -> list[Segment]:
         """Take bytes for a block of ``room`` bytes; an empty list if nothing waits or nothing fits."""
         segments: list[Segment] = []

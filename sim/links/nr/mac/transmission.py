@@ -1,0 +1,255 @@
+"""What happens to bytes of one direction: RLC queues, transport blocks on air, HARQ outcomes, in-order delivery."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections import deque
+
+import numpy as np
+
+from sim.core.clock import to_ns
+from sim.links.base import Delivery, Direction
+from sim.links.nr.mac.counters import DELAY_PARTS, MacCounters
+from sim.links.nr.mac.deps import MacDeps
+from sim.links.nr.phy.block import TransportBlock
+from sim.links.nr.rlc.message import Message, Segment
+from sim.links.nr.rlc.send_queue import SendQueue
+
+
+class Transmission(ABC):
+    """Queues and blocks of one direction of all cells.
+
+    Args:
+        deps: What it is built from.
+
+    Attributes:
+        queues: RLC buffer of each device.
+        backlog: Bytes that the base station believes to wait, [num_devices]; ``total_backlog`` is their sum.
+        num_free: HARQ processes without a block, [num_devices].
+        resend: Blocks that wait for a retransmission, by cell.
+        kpis: Counters.
+    """
+
+    direction: Direction
+    delay_parts: tuple[str, ...] = DELAY_PARTS
+
+    def __init__(self, deps: MacDeps) -> None:
+        settings, count = deps.settings, len(deps.serving)
+        self.deps, self.settings, self.carrier = deps, settings, deps.carrier
+        self.callbacks, self.serving, self.adaptation = deps.callbacks, deps.serving, deps.adaptation
+        self.queues = [SendQueue(deps.segmenter) for _ in range(count)]
+        self._undelivered: list[deque[Message]] = [deque() for _ in range(count)]
+        # Blocks between their first transmission and the end of their HARQ process, in order.
+        self._in_flight: list[dict[TransportBlock, None]] = [{} for _ in range(count)]
+        self.backlog = np.zeros(count, dtype=np.int64)
+        self.total_backlog = 0
+        self.num_free = np.full(count, settings.harq_processes, dtype=np.int64)
+        self.resend: list[deque[TransportBlock]] = [deque() for _ in range(deps.num_cells)]
+        self.kpis = MacCounters(count, self.delay_parts)
+        self.head_ns = np.zeros(count, dtype=np.int64)
+        self.head_deadline_ns = np.zeros(count, dtype=np.int64)
+        self.head_tokens = np.ones(count)
+        self.head_bytes = np.zeros(count, dtype=np.int64)
+        self._heads: list[Message | None] = [None] * count
+        self._budget_ns = to_ns(settings.delay_budget_s)
+        self._status_delay_ns = to_ns(settings.rlc_status_delay_s)
+        self._after_ns = self.carrier.decode_ns
+        self.transport_ns = to_ns(settings.transport_delay_s)
+
+    # -- what the directions do differently ---------------------------------------------------------------------------
+
+    @abstractmethod
+    def known_at(self, slot: int) -> int:
+        """Slot at whose start the base station can act on the outcome of a block sent in ``slot``."""
+
+    @abstractmethod
+    def on_known(self, block: TransportBlock) -> None:
+        """A block has been decoded and the base station knows it."""
+
+    @abstractmethod
+    def on_requeued(self, device: int, slot: int) -> None:
+        """Bytes that a block has lost for good are back in the buffer."""
+
+    @abstractmethod
+    def resume(self, device: int, slot: int) -> None:
+        """A device has its radio link again: serve what waits."""
+
+    def set_backlog(self, device: int, waiting_bytes: int) -> None:
+        """Renew what the base station believes to wait at a device."""
+        self.total_backlog += waiting_bytes - int(self.backlog[device])
+        self.backlog[device] = waiting_bytes
+
+    @property
+    def has_work(self) -> bool:
+        """Whether blocks wait for a grant."""
+        return self.total_backlog > 0 or any(self.resend)
+
+    # -- queues -----------------------------------------------------------------------------------------------------
+
+    def enqueue(self, message: Message) -> None:
+        """Put a message into its device's buffer; it will be delivered after all that are there."""
+        device = message.packet.device
+        self.queues[device].push(message)
+        self._undelivered[device].append(message)
+
+    def sync_head(self, device: int) -> None:
+        """Renew what schedulers see of the message that a queue serves next."""
+        queue = self.queues[device]
+        head = queue.head
+        self.head_bytes[device] = queue.head_bytes
+        if head is None or head is self._heads[device]:
+            return
+        self._heads[device] = head
+        packet = head.packet
+        self.head_ns[device] = head.sent_ns
+        deadline = packet.deadline_ns
+        self.head_deadline_ns[device] = head.sent_ns + self._budget_ns if deadline is None else deadline
+        self.head_tokens[device] = packet.tokens_at_stake
+
+    def fill(self, block: TransportBlock, room: int, slot: int) -> bool:
+        """Put waiting bytes into a block that goes on air for the first time; False if nothing waits."""
+        device = block.device
+        block.segments = self.queues[device].fill(room)
+        if not block.segments:
+            return False
+        start_ns = slot * self.carrier.slot_ns
+        for segment in block.segments:
+            message = segment.message
+            if message.first_ns < 0:
+                message.first_ns = start_ns
+                message.grant_ns = -1 if block.is_configured else block.grant_slot * self.carrier.slot_ns
+            if not segment.num_resent:
+                message.last_new_ns = start_ns + self.carrier.slot_ns
+        self.sync_head(device)
+        return True
+
+    # -- radio link lost and found ----------------------------------------------------------------------------------
+
+    def flush(self, device: int) -> None:
+        """Empty a device's HARQ processes; bytes in them that have not arrived wait again, in their order."""
+        lost: list[Segment] = []
+        for block in self._in_flight[device]:
+            block.is_flushed = True
+            if not block.received:
+                lost += block.segments
+        self._in_flight[device].clear()
+        for cell, waiting in enumerate(self.resend):
+            if any(block.device == device for block in waiting):
+                self.resend[cell] = deque(block for block in waiting if block.device != device)
+        self.queues[device].requeue(lost)
+        self.num_free[device] = self.settings.harq_processes
+        self.set_backlog(device, 0)
+        self.sync_head(device)
+
+    def count_interruption(self, device: int, start_ns: int, end_ns: int) -> None:
+        """Tell a device's messages that they have waited for a radio link."""
+        for message in self._undelivered[device]:
+            message.interrupt(max(0, end_ns - max(start_ns, message.ready_ns)))
+
+    def drop(self, device: int, sent_before_ns: int) -> int:
+        """Let messages fail that were sent by a time, of a device without a radio link; returns how many."""
+        failed = [message for message in self._undelivered[device] if message.sent_ns <= sent_before_ns]
+        if failed:
+            self._undelivered[device] = deque(m for m in self._undelivered[device] if m.sent_ns > sent_before_ns)
+            for message in failed:
+                message.has_failed = True
+            self.queues[device].drop_failed()
+            self.sync_head(device)
+            for message in failed:
+                self.deps.fail(message)
+        return len(failed)
+
+    # -- on air and after -------------------------------------------------------------------------------------------
+
+    def transmit(self, slot: int, blocks: list[TransportBlock]) -> None:
+        """Send a slot's blocks of all cells and note when their outcomes will be known."""
+        self.deps.receiver.receive(self.direction, slot, blocks)
+        slot_ns = self.carrier.slot_ns
+        records = self.deps.records
+        for block in blocks:
+            if not block.attempt:
+                block.first_slot = slot
+                self._in_flight[block.device][block] = None
+            self.kpis.on_air(block)
+            if records is not None:
+                records.add(slot, self.direction, block)
+            used = sum([segment.used_bytes for segment in block.segments])
+            airtime_ns = slot_ns * block.num_symbols // 14
+            for segment in block.segments:
+                message = segment.message
+                message.used_bits += 8 * segment.used_bytes
+                message.airtime_ns += airtime_ns * segment.used_bytes // used
+                if block.received:
+                    message.received_bytes += segment.stop - segment.start
+                    if message.received_bytes == message.total_bytes:
+                        message.complete_ns = (slot + 1) * slot_ns
+                        self._deliver_in_order(block.device, message.complete_ns)
+        self.callbacks.schedule(self.known_at(slot), self._outcomes, blocks)
+
+    def _deliver_in_order(self, device: int, now_ns: int) -> None:
+        """The PDCP hands up complete messages behind which no earlier one is missing (TS 38.323 5.2.2.1)."""
+        waiting = self._undelivered[device]
+        while waiting and waiting[0].complete_ns >= 0:
+            self._finish(waiting.popleft(), now_ns)
+
+    def _finish(self, message: Message, end_ns: int) -> None:
+        ready_ns = message.ready_ns
+        access_ns = message.first_ns - ready_ns
+        transport_ns = self.transport_ns
+        after_ns = self._after_ns
+        air_ns, again_ns = message.last_new_ns - message.first_ns, end_ns - message.last_new_ns
+        notes = self._access_notes(message, access_ns)
+        reordering_ns = end_ns - message.complete_ns
+        notes.update(air=air_ns, retransmission=again_ns - reordering_ns, decode=after_ns, transport=transport_ns)
+        if reordering_ns:
+            notes["reordering"] = reordering_ns
+        if message.interrupted_ns:
+            message.note_interruptions(notes)
+        delivery = Delivery(
+            access_ns, air_ns, again_ns, after_ns + transport_ns, message.used_bits, message.airtime_ns, notes
+        )
+        self.kpis.on_delivery(message, delivery)
+        self.deps.deliver(message, delivery, message.sent_ns + delivery.total_ns)
+
+    def _access_notes(self, message: Message, access_ns: int) -> dict[str, int]:
+        return {"queue": access_ns}
+
+    def _outcomes(self, blocks: list[TransportBlock], slot: int) -> None:
+        """The base station learns what became of a slot's transmissions."""
+        for block in blocks:
+            self._outcome(block, slot)
+
+    def _outcome(self, block: TransportBlock, slot: int) -> None:
+        if block.is_flushed:
+            return
+        if not block.attempt and not block.is_configured:
+            self.adaptation.learn(block.device, block.received)
+        if block.received:
+            self._end(block)
+            self.on_known(block)
+        elif block.attempt < self.settings.max_harq_retransmissions:
+            block.attempt += 1
+            self.resend[int(self.serving[block.device])].append(block)
+        else:
+            self._end(block)
+            self.kpis.num_lost += 1
+            at_ns = slot * self.carrier.slot_ns + self._status_delay_ns
+            self.callbacks.schedule(max(slot + 1, self.carrier.first_slot_from(at_ns)), self._send_again, block)
+
+    def _send_again(self, block: TransportBlock, slot: int) -> None:
+        """The RLC sender learns that a block is lost and takes its bytes back."""
+        device = block.device
+        worst = max(segment.num_resent for segment in block.segments) + 1
+        self.queues[device].requeue([one for one in block.segments if not one.message.has_failed])
+        self.sync_head(device)
+        if not self.deps.reachable[device]:
+            return
+        if worst > self.settings.max_rlc_retransmissions:
+            self.deps.give_up(device, slot)
+        else:
+            self.on_requeued(device, slot)
+
+    def _end(self, block: TransportBlock) -> None:
+        """A HARQ process is free again."""
+        self.num_free[block.device] += 1
+        del self._in_flight[block.device][block]

@@ -1,0 +1,1 @@
+"""The NR radio resource control layer: measurements, handover, radio link failure, connection states."""
