@@ -134,7 +134,7 @@ class Link(ABC):
     def report(self, device: int) -> ChannelReport:
         """The channel state that a device would have measured by now."""
 
-    def meter(self, device: int) -> LinkMeter:
+    def meter(self, device: int) -> LinkMeter:  # noqa: ARG002
         """What has happened to a device so far."""
         return LinkMeter()
 

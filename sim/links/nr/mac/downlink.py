@@ -83,6 +83,6 @@ class Downlink(MacEntity):
         """Lost bytes wait again."""
         self._sync(device)
 
-    def resume(self, device: int, slot: int) -> None:
+    def resume(self, device: int, slot: int) -> None:  # noqa: ARG002
         """The new cell has the queue (data forwarding, TS 38.300 9.2.3)."""
         self._sync(device)

@@ -211,7 +211,7 @@ class Transmission(ABC):
         self.kpis.on_delivery(message, delivery)
         self.deps.deliver(message, delivery, message.sent_ns + delivery.total_ns)
 
-    def _access_notes(self, message: Message, access_ns: int) -> dict[str, int]:
+    def _access_notes(self, message: Message, access_ns: int) -> dict[str, int]:  # noqa: ARG002
         return {"queue": access_ns}
 
     def _outcomes(self, blocks: list[TransportBlock], slot: int) -> None:

@@ -84,7 +84,7 @@ class Uplink(MacEntity):
         self._urgent.discard(device)
         self._waiting.discard(device)
 
-    def resume(self, device: int, slot: int) -> None:
+    def resume(self, device: int, slot: int) -> None:  # noqa: ARG002
         """The message that completes a handover or a re-establishment carries a buffer status report."""
         if not self.queues[device].stream_bytes:
             return

@@ -143,7 +143,7 @@ class RadioLinks:
             self._monitor.restart(device)
 
     def _sinr_db(self, slot: int) -> Array:
-        """Mean SINR of the downlink of each device in its cell. [num_devices]"""
+        """Mean SINR of the downlink of each device in its cell. [num_devices]."""
         assert self._channel is not None
         sinr_db = self._channel.mean_snr_db(Direction.DOWNLINK)
         if self._interference is not None:
