@@ -29,10 +29,9 @@ class NrLink(Link):
         settings: Keys of the link.
         decoder: Decides which transport blocks are received; by default the radio receiver that the settings describe.
 
-    Notes: one antenna at both ends, so one layer per block; an array is its gain (``gnb_antenna_dbi``). Block sizes and
-    peak rates of several layers are there for comparisons (``channels.nr.transport_block_bits``), no MIMO channel is.
+    Notes: antennas are arrays of columns, beams or both (``AntennaSettings``), with one user per PRB and slot.
     Bytes are conserved through segmentation, HARQ and RLC, and messages of a device arrive in order (PDCP). Not
-    modelled: random access, closed-loop power commands, control-channel errors.
+    modelled: multi-user MIMO, random access, closed-loop power commands, control-channel errors.
     """
 
     def __init__(

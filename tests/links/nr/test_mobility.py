@@ -93,9 +93,9 @@ def drive(direction, size_bytes, monkeypatch, **keys):
 @pytest.mark.parametrize("direction", [UP, DOWN])
 def test_an_interruption_of_forty_milliseconds_adds_just_that(direction, monkeypatch):
     keys = {"mcs": 4, "k2_slots": 4}
-    at_once, link = drive(direction, 900_000 if direction == UP else 2_500_000, monkeypatch, **keys)
+    at_once, link = drive(direction, 400_000 if direction == UP else 1_400_000, monkeypatch, **keys)
     assert link.summary()["handovers"] == 0
-    size = 2_500_000 if direction == UP else 8_000_000
+    size = 900_000 if direction == UP else 2_500_000
     smooth, link = drive(direction, size, monkeypatch, handover_interruption_s=0.0, **keys)
     num_handovers = link.summary()["handovers"]
     assert num_handovers >= 1
