@@ -29,6 +29,9 @@ WORKLOAD: dict[str, Any] = {
 
 _MOVING = {"mobility": "linear", "speed_kmh": 120}
 _SEVEN = {"num_sites": 7, "inter_site_distance_m": 500}
+_FAST = {**_MOVING, "speed_kmh": 500, "large_scale_period_s": 0.01, "min_distance_m": 0}
+_BETWEEN_CELLS = {**_FAST, **_SEVEN, "inter_site_distance_m": 40, "time_to_trigger_s": 0.02, "l3_filter_k": 4}
+_AT_THE_EDGE = {**_FAST, "rlf_out_db": 8.0, "rlf_in_db": 10.0, "n310": 2, "n311": 2, "t310_s": 0.03}
 _ERRORS = {"channel": "ideal", "mcs": 5, "block_error_rate": 0.3}
 _LOSSES = {**_ERRORS, "max_harq_retransmissions": 0}
 _NEAR = {"inter_site_distance_m": 300, "record_slots": True}
@@ -53,14 +56,19 @@ BESIDE: dict[str, dict[str, Any]] = {
     "rise_db": {"interference": "rise_over_thermal"},
     "mobility": {"speed_kmh": 120},
     "large_scale_period_s": _MOVING,
-    "handover_hysteresis_db": {
-        **_MOVING,
-        **_SEVEN,
-        "inter_site_distance_m": 40,
-        "speed_kmh": 500,
-        "large_scale_period_s": 0.01,
-        "min_distance_m": 0,
-    },
+    **dict.fromkeys(
+        (
+            "handover_offset_db",
+            "handover_hysteresis_db",
+            "time_to_trigger_s",
+            "l3_filter_k",
+            "handover_interruption_s",
+        ),
+        _BETWEEN_CELLS,
+    ),
+    **dict.fromkeys(
+        ("rlf_out_db", "rlf_in_db", "n310", "t310_s", "n311", "reestablishment_s", "outage_timeout_s"), _AT_THE_EDGE
+    ),
     "channel": {"mcs": 5},
     "block_error_rate": {"channel": "ideal", "mcs": 5},
     "indoor_share": _NEAR,
@@ -101,7 +109,11 @@ VALUES: dict[str, Any] = {
     "scheduler": "earliest_deadline",
     "average_window_slots": 1.0,
     "delay_budget_s": 0.001,
+    "handover_offset_db": 0.0,
     "handover_hysteresis_db": 0.0,
+    "rlf_out_db": 5.0,
+    "rlf_in_db": 12.0,
+    "outage_timeout_s": 0.05,
     "max_grants_per_slot": 1,
     "positions_m": [[50.0, 50.0], [100.0, 0.0], [0.0, 300.0]],
     "distances_m": [60.0, 200.0, 350.0],

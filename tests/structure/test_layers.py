@@ -34,7 +34,7 @@ LAYERS = (
     "cli",
 )
 DECODING = ("core", "verification", "theory", "controllers", "protocols", "drivers", "analysis")
-NR = ("rlc", "phy", "mac")
+NR = ("rlc", "phy", "mac", "rrc")
 
 # Packages of scripts that make what is shipped; they stand outside the layers.
 SCRIPTS = ("sim.models.training", "sim.figures.reference", "channels.tables.make_bler_tables")
