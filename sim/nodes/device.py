@@ -149,15 +149,14 @@ class Device:
         self.hooks.queue.leave(started_ns)
         metrics = self.current = RequestMetrics()
         metrics.breakdown.add("device_queue", started_ns - issued_ns)
-        info = RequestInfo(planned.id, planned.prompt, issued_ns=issued_ns)
-        before = self.context.link.meter(self.index)
-        try:
-            yield from RequestExecutor(self.context, self.index, metrics, info).run(self.trace_of(planned))
-        except LinkFailureError as failure:
-            metrics.has_failed = True
-            waited_ns = int(self.env.now) - issued_ns - sum(metrics.breakdown.ns.values())
-            metrics.breakdown.add(f"{failure.direction}_access", waited_ns)
-        metrics.handovers = self.context.link.meter(self.index).handovers - before.handovers
+        info = self._info(planned, issued_ns)
+        timer = self._deadline(info, metrics)
+        handovers = self.context.link.meter(self.index).handovers
+        if not metrics.given_up:
+            yield from self._execute(planned, metrics, info)
+        metrics.handovers = self.context.link.meter(self.index).handovers - handovers
+        if timer is not None:
+            timer.cancel()
 
         def text() -> list[int]:
             return [*planned.prompt, *(token for emitted in metrics.emitted for token in emitted.round.tokens)]
@@ -171,6 +170,15 @@ class Device:
         self.hooks.requests.leave(ended_ns)
         hooks = self.hooks
         hooks.on_outcome(Outcome(planned, issued_ns, started_ns, ended_ns, metrics, hooks.slo, hooks.kind))
+
+    def _execute(self, planned: PlannedRequest, metrics: RequestMetrics, info: RequestInfo) -> Process:
+        """Run a request; without a radio link for too long, it is given up."""
+        try:
+            yield from RequestExecutor(self.context, self.index, metrics, info).run(self.hooks.trace_of(planned))
+        except LinkFailureError as failure:
+            metrics.given_up = True
+            waited_ns = int(self.env.now) - info.issued_ns - sum(metrics.breakdown.ns.values())
+            metrics.breakdown.add(f"{failure.direction}_access", waited_ns)
 
     def _info(self, planned: PlannedRequest, issued_ns: int) -> RequestInfo:
         slo = self.hooks.slo

@@ -75,10 +75,9 @@ class RequestMetrics:
         emitted: Rounds with the times at which their tokens were at the device, in nanoseconds.
         uplink_bits: Payload bits sent up so far; ``downlink_bits`` likewise.
         given_up: Whether it was given up.
+        handovers: Changes of cell of its device while it lasted.
         device_joules: Energy of device compute and radio.
         edge_joules: Its share of the sites' energy.
-        handovers: Changes of cell of its device while it lasted.
-        has_failed: It ended without its last token, for lack of a radio link.
     """
 
     breakdown: Breakdown = field(default_factory=Breakdown)
@@ -95,8 +94,8 @@ class RequestMetrics:
     draft_tokens: int = 0
     edge_ns: int = 0
     edge_forwards: int = 0
+    given_up: bool = False
     handovers: int = 0
-    has_failed: bool = False
 
 
 class EmittedRound(NamedTuple):

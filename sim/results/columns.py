@@ -36,7 +36,7 @@ _SHARED = {
 REQUEST_COLUMNS = {
     **_SHARED,
     "measured": "1 if the request was issued in the measurement window, whose latencies the summary is of",
-    "given_up": "1 if it was given up at its deadline",
+    "given_up": "1 if it was given up at its deadline, or for lack of a radio link (nr)",
     "slo_met": "1 if it ended and met all objectives that are set",
     "issued_s": "when the request was asked for",
     "e2e_s": "from then until its last token is at the device; the sum of the breakdown columns",
@@ -55,7 +55,6 @@ REQUEST_COLUMNS = {
     "device_energy_j": "energy of device compute and radio",
     "edge_energy_j": "share of the edge's and cloud's energy",
     "handovers": "changes of cell while it lasted (nr)",
-    "failed": "1 if it ended without its last token, for lack of a radio link (nr)",
     **{f"{part}_s": meaning for part, meaning in _PART_MEANINGS.items()},
 }
 
@@ -100,6 +99,16 @@ _CELL_MEANINGS = {
     "decode_per_message_s": "decoding at the receiver, mean per message (nr)",
     "transport_per_message_s": "fixed delay beyond the air, mean per message (nr)",
 }
+_RADIO_LINK_MEANINGS = {
+    "handovers": "changes of cell of all devices (nr)",
+    "handovers_per_device_minute": "changes of cell per device and minute (nr)",
+    "ping_pong_share": "share of handovers that went back to the cell before within a second (nr)",
+    "radio_link_failures": "radio links that failed, by SINR or after too many RLC retransmissions (nr)",
+    "interrupted_s": "time without a radio link after handovers and failures, all devices (nr)",
+    "outage_messages": "messages sent by or to a device out of coverage, which waited (nr)",
+    "failed_messages": "messages that failed after waiting for a radio link for too long (nr)",
+}
+
 _ACCESS_MEANINGS = {
     "uplink_sr_wait_per_message_s": "waiting for an occasion to ask for a grant, mean per message (nr)",
     "uplink_grant_per_message_s": "from asking to being granted, mean per message (nr)",
@@ -120,20 +129,15 @@ _SERVER_MEANINGS = {
     "idle_energy_j": "what its servers draw at rest over the time, where that is known",
 }
 
-_RADIO_LINK_MEANINGS = {
-    "handovers": "changes of cell of all devices (nr)",
-    "handovers_per_device_minute": "changes of cell per device and minute (nr)",
-    "ping_pong_share": "share of handovers that went back to the cell before within a second (nr)",
-    "radio_link_failures": "radio links that failed, by SINR or after too many RLC retransmissions (nr)",
-    "interrupted_s": "time without a radio link after handovers and failures, all devices (nr)",
-    "outage_messages": "messages sent by or to a device out of coverage, which waited (nr)",
-    "failed_messages": "messages that failed after waiting for a radio link for too long (nr)",
-}
-
 SUMMARY_COLUMNS = {
-    "requests": "requests that ended",
-    "failed_requests": "of these, requests that failed for lack of a radio link; no latency counts them",
-    "tokens": "tokens emitted in all",
+    "requests": "requests of the measurement window that ended with an answer; latencies and ratios are theirs",
+    "failed": "requests of the window that were given up",
+    "slo_attainment": "share of the window's requests, the failed ones included, that met all objectives",
+    "goodput_rps": "requests that met all objectives, per second of the window",
+    "ttft_attainment": "share of the window's requests that met the objective for the time to first token, if set",
+    "tpot_attainment": "the same for the time per output token",
+    "e2e_attainment": "the same for the end-to-end time",
+    "tokens": "tokens emitted by those that ended",
     "simulated_s": "when the last request ended",
     "window_s": "length of the measurement window; without one of the whole run",
     "offered_rps": "requests issued per second of the window",

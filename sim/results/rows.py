@@ -58,7 +58,6 @@ def request_row(outcome: Outcome, is_measured: bool = True) -> dict[str, Any]:
         "device_energy_j": metrics.device_joules,
         "edge_energy_j": metrics.edge_joules,
         "handovers": metrics.handovers,
-        "failed": int(metrics.has_failed),
         **metrics.breakdown.columns(),
     }
 

@@ -44,7 +44,10 @@ class SummaryBuilder:
     """Gathers sums and the latencies of each request; a few dozen bytes a request."""
 
     def __init__(self) -> None:
-        self.requests = self.failed = 0
+        self.requests = 0
+        self.failed = 0
+        self._met: Counter[str] = Counter()
+        self._objectives: dict[str, None] = {}
         self._sums: Counter[str] = Counter()
         self._latencies = {name: array("d") for name in _LATENCIES}
         self._weighted = {name: [0.0, 0.0] for name in _WEIGHTED}
@@ -64,11 +67,8 @@ class SummaryBuilder:
             self._met[name] += is_met
         for name in _SUMMED:
             self._sums[name] += request[name]
-        if request["failed"]:
-            self.failed += 1
-        else:
-            for name, values in self._latencies.items():
-                values.append(request[name])
+        for name, values in self._latencies.items():
+            values.append(request[name])
         weighted, isnan = self._weighted, math.isnan
         for round_ in rounds:
             for name, value in round_.stats:
@@ -98,7 +98,8 @@ class SummaryBuilder:
         e2e, ttft, tpot = (np.array(self._latencies[name]) for name in _LATENCIES)
         return {
             "requests": self.requests,
-            "failed_requests": self.failed,
+            "failed": self.failed,
+            **self._attainment(window_s),
             "tokens": int(tokens),
             **_latency("e2e", e2e, (50, 95, 99)),
             **_latency("ttft", ttft, (95,)),

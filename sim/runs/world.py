@@ -112,51 +112,6 @@ class World:
         idle_w = idle_power_w(cost_models.values())
         return ServerGroup(replicas, ROUTINGS.find(settings.routing).make(), idle_w)
 
-    def _start_devices(self) -> None:
-        by_device: dict[int, list[PlannedRequest]] = {}
-        for planned in self.inputs.planned:
-            by_device.setdefault(planned.device, []).append(planned)
-        closed = self.scenario.devices.arrivals == "closed"
-        arrivals = [] if closed else arrival_times_s(self.scenario)
-        for index, requests in sorted(by_device.items()):
-            device = Device(self.context, index, requests, self._trace_of, self._keep)
-            times = think_times_s(self.scenario, index) if closed else arrivals[index]
-            start(self.env, device.closed_loop(times) if closed else device.open_loop(times))
-
-    def _trace_of(self, planned: PlannedRequest) -> Iterable[Step]:
-        if self.inputs.tape is not None:
-            return self._recorded_trace(planned, self.inputs.tape)
-        scenario, models_info = self.scenario, self._model_info
-        if planned.device not in self._controllers:
-            self._controllers[planned.device] = self._first_controller.for_device()
-        controller = self._controllers[planned.device]
-        request = make_request(planned, scenario, models_info, controller)
-        protocol = scenario.protocol.entry.make(request, scenario.protocol.settings, rng_for(planned, scenario))
-        protocol_run = self._live[planned.id] = ProtocolRun(protocol, self.inputs.models, request=request)
-        return LiveTrace(protocol_run, self.inputs.cost_models["device"], self.inputs.models)
-
-    def _recorded_trace(self, planned: PlannedRequest, tape: TapeStore) -> CompiledTrace:
-        key, traces = self._addresses.of(planned), self.inputs.traces
-        trace = traces.get(key)
-        if trace is None:
-            records = tape.get(key)
-            if records is None:
-                raise RunError(f"request {planned.index} of device {planned.device} is not on tape, or damaged there")
-            trace = traces.of(records)
-            traces.keep(key, trace)
-        return trace
-
-    def _keep(self, outcome: Outcome) -> None:
-        self.tables.add(outcome)
-        for model in self.inputs.models.values():
-            model.close_request(outcome.planned.id)
-        protocol_run = self._live.pop(outcome.planned.id, None)
-        store = self.inputs.record_to
-        if protocol_run is not None and store is not None and not outcome.metrics.has_failed:
-            key = self._addresses.of(outcome.planned)
-            if not store.has(key):
-                store.put(key, protocol_run.records, describe(outcome.planned, self.scenario, self._model_info))
-
     def run(self, until_s: float | None = None) -> RunOutput:
         """Run until the last request has ended, or until a time; requests under way then are in no table."""
         groups = {site.value: group for site, group in self.sites.items()}
