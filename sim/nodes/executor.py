@@ -327,9 +327,9 @@ class RequestExecutor:
             ends.append((self.now_ns, own))
 
         yield self.env.all_of([self.env.process(branch(trace)) for trace in branches])
+        breakdown.include(ends[-1][1])
         if failures:
             raise failures[0]
-        breakdown.include(ends[-1][1])
 
     def _emit(self, round_: Round, time_ns: int) -> None:
         metrics = self.metrics

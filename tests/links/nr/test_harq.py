@@ -8,7 +8,6 @@ import simpy
 
 from channels.harq import incremental_combine, incremental_equivalent_sinr
 from channels.theory import harq_mean_delay
-from sim.core.errors import RunError
 from sim.links.base import Direction, Packet
 from sim.links.nr import NrLink, NrLinkSettings
 from sim.links.nr.phy.block_errors import BlockErrors
@@ -122,12 +121,6 @@ def test_after_the_last_retransmission_the_rlc_sends_again():
     assert attempts == [(3, 0), (6, 1), (19, 0), (22, 1)]
     assert event.value.retransmission_ns == (22 - 3) * 500_000
     assert link.network.uplink.kpis.num_lost == 1
-
-
-def test_a_channel_that_carries_nothing_stops_the_run_with_a_message():
-    keys = {"snr_db": -25.0, "fading": "none", "max_rlc_retransmissions": 2, "max_harq_retransmissions": 1}
-    with pytest.raises(RunError, match=r"device 0: the same uplink bytes were lost in 3 blocks .* out of coverage"):
-        run(1, 1, directions=(UP,), **keys)
 
 
 def snr_of_error(mcs, num_prb, error_rate):

@@ -157,9 +157,9 @@ def fade_out(monkeypatch, from_s, to_s, **keys):
     return link, env
 
 
-def test_radio_link_failure_and_re_establishment(monkeypatch):
-    """Lost at 2 s, failed a second after the measurement that saw it, found again at 5 s: the message has waited."""
-    link, env = fade_out(monkeypatch, 2.0, 5.0)
+def lost_for_three_seconds(monkeypatch, **keys):
+    """A message every tenth of a second, and no air from 2 to 5 s: figures, the deliveries that waited, the link."""
+    link, env = fade_out(monkeypatch, 2.0, 5.0, record_slots=True, max_records=10**6, **keys)
     arrived = []
 
     def source():
@@ -171,15 +171,32 @@ def test_radio_link_failure_and_re_establishment(monkeypatch):
     env.process(source())
     env.run()
     assert len(arrived) == 60
-    figures = link.summary()
+    return link.summary(), [(at_s, delivery) for at_s, delivery in arrived if "interruption" in delivery.notes], link
+
+
+def test_radio_link_failure_and_re_establishment(monkeypatch):
+    """T310 runs from the measurement at 2.0 to 3.0 s; the cell is found at 5.0 s, and taken up 0.1 s later: 2.1 s."""
+    figures, waited, _ = lost_for_three_seconds(monkeypatch, max_rlc_retransmissions=1000)
     assert figures["radio_link_failures"] == 1
     assert figures["failed_messages"] == 0
-    waits = [delivery for _, delivery in arrived if "interruption" in delivery.notes]
-    assert len(waits) == 1
-    # T310 runs from 2.0 to 3.0 s, the cell is found at 5.0 s, and it takes a tenth of a second to come back.
-    assert figures["interrupted_s"] == pytest.approx(2.1, abs=0.1)
-    late = [at_s for at_s, delivery in arrived if delivery is waits[0]]
-    assert 5.1 < late[0] < 5.2
+    assert len(waited) == 1
+    # A network that sleeps between retransmissions acts on the measurement at its next slot, some periods later.
+    assert figures["interrupted_s"] == pytest.approx(2.1, abs=0.01)
+    assert waited[0][1].notes["interruption"] == round(figures["interrupted_s"] * 1e9)
+    # An idle message takes at most one period of scheduling requests, grant and air.
+    assert 5.1 < waited[0][0] < 5.11
+
+
+def test_the_rlc_may_find_out_first(monkeypatch):
+    """33 times 5 attempts on the same bytes end before T310 does: lost from the last of them until 5.1 s."""
+    figures, waited, link = lost_for_three_seconds(monkeypatch)
+    failed = [block for block in link.network.records.blocks if not block.received]
+    attempts = Counter(block.carried[0][2] for block in failed if block.carried)
+    assert max(attempts.values()) == (1 + 4) * (1 + 32)
+    assert figures["radio_link_failures"] == len(waited) == 1
+    until_s = 5.1 - figures["interrupted_s"]
+    last_s = max(block.slot for block in failed) * 0.5e-3
+    assert last_s < until_s < last_s + 0.02 < 3.0
 
 
 def test_a_message_fails_after_waiting_for_coverage(monkeypatch):

@@ -254,7 +254,7 @@ class Uplink(MacEntity):
 
     def _reported_level(self, device: int, form: str) -> int:
         """Bytes that a report of a device's buffer says, the upper edge of a level."""
-        levels = self._reports[form]
+        levels: list[int] = self._reports[form]
         return levels[min(bisect_left(levels, self.queues[device].buffer_bytes), len(levels) - 1)]
 
     def _configured_blocks(self, slot: int, num_symbols: int, granted: list[TransportBlock]) -> list[TransportBlock]:
