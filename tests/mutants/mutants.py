@@ -273,6 +273,16 @@ MUTANTS: tuple[Mutant, ...] = (
         ),
     ),
     *_of(
+        "sim/links/nr/rrc/handover.py",
+        ("tests/links/nr/test_mobility.py",),
+        ("a3_without_hysteresis", "above_db > self._hysteresis_db, ", "above_db > 0, "),
+    ),
+    *_of(
+        "sim/links/nr/rrc/radio_links.py",
+        ("tests/links/nr/test_mobility.py",),
+        ("handover_without_interruption", "delay_s: float) -> None:\n        if delay_s:", "delay_s: float) -> None:\n        if not delay_s:"),
+    ),
+    *_of(
         "sim/links/nr/mac/schedulers/proportional_fair.py",
         ("tests/links/nr/test_schedulers.py",),
         ("pf_is_max_ci", "np.maximum(queues.average_rate_bps, 1e-3)[:, None]", "1.0"),
