@@ -280,7 +280,11 @@ MUTANTS: tuple[Mutant, ...] = (
     *_of(
         "sim/links/nr/rrc/radio_links.py",
         ("tests/links/nr/test_mobility.py",),
-        ("handover_without_interruption", "delay_s: float) -> None:\n        if delay_s:", "delay_s: float) -> None:\n        if not delay_s:"),
+        (
+            "handover_without_interruption",
+            "delay_s: float) -> None:\n        if delay_s:",
+            "delay_s: float) -> None:\n        if not delay_s:",
+        ),
     ),
     *_of(
         "sim/links/nr/mac/schedulers/proportional_fair.py",
