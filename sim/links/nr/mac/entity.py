@@ -16,29 +16,19 @@ from sim.links.nr.mac.schedulers.base import Array, Indices
 from sim.links.nr.mac.transmission import Transmission
 from sim.links.nr.phy.block import TransportBlock
 
-_NEVER_SERVED = -(1 << 40)
-
 
 class MacEntity(Transmission):
     """One direction of all cells.
 
     Args:
         deps: What it is built from.
-
-    Attributes:
-        last_grant: Slot of each device's last new block, [num_devices].
     """
 
     def __init__(self, deps: MacDeps) -> None:
         super().__init__(deps)
-        count = len(deps.serving)
         self._group_sizes: list[int] = deps.carrier.group_sizes.tolist()
         self._rotations = [rotated_groups(len(self._group_sizes), cell) for cell in range(deps.num_cells)]
-        self.granted_bytes = [0] * count
-        self.last_grant = np.full(count, _NEVER_SERVED, dtype=np.int64)
-        self._served = np.zeros(count)
-        self._served_scale, self._aged = 1.0, 0
-        self._decay = 1 - 1 / deps.settings.average_window_slots
+        self.granted_bytes = [0] * len(deps.serving)
 
     def empty_grid(self, cell: int) -> ResourceGrid:
         """All PRBs of a slot of a cell."""
@@ -182,17 +172,3 @@ class MacEntity(Transmission):
     ) -> Indices:
         """PRBs that each device may be given of those that it needs: all, where power sets no limit. [num_devices]."""
         return needed
-
-    def average_rate_bps(self, devices: Indices) -> Array:
-        """Rates served, averaged over the window. [num_devices]."""
-        return self._served.take(devices) * self._served_scale
-
-    def _age(self, data_slot: int) -> None:
-        """Let the averages of served rates fade by the data slots that have passed, used or not."""
-        count = self.carrier.num_data_slots(self.direction, data_slot)
-        if count > self._aged:
-            self._served_scale *= self._decay ** (count - self._aged)
-            self._aged = count
-            if self._served_scale < 1e-100:
-                self._served *= self._served_scale
-                self._served_scale = 1.0

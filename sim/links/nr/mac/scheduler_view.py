@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 
 from sim.links.nr.mac.schedulers.base import Array, Indices
-
-if TYPE_CHECKING:
-    from sim.links.nr.mac.entity import MacEntity
+from sim.links.nr.mac.transmission import Transmission
 
 
 class SchedulerView:
@@ -22,7 +18,7 @@ class SchedulerView:
         slots: Slots of grant and data.
     """
 
-    def __init__(self, mac: MacEntity, devices: Indices, num_prb_needed: Indices, slots: tuple[int, int]) -> None:
+    def __init__(self, mac: Transmission, devices: Indices, num_prb_needed: Indices, slots: tuple[int, int]) -> None:
         self._mac = mac
         self.device = devices
         self.num_prb_needed = num_prb_needed

@@ -11,9 +11,12 @@ from sim.core.clock import to_ns
 from sim.links.base import Delivery, Direction
 from sim.links.nr.mac.counters import DELAY_PARTS, MacCounters
 from sim.links.nr.mac.deps import MacDeps
+from sim.links.nr.mac.schedulers.base import Array, Indices
 from sim.links.nr.phy.block import TransportBlock
 from sim.links.nr.rlc.message import Message, Segment
 from sim.links.nr.rlc.send_queue import SendQueue
+
+_NEVER_SERVED = -(1 << 40)
 
 
 class Transmission(ABC):
@@ -28,6 +31,7 @@ class Transmission(ABC):
         num_free: HARQ processes without a block, [num_devices].
         resend: Blocks that wait for a retransmission, by cell.
         kpis: Counters.
+        last_grant: Slot of each device's last new block, [num_devices].
     """
 
     direction: Direction
@@ -55,6 +59,10 @@ class Transmission(ABC):
         self._status_delay_ns = to_ns(settings.rlc_status_delay_s)
         self._after_ns = self.carrier.decode_ns
         self.transport_ns = to_ns(settings.transport_delay_s)
+        self.last_grant = np.full(count, _NEVER_SERVED, dtype=np.int64)
+        self._served = np.zeros(count)
+        self._served_scale, self._aged = 1.0, 0
+        self._decay = 1 - 1 / settings.average_window_slots
 
     # -- what the directions do differently ---------------------------------------------------------------------------
 
@@ -105,6 +113,20 @@ class Transmission(ABC):
         deadline = packet.deadline_ns
         self.head_deadline_ns[device] = head.sent_ns + self._budget_ns if deadline is None else deadline
         self.head_tokens[device] = packet.tokens_at_stake
+
+    def average_rate_bps(self, devices: Indices) -> Array:
+        """Rates served, averaged over the window. [num_devices]."""
+        return self._served.take(devices) * self._served_scale
+
+    def _age(self, data_slot: int) -> None:
+        """Let the averages of served rates fade by the data slots that have passed, used or not."""
+        count = self.carrier.num_data_slots(self.direction, data_slot)
+        if count > self._aged:
+            self._served_scale *= self._decay ** (count - self._aged)
+            self._aged = count
+            if self._served_scale < 1e-100:
+                self._served *= self._served_scale
+                self._served_scale = 1.0
 
     def fill(self, block: TransportBlock, room: int, slot: int) -> bool:
         """Put waiting bytes into a block that goes on air for the first time; False if nothing waits."""
