@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import simpy
 
@@ -69,9 +69,11 @@ class LinkMeter(NamedTuple):
 
     Attributes:
         handovers: Changes of cell.
+        radio_joules: Energy of its modem, for links that have one (``has_modems``).
     """
 
     handovers: int = 0
+    radio_joules: float = 0.0
 
 
 class Packet(NamedTuple):
@@ -116,7 +118,12 @@ class Link(ABC):
         env: SimPy environment whose time is in whole nanoseconds.
         num_devices: Devices that contend for the link.
         seed: Master seed; the link keys its own random numbers by purpose and device.
+
+    Attributes:
+        has_modems: Whether ``meter`` tells the energy of the devices' radios; else it is airtime at a constant power.
     """
+
+    has_modems: ClassVar[bool] = False
 
     def __init__(self, env: simpy.Environment, num_devices: int, seed: int) -> None:
         self.env = env

@@ -151,10 +151,12 @@ class Device:
         metrics.breakdown.add("device_queue", started_ns - issued_ns)
         info = self._info(planned, issued_ns)
         timer = self._deadline(info, metrics)
-        handovers = self.context.link.meter(self.index).handovers
+        before = self.context.link.meter(self.index)
         if not metrics.given_up:
             yield from self._execute(planned, metrics, info)
-        metrics.handovers = self.context.link.meter(self.index).handovers - handovers
+        after = self.context.link.meter(self.index)
+        metrics.handovers = after.handovers - before.handovers
+        metrics.device_joules += after.radio_joules - before.radio_joules
         if timer is not None:
             timer.cancel()
 

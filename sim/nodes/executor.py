@@ -48,8 +48,8 @@ class SimulationContext:
         placed: Roles of the models that the protocol runs, by site.
         backhaul_delay_ns: One-way delay between edge and cloud.
         backhaul_bps: Rate between edge and cloud.
-        tx_power_w: Radio power of a sending device.
-        rx_power_w: Radio power of a receiving device.
+        tx_power_w: Radio power of a sending device, 0 where the link has modems.
+        rx_power_w: Radio power of a receiving device, likewise.
         on_span: Called with what a device does: device, name, start and end in nanoseconds, further figures; or None.
     """
 

@@ -91,9 +91,15 @@ def report_run(
         scenario_text(scenario),
         manifest,
         run_warnings(summary, manifest),
-        subtitle=f"{scenario.protocol.name} over {scenario.link.name}, {scenario.devices.count} devices, "
+        subtitle=f"{scenario.protocol.name} over {_link_text(scenario)}, {scenario.devices.count} devices, "
         f"seed {scenario.seed}",
     )
+
+
+def _link_text(scenario: Scenario) -> str:
+    """The link, with the profile of its access where it has one."""
+    profile = getattr(scenario.link.settings, "profile", None)
+    return scenario.link.name if profile is None else f"{scenario.link.name} ({profile} profile)"
 
 
 def report_sweep(

@@ -109,7 +109,14 @@ _RADIO_LINK_MEANINGS = {
     "failed_messages": "messages that failed after waiting for a radio link for too long (nr)",
 }
 
+_MODEM_MEANINGS = {
+    "radio_transmit_energy_j": "energy of all devices' modems in transmissions, by TR 38.840 (nr)",
+    "radio_receive_energy_j": "the same: what reception of data draws beyond listening",
+    "radio_listen_energy_j": "the same: listening to the control channel, in requests and between them",
+    "radio_sleep_energy_j": "the same: asleep in discontinuous reception, ways in and out included",
+}
 _ACCESS_MEANINGS = {
+    "downlink_drx_per_message_s": "waiting until its device listens (discontinuous reception), mean per message (nr)",
     "uplink_sr_wait_per_message_s": "waiting for an occasion to ask for a grant, mean per message (nr)",
     "uplink_grant_per_message_s": "from asking to being granted, mean per message (nr)",
     "uplink_k2_per_message_s": "from grant to transmission, mean per message (nr)",
@@ -187,6 +194,7 @@ SUMMARY_COLUMNS = {
     },
     **_ACCESS_MEANINGS,
     **_RADIO_LINK_MEANINGS,
+    **_MODEM_MEANINGS,
 }
 
 # Of a sweep's table, beside a column per varied key and those of the summary.

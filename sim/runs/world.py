@@ -74,8 +74,8 @@ class World:
             _placed(scenario),
             to_ns(scenario.cloud.one_way_delay_s),
             scenario.cloud.backhaul_mbps * 1e6,
-            scenario.devices.tx_power_w,
-            scenario.devices.rx_power_w,
+            0.0 if self.link.has_modems else scenario.devices.tx_power_w,
+            0.0 if self.link.has_modems else scenario.devices.rx_power_w,
         )
 
     def _servers(self, location: Location, kinds: list[Kind]) -> ServerGroup:

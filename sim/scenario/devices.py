@@ -59,9 +59,10 @@ class DevicesSettings(Settings):
     weights and the keys and values of a request's text, where the compute model knows these. The hardware's own share
     if not set."""
     tx_power_w: float = Field(default=0.8, ge=0, le=1e3)
-    """Power that a device's radio draws while it sends; 23 dBm radiated at 0.3 efficiency and circuits."""
+    """Power that a device's radio draws while it sends, over links without slots; 23 dBm radiated at 0.3 efficiency and
+    circuits. The `nr` link has the power states of TR 38.840 instead."""
     rx_power_w: float = Field(default=0.4, ge=0, le=1e3)
-    """Power that a device's radio draws while it receives."""
+    """Power that a device's radio draws while it receives, over links without slots."""
 
     @property
     def requests_per_device(self) -> int | None:

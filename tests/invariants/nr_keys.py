@@ -69,6 +69,8 @@ BESIDE: dict[str, dict[str, Any]] = {
     **dict.fromkeys(
         ("rlf_out_db", "rlf_in_db", "n310", "t310_s", "n311", "reestablishment_s", "outage_timeout_s"), _AT_THE_EDGE
     ),
+    "drx_on_s": {"drx_cycle_s": 0.08, "drx_inactivity_s": 0.001},
+    "drx_inactivity_s": {"drx_cycle_s": 0.08},
     "channel": {"mcs": 5},
     "block_error_rate": {"channel": "ideal", "mcs": 5},
     "indoor_share": _NEAR,
@@ -96,10 +98,14 @@ VALUES: dict[str, Any] = {
     "tdd_pattern": "DSU",
     "special_symbols": [8, 4, 2],
     "prb_group_size": 1,
+    "profile": "commercial",
     "k2_slots": 4,
     "k1_slots": 6,
     "decode_latency_s": 0.002,
     "sr_period_slots": 10,
+    "gnb_decision_slots": 3,
+    "drx_cycle_s": 0.16,
+    "drx_inactivity_s": 0.001,
     "configured_grant_prb": 8,
     "mcs": 5,
     "target_bler": 0.3,

@@ -34,6 +34,8 @@ class NrLink(Link):
     modelled: multi-user MIMO, random access, closed-loop power commands, control-channel errors.
     """
 
+    has_modems = True
+
     def __init__(
         self,
         env: simpy.Environment,
@@ -72,13 +74,19 @@ class NrLink(Link):
         """A small message each way in an idle, error-free cell, sent at the start of the pattern."""
         from sim.links.nr.idle import idle_delivery
 
-        calm = {"channel": "ideal", "mcs": _CALM_MCS, "block_error_rate": 0.0, "record_slots": False}
+        calm = {
+            "channel": "ideal",
+            "mcs": _CALM_MCS,
+            "block_error_rate": 0.0,
+            "record_slots": False,
+            "drx_cycle_s": 0.0,
+        }
         settings = self.settings.model_copy(update=calm)
         return sum(idle_delivery(settings, _SMALL_BYTES, direction).total_ns for direction in Direction) / 1e9
 
     def meter(self, device: int) -> LinkMeter:
-        """Handovers of a device so far."""
-        return LinkMeter(self.network.links.counters.handovers_of(device))
+        """Handovers of a device and joules of its modem so far."""
+        return LinkMeter(self.network.links.counters.handovers_of(device), self.network.radio_joules(device))
 
     def summary(self) -> dict[str, float]:
         """Per direction: throughput, PRB utilisation, error rate, HARQ rounds, access delays, fairness."""

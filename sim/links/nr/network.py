@@ -9,13 +9,15 @@ import numpy as np
 import simpy
 
 from channels.nr import HeaderModel
-from sim.core.clock import NS_PER_S
+from sim.core.clock import NS_PER_S, to_ns
 from sim.links.base import Delivery, Direction, LinkFailureError, Packet
 from sim.links.nr.mac.adaptation import Adaptation, FixedMcs
 from sim.links.nr.mac.counters import MacCounters
 from sim.links.nr.mac.deps import MacDeps
 from sim.links.nr.mac.downlink import Downlink
+from sim.links.nr.mac.drx import DrxTimers
 from sim.links.nr.mac.link_adaptation import ReportedChannel
+from sim.links.nr.mac.modems import Modems
 from sim.links.nr.mac.pdcch import ControlChannel
 from sim.links.nr.mac.schedulers.registry import SCHEDULERS
 from sim.links.nr.mac.slot_callbacks import SlotCallbacks
@@ -116,6 +118,8 @@ class Network:
             self.reachable,
             self._renew,
         )
+        self.drx = self._drx_timers(num_devices, seed)
+        self.modems = Modems(settings, self.carrier, self.channel, self.drx, num_devices)
         scheduler = SCHEDULERS.find(settings.scheduler).make(settings.delay_budget_s)
         common: dict[str, Any] = {
             "carrier": self.carrier,
@@ -123,6 +127,8 @@ class Network:
             "callbacks": self.callbacks,
             "serving": self.serving,
             "reachable": self.reachable,
+            "drx": self.drx,
+            "modems": self.modems,
             "num_cells": self.num_cells,
             "scheduler": scheduler,
             "receiver": receiver if decoder is None else decoder,
@@ -163,6 +169,7 @@ class Network:
             mac.kpis = MacCounters(len(self.serving), mac.delay_parts)
             mac.adaptation.restart_figures()
         self.links.counters.restart()
+        self.modems.restart(self.carrier.first_slot_from(int(self.env.now)))
         self._kpis_since_ns = int(self.env.now)
 
     def figures(self) -> dict[str, float]:
@@ -178,6 +185,7 @@ class Network:
             for name, value in mac.adaptation.figures().items():
                 figures[f"{mac.direction}_{name}"] = value
         figures.update(self.links.counters.figures((now - since) / NS_PER_S))
+        figures.update(self.modems.figures(carrier.first_slot_from(now)))
         return figures
 
     def expected_bps(self, direction: Direction, device: int) -> float:
@@ -187,6 +195,18 @@ class Network:
         adaptation.refresh(row, int(self.env.now) // carrier.slot_ns)
         full_slot_bits = 8 * int(adaptation.widths.full_bytes[device] * adaptation.num_layers[device])
         return full_slot_bits * carrier.data_fraction(direction) * 1e9 / carrier.slot_ns
+
+    def radio_joules(self, device: int) -> float:
+        """What a device's modem has drawn since the run began."""
+        return self.modems.joules_of(device, self.carrier.first_slot_from(int(self.env.now)))
+
+    def _drx_timers(self, num_devices: int, seed: int) -> DrxTimers:
+        settings, slot_ns = self.settings, self.carrier.slot_ns
+        cycle, on, inactivity = (
+            -(-to_ns(duration_s) // slot_ns)
+            for duration_s in (settings.access.drx_cycle_s, settings.drx_on_s, settings.drx_inactivity_s)
+        )
+        return DrxTimers(seed, num_devices, cycle, on, inactivity)
 
     def _renew(self) -> None:
         """Mean gains or serving cells have changed."""

@@ -12,7 +12,9 @@ from channels.nr.tdd import TddPattern
 from channels.power import FRACTIONAL_ALPHAS
 from sim.core.errors import InputError
 from sim.core.settings import Settings
+from sim.links.nr.access_profiles import PROFILES, AccessProfile, ProfileName
 from sim.links.nr.antenna_settings import AntennaSettings
+from sim.links.nr.mac.drx_settings import SleepSettings
 from sim.links.nr.mac.schedulers.registry import SCHEDULERS
 from sim.links.nr.rrc.settings import MobilitySettings
 
@@ -73,20 +75,27 @@ class CarrierSettings(Settings):
 class AccessSettings(CarrierSettings):
     """How a device comes to send, and how long everyone takes to answer."""
 
+    profile: ProfileName = "lab"
+    """What the keys of access that are left out are: the least that the standard allows (``lab``), or as public networks
+    are set (``commercial``: K1 and K2 of 4, scheduling requests every 40 slots, 2 slots of decision, DRX of 0.16 s)."""
+
     k2_slots: int | None = Field(default=None, ge=0, le=32)
-    """Least slots from a grant to its PUSCH; the smallest that the device's preparation time allows if left out."""
+    """Least slots from a grant to its PUSCH; left out, that of the profile: the smallest that the device's preparation
+    time allows, or 4."""
 
     k1_slots: int | None = Field(default=None, ge=0, le=32)
-    """Least slots from PDSCH to its acknowledgement; the smallest that processing allows if left out."""
+    """Least slots from PDSCH to its acknowledgement; left out, the smallest that processing allows, or 4."""
 
-    gnb_decision_slots: int = Field(default=1, ge=0, le=64)
-    """Whole slots between what the base station receives and the first grant that can follow from it."""
+    gnb_decision_slots: int | None = Field(default=None, ge=0, le=64)
+    """Whole slots between what the base station receives and the first grant that can follow from it; left out, 1, or
+    2 in the commercial profile."""
 
     decode_latency_s: float | None = Field(default=None, ge=0, le=1)
     """From the end of a block's last symbol to its delivery upwards [s]; one slot if left out."""
 
-    sr_period_slots: int = Field(default=1, validate_default=True)
-    """Period of a device's scheduling request opportunities [slots], one that TS 38.331 has; 1 is every uplink slot."""
+    sr_period_slots: int | None = Field(default=None)
+    """Period of a device's scheduling request opportunities [slots], one that TS 38.331 has; 1 is every uplink slot.
+    Left out, 1, or 40 in the commercial profile."""
 
     sr_grant_bytes: int = Field(default=512, ge=1, le=100_000)
     """Size of the grant that answers a scheduling request [byte]; it carries data beside the buffer status report."""
@@ -110,8 +119,8 @@ class AccessSettings(CarrierSettings):
 
     @field_validator("sr_period_slots")
     @classmethod
-    def _sr_period_is_legal(cls, period_slots: int, info: ValidationInfo) -> int:
-        if "scs_khz" in info.data:
+    def _sr_period_is_legal(cls, period_slots: int | None, info: ValidationInfo) -> int | None:
+        if period_slots is not None and "scs_khz" in info.data:
             check_sr_period(period_slots, info.data["scs_khz"])
         return period_slots
 
@@ -133,6 +142,12 @@ class AccessSettings(CarrierSettings):
             if k2_slots < least:
                 raise ValueError(f"k2_slots at {scs_khz} kHz: got {k2_slots}; valid: {least} to 32")
         return k2_slots
+
+    @property
+    def access(self) -> AccessProfile:
+        """The profile, with what is set instead of it."""
+        keys = {key: getattr(self, key, None) for key in AccessProfile._fields}
+        return PROFILES[self.profile]._replace(**{key: value for key, value in keys.items() if value is not None})
 
 
 class ReliabilitySettings(AccessSettings):
@@ -255,7 +270,7 @@ class GeometrySettings(SchedulingSettings):
     """How often a moving device's path gain is renewed and its cells are measured [s]."""
 
 
-class NrLinkSettings(GeometrySettings, AntennaSettings, MobilitySettings):
+class NrLinkSettings(GeometrySettings, AntennaSettings, MobilitySettings, SleepSettings):
     """Keys of the ``nr`` link: a 5G NR cell, 20 MHz, 30 kHz, DDDSU, 3.5 GHz UMi unless said otherwise."""
 
     channel: Literal["radio", "ideal"] = "radio"

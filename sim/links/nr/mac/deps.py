@@ -10,6 +10,8 @@ import numpy.typing as npt
 
 from sim.links.base import Delivery
 from sim.links.nr.mac.adaptation import Adaptation
+from sim.links.nr.mac.drx import DrxTimers
+from sim.links.nr.mac.modems import Modems
 from sim.links.nr.mac.pdcch import ControlChannel
 from sim.links.nr.mac.schedulers.base import Indices, Scheduler
 from sim.links.nr.mac.slot_callbacks import SlotCallbacks
@@ -28,6 +30,8 @@ class MacDeps:
     Attributes:
         serving: Cell of each device, renewed in place, [num_devices].
         reachable: Whether a device has a radio link, renewed in place, [num_devices].
+        drx: When devices listen.
+        modems: Energy of their radios.
         deliver: Takes each finished message with its delivery and the time at which it is there.
         fail: Takes each message that fails for lack of a radio link.
         give_up: Told of a device whose RLC has sent the same bytes too often, with the slot.
@@ -38,6 +42,8 @@ class MacDeps:
     callbacks: SlotCallbacks
     serving: Indices
     reachable: npt.NDArray[np.bool_]
+    drx: DrxTimers
+    modems: Modems
     num_cells: int
     adaptation: Adaptation
     scheduler: Scheduler

@@ -22,21 +22,35 @@ class Downlink(MacEntity):
     """
 
     direction = Direction.DOWNLINK
-    delay_parts = tuple(part for part in DELAY_PARTS if part not in ACCESS_PARTS)
+    delay_parts = ("drx", *(part for part in DELAY_PARTS if part not in ACCESS_PARTS))
 
     def push(self, message: Message) -> None:
         """The edge sends a message to a device, now."""
         slot = self.carrier.first_slot_from(message.ready_ns) + self.carrier.decision_slots
         self.callbacks.schedule(slot, self._enqueue, message)
 
-    def _enqueue(self, message: Message, slot: int) -> None:  # noqa: ARG002
+    def _enqueue(self, message: Message, slot: int) -> None:
         self.enqueue(message)
-        self._sync(message.packet.device)
+        device = message.packet.device
+        message.asleep_ns = (self.deps.drx.listens_at(device, slot) - slot) * self.carrier.slot_ns
+        self._sync(device, slot)
 
-    def _sync(self, device: int) -> None:
+    def _sync(self, device: int, slot: int) -> None:
+        """What waits may be sent once its device listens."""
         self.sync_head(device)
-        if self.deps.reachable[device]:
+        if not self.deps.reachable[device]:
+            return
+        listens_at = self.deps.drx.listens_at(device, slot)
+        if listens_at == slot:
             self.set_backlog(device, self.queues[device].buffer_bytes)
+        else:
+            self.callbacks.schedule(listens_at, self._sync, device)
+
+    def _access_notes(self, message: Message, access_ns: int) -> dict[str, int]:
+        asleep_ns = min(message.asleep_ns, access_ns)
+        if not asleep_ns:
+            return {"queue": access_ns}
+        return {"drx": asleep_ns, "queue": access_ns - asleep_ns}
 
     def next_needed(self, slot: int) -> int | None:
         """First slot >= ``slot`` in which the downlink has something to do, the agenda apart."""
@@ -65,7 +79,7 @@ class Downlink(MacEntity):
         blocks = self.schedule_retransmissions(cell, (slot, slot), num_symbols, grid, budget)
         if not grid.num_free:
             return blocks
-        devices = self.schedulable(cell, [block.device for block in blocks])
+        devices = self.schedulable(cell, slot, [block.device for block in blocks])
         new = self.schedule_new(cell, (slot, slot), num_symbols, grid, devices, budget)
         for block in new:
             if self.fill(block, block.size_bytes, slot):
@@ -81,8 +95,9 @@ class Downlink(MacEntity):
     @override
     def on_requeued(self, device: int, slot: int) -> None:
         """Lost bytes wait again."""
-        self._sync(device)
+        self._sync(device, slot)
 
-    def resume(self, device: int, slot: int) -> None:  # noqa: ARG002
+    def resume(self, device: int, slot: int) -> None:
         """The new cell has the queue (data forwarding, TS 38.300 9.2.3)."""
-        self._sync(device)
+        self.deps.drx.granted(device, slot)
+        self._sync(device, slot)

@@ -77,9 +77,11 @@ class MacEntity(Transmission):
         """PRBs that are the device's own in a slot and fit its block, if any."""
         return None
 
-    def schedulable(self, cell: int, busy: Sequence[int]) -> Indices:
-        """Devices of a cell that may get a new block: a backlog, a free HARQ process, no block in the slot yet."""
+    def schedulable(self, cell: int, slot: int, busy: Sequence[int]) -> Indices:
+        """Devices of a cell that may get a new block: a backlog, a free HARQ process, listening, no block in the slot yet."""
         wanted = (self.backlog > 0) & (self.num_free > 0)
+        if self.deps.drx.is_used:
+            wanted &= self.deps.drx.listening(slot)
         if self.deps.num_cells > 1:
             wanted &= self.serving == cell
         if busy:
@@ -140,6 +142,8 @@ class MacEntity(Transmission):
             granted[device] += size
             block = TransportBlock(cell, device, size, index, count, num_symbols, row, grant_slot, granted[device])
             block.uniform, block.num_layers, block.precoder = draw(device), num_layers, precoder
+            if configured_mcs is None:
+                self.deps.drx.granted(device, grant_slot)
             blocks.append(block)
         self._served[devices] += np.array(sizes) * gain
         self.num_free[devices] -= 1

@@ -147,7 +147,7 @@ class Transmission(ABC):
 
     # -- radio link lost and found ----------------------------------------------------------------------------------
 
-    def flush(self, device: int) -> None:
+    def flush(self, device: int, slot: int) -> None:  # noqa: ARG002
         """Empty a device's HARQ processes; bytes in them that have not arrived wait again, in their order."""
         lost: list[Segment] = []
         for block in self._in_flight[device]:
@@ -186,6 +186,7 @@ class Transmission(ABC):
     def transmit(self, slot: int, blocks: list[TransportBlock]) -> None:
         """Send a slot's blocks of all cells and note when their outcomes will be known."""
         self.deps.receiver.receive(self.direction, slot, blocks)
+        self.deps.modems.on_air(self.direction, blocks)
         slot_ns = self.carrier.slot_ns
         records = self.deps.records
         for block in blocks:

@@ -41,7 +41,7 @@ class Uplink(MacEntity):
     def __init__(self, deps: MacDeps) -> None:
         super().__init__(deps)
         settings, count = deps.settings, len(deps.serving)
-        self._opportunities = RequestOpportunities(deps.carrier, settings.sr_period_slots)
+        self._opportunities = RequestOpportunities(deps.carrier, settings.access.sr_period_slots)
         self._request_slot = np.full(count, _NO_REQUEST, dtype=np.int64)
         self._num_requests = 0
         self._urgent: set[int] = set()
@@ -70,17 +70,19 @@ class Uplink(MacEntity):
         """Put a scheduling request into its opportunity; returns the slot."""
         if self._request_slot[device] == _NO_REQUEST:
             self._num_requests += 1
-            self._request_slot[device] = self._opportunities.slot(device, now_ns)
+            self._request_slot[device] = slot = self._opportunities.slot(device, now_ns)
+            self.deps.drx.asks(device, slot)
         return int(self._request_slot[device])
 
-    def flush(self, device: int) -> None:
+    def flush(self, device: int, slot: int) -> None:
         """Empty a device's HARQ processes, take its grants back, and forget that it has asked."""
-        super().flush(device)
+        super().flush(device, slot)
         for slot, blocks in self._planned.items():
             self._planned[slot] = [block for block in blocks if block.device != device]
         if self._request_slot[device] != _NO_REQUEST:
             self._request_slot[device] = _NO_REQUEST
             self._num_requests -= 1
+        self.deps.drx.stops_asking(device, slot)
         self._urgent.discard(device)
         self._waiting.discard(device)
 
@@ -147,7 +149,7 @@ class Uplink(MacEntity):
         if not grid.num_free:
             return blocks
         busy += [block.device for block in blocks]
-        devices = self.schedulable(cell, busy)
+        devices = self.schedulable(cell, slot, busy)
         new: list[TransportBlock] = []
         if self._urgent and len(devices):
             first = np.array([device for device in devices.tolist() if device in self._urgent], dtype=np.int64)
@@ -238,6 +240,7 @@ class Uplink(MacEntity):
         if self._num_requests and slot <= self._request_slot[device] < _NO_REQUEST:
             self._request_slot[device] = _NO_REQUEST
             self._num_requests -= 1
+            self.deps.drx.stops_asking(device, slot)
         if not queue.stream_bytes:
             self._waiting.discard(device)
         return True

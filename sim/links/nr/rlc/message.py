@@ -94,6 +94,7 @@ class Message:
         last_new_ns: End of the slot that carried its last new bit.
         complete_ns: End of the slot in which its last missing bit arrived, -1 before.
         request_end_ns: End of the slot with the scheduling request that it caused, -1 without.
+        asleep_ns: Time for which its device did not listen before it (downlink).
         grant_ns: Start of the slot with the grant for its first bit, -1 in the downlink.
         used_bits: Bits on air so far, headers and retransmissions included.
         airtime_ns: Time of all its blocks, shared with other messages in them by bytes.
@@ -104,6 +105,7 @@ class Message:
 
     __slots__ = (
         "airtime_ns",
+        "asleep_ns",
         "complete_ns",
         "event",
         "first_ns",
@@ -132,6 +134,7 @@ class Message:
         self.first_ns = self.last_new_ns = self.complete_ns = self.request_end_ns = self.grant_ns = -1
         self.used_bits = 0
         self.airtime_ns = 0
+        self.asleep_ns = 0
         self.interrupted_ns: list[int] = []
         self.has_failed = False
 
@@ -145,6 +148,7 @@ class Message:
             self.interrupted_ns[0] += duration_ns
             # The request that it had made, if any, has come to nothing.
             self.request_end_ns = -1
+            self.asleep_ns = 0
         else:
             self.interrupted_ns[1 if self.position < self.total_bytes else 2] += duration_ns
 

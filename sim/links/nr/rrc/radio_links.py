@@ -207,7 +207,7 @@ class RadioLinks:
             self._reachable[device] = False
             self._since_ns[device] = slot * self._slot_ns
             for mac in self._macs:
-                mac.flush(device)
+                mac.flush(device, slot)
 
     def _resume_after(self, device: int, slot: int, delay_s: float) -> None:
         if delay_s:

@@ -1,0 +1,117 @@
+"""What the radios of devices draw, slot by slot, by the power states of TR 38.840."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from channels.energy import SLEEP_STATES, UeModemPower
+from sim.links.base import Direction
+from sim.links.nr.mac.drx import DrxTimers
+from sim.links.nr.phy.block import TransportBlock
+from sim.links.nr.phy.carrier import Carrier
+from sim.links.nr.phy.channel import RadioChannel
+from sim.links.nr.settings import NrLinkSettings
+
+_FR1_GHZ = 7.125
+_STATES = ("transmit", "receive", "listen", "sleep")
+
+
+def mean_sleep_units(power: UeModemPower, gap_s: float) -> float:
+    """Mean power of a gap without listening: its cheapest sleep state, way in and out counted (TR 38.840 8.1.2)."""
+    found = [
+        power.state_units(state) + power.sleep_transition_energy_j(state) / gap_s / (power.milliwatt_per_unit * 1e-3)
+        for state in SLEEP_STATES
+        if power.sleep_transition_time_s(state) <= gap_s
+    ]
+    return min(found)
+
+
+class Modems:
+    """Energy of the modems of all devices.
+
+    A slot with a transport block for a device draws the power of control and data reception, its transmission that of
+    its transmit power, each further slot of its active time that of listening to the control channel (uplink slots:
+    micro sleep), and the rest that of the deepest sleep for which a DRX cycle has time. Transitions are spread over
+    the time asleep.
+
+    Args:
+        settings: Keys of the link.
+        carrier: The carrier.
+        channel: Transmit powers; None, or with fixed SNR, takes ``ue_power_dbm``.
+        drx: When devices listen.
+        num_devices: Devices of all cells.
+    """
+
+    def __init__(
+        self,
+        settings: NrLinkSettings,
+        carrier: Carrier,
+        channel: RadioChannel | None,
+        drx: DrxTimers,
+        num_devices: int,
+    ) -> None:
+        self._settings, self._carrier, self._drx = settings, carrier, drx
+        self._channel = channel if channel is not None and channel.fixed_snr_db is None else None
+        self._power = power = UeModemPower(
+            "fr1" if settings.carrier_ghz <= _FR1_GHZ else "fr2",
+            settings.bandwidth_mhz,
+            2 if settings.num_rx <= 2 else 4,
+            settings.modem_mw_per_unit,
+        )
+        slot_s = carrier.slot_ns * 1e-9
+        self._slot_j = slot_s * settings.modem_mw_per_unit * 1e-3
+        micro, pdcch = power.state_units("micro_sleep"), power.state_units("pdcch")
+        pattern = carrier.pattern
+        control = [pattern.carries_downlink_control(slot) for slot in range(pattern.period_slots)]
+        share = sum(control) / len(control)
+        self._listen_units = share * pdcch + (1 - share) * micro
+        gap_slots = drx.cycle_slots - drx.on_slots
+        self._sleep_units = mean_sleep_units(power, gap_slots * slot_s) if drx.is_used else 0.0
+        self._receive_more = power.state_units("pdcch_pdsch") - pdcch
+        self._instead_of_sending = 0.0 if pattern.is_fdd else micro
+        self._transmit_units = np.zeros(num_devices)
+        self._receive_units = np.zeros(num_devices)
+        self._from = np.zeros((num_devices, len(_STATES)))
+
+    def on_air(self, direction: Direction, blocks: list[TransportBlock]) -> None:
+        """A slot's blocks of all devices, one each at most."""
+        devices = np.array([block.device for block in blocks], dtype=np.int64)
+        if direction == Direction.DOWNLINK:
+            self._receive_units[devices] += self._receive_more
+            return
+        widths = np.array([block.num_prb for block in blocks], dtype=np.int64)
+        share = np.array([block.num_symbols for block in blocks]) / 14
+        units = self._power.uplink_units(self._transmit_power_dbm(devices, widths)) - self._instead_of_sending
+        self._transmit_units[devices] += units * share
+
+    def _transmit_power_dbm(self, devices: npt.NDArray[np.int64], num_prb: npt.NDArray[np.int64]) -> npt.ArrayLike:
+        highest = self._settings.ue_power_dbm
+        if self._channel is None:
+            return np.full(len(devices), highest)
+        return highest - np.maximum(self._channel.headroom_db(devices, num_prb), 0)
+
+    def joules_of(self, device: int, slot: int) -> float:
+        """Energy of a device since the run began."""
+        return float(self._by_state(np.array([device]), slot).sum())
+
+    def _by_state(self, devices: npt.NDArray[np.int64], slot: int) -> npt.NDArray[np.float64]:
+        """Energies of devices by state [J]. [num_devices, 4]."""
+        awake = np.array([self._drx.awake_slots(device, slot) for device in devices.tolist()])
+        parts = (
+            self._transmit_units[devices],
+            self._receive_units[devices],
+            self._listen_units * awake,
+            self._sleep_units * (slot - awake),
+        )
+        return np.stack(parts, axis=1) * self._slot_j
+
+    def restart(self, slot: int) -> None:
+        """Figures count from now on."""
+        self._from = self._by_state(np.arange(len(self._from)), slot)
+
+    def figures(self, slot: int) -> dict[str, float]:
+        """Energy of all devices by what their modems did [J]."""
+        devices = np.arange(len(self._from))
+        spent = (self._by_state(devices, slot) - self._from).sum(axis=0)
+        return {f"radio_{state}_energy_j": float(joules) for state, joules in zip(_STATES, spent, strict=True)}
