@@ -76,8 +76,9 @@ class AccessSettings(CarrierSettings):
     """How a device comes to send, and how long everyone takes to answer."""
 
     profile: ProfileName = "lab"
-    """What the keys of access that are left out are: the least that the standard allows (``lab``), or as public networks
-    are set (``commercial``: K1 and K2 of 4, scheduling requests every 40 slots, 2 slots of decision, DRX of 0.16 s)."""
+    """What the keys of access that are left out are: the least that the standard allows (``lab``), or as public
+    networks are set (``commercial``: K1 and K2 of 4, scheduling requests every 40 slots, 2 slots of decision, a DRX
+    cycle of 0.16 s)."""
 
     k2_slots: int | None = Field(default=None, ge=0, le=32)
     """Least slots from a grant to its PUSCH; left out, that of the profile: the smallest that the device's preparation

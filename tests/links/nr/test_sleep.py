@@ -106,15 +106,14 @@ def test_timers_count_the_slots_awake():
 
 
 def test_profiles():
-    """60 bytes, eight devices in an idle cell: the 4.29 ms of the slot chart and .2 of transport in the lab; about 15 up
-    in public networks, half the SR period of 20 ms more."""
+    """60 bytes, eight devices in an idle cell: the 4.29 ms of the slot chart and .2 of transport in the lab; about
+    15 up in public networks, half the SR period of 20 ms more."""
     means = {}
     for profile in ("lab", "commercial"):
         keys = {"profile": profile, "drx_cycle_s": 0.0, "fading": "none", "distances_m": [50.0] * 8}
         for direction in (UP, DOWN):
             found, _ = deliveries(direction, 40, 0.2, 8, **keys)
             means[profile, direction] = np.mean([one.total_ns for one in found]) / 1e6
-    print(means)
     assert means["lab", UP] == pytest.approx(4.49, abs=0.1)
     assert means["lab", DOWN] == pytest.approx(2.14, abs=0.15)
     assert means["commercial", UP] == pytest.approx(15.3, abs=0.6)
@@ -139,7 +138,7 @@ def joules(seconds, messages=(), **keys):
 
 
 def test_energy_of_listening_and_sleeping():
-    """TR 38.840: at 20 MHz, listening is .4 of 100 units, but 50 at least; deep sleep is 1, its way in and out 450 ms."""
+    """TR 38.840: at 20 MHz, listening is .4 of 100 units, but 50 at least; deep sleep is 1, in and out 450 ms."""
     assert joules(2.0)[0] == pytest.approx(2.0 * 50e-3)
     assert joules(2.0, bandwidth_mhz=100, mcs=5)[0] == pytest.approx(2.0 * 100e-3)
     # 10 of 160 ms awake; 450 unit ms on each gap of 150 ms make 4 units.

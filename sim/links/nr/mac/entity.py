@@ -78,7 +78,7 @@ class MacEntity(Transmission):
         return None
 
     def schedulable(self, cell: int, slot: int, busy: Sequence[int]) -> Indices:
-        """Devices of a cell that may get a new block: a backlog, a free HARQ process, listening, no block in the slot yet."""
+        """Devices of a cell that may get a new block: a backlog, a free HARQ process, awake, no block yet."""
         wanted = (self.backlog > 0) & (self.num_free > 0)
         if self.deps.drx.is_used:
             wanted &= self.deps.drx.listening(slot)

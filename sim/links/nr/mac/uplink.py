@@ -77,8 +77,8 @@ class Uplink(MacEntity):
     def flush(self, device: int, slot: int) -> None:
         """Empty a device's HARQ processes, take its grants back, and forget that it has asked."""
         super().flush(device, slot)
-        for slot, blocks in self._planned.items():
-            self._planned[slot] = [block for block in blocks if block.device != device]
+        for at_slot, blocks in self._planned.items():
+            self._planned[at_slot] = [block for block in blocks if block.device != device]
         if self._request_slot[device] != _NO_REQUEST:
             self._request_slot[device] = _NO_REQUEST
             self._num_requests -= 1
