@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,11 +28,17 @@ _RUN_ROWS = (
     ("Requests offered", "offered_rps", "1/s"),
     ("Requests completed", "completed_rps", "1/s"),
     ("Acceptance rate", "acceptance_rate", ""),
+    ("Overlap of draft and target", "overlap", ""),
     ("Block efficiency", "block_efficiency", "tokens/round"),
     ("Uplink payload", "uplink_bits_per_token", "bit/token"),
     ("Downlink payload", "downlink_bits_per_token", "bit/token"),
     ("Device energy", "device_energy_per_token_j", "J/token"),
     ("Edge utilisation", "edge_utilisation", ""),
+    ("Target's entropy", "target_entropy_bits", "bit/row"),
+    ("Draft's entropy, as sent", "draft_entropy_bits", "bit/row"),
+    ("Draft probability truncated", "tail_mass", ""),
+    ("Target's perplexity of the text", "perplexity", ""),
+    ("Vocabulary", "vocab_size", "tokens"),
 )
 
 
@@ -79,10 +86,10 @@ def run_command(
             rows = [[row.get(column, "") for column in _KIND_COLUMNS] for row in result.by_kind]
             print_lines([""])
             print_table("By kind of device", _KIND_COLUMNS, rows)
-    from sim.report.warnings import overload_warnings, vocabulary_warnings
+    from sim.report.warnings import overload_warnings, unlike_chat_models, vocabulary_warnings
 
-    charged = vocabulary_warnings(result.manifest)
-    for warning in [*overload_warnings(result.summary), *charged, *result.manifest["workload_notes"]]:
+    models = [*unlike_chat_models(result.summary), *vocabulary_warnings(result.manifest)]
+    for warning in [*overload_warnings(result.summary), *models, *result.manifest["workload_notes"]]:
         say(f"warning: {warning}")
     say(f"files:   {result.folder}")
     assert result.folder is not None
@@ -100,11 +107,19 @@ def say_user_code() -> None:
         say(f"code:    {module.path} (module {name})")
 
 
+def _with_error(summary: Mapping[str, Any], key: str) -> Any:
+    """A figure, with its standard error where there is one."""
+    error = summary.get("acceptance_se", math.nan)
+    if key != "acceptance_rate" or math.isnan(error):
+        return summary[key]
+    return f"{summary[key]:.3f} ± {error:.3f}"
+
+
 def _print_run(scenario: Scenario, summary: Mapping[str, Any]) -> None:
     from sim.results.columns import BREAKDOWN_COLUMNS
 
     title = f"{scenario.name}: {scenario.protocol.name} over {scenario.link.name}, {summary['requests']} requests"
-    rows = [(label, summary[key], unit) for label, key, unit in _RUN_ROWS if key in summary]
+    rows = [(label, _with_error(summary, key), unit) for label, key, unit in _RUN_ROWS if key in summary]
     print_table(title, ("figure", "value", "unit"), rows)
     total = summary["e2e_mean_s"]
     parts = [

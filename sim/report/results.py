@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -29,6 +30,7 @@ _CARDS = (
     "tpot_mean_s",
     "tokens_per_s",
     "acceptance_rate",
+    "overlap",
     "block_efficiency",
     "uplink_bits_per_token",
     "device_energy_per_token_j",
@@ -39,6 +41,11 @@ _CARDS = (
     "goodput_rps",
     "requests",
     "failed",
+    "target_entropy_bits",
+    "draft_entropy_bits",
+    "tail_mass",
+    "perplexity",
+    "vocab_size",
 )
 _REQUEST_COLUMNS = (
     "device",
@@ -61,6 +68,10 @@ _SWEEP_COLUMNS = (
     "tpot_mean_s",
     "tokens_per_s",
     "acceptance_rate",
+    "overlap",
+    "tail_mass",
+    "target_entropy_bits",
+    "perplexity",
     "uplink_bits_per_token",
     "edge_utilisation",
     "slo_attainment",
@@ -78,7 +89,12 @@ def report_run(
 ) -> Path:
     """Write the report of one run."""
     cards = [
-        {"label": name_of(column), "value": summary[column], "unit": unit_of(column)}
+        {
+            "label": name_of(column),
+            "value": summary[column],
+            "unit": unit_of(column),
+            "note": _error_of(summary, column),
+        }
         for column in _CARDS
         if column in summary
     ]
@@ -100,6 +116,12 @@ def _link_text(scenario: Scenario) -> str:
     """The link, with the profile of its access where it has one."""
     profile = getattr(scenario.link.settings, "profile", None)
     return scenario.link.name if profile is None else f"{scenario.link.name} ({profile} profile)"
+
+
+def _error_of(summary: Mapping[str, Any], column: str) -> str:
+    """The standard error beside a card's figure, where there is one."""
+    error = summary.get("acceptance_se", math.nan)
+    return f"± {error:.2g} (standard error)" if column == "acceptance_rate" and math.isfinite(error) else ""
 
 
 def report_sweep(

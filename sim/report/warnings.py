@@ -20,6 +20,10 @@ _BUSY_EDGE = 0.90
 _FEWEST_FOR_TAIL = 100
 _POOR_FIT = 0.25
 _WIDE_INTERVAL = 0.10
+# What instruction-tuned models show on their own answers at temperature 1 and below.
+_MAX_CHAT_ENTROPY_BITS = 5.0
+_CHAT_TOP_K = 64
+_MAX_CHAT_TAIL = 0.10
 # Vocabularies of priced and decoding models that differ by more make payload and compute those of different models.
 _OTHER_VOCABULARY = 0.10
 LOSSY = "lossy protocol: its text does not follow the target model's distribution"
@@ -41,6 +45,7 @@ def run_warnings(summary: Mapping[str, Any], manifest: Mapping[str, Any]) -> lis
         *model_notes(manifest),
         *vocabulary_warnings(manifest),
         *manifest.get("workload_notes", ()),
+        *unlike_chat_models(summary),
         *_load_warnings(summary),
         *_compute_warnings(summary, manifest),
         *_sample_warnings(summary),
@@ -56,6 +61,23 @@ def model_notes(manifest: Mapping[str, Any]) -> list[str]:
     """What is to be known of the models: a context that was cut, vocabularies that differ."""
     notes = (note for info in manifest.get("models", {}).values() for note in info.get("notes", ()))
     return list(dict.fromkeys(notes))
+
+
+def unlike_chat_models(summary: Mapping[str, Any]) -> list[str]:
+    """That the models at hand are far from chat models in what truncation and acceptance depend on."""
+    found = []
+    entropy, top_k, dropped = (_number(summary, name) for name in ("target_entropy_bits", "row_top_k", "tail_mass"))
+    if entropy > _MAX_CHAT_ENTROPY_BITS:
+        found.append(
+            f"the target's rows have {entropy:.1f} bit of entropy (perplexity {_number(summary, 'perplexity'):.0f}), "
+            f"those of chat models 1 to 4 bit: what follows from truncation and acceptance does not carry over to them"
+        )
+    if top_k >= _CHAT_TOP_K and dropped > _MAX_CHAT_TAIL:
+        found.append(
+            f"rows cut to {top_k:.0f} entries drop {_percent(dropped)} of the draft's probability; with chat models "
+            f"{_CHAT_TOP_K} entries drop less than {_percent(_MAX_CHAT_TAIL)}"
+        )
+    return found
 
 
 def vocabulary_warnings(manifest: Mapping[str, Any]) -> list[str]:
@@ -174,7 +196,27 @@ def sweep_warnings(
     found += [CLAIMED.replace("protocol", f"protocol {name}", 1) for name in claimed]
     if table.empty:
         return found
-    return found + _charged_notes(table) + _replication_warnings(table, axes) + _sweep_load_warnings(table)
+    return (
+        found
+        + _unlike(table)
+        + _charged_notes(table)
+        + _replication_warnings(table, axes)
+        + _sweep_load_warnings(table)
+    )
+
+
+def _unlike(table: pd.DataFrame) -> list[str]:
+    """The same of a sweep, of the run whose rows are least like a chat model's."""
+    names = ("target_entropy_bits", "perplexity", "row_top_k", "tail_mass")
+    shown = table[[name for name in names if name in table]]
+    found: dict[str, None] = {}
+    if "target_entropy_bits" in shown and not shown["target_entropy_bits"].isna().all():
+        flattest = shown.loc[shown["target_entropy_bits"].idxmax()].to_dict()
+        found |= dict.fromkeys(unlike_chat_models({**flattest, "tail_mass": math.nan}))
+    if "row_top_k" in shown and not (cut := shown[shown["row_top_k"] >= _CHAT_TOP_K].dropna(subset="tail_mass")).empty:
+        longest = cut.loc[cut["tail_mass"].idxmax()].to_dict()
+        found |= dict.fromkeys(unlike_chat_models({**longest, "target_entropy_bits": math.nan}))
+    return list(found)
 
 
 def _charged_notes(table: pd.DataFrame) -> list[str]:

@@ -71,6 +71,8 @@ ROUND_COLUMNS = {
     "inner_tested": "positions tested below the top of a chain of models (hsd)",
     "inner_accepted": "of these the accepted ones (hsd)",
     "draft_entropy_bits": "mean entropy of the draft's rows as sent, at the tested positions",
+    "target_entropy_bits": "mean entropy of the target's rows, over the round's tokens",
+    "surprisal_bits": "mean of -log2 p over the round's tokens, p the target's",
     **{f"{part}_s": f"{meaning}, in this round" for part, meaning in _PART_MEANINGS.items()},
 }
 
@@ -175,6 +177,11 @@ SUMMARY_COLUMNS = {
     "edge_energy_per_token_j": "edge and cloud energy, likewise, over tokens emitted",
     "overlap": "mean of sum min(p, q) over rounds, weighted by tested positions",
     "tail_mass": "mean truncated draft mass, weighted likewise",
+    "acceptance_se": "standard error of the acceptance rate, over texts (positions of one text depend on each other)",
+    "draft_entropy_bits": "mean entropy of the draft's rows as sent, weighted likewise",
+    "target_entropy_bits": "mean entropy of the target's rows over the tokens emitted, where it computed one",
+    "perplexity": "2 to the mean of -log2 p over these tokens, p the target's: of its own text if lossless",
+    "row_top_k": "entries that the draft's rows are cut to (protocol.top_k), where they are",
     "vocab_size": "tokens of the models' vocabulary",
     "wire_vocab_size": "tokens of the vocabulary that messages are charged for (models.wire_vocab_size)",
     "reused_fraction": "rounds whose draft was made ahead while the verdict was in flight (specedge)",

@@ -13,6 +13,7 @@ from typing_extensions import override
 
 from sim.decoding.core.steps import Round
 from sim.results.columns import BREAKDOWN_COLUMNS
+from sim.results.ratio import RatioOfSums
 
 if TYPE_CHECKING:
     from sim.results.output import RunOutput
@@ -30,7 +31,14 @@ _SUMMED = (
     "edge_energy_j",
     *BREAKDOWN_COLUMNS,
 )
-_WEIGHTED = ("overlap", "tail_mass")
+# Means over rounds: what of a round each of them is weighted by.
+_WEIGHTED = {
+    "overlap": "tested",
+    "tail_mass": "tested",
+    "draft_entropy_bits": "tested",
+    "target_entropy_bits": "tokens",
+    "surprisal_bits": "tokens",
+}
 # Figures that only some protocols have: column, what of their rounds is summed, and over what (None: rounds).
 _SOME = (
     ("reused_fraction", "reused", None),
@@ -52,9 +60,19 @@ class SummaryBuilder:
         self._latencies = {name: array("d") for name in _LATENCIES}
         self._weighted = {name: [0.0, 0.0] for name in _WEIGHTED}
         self._some = {column: [0.0, 0.0] for column, _, _ in _SOME}
+        self._acceptance = RatioOfSums()
 
-    def add(self, request: dict[str, Any], rounds: Sequence[Round], met: Mapping[str, bool]) -> None:
-        """Take one request that has ended or was given up: its row, what its rounds did, and objectives met."""
+    def add(
+        self, request: dict[str, Any], rounds: Sequence[Round], met: Mapping[str, bool], recording: int | None = None
+    ) -> None:
+        """Take one request that has ended or was given up: its row, what its rounds did, and objectives met.
+
+        Args:
+            request: Its row.
+            rounds: What its rounds did.
+            met: Whether each objective was met.
+            recording: Number of the recording that it replays along with other requests, None if it has its own.
+        """
         self._objectives.update(dict.fromkeys(met))
         if request["given_up"]:
             self.failed += 1
@@ -69,14 +87,16 @@ class SummaryBuilder:
             self._sums[name] += request[name]
         for name, values in self._latencies.items():
             values.append(request[name])
+        self._acceptance.add(request["accepted_tokens"], request["tested_positions"], recording)
         weighted, isnan = self._weighted, math.isnan
         for round_ in rounds:
             for name, value in round_.stats:
                 totals = weighted.get(name)
                 if totals is not None:
                     if not isnan(value):
-                        totals[0] += value * round_.tested
-                        totals[1] += round_.tested
+                        weight = round_.tested if _WEIGHTED[name] == "tested" else len(round_.tokens)
+                        totals[0] += value * weight
+                        totals[1] += weight
                 elif name in _SOME_OF:
                     column, over = _SOME_OF[name]
                     self._some[column][0] += value
@@ -116,7 +136,9 @@ class SummaryBuilder:
             "downlink_bits_per_token": _ratio(sums["downlink_payload_bits"], tokens),
             "device_energy_per_token_j": _ratio(sums["device_energy_j"], tokens),
             "edge_energy_per_token_j": _ratio(sums["edge_energy_j"], tokens),
-            **{name: _ratio(total, weight) for name, (total, weight) in self._weighted.items()},
+            "acceptance_se": self._acceptance.standard_error(),
+            **{name: _ratio(*self._weighted[name]) for name in _WEIGHTED if name != "surprisal_bits"},
+            "perplexity": _power_of_two(_ratio(*self._weighted["surprisal_bits"])),
             **{name: total / of for name, (total, of) in self._some.items() if of},
             **{f"{name.removesuffix('_s')}_mean_s": _ratio(sums[name], self.requests) for name in BREAKDOWN_COLUMNS},
         }
@@ -142,15 +164,21 @@ class SummaryByKind(SummaryBuilder):
         self._kinds = {name: SummaryBuilder() for name in kinds if name}
 
     @override
-    def add(self, request: dict[str, Any], rounds: Sequence[Round], met: Mapping[str, bool]) -> None:
+    def add(
+        self, request: dict[str, Any], rounds: Sequence[Round], met: Mapping[str, bool], recording: int | None = None
+    ) -> None:
         """Take one request for both."""
-        super().add(request, rounds, met)
+        super().add(request, rounds, met, recording)
         if self._kinds:
-            self._kinds[request["kind"]].add(request, rounds, met)
+            self._kinds[request["kind"]].add(request, rounds, met, recording)
 
     def by_kind(self, output: RunOutput) -> list[dict[str, Any]]:
         """Figures of each kind, in their order; none where all devices are alike."""
         return [{"kind": name, **own.figures(output.figures["window_s"])} for name, own in self._kinds.items()]
+
+
+def _power_of_two(bits: float) -> float:
+    return float(2.0**bits)
 
 
 def _latency(name: str, values: np.ndarray, percents: tuple[int, ...]) -> dict[str, float]:

@@ -109,14 +109,15 @@ class RunTables:
 
     Args:
         folder: Where they are written, or None to keep them in memory.
-        on_request: Called with each row of ``requests``, what its rounds did, and which objectives it met.
+        on_request: Called with each row of ``requests``, what its rounds did, which objectives it met, and the number
+            of the recording that stands for it and others.
         keep: The finest table that is kept.
     """
 
     def __init__(
         self,
         folder: Path | None = None,
-        on_request: Callable[[dict[str, Any], Sequence[Round], Mapping[str, bool]], None] | None = None,
+        on_request: Callable[[dict[str, Any], Sequence[Round], Mapping[str, bool], int | None], None] | None = None,
         keep: Keep = "rounds",
     ) -> None:
         self.requests = Table("requests", ("device", "request"), folder)
@@ -130,7 +131,8 @@ class RunTables:
         row = request_row(outcome, is_measured)
         if self._on_request is not None and is_measured:
             latencies = {name: row[name] for name in outcome.slo.OBJECTIVES}
-            self._on_request(row, [emitted.round for emitted in outcome.metrics.emitted], outcome.slo.met(latencies))
+            rounds = [emitted.round for emitted in outcome.metrics.emitted]
+            self._on_request(row, rounds, outcome.slo.met(latencies), outcome.planned.recording)
         if self.keep != "summary":
             self.requests.extend([row])
         if self.keep == "rounds":

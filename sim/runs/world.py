@@ -144,7 +144,10 @@ class World:
         return {"device_idle_energy_j": idle_w * self.window.duration_ns / NS_PER_S} if idle_w > 0 else {}
 
     def _vocabularies(self) -> dict[str, float]:
-        """Tokens of the models' vocabulary, and of the one that messages are charged for; the least of all kinds'."""
+        """Tokens of the models' vocabulary and of the one that messages are charged for, the least of all kinds'.
+
+        And to how many entries rows are cut, where all kinds cut them alike.
+        """
         kinds = zip(self.scenario.by_kind(), self.inputs.kinds, strict=True)
         sizes = [
             (
@@ -153,7 +156,12 @@ class World:
             )
             for kind, own in kinds
         ]
-        return {"vocab_size": min(own for own, _ in sizes), "wire_vocab_size": min(wire for _, wire in sizes)}
+        cuts = {getattr(kind.scenario.protocol.settings, "top_k", None) for kind in self.scenario.by_kind()}
+        return {
+            "vocab_size": min(own for own, _ in sizes),
+            "wire_vocab_size": min(wire for _, wire in sizes),
+            **({"row_top_k": cut} if len(cuts) == 1 and (cut := cuts.pop()) is not None else {}),
+        }
 
     def _finish(self) -> None:
         """Count what is under way, and hold every queue against Little's law.

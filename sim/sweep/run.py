@@ -34,7 +34,15 @@ if TYPE_CHECKING:
 
 # Points that a worker is given at once, at most; and shares that each worker's points are cut into, at least.
 _MAX_TOGETHER, _SHARES = 8, 32
-_OVERVIEW = ("e2e_mean_s", "ttft_mean_s", "tpot_mean_s", "acceptance_rate", "uplink_bits_per_token", "tokens_per_s")
+_OVERVIEW = (
+    "e2e_mean_s",
+    "ttft_mean_s",
+    "tpot_mean_s",
+    "acceptance_rate",
+    "overlap",
+    "uplink_bits_per_token",
+    "tokens_per_s",
+)
 
 
 @dataclass

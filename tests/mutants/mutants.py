@@ -49,6 +49,21 @@ _WORLD = ("tests/world", "tests/invariants/test_invariants.py")
 _NR = ("tests/links/nr",)
 
 MUTANTS: tuple[Mutant, ...] = (
+    # Figures of the target's rows, and the standard error of the acceptance rate.
+    *_of(
+        "sim/decoding/verification/round.py",
+        ("tests/protocols/test_target_figures.py",),
+        (
+            "surprise_at_the_text_so_far",
+            "target.append(target_figures(p, draft.tokens[node]))",
+            "target.append(target_figures(p, draft.tokens[0]))",
+        ),
+    ),
+    *_of(
+        "sim/results/ratio.py",
+        ("tests/world/test_model_figures.py",),
+        ("replays_count_as_texts", "if recording is None:", "if recording is not None or recording is None:"),
+    ),
     # What is charged as of another vocabulary.
     *_of(
         "sim/decoding/core/messages.py",

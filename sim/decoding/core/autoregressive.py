@@ -9,6 +9,7 @@ from sim.decoding.core.messages import Message, TokensLayout
 from sim.decoding.core.random_source import RandomSource
 from sim.decoding.core.request import Request
 from sim.decoding.core.steps import Hop, Location, Step, Stream, Transmit
+from sim.decoding.core.target_figures import target_figures, target_stats
 
 
 def target_only(request: Request, ask: Message, num_tokens: int, rng: RandomSource) -> Generator[Step, Any, None]:
@@ -24,11 +25,13 @@ def target_only(request: Request, ask: Message, num_tokens: int, rng: RandomSour
     yield Transmit(Hop.UPLINK, ask)
     for left in reversed(range(num_tokens)):
         logits = yield request.forward(Location.EDGE, "target")
-        token = rng.at("verify", request.position).categorical(request.sampling.row(logits[0]))
+        p = request.sampling.row(logits[0])
+        token = rng.at("verify", request.position).categorical(p)
+        stats = target_stats([target_figures(p, token)])
         if left == 0:
             yield Transmit(Hop.DOWNLINK, token_layout([token]))
-            yield request.emit([token])
+            yield request.emit([token], stats=stats)
             return
-        yield Stream(Hop.DOWNLINK, token_layout([token]), request.emit([token]).round)
+        yield Stream(Hop.DOWNLINK, token_layout([token]), request.emit([token], stats=stats).round)
         if request.finished:
             return

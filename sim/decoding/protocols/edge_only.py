@@ -7,6 +7,7 @@ from sim.decoding.core.messages import TokensLayout
 from sim.decoding.core.random_source import RandomSource
 from sim.decoding.core.request import Request
 from sim.decoding.core.steps import Hop, Location, Protocol, Stream
+from sim.decoding.core.target_figures import target_figures, target_stats
 from sim.decoding.protocols.prompt import send_prompt
 from sim.decoding.protocols.registry import protocol
 
@@ -18,5 +19,7 @@ def edge_only(request: Request, settings: NoSettings, rng: RandomSource) -> Prot
     yield from send_prompt(request)
     while not request.finished:
         logits = yield request.forward(Location.EDGE, "target")
-        token = rng.at("verify", request.position).categorical(request.sampling.row(logits[0]))
-        yield Stream(Hop.DOWNLINK, token_layout([token]), request.emit([token]).round)
+        p = request.sampling.row(logits[0])
+        token = rng.at("verify", request.position).categorical(p)
+        emitted = request.emit([token], stats=target_stats([target_figures(p, token)]))
+        yield Stream(Hop.DOWNLINK, token_layout([token]), emitted.round)

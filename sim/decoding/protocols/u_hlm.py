@@ -22,6 +22,7 @@ from sim.decoding.core.random_source import RandomSource
 from sim.decoding.core.request import Request
 from sim.decoding.core.rows import Row, Sampling, overlap, residual
 from sim.decoding.core.steps import Hop, Location, Protocol, Step, Transmit
+from sim.decoding.core.target_figures import target_figures, target_stats
 from sim.decoding.core.wire.bits import BitReader, BitWriter, bits_for
 from sim.decoding.core.wire.row_codec import RowCodec, RowFormat
 from sim.decoding.protocols.registry import protocol
@@ -120,7 +121,8 @@ def gated(request: Request, gate: Gate, rng: RandomSource) -> Protocol:
         accepted = position_rng.bernoulli(p.prob(token) / q.prob(token)) if q.prob(token) > 0 else True
         verdict = token if accepted else position_rng.categorical(residual(p, q))
         (received_verdict,) = yield Transmit(Hop.DOWNLINK, token_layout([verdict]))
-        figures = (("overlap", overlap(p, q)), ("tail_mass", prepared.tail_mass), *stats)
+        rows = (("overlap", overlap(p, q)), ("tail_mass", prepared.tail_mass), ("draft_entropy_bits", q.entropy_bits))
+        figures = (*rows, *target_stats([target_figures(p, received_verdict)]), *stats)
         yield request.emit([received_verdict], drafted=1, tested=1, accepted=int(accepted), stats=figures)
 
     yield from speculative_rounds(request, Controls.chain(1), one_round, rng)

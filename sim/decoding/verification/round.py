@@ -12,6 +12,7 @@ from sim.decoding.core.random_source import RandomSource
 from sim.decoding.core.request import Request
 from sim.decoding.core.rows import Row, overlap
 from sim.decoding.core.steps import Emit, Location, Step
+from sim.decoding.core.target_figures import TargetFigures, target_figures, target_stats
 from sim.decoding.verification.base import Rule
 from sim.models.interface import Logits
 from sim.models.on_demand import AwaitRow, PromisedRows
@@ -55,12 +56,14 @@ class Verdict:
         token: The correction after it, or the bonus token at a leaf.
         tested: Nodes after which candidates were tested, from the text's end (-1) down.
         overlaps: sum min(p, q) at each of them.
+        target: Figures of the target's rows, one for each token that the round may emit.
     """
 
     last_accepted: int
     token: int
     tested: tuple[int, ...] = ()
     overlaps: tuple[float, ...] = ()
+    target: tuple[TargetFigures, ...] = ()
 
     @property
     def wire(self) -> VerdictBody:
@@ -83,6 +86,7 @@ def verify(
     node = -1
     tested: list[int] = []
     overlaps: list[float] = []
+    target: list[TargetFigures] = []
     while True:
         # The target's row comes last, so that what follows it, be it another draft, begins with the draft model.
         yield from draft.wait_for(node)
@@ -91,14 +95,18 @@ def verify(
         children = draft.children(node)
         position_rng = rng.at("verify", position + draft.depth_of(node))
         if not children:
-            return Verdict(node, position_rng.categorical(p), tuple(tested), tuple(overlaps))
+            token = position_rng.categorical(p)
+            target.append(target_figures(p, token))
+            return Verdict(node, token, tuple(tested), tuple(overlaps), tuple(target))
         q = draft.row_after(node).row
         choice = rule.choose(p, q, [draft.tokens[child] for child in children], position_rng)
         tested.append(node)
         overlaps.append(overlap(p, q))
         if choice.accepted is None:
-            return Verdict(node, choice.token, tuple(tested), tuple(overlaps))
+            target.append(target_figures(p, choice.token))
+            return Verdict(node, choice.token, tuple(tested), tuple(overlaps), tuple(target))
         node = children[choice.accepted]
+        target.append(target_figures(p, draft.tokens[node]))
 
 
 def finish_round(
@@ -131,6 +139,7 @@ def finish_round(
             ("overlap", _mean(verdict.overlaps[:kept])),
             ("tail_mass", _mean([coded.tail_mass for coded in tested])),
             ("draft_entropy_bits", _mean([coded.row.entropy_bits for coded in tested])),
+            *target_stats(verdict.target[:kept]),
             *stats,
         ),
     )

@@ -20,6 +20,7 @@ from sim.decoding.core.draft_tree import DraftTree
 from sim.decoding.core.messages import Layout, VerdictBody, place_of
 from sim.decoding.core.random_source import RandomSource
 from sim.decoding.core.rows import overlap
+from sim.decoding.core.target_figures import target_figures
 from sim.decoding.core.wire.bits import BitReader, BitWriter, bits_for
 from sim.decoding.core.wire.row_codec import RowCodec, RowFormat, Values
 from sim.decoding.verification.round import TargetRows, Verdict
@@ -197,8 +198,11 @@ def resample(rows: TargetRows, draft: DraftTree, received_verdict: VerdictBody) 
     while path[-1] >= 0:
         path.append(draft.parents[path[-1]])
     tested = tuple(node for node in reversed(path) if draft.children(node))
-    overlaps: Sequence[float] = [overlap(rows.after(node), draft.row_after(node).row) for node in tested]
-    return Verdict(received_verdict.last_accepted, received_verdict.token, tested, tuple(overlaps))
+    seen = {node: rows.after(node) for node in reversed(path)}
+    overlaps: Sequence[float] = [overlap(seen[node], draft.row_after(node).row) for node in tested]
+    tokens = [*draft.path_to(received_verdict.last_accepted), received_verdict.token]
+    target = tuple(target_figures(p, token) for p, token in zip(seen.values(), tokens, strict=True))
+    return Verdict(received_verdict.last_accepted, received_verdict.token, tested, tuple(overlaps), target)
 
 
 class MoreLayout(Layout):
