@@ -206,17 +206,17 @@ def sweep_warnings(
 
 
 def _unlike(table: pd.DataFrame) -> list[str]:
-    """The same of a sweep, of the run whose rows are least like a chat model's."""
-    names = ("target_entropy_bits", "perplexity", "row_top_k", "tail_mass")
-    shown = table[[name for name in names if name in table]]
-    found: dict[str, None] = {}
-    if "target_entropy_bits" in shown and not shown["target_entropy_bits"].isna().all():
-        flattest = shown.loc[shown["target_entropy_bits"].idxmax()].to_dict()
-        found |= dict.fromkeys(unlike_chat_models({**flattest, "tail_mass": math.nan}))
-    if "row_top_k" in shown and not (cut := shown[shown["row_top_k"] >= _CHAT_TOP_K].dropna(subset="tail_mass")).empty:
-        longest = cut.loc[cut["tail_mass"].idxmax()].to_dict()
-        found |= dict.fromkeys(unlike_chat_models({**longest, "target_entropy_bits": math.nan}))
-    return list(found)
+    """The same of a sweep, of the run with the flattest rows and of that which cuts off most."""
+    names = [name for name in ("target_entropy_bits", "perplexity", "row_top_k", "tail_mass") if name in table]
+    rows = table[names].to_dict("records")
+    flat = [{**row, "tail_mass": math.nan} for row in rows if unlike_chat_models({**row, "tail_mass": math.nan})]
+    cut = [row for row in rows if unlike_chat_models({**row, "target_entropy_bits": math.nan})]
+    found: list[str] = []
+    if flat:
+        found += unlike_chat_models(max(flat, key=lambda row: row["target_entropy_bits"]))
+    if cut:
+        found += unlike_chat_models({**max(cut, key=lambda row: row["tail_mass"]), "target_entropy_bits": math.nan})
+    return found
 
 
 def _charged_notes(table: pd.DataFrame) -> list[str]:

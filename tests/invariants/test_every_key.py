@@ -36,6 +36,7 @@ _CLOUD = {"protocol.name": "hsd", "protocol.sites": ["device", "edge", "cloud"]}
 _BUSY_CLOUD = {**_CLOUD, "devices.think_time_s": 0, "devices.count": 8, "compute.cloud.per_forward_s": 0.05}
 _CONFORMAL = {"protocol.set_size": "conformal"}
 _ROWS = {"protocol.rule": "recursive_without_replacement", "protocol.draw": "without_replacement"}
+_REPEATING = {"workload.max_new_tokens": 60}
 _SLOW = {"link.uplink_mbps": 0.002}
 
 # Parts that are chosen by name, whose keys are those of what was chosen.
@@ -80,6 +81,9 @@ BESIDE: dict[str, dict[str, Any]] = {
     "protocol.asym.correction": {"protocol.stages": [2, 4], "devices.requests": 6},
     "protocol.asym_bounded.budget": {"protocol.stages": [2, 4, 8], "protocol.budget": 0.01},
     "protocol.residual.max_messages": {"protocol.max_messages": 1, "protocol.growth": 1},
+    "protocol.prompt_lookup.draft_length": _REPEATING,
+    "protocol.prompt_lookup.min_ngram": _REPEATING,
+    "protocol.prompt_lookup.max_ngram": _REPEATING,
     "protocol.sqs.dropped_mass": _CONFORMAL,
     "protocol.sqs.step": _CONFORMAL,
     "protocol.sqs.threshold": _CONFORMAL,
@@ -142,6 +146,8 @@ VALUES: dict[str, Any] = {
     "protocol.asym_bounded.stages": [2, 4],
     "protocol.asym_bounded.budget": 0.5,
     "protocol.dssd_bounded.down_top_k": 3,
+    "protocol.prompt_lookup.max_ngram": 1,
+    "protocol.prompt_lookup.min_ngram": 2,
     "protocol.sqs.top_k": 4,
     "protocol.sqs.dropped_mass": 0.5,
     "protocol.sqs.step": 0.2,

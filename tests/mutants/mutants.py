@@ -64,6 +64,17 @@ MUTANTS: tuple[Mutant, ...] = (
         ("tests/world/test_model_figures.py",),
         ("replays_count_as_texts", "if recording is None:", "if recording is not None or recording is None:"),
     ),
+    # N-grams as a draft.
+    *_of(
+        "sim/decoding/protocols/prompt_lookup.py",
+        ("tests/protocols/test_prompt_lookup.py",),
+        ("shortest_ngram_first", "range(longest, shortest - 1, -1)", "range(shortest, longest + 1)"),
+        (
+            "ngram_of_the_very_end",
+            "for end in range(self._known + 1, len(text)):",
+            "for end in range(1, len(text) + 1):",
+        ),
+    ),
     # What is charged as of another vocabulary.
     *_of(
         "sim/decoding/core/messages.py",
