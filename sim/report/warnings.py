@@ -208,7 +208,7 @@ def sweep_warnings(
 def _unlike(table: pd.DataFrame) -> list[str]:
     """The same of a sweep, of the run with the flattest rows and of that which cuts off most."""
     names = [name for name in ("target_entropy_bits", "perplexity", "row_top_k", "tail_mass") if name in table]
-    rows = table[names].to_dict("records")
+    rows = [dict(zip(names, row, strict=True)) for row in table[names].itertuples(index=False)]
     flat = [{**row, "tail_mass": math.nan} for row in rows if unlike_chat_models({**row, "tail_mass": math.nan})]
     cut = [row for row in rows if unlike_chat_models({**row, "target_entropy_bits": math.nan})]
     found: list[str] = []
