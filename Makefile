@@ -5,7 +5,7 @@ BIN := .venv/bin
 export OMP_NUM_THREADS := 1
 export TOKENIZERS_PARALLELISM := false
 
-.PHONY: run test lint bench figures format clean mutants validate docs
+.PHONY: run test lint bench figures format clean mutants fuzz validate docs
 
 run: .venv/ready
 	$(BIN)/specran sweep scenarios/quickstart.yaml
@@ -52,3 +52,7 @@ clean:
 # One-line faults that the tests must notice; prints those that none notices. ONLY="name ..." runs some of them.
 mutants: .venv/ready
 	$(BIN)/python -m tests.mutants $(ONLY)
+
+# Mutated inputs, killed sweeps, lost power. FUZZ passes options on, such as FUZZ="--scenarios 1000 --seed 7".
+fuzz: .venv/ready
+	$(BIN)/python -m tests.fuzz $(FUZZ)
