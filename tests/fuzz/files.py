@@ -19,6 +19,7 @@ from sim.core.errors import RunError
 from sim.core.files import cache_folder
 from sim.scenario.schema import Scenario
 from tests.fuzz.mutate import TEXT_BITS, mutate_bytes, mutate_text, mutate_value
+from tests.models import gguf_builders
 from tests.worlds import FIXED_COMPUTE
 
 _SCENARIO: dict[str, Any] = {
@@ -127,7 +128,7 @@ def _use_tape(path: Path, folder: Path) -> int:
 
 
 def _reseal_entry(data: bytes, rng: random.Random) -> bytes:
-    head, *lines = data.split(b"\n", 3)
+    head, *lines = data.split(b"\n", 4)
     place = rng.randrange(len(lines))
     lines[place] = json.dumps(mutate_value(json.loads(lines[place]), rng, ["records", "payloads", "key"])).encode()
     rest = b"\n".join(lines)
@@ -157,6 +158,52 @@ def _reseal_points(data: bytes, rng: random.Random) -> bytes:
     digest = hashlib.sha256(about + tables).hexdigest().encode()
     whole = b"\nPOINT %s %d %d\n%s" % (digest, len(about), len(tables), about + tables)
     return data[:start] + whole + data[end:]
+
+
+def _use_model(path: Path, folder: Path) -> int:  # noqa: ARG001
+    return _main(["models", "check", str(path)])
+
+
+def _workload_kinds() -> list[FileKind]:
+    """Files of services, of chats and of timings."""
+    return [
+        FileKind(
+            "Azure trace",
+            ".csv",
+            b"TIMESTAMP,ContextTokens,GeneratedTokens\n2023-11-16 18:17:03.9799600,48,10\n2023-11-16 18:17:04.2,11,2\n",
+            _run_with("workload", "prompts"),
+        ),
+        FileKind(
+            "Mooncake trace",
+            ".jsonl",
+            b'{"timestamp": 3000, "input_length": 512, "output_length": 2, "hash_ids": [0]}\n'
+            b'{"timestamp": 0, "input_length": 600, "output_length": 5, "hash_ids": [0, 1]}\n',
+            _run_with("workload", "prompts"),
+            keys=("timestamp", "input_length", "output_length", "hash_ids"),
+        ),
+        FileKind(
+            "chats",
+            ".json",
+            b'[{"conversations": [{"from": "human", "value": "Hello"}, {"from": "gpt", "value": "Hi"}], "id": "a"},'
+            b' {"prompt": "def f(x):", "max_new_tokens": 3, "category": "code"}, {"turns": ["One", "Two"]}]',
+            _run_with("workload", "prompts"),
+            keys=("conversations", "from", "value", "messages", "role", "content", "turns", "category", "device"),
+        ),
+        FileKind(
+            "timings",
+            ".csv",
+            "\n".join(
+                ["new_tokens,context_tokens,batch,ms"]
+                + [
+                    f"{n},{c},{b},{6 + n / 50 + b / 20 + c / 2e4}"
+                    for n in (1, 5, 64)
+                    for c in (600, 8000)
+                    for b in (1, 16)
+                ]
+            ).encode(),
+            _run_with("compute", "edge.file", {"edge": {"kind": "table"}}),
+        ),
+    ]
 
 
 def _use_table(path: Path, folder: Path) -> int:
@@ -207,13 +254,16 @@ def prepare_folder(folder: Path) -> list[FileKind]:
     points = b"".join(
         encode_point(f"{index:064x}", result.summary, {"requests": pack_table(rows)}) for index in range(3)
     )
-    gains = np.ones((2, 8, 4), dtype=np.float32)
-    trace = FadingTrace(gains, 0.01, np.arange(4) * 1e6, np.zeros(2), {"made": "for a test"})
+    gains = np.ones((2, 8, 13), dtype=np.float32)
+    trace = FadingTrace(gains, 0.01, np.arange(13) * 1e6, np.zeros(2), {"made": "for a test"})
     trace.save(folder / "good.npz")
     calibration = folder / "calibration.json"
     assert _main(["calibrate", str(folder / "tape.yaml"), "--out", str(calibration)]) == 0
     prompts = [{"text": "def f(x):"}, {"ids": [3, 4, 5]}, {"text": "import os"}]
+    gguf_builders.write("llama", folder / "good.gguf")
     return [
+        *_workload_kinds(),
+        FileKind("GGUF model", ".gguf", (folder / "good.gguf").read_bytes(), _use_model, is_text=False),
         FileKind(
             "prompts",
             ".jsonl",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 import random
 from typing import Any
 
@@ -73,9 +74,9 @@ def _places(value: Any) -> Any:
 
 def _changed(value: Any, rng: random.Random) -> Any:
     if isinstance(value, int | float) and not isinstance(value, bool) and rng.random() < 0.5:
-        return rng.choice(
-            (-value, value * 1000, value / 1000, value + 1, float(value), str(value), [value], int(value))
-        )
+        other = float(min(max(value, -1e308), 1e308))  # whole numbers may be of any size
+        whole = int(other) if math.isfinite(other) else 0
+        return rng.choice((-value, other * 1000, other / 1000, value + 1, other, str(value), [value], whole))
     return copy.deepcopy(rng.choice(NASTY))
 
 

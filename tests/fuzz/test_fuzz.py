@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -36,6 +37,14 @@ def test_mutated_scenarios_run_or_say_why_not(tmp_path: Path, monkeypatch: pytes
     assert codes.count(0) > 5
 
 
+def call_alone(case: files.FileCase, call: Callable[[files.FileCase], int]) -> int | None:
+    """The exit code of a command, in a process of its own."""
+    codes: list[int | None] = []
+    faults = run_watched([case], call, 60.0, lambda one: codes.append(one.code))
+    assert not faults, faults[0]
+    return codes[0]
+
+
 def test_mutated_files_are_told_in_words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("SPECRAN_CACHE", str(tmp_path / "cache"))
 
@@ -44,6 +53,7 @@ def test_mutated_files_are_told_in_words(tmp_path: Path, monkeypatch: pytest.Mon
         return files.check(case, tmp_path)
 
     for kind in files.prepare_folder(tmp_path):
+        assert call_alone(files.FileCase(kind, kind.content), call) in (0, 1), f"a good file is not taken: {kind.name}"
         cases = [files.file_case(kind, index, SEED) for index in range(12)]
         faults = run_watched(cases, call, 60.0)
         assert not faults, (kind.name, faults[0], cases[faults[0].index].content[:500])
