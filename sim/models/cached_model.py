@@ -36,10 +36,12 @@ class CachedModel(LanguageModel):
 
     def cause_of_unusable(self) -> str:
         """A damaged weight, or an overflow of the arithmetic."""
-        tensor = self.unusable_tensor()
+        tensor, is_half = self.unusable_tensor(), str(self._store.dtype) == "torch.float16"
+        if tensor is not None and is_half:
+            return f"{tensor} holds values that are not finite in float16: set models.dtype, or the file is damaged"
         if tensor is not None:
-            return f"its weights are damaged ({tensor} holds values that are no finite numbers)"
-        if str(self._store.dtype) == "torch.float16":
+            return f"its weights are damaged ({tensor} holds values that are not finite)"
+        if is_half:
             return "float16 overflows above 65,504; set models.dtype to bfloat16 or float32"
         return "its activations overflow although its weights are finite; the checkpoint may be damaged"
 

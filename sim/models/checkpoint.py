@@ -110,6 +110,9 @@ def _weights_problem(folder: Path) -> str | None:
             f"{folder} holds its weights as {listed(pickles)}, which can run code and is not read; if you trust it, "
             "convert it: AutoModelForCausalLM.from_pretrained(FOLDER).save_pretrained(FOLDER) writes model.safetensors"
         )
+    gguf = sorted(path.name for path in folder.glob("*.[gG][gG][uU][fF]"))
+    if gguf:
+        return f"{folder} holds no *.safetensors file, but {listed(gguf)}: name a .gguf file itself as the model"
     return f"{folder} holds no *.safetensors file"
 
 

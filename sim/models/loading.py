@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from functools import lru_cache, partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sim.core.errors import InputError, unknown_name_message
 from sim.models.checkpoint import read_json
@@ -16,6 +16,9 @@ from sim.models.interface import LanguageModel
 from sim.models.pairing import check_same_tokens
 from sim.models.sources import EMBEDDED, SMOLLM2, ModelSource, find_model, resolve_folder
 from sim.models.tokenizer import TextTokenizer, light_tokenizer, transformers_tokenizer
+
+if TYPE_CHECKING:
+    from sim.models.cached_model import CachedModel
 
 __all__ = ["load_model", "load_pair", "load_tokenizer", "resolve_device", "resolve_folder", "use_threads"]
 
@@ -131,13 +134,16 @@ def _load_model(
 ) -> LanguageModel:
     source = find_model(name)
     tokenizer = _load_tokenizer(name, trust_remote_code, stamp)
-    model = _load_lean(source, tokenizer, dtype, width) if device == "cpu" else None
+    model: CachedModel | None = _load_lean(source, tokenizer, dtype, width) if device == "cpu" else None
     model = model or _load_transformers(source, tokenizer, device, dtype, trust_remote_code, width)
+    if model.unusable_tensor() is not None:
+        # Not left to the first logits: a row of the embedding may stay unread for long.
+        raise InputError(f"cannot load model {name!r}: {model.cause_of_unusable()}")
     model.tokenizer = tokenizer
     return model
 
 
-def _load_lean(source: ModelSource, tokenizer: TextTokenizer, dtype: str, width: int | None) -> LanguageModel | None:
+def _load_lean(source: ModelSource, tokenizer: TextTokenizer, dtype: str, width: int | None) -> CachedModel | None:
     """The lean forward, if the checkpoint is one that it knows."""
     from sim.models.limits import context_limit
     from sim.models.llama_fast import LlamaFast
@@ -184,7 +190,7 @@ def _load_transformers(
     dtype: str,
     trust_remote_code: bool,
     width: int | None,
-) -> LanguageModel:
+) -> CachedModel:
     from sim.models.huggingface import HuggingFaceModel
     from sim.models.networks import load_network
 

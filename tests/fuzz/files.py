@@ -160,7 +160,7 @@ def _reseal_points(data: bytes, rng: random.Random) -> bytes:
     return data[:start] + whole + data[end:]
 
 
-def _use_model(path: Path, folder: Path) -> int:  # noqa: ARG001
+def _use_model(path: Path, folder: Path) -> int:
     return _main(["models", "check", str(path)])
 
 

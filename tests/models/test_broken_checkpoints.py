@@ -110,6 +110,14 @@ def test_a_folder_of_an_adapter_or_of_a_gguf_file_says_so(broken):
         load()
 
 
+def test_a_folder_with_a_gguf_file_for_weights_says_so(broken):
+    folder, load = broken
+    (folder / "model.safetensors").unlink()
+    (folder / "model.gguf").write_bytes(b"GGUF")
+    with pytest.raises(InputError, match=r"no \*\.safetensors file, but model\.gguf: name a \.gguf file itself"):
+        load()
+
+
 def test_shards_that_are_missing(broken):
     folder, load = broken
     shutil.move(folder / "model.safetensors", folder / "model-00001-of-00002.safetensors")
@@ -119,15 +127,23 @@ def test_shards_that_are_missing(broken):
         load()
 
 
+@pytest.mark.parametrize("name", ["model.layers.0.mlp.down_proj.weight", "model.embed_tokens.weight"])
+def test_weights_that_are_not_finite_are_refused_when_loaded(broken, name):
+    folder, load = broken
+    change(folder, lambda w: w[name].__setitem__((0, 0), float("nan")))
+    with pytest.raises(InputError, match=f"'{folder}'.*: its weights are damaged .*holds values that are not finite"):
+        load()
+
+
 def test_logits_that_are_not_finite_name_model_role_and_cause(broken):
     folder, load = broken
-    change(folder, lambda w: w["model.layers.0.mlp.down_proj.weight"].__setitem__((0, 0), float("nan")))
-    message = f"'{folder}'.* are not finite: its weights are damaged .*layer"
-    with pytest.raises(InputError, match=message):
-        load().forward([ForwardPass((3, "edge", "target"), [4, 5, 6])])
+    change(folder, lambda w: [w[f"model.layers.0.mlp.{part}_proj.weight"].mul_(1e30) for part in ("up", "down")])
     if isinstance(model := _lean(folder), LlamaFast):
-        with pytest.raises(InputError, match="the target model, are not finite"):
+        with pytest.raises(InputError, match="the target model, are not finite: its activations overflow"):
             model.forward([ForwardPass((3, "edge", "target"), [4, 5, 6])])
+    else:
+        with pytest.raises(InputError, match="are not finite: its activations overflow"):
+            load().forward([ForwardPass((3, "edge", "target"), [4, 5, 6])])
 
 
 def _lean(folder: Path):

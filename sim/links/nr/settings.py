@@ -10,7 +10,7 @@ from channels._validation import require_choice
 from channels.nr import check_sr_period, mcs_table, min_k2, num_prb
 from channels.nr.tdd import TddPattern
 from channels.power import FRACTIONAL_ALPHAS
-from sim.core.errors import InputError
+from sim.core.errors import InputError, shortened
 from sim.core.settings import Settings
 from sim.links.nr.access_profiles import PROFILES, AccessProfile, ProfileName
 from sim.links.nr.antenna_settings import AntennaSettings
@@ -62,6 +62,13 @@ class CarrierSettings(Settings):
         if "scs_khz" in info.data:
             num_prb(bandwidth_mhz, info.data["scs_khz"])
         return bandwidth_mhz
+
+    @field_validator("special_symbols", mode="before")
+    @classmethod
+    def _three_counts(cls, symbols: object) -> object:
+        if not isinstance(symbols, list | tuple) or len(symbols) != 3:
+            raise ValueError(f"got {shortened(symbols)}; valid: a list of three, such as [10, 2, 2]")
+        return symbols
 
     @field_validator("tdd_pattern")
     @classmethod
