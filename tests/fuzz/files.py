@@ -212,6 +212,7 @@ def _use_table(path: Path, folder: Path) -> int:
 
 def _in_run(name: str) -> Callable[[Path, Path], int]:
     def use(path: Path, folder: Path) -> int:
+        shutil.copytree(folder / "good_run", folder / "run", dirs_exist_ok=True)
         shutil.copy(path, folder / "run" / name)
         return _main(["compare", str(folder / "run"), str(folder / "run")])
 
@@ -240,7 +241,7 @@ def prepare_folder(folder: Path) -> list[FileKind]:
     scenario = Scenario.from_dict({**_SCENARIO, "name": "tape"})
     result = run(scenario, folder / "made")
     assert result.folder is not None
-    shutil.copytree(result.folder, folder / "run")
+    shutil.copytree(result.folder, folder / "good_run")
     (folder / "tape.yaml").write_text(json.dumps({**_SCENARIO, "name": "tape"}))
     store = TapeStore(cache_folder() / "tape")
     key = store.list_keys()[0]
@@ -311,19 +312,19 @@ def prepare_folder(folder: Path) -> list[FileKind]:
         FileKind("sweep table", ".parquet", (folder / "good.parquet").read_bytes(), _use_table, is_text=False),
         FileKind("sweep table as CSV", ".csv", table.to_csv(index=False).encode(), _use_table),
         FileKind(
-            "scenario of a run", ".yaml", (folder / "run" / "scenario.yaml").read_bytes(), _in_run("scenario.yaml")
+            "scenario of a run", ".yaml", (folder / "good_run" / "scenario.yaml").read_bytes(), _in_run("scenario.yaml")
         ),
         FileKind(
             "summary of a run",
             ".json",
-            (folder / "run" / "summary.json").read_bytes(),
+            (folder / "good_run" / "summary.json").read_bytes(),
             _in_run("summary.json"),
             keys=("e2e_mean_s", "requests", "tokens"),
         ),
         FileKind(
             "requests of a run",
             ".parquet",
-            (folder / "run" / "requests.parquet").read_bytes(),
+            (folder / "good_run" / "requests.parquet").read_bytes(),
             _in_run("requests.parquet"),
             is_text=False,
         ),

@@ -11,10 +11,12 @@ import yaml
 
 from sim.cli import _main
 from sim.compute.registry import COMPUTE
+from sim.core.errors import InputError
 from sim.decoding.controllers.registry import CONTROLLERS
 from sim.decoding.protocols.registry import PROTOCOLS
 from sim.links.registry import LINKS
 from sim.scenario.loading import bundled_scenarios
+from sim.scenario.schema import Scenario
 from tests.fuzz.mutate import YAML_BITS, mutate_text, mutate_value
 from tests.worlds import FIXED_COMPUTE
 
@@ -94,25 +96,36 @@ def scenario_case(index: int, seed: int, sources: list[Any], keys: list[str]) ->
 
 
 def run_case(index: int, seed: int, sources: list[Any], keys: list[str]) -> ScenarioCase:
-    """A mutated scenario, made small, to be run."""
+    """A mutated scenario, made small, to be run; most of what validation would refuse is passed over."""
     rng = random.Random(f"run {seed} {index}")
-    source = {**rng.choice(sources), **_TINY}
-    source.pop("sweep", None)
-    value = mutate_value(source, rng, keys)
-    if isinstance(value, dict):
-        value.pop("sweep", None)
-        value.pop("models", None)
-        for part, limits in _LIMITS.items():
-            own = value.get(part)
-            if not isinstance(own, dict):
-                continue
-            for key, limit in limits.items():
-                if isinstance(own.get(key), int | float) and not own[key] <= limit:
-                    own[key] = limit
-        value.setdefault("devices", {"count": 1})
-        value.setdefault("workload", {"max_new_tokens": 2})
-        value.setdefault("compute", FIXED_COMPUTE)
+    for _ in range(12):
+        value = _made_small(mutate_value({**rng.choice(sources), **_TINY}, rng, keys))
+        try:
+            Scenario.from_dict(value)
+            break
+        except InputError:
+            continue
+        except Exception:  # what should not happen is for the watch to find
+            break
     return ScenarioCase(_yaml(value), runs=True)
+
+
+def _made_small(value: Any) -> Any:
+    if not isinstance(value, dict):
+        return value
+    for part in ("sweep", "models"):
+        value.pop(part, None)
+    for part, limits in _LIMITS.items():
+        own = value.get(part)
+        if not isinstance(own, dict):
+            continue
+        for key, limit in limits.items():
+            if isinstance(own.get(key), int | float) and not own[key] <= limit:
+                own[key] = limit
+    value.setdefault("devices", {"count": 1})
+    value.setdefault("workload", {"max_new_tokens": 2})
+    value.setdefault("compute", FIXED_COMPUTE)
+    return value
 
 
 def _yaml(value: Any) -> str:
