@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from sim.core.errors import InputError, RunError
+from sim.core.syncing import UNSUPPORTED, make_folder, sync_file, sync_folder
 from sim.core.unfinished import remove_leftovers, unfinished_file, unfinished_folder
 
 __all__ = [
@@ -19,6 +20,7 @@ __all__ = [
     "cannot_write",
     "clean_cache",
     "locked",
+    "make_folder",
     "no_empty_folders_of",
     "read_json_object",
     "remove_leftovers",
@@ -33,8 +35,6 @@ __all__ = [
 # How long somebody may hold a lock that is only ever held for moments.
 LOCK_TIMEOUT_S = 60.0
 _AT_FDCWD, _RENAME_EXCHANGE = -100, 2
-# What a file system answers that cannot exchange two names, or whose folders need no synchronising.
-_UNSUPPORTED = {errno.ENOSYS, errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOTTY, errno.EBADF, errno.EXDEV}
 
 
 def cache_folder() -> Path:
@@ -90,30 +90,6 @@ def write_atomically(path: Path, data: bytes, is_durable: bool = True) -> None:
         sync_folder(path.parent)
 
 
-def sync_file(path: Path) -> None:
-    """Have a file's content on disk."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def sync_folder(folder: Path) -> None:
-    """Have a folder's names on disk, where the file system can be asked to."""
-    try:
-        descriptor = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
-    except (PermissionError, IsADirectoryError):
-        return  # Folders cannot be opened everywhere.
-    try:
-        os.fsync(descriptor)
-    except OSError as error:
-        if error.errno not in _UNSUPPORTED:
-            raise
-    finally:
-        os.close(descriptor)
-
-
 def _sync_tree(folder: Path) -> None:
     for path, _, names in os.walk(folder, topdown=False):
         for name in names:
@@ -161,7 +137,7 @@ def exchange_names(one: Path, other: Path) -> bool:
     if rename(_AT_FDCWD, os.fsencode(one), _AT_FDCWD, os.fsencode(other), _RENAME_EXCHANGE) == 0:
         return True
     number = ctypes.get_errno()
-    if number in _UNSUPPORTED:
+    if number in UNSUPPORTED:
         return False
     raise OSError(number, os.strerror(number), str(other))
 
@@ -179,7 +155,7 @@ def locked(path: Path) -> Iterator[None]:
     """
     from filelock import FileLock, Timeout
 
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     lock = FileLock(path.with_name(f".{path.name}.lock"), timeout=LOCK_TIMEOUT_S)
     try:
         lock.acquire()

@@ -18,6 +18,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import BinaryIO
 
+from sim.core.syncing import make_folder
+
 _PREFIX = ".unfinished-"
 _UNKNOWN_BOOT = "0" * 8
 _WRITER = r"(?P<host>.+)-(?P<boot>[0-9a-f]{8})-[0-9a-f]{12}"
@@ -37,7 +39,7 @@ def unfinished_file(folder: Path) -> Iterator[tuple[Path, BinaryIO]]:
     Raises:
         OSError: The folder cannot be written to.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     path, descriptor = create_locked(folder, _PREFIX, "")
     with os.fdopen(descriptor, "wb") as file:
         try:
@@ -56,7 +58,7 @@ def unfinished_folder(parent: Path) -> Iterator[Path]:
     Raises:
         OSError: The parent cannot be written to.
     """
-    parent.mkdir(parents=True, exist_ok=True)
+    make_folder(parent)
     lock, descriptor = create_locked(parent, _PREFIX, ".lock")
     temporary = lock.with_suffix("")
     try:

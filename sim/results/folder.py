@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from sim.core.errors import InputError
-from sim.core.files import cannot_write, remove_leftovers, take_place, unfinished_folder
+from sim.core.files import cannot_write, make_folder, remove_leftovers, take_place, unfinished_folder
 from sim.results.csv_file import write_csv
 
 
@@ -23,7 +23,7 @@ def complete_folder(place: Path) -> Iterator[Path]:
         RunError: It could no longer be written to, such as when the disk is full.
     """
     try:
-        place.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(place.parent)
         remove_leftovers(place.parent)
         with unfinished_folder(place.parent):
             pass

@@ -31,7 +31,7 @@ _HEADER = re.compile(rb"\nPOINT ([0-9a-f]{64}) (\d{1,12}) (\d{1,15})\n")
 _MAX_HEADER_BYTES = 128
 _BLOCK = 1 << 20
 # A finished point is on disk this much later at most, if the file system keeps its word.
-_SYNC_EVERY_S = 0.5
+SYNC_EVERY_S = 0.5
 
 
 @dataclass(frozen=True)
@@ -198,7 +198,7 @@ class PointWriter:
         """
         self._file.write(data)
         self._file.flush()
-        if monotonic() - self._synced_s >= _SYNC_EVERY_S:
+        if monotonic() - self._synced_s >= SYNC_EVERY_S:
             self._sync()
 
     def _sync(self) -> None:

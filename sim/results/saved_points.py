@@ -8,7 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from sim.core.files import cannot_write, locked, remove_leftovers, sync_folder
+from sim.core.files import cannot_write, locked, make_folder, remove_leftovers, sync_folder
 from sim.core.unfinished import is_abandoned, unfinished_file
 from sim.results.point_log import SUFFIX, PointWriter, SavedPoint, encode_point, read_points
 
@@ -82,7 +82,7 @@ class SavedPoints:
     def _append(self, data: bytes) -> None:
         try:
             if self._journal is None:
-                self.folder.mkdir(parents=True, exist_ok=True)
+                make_folder(self.folder)
                 self._journal = PointWriter(self.folder, _JOURNAL)
             self._journal.add(data)
         except OSError as error:

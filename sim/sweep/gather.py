@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from sim.core.addresses import digest, run_id
 from sim.core.files import (
     cannot_write,
+    make_folder,
     read_json_object,
     remove_leftovers,
     sync_file,
@@ -171,7 +172,7 @@ def _move_files(source: Path, target: Path) -> list[Path]:
         if path.is_file():
             sync_file(path)
             moved.append(target / path.relative_to(source))
-            moved[-1].parent.mkdir(parents=True, exist_ok=True)
+            make_folder(moved[-1].parent)
             path.replace(moved[-1])
     for folder in sorted({path.parent for path in moved} | {target}):
         sync_folder(folder)

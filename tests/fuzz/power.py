@@ -251,7 +251,7 @@ def _run(small: SmallSweep, root: Path, lose_at: int, target: Path, rng: random.
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SPECRAN_CACHE", str(root / "cache"))
         # Half of the time nothing is synchronised before the end, half of the time every point is.
-        patch.setattr(point_log, "_SYNC_EVERY_S", rng.choice((0.0, 3600.0)))
+        patch.setattr(point_log, "SYNC_EVERY_S", rng.choice((0.0, 3600.0)))
         try:
             with watching(layer, patch.setattr):
                 sweep(small.scenario, root / "out", jobs=1)
