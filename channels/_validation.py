@@ -33,15 +33,6 @@ def require_positive(name: str, value: npt.ArrayLike) -> None:
         raise ValueError(f"{name}: got {array[~good].flat[0]}; valid: finite and > 0")
 
 
-def require_integers(name: str, value: npt.ArrayLike) -> npt.NDArray[np.int64]:
-    """`value` as int64; ValueError if an element has a fractional part."""
-    array = np.asarray(value)
-    as_int = array.astype(np.int64)
-    if not np.all(array == as_int):
-        raise ValueError(f"{name}: got {array[array != as_int].flat[0]}; valid: integers")
-    return as_int
-
-
 def require_points(name: str, value: npt.ArrayLike) -> npt.NDArray[np.float64]:
     """`value` as float64 positions [..., 2] in metres; ValueError on another shape or non-finite values."""
     array = np.asarray(value, dtype=np.float64)

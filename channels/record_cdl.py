@@ -66,15 +66,9 @@ def record_cdl(
         )
     finally:
         torch.set_rng_state(torch_state)
-    provenance = {
-        "tool": "sionna.phy.channel.tr38901.CDL",
-        "version": importlib.metadata.version("sionna-no-rt"),
-        "model": model,
-        "delay_spread_s": delay_spread_s,
-        "carrier_ghz": carrier_ghz,
-        "speed_m_s": speed_m_s,
-        "seed": seed,
-    }
+    keys = {"model": model, "delay_spread_s": delay_spread_s, "carrier_ghz": carrier_ghz, "speed_m_s": speed_m_s}
+    version = importlib.metadata.version("sionna-no-rt")
+    provenance = {"tool": "sionna.phy.channel.tr38901.CDL", "version": version, **keys, "seed": seed}
     return FadingTrace(gains.astype(np.float32), sample_period_s, frequencies, np.zeros(num_devices), provenance)
 
 

@@ -1,4 +1,4 @@
-"""The commands and their options; each command's work lives in a module of its own."""
+"""The application: commands and their options; each command's work lives in a module of its own."""
 
 from __future__ import annotations
 
@@ -8,18 +8,25 @@ from typing import Annotated, Literal, Optional
 
 import typer
 
+from sim.cli.groups import channel_commands, model_commands, tape_commands
 from sim.cli.load import capacity
 from sim.cli.options import (
+    ColorOption,
     CsvOption,
     FileOption,
     JsonOption,
-    ModelArgument,
+    LatexOption,
+    LegendOption,
+    LogXOption,
+    LogYOption,
     OutOption,
     ScenarioArgument,
     SeedOption,
     SetOption,
     TrustOption,
     VaryOption,
+    WhereOption,
+    trust,
 )
 
 
@@ -45,11 +52,7 @@ def build() -> typer.Typer:
     app.command(name="list")(list_names)
     app.command()(schema)
     app.command()(prove)
-    channel = typer.Typer(help="Channels and bandwidth traces.", no_args_is_help=True, rich_markup_mode=None)
-    channel.command("record")(record_channel)
-    channel.command("import")(import_channel)
-    channel.command("calibrate")(calibrate_channel)
-    app.add_typer(channel, name="channel")
+    app.add_typer(channel_commands(), name="channel")
     app.add_typer(tape_commands(), name="tape")
     app.add_typer(model_commands(), name="models")
     return app
@@ -72,29 +75,6 @@ def _options(
     """Options of all commands; the callback of each does what it asks for."""
 
 
-def tape_commands() -> typer.Typer:
-    """The group of ``specran tape``."""
-    tape = typer.Typer(
-        no_args_is_help=True, help="What was decoded once and is replayed under every channel.", rich_markup_mode=None
-    )
-    tape.command(name="record")(tape_record)
-    tape.command(name="list")(tape_list)
-    tape.command(name="verify")(tape_verify)
-    tape.command(name="prune")(tape_prune)
-    tape.command(name="export")(tape_export)
-    tape.command(name="import")(tape_import)
-    return tape
-
-
-def model_commands() -> typer.Typer:
-    """The group of ``specran models``."""
-    models = typer.Typer(no_args_is_help=True, help="Language models: what they are.", rich_markup_mode=None)
-    models.command(name="list")(models_list)
-    models.command(name="get")(models_get)
-    models.command(name="check")(models_check)
-    return models
-
-
 def run(
     scenario: ScenarioArgument,
     set_: SetOption = None,
@@ -109,7 +89,7 @@ def run(
     """Run one scenario: table, figures, files."""
     from sim.cli.run import run_command
 
-    _trust(trust_remote_code)
+    trust(trust_remote_code)
     run_command(scenario, set_ or [], seed, out, live, json, window if timeline else None)
 
 
@@ -139,17 +119,11 @@ def sweep(
     from sim.cli.run import sweep_command
     from sim.sweep.cluster import Cluster
 
-    _trust(trust_remote_code)
+    trust(trust_remote_code)
     cluster = None if scheduler is None else Cluster(scheduler, tls_ca, tls_cert, tls_key)
     if cluster is None and any(option is not None for option in (tls_ca, tls_cert, tls_key)):
         raise typer.BadParameter("--tls-ca, --tls-cert and --tls-key are about --scheduler tls://HOST:PORT")
     return sweep_command(scenario, vary or [], set_ or [], seed, jobs, cluster, resume, out, json)
-
-
-def _trust(trusted: bool) -> None:
-    from sim.core.user_code import trust_remote_code
-
-    trust_remote_code(trusted)
 
 
 def plot(
@@ -169,13 +143,7 @@ def plot(
         typer.Option(help="Column that makes the series; a key that variants set will do."),
     ] = None,
     facet: Annotated[Optional[str], typer.Option(help="Column that makes the panels.")] = None,  # noqa: UP045
-    where: Annotated[
-        Optional[list[str]],  # noqa: UP045
-        typer.Option(
-            metavar="COLUMN=VALUE",
-            help="Draw these rows only; else what is not shown is held at its middle value.",
-        ),
-    ] = None,
+    where: WhereOption = None,
     kind: Annotated[
         str, typer.Option(help="line, pareto, heatmap, a name of specran list figures, or module:Name.")
     ] = "line",
@@ -191,31 +159,11 @@ def plot(
     ylabel: Annotated[Optional[str], typer.Option(help="Label of the vertical axis.")] = None,  # noqa: UP045
     xlim: Annotated[Optional[str], typer.Option(metavar="LOW:HIGH", help="Ends of the axis.")] = None,  # noqa: UP045
     ylim: Annotated[Optional[str], typer.Option(metavar="LOW:HIGH", help="Ends of the axis.")] = None,  # noqa: UP045
-    legend: Annotated[
-        Optional[list[str]],  # noqa: UP045
-        typer.Option(
-            metavar="PLACE|NAME[=LABEL]",
-            help="outside, inside, right or none; or a series, which comes in the order given, under another label.",
-        ),
-    ] = None,
-    color: Annotated[
-        Optional[list[str]],  # noqa: UP045
-        typer.Option(metavar="NAME=COLOR", help="Colour of a series; may be repeated."),
-    ] = None,
-    log_x: Annotated[
-        Optional[bool],  # noqa: UP045
-        typer.Option(
-            "--log-x/--linear-x", help="Scale of the horizontal axis; logarithmic over 1.5 decades by default."
-        ),
-    ] = None,
-    log_y: Annotated[
-        Optional[bool],  # noqa: UP045
-        typer.Option("--log-y/--linear-y", help="Scale of the vertical axis, likewise."),
-    ] = None,
-    latex: Annotated[
-        Optional[Path],  # noqa: UP045
-        typer.Option(help="Also write means and intervals as a booktabs table, the proved winner in bold."),
-    ] = None,
+    legend: LegendOption = None,
+    color: ColorOption = None,
+    log_x: LogXOption = None,
+    log_y: LogYOption = None,
+    latex: LatexOption = None,
     out: Annotated[Path, typer.Option(help="Picture to write; the suffix gives the format.")] = Path("plot.png"),
 ) -> None:
     """Draw a figure from tables on disk; simulates nothing."""
@@ -277,15 +225,13 @@ def calibrate(
     """Measure this host's model timings anew."""
     from sim.cli.inspect import calibrate_command
 
-    _trust(trust_remote_code)
+    trust(trust_remote_code)
     calibrate_command(scenario, set_ or [], out)
 
 
 def price(
     hardware: Annotated[str, typer.Option(help="Named hardware, or a YAML file with a block that describes it.")],
-    model: Annotated[
-        str, typer.Option(help="TapeEntrySummary model, config.json, cached repository, or number of parameters.")
-    ],
+    model: Annotated[str, typer.Option(help="Listed model, config.json, cached repository, or number of parameters.")],
     batch: Annotated[int, typer.Option(min=1, help="Sequences in the step.")] = 1,
     new_tokens: Annotated[int, typer.Option(min=1, help="Tokens that each sequence feeds.")] = 1,
     context: Annotated[
@@ -355,178 +301,3 @@ def prove(
     from sim.cli.prove import prove_command
 
     return prove_command(name, set_ or [], vocab_size, tokens, pairs, json)
-
-
-def record_channel(
-    model: Annotated[str, typer.Argument(help="cdl_a to cdl_e, or a ray-tracing scene such as munich.")],
-    out: Annotated[Path, typer.Option(help="Trace file to write, .npz.")],
-    devices: Annotated[int, typer.Option(min=1, help="Devices.")] = 8,
-    duration_s: Annotated[float, typer.Option(help="Length in seconds.")] = 1.0,
-    sample_period_s: Annotated[
-        Optional[float],  # noqa: UP045
-        typer.Option(help="Seconds between samples; a sixteenth of the Doppler period by default."),
-    ] = None,
-    speed_kmh: Annotated[float, typer.Option(help="Speed of the devices in km/h.")] = 3.0,
-    carrier_ghz: Annotated[float, typer.Option(help="Carrier frequency in GHz.")] = 3.5,
-    delay_spread_s: Annotated[float, typer.Option(help="RMS delay spread in seconds (CDL).")] = 100e-9,
-    bandwidth_mhz: Annotated[float, typer.Option(help="Channel bandwidth in MHz.")] = 20.0,
-    scs_khz: Annotated[int, typer.Option(help="Subcarrier spacing in kHz.")] = 30,
-    prb_group: Annotated[int, typer.Option(min=1, help="PRBs per group.")] = 4,
-    seed: Annotated[int, typer.Option(help="Master seed.")] = 1,
-) -> None:
-    """Record a CDL or ray-traced channel by Sionna, for links that replay traces."""
-    from sim.cli.channels import record_command
-
-    record_command(
-        model,
-        out,
-        devices,
-        duration_s,
-        sample_period_s,
-        speed_kmh,
-        carrier_ghz,
-        delay_spread_s,
-        bandwidth_mhz,
-        scs_khz,
-        prb_group,
-        seed,
-    )
-
-
-def import_channel(
-    file: Annotated[Path, typer.Argument(help="Measurement to read.")],
-    format_: Annotated[str, typer.Option("--format", help="mahimahi, ucc5g, lumos5g, nuwins, ghent or csv.")],
-    out: Annotated[Optional[Path], typer.Option(help="CSV trace to write; beside the file by default.")] = None,  # noqa: UP045
-    direction: Annotated[str, typer.Option(help="downlink or uplink, where the file has both.")] = "downlink",
-    column: Annotated[Optional[str], typer.Option(help="Column of the rate (its number without a header).")] = None,  # noqa: UP045
-    unit: Annotated[
-        Optional[str],  # noqa: UP045
-        typer.Option(help="bit/s, kbit/s, Mbit/s, byte/s, kbyte/s, Mbyte/s, or bits, bytes since the row before."),
-    ] = None,
-    time_column: Annotated[Optional[str], typer.Option(help="Column of the time.")] = None,  # noqa: UP045
-    time_format: Annotated[
-        Optional[str],  # noqa: UP045
-        typer.Option(help="s, ms, us, iso, ucc, or row: one row per second."),
-    ] = None,
-    gaps: Annotated[str, typer.Option(help="Pauses in the measurement: cut, hold or zero.")] = "cut",
-    merge_s: Annotated[float, typer.Option(help="Rows this near to each other are one measurement [s].")] = 0.01,
-    bin_s: Annotated[float, typer.Option(help="Bins in which Mahimahi's opportunities are counted [s].")] = 0.1,
-    json: JsonOption = False,
-) -> None:
-    """Make a bandwidth trace for the link trace of a published measurement."""
-    from sim.cli.channels import import_command
-
-    import_command(file, format_, out, direction, column, unit, time_column, time_format, gaps, merge_s, bin_s, json)
-
-
-def calibrate_channel(
-    scenario: ScenarioArgument,
-    set_: SetOption = None,
-    devices: Annotated[int, typer.Option(min=20, max=20_000, help="Devices of one drop.")] = 570,
-    drops: Annotated[int, typer.Option(min=1, max=1000, help="Drops, each with its own shadowing.")] = 20,
-    seed: SeedOption = None,
-    out: Annotated[Path, typer.Option(help="Folder of the figure.")] = Path("results/calibration"),
-    json: JsonOption = False,
-) -> None:
-    """Coupling loss and geometry of a scenario's cells beside those of 3GPP's calibration; simulates no slot."""
-    from sim.cli.channels import calibrate_command
-
-    calibrate_command(scenario, set_ or [], devices, drops, seed, out, json)
-
-
-def tape_record(
-    scenario: ScenarioArgument,
-    vary: VaryOption = None,
-    set_: SetOption = None,
-    seed: SeedOption = None,
-    jobs: Annotated[Optional[int], typer.Option(min=1, help="Worker processes; all cores by default.")] = None,  # noqa: UP045
-    payloads: Annotated[bool, typer.Option(help="Keep the bytes of all messages too.")] = False,
-    trust_remote_code: TrustOption = False,
-) -> None:
-    """Decode what a scenario and its sweep will replay."""
-    from sim.cli.tape import record_command
-
-    _trust(trust_remote_code)
-    record_command(scenario, vary or [], set_ or [], seed, jobs, payloads)
-
-
-def tape_list(json: JsonOption = False) -> None:
-    """One line per recorded request."""
-    from sim.cli.tape import list_command
-
-    list_command(json)
-
-
-def tape_verify(
-    remove: Annotated[bool, typer.Option(help="Remove what is damaged or of another version.")] = False,
-) -> int:
-    """Check every entry; exit code 1 if one is damaged."""
-    from sim.cli.tape import verify_command
-
-    return verify_command(remove)
-
-
-def tape_prune(
-    max_gb: Annotated[
-        Optional[float],  # noqa: UP045
-        typer.Option(help="What may be left; SPECRAN_TAPE_MAX_GB by default, which is 20 unless set."),
-    ] = None,
-) -> None:
-    """Remove the least recently used entries until the rest fits."""
-    from sim.cli.tape import prune_command
-
-    prune_command(max_gb)
-
-
-def tape_export(
-    scenario: Annotated[Optional[str], typer.Argument(help="Whose requests; all by default, for --parquet.")] = None,  # noqa: UP045
-    vary: VaryOption = None,
-    set_: SetOption = None,
-    seed: SeedOption = None,
-    parquet: Annotated[Optional[Path], typer.Option(help="Write a table of all rounds.")] = None,  # noqa: UP045
-    folder: Annotated[
-        Optional[Path],  # noqa: UP045
-        typer.Option(help="Write what another machine needs to replay the scenario, without its models."),
-    ] = None,
-    trust_remote_code: TrustOption = False,
-) -> None:
-    """Rounds and acceptance as a table, or a tape for another machine."""
-    from sim.cli.tape import export_command
-
-    _trust(trust_remote_code)
-    export_command(scenario, vary or [], set_ or [], seed, parquet, folder)
-
-
-def tape_import(folder: Annotated[Path, typer.Argument(help="Folder that another machine exported.")]) -> None:
-    """Take over a tape from another machine."""
-    from sim.cli.tape import import_command
-
-    import_command(folder)
-
-
-def models_list(json: JsonOption = False) -> None:
-    """One line per model that ships with SpecRAN or is fetched by name."""
-    from sim.cli.models import list_command
-
-    list_command(json)
-
-
-def models_get(name: ModelArgument) -> None:
-    """Fetch, download or convert a model, and print where it is."""
-    from sim.cli.models import get_command
-
-    get_command(name)
-
-
-def models_check(
-    name: ModelArgument,
-    other: Annotated[
-        Optional[str],  # noqa: UP045
-        typer.Option("--with", metavar="NAME_OR_PATH", help="Target that the model is to be the draft of."),
-    ] = None,
-    json: JsonOption = False,
-) -> int:
-    """Tell what a model is and whether it can be the draft of another; exit code 1 if it cannot be used."""
-    from sim.cli.models import check_command
-
-    return check_command(name, other, json)

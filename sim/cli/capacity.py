@@ -44,11 +44,11 @@ def capacity_command(
     folder = out / scenario.name / f"capacity-{key}"
     folder.mkdir(parents=True, exist_ok=True)
     found.runs.to_csv(folder / "capacity.csv", index=False)
-    told = _told(found, search)
-    write_json(told, folder / "capacity.json")
+    described = _described(found, search)
+    write_json(described, folder / "capacity.json")
     draw_capacity(found, search, folder)
     if as_json:
-        print_json(told)
+        print_json(described)
     else:
         rows = [[point.load, point.mean, point.half] for point in found.points]
         print_table(f"{scenario.name}: share of {metric} over {key}", (key, "share", "95 % interval ±"), rows)
@@ -57,7 +57,7 @@ def capacity_command(
     say(f"files:   {folder}")
 
 
-def _told(found: Capacity, search: Search) -> dict[str, Any]:
+def _described(found: Capacity, search: Search) -> dict[str, Any]:
     points = [{"load": point.load, "mean": point.mean, "half_width": point.half} for point in found.points]
     interval = {"low": found.low, "high": found.high}
     return {"key": search.key, "metric": search.metric, "share": search.share, "capacity": found.load, **interval} | {

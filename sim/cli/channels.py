@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from channels.recorded import FadingTrace
+    from channels.trace_import import ImportedTrace
 
 
 def record_command(
@@ -112,7 +113,6 @@ def import_command(
     """Turn a published measurement into a CSV trace for the link ``trace``."""
     from channels.trace_formats import FORMATS, trace_format
     from channels.trace_import import import_trace
-    from sim.cli.output import print_json, say
     from sim.core.errors import unknown_name_message
     from sim.core.files import cannot_write, write_atomically
 
@@ -135,6 +135,13 @@ def import_command(
         write_atomically(place, trace.as_csv(f"{path.name} ({format_}, {direction})").encode())
     except OSError as error:
         raise cannot_write("the trace", place, error) from error
+    _show_trace(trace, place, gaps, as_json)
+
+
+def _show_trace(trace: ImportedTrace, place: Path, gaps: str, as_json: bool) -> None:
+    """What was imported, and warnings of what it may not show."""
+    from sim.cli.output import print_json, say
+
     for start_s, length_s in trace.gaps:
         say(f"warning: no measurement for {length_s:.3g} s from {start_s:.6g} s on ({gaps})")
     for start_s, end_s, reason in trace.limited:

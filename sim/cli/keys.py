@@ -18,7 +18,7 @@ from sim.decoding.controllers.registry import CONTROLLERS
 from sim.decoding.protocols.registry import PROTOCOLS
 from sim.links.registry import LINKS
 from sim.nodes.engine.registry import ENGINES
-from sim.scenario.schema import SITES, WAY_KEYS, CloudSettings, Scenario
+from sim.scenario.schema import BACKHAUL_KEYS, SITES, CloudSettings, Scenario
 
 # Parts that are chosen by name: the key that chooses, and the registry.
 CHOSEN: dict[str, tuple[str, Registry[Any]]] = {
@@ -89,7 +89,7 @@ def _chosen_keys(part: str, field: FieldInfo, meaning: str) -> Iterator[dict[str
     for entry in registry:
         yield from _keys_of(entry.settings, f"{part}.{entry.name}.")
     if part == "cloud":
-        yield from (row for row in _keys_of(CloudSettings, "cloud.") if row["key"].rpartition(".")[2] in WAY_KEYS)
+        yield from (row for row in _keys_of(CloudSettings, "cloud.") if row["key"].rpartition(".")[2] in BACKHAUL_KEYS)
 
 
 def _keys_of(settings: type[Settings], prefix: str) -> Iterator[dict[str, str]]:

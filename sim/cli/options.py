@@ -31,3 +31,40 @@ TrustOption = Annotated[
     typer.Option("--trust-remote-code", help="Let checkpoints run code of their own; no scenario can say so."),
 ]
 FileOption = Annotated[Optional[Path], typer.Option(metavar="FILE")]  # noqa: UP045
+WhereOption = Annotated[
+    Optional[list[str]],  # noqa: UP045
+    typer.Option(
+        metavar="COLUMN=VALUE",
+        help="Draw these rows only; else what is not shown is held at its middle value.",
+    ),
+]
+LegendOption = Annotated[
+    Optional[list[str]],  # noqa: UP045
+    typer.Option(
+        metavar="PLACE|NAME[=LABEL]",
+        help="outside, inside, right or none; or a series, which comes in the order given, under another label.",
+    ),
+]
+ColorOption = Annotated[
+    Optional[list[str]],  # noqa: UP045
+    typer.Option(metavar="NAME=COLOR", help="Colour of a series; may be repeated."),
+]
+LogXOption = Annotated[
+    Optional[bool],  # noqa: UP045
+    typer.Option("--log-x/--linear-x", help="Scale of the horizontal axis; logarithmic over 1.5 decades by default."),
+]
+LogYOption = Annotated[
+    Optional[bool],  # noqa: UP045
+    typer.Option("--log-y/--linear-y", help="Scale of the vertical axis, likewise."),
+]
+LatexOption = Annotated[
+    Optional[Path],  # noqa: UP045
+    typer.Option(help="Also write means and intervals as a booktabs table, the proved winner in bold."),
+]
+
+
+def trust(trusted: bool) -> None:
+    """What ``--trust-remote-code`` does."""
+    from sim.core.user_code import trust_remote_code
+
+    trust_remote_code(trusted)

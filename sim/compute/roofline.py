@@ -104,7 +104,7 @@ class RooflineSettings(RoleSettings):
 
     @model_validator(mode="after")
     def _models_fit(self) -> Self:
-        """What is said of a model must be possible on this hardware, whichever role has it."""
+        """What the keys state of a model must be possible on this hardware, whichever role has it."""
         try:
             hardware = hardware_of(self.hardware)
             find_overheads(self.runtime, hardware)

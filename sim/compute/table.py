@@ -54,7 +54,7 @@ class TableSettings(RoleSettings):
 
     def notes_of(self, role: str) -> tuple[str, ...]:
         """The error of the fit."""
-        return (_told(fit_table(single(self.for_role(role).file))),)
+        return (_described(fit_table(single(self.for_role(role).file))),)
 
 
 class TableCompute(ComputeModel):
@@ -74,7 +74,7 @@ class TableCompute(ComputeModel):
         self.weights_bytes = None if weights_gb is None else 1e9 * weights_gb
         cached = settings.kv_bytes_per_token
         self.kv_bytes_per_token = None if cached is None else single(cached)
-        self.notes = (_told(fit),)
+        self.notes = (_described(fit),)
 
     def price(self, batch: Sequence[WorkSize]) -> Cost:
         """Cost by the fit, whether or not such a step was ever timed."""
@@ -91,7 +91,7 @@ class TableCompute(ComputeModel):
         return {"kind": "table", **asdict(self.fit), **keys, "notes": list(self.notes)}
 
 
-def _told(fit: TableFit) -> str:
+def _described(fit: TableFit) -> str:
     """The error of a fit, in words."""
     unseen = fit.cross_validated_error
     beside = "" if unseen is None else f", {unseen:.1%} on rows left out of the fit"

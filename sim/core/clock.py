@@ -16,8 +16,3 @@ def to_ns(seconds: float) -> int:
     if not 0 <= seconds < math.inf:
         raise ValueError(f"a duration must be finite and not negative, got {seconds!r} s")
     return math.ceil(seconds * NS_PER_S - 1e-6)
-
-
-def to_s(nanoseconds: int) -> float:
-    """Nanoseconds as seconds."""
-    return nanoseconds / NS_PER_S

@@ -51,7 +51,7 @@ def draw_cell(
     Args:
         link: A link that ran with ``record_slots``.
         folder: Made if it is missing.
-        direction: Which way's blocks to show.
+        direction: Direction whose blocks are shown.
         first_slot: First slot shown; if left out, that of the stretch in which most PRBs were used.
         num_slots: Slots shown.
         cell: Whose PRBs.
@@ -144,12 +144,12 @@ def _draw_map(figure: Figure, axes: Axes, link: NrLink, direction: Direction, sl
 
 def _away_from_nearest(positions: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     """Offsets of labels in points: off each dot on the side away from its nearest neighbour. [num_devices, 2]."""
-    ways = positions[:, None] - positions
-    lengths = np.linalg.norm(ways, axis=2)
+    offsets = positions[:, None] - positions
+    lengths = np.linalg.norm(offsets, axis=2)
     np.fill_diagonal(lengths, np.inf)
     nearest = lengths.argmin(axis=1)
     rows = np.arange(len(positions))
-    towards, length = ways[rows, nearest], lengths[rows, nearest]
+    towards, length = offsets[rows, nearest], lengths[rows, nearest]
     is_fallback = ~np.isfinite(length) | (length == 0)
     length[is_fallback] = 1.0
     return np.asarray(np.where(is_fallback[:, None], (1.0, 0.0), towards / length[:, None]) * _LABEL_POINTS)

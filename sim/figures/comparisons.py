@@ -132,8 +132,8 @@ def payload_frontier(table: pd.DataFrame, axes: Sequence[str]) -> Figure:
             colour, marker = COLOURS[index % len(COLOURS)], MARKERS[index % len(MARKERS)]
             look: dict[str, Any] = {"color": colour, "marker": marker, "ms": 4, "elinewidth": 0.6}
             panel.errorbar(chosen[x], chosen[y], xerr=chosen[f"{x}_half"], lw=1, label=str(family), **look)
-        said = f"bars: 95 % CI, n = {int(points['n'].max())}"
-        panel.set_title(said, loc="right", fontsize=6.5, color="#555555", pad=3)
+        note = f"bars: 95 % CI, n = {int(points['n'].max())}"
+        panel.set_title(note, loc="right", fontsize=6.5, color="#555555", pad=3)
         set_scales(panel, points[x], points[y], False, spans_decades(points[y]))
         panel.set_xlabel(label_of(x))
         panel.set_ylabel(label_of(y))

@@ -33,7 +33,7 @@ CHAINS: dict[str, tuple[int, ...]] = {
 
 @dataclass(frozen=True)
 class Measured:
-    """What a sweep says of the three models and the way between them.
+    """What a sweep says of the three models and the delay between them.
 
     Attributes:
         forward_s: Seconds per forward, [3].

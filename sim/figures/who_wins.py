@@ -188,8 +188,8 @@ def _draw_slowdowns(panel: Axes, table: pd.DataFrame, schemes: Sequence[str]) ->
     _set_rates(panel, rates)
     panel.set_xlabel(label_of(_RATE))
     panel.set_title("latency over the best's, colocated aside", loc="left", fontsize=7, pad=11)
-    said = "dark green: best; light: not distinguished from it (paired 95 % CI)"
-    panel.text(0, 1.012, said, transform=panel.transAxes, fontsize=5.8, color="#555555", va="bottom")
+    note = "dark green: best; light: not distinguished from it (paired 95 % CI)"
+    panel.text(0, 1.012, note, transform=panel.transAxes, fontsize=5.8, color="#555555", va="bottom")
 
 
 def _shades() -> Any:

@@ -1,4 +1,4 @@
-"""What a result depends on, said once: the addresses of recorded requests, run ids and ``--resume`` all go by it.
+"""What a result depends on, stated once: the addresses of recorded requests, run ids and ``--resume`` all go by it.
 
 Contents count, never paths or names: a scenario has the same identity in another folder, and another one as soon as a
 file that it names has changed. What a scenario states but does not use (models of other roles, cost models of sites on

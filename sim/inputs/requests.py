@@ -129,7 +129,7 @@ class DrawnRequests(RequestSource):
         self._encode_ahead()
 
     def __getstate__(self) -> dict[str, Any]:
-        """Without what cannot travel to another process; all that is needed there has been encoded."""
+        """Without what cannot be sent to another process; all that is needed there has been encoded."""
         return {**self.__dict__, "_encode": None, "_orders": {}}
 
     @property
@@ -151,7 +151,7 @@ class DrawnRequests(RequestSource):
         return self._workload.turns > 1
 
     def answered(self, planned: PlannedRequest, answer: Sequence[int]) -> None:
-        """Keep what was said so far for the next turn of a chat."""
+        """Keep the conversation so far for the next turn of a chat."""
         self._said[planned.device] = (planned.index, (*planned.prompt, *answer))
 
     # --- which prompt -------------------------------------------------------------------------------------------
@@ -163,7 +163,7 @@ class DrawnRequests(RequestSource):
             return None
         distinct, turn = self._workload.distinct_requests, index % self._workload.turns
         if turn and self._said.get(device, (None,))[0] != index - 1:
-            return None  # what was said before is not known yet
+            return None  # the conversation before is not known yet
         if distinct is None:
             place = number % len(self._prompts) if self._is_paired else self._prompt_number(device, index)
             return self._make(device, index, place, None)
@@ -254,7 +254,7 @@ class DrawnRequests(RequestSource):
     def _in_context(
         self, ids: tuple[int, ...], shared: int, device: int, index: int, limit: int | None
     ) -> tuple[tuple[int, ...], int]:
-        """A prompt behind the system prompt and what was said before in its chat, and how much of it others share."""
+        """A prompt behind the system prompt and the earlier messages of its chat, and how much of it others share."""
         workload, system = self._workload, self._system_prompt()
         if index % workload.turns == 0:
             return (*system, *ids), len(system) + shared
@@ -392,17 +392,3 @@ def _places(arrivals: Arrivals) -> Iterator[tuple[int, int, int]]:
         for arrival in stream:
             yield arrival.device, issued[arrival.device], arrival.number
             issued[arrival.device] += 1
-
-
-def plan_requests(scenario: Scenario, models: Mapping[str, ModelInfo], encode: Encode) -> list[PlannedRequest]:
-    """The requests of a scenario that are known before it runs, or the recordings that stand for them.
-
-    Args:
-        scenario: Says how many, and from where.
-        models: Metadata by role; the smallest context limits the prompts.
-        encode: Turns text, or a chat's messages, into token ids.
-
-    Raises:
-        InputError: A prompt that cannot be used, or a device for which there is none.
-    """
-    return DrawnRequests(scenario, models, encode).recordings()

@@ -159,12 +159,6 @@ CSV_FORMATS = (
 MOONCAKE = TraceFormat("Mooncake trace", ("timestamp", "input_length", "output_length", "hash_ids"), _mooncake)
 
 
-def trace_formats_text() -> str:
-    """The formats that are understood, for messages."""
-    of_csv = [f"{one.name} ({', '.join(one.keys)})" for one in CSV_FORMATS]
-    return f"{'; '.join(of_csv)}; JSON lines of a {MOONCAKE.name} ({', '.join(MOONCAKE.keys)})"
-
-
 def read_trace(path: Path, key: str) -> Trace:
     """Read a trace of any known format.
 

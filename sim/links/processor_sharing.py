@@ -23,7 +23,7 @@ MAX_IDLE_BLOCKS = 5_000_000
 
 
 class _Message(Pending):
-    """A message on its way through the band, and the event of its delivery."""
+    """A message that shares the band, and the event of its delivery."""
 
     def __init__(self, env: simpy.Environment, device: int, bits: int, sent_ns: int) -> None:
         super().__init__(env)

@@ -157,7 +157,7 @@ def report_sweep(
         tables,
         figures,
         scenario_text(scenario),
-        {**manifest, "lossless": _told(known), "failed": len(failures)},
+        {**manifest, "lossless": _described(known), "failed": len(failures)},
         [*sweep_warnings(table, axes, known["lossy"], len(failures), known["claimed"]), *_priced(points, table)],
         subtitle=f"{len(table)} runs over {varied}, {scenario.devices.count} devices, seed {scenario.seed}",
     )
@@ -183,7 +183,7 @@ def _priced(points: Sequence[Point], table: pd.DataFrame) -> list[str]:
     return list(found)
 
 
-def _told(known: Mapping[str, Mapping[str, None]]) -> str:
+def _described(known: Mapping[str, Mapping[str, None]]) -> str:
     """What is known of the variants' texts, or of all alike."""
     found = {what: names for what, names in known.items() if names}
     return next(iter(found)) if len(found) == 1 else "; ".join(f"{what}: {', '.join(n)}" for what, n in found.items())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sim.scenario.schema import SITES, WAY_KEYS, Scenario
+from sim.scenario.schema import BACKHAUL_KEYS, SITES, Scenario
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
@@ -26,14 +26,14 @@ def scenario_json_schema() -> dict[str, Any]:
 
 
 def _cloud(schema: dict[str, Any]) -> dict[str, Any]:
-    """The keys of every engine, and beside them those of the way to the site."""
-    way = {key: schema["$defs"]["CloudSettings"]["properties"][key] for key in WAY_KEYS}
+    """The keys of every engine, and beside them those of the backhaul to the site."""
+    backhaul = {key: schema["$defs"]["CloudSettings"]["properties"][key] for key in BACKHAUL_KEYS}
     # The reference to the class of the keys would refuse those of the engines.
     plain = {key: value for key, value in schema["properties"]["cloud"].items() if key not in ("$ref", "allOf")}
     return {
         **plain,
         "anyOf": [
-            {**keys, "properties": {**keys["properties"], **way}} if "properties" in keys else keys
+            {**keys, "properties": {**keys["properties"], **backhaul}} if "properties" in keys else keys
             for keys in schema["properties"]["edge"]["anyOf"]
         ],
     }

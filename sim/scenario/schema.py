@@ -83,11 +83,11 @@ _PROTOCOL: Any = {"name": "tslt", "top_k": 64}
 _FIXED: Any = "fixed"
 _CONTINUOUS: Any = "continuous"
 ENGINE = ChosenFrom(ENGINES, "engine", "continuous")
-WAY_KEYS = ("one_way_delay_s", "backhaul_mbps")
+BACKHAUL_KEYS = ("one_way_delay_s", "backhaul_mbps")
 
 
 class CloudSettings(Settings):
-    """The way to the cloud site behind the edge, for protocols that use one; its server's keys stand beside these."""
+    """The cloud site behind the edge and its backhaul, for protocols that use one; keys of its server stand beside."""
 
     server: Annotated[Choice, ENGINE] = Field(default=_CONTINUOUS, validate_default=True)
     """The cloud's model server; in YAML its keys stand beside the following ones."""
@@ -103,8 +103,8 @@ class CloudSettings(Settings):
             return data
         if not isinstance(data, Mapping):
             return {"server": ENGINE.parse(data)}
-        way = {key: data[key] for key in WAY_KEYS if key in data}
-        return {**way, "server": ENGINE.parse({key: value for key, value in data.items() if key not in way})}
+        backhaul = {key: data[key] for key in BACKHAUL_KEYS if key in data}
+        return {**backhaul, "server": ENGINE.parse({key: value for key, value in data.items() if key not in backhaul})}
 
 
 SITES = ("device", "edge", "cloud")
@@ -163,7 +163,7 @@ class Scenario(Settings):
     edge: Annotated[Choice, ENGINE] = Field(default=_CONTINUOUS)
     """The edge's model server: `engine` and its own keys."""
     cloud: CloudSettings = Field(default_factory=CloudSettings)
-    """The cloud site: its model server, and the way to it."""
+    """The cloud site: its model server, and the backhaul to it."""
     compute: dict[str, ComputeChoice] = Field(default={})
     """What model work costs at each site (device, edge, cloud): `kind` and its own keys."""
     sweep: SweepSettings | None = None
@@ -225,7 +225,7 @@ class Scenario(Settings):
             if isinstance(value, Choice):
                 keys[field] = value.dump()
             elif isinstance(value, CloudSettings):
-                keys[field] = {**value.server.dump(), **{key: getattr(value, key) for key in WAY_KEYS}}
+                keys[field] = {**value.server.dump(), **{key: getattr(value, key) for key in BACKHAUL_KEYS}}
             elif field == "compute":
                 keys[field] = {site: choice.dump() for site, choice in value.items()}
             elif isinstance(value, MixedDevices):
@@ -315,7 +315,7 @@ def _too_many_requests(devices: DevicesSettings) -> list[Problem]:
 
 
 def _turns_out_of_turn(scenario: Scenario) -> list[Problem]:
-    """What is said next in a chat depends on the answer, so that it cannot be issued before that has come."""
+    """The next message of a chat depends on the answer, so that it cannot be issued before that has come."""
     if scenario.workload.turns == 1 or scenario.devices.is_closed_loop:
         return []
     return [Problem(("workload", "turns"), "turns above 1 have a meaning with devices.arrivals: closed only")]

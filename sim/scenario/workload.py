@@ -95,5 +95,5 @@ class WorkloadSettings(Settings):
         if self.turns > 1:
             for key in ("distinct_requests", "decoded_prompt_tokens"):
                 if getattr(self, key) is not None:
-                    raise ValueError(f"turns above 1 need all that was said before; take {key} out")
+                    raise ValueError(f"turns above 1 need the conversation so far; take {key} out")
         return self

@@ -48,7 +48,7 @@ class Prepared:
             shares_files: Whether the workers can read it themselves.
 
         Raises:
-            InputError: A cost model that cannot travel.
+            InputError: A cost model that cannot be sent to another process.
             RunError: A request is not on tape.
         """
         if self.packed:

@@ -41,7 +41,7 @@ _MAX_FADING_CHUNKS = 60_000
 
 @dataclass(frozen=True)
 class SharedInputs:
-    """What all points share that differ in link and sites only; travels to the workers.
+    """What all points share that differ in link and sites only; sent to the workers.
 
     Attributes:
         inputs: Requests, facts and prices, without models and tape.
@@ -57,7 +57,7 @@ class SharedInputs:
         """As bytes.
 
         Raises:
-            InputError: A compute model that cannot travel.
+            InputError: A cost model that cannot be sent to another process.
         """
         try:
             return pickle.dumps(self, protocol=pickle.HIGHEST_PROTOCOL)

@@ -1,4 +1,4 @@
-"""A tape that travels: recorded where the models and a GPU are, replayed on a machine that has neither."""
+"""A tape for another machine: recorded where the models and a GPU are, replayed on a machine that has neither."""
 
 from __future__ import annotations
 

@@ -22,25 +22,18 @@ def run() -> list[dict[str, Any]]:
     """Tokens per second of both, same models, prompts, draft length and temperature, in turn."""
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     import torch
-    from transformers import AutoModelForCausalLM
     from transformers.utils import logging
 
     from sim.decoding import decode
     from sim.inputs.prompts import read_prompts
-    from sim.models.loading import load_pair, load_tokenizer, resolve_folder
+    from sim.models.loading import load_pair, load_tokenizer
 
     logging.set_verbosity_error()
     torch.set_num_threads(1)
     draft, target = load_pair("embedded/draft", "embedded/target")
     tokenizer = load_tokenizer("embedded/target")
     prompts = [tokenizer.encode(str(text)) for text in read_prompts("embedded")[:_PROMPTS]]
-    reference = {
-        role: AutoModelForCausalLM.from_pretrained(resolve_folder(f"embedded/{role}"), dtype=torch.float32).eval()
-        for role in ("draft", "target")
-    }
-    helper = reference["draft"].generation_config
-    helper.num_assistant_tokens, helper.num_assistant_tokens_schedule = _DRAFT_LENGTH, "constant"
-    helper.assistant_confidence_threshold = 0.0
+    reference = _reference_models()
 
     def ours(index: int) -> Timed:
         start = perf_counter()
@@ -84,6 +77,23 @@ def run() -> list[dict[str, Any]]:
             ratios=sorted(mine / other for mine, other in rates),
         )
     ]
+
+
+def _reference_models() -> dict[str, Any]:
+    """The pair as transformers has it, set to drafts of one constant length."""
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    from sim.models.loading import resolve_folder
+
+    reference = {
+        role: AutoModelForCausalLM.from_pretrained(resolve_folder(f"embedded/{role}"), dtype=torch.float32).eval()
+        for role in ("draft", "target")
+    }
+    helper = reference["draft"].generation_config
+    helper.num_assistant_tokens, helper.num_assistant_tokens_schedule = _DRAFT_LENGTH, "constant"
+    helper.assistant_confidence_threshold = 0.0
+    return reference
 
 
 def _rates(*sides: Callable[[int], Timed]) -> list[float]:

@@ -1,4 +1,4 @@
-"""Block fading: unit power, Jakes autocorrelation, Rayleigh and Rician laws, addressed luck."""
+"""Block fading: unit power, Jakes autocorrelation, Rayleigh and Rician laws, keyed random numbers."""
 
 from __future__ import annotations
 

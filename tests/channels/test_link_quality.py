@@ -30,15 +30,15 @@ def test_betas():
     assert eesm_betas(2)[-1] == 132.54
     for table in (1, 2, 3):
         assert np.all(np.diff(eesm_betas(table)) >= 0)
-    # Where table 3 has a twin of equal modulation and rate in table 1, the beta is that twin's.
+    # Where table 3 has an entry of equal modulation and rate in table 1, the beta is that of table 1.
     one, three = nr.mcs_table(1), nr.mcs_table(3)
-    twins = 0
+    num_shared = 0
     for k in range(29):
         same = (one.modulation_order == three.modulation_order[k]) & (one.code_rate == three.code_rate[k])
         if same.any():
-            twins += 1
+            num_shared += 1
             assert eesm_betas(3)[k] == pytest.approx(eesm_betas(1)[same][0])
-    assert twins == 23
+    assert num_shared == 23
     assert np.all(eesm_betas(3)[:6] == 1.6)
 
 

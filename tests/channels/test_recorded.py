@@ -55,7 +55,7 @@ def test_normalisation_splits_off_the_mean():
 
 
 def test_cdl_recording_is_addressed_and_fades():
-    """Unit mean power over devices, a device's rays independent of company and length, torch's luck left alone."""
+    """Unit mean power over devices, rays independent of other devices and of the length, torch's random state kept."""
     import torch
 
     torch.manual_seed(7)

@@ -55,9 +55,9 @@ def test_a_group_without_a_command_shows_its_help(group: list[str], capsys: pyte
     from sim.cli import _main
 
     assert _main(group) == 2
-    said = capsys.readouterr().err
-    assert said.startswith("Usage: specran") and said.strip().splitlines()[-1].startswith("  ")
-    assert "see specran --help" not in said
+    captured = capsys.readouterr().err
+    assert captured.startswith("Usage: specran") and captured.strip().splitlines()[-1].startswith("  ")
+    assert "see specran --help" not in captured
 
 
 def test_an_interrupt_is_told_in_one_line(cache: Path, tmp_path: Path):

@@ -101,8 +101,8 @@ def test_keys_as_json_and_csv(capsys):
 )
 def test_what_cannot_be_listed(capsys, arguments, says):
     assert _main(arguments.split()) == 2
-    said = capsys.readouterr()
-    assert says in said.err and not said.out
+    captured = capsys.readouterr()
+    assert says in captured.err and not captured.out
 
 
 @pytest.mark.parametrize("kind", ["protocols", "links", "hardware", "scenarios", "columns"])

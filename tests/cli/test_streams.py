@@ -53,42 +53,42 @@ def test_a_comparison_goes_to_stdout_and_its_notes_to_stderr(work, capsys, form)
     a = saved(work / "a", table)
     b = saved(work / "b", table.assign(e2e_mean_s=table.e2e_mean_s + 0.5).head(30))
     assert _main(["compare", str(a), str(b), *form]) == 0
-    said = capsys.readouterr()
-    assert "rows without a partner" in said.err and "Student" in said.err
-    assert "partner" not in said.out and "Student" not in said.out
+    captured = capsys.readouterr()
+    assert "rows without a partner" in captured.err and "Student" in captured.err
+    assert "partner" not in captured.out and "Student" not in captured.out
     if form == ["--json"]:
-        told = json.loads(said.out)
-        assert [row["difference"] for row in told] == pytest.approx([0.5] * len(told))
+        rows = json.loads(captured.out)
+        assert [row["difference"] for row in rows] == pytest.approx([0.5] * len(rows))
     elif form == ["--csv"]:
-        rows = list(csv.DictReader(io.StringIO(said.out)))
+        rows = list(csv.DictReader(io.StringIO(captured.out)))
         assert [float(row["difference"]) for row in rows] == pytest.approx([0.5] * len(rows))
         assert {row["condition"] for row in rows if row["condition"] == "all"} == {"all"}
     else:
-        assert "95 % interval" in said.out
+        assert "95 % interval" in captured.out
 
 
 @pytest.mark.parametrize("command", ["compare a b --json --csv", "tape list --csv", "run case.yaml --csv"])
 def test_forms_that_a_command_has_not(work, capsys, command):
     assert _main(command.split()) == 2
-    said = capsys.readouterr()
-    assert said.err.startswith("specran: ") and not said.out
+    captured = capsys.readouterr()
+    assert captured.err.startswith("specran: ") and not captured.out
 
 
 def test_a_run_prints_its_table_on_stdout_and_where_its_files_are_on_stderr(work, capsys):
     assert _main(["run", "case.yaml"]) == 0
-    said = capsys.readouterr()
-    assert "End-to-end latency, mean" in said.out and "files:" not in said.out
-    assert "files: " in said.err and "End-to-end" not in said.err
+    captured = capsys.readouterr()
+    assert "End-to-end latency, mean" in captured.out and "files:" not in captured.out
+    assert "files: " in captured.err and "End-to-end" not in captured.err
     assert _main(["run", "case.yaml", "--json"]) == 0
-    said = capsys.readouterr()
-    assert json.loads(said.out)["requests"] == 1 and "files: " in said.err
+    captured = capsys.readouterr()
+    assert json.loads(captured.out)["requests"] == 1 and "files: " in captured.err
 
 
 def test_a_sweep_prints_its_table_on_stdout_and_where_its_files_are_on_stderr(work, capsys):
     assert _main(["sweep", "case.yaml", "--vary", "link.uplink_mbps=1e-1,1", "--jobs", "1"]) == 0
-    said = capsys.readouterr()
-    assert "case: 2 runs" in said.out and "sweep.csv" not in said.out
-    assert "sweep.csv" in said.err and "2 runs" not in said.err
+    captured = capsys.readouterr()
+    assert "case: 2 runs" in captured.out and "sweep.csv" not in captured.out
+    assert "sweep.csv" in captured.err and "2 runs" not in captured.err
 
 
 def test_a_run_that_loses_its_folder_under_way_has_failed(work, capsys, monkeypatch):
@@ -102,9 +102,9 @@ def test_a_run_that_loses_its_folder_under_way_has_failed(work, capsys, monkeypa
 
     monkeypatch.setattr(runs, "write_run", losing)
     assert _main(["run", "case.yaml"]) == 1
-    said = capsys.readouterr()
-    assert said.err.startswith("specran: cannot write results") and said.err.count("\n") == 1
-    assert not said.out and not list(work.glob("results/*/*"))
+    captured = capsys.readouterr()
+    assert captured.err.startswith("specran: cannot write results") and captured.err.count("\n") == 1
+    assert not captured.out and not list(work.glob("results/*/*"))
 
 
 def test_a_sweep_that_loses_its_folder_under_way_has_failed(work, capsys, monkeypatch):
@@ -119,17 +119,17 @@ def test_a_sweep_that_loses_its_folder_under_way_has_failed(work, capsys, monkey
 
     monkeypatch.setattr(sweeps, "gather", losing)
     assert _main(["sweep", "case.yaml", "--vary", "link.uplink_mbps=1,2", "--jobs", "1"]) == 1
-    said = capsys.readouterr()
-    assert "cannot write results" in said.err and "Traceback" not in said.err
-    assert not said.out
+    captured = capsys.readouterr()
+    assert "cannot write results" in captured.err and "Traceback" not in captured.err
+    assert not captured.out
 
 
 @pytest.mark.parametrize("cache", ["/proc/specran", "/dev/null/below"])
 def test_a_cache_that_cannot_be_used_says_what_it_is(work, capsys, monkeypatch, cache):
     monkeypatch.setenv("SPECRAN_CACHE", cache)
     assert _main(["run", "case.yaml"]) in (1, 2)
-    said = capsys.readouterr().err
-    assert "SPECRAN_CACHE" in said and "Traceback" not in said and said.count("\n") == 1
+    captured = capsys.readouterr().err
+    assert "SPECRAN_CACHE" in captured and "Traceback" not in captured and captured.count("\n") == 1
 
 
 @pytest.mark.parametrize(
@@ -148,8 +148,8 @@ def test_an_interrupt_says_what_is_left(work, capsys, monkeypatch, command, says
     monkeypatch.setattr("sim.runs.run.run", interrupted)
     monkeypatch.setattr("sim.sweep.run.sweep", interrupted)
     assert _main(command) == 130
-    said = capsys.readouterr()
-    assert said.err.startswith("specran: interrupted; ") and says in said.err and said.err.count("\n") == 1
+    captured = capsys.readouterr()
+    assert captured.err.startswith("specran: interrupted; ") and says in captured.err and captured.err.count("\n") == 1
 
 
 _STEERING = "a\x1b[31mred\x07\x9b2J\u202eevil\r\u2028\x00"
@@ -166,18 +166,18 @@ def test_texts_show_and_steer_nothing(work, capsys):
     a, b = saved(work / "a", table), saved(work / "b", table)
     assert _main(["compare", str(a), str(b)]) == 0
     assert _main(["compare", str(a), str(b), "--csv"]) == 0
-    said = capsys.readouterr()
-    for stream in (said.out, said.err):
+    captured = capsys.readouterr()
+    for stream in (captured.out, captured.err):
         assert not set(stream) & set("\x1b\x07\x9b\u202e\u2028\x00")
-    assert "\\x1b[31m" in said.out and "\\x1b[31m" in said.err
+    assert "\\x1b[31m" in captured.out and "\\x1b[31m" in captured.err
     assert inert("tab\tand\nline") == "tab\tand\nline"
 
 
 @pytest.mark.parametrize("key", ["name", "workload.prompts", "protocol.name"])
 def test_control_characters_are_refused_in_scenarios(work, capsys, key):
     assert _main(["run", "case.yaml", "--set", f'{key}="x\\e[31m"']) == 2
-    said = capsys.readouterr().err
-    assert f"--set {key}: " in said and "\x1b" not in said
+    captured = capsys.readouterr().err
+    assert f"--set {key}: " in captured and "\x1b" not in captured
 
 
 @pytest.mark.parametrize("cell", ["=1+1", "+cmd|' /C calc'!A0", "-2+3", "@SUM(A1)", "\t=1"])

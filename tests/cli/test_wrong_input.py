@@ -24,11 +24,11 @@ def wrong(
     monkeypatch.setenv("SPECRAN_CACHE", str(tmp_path / "cache"))
     Path("case.yaml").write_bytes(text.encode() if isinstance(text, str) else text)
     assert _main(command.replace("@", "case.yaml").split()) == 2
-    said, left = capsys.readouterr(), sorted(path.name for path in work.iterdir())
+    captured, left = capsys.readouterr(), sorted(path.name for path in work.iterdir())
     assert left == ["case.yaml"]
-    assert not said.out
-    assert said.err.startswith("specran: ") and said.err.count("\n") == 1
-    return said.err
+    assert not captured.out
+    assert captured.err.startswith("specran: ") and captured.err.count("\n") == 1
+    return captured.err
 
 
 @pytest.mark.parametrize(
@@ -176,8 +176,8 @@ def test_a_cache_that_is_a_file_or_cannot_be_made(tmp_path, monkeypatch, capsys)
     assert "SPECRAN_CACHE: " in capsys.readouterr().err
     monkeypatch.setenv("SPECRAN_CACHE", str(tmp_path / "file" / "below"))
     assert _main(["run", "case.yaml"]) == 1
-    said = capsys.readouterr().err
-    assert said.startswith("specran: ") and "below" in said and said.count("\n") == 1
+    captured = capsys.readouterr().err
+    assert captured.startswith("specran: ") and "below" in captured and captured.count("\n") == 1
     assert sorted(path.name for path in tmp_path.iterdir()) == ["case.yaml", "file"]
 
 

@@ -1,4 +1,4 @@
-"""Prices by model role: each model at a site has its own size or time, and what is left out is said at the door."""
+"""Costs by model role: each model at a site has its own size or time, and what is left out is an error at loading."""
 
 from __future__ import annotations
 
@@ -62,8 +62,8 @@ def test_stated_times_by_role() -> None:
 
 
 def test_a_role_that_is_left_out_has_no_price() -> None:
-    said = "compute.edge: per_forward_s is given for draft only, not for the target model"
-    with pytest.raises(InputError, match=said):
+    message = "compute.edge: per_forward_s is given for draft only, not for the target model"
+    with pytest.raises(InputError, match=message):
         cost_model("fixed", "target", per_forward_s={"draft": 0.1}).price(WORK)
     with pytest.raises(InputError, match="is given for draft only"):
         FixedSettings(per_forward_s={"draft": 0.1}).for_role("target")

@@ -83,7 +83,7 @@ def test_only_what_looks_at_the_draft_alone_can_be_replayed():
 
 
 class Rewritten(RandomSource):
-    """Luck that is another from a position on, whatever it is asked for."""
+    """A random source whose numbers are others from a position on, whatever is drawn."""
 
     def __init__(self, position: int, before: RandomSource, after: RandomSource) -> None:
         self.position, self.before, self.after = position, before, after
@@ -92,10 +92,10 @@ class Rewritten(RandomSource):
         return (self.after if address[0] >= self.position else self.before).at(purpose, *address)
 
     def bernoulli(self, probability: float) -> bool:
-        raise AssertionError("luck is asked for at an address")
+        raise AssertionError("draws are made at an address")
 
     def categorical(self, row: Row) -> int:
-        raise AssertionError("luck is asked for at an address")
+        raise AssertionError("draws are made at an address")
 
 
 @pytest.mark.parametrize("name", TURNING)
@@ -159,7 +159,7 @@ def test_rows_whose_size_varies_say_it(k):
 
 
 class Watched(Confidence):
-    """Notes what it was shown, and what it said."""
+    """Notes what it was shown, and what it answered."""
 
     def __init__(self, settings: ConfidenceSettings) -> None:
         super().__init__(settings)

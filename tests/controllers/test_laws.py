@@ -1,4 +1,4 @@
-"""A protocol stays exact under every controller: every path of luck, with a clock that moves with what is decoded."""
+"""A protocol stays exact under every controller: all random paths, with a clock that moves with decoding."""
 
 from __future__ import annotations
 

@@ -112,9 +112,9 @@ def test_validate_runs_no_code_of_a_users_own(tmp_path, monkeypatch, capsys, par
     }
     Path("case.yaml").write_text(texts[part])
     assert _main(["validate", "case.yaml"]) == 0
-    said = capsys.readouterr()
-    assert said.out == "case.yaml: valid\n"
-    assert "own_f:own" in said.err and "no code of yours runs here" in said.err
+    captured = capsys.readouterr()
+    assert captured.out == "case.yaml: valid\n"
+    assert "own_f:own" in captured.err and "no code of yours runs here" in captured.err
     assert "own_f" not in sys.modules and not Path("ran.txt").exists()
     Path("own_f.py").unlink()
     assert _main(["validate", "case.yaml"]) == 2
@@ -142,9 +142,9 @@ def test_the_run_says_whose_code_it_runs_and_keeps_its_prints_off_stdout(tmp_pat
     )
     scenario = write_scenario(tmp_path, "own_h:own", more)
     assert _main(["run", str(scenario), "--json"]) == 0
-    said = capsys.readouterr()
-    summary = json.loads(said.out)
-    assert f"code:    {path} (module own_h)" in said.err and "hello from own code" in said.err
+    captured = capsys.readouterr()
+    summary = json.loads(captured.out)
+    assert f"code:    {path} (module own_h)" in captured.err and "hello from own code" in captured.err
     manifest = json.loads((Path(summary["folder"]) / "manifest.json").read_text())
     assert manifest["lossless"] == "claimed"
 

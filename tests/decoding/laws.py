@@ -38,7 +38,7 @@ def assert_law_equal(got, expected, tolerance: float = EXACT) -> None:
 
 
 def law_of(run: Callable[[RandomSource], int]) -> dict[int, float]:
-    """Law of a function of luck that returns a token."""
+    """Output distribution of a function of a random source that returns a token."""
     return output_distribution(lambda rng: int(run(rng)))
 
 

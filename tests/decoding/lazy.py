@@ -1,9 +1,9 @@
 """Exact laws of trees at less cost: draws below a node are only followed where verification looks at that node.
 
 What was drawn below a candidate that was not accepted cannot touch the text, if verification walks one path and every
-node has luck of its own. Here such draws are left at whatever comes first until verification asks for the target's row
-at their node; then the run begins anew with these draws followed branch by branch. That the shortcut gives what full
-enumeration gives is a test of its own (``test_law_matrix.py``).
+node has random numbers of its own. Here such draws are left at whatever comes first until verification asks for the
+target's row at their node; then the run begins anew with these draws followed branch by branch. That the shortcut gives
+what full enumeration gives is a test of its own (``test_law_matrix.py``).
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class Look(BaseException):
 
 
 class LazyDraw(RandomSource):
-    """Luck that is told: outcomes by key, and the drafted nodes whose draws are followed.
+    """A random source with given outcomes by key, and the drafted nodes whose draws are followed.
 
     Args:
         told: Outcome of each draw on the path.

@@ -77,14 +77,14 @@ def test_a_lossy_one_is_not(name, settings):
 
 def test_the_command_proves_and_refutes_ones_own(own, capsys):
     assert _main(["prove", "own_proof:fair", "--pairs", "1"]) == 0
-    said = capsys.readouterr()
-    assert "total variation" in said.out and "proved: " in said.err
-    assert f"code:    {own} (module own_proof)" in said.err
+    captured = capsys.readouterr()
+    assert "total variation" in captured.out and "proved: " in captured.err
+    assert f"code:    {own} (module own_proof)" in captured.err
     assert _main(["prove", "own_proof:biased", "--pairs", "1", "--json"]) == 1
-    said = capsys.readouterr()
-    told = json.loads(said.out)
-    assert told["distance"] > 0.01
-    assert "lossy: " in said.err and "although it is registered as lossless" in said.err
+    captured = capsys.readouterr()
+    report = json.loads(captured.out)
+    assert report["distance"] > 0.01
+    assert "lossy: " in captured.err and "although it is registered as lossless" in captured.err
 
 
 def test_the_command_takes_the_protocols_keys_and_refuses_others(own, capsys):
@@ -125,8 +125,8 @@ def test_manifest_and_report_say_it():
     (lossy,) = [text for text in run_warnings({"requests": 500}, {"lossless": "lossy"}) if "lossy" in text]
     (claimed,) = [text for text in run_warnings({"requests": 500}, {"lossless": "claimed"}) if "claimed" in text]
     assert "specran prove" in claimed and lossy.startswith("lossy protocol: ")
-    told = sweep_warnings(sweep_table(), [UPLINK], ["a"], claimed=["b"])
-    assert told[0].startswith("lossy protocol a: ") and told[1].startswith("protocol b claimed to be lossless")
+    report = sweep_warnings(sweep_table(), [UPLINK], ["a"], claimed=["b"])
+    assert report[0].startswith("lossy protocol a: ") and report[1].startswith("protocol b claimed to be lossless")
 
 
 def test_a_wrong_protocol_is_an_error_not_a_distance(own):

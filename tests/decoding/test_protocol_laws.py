@@ -1,4 +1,4 @@
-"""Exact laws of whole protocols: every path of luck through drafting, wire, verification and the round loop."""
+"""Exact laws of whole protocols: every path of random draws through drafting, wire, verification and the round loop."""
 
 from __future__ import annotations
 

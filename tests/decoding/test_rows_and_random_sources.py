@@ -1,4 +1,4 @@
-"""Rows and their filters; luck that is addressed, not consumed."""
+"""Rows and their filters; random numbers that are keyed, not consumed."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ def test_logits_of_minus_infinity_and_of_any_size_are_fine():
     assert row.probs == pytest.approx([0.0, 0.75, 0.25])
 
 
-# ---- luck -----------------------------------------------------------------------------------------------------------
+# ---- random sources --------------------------------------------------------------------------------------------------
 
 
 def test_an_address_gives_the_same_luck_whenever_it_is_asked():

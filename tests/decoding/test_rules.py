@@ -310,7 +310,7 @@ def test_the_planar_race_formula_is_the_general_one():
 
 
 def test_enumeration_of_shared_addresses_matches_the_sampled_draws():
-    """Two picks and two flips at one address share their noise in both sources of luck."""
+    """Two picks and two flips at one address share their noise in both random sources."""
     p, q = rows(P, Q)
 
     def both(rng):

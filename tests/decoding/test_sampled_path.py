@@ -1,6 +1,6 @@
-"""The sampled path: what addressed luck really draws follows the target, by G-tests with family-wise control.
+"""The sampled path: what the keyed random source really draws follows the target, by G-tests with family-wise control.
 
-Exactness is proved by enumeration elsewhere; this checks the wiring of the production source of luck. 3,000 draws
+Exactness is proved by enumeration elsewhere; this checks the wiring of the production random source. 3,000 draws
 catch a total variation of 0.05 with a power of 0.999; the negative controls show it.
 """
 

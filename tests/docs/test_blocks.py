@@ -67,7 +67,7 @@ def blocks_of(path: Path) -> list[Block]:
 
 
 def commands_in(block: Block) -> Iterator[list[str]]:
-    """Words of each command; lines that end in a backslash go on, what follows a ``#`` is said to the reader."""
+    """Words of each command; lines that end in a backslash go on, what follows a ``#`` is for the reader."""
     for line in block.text.replace("\\\n", " ").splitlines():
         words = shlex.split(line, comments=True)
         if words:

@@ -13,7 +13,7 @@ SCHEMES = {"full rows": (0.6, 200_000.0), "top-8": (0.3, 600.0), "edge only": (n
 
 
 def sweep_table(replications: int = 3, rates: tuple[float, ...] = (0.5, 2.0, 10.0, 100.0)) -> pd.DataFrame:
-    """Three schemes over uplink rates: seconds = 1 + bits / rate + luck of the replication, which all points share."""
+    """Three schemes over uplink rates: seconds = 1 + bits / rate + noise of the replication, which all points share."""
     rng = np.random.Generator(np.random.Philox(7)).normal(0.0, 0.1, size=replications)
     rows = []
     for rate in rates:

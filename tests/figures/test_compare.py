@@ -1,4 +1,4 @@
-"""Paired comparison: shared luck cancels, intervals are over what is independent."""
+"""Paired comparison: shared noise cancels, intervals are over what is independent."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def _scheme(name: str) -> pd.DataFrame:
 
 
 def test_shared_luck_cancels() -> None:
-    """Both schemes have the same luck, so the difference at one rate is that of the airtimes, known to rounding."""
+    """Both schemes have the same noise, so the difference at one rate is that of the airtimes, known to rounding."""
     result = compare(_scheme("edge only"), _scheme("top-8"), "e2e_mean_s").set_index("condition")
     row = result.loc[f"{UPLINK}=0.5"]
     airtime_s = (600 - 20) / 0.5e6

@@ -27,7 +27,7 @@ def scheme_table() -> pd.DataFrame:
     for variant, values in latencies.items():
         for rate, value in zip(RATES, values, strict=True):
             for replication in range(4):
-                # All schemes share a replication's luck; residual has a wobble of its own.
+                # All schemes share a replication's noise; residual has some of its own.
                 shared = 0.004 * (replication - 1.5)
                 own = 0.0005 * (-1) ** replication if variant == "residual" else 0.0
                 point = {"variant": variant, "link.uplink_mbps": rate, "replication": replication}
@@ -43,7 +43,7 @@ def test_winners_are_told_apart_by_paired_differences():
     assert ratios[schemes.index("Gumbel"), 0] == 1.0
     assert ratios[schemes.index("DSSD")] == pytest.approx([4.0, 1.0, 1.0])
     assert ratios[schemes.index("colocated")] == pytest.approx([0.6, 0.75, 30 / 35])
-    # The shared luck moves every scheme by far more than the 0.1 ms between DSSD and residual; own wobble hides it.
+    # The shared noise is far larger than the 0.1 ms between DSSD and residual; noise of its own hides it.
     assert tied[schemes.index("residual")].tolist() == [False, True, True]
     assert tied[schemes.index("Gumbel")].tolist() == [True, False, False]
     assert not tied[schemes.index("colocated")].any()
@@ -85,7 +85,7 @@ ALPHA, DRAFT_S, VERIFY_S, DELAYS_S, BITS = 0.7, 0.005, 0.06, 0.04, 3000.0
 
 
 def length_table() -> pd.DataFrame:
-    """Latencies as the closed form has them, with luck that all lengths share."""
+    """Latencies as the closed form has them, with noise that all lengths share."""
     rows = []
     for rate in (0.05, 0.5, 5.0):
         for length in (0, 1, 2, 4, 8):

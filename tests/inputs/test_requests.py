@@ -125,8 +125,8 @@ def test_the_next_prompt_of_a_chat_holds_the_last_answer() -> None:
     for (device, index), planned in asked.items():
         if index % 3:
             before = asked[device, index - 1]
-            said = (*before.prompt, *answers[device, index - 1])
-            assert planned.prompt[: len(said)] == said and len(planned.prompt) > len(said)
+            conversation = (*before.prompt, *answers[device, index - 1])
+            assert planned.prompt[: len(conversation)] == conversation and len(planned.prompt) > len(conversation)
             assert planned.session == before.session
         else:
             assert len(planned.prompt) == 16 + 3

@@ -1,6 +1,6 @@
 """9. Every part of a delay is booked under its own name: against the link's and the server's own counters.
 
-The breakdown of requests is compared with what links and servers have said of each message and forward pass, and the
+The breakdown of requests is compared with what links and servers report of each message and forward pass, and the
 links' parts with closed forms that know nothing of the simulator's accounting.
 """
 
@@ -27,7 +27,7 @@ def test_every_registered_link_has_a_setting_here():
 
 
 class Watched:
-    """A world that has run, and what its link and edge server said of everything they carried."""
+    """A world that has run, and what its link and edge server reported of everything they carried."""
 
     def __init__(self, scenario: Scenario) -> None:
         self.world = World(scenario, inputs(scenario))

@@ -317,7 +317,7 @@ def test_every_key_changes_some_output(key: str, tmp_path: Path):
     drawn = key in DRAWN
     told = outcome(base, drawn)
     assert not told.startswith("stopped"), f"the base scenario of {key} does not run: {told}"
-    # Whether a queue forms or a block fails just where the key acts hangs on luck: some keys need a second try.
+    # Whether a queue forms or a block fails just where the key acts depends on the seed: some keys need a second try.
     differs = outcome(changed, drawn) != told or any(
         outcome(changed.replace("seed", seed), drawn) != outcome(base.replace("seed", seed), drawn)
         for seed in (6, 7)

@@ -1,4 +1,4 @@
-"""The Shannon link: exact fluid integration, processor sharing, ergodic rate, addressed luck, refusals."""
+"""The Shannon link: exact fluid integration, processor sharing, ergodic rate, keyed random numbers, refusals."""
 
 from __future__ import annotations
 

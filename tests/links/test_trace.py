@@ -137,7 +137,7 @@ def test_a_fluid_is_not_the_rate_at_the_start(drive, folder):
     path = folder / "cliff.csv"
     path.write_text("0,10\n0.1,1\n10,1\n")
     (outcome,) = drive(lambda env: link(env, path), [(90 * MS, 0, 200_000)])
-    # 10 ms at 10 Mbit/s carry 100 kbit, the rest goes at 1 Mbit/s; the rate at the start would have said 20 ms.
+    # 10 ms at 10 Mbit/s carry 100 kbit, the rest goes at 1 Mbit/s; the rate at the start would have given 20 ms.
     assert outcome.delivery.air_ns == 110 * MS
 
 

@@ -115,14 +115,14 @@ def test_prompts_are_many_unique_and_of_sane_length(pair, prompts):
 
 
 def test_card_figures_are_reproduced_on_the_prompts(pair, prompts, card):
-    said = card["figures"]["prompts"]
+    published = card["figures"]["prompts"]
     found = measure_on_prompts(pair, prompts)
-    assert found["target_perplexity"] == pytest.approx(said["target_perplexity"], rel=RELATIVE_TOLERANCE)
-    assert found["draft_perplexity"] == pytest.approx(said["draft_perplexity"], rel=RELATIVE_TOLERANCE)
+    assert found["target_perplexity"] == pytest.approx(published["target_perplexity"], rel=RELATIVE_TOLERANCE)
+    assert found["draft_perplexity"] == pytest.approx(published["draft_perplexity"], rel=RELATIVE_TOLERANCE)
     assert found["acceptance_t1"]["acceptance_mean"] == pytest.approx(
-        said["acceptance_t1"]["acceptance_mean"], rel=RELATIVE_TOLERANCE
+        published["acceptance_t1"]["acceptance_mean"], rel=RELATIVE_TOLERANCE
     )
-    assert found["acceptance_t1"]["num_positions"] == said["acceptance_t1"]["num_positions"]
+    assert found["acceptance_t1"]["num_positions"] == published["acceptance_t1"]["num_positions"]
     assert 0.55 <= found["acceptance_t1"]["acceptance_mean"] <= 0.85
     assert found["target_perplexity"] < 0.9 * found["draft_perplexity"]
 

@@ -110,14 +110,14 @@ def test_losses_are_those_of_the_whole_softmax_where_all_of_it_is_sampled(target
 
 
 def test_training_goes_on_from_its_checkpoint_and_brings_the_draft_nearer(target, folder, tmp_path):
-    said = []
+    messages = []
     store = SampleStore(folder, held_out=["s1-0001.npz"])
-    first = train(target, copy_layers(target, [0]), store, Plan(1e-2, 400, 20, 5), tmp_path, said.append)
+    first = train(target, copy_layers(target, [0]), store, Plan(1e-2, 400, 20, 5), tmp_path, messages.append)
     assert (first.step, len(store.held_out)) == (20, 8)
-    second = train(target, copy_layers(target, [0]), store, Plan(1e-2, 400, 60, 20), tmp_path, said.append)
+    second = train(target, copy_layers(target, [0]), store, Plan(1e-2, 400, 60, 20), tmp_path, messages.append)
     assert second.step == 60
     assert second.rows > first.rows
-    assert len(said) == 3
+    assert len(messages) == 3
     draft, progress = read_state(tmp_path / STATE_FILE)
     assert progress == second
     rows = as_rows(store.held_out, pad_id=2)

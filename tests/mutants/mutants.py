@@ -177,13 +177,17 @@ MUTANTS: tuple[Mutant, ...] = (
     # Protocols.
     *_of(
         "sim/decoding/protocols/dssd.py",
-        _PROTOCOLS,
+        ("tests/protocols/test_dssd.py", "tests/protocols/test_every_protocol.py"),
         (
             "dssd_correction_address",
             'return rng.at("verify", position).categorical(residual(received_verdict.correction_info, q))',
             'return rng.at("verify", position).categorical(received_verdict.correction_info)',
         ),
-        ("dssd_forgets_correction", "token = pending_correction = yield from correct(", "token = yield from correct("),
+        (
+            "dssd_forgets_correction",
+            "token = pending_correction = yield from resample(",
+            "token = yield from resample(",
+        ),
     ),
     *_of(
         "sim/decoding/protocols/specedge.py",

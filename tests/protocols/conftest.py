@@ -85,7 +85,7 @@ class Toolbox:
 
     @staticmethod
     def run(protocol: str, draft: LanguageModel | None, target: LanguageModel, **settings: Any) -> DecodeResult:
-        """Decode with addressed luck after the same prompt."""
+        """Decode with keyed random numbers after the same prompt."""
         return decode(protocol, draft, target, PROMPT, **settings)
 
 

@@ -22,7 +22,7 @@ def test_dssd_is_exact_for_coarse_lattices_and_longer_drafts(assert_exact):
 
 
 def test_dssd_tells_the_same_text_as_full_rows_up(tables):
-    """The same rows and the same luck: only the place of the correction differs."""
+    """The same rows and the same random numbers: only the place of the correction differs."""
     draft, target = tables.pair(3, vocab_size=8)
     split = tables.run("dssd", draft, target, max_new_tokens=48, lattice_levels=1023)
     whole = tables.run("dsd", draft, target, max_new_tokens=48, values="lattice", lattice_levels=1023)

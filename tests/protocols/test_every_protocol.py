@@ -45,7 +45,7 @@ def test_every_round_emits_and_the_length_limit_holds(tables, trio, name):
 @pytest.mark.parametrize("name", LOSSLESS)
 @pytest.mark.parametrize("sampling", [Sampling(temperature=0), Sampling(top_k=1)])
 def test_lossless_means_greedy_equality(tables, trio, name, sampling):
-    """At temperature 0 there is one text that follows the target, whatever the luck."""
+    """At temperature 0 there is one text that follows the target, whatever is drawn."""
     alone = run(tables, trio, "edge_only", max_new_tokens=33, sampling=sampling)
     assert run(tables, trio, name, max_new_tokens=33, sampling=sampling).tokens == alone.tokens
 

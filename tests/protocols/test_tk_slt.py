@@ -11,7 +11,7 @@ from sim.decoding.core.request import Request
 from sim.decoding.core.steps import Observation
 from sim.decoding.core.wire.row_codec import RowCodec, RowFormat
 from sim.decoding.drivers.protocol_run import ObserveRecord, ProtocolRun, TransmitRecord
-from sim.decoding.protocols.registry import PROTOCOLS, is_adaptive
+from sim.decoding.protocols.registry import PROTOCOLS
 from sim.decoding.protocols.tk_slt import TkSltSettings, tk_slt
 from sim.decoding.theory import tk_slt_optimal_draft_length
 
@@ -79,10 +79,9 @@ def test_the_switch(tables):
 
 
 def test_only_auto_is_adaptive():
-    entry = PROTOCOLS.find("tk_slt")
-    assert is_adaptive(entry, TkSltSettings())
-    assert not is_adaptive(entry, TkSltSettings(draft_length=4))
-    assert not is_adaptive(PROTOCOLS.find("tslt"), PROTOCOLS.find("tslt").settings())
+    adaptive = PROTOCOLS.find("tk_slt").traits["adaptive"]
+    assert adaptive(TkSltSettings()) and not adaptive(TkSltSettings(draft_length=4))
+    assert not PROTOCOLS.find("tslt").traits["adaptive"]
 
 
 def test_accounting(tables):

@@ -57,7 +57,7 @@ def test_uncertainty_tells_flat_rows_from_peaked_ones(tables):
 
 
 def test_payload_is_its_closed_form(tables):
-    """Count of kept tokens 5 bits, 3 bits an id, 8 half-precision values; kept tokens travel with the next row."""
+    """Count of kept tokens 5 bits, 3 bits an id, 8 half-precision values; kept tokens are sent with the next row."""
     draft, target = tables.pair(2, vocab_size=8, odd=False)
     done = tables.run("u_hlm", draft, target, max_new_tokens=30, threshold=0.5)
     ups = iter(tables.sent(done.steps, "draft"))
@@ -121,7 +121,7 @@ GATES = [
 @pytest.mark.parametrize(("name", "keys", "settings"), GATES)
 @pytest.mark.parametrize("temperature", [1.0, 0.7])
 def test_the_distance_is_that_of_enumeration(tables, name, keys, settings, temperature):
-    """One token after the same text: every path of luck against the gate's law in closed form."""
+    """One token after the same text: every path of random draws against the gate's law in closed form."""
     for seed in range(3):
         draft, target = tables.pair(seed, vocab_size=4)
         sampling = Sampling(temperature)

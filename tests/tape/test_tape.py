@@ -1,4 +1,4 @@
-"""The tape: what is damaged or foreign never reaches a result; it is bounded, travels, and is a data set."""
+"""The tape: what is damaged or foreign never reaches a result; it is bounded, can be exported, and is a data set."""
 
 from __future__ import annotations
 
@@ -224,11 +224,12 @@ def test_what_is_damaged_is_left_out_of_lists_and_tables_and_told(tiny: Scenario
     store = tape_store()
     store.path(store.list_keys()[0]).write_bytes(b"")
     assert _main(["tape", "list"]) == 0
-    said = capsys.readouterr()
-    assert said.out.count("\n") == 3 and "1 damaged or of another version, and left out" in said.err
+    captured = capsys.readouterr()
+    assert captured.out.count("\n") == 3 and "1 damaged or of another version, and left out" in captured.err
     assert _main(["tape", "export", "--parquet", str(tmp_path / "rounds.parquet")]) == 0
     assert (
-        "of 3 requests" in (said := capsys.readouterr().err) and "1 damaged or of another version, and left out" in said
+        "of 3 requests" in (captured := capsys.readouterr().err)
+        and "1 damaged or of another version, and left out" in captured
     )
 
 

@@ -57,7 +57,7 @@ class Row:
         if self.ok is None:
             return "not comparable"
         if self.deviates:
-            return "deviates" if not self.ok else "AGREES, and is said to deviate"
+            return "deviates" if not self.ok else "AGREES, and is listed as deviating"
         return "agrees" if self.ok else "DISAGREES"
 
     @property

@@ -10,7 +10,7 @@ import pytest
 
 from sim.core.errors import InputError
 from sim.inputs.prompts import SHIPPED, parse_prompt, read_prompts
-from sim.inputs.requests import plan_requests
+from sim.inputs.requests import DrawnRequests
 from sim.inputs.workload import cut_start, make_request
 from sim.models.info import ModelInfo
 from sim.tape.key import Addresses, describe, key_of
@@ -34,7 +34,7 @@ def plan(tmp_path: Path, *entries: Any, name: str = "prompts.jsonl", **changes: 
     path = tmp_path / name
     path.write_text("\n".join(json.dumps(entry) for entry in entries), encoding="utf-8")
     workload = {"prompts": str(path), "max_new_tokens": 12, **changes.pop("workload", {})}
-    return plan_requests(small_scenario(workload=workload, **changes), MODELS, encode)
+    return DrawnRequests(small_scenario(workload=workload, **changes), MODELS, encode).recordings()
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import pytest
 
 from sim.core.errors import InputError
 from sim.inputs.prompts import read_prompts
-from sim.inputs.requests import plan_requests
+from sim.inputs.requests import DrawnRequests
 from sim.inputs.scenario_models import model_names
 from sim.inputs.workload import make_request
 from sim.models.info import ModelInfo
@@ -31,18 +31,20 @@ def plan(tmp_path: Path, lines: str, **workload: object):
     path = tmp_path / "prompts.txt"
     path.write_text(lines)
     scenario = small_scenario(workload={"prompts": str(path), "max_new_tokens": 12, **workload})
-    return plan_requests(scenario, FACTS, encode)
+    return DrawnRequests(scenario, FACTS, encode).recordings()
 
 
 def test_every_device_walks_through_all_prompts_before_any_repeats(tmp_path: Path):
     path = tmp_path / "prompts.jsonl"
     path.write_text("".join(f'{{"ids": [{i}, {i}]}}\n' for i in range(6)))
     scenario = small_scenario(workload={"prompts": str(path)}, devices={"count": 3, "requests": 6})
-    planned = plan_requests(scenario, FACTS, encode)
+    planned = DrawnRequests(scenario, FACTS, encode).recordings()
     for device in range(3):
         prompts = [one.prompt for one in planned if one.device == device]
         assert len(set(prompts)) == 6
-    fewer = plan_requests(small_scenario(workload={"prompts": str(path)}, devices={"requests": 6}), FACTS, encode)
+    fewer = DrawnRequests(
+        small_scenario(workload={"prompts": str(path)}, devices={"requests": 6}), FACTS, encode
+    ).recordings()
     assert [one.prompt for one in fewer] == [one.prompt for one in planned if one.device == 0]
 
 
@@ -60,7 +62,7 @@ def test_an_over_long_prompt_is_refused_or_cut_to_its_end(tmp_path: Path):
 def test_an_empty_prompt_becomes_the_begin_of_text(tmp_path: Path):
     path = tmp_path / "prompts.jsonl"
     path.write_text('{"ids": []}\n')
-    planned = plan_requests(small_scenario(workload={"prompts": str(path)}), FACTS, encode)
+    planned = DrawnRequests(small_scenario(workload={"prompts": str(path)}), FACTS, encode).recordings()
     assert planned[0].prompt == (1,)
 
 
@@ -79,7 +81,7 @@ def test_an_id_outside_the_vocabulary_is_refused(tmp_path: Path):
     path = tmp_path / "prompts.jsonl"
     path.write_text('{"ids": [99]}\n')
     with pytest.raises(InputError, match="token id 99"):
-        plan_requests(small_scenario(workload={"prompts": str(path)}), FACTS, encode)
+        DrawnRequests(small_scenario(workload={"prompts": str(path)}), FACTS, encode).recordings()
 
 
 def test_end_of_text_ends_a_request_unless_told_otherwise():

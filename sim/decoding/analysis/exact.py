@@ -177,7 +177,7 @@ def analyse(
         p: The target's row, [vocab_size].
         q: The draft's row, [vocab_size].
         candidates: Candidates drawn.
-        draw: How they are drawn (``sim.decoding.core.drafting.draw_candidates``); by default the way that the rule is
+        draw: How they are drawn (``sim.decoding.core.drafting.draw_candidates``); by default the mode that the rule is
             exact for.
         row_format: Truncation and value format of the draft's row before drawing; by default none.
 

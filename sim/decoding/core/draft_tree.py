@@ -153,7 +153,7 @@ class DraftTree:
         return self._children.get(node, [])
 
     def depth_of(self, node: int) -> int:
-        """Nodes on the way from the text's end to this node, itself included."""
+        """Nodes on the path from the text's end to this node, itself included."""
         return 0 if node < 0 else self._depths[node]
 
     @property

@@ -45,7 +45,7 @@ def draw_candidates(mode: str, row: Row, count: int, rng: RandomSource) -> list[
         best = best[: count - 1]
         rest = row.without(best)
         return best if rest is None else [*best, rng.categorical(rest)]
-    raise ValueError(f"unknown way of drawing candidates {mode!r}")
+    raise ValueError(f"unknown mode of drawing candidates {mode!r}")
 
 
 def candidate_rng(mode: str, rng: RandomSource, position: int, node: int = -1) -> RandomSource:

@@ -9,6 +9,8 @@ from typing import Any
 from pydantic import ValidationError
 
 from sim.core.errors import InputError
+from sim.core.registry import RegistryEntry
+from sim.core.settings import Settings
 from sim.decoding.controllers.registry import CONTROLLERS, refuse_misfit
 from sim.decoding.core.controller import Controller
 from sim.decoding.core.random_source import KeyedRandom, RandomSource
@@ -70,7 +72,7 @@ def decode(
     """Generate with a protocol, no clock, no radio.
 
     Args:
-        protocol: RegistryEntry name, such as ``tslt``, or ``package.module:Name``.
+        protocol: Registered name, such as ``tslt``, or ``package.module:Name``.
         draft: The draft model, None if the protocol needs none.
         target: The target model, None if the protocol needs none.
         prompt: Token ids; or, if the models have a tokenizer, text, or the messages of a chat (``role`` and ``content``
@@ -84,8 +86,7 @@ def decode(
         draw: The protocol's own key of this name, such as ``"top_k"``; or a random source, like ``rng``.
         models: Further models by role, for protocols over more than two.
         controller: Adjusts the protocol's controls between rounds: a registered name, a mapping with ``name`` and its
-            keys,
-            or an object, which goes on learning from request to request. There is no clock and no channel to look at.
+            keys, or an object, which goes on learning from request to request. There is no clock and no channel.
         wire_vocab_size: Charge messages as of a vocabulary of this size; None charges what they encode to.
         settings: The protocol's own keys, such as ``draft_length=4, top_k=64``.
 
@@ -98,12 +99,9 @@ def decode(
         settings["draw"] = draw
     elif rng is None:
         rng = draw
-    try:
-        parsed = entry.settings(**settings)
-    except ValidationError as error:
-        raise InputError(f"protocol {protocol!r}: {first_problem(error)}") from error
-    turner = controller_from(controller)
-    refuse_misfit(str(controller_name(controller)), turner.adjusts, protocol, controls_of(entry, parsed))
+    parsed = _parsed(entry, settings)
+    adjusting = controller_from(controller)
+    refuse_misfit(str(controller_name(controller)), adjusting.adjusts, protocol, controls_of(entry, parsed))
     present = models_present(protocol, {"draft": draft, "target": target, **(models or {})})
     leader = present.get("target") or present[entry.traits["models"][-1]]
     request = Request(
@@ -113,7 +111,7 @@ def decode(
         max_new_tokens,
         leader.eos_ids,
         sampling if sampling is not None else Sampling(temperature),
-        turner,
+        adjusting,
         wire_vocab_size,
     )
     source = rng if rng is not None else KeyedRandom(seed, "request", request_id)
@@ -123,6 +121,18 @@ def decode(
     tokenizer = leader.tokenizer
     text = tokenizer.decode(request.tokens) if tokenizer is not None else None
     return DecodeResult(request.tokens, request.rounds, protocol_run.records, text)
+
+
+def _parsed(entry: RegistryEntry[Any], settings: Mapping[str, Any]) -> Settings:
+    """A protocol's keys, checked.
+
+    Raises:
+        InputError: One is unknown or out of bounds.
+    """
+    try:
+        return entry.settings(**settings)
+    except ValidationError as error:
+        raise InputError(f"protocol {entry.name!r}: {first_problem(error)}") from error
 
 
 def models_present(protocol: str, by_role: Mapping[str, LanguageModel | None]) -> dict[str, LanguageModel]:

@@ -23,7 +23,7 @@ from sim.decoding.core.rows import Ids, Probabilities, Row, residual
 from sim.decoding.core.rows_down import LogitsLayout
 from sim.decoding.core.steps import Hop, Protocol, Step, Transmit
 from sim.decoding.core.wire.bits import BitReader, BitWriter, bits_for
-from sim.decoding.protocols.dssd import Correct, Tell, device_corrects
+from sim.decoding.protocols.dssd import Resample, SendHint, device_corrects
 from sim.decoding.protocols.registry import protocol
 from sim.decoding.verification.split import MoreLayout, ScalarSettings
 from sim.models.interface import Logits
@@ -109,7 +109,7 @@ def staged_correction(request: Request, settings: StageSettings, rng: RandomSour
     whole_row = LogitsLayout(request.vocab_size, request.sampling)
     correction_layout = StageLayout(request.vocab_size, whole_row)
 
-    def correct(tell: Tell, logits: Logits, q: Row, position: int) -> Generator[Step, Any, int]:
+    def resample(send_hint: SendHint, logits: Logits, q: Row, position: int) -> Generator[Step, Any, int]:
         p = request.sampling.row(logits).dense()
         order = np.argsort(-p, kind="stable")
         known = Known(np.zeros(request.vocab_size))
@@ -118,17 +118,17 @@ def staged_correction(request: Request, settings: StageSettings, rng: RandomSour
             if end >= request.vocab_size:
                 break
             ids = np.sort(order[start:end])
-            received_verdict = yield tell(Stage(ids, round_down(p[ids])))
+            received_verdict = yield send_hint(Stage(ids, round_down(p[ids])))
             known.p[received_verdict.correction_info.ids] = received_verdict.correction_info.probs
             token = settle(known, q, position_rng)
             if token is not None:
                 return int(token)
             yield Transmit(Hop.UPLINK, MoreLayout()(None))
-        received_verdict = yield tell(logits)
+        received_verdict = yield send_hint(logits)
         rest = np.maximum(residual(received_verdict.correction_info, q).dense() - known.spent, 0.0)
         return position_rng.categorical(Row.dense_row(rest))
 
-    correction: Correct = correct
+    correction: Resample = resample
     yield from device_corrects(request, settings, rng, correction_layout, correction)
 
 

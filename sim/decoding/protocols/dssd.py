@@ -23,14 +23,14 @@ from sim.decoding.verification.split import (
     SplitVerdict,
     SplitVerdictLayout,
     count_accepted,
-    resample,
+    with_metrics,
 )
 from sim.models.interface import Logits
 
-Tell = Callable[[Any], Transmit]
+SendHint = Callable[[Any], Transmit]
 """The edge's next message to the device about the rejected position; the result is a ``SplitVerdict``."""
 
-Correct = Callable[[Tell, Logits, Row, int], Generator[Step, Any, int]]
+Resample = Callable[[SendHint, Logits, Row, int], Generator[Step, Any, int]]
 """Agree on a token of norm(max(0, p - q)), given the target's logits, the device's row q, and the position."""
 
 
@@ -41,18 +41,18 @@ def dssd(request: Request, settings: ScalarSettings, rng: RandomSource) -> Proto
     yield from device_corrects(request, settings, rng, whole_row, resample_at_device(rng))
 
 
-def resample_at_device(rng: RandomSource) -> Correct:
+def resample_at_device(rng: RandomSource) -> Resample:
     """The edge sends its row, the device subtracts its own and draws."""
 
-    def correct(tell: Tell, logits: Logits, q: Row, position: int) -> Generator[Step, Any, int]:
-        received_verdict = yield tell(logits)
+    def resample(send_hint: SendHint, logits: Logits, q: Row, position: int) -> Generator[Step, Any, int]:
+        received_verdict = yield send_hint(logits)
         return rng.at("verify", position).categorical(residual(received_verdict.correction_info, q))
 
-    return correct
+    return resample
 
 
 def device_corrects(
-    request: Request, settings: ScalarSettings, rng: RandomSource, correction_layout: Layout, correct: Correct
+    request: Request, settings: ScalarSettings, rng: RandomSource, correction_layout: Layout, resample: Resample
 ) -> Protocol:
     """Rounds in which the device keeps its rows and draws the correction itself.
 
@@ -61,7 +61,7 @@ def device_corrects(
         settings: Draft length and the device's value format.
         rng: Random source.
         correction_layout: What the edge may say about a rejected position.
-        correct: How a rejection ends.
+        resample: How a rejection ends.
     """
     codec = settings.codec(request.vocab_size)
     start = Controls.chain(settings.draft_length)
@@ -94,12 +94,12 @@ def device_corrects(
             token, pending_correction = received_verdict.token, None
         else:
 
-            def tell(correction_info: Any) -> Transmit:
+            def send_hint(correction_info: Any) -> Transmit:
                 return Transmit(Hop.DOWNLINK, verdict_layout(SplitVerdict(accepted, correction_info=correction_info)))
 
             q = draft.row_after(accepted - 1).row
-            token = pending_correction = yield from correct(tell, logits[accepted], q, position)
+            token = pending_correction = yield from resample(send_hint, logits[accepted], q, position)
         body = VerdictBody(accepted - 1, token)
-        yield finish_round(request, draft, body, resample(rows, draft, body))
+        yield finish_round(request, draft, body, with_metrics(rows, draft, body))
 
     yield from speculative_rounds(request, start, one_round, rng, ask=ask)

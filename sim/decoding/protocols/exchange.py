@@ -14,7 +14,7 @@ from sim.decoding.core.request import Request
 from sim.decoding.core.steps import Hop, Step, Transmit
 from sim.decoding.verification.base import Rule
 from sim.decoding.verification.round import Verdict, finish_round, target_rows, verify
-from sim.decoding.verification.split import resample
+from sim.decoding.verification.split import with_metrics
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,4 +68,4 @@ class Exchange:
         verdict = yield from verify(rows, received, self.rule, request.position, rng)
         received_verdict = yield Transmit(Hop.DOWNLINK, self.verdict_layout(verdict.wire), charged_down)
         informed = isinstance(self.draft_layout, DraftLayout)
-        return received_verdict, verdict if informed else resample(rows, draft, received_verdict)
+        return received_verdict, verdict if informed else with_metrics(rows, draft, received_verdict)

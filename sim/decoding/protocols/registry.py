@@ -1,7 +1,7 @@
 """The registry of protocols, and the settings that many of them share.
 
 Whether a protocol looks at clock or channel can depend on its settings (a draft length of ``auto``), so the fact
-``adaptive`` may be a function of the settings: ask ``is_adaptive(entry, settings)``. So may ``controls``, those that a
+``adaptive`` may be a function of the settings: ask ``Choice.trait``. So may ``controls``, those that a
 controller may adjust: ask ``controls_of(entry, settings)``, and ``sites``, where each model runs: ask ``sites_of(entry,
 settings)``. ``lossless`` never depends on them: a scheme that is exact in some of its configurations only is
 registered under two names, and the name of the lossy one says ``lossless=False`` for all of its settings.
@@ -61,12 +61,6 @@ def protocol(
         sites=sites,
         source=source,
     )
-
-
-def is_adaptive(entry: RegistryEntry[Callable[[Request, Any, RandomSource], Protocol]], settings: Settings) -> bool:
-    """Whether a protocol under these settings looks at clock or channel, so that no tape can stand in for it."""
-    adaptive = entry.traits["adaptive"]
-    return bool(adaptive(settings) if callable(adaptive) else adaptive)
 
 
 def controls_of(

@@ -22,7 +22,7 @@ from sim.decoding.core.rows import Row, residual
 from sim.decoding.core.rows_down import LogitsLayout
 from sim.decoding.core.steps import Hop, Protocol, Step, Transmit
 from sim.decoding.core.wire.bits import BitReader, BitWriter, bits_for
-from sim.decoding.protocols.dssd import Correct, Tell, device_corrects
+from sim.decoding.protocols.dssd import Resample, SendHint, device_corrects
 from sim.decoding.protocols.registry import protocol
 from sim.decoding.verification.split import DOUBLE_BITS, MoreLayout, ScalarSettings, double_to_int, int_to_double
 from sim.models.interface import Logits
@@ -57,20 +57,20 @@ def interactive_residual(request: Request, settings: ResidualSettings, rng: Rand
     whole_row = LogitsLayout(request.vocab_size, request.sampling)
     correction_layout = ProposalsLayout(request.vocab_size, settings, whole_row)
 
-    def correct(tell: Tell, logits: Logits, q: Row, position: int) -> Generator[Step, Any, int]:
+    def resample(send_hint: SendHint, logits: Logits, q: Row, position: int) -> Generator[Step, Any, int]:
         p = request.sampling.row(logits)
         edge, device = rng.at("propose", position), rng.at("correct", position)
         for message in range(settings.max_messages):
             proposals = [edge.categorical(p) for _ in range(settings.num_proposals(message))]
-            received_verdict = yield tell(Proposals(message, [(token, p.prob(token)) for token in proposals]))
+            received_verdict = yield send_hint(Proposals(message, [(token, p.prob(token)) for token in proposals]))
             for token, p_token in received_verdict.correction_info.pairs:
                 if device.bernoulli(1 - q.prob(token) / p_token):
                     return int(token)
             yield Transmit(Hop.UPLINK, MoreLayout()(None))
-        received_verdict = yield tell(logits)
+        received_verdict = yield send_hint(logits)
         return device.categorical(residual(received_verdict.correction_info, q))
 
-    correction: Correct = correct
+    correction: Resample = resample
     yield from device_corrects(request, settings, rng, correction_layout, correction)
 
 

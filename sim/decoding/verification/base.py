@@ -14,7 +14,7 @@ from sim.decoding.core.rows import Row
 
 MODES = ("iid", "without_replacement", "top_k_plus_sample", "top_k", "shared_noise")
 
-# With one candidate these ways of drawing are the same.
+# With one candidate these modes of drawing are the same.
 _ONE_SAMPLE = frozenset({"iid", "without_replacement", "top_k_plus_sample"})
 
 
@@ -35,7 +35,7 @@ class Rule(ABC):
     """Accepts one of the candidates of a position or corrects.
 
     Attributes:
-        exact_for: Ways of drawing candidates (``sim.decoding.core.drafting.draw_candidates``) for which the emitted
+        exact_for: Modes of drawing candidates (``sim.decoding.core.drafting.draw_candidates``) for which the emitted
             token follows the target's row exactly; every pairing with another is refused.
         max_candidates: Most candidates per position that it can handle, or None.
     """
@@ -44,8 +44,8 @@ class Rule(ABC):
     max_candidates: ClassVar[int | None] = None
 
     def __init__(self, mode: str | None = None) -> None:
-        """Remember how candidates are drawn, by default in the first way for which the rule is exact."""
-        self.mode = mode if mode is not None else next(way for way in MODES if way in self.exact_for)
+        """Remember how candidates are drawn, by default in the first mode for which the rule is exact."""
+        self.mode = mode if mode is not None else next(known for known in MODES if known in self.exact_for)
 
     @abstractmethod
     def choose(self, p: Row, q: Row, candidates: Sequence[int], rng: RandomSource) -> Choice:
@@ -80,7 +80,7 @@ def proposal_of(row: Row, token: int) -> float:
 
 
 def find_rule(name: str, mode: str, candidates: int, row_length: int | None = None) -> Rule:
-    """A rule by name, for candidates drawn in a given way.
+    """A rule by name, for candidates drawn in a given mode.
 
     Args:
         name: RegistryEntry name.

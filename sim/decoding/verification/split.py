@@ -135,7 +135,7 @@ class SplitVerdict:
     Attributes:
         accepted: Leading tokens accepted.
         token: The bonus token if all of them were, else None.
-        help: What a correction's layout writes and reads, if a token was rejected.
+        correction_info: What a correction's layout writes and reads, if a token was rejected.
     """
 
     accepted: int
@@ -144,12 +144,12 @@ class SplitVerdict:
 
 
 class SplitVerdictLayout(Layout):
-    """Accepted tokens, one bit that says whether one was rejected, then the bonus token or help for the correction.
+    """Accepted tokens, one bit that says whether one was rejected, then the bonus token or what a correction needs.
 
     Args:
         vocab_size: Width of the vocabulary.
         max_tokens: Longest draft.
-        help_layout: Writes and reads what a rejection is answered with.
+        correction_layout: Writes and reads what a rejection is answered with.
     """
 
     kind = "verdict"
@@ -175,9 +175,9 @@ class SplitVerdictLayout(Layout):
             return SplitVerdict(accepted, correction_info=self.correction_layout.read(reader))
         return SplitVerdict(accepted, reader.read(self.id_bits))
 
-    def bits(self, rejected: bool, help_bits: int = 0) -> int:
+    def bits(self, rejected: bool, correction_bits: int = 0) -> int:
         """Closed form of the encoded length before padding to bytes."""
-        return self.count_bits + 1 + (help_bits if rejected else self.id_bits)
+        return self.count_bits + 1 + (correction_bits if rejected else self.id_bits)
 
     @override
     def extra_bits(self, body: SplitVerdict, wire_vocab_size: int) -> int:
@@ -186,7 +186,7 @@ class SplitVerdictLayout(Layout):
         return bits_for(wire_vocab_size) - self.id_bits
 
 
-def resample(rows: TargetRows, draft: DraftTree, received_verdict: VerdictBody) -> Verdict:
+def with_metrics(rows: TargetRows, draft: DraftTree, received_verdict: VerdictBody) -> Verdict:
     """A verdict with the round's figures, which only someone who sees both rows can state.
 
     Args:
@@ -206,7 +206,7 @@ def resample(rows: TargetRows, draft: DraftTree, received_verdict: VerdictBody) 
 
 
 class MoreLayout(Layout):
-    """The device's word, one bit, that the help it got does not settle a correction yet."""
+    """The device's one-bit reply that what it received does not settle a correction yet."""
 
     kind = "more"
 

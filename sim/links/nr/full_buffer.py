@@ -56,7 +56,7 @@ def run_full_buffer(
         settings: Keys of the link.
         num_devices: Devices of all cells.
         num_slots: Slots to time, after ``warm_up_slots``.
-        directions: Which ways are full.
+        directions: Which directions are full.
     """
     env = simpy.Environment()
     link = NrLink(env, num_devices, seed, settings)

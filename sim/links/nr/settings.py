@@ -279,7 +279,7 @@ class GeometrySettings(SchedulingSettings):
 
 
 class NrLinkSettings(GeometrySettings, AntennaSettings, MobilitySettings, SleepSettings):
-    """Keys of the ``nr`` link: a 5G NR cell, 20 MHz, 30 kHz, DDDSU, 3.5 GHz UMi unless said otherwise."""
+    """Keys of the ``nr`` link: a 5G NR cell, 20 MHz, 30 kHz, DDDSU, 3.5 GHz UMi by default."""
 
     channel: Literal["radio", "ideal"] = "radio"
     """``ideal``: every block arrives, but for ``block_error_rate``; needs ``mcs``."""

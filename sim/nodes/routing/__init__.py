@@ -1,1 +1,1 @@
-"""Which replica of a server a request is sent to, one way per file."""
+"""Which replica of a server a request is sent to, one policy per file."""

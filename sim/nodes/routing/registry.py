@@ -1,4 +1,4 @@
-"""The ways of routing that YAML may name."""
+"""The routing policies that YAML may name."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Invariants of every delivery: nothing lost, parts that add up, the same luck for the same address."""
+"""Invariants of every delivery: nothing lost, parts that add up, the same random numbers for the same key."""
 
 from __future__ import annotations
 

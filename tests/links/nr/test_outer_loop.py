@@ -1,4 +1,4 @@
-"""The outer loop's start: warmed up before the run, right from the first block on, and said in the figures."""
+"""The outer loop's start: warmed up before the run, right from the first block on, and reported in the figures."""
 
 from __future__ import annotations
 

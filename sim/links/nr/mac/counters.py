@@ -18,7 +18,7 @@ _FIRST_BIN_NS = 1e3
 _NUM_BINS = 2084
 
 
-# Parts of a message's delay, in the order of its way.
+# Parts of a message's delay, in the order in which they pass.
 DELAY_PARTS = (
     "sr_wait",
     "grant",

@@ -69,10 +69,10 @@ class Carrier:
         self.group_centres_hz = prb_group_centres_hz(self.num_prb, min(size, self.num_prb), scs_khz)
         access = settings.access
         coreset = max(1, settings.pdcch_symbols)
-        least_k2 = min_k2(scs_khz, coreset_symbols=coreset)
-        self.k2 = least_k2 if access.k2_slots is None else access.k2_slots
-        least_k1 = math.ceil((1 + processing_symbols("n1", scs_khz)) / SYMBOLS_PER_SLOT)
-        self.k1 = least_k1 if access.k1_slots is None else access.k1_slots
+        min_feasible_k2 = min_k2(scs_khz, coreset_symbols=coreset)
+        self.k2 = min_feasible_k2 if access.k2_slots is None else access.k2_slots
+        min_feasible_k1 = math.ceil((1 + processing_symbols("n1", scs_khz)) / SYMBOLS_PER_SLOT)
+        self.k1 = min_feasible_k1 if access.k1_slots is None else access.k1_slots
         self.decision_slots = access.gnb_decision_slots
         latency = settings.decode_latency_s
         self.decode_ns = self.slot_ns if latency is None else to_ns(latency)

@@ -149,7 +149,7 @@ class RadioChannel:
         self.antennas = BaseStationAntennas(settings)
         self._beam_db = np.zeros(self.num_devices)
         # Outer PRBs at the most robust modulation.
-        self._least_reduction_db = MAX_POWER_REDUCTION_DB[2][1] if settings.power_reduction else 0.0
+        self._min_reduction_db = MAX_POWER_REDUCTION_DB[2][1] if settings.power_reduction else 0.0
         self._power = UplinkPowerControl(
             settings.p0_dbm, settings.alpha, settings.ue_power_dbm, MIN_POWER_DBM, settings.scs_khz
         )
@@ -199,7 +199,7 @@ class RadioChannel:
             self._min_db = self._power.min_power_dbm + received
             downlink_db = self.gnb_psd_dbm + own + self._beam_db - self._noise_dbm[_DOWN] - rise
         self._downlink_snr = np.exp(downlink_db * _NEPER_PER_DB)
-        room_db = np.clip(self._max_db - self._asked_db - self._least_reduction_db, 0, 40)
+        room_db = np.clip(self._max_db - self._asked_db - self._min_reduction_db, 0, 40)
         self.headroom_prb = np.minimum(np.floor(10 ** (room_db / 10) + 1e-9), self.carrier.num_prb).astype(np.int64)
 
     def snr(self, direction: Direction, devices: Indices, num_prb: Indices, reduction_db: npt.ArrayLike = 0.0) -> Array:
@@ -232,7 +232,7 @@ class RadioChannel:
 
     def max_prb(self, needed_snr_db: float) -> Indices:
         """PRBs over which a device's greatest power still gives an SNR, at least 1. [num_devices]."""
-        room_db = np.clip(self._max_db - self._least_reduction_db - needed_snr_db, 0, 40)
+        room_db = np.clip(self._max_db - self._min_reduction_db - needed_snr_db, 0, 40)
         return np.minimum(np.floor(10 ** (room_db / 10) + 1e-9), self.carrier.num_prb).astype(np.int64)
 
     def mean_snr_db(self, direction: Direction) -> Array:

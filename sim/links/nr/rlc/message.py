@@ -1,4 +1,4 @@
-"""A message on its way through layer 2: datagrams cut into blocks, put together again when all bytes have come."""
+"""A message in layer 2: datagrams cut into blocks, put together again when all bytes have come."""
 
 from __future__ import annotations
 
