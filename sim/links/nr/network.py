@@ -120,6 +120,17 @@ class Network:
         )
         self.drx = self._drx_timers(num_devices, seed)
         self.modems = Modems(settings, self.carrier, self.channel, self.drx, num_devices)
+        self.uplink, self.downlink = self._make_macs(receiver if decoder is None else decoder, uniform)
+        self.links.attach((self.uplink, self.downlink))
+        # Of the slots that decide about the uplink, the downlink needs the less the more others it has.
+        self._downlink_share = 0.5 if self.carrier.every_slot_decides else 0.25
+        self._armed: int | None = None
+        self._kpis_since_ns = 0
+        self._last_slot = -1
+
+    def _make_macs(self, receiver: Receiver, uniform: dict[Direction, UniformStream]) -> tuple[Uplink, Downlink]:
+        """The MAC of both directions."""
+        settings = self.settings
         scheduler = SCHEDULERS.find(settings.scheduler).make(settings.delay_budget_s)
         common: dict[str, Any] = {
             "carrier": self.carrier,
@@ -131,7 +142,7 @@ class Network:
             "modems": self.modems,
             "num_cells": self.num_cells,
             "scheduler": scheduler,
-            "receiver": receiver if decoder is None else decoder,
+            "receiver": receiver,
             "segmenter": self.segmenter,
             "pdcch": self.pdcch,
             "deliver": self._deliver,
@@ -140,14 +151,9 @@ class Network:
             "records": self.records,
         }
         up, down = Direction.UPLINK, Direction.DOWNLINK
-        self.uplink = Uplink(MacDeps(adaptation=self.adaptations[up], uniforms=uniform[up], **common))
-        self.downlink = Downlink(MacDeps(adaptation=self.adaptations[down], uniforms=uniform[down], **common))
-        self.links.attach((self.uplink, self.downlink))
-        # Of the slots that decide about the uplink, the downlink needs the less the more others it has.
-        self._downlink_share = 0.5 if self.carrier.every_slot_decides else 0.25
-        self._armed: int | None = None
-        self._kpis_since_ns = 0
-        self._last_slot = -1
+        uplink = Uplink(MacDeps(adaptation=self.adaptations[up], uniforms=uniform[up], **common))
+        downlink = Downlink(MacDeps(adaptation=self.adaptations[down], uniforms=uniform[down], **common))
+        return uplink, downlink
 
     def send(self, packet: Packet) -> simpy.Event:
         """Accept a message now; the event returned succeeds at its delivery with a ``Delivery``."""
