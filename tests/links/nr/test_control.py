@@ -102,6 +102,48 @@ def test_buffer_reports(form):
     assert reports[0] == bsr_reported_bytes(reports[0], "long" if form == "long" else "short")
 
 
+def test_a_report_asks_for_nothing_that_was_granted_since():
+    """FDD: grants of three more slots are out when a report is decoded; a long message leaves none of them empty."""
+    env = simpy.Environment()
+    settings = NrLinkSettings(channel="ideal", mcs=10, tdd_pattern="F", record_slots=True)
+    link = NrLink(env, 1, 1, settings)
+    link.send(Packet(0, UP, 8 * 40_000))
+    env.run()
+    sent_bytes = [record.size_bytes for record in link.network.records.blocks]
+    assert len(sent_bytes) > 30
+    assert int(link.network.uplink.granted_bytes[0]) == sum(sent_bytes)
+
+
+def test_a_report_that_was_retransmitted_does_not_replace_a_newer_one():
+    """A block fails once, later ones pass it with reports that count a second message: the base station keeps those."""
+
+    class FailsOneBlock:
+        def receive(self, direction, slot, blocks):
+            for block in blocks:
+                block.received = block.attempt > 0 or slot != 8
+
+    env = simpy.Environment()
+    link = NrLink(env, 1, 1, NrLinkSettings(channel="ideal", mcs=10, tdd_pattern="F"), decoder=FailsOneBlock())
+    uplink = link.network.uplink
+    known, kept, newest = uplink.on_known, [], [-1]
+
+    def note(block):
+        before = int(uplink.backlog[0])
+        known(block)
+        if block.first_slot < newest[0]:
+            kept.append((block.attempt, before, int(uplink.backlog[0])))
+        newest[0] = max(newest[0], block.first_slot)
+
+    uplink.on_known = note
+    link.send(Packet(0, UP, 8 * 12_000))
+    env.run(until=env.timeout(8 * link.network.carrier.slot_ns + 1))
+    link.send(Packet(0, UP, 8 * 12_000))
+    env.run()
+    ((attempt, before, after),) = kept
+    assert attempt == 1
+    assert before == after > 5_000
+
+
 def test_configured_grants_keep_one_mcs():
     """Type 1 fixes mcsAndTBS (TS 38.331): one MCS per device for a whole run, at about the target error rate."""
     ran = run(6, 100, mean_bytes=100, directions=(UP,), configured_grant=True, record_slots=True)

@@ -111,6 +111,12 @@ def test_the_parts_are_named_and_add_up(pattern, payload):
     assert delivery.retransmission_ns == 0
 
 
+def test_the_wait_for_a_request_and_for_its_grant_are_told_apart():
+    """DDDSU from the start of a period: request in slot 4, DCI in slot 8 for PUSCH in slot 9; slots of 0.5 ms."""
+    delivery = idle_delivery(NrLinkSettings(channel="ideal", mcs=20, tdd_pattern="DDDSU"), 100)
+    assert [delivery.notes[part] for part in ("sr_wait", "grant", "k2")] == [2_500_000, 1_500_000, 500_000]
+
+
 # By slot of the period: offsets to the uplink slots that it grants (N2 = 2), and to its acknowledgement (N1 = 4).
 LENA_MAPS = {
     "DSUUDDSUUD": ({0: [2], 1: [2], 5: [2], 6: [2]}, {0: 6, 1: 5, 4: 4, 5: 6, 6: 5, 9: 4}),
