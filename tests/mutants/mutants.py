@@ -46,7 +46,7 @@ _ROWS = ("tests/decoding/test_rows_and_random_sources.py",)
 _WIRE = ("tests/decoding/test_wire.py",)
 _PROTOCOLS = ("tests/protocols/test_every_protocol.py", "tests/decoding/test_protocol_laws.py")
 _WORLD = ("tests/world", "tests/invariants/test_invariants.py")
-_NR = ("tests/links/nr",)
+_BOOKINGS = ("tests/nodes/test_model_server.py", "tests/invariants/test_bookings.py")
 
 MUTANTS: tuple[Mutant, ...] = (
     # Figures of the target's rows, and the standard error of the acceptance rate.
@@ -279,7 +279,7 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     *_of(
         "sim/links/nr/mac/uplink.py",
-        (*_NR,),
+        ("tests/links/nr/test_control.py", "tests/links/nr/test_timing.py", "tests/links/nr/test_conservation.py"),
         ("bsr_forgets_grants_in_flight", "block.reported_bytes - since)", "block.reported_bytes)"),
         (
             "bsr_takes_older_report",
@@ -323,7 +323,7 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     *_of(
         "sim/links/nr/phy/radio_receiver.py",
-        ("tests/links/nr",),
+        ("tests/links/nr/test_harq_closed_form.py", "tests/links/nr/test_harq.py"),
         (
             "receiver_forgets_third_round",
             "                block.effective, block.combined_re = kept, elements",
@@ -337,18 +337,89 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     *_of(
         "sim/links/nr/rlc/message.py",
-        ("tests/links/nr",),
+        ("tests/links/nr/test_message.py", "tests/links/nr/test_control.py"),
         ("segment_header_free", "cost += 2 if cost < 256 else 3", "cost += 2"),
+    ),
+    # Engines, key-value memory, routing.
+    *_of(
+        "sim/nodes/engine/blocks.py",
+        ("tests/nodes/engine/test_blocks.py",),
+        ("blocks_evicted_newest_first", "self._cached.popitem(last=False)", "self._cached.popitem()"),
+        ("blocks_hashed_without_parent", "parent = hash((parent, content) if", "parent = hash((0, content) if"),
+        ("blocks_shared_with_everybody", "else (parent, content, salt))", "else (parent, content))"),
+    ),
+    *_of(
+        "sim/nodes/engine/step_scheduler.py",
+        ("tests/nodes/engine/test_step_scheduler.py", "tests/nodes/test_model_server.py"),
+        ("prefix_reused_to_the_last_row", "pending.extent - pending.job.size.num_rows)", "pending.extent)"),
+        ("preempted_keep_progress", "            pending.progress = None", "            pass"),
+        (
+            "preempts_the_first",
+            "last = max(others, key=lambda other: other.rank)",
+            "last = min(others, key=lambda other: other.rank)",
+        ),
+        (
+            "block_count_rounded_down",
+            "return -(-tokens // self.limits.block_tokens)",
+            "return tokens // self.limits.block_tokens",
+        ),
+        (
+            "decodes_outside_the_budget",
+            "budget -= self._add_whole(sequence, budget, items)",
+            "self._add_whole(sequence, budget, items)",
+        ),
+    ),
+    *_of(
+        "sim/nodes/routing/session_affinity.py",
+        ("tests/nodes/test_model_server.py",),
+        ("affinity_forgotten", "            self._replica_of[request.salt] = chosen", "            pass"),
+    ),
+    # Placement of PRBs, power headroom, control channel.
+    *_of(
+        "sim/links/nr/mac/grant_width.py",
+        ("tests/links/nr/test_allocation.py", "tests/links/nr/test_schedulers.py"),
+        (
+            "leftover_to_the_last",
+            "raised = np.minimum(needed[start], np.maximum(cut[start], levels[:, None]))",
+            "raised = np.minimum(needed[start], cut[start] + levels[:, None])",
+        ),
+        ("headroom_not_shared", "cut = np.minimum(needed, limit)", "cut = needed"),
+    ),
+    *_of(
+        "sim/links/nr/phy/power_reduction.py",
+        ("tests/links/nr/test_radio.py",),
+        (
+            "reduction_of_inner_blocks",
+            "return 0 if is_inner_allocation(first, width, self._num_prb) else 1",
+            "return 0",
+        ),
+    ),
+    *_of(
+        "sim/links/nr/mac/pdcch.py",
+        ("tests/links/nr/test_control.py",),
+        ("cce_for_all", "return self.grants_left > 0 and cost <= self.cce_left", "return self.grants_left > 0"),
+    ),
+    # Objectives and prices.
+    *_of(
+        "sim/scenario/slo.py",
+        ("tests/world/test_slo.py",),
+        ("slo_always_met", "not latencies[name] > limit for name", "True for name"),
+    ),
+    # Addresses of results.
+    *_of(
+        "sim/core/addresses.py",
+        ("tests/tape/test_identity.py",),
+        ("address_of_written_order", "sort_keys=True, separators", "sort_keys=False, separators"),
     ),
     # Nodes: queue, batches, breakdown, energy.
     *_of(
         "sim/nodes/engine/fcfs.py",
-        _WORLD,
+        ("tests/nodes", *_WORLD),
         ("batch_over_limit", "fits = len(taken) < self._max_batch and", "fits = len(taken) <= self._max_batch and"),
     ),
     *_of(
         "sim/nodes/model_server.py",
-        (*_WORLD, "tests/invariants/test_bookings.py"),
+        _BOOKINGS,
         ("queue_as_compute", "queue_ns = spent_ns - job.compute_ns", "queue_ns = 0"),
         (
             "batch_energy_not_shared",
@@ -358,7 +429,7 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     *_of(
         "sim/nodes/executor.py",
-        (*_WORLD, "tests/invariants/test_bookings.py"),
+        _BOOKINGS,
         (
             "access_booked_as_air",
             "        parts[access] += delivery.access_ns\n        parts[air] += delivery.air_ns",
@@ -394,7 +465,7 @@ MUTANTS: tuple[Mutant, ...] = (
     # Identity.
     *_of(
         "sim/inputs/identity.py",
-        ("tests/tape",),
+        ("tests/tape/test_identity.py",),
         (
             "key_without_sampling",
             '        "sampling": [workload.temperature, workload.top_k, workload.top_p],',
@@ -485,7 +556,7 @@ MUTANTS: tuple[Mutant, ...] = (
     # Results.
     *_of(
         "sim/results/summary.py",
-        ("tests/world", "tests/figures/test_columns.py"),
+        ("tests/world/test_slo.py", "tests/world/test_model_figures.py", "tests/invariants/test_invariants.py"),
         (
             "acceptance_over_drafted",
             '_ratio(sums["accepted_tokens"], sums["tested_positions"])',
