@@ -31,7 +31,7 @@ _MOVING = {"mobility": "linear", "speed_kmh": 120}
 _SEVEN = {"num_sites": 7, "inter_site_distance_m": 500}
 _FAST = {**_MOVING, "speed_kmh": 500, "large_scale_period_s": 0.01, "min_distance_m": 0}
 _BETWEEN_CELLS = {**_FAST, **_SEVEN, "inter_site_distance_m": 40, "time_to_trigger_s": 0.02, "l3_filter_k": 4}
-_AT_THE_EDGE = {**_FAST, "rlf_out_db": 8.0, "rlf_in_db": 10.0, "n310": 2, "n311": 2, "t310_s": 0.03}
+_AT_THE_EDGE = {**_FAST, "rlf_out_db": 8.0, "rlf_in_db": 10.0, "n310": 2, "n311": 2, "t310_s": 0.03, "outage_timeout_s": 0.3}
 _ERRORS = {"channel": "ideal", "mcs": 5, "block_error_rate": 0.3}
 _LOSSES = {**_ERRORS, "max_harq_retransmissions": 0}
 _NEAR = {"inter_site_distance_m": 300, "record_slots": True}
@@ -67,8 +67,9 @@ BESIDE: dict[str, dict[str, Any]] = {
         _BETWEEN_CELLS,
     ),
     **dict.fromkeys(
-        ("rlf_out_db", "rlf_in_db", "n310", "t310_s", "n311", "reestablishment_s", "outage_timeout_s"), _AT_THE_EDGE
+        ("rlf_out_db", "rlf_in_db", "n310", "t310_s", "reestablishment_s", "outage_timeout_s"), _AT_THE_EDGE
     ),
+    "n311": {**_AT_THE_EDGE, "n310": 1, "rlf_in_db": 8.0, "t310_s": 0.06},
     "drx_on_s": {"drx_cycle_s": 0.08, "drx_inactivity_s": 0.001},
     "drx_inactivity_s": {"drx_cycle_s": 0.08},
     "channel": {"mcs": 5},
@@ -118,6 +119,7 @@ VALUES: dict[str, Any] = {
     "handover_offset_db": 0.0,
     "handover_hysteresis_db": 0.0,
     "rlf_out_db": 5.0,
+    "n311": 10,
     "rlf_in_db": 12.0,
     "outage_timeout_s": 0.05,
     "max_grants_per_slot": 1,

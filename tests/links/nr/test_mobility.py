@@ -223,6 +223,18 @@ def test_a_message_fails_after_waiting_for_coverage(monkeypatch):
     assert link.network.downlink.queues[0].stream_bytes == 0
 
 
+def test_a_device_that_has_left_for_good_does_not_keep_the_network_awake():
+    """300 km/h straight on, out of the only cell: the message fails, and then nothing is left to happen."""
+    env = simpy.Environment()
+    settings = {"mobility": "linear", "speed_kmh": 300.0, "positions_m": [(20.0, 0.0)], "outage_timeout_s": 1.0}
+    link = NrLink(env, 1, 1, NrLinkSettings(**settings, scenario="uma", inter_site_distance_m=500.0, gnb_power_dbm=0.0))
+    env.run(until=60 * 1000 * _MS)
+    with pytest.raises(LinkFailureError):
+        env.run(until=link.send(Packet(0, UP, 8000)))
+    env.run()
+    assert int(env.now) < 70 * 1000 * _MS
+
+
 def test_out_of_coverage_from_the_start():
     env = simpy.Environment()
     link = NrLink(env, 2, 1, NrLinkSettings(snr_db=[-25.0, 20.0], fading="none"))

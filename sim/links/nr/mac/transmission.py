@@ -163,6 +163,10 @@ class Transmission(ABC):
         self.set_backlog(device, 0)
         self.sync_head(device)
 
+    def has_messages(self, device: int) -> bool:
+        """Whether messages of a device have not been delivered yet."""
+        return bool(self._undelivered[device])
+
     def count_interruption(self, device: int, start_ns: int, end_ns: int) -> None:
         """Tell a device's messages that they have waited for a radio link."""
         for message in self._undelivered[device]:

@@ -152,9 +152,12 @@ class RadioLinks:
         return sinr_db
 
     def next_needed(self) -> int | None:
-        """Next measurement, where a device waits for a cell and may still find one."""
-        moving = self._channel is not None and not self._channel.is_static
-        return self._next_slot if moving and self._is_out.any() else None
+        """Next measurement, where a device with messages waits for a cell and may still find one."""
+        if self._channel is None or self._channel.is_static or not self._is_out.any():
+            return None
+        out = np.flatnonzero(self._is_out).tolist()
+        waits = any(mac.has_messages(device) for mac in self._macs for device in out)
+        return self._next_slot if waits else None
 
     # -- changes ------------------------------------------------------------------------------------------------------
 
