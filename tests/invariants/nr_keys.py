@@ -31,7 +31,15 @@ _MOVING = {"mobility": "linear", "speed_kmh": 120}
 _SEVEN = {"num_sites": 7, "inter_site_distance_m": 500}
 _FAST = {**_MOVING, "speed_kmh": 500, "large_scale_period_s": 0.01, "min_distance_m": 0}
 _BETWEEN_CELLS = {**_FAST, **_SEVEN, "inter_site_distance_m": 40, "time_to_trigger_s": 0.02, "l3_filter_k": 4}
-_AT_THE_EDGE = {**_FAST, "rlf_out_db": 8.0, "rlf_in_db": 10.0, "n310": 2, "n311": 2, "t310_s": 0.03, "outage_timeout_s": 0.3}
+_AT_THE_EDGE = {
+    **_FAST,
+    "rlf_out_db": 8.0,
+    "rlf_in_db": 10.0,
+    "n310": 2,
+    "n311": 2,
+    "t310_s": 0.03,
+    "outage_timeout_s": 0.3,
+}
 _ERRORS = {"channel": "ideal", "mcs": 5, "block_error_rate": 0.3}
 _LOSSES = {**_ERRORS, "max_harq_retransmissions": 0}
 _NEAR = {"inter_site_distance_m": 300, "record_slots": True}
