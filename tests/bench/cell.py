@@ -82,7 +82,24 @@ def run() -> list[dict[str, Any]]:
         _slots("NR cell, 1,000 full-buffer devices", thousand, 500.0),
         _idle(),
         _memory(),
+        _look_ups(),
     ]  # fmt: skip
+
+
+def _look_ups() -> dict[str, Any]:
+    """Microseconds of a slot's hundred block error rates; best of many, since other load is not the table's."""
+    import numpy as np
+
+    from channels.bler import BlerTable
+
+    table, rng = BlerTable.load("specran"), np.random.default_rng(0)
+    mcs, size, snr_db = rng.integers(0, 29, 100), rng.integers(40, 8448, 100), rng.uniform(-5, 25, 100)
+    times_s = []
+    for _ in range(300):
+        start = perf_counter()
+        table.bler(1, mcs, size, snr_db)
+        times_s.append(perf_counter() - start)
+    return result("100 block error rates from the table", 1e6 * min(times_s), "us", at_most=50.0)
 
 
 def _slots(what: str, runs: Sequence[FullBufferRun], at_least: float) -> dict[str, Any]:

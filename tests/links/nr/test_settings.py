@@ -100,5 +100,5 @@ def test_naming_the_link_imports_neither_scipy_nor_torch_nor_sionna():
         "import sys; from sim.links.registry import LINKS; LINKS.find('nr').settings();"
         "print([m for m in ('scipy', 'torch', 'sionna', 'matplotlib', 'pandas') if m in sys.modules])"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=600)
     assert done.stdout.strip() == "[]", done.stderr

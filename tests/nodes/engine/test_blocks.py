@@ -51,6 +51,9 @@ def test_hashes_follow_prefix_and_salt() -> None:
     assert private[:2] == ours[:2] and private[2:] != ours[2:]
     assert block_hashes(text, 16, 32, salt=7) == private != block_hashes(text, 16, 32, salt=8)
     assert block_hashes(text[:60], 16, 64, None) == ours[:3]
+    # A block's content alone does not tell: what is in memory depends on all that stands before it.
+    behind_other = block_hashes([*range(100, 116), *text[16:]], 16, 64, None)
+    assert not set(behind_other) & set(ours)
 
 
 @settings(max_examples=200, deadline=None)
