@@ -177,6 +177,39 @@ def test_the_last_to_come_loses_its_memory_and_is_computed_anew() -> None:
     assert parts(engine.next_step()) == [(2, 33, 33, 1)]
 
 
+def test_a_prompt_that_loses_its_memory_half_way_begins_anew() -> None:
+    engine = scheduler(num_blocks=4, max_tokens=20)
+    first, second = request(1), request(2, prompt=40)
+    engine.submit(first_job(first))
+    engine.submit(first_job(second))
+    step = engine.next_step()
+    assert parts(step) == [(1, 16, 16, 1), (2, 4, 4, 0)]
+    finish(engine, step)
+    engine.submit(job(first, 5, 21, 5))
+    step = engine.next_step()
+    assert parts(step) == [(1, 5, 21, 5)] and engine.state().preemptions == 1
+    finish(engine, step)
+    engine.release(first, None)
+    steps = []
+    while engine.has_work:
+        step = engine.next_step()
+        steps.append(*parts(step))
+        finish(engine, step)
+    assert steps == [(2, 20, 20, 0), (2, 20, 40, 1)]
+
+
+def test_a_block_whose_last_row_is_wanted_is_computed_whole() -> None:
+    """Two blocks of prompt are known; the second holds the position whose row is wanted and is not written into."""
+    engine = scheduler(prefix_cache=True)
+    prompt = range(32)
+    for number, computed in ((1, 32), (2, 16)):
+        info = RequestInfo(number, prompt, shared_tokens=32)
+        engine.submit(first_job(info))
+        step = engine.next_step()
+        assert parts(step) == [(number, computed, 32, 1)]
+        finish(engine, step)
+
+
 def test_a_text_that_never_fits_is_refused() -> None:
     engine = scheduler(num_blocks=4)
     with pytest.raises(InputError, match="a text of 65 tokens needs 5 blocks of key-value memory, and the target"):
