@@ -371,7 +371,7 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     *_of(
         "sim/nodes/routing/session_affinity.py",
-        ("tests/nodes/test_model_server.py",),
+        ("tests/nodes/test_routing.py",),
         ("affinity_forgotten", "            self._replica_of[request.salt] = chosen", "            pass"),
     ),
     # Placement of PRBs, power headroom, control channel.
