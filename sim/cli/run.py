@@ -43,6 +43,8 @@ _RUN_ROWS = (
 
 
 _KIND_COLUMNS = ("kind", "requests", "e2e_mean_s", "ttft_mean_s", "tpot_mean_s", "slo_attainment", "goodput_rps")
+_CATEGORY_COLUMNS = ("category", "requests", "tokens", "acceptance_rate", "overlap", "block_efficiency")
+_CATEGORY_COLUMNS += ("target_entropy_bits", "e2e_mean_s")
 _FAILURES_SHOWN = 8
 
 
@@ -79,6 +81,7 @@ def run_command(
             result = run(scenario, out, live=live, progress=progress, timeline=timeline)
     if as_json:
         kinds = {"kinds": result.by_kind} if result.by_kind else {}
+        kinds |= {"categories": result.by_category} if result.by_category else {}
         print_json({**result.summary, **kinds, "folder": str(result.folder)})
     else:
         _print_run(scenario, result.summary)
@@ -86,6 +89,10 @@ def run_command(
             rows = [[row.get(column, "") for column in _KIND_COLUMNS] for row in result.by_kind]
             print_lines([""])
             print_table("By kind of device", _KIND_COLUMNS, rows)
+        if result.by_category:
+            print_lines([""])
+            cells = [[_with_error(row, column) for column in _CATEGORY_COLUMNS] for row in result.by_category]
+            print_table("By category of prompt", _CATEGORY_COLUMNS, cells)
     from sim.report.warnings import overload_warnings, unlike_chat_models, vocabulary_warnings
 
     models = [*unlike_chat_models(result.summary), *vocabulary_warnings(result.manifest)]

@@ -47,6 +47,17 @@ _CARDS = (
     "perplexity",
     "vocab_size",
 )
+_CATEGORY_COLUMNS = (
+    "category",
+    "requests",
+    "tokens",
+    "acceptance_rate",
+    "acceptance_se",
+    "overlap",
+    "block_efficiency",
+    "target_entropy_bits",
+    "e2e_mean_s",
+)
 _REQUEST_COLUMNS = (
     "device",
     "request",
@@ -86,8 +97,11 @@ def report_run(
     manifest: Mapping[str, Any],
     requests: pd.DataFrame,
     figures: Sequence[Path],
+    categories: Sequence[Mapping[str, Any]] = (),
 ) -> Path:
-    """Write the report of one run."""
+    """Write the report of one run; ``categories`` are figures by category of prompt, a row each."""
+    import pandas as pd
+
     cards = [
         {
             "label": name_of(column),
@@ -102,7 +116,12 @@ def report_run(
         folder,
         scenario.name,
         cards,
-        {"Requests": requests[[column for column in _REQUEST_COLUMNS if column in requests]]},
+        {
+            "By category of prompt": pd.DataFrame(
+                [{name: row[name] for name in _CATEGORY_COLUMNS} for row in categories]
+            ),
+            "Requests": requests[[column for column in _REQUEST_COLUMNS if column in requests]],
+        },
         figures,
         scenario_text(scenario),
         manifest,

@@ -153,7 +153,7 @@ class SummaryBuilder:
 
 
 class SummaryByKind(SummaryBuilder):
-    """The summary of all requests, and one of each kind of devices.
+    """The summary of all requests, one of each kind of devices, and one of each category of prompts.
 
     Args:
         kinds: Their names.
@@ -162,19 +162,29 @@ class SummaryByKind(SummaryBuilder):
     def __init__(self, kinds: Sequence[str]) -> None:
         super().__init__()
         self._kinds = {name: SummaryBuilder() for name in kinds if name}
+        self._categories: dict[str, SummaryBuilder] = {}
 
     @override
     def add(
         self, request: dict[str, Any], rounds: Sequence[Round], met: Mapping[str, bool], recording: int | None = None
     ) -> None:
-        """Take one request for both."""
+        """Take one request for all of them."""
         super().add(request, rounds, met, recording)
+        if request["category"]:
+            self._categories.setdefault(request["category"], SummaryBuilder()).add(request, rounds, met, recording)
         if self._kinds:
             self._kinds[request["kind"]].add(request, rounds, met, recording)
 
     def by_kind(self, output: RunOutput) -> list[dict[str, Any]]:
         """Figures of each kind, in their order; none where all devices are alike."""
         return [{"kind": name, **own.figures(output.figures["window_s"])} for name, own in self._kinds.items()]
+
+    def by_category(self, output: RunOutput) -> list[dict[str, Any]]:
+        """Figures of each category of prompts, by name; none where the prompts' file names fewer than two."""
+        if len(self._categories) < 2:
+            return []
+        window_s = output.figures["window_s"]
+        return [{"category": name, **own.figures(window_s)} for name, own in sorted(self._categories.items())]
 
 
 def _power_of_two(bits: float) -> float:

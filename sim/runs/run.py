@@ -43,6 +43,7 @@ class RunResult:
         link: The link as the run has left it, with what it recorded.
         folder: Where its files lie, if they were written.
         by_kind: Figures over the requests of each kind of devices; empty where all are alike.
+        by_category: Figures over the requests of each category of prompts; empty where there are fewer than two.
     """
 
     scenario: Scenario
@@ -52,6 +53,7 @@ class RunResult:
     link: Link
     folder: Path | None = None
     by_kind: list[dict[str, Any]] = field(default_factory=list)
+    by_category: list[dict[str, Any]] = field(default_factory=list)
 
     @property
     def requests(self) -> pd.DataFrame:
@@ -104,8 +106,10 @@ def simulate(
         timeline.watch(world)
     output = world.run()
     manifest = make_manifest(scenario, inputs, perf_counter() - start)
-    by_kind = builder.by_kind(output)
-    return RunResult(scenario, output, builder.summary(output), manifest, world.link, by_kind=by_kind)
+    by_kind, by_category = builder.by_kind(output), builder.by_category(output)
+    return RunResult(
+        scenario, output, builder.summary(output), manifest, world.link, by_kind=by_kind, by_category=by_category
+    )
 
 
 def run(
@@ -171,14 +175,16 @@ def write_run(result: RunResult, folder: Path) -> None:
     (folder / "scenario.yaml").write_text(scenario_text(result.scenario, folder), encoding="utf-8")
     write_json(result.summary, folder / "summary.json")
     if result.by_kind:
-        _write_kinds(result.by_kind, folder)
+        _write_rows(result.by_kind, folder / "kinds.csv")
+    if result.by_category:
+        _write_rows(result.by_category, folder / "categories.csv")
     requests = result.output.tables.requests.frame()
     figures = draw_run(_answered(requests), folder / "figures")
     figures += draw_servers(result.output.tables.servers.frame(), folder / "figures")
     if slots := result.link.slots():
         _write_slots(slots, folder)
         figures += draw_link(result.link, folder / "figures")
-    report_run(folder, result.scenario, result.summary, result.manifest, requests, figures)
+    report_run(folder, result.scenario, result.summary, result.manifest, requests, figures, result.by_category)
     tables = [path for path in folder.iterdir() if path.suffix in (".csv", ".parquet")]
     files = hashes_of([*tables, folder / "requests.parquet", folder / "summary.json"], folder)
     write_json({**result.manifest, "files": files}, folder / "manifest.json")
@@ -192,11 +198,11 @@ def _answered(requests: pd.DataFrame) -> pd.DataFrame:
     return requests if answered.empty else answered
 
 
-def _write_kinds(rows: list[dict[str, Any]], folder: Path) -> None:
-    """The summary of each kind of devices, a row per kind."""
+def _write_rows(rows: list[dict[str, Any]], path: Path) -> None:
+    """Summaries of parts of the requests, a row each."""
     import pandas as pd
 
-    write_csv(pd.DataFrame(rows), folder / "kinds.csv")
+    write_csv(pd.DataFrame(rows), path)
 
 
 def _write_slots(rows: list[dict[str, Any]], folder: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from typing import Any
 
@@ -11,10 +12,10 @@ import pytest
 
 from sim.report.warnings import run_warnings, sweep_warnings, unlike_chat_models
 from sim.results.ratio import RatioOfSums
-from sim.results.summary import SummaryBuilder
+from sim.results.summary import SummaryBuilder, SummaryByKind
 from sim.results.tables import RunTables
 from sim.runs.world import World
-from tests.worlds import recorded_inputs, small_scenario
+from tests.worlds import inputs, planned_requests, recorded_inputs, small_scenario
 
 
 def summary_of(**changes: Any) -> tuple[dict[str, Any], World]:
@@ -38,6 +39,33 @@ def test_means_of_rows_are_weighted_by_tokens_and_by_tested_positions():
     assert summary["perplexity"] == pytest.approx(2**bits)
     assert summary["vocab_size"] == summary["wire_vocab_size"] == 16
     assert summary["row_top_k"] == 6
+
+
+def test_figures_by_category_are_those_of_its_requests():
+    scenario = small_scenario(devices={"count": 3, "requests": 4})
+    names = ("code", "maths", "")
+    planned = [
+        dataclasses.replace(one, category=names[number % 3]) for number, one in enumerate(planned_requests(scenario))
+    ]
+    ready = dataclasses.replace(inputs(scenario), planned=planned)
+    builder = SummaryByKind([""])
+    output = World(scenario, ready, RunTables(on_request=builder.add)).run()
+    code, maths = builder.by_category(output)
+    assert (code["category"], maths["category"]) == ("code", "maths")
+    requests = pd.DataFrame(output.requests)
+    for row in (code, maths):
+        own = requests[requests["category"] == row["category"]]
+        assert row["requests"] == len(own) == 4
+        assert row["tokens"] == own["tokens"].sum()
+        assert row["acceptance_rate"] == own["accepted_tokens"].sum() / own["tested_positions"].sum()
+        assert row["acceptance_se"] > 0
+
+
+def test_one_category_needs_no_table_of_its_own():
+    scenario = small_scenario()
+    builder = SummaryByKind([""])
+    output = World(scenario, recorded_inputs(scenario), RunTables(on_request=builder.add)).run()
+    assert builder.by_category(output) == []
 
 
 def test_a_greedy_target_is_sure_of_its_text():
