@@ -22,6 +22,10 @@ _made: list[str] = []
 def pytest_configure() -> None:
     """Set the cache before any worker process or test starts; one that is named in the environment is kept."""
     if "SPECRAN_CACHE" not in os.environ:
+        from sim.core.files import models_folder
+
+        # Fetched weights are named by their hash: those that are on this machine are not fetched again for a test.
+        os.environ.setdefault("SPECRAN_MODELS", str(models_folder()))
         _made.append(tempfile.mkdtemp(prefix="specran-tests-"))
         os.environ["SPECRAN_CACHE"] = _made[0]
 
