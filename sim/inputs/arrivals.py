@@ -238,11 +238,15 @@ class Arrivals:
             device = number % devices.count if entry.device is None else entry.device
             if not self._is_in_time(time_s):
                 return
-            if device < devices.count and (limit is None or issued[device] < limit):
+            if device >= devices.count:
+                message = f"{entry.where}: device must be a whole number, 0 to {devices.count - 1}, got {device}"
+                raise InputError(message, "devices.arrivals")
+            if limit is None or issued[device] < limit:
                 issued[device] += 1
                 yield Arrival(time_s, self._first + device, number)
         if limit is not None and (short := [device for device, number in enumerate(issued) if number < limit]):
-            message = f"{issued[short[0]]} arrivals for device {short[0]}, which issues {limit} requests"
+            source = self._devices.arrivals
+            message = f"{source}: {issued[short[0]]} arrivals for device {short[0]}, which issues {limit} requests"
             raise InputError(message, "devices.arrivals")
 
 

@@ -119,8 +119,8 @@ def resolve_device(device: str) -> str:
     if device.startswith("cuda"):
         count = torch.cuda.device_count() if torch.cuda.is_available() else 0
         what = f"no device {device!r} among the {count} CUDA devices here" if count else "no CUDA device here"
-        raise InputError(f"models.device: {what}; valid: {valid}")
-    raise InputError(f"models.device: {unknown_name_message('device', device, ['auto', *here])}")
+        raise InputError(f"{what}; valid: {valid}", "models.device")
+    raise InputError(unknown_name_message("device", device, ["auto", *here]), "models.device")
 
 
 def _stamp(name: str) -> str:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from itertools import islice
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from sim.inputs.arrivals import RateProfile, arrival_times_s, gap_distribution, think_times_s, weibull_shape
+from sim.core.errors import InputError
+from sim.inputs.arrivals import Arrivals, RateProfile, arrival_times_s, gap_distribution, think_times_s, weibull_shape
 from sim.inputs.lengths import draw_length
 from sim.scenario.devices import DevicesSettings
 from sim.scenario.lengths import LengthSettings
@@ -88,3 +90,19 @@ def test_lengths_keep_their_bounds() -> None:
     for wrong in ({"distribution": "uniform"}, {"distribution": "gamma"}, {"mean": 5, "min": 9, "max": 8}):
         with pytest.raises(ValueError, match=r"uniform is given by|gamma needs a mean|must not be below"):
             LengthSettings.model_validate(wrong)
+
+
+def test_an_entry_of_a_device_that_is_not_there_is_refused_with_its_line(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("time_s,device\n0,1\n1,9\n")
+    devices = DevicesSettings(count=2, requests=1, arrivals=str(tmp_path / "a.csv"))
+    (stream,) = Arrivals(devices, seed=1).streams()
+    with pytest.raises(InputError, match=r"a\.csv:3: device must be a whole number, 0 to 1, got 9"):
+        list(stream)
+
+
+def test_too_few_entries_name_the_file(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("time_s\n0\n")
+    devices = DevicesSettings(count=2, requests=1, arrivals=str(tmp_path / "a.csv"))
+    (stream,) = Arrivals(devices, seed=1).streams()
+    with pytest.raises(InputError, match=r"a\.csv: 0 arrivals for device 1, which issues 1 requests"):
+        list(stream)
