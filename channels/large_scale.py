@@ -60,7 +60,7 @@ class LargeScaleModel:
         scenario: umi, uma, rma, inh, inf_*.
         los_state: "drawn" by the spatially consistent map, or all "los" or all "nlos".
         shadowing: False leaves shadowing out.
-        placement: surroundings of all devices; None puts them in the open at `ut_height_m`. Indoor devices have O2I
+        placement: Which devices are indoors or in cars; None puts them in the open at `ut_height_m`. Indoors means O2I
             shadowing, and line of sight by their outdoor distance (Table 7.4.2-1).
         bs_height_m: None takes the scenario's usual height (10, 25, 35, 3, 1.5 or 8 m).
     """

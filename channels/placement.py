@@ -75,7 +75,7 @@ def place_devices(
     ut_height_m: float = 1.5,
     num_floors: tuple[int, int] = NUM_FLOORS,
 ) -> Placement:
-    """Draw each device's surroundings once, by (seed, device): a device's draws never depend on the others.
+    """Draw which devices are indoors or in cars, by (seed, device): no device's draws depend on the others.
 
     Indoors: loss = wall + 0.5 dB per metre of d2D-in + N(0, sigma_P), d2D-in the smaller of two draws from
     U(0, 25 m) (RMa 10 m) (TR 38.901 7.4.3.1). Height 3 (n - 1) + `ut_height_m`, floor n uniform in 1..N, N uniform in

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from sim.compute.roles import make_cost_model
@@ -113,3 +114,16 @@ def recorded_inputs(scenario: Scenario, prompt_tokens: int = 3) -> SimulationInp
 def simulate_drawn(scenario: Scenario, prompt_tokens: int = 3) -> dict[str, Any]:
     """The summary of a scenario over table-driven models whose requests are drawn as it says, recorded before."""
     return run_simulation(scenario, recorded_inputs(scenario, prompt_tokens), keep="summary").summary
+
+
+def pair_keys(pair: Path) -> dict[str, Any]:
+    """Keys of a small scenario over a pair of checkpoints that tests saved in a folder, with its prompts."""
+    return {
+        "seed": 3,
+        "devices": {"count": 2, "requests": 2},
+        "workload": {"prompts": str(pair / "prompts.jsonl"), "max_new_tokens": 8, "stop_at_eos": False},
+        "models": {"draft": str(pair / "draft"), "target": str(pair / "target"), "device": "cpu"},
+        "protocol": {"name": "tslt", "draft_length": 3, "top_k": 6},
+        "link": {"kind": "shannon", "uplink_bandwidth_mhz": 0.2, "downlink_bandwidth_mhz": 0.5},
+        "compute": FIXED_COMPUTE,
+    }

@@ -32,7 +32,7 @@ def _main(arguments: list[str]) -> int:
     except KeyboardInterrupt:
         return _interrupted(arguments)
     except BrokenPipeError:
-        # Whoever read the results has left; nothing is to be flushed to them when the interpreter ends.
+        # The reader of the pipe has closed it; nothing is to be flushed into it when the interpreter ends.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
 

@@ -147,7 +147,7 @@ class Registry(Generic[T]):
         make = getattr(module, attribute, None)
         for entry in self._entries.values():
             if entry.make is make:
-                # Keep the full name: whoever reads it back from a file or in another process needs the module.
+                # Keep the full name: a reader of a file, or another process, needs the module.
                 return replace(entry, name=name)
         if make is not None:
             raise InputError(f"{name!r} was imported but is not registered as a {self.kind}")

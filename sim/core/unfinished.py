@@ -1,4 +1,4 @@
-"""Files and folders that are still being written: named so that they can be told, locked by whoever writes them.
+"""Files and folders that are still being written: recognised by their names, locked by the process that writes them.
 
 A writer holds a lock for as long as its file or folder is unfinished, and the system frees the lock when the process
 ends, however it ends. A leftover is what nobody holds. Locks are only trusted where they must work: among processes of
@@ -105,7 +105,7 @@ def create_locked(folder: Path, prefix: str, suffix: str) -> tuple[Path, int]:
         path = folder / f"{prefix}{socket.gethostname()}-{_boot()}-{secrets.token_hex(6)}{suffix}"
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
         try:
-            # Whoever removes leftovers may have come in between and taken a file that nobody held yet.
+            # A process that removes leftovers may have locked the file before this one did.
             if take_lock(descriptor) and os.fstat(descriptor).st_nlink:
                 return path, descriptor
         except OSError:
@@ -114,7 +114,7 @@ def create_locked(folder: Path, prefix: str, suffix: str) -> tuple[Path, int]:
 
 
 def is_abandoned(path: Path, prefix: str, suffix: str) -> bool:
-    """Whether whoever made a file by ``create_locked`` has ended; False if that cannot be told.
+    """Whether the process that made a file by ``create_locked`` has ended; False if that is unknown.
 
     Args:
         path: The file.

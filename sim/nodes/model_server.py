@@ -176,8 +176,8 @@ class ModelServer:
     def _start_at_the_end_of_this_instant(self) -> None:
         """Form the step when all else that happens now has happened.
 
-        Whoever gets a result now may submit again now, and of several that arrive at once none is the first: a step
-        formed at once would split those that run in lockstep for ever.
+        A device that gets a result now may submit again now, and of several that arrive at once none is the first: a
+        step formed at once would split those that run in lockstep for ever.
         """
         if not self._is_starting:
             self._is_starting = True

@@ -1,4 +1,4 @@
-"""The servers of one site: replicas alike behind a router, which look like one server to whoever sends them work."""
+"""The servers of one site: replicas alike behind a router, which look like one server to the devices."""
 
 from __future__ import annotations
 

@@ -62,7 +62,7 @@ def _label(value: Any) -> Any:
     return json.dumps(value) if isinstance(value, list | dict) else value
 
 
-# The scenario that was expanded last and its points: whoever checks a sweep before it runs need not expand it twice.
+# The scenario that was expanded last and its points: a sweep that is checked before it runs is expanded once.
 _last: tuple[Scenario, list[Point]] | None = None
 
 

@@ -87,7 +87,7 @@ class Gathered:
     kinds: pd.DataFrame
 
     def manifest(self, place: Path) -> dict[str, Any]:
-        """What the sweep came from; the same whoever ran it."""
+        """What the sweep came from, without facts of the run."""
         failures = {index: without_folders(text) for index, text in sorted(self.failures.items())}
         made_from = {
             "seed": self.scenario.seed,

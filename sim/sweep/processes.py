@@ -189,7 +189,7 @@ def _begin_worker(modules: Mapping[str, UserModule], trusted: bool) -> None:
     relax_gc()
     trust_remote_code(trusted)
     with suppress(UserCodeError):
-        # A file that is gone by now is told by whoever asks for something of it.
+        # A file that is gone by now is reported when something of it is asked for.
         restore_user_modules(modules)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     parent = parent_process()

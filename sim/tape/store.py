@@ -201,7 +201,7 @@ class TapeStore:
             self._num_kept -= len(self._kept.popitem(last=False)[1])
 
     def has(self, key: str) -> bool:
-        """Whether an entry is there and can be trusted; its records are kept for whoever asks for them next."""
+        """Whether an entry is there and can be trusted; its records are kept in memory for the next call of ``get``."""
         return self.get(key) is not None
 
     def entry(self, key: str) -> Entry:

@@ -80,7 +80,7 @@ def test_refusals():
 
 
 def test_keyed_uniforms():
-    """An entity's numbers are its own, whoever else there is; uniform, and uncorrelated between neighbours."""
+    """An entity's numbers do not depend on other entities; uniform, and uncorrelated between neighbours."""
     table = uniforms(1, "test", "site", 3, entities=np.arange(20_000), count=6)
     np.testing.assert_array_equal(uniforms(1, "test", "site", 3, entities=[17], count=2)[0], table[17, :2])
     assert np.all((table >= 0) & (table < 1))

@@ -69,7 +69,7 @@ def test_equal_users_get_equal_goodput_and_the_book_forgets_nobody():
     finished = Request(1, [0], 8, 1)
     finished.emit([1])
     book.serve(1, finished)
-    assert book.grants() == {0: 6}  # whoever has no request leaves the budget to the others
+    assert book.grants() == {0: 6}  # a device without a request leaves the budget to the others
 
 
 def test_grants_ride_on_verdicts_and_are_charged():

@@ -17,6 +17,7 @@ import pandas as pd
 from sim.cli import _main
 from sim.core.errors import RunError
 from sim.core.files import cache_folder
+from sim.runs.run import RunResult, run
 from sim.scenario.schema import Scenario
 from tests.fuzz.mutate import TEXT_BITS, mutate_bytes, mutate_text, mutate_value
 from tests.models import gguf_builders
@@ -233,38 +234,24 @@ def _use_folder(path: Path, folder: Path) -> int:
 
 def prepare_folder(folder: Path) -> list[FileKind]:
     """Put good files beside where the mutants will lie; returns the kinds."""
-    from channels.recorded import FadingTrace
-    from sim.results.point_log import encode_point, pack_table
-    from sim.runs.run import run
-    from sim.tape.store import TapeStore
-
-    scenario = Scenario.from_dict({**_SCENARIO, "name": "tape"})
-    result = run(scenario, folder / "made")
+    result = run(Scenario.from_dict({**_SCENARIO, "name": "tape"}), folder / "made")
     assert result.folder is not None
     shutil.copytree(result.folder, folder / "good_run")
-    (folder / "tape.yaml").write_text(json.dumps({**_SCENARIO, "name": "tape"}))
-    store = TapeStore(cache_folder() / "tape")
-    key = store.list_keys()[0]
-    (folder / "key.txt").write_text(key)
-    assert _main(["tape", "export", str(folder / "tape.yaml"), "--folder", str(folder / "tape")]) == 0
-    rows = result.requests.to_dict("records")
-    table = pd.DataFrame(
-        [{"link.uplink_mbps": rate, "variant": "", "replication": 0, "seed": 1, **result.summary} for rate in (1, 2)]
-    )
-    table.to_parquet(folder / "good.parquet")
-    points = b"".join(
-        encode_point(f"{index:064x}", result.summary, {"requests": pack_table(rows)}) for index in range(3)
-    )
-    gains = np.ones((2, 8, 13), dtype=np.float32)
-    trace = FadingTrace(gains, 0.01, np.arange(13) * 1e6, np.zeros(2), {"made": "for a test"})
-    trace.save(folder / "good.npz")
-    calibration = folder / "calibration.json"
-    assert _main(["calibrate", str(folder / "tape.yaml"), "--out", str(calibration)]) == 0
-    prompts = [{"text": "def f(x):"}, {"ids": [3, 4, 5]}, {"text": "import os"}]
     gguf_builders.write("llama", folder / "good.gguf")
+    model = FileKind("GGUF model", ".gguf", (folder / "good.gguf").read_bytes(), _use_model, is_text=False)
     return [
         *_workload_kinds(),
-        FileKind("GGUF model", ".gguf", (folder / "good.gguf").read_bytes(), _use_model, is_text=False),
+        model,
+        *_prompt_kinds(),
+        *_trace_kinds(folder),
+        *_tape_kinds(folder),
+        *_result_kinds(folder, result),
+    ]
+
+
+def _prompt_kinds() -> list[FileKind]:
+    prompts = [{"text": "def f(x):"}, {"ids": [3, 4, 5]}, {"text": "import os"}]
+    return [
         FileKind(
             "prompts",
             ".jsonl",
@@ -274,6 +261,16 @@ def prepare_folder(folder: Path) -> list[FileKind]:
         ),
         FileKind("prompts as text", ".txt", b"def f(x):\nimport os\n\nclass A:\n", _run_with("workload", "prompts")),
         FileKind("arrivals", ".csv", b"time_s,device\n0.1,0\n0.2,1\n0.3,0\n", _run_with("devices", "arrivals")),
+    ]
+
+
+def _trace_kinds(folder: Path) -> list[FileKind]:
+    from channels.recorded import FadingTrace
+
+    gains = np.ones((2, 8, 13), dtype=np.float32)
+    trace = FadingTrace(gains, 0.01, np.arange(13) * 1e6, np.zeros(2), {"made": "for a test"})
+    trace.save(folder / "good.npz")
+    return [
         FileKind(
             "bandwidth trace",
             ".csv",
@@ -293,6 +290,21 @@ def prepare_folder(folder: Path) -> list[FileKind]:
             _run_with("link", "fading_trace", {"kind": "nr"}),
             is_text=False,
         ),
+    ]
+
+
+def _tape_kinds(folder: Path) -> list[FileKind]:
+    """A tape that the run before has recorded, and a calibration on the same models."""
+    from sim.tape.store import TapeStore
+
+    (folder / "tape.yaml").write_text(json.dumps({**_SCENARIO, "name": "tape"}))
+    store = TapeStore(cache_folder() / "tape")
+    key = store.list_keys()[0]
+    (folder / "key.txt").write_text(key)
+    assert _main(["tape", "export", str(folder / "tape.yaml"), "--folder", str(folder / "tape")]) == 0
+    calibration = folder / "calibration.json"
+    assert _main(["calibrate", str(folder / "tape.yaml"), "--out", str(calibration)]) == 0
+    return [
         FileKind(
             "calibration",
             ".json",
@@ -309,6 +321,21 @@ def prepare_folder(folder: Path) -> list[FileKind]:
             keys=("format", "models", "prompts", "sha256", "names", "code"),
             reseal=_reseal_folder,
         ),
+    ]
+
+
+def _result_kinds(folder: Path, result: RunResult) -> list[FileKind]:
+    from sim.results.point_log import encode_point, pack_table
+
+    table = pd.DataFrame(
+        [{"link.uplink_mbps": rate, "variant": "", "replication": 0, "seed": 1, **result.summary} for rate in (1, 2)]
+    )
+    table.to_parquet(folder / "good.parquet")
+    rows = result.requests.to_dict("records")
+    points = b"".join(
+        encode_point(f"{index:064x}", result.summary, {"requests": pack_table(rows)}) for index in range(3)
+    )
+    return [
         FileKind("sweep table", ".parquet", (folder / "good.parquet").read_bytes(), _use_table, is_text=False),
         FileKind("sweep table as CSV", ".csv", table.to_csv(index=False).encode(), _use_table),
         FileKind(

@@ -12,7 +12,7 @@ from sim.scenario.schema import Scenario
 from sim.sweep.run import sweep
 from sim.tape.store import TapeStore
 from tests.models.builders import network, save
-from tests.worlds import FIXED_COMPUTE
+from tests.worlds import pair_keys
 
 
 @dataclass(frozen=True)
@@ -38,13 +38,7 @@ def small_keys(pair: Path) -> dict[str, Any]:
     """The sweep as YAML has it."""
     return {
         "name": "small",
-        "seed": 3,
-        "devices": {"count": 2, "requests": 2},
-        "workload": {"prompts": str(pair / "prompts.jsonl"), "max_new_tokens": 8, "stop_at_eos": False},
-        "models": {"draft": str(pair / "draft"), "target": str(pair / "target"), "device": "cpu"},
-        "protocol": {"name": "tslt", "draft_length": 3, "top_k": 6},
-        "link": {"kind": "shannon", "uplink_bandwidth_mhz": 0.2, "downlink_bandwidth_mhz": 0.5},
-        "compute": FIXED_COMPUTE,
+        **pair_keys(pair),
         "sweep": {"axes": {"link.uplink_bandwidth_mhz": [0.1, 0.2, 0.5]}, "replications": 8},
     }
 

@@ -92,17 +92,17 @@ def test_lengths_keep_their_bounds() -> None:
             LengthSettings.model_validate(wrong)
 
 
-def test_an_entry_of_a_device_that_is_not_there_is_refused_with_its_line(tmp_path: Path) -> None:
-    (tmp_path / "a.csv").write_text("time_s,device\n0,1\n1,9\n")
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("time_s,device\n0,1\n1,9\n", r"a\.csv:3: device must be a whole number, 0 to 1, got 9"),
+        ("time_s\n0\n", r"a\.csv: 0 arrivals for device 1, which issues 1 requests"),
+    ],
+    ids=["no such device", "too few"],
+)
+def test_a_file_that_does_not_fit_the_devices_is_refused_by_name(tmp_path: Path, text: str, message: str) -> None:
+    (tmp_path / "a.csv").write_text(text)
     devices = DevicesSettings(count=2, requests=1, arrivals=str(tmp_path / "a.csv"))
     (stream,) = Arrivals(devices, seed=1).streams()
-    with pytest.raises(InputError, match=r"a\.csv:3: device must be a whole number, 0 to 1, got 9"):
-        list(stream)
-
-
-def test_too_few_entries_name_the_file(tmp_path: Path) -> None:
-    (tmp_path / "a.csv").write_text("time_s\n0\n")
-    devices = DevicesSettings(count=2, requests=1, arrivals=str(tmp_path / "a.csv"))
-    (stream,) = Arrivals(devices, seed=1).streams()
-    with pytest.raises(InputError, match=r"a\.csv: 0 arrivals for device 1, which issues 1 requests"):
+    with pytest.raises(InputError, match=message):
         list(stream)

@@ -16,7 +16,8 @@ from time import perf_counter
 
 from pytest import ExitCode
 
-from tests.mutants.mutants import MUTANTS, Mutant
+from tests.mutants.mutant import Mutant
+from tests.mutants.mutants import MUTANTS
 
 ROOT = Path(__file__).resolve().parents[2]
 _COPIED = ("sim", "channels", "tests", "scenarios", "pyproject.toml", "README.md", "Makefile")

@@ -41,6 +41,6 @@ def test_the_last_point_of_every_bundled_scenario_runs(name: str, cache: Path, m
     scenario = cut_down(expand(load_scenario(name))[-1].scenario)
     result = run(scenario)
     # A device that no cell reaches has its request given up, which is counted.
-    assert result.summary["requests"] + result.summary.get("failed", 0) == scenario.devices.count
+    assert result.summary["requests"] + result.summary["failed"] == scenario.devices.count
     assert 0 < result.summary["tokens"] <= 4 * scenario.devices.count
     assert result.summary["e2e_mean_s"] > 0

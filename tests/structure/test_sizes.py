@@ -15,7 +15,7 @@ TEXTS = {"sim/models/training/card.py"}
 
 def _sources() -> list[str]:
     return sorted(
-        path.relative_to(ROOT).as_posix() for top in ("sim", "channels") for path in (ROOT / top).rglob("*.py")
+        path.relative_to(ROOT).as_posix() for top in ("sim", "channels", "tests") for path in (ROOT / top).rglob("*.py")
     )
 
 

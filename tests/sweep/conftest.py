@@ -9,7 +9,7 @@ import pytest
 
 from sim.scenario.schema import Scenario
 from tests.models.builders import network, save
-from tests.worlds import FIXED_COMPUTE
+from tests.worlds import pair_keys
 
 
 @pytest.fixture(scope="session")
@@ -43,13 +43,7 @@ def tiny_keys(tiny_pair: Path) -> dict:
     """A sweep of eight points as YAML has it: four rates, two truncations."""
     return {
         "name": "tiny",
-        "seed": 3,
-        "devices": {"count": 2, "requests": 2},
-        "workload": {"prompts": str(tiny_pair / "prompts.jsonl"), "max_new_tokens": 8, "stop_at_eos": False},
-        "models": {"draft": str(tiny_pair / "draft"), "target": str(tiny_pair / "target"), "device": "cpu"},
-        "protocol": {"name": "tslt", "draft_length": 3, "top_k": 6},
-        "link": {"kind": "shannon", "uplink_bandwidth_mhz": 0.2, "downlink_bandwidth_mhz": 0.5},
-        "compute": FIXED_COMPUTE,
+        **pair_keys(tiny_pair),
         "sweep": {
             "axes": {"link.uplink_bandwidth_mhz": [0.1, 0.2, 0.5, 1.0]},
             "variants": {"top-6": {}, "top-2": {"protocol.top_k": 2}},

@@ -1,4 +1,4 @@
-"""Sweeps: the same table whoever runs it, resumed or not; what fails is told and stops nothing else."""
+"""Sweeps: the same table on any executor, resumed or not; a failed point is reported and stops no other."""
 
 from __future__ import annotations
 

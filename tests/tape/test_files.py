@@ -70,7 +70,7 @@ def test_what_another_host_or_container_may_be_writing_is_never_removed(tmp_path
 
 
 def test_a_file_that_is_being_taken_for_a_leftover_is_not_used(tmp_path: Path, monkeypatch):
-    """Whoever cleans may be the first to lock a file that was just made: its maker then makes another one."""
+    """A cleaning process may lock a new file before its maker does, which then makes another one."""
     lock, taken = unfinished.take_lock, []
 
     def late(descriptor: int) -> bool:

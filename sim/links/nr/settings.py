@@ -366,7 +366,7 @@ class NrLinkSettings(GeometrySettings, AntennaSettings, MobilitySettings, SleepS
     """Share of the path loss that the device makes up for: 0, 0.4, 0.5 ... 1."""
 
     interference: Literal["none", "rise_over_thermal", "explicit"] = "none"
-    """``explicit``: from whoever the neighbouring cells really schedule in the slot."""
+    """``explicit``: from the devices that the neighbouring cells schedule in the slot."""
 
     rise_db: float = Field(default=3.0, ge=0, le=60)
     """Noise plus interference over noise for ``rise_over_thermal`` [dB]."""

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-import simpy
 from pydantic import ValidationError
 
 from channels.eesm import eesm_betas, effective_sinr
 from channels.mimo import layer_sinr
 from channels.theory import ergodic_mimo_bps_hz, mrc_outage
-from sim.links.base import Direction, Packet
-from sim.links.nr import NrLink, NrLinkSettings
+from sim.links.base import Direction
+from sim.links.nr import NrLinkSettings
 from sim.links.nr.full_buffer import run_full_buffer
 from sim.links.nr.phy.carrier import Carrier
 from sim.links.nr.phy.channel import RadioChannel
 from sim.links.nr.phy.interference import Interference, SentBlocks
+from tests.links.nr.traffic import two_interfering_devices
 
 UP, DOWN = Direction.UPLINK, Direction.DOWNLINK
 NARROW = {"bandwidth_mhz": 5, "tdd_pattern": "F"}
@@ -151,25 +151,13 @@ def test_antennas_raise_throughput_and_the_outer_loop_still_holds():
 # -- interference ------------------------------------------------------------------------------------------------------
 
 
-def two_cells(direction, **keys):
-    """A device of site 0 halfway to site 1 and one right at site 1 send in the same slots; channel and records."""
-    settings = NrLinkSettings(
-        num_sites=7, wrap_around=False, interference="explicit", shadowing=False, los="nlos", mcs=5, fading="tdl_a",
-        positions_m=[(60.0, 0.0), (180.0, 0.0)], record_slots=True, power_reduction=False, **NARROW, **keys,
-    )  # fmt: skip
-    env = simpy.Environment()
-    link = NrLink(env, 2, 1, settings)
-    for device in (0, 1):
-        link.send(Packet(device, direction, 60_000))
-    env.run()
-    return link.network.channel, list(link.network.records.blocks)
-
-
 @pytest.mark.parametrize("receiver", ["mrc", "mmse_irc"])
 @pytest.mark.parametrize("direction", [UP, DOWN])
 def test_two_antennas_against_one_interferer_by_hand(direction, receiver):
     """SINR of device 0's blocks from its channel, the interferer's channel and the noise, both receivers."""
-    channel, records = two_cells(direction, num_rx=2, receiver=receiver)
+    channel, records = two_interfering_devices(
+        direction, 60_000, num_rx=2, receiver=receiver, fading="tdl_a", power_reduction=False, bandwidth_mhz=5
+    )
     by_slot = {slot: [r for r in records if r.slot == slot] for slot in {r.slot for r in records}}
     both = [pair for pair in by_slot.values() if len(pair) == 2 and not any(r.attempt for r in pair)]
     assert len(both) > 3

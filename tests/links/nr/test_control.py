@@ -73,7 +73,7 @@ def test_k2_counts_the_coreset():
     """N2 is 12 symbols at 30 kHz: behind a CORESET of three symbols the next slot's start comes too early."""
     k2 = [Carrier(NrLinkSettings(pdcch_symbols=symbols)).k2 for symbols in range(4)]
     assert k2 == [1, 1, 1, 2]
-    # Capability 2 prepares in 5.5 symbols: whoever asks for one slot may have it.
+    # Capability 2 prepares in 5.5 symbols, so that one slot is allowed.
     assert Carrier(NrLinkSettings(pdcch_symbols=3, k2_slots=1)).k2 == 1
 
 

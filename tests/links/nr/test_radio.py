@@ -19,7 +19,7 @@ from sim.links.nr.full_buffer import loaded_cell, run_full_buffer
 from sim.links.nr.phy.block_errors import BlockErrors
 from sim.links.nr.phy.carrier import Carrier
 from sim.links.nr.phy.channel import RadioChannel
-from tests.links.nr.traffic import run
+from tests.links.nr.traffic import run, two_interfering_devices
 
 UP, DOWN = Direction.UPLINK, Direction.DOWNLINK
 
@@ -222,25 +222,11 @@ def cross_gains(channel, direction, slot, devices):
     return gains.take(channel.antennas.cell_site, axis=1)
 
 
-def two_interfering_devices(direction, **keys):
-    """A device of site 0 halfway to site 1 and one right at site 1 send in the same slots; air and records."""
-    settings = NrLinkSettings(
-        num_sites=7, wrap_around=False, interference="explicit", shadowing=False, los="nlos", mcs=5,
-        positions_m=[(60.0, 0.0), (180.0, 0.0)], record_slots=True, tdd_pattern="F", **keys,
-    )  # fmt: skip
-    env = simpy.Environment()
-    link = NrLink(env, 2, 1, settings)
-    for device in (0, 1):
-        link.send(Packet(device, direction, 160_000))
-    env.run()
-    return link.network.channel, list(link.network.records.blocks)
-
-
 @pytest.mark.parametrize("fading", ["tdl_a", "rayleigh"])
 @pytest.mark.parametrize("direction", [UP, DOWN])
 def test_interfering_links_fade(direction, fading):
     """SINR of a slot's blocks by hand: |H|^2 of the own and of the interfering link, each at the same slot."""
-    air, records = two_interfering_devices(direction, fading=fading)
+    air, records = two_interfering_devices(direction, 160_000, fading=fading)
     by_slot = {slot: [r for r in records if r.slot == slot] for slot in {r.slot for r in records}}
     both = [pair for pair in by_slot.values() if len(pair) == 2 and not any(r.attempt for r in pair)]
     assert len(both) > 3

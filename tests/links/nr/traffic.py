@@ -71,3 +71,17 @@ def run(
             env.process(source(device, direction))
     env.run()
     return Ran(link, env, sent)
+
+
+def two_interfering_devices(direction, payload_bits, **keys):
+    """A device of site 0 halfway to site 1 and one right at site 1 send in the same slots; channel and records."""
+    settings = NrLinkSettings(
+        num_sites=7, wrap_around=False, interference="explicit", shadowing=False, los="nlos", mcs=5,
+        positions_m=[(60.0, 0.0), (180.0, 0.0)], record_slots=True, tdd_pattern="F", **keys,
+    )  # fmt: skip
+    env = simpy.Environment()
+    link = NrLink(env, 2, 1, settings)
+    for device in (0, 1):
+        link.send(Packet(device, direction, payload_bits))
+    env.run()
+    return link.network.channel, list(link.network.records.blocks)

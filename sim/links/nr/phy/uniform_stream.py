@@ -8,7 +8,7 @@ _BLOCK = 256
 
 
 class UniformStream:
-    """The n-th uniform number of each device; each device's row is its own, whoever else there is.
+    """The n-th uniform number of each device; a device's row does not depend on the other devices.
 
     Args:
         seed: Master seed.

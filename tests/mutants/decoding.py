@@ -1,0 +1,196 @@
+"""Faults of verification, rows, messages, protocols and closed forms."""
+
+from __future__ import annotations
+
+from tests.mutants.mutant import Mutant, faults_of
+
+_RULES = ("tests/decoding/test_rules.py",)
+_ROWS = ("tests/decoding/test_rows_and_random_sources.py",)
+_WIRE = ("tests/decoding/test_wire.py",)
+_PROTOCOLS = ("tests/protocols/test_every_protocol.py", "tests/decoding/test_protocol_laws.py")
+
+DECODING: tuple[Mutant, ...] = (
+    # Figures of the target's rows, and the standard error of the acceptance rate.
+    *faults_of(
+        "sim/decoding/verification/round.py",
+        ("tests/protocols/test_target_figures.py",),
+        (
+            "surprise_at_the_text_so_far",
+            "target.append(target_figures(p, draft.tokens[node]))",
+            "target.append(target_figures(p, draft.tokens[0]))",
+        ),
+    ),
+    *faults_of(
+        "sim/results/ratio.py",
+        ("tests/world/test_model_figures.py",),
+        ("replays_count_as_texts", "if recording is None:", "if recording is not None or recording is None:"),
+    ),
+    # N-grams as a draft.
+    *faults_of(
+        "sim/decoding/protocols/prompt_lookup.py",
+        ("tests/protocols/test_prompt_lookup.py",),
+        ("shortest_ngram_first", "range(longest, shortest - 1, -1)", "range(shortest, longest + 1)"),
+        (
+            "ngram_of_the_very_end",
+            "for end in range(self._known + 1, len(text)):",
+            "for end in range(1, len(text) + 1):",
+        ),
+    ),
+    # What is charged as of another vocabulary.
+    *faults_of(
+        "sim/decoding/core/messages.py",
+        ("tests/protocols/test_wire_vocabulary.py",),
+        ("charged_ids_as_real", "return len(body) * (bits_for(wire_vocab_size) - self.id_bits)", "return 0"),
+        (
+            "charged_places_forgotten",
+            "total += self.codec.extra_bits(k, wire_vocab_size) + places",
+            "total += self.codec.extra_bits(k, wire_vocab_size)",
+        ),
+    ),
+    # Acceptance and correction.
+    *faults_of(
+        "sim/decoding/verification/single.py",
+        _RULES,
+        (
+            "single_inverted_ratio",
+            "p.prob(token) / proposal_of(q, token)",
+            "proposal_of(q, token) / p.prob(token)",
+        ),
+        ("single_corrects_from_p", "rng.categorical(residual(p, q))", "rng.categorical(p)"),
+    ),
+    *faults_of(
+        "sim/decoding/verification/recursive.py",
+        _RULES,
+        ("recursive_keeps_target", "            target = residual(target, q)", "            target = residual(p, q)"),
+    ),
+    *faults_of(
+        "sim/decoding/verification/recursive_without_replacement.py",
+        _RULES,
+        ("distinct_proposal_not_renormalised", "            proposal = rest", "            proposal = proposal"),
+    ),
+    *faults_of(
+        "sim/decoding/verification/k_seq.py",
+        _RULES,
+        ("k_seq_no_inflation", "ratio = inflation(inside, q.probs, len(candidates))", "ratio = 1.0"),
+        ("k_seq_residual_once", "(1 - (1 - beta) ** len(candidates)) / beta", "1.0"),
+    ),
+    *faults_of(
+        "sim/decoding/verification/greedy_multi.py",
+        _RULES,
+        ("greedy_multi_whole_row", "proposal = q.without(best)", "proposal = q.without([])"),
+    ),
+    *faults_of(
+        "sim/decoding/verification/round.py",
+        _PROTOCOLS,
+        ("verify_other_position", "position + draft.depth_of(node))", "position)"),
+        ("bonus_from_draft_position", "drafted=len(draft.tokens),", "drafted=len(tested),"),
+    ),
+    *faults_of(
+        "sim/decoding/core/rows.py",
+        _ROWS,
+        (
+            "residual_absolute",
+            "    np.maximum(rest, 0.0, out=rest)\n    total = rest.sum()\n    return Row(p.vocab_size",
+            "    np.abs(rest, out=rest)\n    total = rest.sum()\n    return Row(p.vocab_size",
+        ),
+        ("temperature_multiplies", "powers /= self.temperature", "powers *= self.temperature"),
+        ("nucleus_one_short", "mass * (1 - 1e-12))) + 1, len(probs))", "mass * (1 - 1e-12))), len(probs))"),
+        ("largest_keeps_last_ties", "[: count - len(above)]", "[-(count - len(above)) :]"),
+        ("entropy_in_nats", " / math.log(2))", ")"),
+    ),
+    *faults_of(
+        "sim/decoding/core/random_source.py",
+        _ROWS,
+        (
+            "uniforms_not_mixed",
+            "_SHIFTS = (np.uint64(30), np.uint64(27), np.uint64(31))",
+            "_SHIFTS = (np.uint64(63), np.uint64(63), np.uint64(63))",
+        ),
+    ),
+    # The wire.
+    *faults_of(
+        "sim/decoding/core/wire/row_codec.py",
+        (*_WIRE, "tests/decoding/test_protocol_laws.py"),
+        ("codec_unnormalised", "codes = self._quantise(kept / mass)", "codes = self._quantise(kept)"),
+        ("codec_tail_mass", "max(0.0, 1.0 - mass))", "max(0.0, mass))"),
+        (
+            "codec_length_off_by_one",
+            "reader.read(bits_for(self.vocab_size)) + 1",
+            "reader.read(bits_for(self.vocab_size))",
+        ),
+        (
+            "codec_worst_index_code",
+            "return min(sizes, key=lambda code: sizes[code])",
+            "return max(sizes, key=lambda code: sizes[code])",
+        ),
+        (
+            "codec_bits_without_values",
+            "self._index_bits(self.index_code(k), k) + value_bits",
+            "self._index_bits(self.index_code(k), k)",
+        ),
+        ("codec_log8_scale", "np.exp2(-codes / 8.0)", "np.exp2(-codes / 4.0)"),
+    ),
+    *faults_of(
+        "sim/decoding/core/wire/subsets.py",
+        _WIRE,
+        (
+            "subset_bits_short",
+            "def subset_bits(n: int, k: int) -> int:",
+            "def subset_bits(n: int, k: int, n_less: int = 1) -> int:\n    n = n - n_less",
+        ),
+    ),
+    # Protocols.
+    *faults_of(
+        "sim/decoding/protocols/dssd.py",
+        ("tests/protocols/test_dssd.py", "tests/protocols/test_every_protocol.py"),
+        (
+            "dssd_correction_address",
+            'return rng.at("verify", position).categorical(residual(received_verdict.correction_info, q))',
+            'return rng.at("verify", position).categorical(received_verdict.correction_info)',
+        ),
+        (
+            "dssd_forgets_correction",
+            "token = pending_correction = yield from resample(",
+            "token = yield from resample(",
+        ),
+    ),
+    *faults_of(
+        "sim/decoding/protocols/specedge.py",
+        ("tests/protocols/test_specedge.py",),
+        ("specedge_reuses_wrong_guess", "ahead is not None and ahead.tokens == emitted", "ahead is not None"),
+    ),
+    *faults_of(
+        "sim/decoding/protocols/residual.py",
+        ("tests/protocols/test_residual.py",),
+        ("residual_accepts_wrong_share", "1 - q.prob(token) / p_token", "q.prob(token) / p_token"),
+    ),
+    *faults_of(
+        "sim/decoding/protocols/hsd.py",
+        ("tests/protocols/test_hsd.py",),
+        (
+            "hsd_gathers_too_many",
+            "given = min(block, count - len(gathered.tokens) - 1)",
+            "given = min(block, count - len(gathered.tokens))",
+        ),
+    ),
+    *faults_of(
+        "sim/decoding/protocols/u_hlm.py",
+        ("tests/protocols/test_u_hlm.py",),
+        ("u_hlm_asks_when_sure", "        if doubt <= settings.threshold:", "        if doubt >= settings.threshold:"),
+    ),
+    *faults_of(
+        "sim/decoding/protocols/tk_slt.py",
+        ("tests/protocols/test_tk_slt.py",),
+        ("tk_slt_published_bits", "* PROBABILITY_BITS", "* 2 * PROBABILITY_BITS"),
+    ),
+    # Closed forms.
+    *faults_of(
+        "sim/decoding/theory.py",
+        ("tests/decoding/test_theory.py",),
+        (
+            "theory_expected_tokens",
+            "return sum(alpha**accepted for accepted in range(draft_length + 1))",
+            "return sum(alpha**accepted for accepted in range(draft_length))",
+        ),
+    ),
+)

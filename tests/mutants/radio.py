@@ -1,0 +1,145 @@
+"""Faults of channels, links, HARQ, reports and the placement of PRBs."""
+
+from __future__ import annotations
+
+from tests.mutants.mutant import Mutant, faults_of
+
+RADIO: tuple[Mutant, ...] = (
+    # Propagation, fading, HARQ, numerology.
+    *faults_of(
+        "channels/fading.py",
+        ("tests/channels/test_fading.py",),
+        ("doppler_in_km_h", "* 1e9 / 299_792_458.0)", "* 1e9 / 3.6 / 299_792_458.0)"),
+        (
+            "fading_power",
+            "amplitudes = np.sqrt(profile.powers / profile.powers.sum())",
+            "amplitudes = np.sqrt(profile.powers / 2 / profile.powers.sum())",
+        ),
+        ("fading_conjugate_delay", "np.exp(-2j * np.pi * turns)", "np.exp(-1j * np.pi * turns)"),
+    ),
+    *faults_of(
+        "channels/harq.py",
+        ("tests/channels", "tests/links/nr/test_harq_closed_form.py"),
+        (
+            "chase_forgets",
+            "np.asarray(accumulated_sinr, dtype=np.float64) + np.asarray(new_sinr, dtype=np.float64)",
+            "np.maximum(accumulated_sinr, new_sinr)",
+        ),
+        ("incremental_rate", "np.maximum(rate / np.asarray(num_transmissions), floor)", "np.maximum(rate / 2, floor)"),
+        ("incremental_no_repetition", "repetition = count * lower / rate", "repetition = np.ones_like(count)"),
+    ),
+    *faults_of(
+        "channels/power.py",
+        ("tests/channels/test_power.py",),
+        ("power_control_full_compensation", "alpha *", "1.0 *"),
+    ),
+    *faults_of(
+        "channels/noise.py",
+        ("tests/channels",),
+        ("noise_floor", "THERMAL_NOISE_DBM_HZ = -174.0", "THERMAL_NOISE_DBM_HZ = -164.0"),
+    ),
+    # Links.
+    *faults_of(
+        "sim/links/processor_sharing.py",
+        ("tests/links/test_shannon.py",),
+        ("sharing_ignores_others", "(now_ns - self._now_ns) / len(self._active)", "(now_ns - self._now_ns) / 1"),
+        ("sharing_access_as_air", "access_ns = message.started_ns - message.sent_ns", "access_ns = 0"),
+    ),
+    *faults_of(
+        "sim/links/fifo.py",
+        ("tests/links", "tests/invariants/test_bookings.py"),
+        (
+            "fifo_no_header",
+            "        bits = packet.payload_bits + self.header_bits",
+            "        bits = packet.payload_bits",
+        ),
+    ),
+    *faults_of(
+        "sim/links/nr/mac/uplink.py",
+        ("tests/links/nr/test_control.py", "tests/links/nr/test_timing.py", "tests/links/nr/test_conservation.py"),
+        ("bsr_forgets_grants_in_flight", "block.reported_bytes - since)", "block.reported_bytes)"),
+        (
+            "bsr_takes_older_report",
+            "if block.granted_bytes < self._reported_at[device]:",
+            "if block.granted_bytes < 0:",
+        ),
+        (
+            "sr_decision_time",
+            "heard = np.flatnonzero(self._request_slot <= slot - 1 - self.carrier.decision_slots)",
+            "heard = np.flatnonzero(self._request_slot <= slot - 1)",
+        ),
+        (
+            "sr_wait_as_grant",
+            'return {"sr_wait": waited_ns, "grant": message.grant_ns - message.request_end_ns, "k2": k2_ns}',
+            'return {"grant": waited_ns, "sr_wait": message.grant_ns - message.request_end_ns, "k2": k2_ns}',
+        ),
+        (
+            "no_new_request_after_loss",
+            "            self._request(device, slot * self.carrier.slot_ns)\n\n    def _access_notes",
+            "            pass\n\n    def _access_notes",
+        ),
+    ),
+    *faults_of(
+        "sim/links/nr/rrc/handover.py",
+        ("tests/links/nr/test_mobility.py",),
+        ("a3_without_hysteresis", "above_db > self._hysteresis_db, ", "above_db > 0, "),
+    ),
+    *faults_of(
+        "sim/links/nr/rrc/radio_links.py",
+        ("tests/links/nr/test_mobility.py",),
+        (
+            "handover_without_interruption",
+            "delay_s: float) -> None:\n        if delay_s:",
+            "delay_s: float) -> None:\n        if not delay_s:",
+        ),
+    ),
+    *faults_of(
+        "sim/links/nr/mac/schedulers/proportional_fair.py",
+        ("tests/links/nr/test_schedulers.py",),
+        ("pf_is_max_ci", "np.maximum(queues.average_rate_bps, 1e-3)[:, None]", "1.0"),
+    ),
+    *faults_of(
+        "sim/links/nr/phy/radio_receiver.py",
+        ("tests/links/nr/test_harq_closed_form.py", "tests/links/nr/test_harq.py"),
+        (
+            "receiver_forgets_third_round",
+            "                block.effective, block.combined_re = kept, elements",
+            "                block.effective, block.combined_re = (kept, block.effective)[block.attempt > 0], elements",
+        ),
+        (
+            "receiver_more_errors",
+            "block.received = block.uniform >= block.error_rate",
+            "block.received = block.uniform >= block.error_rate / 2",
+        ),
+    ),
+    *faults_of(
+        "sim/links/nr/rlc/message.py",
+        ("tests/links/nr/test_message.py", "tests/links/nr/test_control.py"),
+        ("segment_header_free", "cost += 2 if cost < 256 else 3", "cost += 2"),
+    ),
+    # Placement of PRBs, power headroom, control channel.
+    *faults_of(
+        "sim/links/nr/mac/grant_width.py",
+        ("tests/links/nr/test_allocation.py", "tests/links/nr/test_schedulers.py"),
+        (
+            "leftover_to_the_last",
+            "raised = np.minimum(needed[start], np.maximum(cut[start], levels[:, None]))",
+            "raised = np.minimum(needed[start], cut[start] + levels[:, None])",
+        ),
+        ("headroom_not_shared", "cut = np.minimum(needed, limit)", "cut = needed"),
+    ),
+    *faults_of(
+        "sim/links/nr/phy/power_reduction.py",
+        ("tests/links/nr/test_radio.py",),
+        (
+            "reduction_of_inner_blocks",
+            "return 0 if is_inner_allocation(first, width, self._num_prb) else 1",
+            "return 0",
+        ),
+    ),
+    *faults_of(
+        "sim/links/nr/mac/pdcch.py",
+        ("tests/links/nr/test_control.py",),
+        ("cce_for_all", "return self.grants_left > 0 and cost <= self.cce_left", "return self.grants_left > 0"),
+    ),
+)

@@ -1,0 +1,209 @@
+"""Faults of engines, prices, nodes, identity, files, inputs and results."""
+
+from __future__ import annotations
+
+from tests.mutants.mutant import Mutant, faults_of
+
+_WORLD = ("tests/world", "tests/invariants/test_invariants.py")
+_BOOKINGS = ("tests/nodes/test_model_server.py", "tests/invariants/test_bookings.py")
+
+RUNS: tuple[Mutant, ...] = (
+    # Engines, key-value memory, routing.
+    *faults_of(
+        "sim/nodes/engine/blocks.py",
+        ("tests/nodes/engine/test_blocks.py",),
+        ("blocks_evicted_newest_first", "self._cached.popitem(last=False)", "self._cached.popitem()"),
+        ("blocks_hashed_without_parent", "parent = hash((parent, content) if", "parent = hash((0, content) if"),
+        ("blocks_shared_with_everybody", "else (parent, content, salt))", "else (parent, content))"),
+    ),
+    *faults_of(
+        "sim/nodes/engine/step_scheduler.py",
+        ("tests/nodes/engine/test_step_scheduler.py", "tests/nodes/test_model_server.py"),
+        ("prefix_reused_to_the_last_row", "pending.extent - pending.job.size.num_rows)", "pending.extent)"),
+        ("preempted_keep_progress", "            pending.progress = None", "            pass"),
+        (
+            "preempts_the_first",
+            "last = max(others, key=lambda other: other.rank)",
+            "last = min(others, key=lambda other: other.rank)",
+        ),
+        (
+            "block_count_rounded_down",
+            "return -(-tokens // self.limits.block_tokens)",
+            "return tokens // self.limits.block_tokens",
+        ),
+        (
+            "decodes_outside_the_budget",
+            "budget -= self._add_whole(sequence, budget, items)",
+            "self._add_whole(sequence, budget, items)",
+        ),
+    ),
+    *faults_of(
+        "sim/nodes/routing/session_affinity.py",
+        ("tests/nodes/test_routing.py",),
+        ("affinity_forgotten", "            self._replica_of[request.salt] = chosen", "            pass"),
+    ),
+    # Objectives and prices.
+    *faults_of(
+        "sim/scenario/slo.py",
+        ("tests/world/test_slo.py",),
+        ("slo_always_met", "not latencies[name] > limit for name", "True for name"),
+    ),
+    # Addresses of results.
+    *faults_of(
+        "sim/core/addresses.py",
+        ("tests/tape/test_identity.py",),
+        ("address_of_written_order", "sort_keys=True, separators", "sort_keys=False, separators"),
+    ),
+    # Nodes: queue, batches, breakdown, energy.
+    *faults_of(
+        "sim/nodes/engine/fcfs.py",
+        ("tests/nodes", *_WORLD),
+        ("batch_over_limit", "fits = len(taken) < self._max_batch and", "fits = len(taken) <= self._max_batch and"),
+    ),
+    *faults_of(
+        "sim/nodes/model_server.py",
+        _BOOKINGS,
+        ("queue_as_compute", "queue_ns = spent_ns - job.compute_ns", "queue_ns = 0"),
+        (
+            "batch_energy_not_shared",
+            "self.cost_models[step.model].split(step.sizes, price.joules))",
+            "[price.joules] * len(step.sizes))",
+        ),
+    ),
+    *faults_of(
+        "sim/nodes/executor.py",
+        _BOOKINGS,
+        (
+            "access_booked_as_air",
+            "        parts[access] += delivery.access_ns\n        parts[air] += delivery.air_ns",
+            "        parts[air] += delivery.access_ns\n        parts[access] += delivery.air_ns",
+        ),
+        (
+            "retransmission_booked_as_air",
+            "        parts[retransmission] += delivery.retransmission_ns",
+            "        parts[air] += delivery.retransmission_ns",
+        ),
+        (
+            "queue_booked_as_verify",
+            '        parts["edge_queue"] += served.queue_ns',
+            '        parts["verify_compute"] += served.queue_ns',
+        ),
+        (
+            "transport_booked_as_air",
+            '        parts["transport"] += delivery.transport_ns',
+            "        parts[air] += delivery.transport_ns",
+        ),
+        (
+            "receive_energy_as_send",
+            "metrics.device_joules += self.context.rx_power_w * airtime_ns / NS_PER_S",
+            "metrics.device_joules += self.context.tx_power_w * airtime_ns / NS_PER_S",
+        ),
+        (
+            "payload_counts_charged",
+            "            metrics.uplink_bits += record.payload_bits",
+            "            metrics.uplink_bits += record.charged_bits + 8",
+        ),
+        ("branches_first_is_critical", "breakdown.include(ends[-1][1])", "breakdown.include(ends[0][1])"),
+    ),
+    # Identity.
+    *faults_of(
+        "sim/inputs/identity.py",
+        ("tests/tape/test_identity.py",),
+        (
+            "key_without_sampling",
+            '        "sampling": [workload.temperature, workload.top_k, workload.top_p],',
+            '        "sampling": [],',
+        ),
+        ("key_without_controller", '        "controller": with_contents(controller),', '        "controller": {},'),
+        ("key_without_code", '        "code": decoding_code(),', '        "code": "",'),
+        ("key_without_numerics", '        "numerics": [scenario.models.dtype, *', '        "numerics": [*'),
+        ("key_by_path", 'return {"sha256": file_digest(Path(plain))}', "return plain"),
+    ),
+    # Files that are kept.
+    *faults_of(
+        "sim/tape/store.py",
+        ("tests/tape/test_tape.py",),
+        ("entry_unsealed", "if hashlib.sha256(rest).hexdigest().encode() != stated:", "if not stated:"),
+        (
+            "entry_of_any_address",
+            "if address_of(hashlib.sha256(shared).hexdigest(), own) != key:",
+            "if not own:",
+        ),
+    ),
+    *faults_of(
+        "sim/results/point_log.py",
+        ("tests/sweep/test_sweep.py",),
+        ("point_unsealed", "if left or digest.hexdigest().encode() != header[1]:", "if left:"),
+    ),
+    *faults_of(
+        "sim/core/files.py",
+        ("tests/tape/test_files.py",),
+        ("name_before_content", "            os.fsync(file.fileno())", "            pass"),
+        ("update_without_lock", "    with locked(path):", "    with suppress(FileExistsError):"),
+    ),
+    # Inputs.
+    *faults_of(
+        "sim/inputs/workload.py",
+        ("tests/world/test_workload.py",),
+        ("prompts_keep_head", "*ids[len(ids) - (limit - kept) :]]", "*ids[kept:limit]]"),
+    ),
+    *faults_of(
+        "sim/inputs/arrivals.py",
+        ("tests/inputs/test_arrivals.py", "tests/world/test_steady_load.py"),
+        ("think_time_rate", "_DRAWN_AT_ONCE) * devices.think_time_s", "_DRAWN_AT_ONCE) / devices.think_time_s"),
+        ("gamma_of_inverse_variation", "shape = 1 / cv**2", "shape = cv**2"),
+    ),
+    # The measurement window.
+    *faults_of(
+        "sim/runs/window.py",
+        ("tests/world/test_steady_load.py",),
+        (
+            "tokens_per_s_per_request",
+            '"tokens_per_s": self.tokens / seconds if',
+            '"tokens_per_s": self.tokens / max(1, issued) if',
+        ),
+        ("tokens_of_all_time", "if self.contains(emitted.time_ns):", "if True:"),
+        ("warm_up_counts", "return self.contains(outcome.issued_ns)", "return True"),
+        ("overload_not_told", "return issued - ended > max(", "return ended - issued > max("),
+    ),
+    *faults_of(
+        "sim/nodes/monitor.py",
+        ("tests/world/test_steady_load.py",),
+        ("littles_law_unchecked", "if area_ns != spent_ns:", "if False:"),
+        ("busy_all_the_time", "counts.busy_ns += passed * self.is_busy", "counts.busy_ns += passed"),
+    ),
+    # Compute.
+    *faults_of(
+        "sim/compute/step_cost.py",
+        ("tests/compute",),
+        ("roofline_no_weights", "(weights_s + kv_s) ** 2", "kv_s**2"),
+        (
+            "roofline_hard_knee",
+            "(arithmetic_s**2 + (weights_s + kv_s) ** 2) ** 0.5",
+            "max(arithmetic_s, weights_s + kv_s)",
+        ),
+        ("roofline_one_layer", "layer_s * shape.layers", "layer_s"),
+        ("roofline_one_sequence", "reached.sequence_s * len(batch)", "reached.sequence_s"),
+        ("roofline_one_exchange", "return 2.0 * self.shape.layers * each_s", "return self.shape.layers * each_s"),
+        ("power_above_zero", "(hardware.peak_power_w - hardware.idle_power_w)", "hardware.peak_power_w"),
+    ),
+    *faults_of(
+        "sim/compute/base.py",
+        ("tests/compute",),
+        (
+            "energy_shared_equally",
+            "joules * part / total if total > 0 else joules / len(batch)",
+            "joules / len(batch)",
+        ),
+    ),
+    # Results.
+    *faults_of(
+        "sim/results/summary.py",
+        ("tests/world/test_slo.py", "tests/world/test_model_figures.py", "tests/invariants/test_invariants.py"),
+        (
+            "acceptance_over_drafted",
+            '_ratio(sums["accepted_tokens"], sums["tested_positions"])',
+            '_ratio(sums["accepted_tokens"], sums["drafted_tokens"])',
+        ),
+    ),
+)
