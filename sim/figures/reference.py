@@ -73,8 +73,8 @@ REFERENCES = (
         "who_wins",
         "who_wins",
         who_wins.who_wins,
-        "Ids on shared noise win on slow uplinks; from 1 Mbit/s on split verification leads, most short rows are not "
-        "distinguished from it, and with both models at the edge a lone user needs none of them.",
+        "Ids on shared noise win on slow uplinks; from 1 Mbit/s on split verification leads, from 5 to 20 Mbit/s most "
+        "short rows are not distinguished from it, and with both models at the edge a lone user needs none of them.",
     ),
     Reference(
         "latency_vs_k",
