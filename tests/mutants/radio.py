@@ -123,10 +123,12 @@ RADIO: tuple[Mutant, ...] = (
         ("tests/links/nr/test_allocation.py", "tests/links/nr/test_schedulers.py"),
         (
             "leftover_to_the_last",
-            "raised = np.minimum(needed[start], np.maximum(cut[start], levels[:, None]))",
-            "raised = np.minimum(needed[start], cut[start] + levels[:, None])",
+            "raised = np.minimum(own, np.maximum(cut, levels[:, None]))",
+            "raised = np.minimum(own, cut + levels[:, None])",
         ),
-        ("headroom_not_shared", "cut = np.minimum(needed, limit)", "cut = needed"),
+        ("headroom_not_shared", "cut = np.minimum(own, limit[start])", "cut = own"),
+        ("waiting_devices_fill_the_carrier", "shared = np.zeros_like(needed)", "shared = np.minimum(needed, limit)"),
+        ("headroom_of_all_is_summed", "cut.sum() < num_prb:", "np.minimum(needed, limit).sum() < num_prb:"),
     ),
     *faults_of(
         "sim/links/nr/phy/power_reduction.py",

@@ -11,6 +11,7 @@ from sim.links.nr import NrLink, NrLinkSettings
 from sim.links.nr.full_buffer import run_full_buffer
 from sim.links.nr.mac.allocation import ResourceGrid, allocate_prbs, rotated_groups
 from sim.links.nr.mac.grant_width import GrantWidths, share_leftover
+from sim.links.nr.mac.schedulers.registry import SCHEDULERS
 from tests.links.nr.test_schedulers import grants
 from tests.links.nr.traffic import run
 
@@ -116,6 +117,15 @@ def test_power_limited_devices_share_the_uplink_slot(scheduler):
     assert alone["uplink_mac_throughput_bps"] < 30e6
 
 
+@pytest.mark.parametrize("scheduler", SCHEDULERS.names())
+@pytest.mark.parametrize("fading", ["none", "tdl_a"])
+def test_few_grants_fill_the_carrier_although_many_power_limited_devices_wait(scheduler, fading):
+    """32 devices at 300 m UMi NLoS with power for few PRBs each, of which a slot can announce two or three."""
+    keys = {"distances_m": [300.0] * 32, "los": "nlos", "shadowing": False, "fading": fading, "tdd_pattern": "DDDSU"}
+    ran = run_full_buffer(NrLinkSettings(scheduler=scheduler, **keys), 32, 400).link.summary()
+    assert ran["uplink_prb_utilisation"] > 0.95
+
+
 def test_leftover_prbs_are_shared_evenly():
     def shared(needed, limit, num_prb, num_started=16):
         start = np.arange(len(needed))[:num_started]
@@ -127,8 +137,9 @@ def test_leftover_prbs_are_shared_evenly():
     assert shared([2, 51, 51], [1, 1, 30], 51) == [2, 19, 30]
     # Headrooms that fill the carrier are cuts; nobody is raised.
     assert shared([51, 51], [40, 20], 51) == [40, 20]
-    # Those who may not start are not counted.
-    assert shared([51, 51, 51], [1, 1, 1], 51, 2) == [26, 25, 1]
+    # Those who cannot be announced get none, and their headroom does not fill the carrier for the others.
+    assert shared([51, 51, 51], [1, 1, 1], 51, 2) == [26, 25, 0]
+    assert shared([51] * 32, [6] * 32, 51, 2) == [26, 25, *[0] * 30]
     assert shared([3, 4], [50, 50], 51) == [3, 4]
 
 

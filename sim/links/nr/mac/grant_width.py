@@ -104,29 +104,29 @@ class GrantWidths:
 def share_leftover(needed: Indices, limit: Indices, num_prb: int, start: Indices) -> Indices:
     """Cut what devices need to their power headroom, and share what is then left of the carrier evenly.
 
-    Where the headroom of all who may start fills the carrier, each is cut to it. Else the limits of those who start are
-    raised to a common level that fills the carrier: a device beyond its headroom gains the less from a PRB the more it
-    has, so that equal shares bring most.
+    Only devices that can be announced get any. Where their headroom fills the carrier, each is cut to it. Else their
+    limits are raised to a common level that fills the carrier: a device beyond its headroom gains the less from a PRB
+    the more it has, so that equal shares bring most.
 
     Args:
         needed: PRBs that each device can use, [num_devices].
         limit: Its headroom, [num_devices].
         num_prb: PRBs that are free.
-        start: Devices that may start, by falling priority, [num_started].
+        start: Devices that can be announced, by falling priority, [num_started].
 
     Returns:
         PRBs that each may be given, [num_devices].
     """
-    cut = np.minimum(needed, limit)
-    if (cut == needed).all() or cut.sum() >= num_prb:
-        return cut
-    levels = np.arange(1, num_prb + 1)
-    raised = np.minimum(needed[start], np.maximum(cut[start], levels[:, None]))
-    level = int(np.searchsorted(raised.sum(axis=1), num_prb, side="right"))
-    given = raised[level - 1] if level else cut[start]
-    # What the level leaves over goes, PRB by PRB, to the first who can use it.
-    more = (given < needed[start]).nonzero()[0][: num_prb - int(given.sum())]
-    given[more] += 1
-    shared = cut.copy()
-    shared[start] = given
+    own = needed[start]
+    cut = np.minimum(own, limit[start])
+    if (cut < own).any() and cut.sum() < num_prb:
+        levels = np.arange(1, num_prb + 1)
+        raised = np.minimum(own, np.maximum(cut, levels[:, None]))
+        level = int(np.searchsorted(raised.sum(axis=1), num_prb, side="right"))
+        cut = raised[level - 1] if level else cut
+        # What the level leaves over goes, PRB by PRB, to the first who can use it.
+        more = (cut < own).nonzero()[0][: num_prb - int(cut.sum())]
+        cut[more] += 1
+    shared = np.zeros_like(needed)
+    shared[start] = cut
     return shared
