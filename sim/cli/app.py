@@ -8,6 +8,7 @@ from typing import Annotated, Literal, Optional
 
 import typer
 
+from sim.cli.answers import explain
 from sim.cli.groups import channel_commands, model_commands, tape_commands
 from sim.cli.load import capacity
 from sim.cli.options import (
@@ -44,6 +45,7 @@ def build() -> typer.Typer:
     app.command()(run)
     app.command()(sweep)
     app.command()(capacity)
+    app.command()(explain)
     app.command()(plot)
     app.command()(compare)
     app.command()(validate)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from time import perf_counter
@@ -80,6 +81,7 @@ def simulate(
     folder: Path | None = None,
     keep: Keep = "rounds",
     timeline: Timeline | None = None,
+    wrap_link: Callable[[Link], Link] | None = None,
 ) -> RunResult:
     """Run a prepared scenario.
 
@@ -89,6 +91,7 @@ def simulate(
         folder: Where its tables go as they grow; None keeps them in memory.
         keep: The finest table that is kept; the summary is the same whatever is kept.
         timeline: Notes what happens when, or None.
+        wrap_link: Makes what devices send over from the scenario's link, or None for that link itself.
     """
     start = perf_counter()
     builder = SummaryByKind([kind.name for kind in scenario.by_kind()])
@@ -100,9 +103,9 @@ def simulate(
         record_all([(part, planned)], tape)
 
     if timeline is None:
-        world = World(scenario, inputs, tables, record_more)
+        world = World(scenario, inputs, tables, record_more, wrap_link)
     else:
-        world = World(timeline.with_slots(scenario), inputs, tables, record_more)
+        world = World(timeline.with_slots(scenario), inputs, tables, record_more, wrap_link)
         timeline.watch(world)
     output = world.run()
     manifest = make_manifest(scenario, inputs, perf_counter() - start)

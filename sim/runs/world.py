@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from sim.compute.base import idle_power_w
@@ -33,6 +34,7 @@ class World:
         inputs: Requests, models, prices, tape.
         tables: Take the rows as requests end; by default they are kept in memory.
         record: Decodes requests that no recording was foreseen for, or None.
+        wrap_link: Makes what devices send over from the scenario's link, or None for that link itself.
 
     Raises:
         InputError: Kinds of devices ask for different models at one server.
@@ -44,13 +46,15 @@ class World:
         inputs: SimulationInputs,
         tables: RunTables | None = None,
         record: RecordMore | None = None,
+        wrap_link: Callable[[Link], Link] | None = None,
     ) -> None:
         self.scenario = scenario
         self.inputs = inputs
         self.tables = tables if tables is not None else RunTables()
         self.env = Environment()
         devices = scenario.devices
-        self.link: Link = scenario.link.entry.make(self.env, devices.count, scenario.seed, scenario.placed_link())
+        link: Link = scenario.link.entry.make(self.env, devices.count, scenario.seed, scenario.placed_link())
+        self.link = link if wrap_link is None else wrap_link(link)
         kinds = scenario.by_kind()
         self.sites = {location: self._servers(location, kinds) for location in (Location.EDGE, Location.CLOUD)}
         self.window = Window(to_ns(devices.warmup_s), None if devices.end_s is None else to_ns(devices.end_s))

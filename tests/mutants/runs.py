@@ -8,6 +8,17 @@ _WORLD = ("tests/world", "tests/invariants/test_invariants.py")
 _BOOKINGS = ("tests/nodes/test_model_server.py", "tests/invariants/test_bookings.py")
 
 RUNS: tuple[Mutant, ...] = (
+    *faults_of(
+        "sim/runs/counterfactual.py",
+        ("tests/world/test_explain.py",),
+        (
+            "the_other_direction_free",
+            "if packet.direction is not self.direction:",
+            "if packet.direction is self.direction:",
+        ),
+        ("draft_as_bad_as_before", '"draft": target, "middle": target}}', '"middle": target}}'),
+        ("all_roles_free", "if site in (None, place) and roles(role) else", "if site in (None, place) else"),
+    ),
     # Engines, key-value memory, routing.
     *faults_of(
         "sim/nodes/engine/blocks.py",
