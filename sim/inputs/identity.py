@@ -51,8 +51,16 @@ def decoding_inputs(scenario: Scenario, models: Mapping[str, ModelInfo]) -> dict
         },
         "code": decoding_code(),
         **({"wire_vocab_size": wire} if (wire := scenario.models.wire_vocab_size) is not None else {}),
+        **({"draft_temperature": workload.draft_temperature} if _drafts_apart(scenario) else {}),
         **({"user_code_hashes": own} if own else {}),
     }
+
+
+def _drafts_apart(scenario: Scenario) -> bool:
+    """Whether a draft is drawn at another temperature than the target's."""
+    workload = scenario.workload
+    drafts = {"draft", "target"} <= set(scenario.protocol.trait("models"))
+    return drafts and workload.draft_temperature not in (None, workload.temperature)
 
 
 def with_contents(plain: Any) -> Any:

@@ -156,6 +156,7 @@ def make_request(
         Sampling(workload.temperature, workload.top_k, workload.top_p),
         controller if controller is not None else make_controller(scenario),
         scenario.models.wire_vocab_size,
+        workload.draft_temperature,
     )
 
 

@@ -71,6 +71,9 @@ class WorkloadSettings(Settings):
     """Whether an end-of-text token ends a generation."""
     temperature: float = Field(default=1.0, ge=0, le=100)
     """Sampling temperature of target and draft; 0 is greedy, anything else is at least 0.001."""
+    draft_temperature: float | None = Field(default=None, ge=0, le=100)
+    """Sampling temperature of the draft model where another one verifies; the target's if not set. Verification is
+    exact for whatever the draft is drawn from, so that only acceptance depends on it."""
     top_k: int | None = Field(default=None, ge=1, le=10_000_000)
     """Sample among the k most probable tokens only."""
     top_p: float | None = Field(default=None, gt=0, le=1)
@@ -83,10 +86,10 @@ class WorkloadSettings(Settings):
         name = data.get("traffic") if isinstance(data, Mapping) else None
         return {**TRAFFIC[name], **data} if isinstance(name, str) and name in TRAFFIC else data
 
-    @field_validator("temperature")
+    @field_validator("temperature", "draft_temperature")
     @classmethod
-    def _no_overflow(cls, temperature: float) -> float:
-        if 0 < temperature < MIN_TEMPERATURE:
+    def _no_overflow(cls, temperature: float | None) -> float | None:
+        if temperature is not None and 0 < temperature < MIN_TEMPERATURE:
             raise ValueError(f"expected 0 (greedy) or at least {MIN_TEMPERATURE}, got {temperature:g}")
         return temperature
 

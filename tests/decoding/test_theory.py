@@ -154,6 +154,33 @@ def test_tk_slt_table_2_from_payloads_at_one_rate():
     assert round(0.07 + 0.23 * 320 * (16 + 15) / full_bits, 4) == 0.0745
 
 
+# Acceptance rates of TK-SLT's pair (68M and 7B): target temperature, entries per row, alpha (arXiv 2509.04576).
+TK_SLT_MEASURED = [(0, 3, 0.542), (0, 32_000, 0.290), (1, 3, 0.310), (1, 32_000, 0.439)]
+TK_SLT_OPTIMA = [(3, 1.649), (1, 0.992), (2, 1.233), (1, 1.107)]
+
+
+@pytest.mark.parametrize(("measured", "optimum"), list(zip(TK_SLT_MEASURED, TK_SLT_OPTIMA, strict=True)))
+def test_tk_slt_speedups_from_its_own_acceptance(measured, optimum):
+    """The best S and gamma of eq. 11 with L(K) = .07 + .23 K / 32000; full rows under a greedy target cannot pay."""
+    _, top_k, alpha = measured
+    load = 0.07 + 0.23 * top_k / 32_000
+    best = max(range(1, 40), key=lambda length: theory.tk_slt_speedup(alpha, length, load))
+    assert (best, round(theory.tk_slt_speedup(alpha, best, load), 3)) == optimum
+    assert theory.tk_slt_optimal_draft_length(alpha, load) == (best if optimum[1] > 1 else 0)
+
+
+@pytest.mark.parametrize(("at", "least"), [(0, 0.546), (1, 0.314)])
+def test_tk_slt_320_entries_are_best_only_above_these_acceptance_rates(at, least):
+    """What its claim that K = 320 is best asks of alpha(320): as good a speed-up as that of K = 3, to three digits."""
+    alpha = TK_SLT_MEASURED[2 * at][2]
+
+    def best_speedup(alpha: float, top_k: int) -> float:
+        load = 0.07 + 0.23 * top_k / 32_000
+        return max(theory.tk_slt_speedup(alpha, length, load) for length in range(1, 40))
+
+    assert best_speedup(least - 0.001, 320) < best_speedup(alpha, 3) < best_speedup(least + 0.001, 320)
+
+
 # ---- round trips ----------------------------------------------------------------------------------------------------
 
 

@@ -118,6 +118,7 @@ VALUES: dict[str, Any] = {
     "workload.top_k": 3,
     "workload.top_p": 0.5,
     "workload.temperature": 0.5,
+    "workload.draft_temperature": 0.5,
     **server_keys.values("edge"),
     **server_keys.values("cloud"),
     "protocol.tslt.top_p": 0.6,

@@ -25,6 +25,15 @@ DECODING: tuple[Mutant, ...] = (
         ("tests/world/test_model_figures.py",),
         ("replays_count_as_texts", "if recording is None:", "if recording is not None or recording is None:"),
     ),
+    *faults_of(
+        "sim/decoding/core/request.py",
+        ("tests/protocols/test_draft_temperature.py",),
+        (
+            "draft_at_the_targets_temperature",
+            "replace(self.sampling, temperature=draft_temperature)",
+            "replace(self.sampling)",
+        ),
+    ),
     # N-grams as a draft.
     *faults_of(
         "sim/decoding/protocols/prompt_lookup.py",

@@ -125,6 +125,11 @@ RUNS: tuple[Mutant, ...] = (
             '        "sampling": [workload.temperature, workload.top_k, workload.top_p],',
             '        "sampling": [],',
         ),
+        (
+            "key_without_draft_temperature",
+            "return drafts and workload.draft_temperature not in (None, workload.temperature)",
+            "return False",
+        ),
         ("key_without_controller", '        "controller": with_contents(controller),', '        "controller": {},'),
         ("key_without_code", '        "code": decoding_code(),', '        "code": "",'),
         ("key_without_numerics", '        "numerics": [scenario.models.dtype, *', '        "numerics": [*'),

@@ -40,6 +40,7 @@ DECODING = {
     "workload.max_new_tokens",
     "workload.stop_at_eos",
     "workload.temperature",
+    "workload.draft_temperature",
     "workload.top_k",
     "workload.top_p",
     "models.dtype",

@@ -124,7 +124,7 @@ def draft_tree(
 def _row_and_candidates(
     request: Request, codec: RowCodec, mode: str, width: int, position_rng: RandomSource, logits: Logits
 ) -> tuple[CodedRow, list[int]]:
-    coded = codec.code(request.sampling.row(logits))
+    coded = codec.code(request.draft_sampling.row(logits))
     return coded, draw_candidates(mode, coded.row, width, position_rng)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from copy import copy
+from dataclasses import replace
 
 from sim.decoding.core.controller import Controller
 from sim.decoding.core.rows import Sampling
@@ -25,9 +26,11 @@ class Request:
         vocab_size: Width of the rows.
         max_new_tokens: Length limit of the generation.
         eos_ids: Ids that end the text.
-        sampling: How the target's logits become rows; the draft uses the same filter.
+        sampling: How the target's logits become rows; the draft's by default.
         controller: Adjusts the protocol's controls between rounds; None leaves them alone.
         wire_vocab_size: Messages are charged as if rows had this width; None charges what they really encode to.
+        draft_temperature: Of the draft's rows where a target verifies; None draws them at the target's. Filters are
+            the same, applied after it.
 
     Raises:
         ValueError: An empty prompt, an id outside the vocabulary, or nothing to generate.
@@ -43,6 +46,7 @@ class Request:
         sampling: Sampling | None = None,
         controller: Controller | None = None,
         wire_vocab_size: int | None = None,
+        draft_temperature: float | None = None,
     ) -> None:
         if not prompt:
             raise ValueError("a request needs at least one prompt token")
@@ -57,6 +61,9 @@ class Request:
         self.max_new_tokens = max_new_tokens
         self.eos_ids = eos_ids
         self.sampling = sampling if sampling is not None else Sampling()
+        self.draft_sampling = self.sampling
+        if draft_temperature is not None:
+            self.draft_sampling = replace(self.sampling, temperature=draft_temperature)
         self.controller = controller if controller is not None else Controller(None)
         self.tokens: list[int] = []
         self.rounds: list[Round] = []

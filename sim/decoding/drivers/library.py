@@ -67,6 +67,7 @@ def decode(
     models: Mapping[str, LanguageModel] | None = None,
     controller: Controller | str | Mapping[str, Any] | None = None,
     wire_vocab_size: int | None = None,
+    draft_temperature: float | None = None,
     **settings: Any,
 ) -> DecodeResult:
     """Generate with a protocol, no clock, no radio.
@@ -88,6 +89,7 @@ def decode(
         controller: Adjusts the protocol's controls between rounds: a registered name, a mapping with ``name`` and its
             keys, or an object, which goes on learning from request to request. There is no clock and no channel.
         wire_vocab_size: Charge messages as of a vocabulary of this size; None charges what they encode to.
+        draft_temperature: Of the draft where a target verifies; None is the target's.
         settings: The protocol's own keys, such as ``draft_length=4, top_k=64``.
 
     Raises:
@@ -113,6 +115,7 @@ def decode(
         sampling if sampling is not None else Sampling(temperature),
         adjusting,
         wire_vocab_size,
+        draft_temperature,
     )
     source = rng if rng is not None else KeyedRandom(seed, "request", request_id)
     protocol_run = InstantDriver(present).run(entry.make(request, parsed, source), request)

@@ -122,7 +122,7 @@ def best_leaf(draft: DraftTree) -> int:
 
 def guess_bonus(request: Request, codec: RowCodec, logits: Any, mode: str, rng: RandomSource) -> int:
     """The token that most likely follows: the most probable one, or with shared noise the draft's own pick."""
-    row = codec.code(request.sampling.row(logits)).row
+    row = codec.code(request.draft_sampling.row(logits)).row
     if mode == "shared_noise":
         return draw_candidates(mode, row, 1, candidate_rng(mode, rng, request.position))[0]
     return int(np.argmax(row.dense()))

@@ -105,7 +105,7 @@ def gated(request: Request, gate: Gate, rng: RandomSource) -> Protocol:
         nonlocal kept
         position = request.position
         logits = yield request.forward(Location.DEVICE, "draft")
-        prepared = gate.prepare(request.sampling.row(logits[0]))
+        prepared = gate.prepare(request.draft_sampling.row(logits[0]))
         token = rng.at("draft", position).categorical(prepared.source)
         doubt = uncertainty(request, logits[0], token, settings.samples, rng.at("uncertainty", position))
         stats = (("uncertainty", doubt), ("asked", float(doubt > settings.threshold)))
@@ -131,7 +131,7 @@ def gated(request: Request, gate: Gate, rng: RandomSource) -> Protocol:
 def uncertainty(request: Request, logits: Logits, token: int, samples: int, position_rng: RandomSource) -> float:
     """Share of samples, drawn at temperatures spread over (0, 2], that differ from the drafted token."""
     return (
-        sum(position_rng.categorical(row) != token for row in perturbed_rows(request.sampling, logits, samples))
+        sum(position_rng.categorical(row) != token for row in perturbed_rows(request.draft_sampling, logits, samples))
         / samples
     )
 
