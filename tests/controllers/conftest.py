@@ -102,7 +102,7 @@ def drive(
 
 def planned(controller: Controller, request: Request, controls: Controls, seen: Observation) -> Controls:
     """What a controller plans when it sees this."""
-    plan = controller.plan(request, controls)
+    plan = controller.decide(request, controls)
     try:
         assert isinstance(next(plan), Observe)
         plan.send(seen)

@@ -105,14 +105,14 @@ def test_sees_no_future(bench, name):
     for seed in (1, 2):
         plans: list[tuple[int, Any]] = []
         controller = bench.make(name)
-        plan = controller.plan
+        decide = controller.decide
 
-        def noted(request, controls, plan=plan, plans=plans):
-            chosen = yield from plan(request, controls)
+        def noted(request, controls, decide=decide, plans=plans):
+            chosen = yield from decide(request, controls)
             plans.append((request.position, chosen))
             return chosen
 
-        controller.plan = noted
+        controller.decide = noted
         clock = bench.Clock(uplink_bps=lambda now_s: 1e5 * (1 + int(now_s * 5) % 3))
         rng = Rewritten(40, KeyedRandom(7), KeyedRandom(seed))
         request, _ = bench.drive("tslt", table_models(), controller, rng, clock, 80, top_k=6, draft_length=4)

@@ -79,7 +79,7 @@ def test_grants_ride_on_verdicts_and_are_charged():
     request = Request(0, [0], 16, 12, controller=controller)
     verdicts = VerdictLayout(16, 7)
     message = controller.on_verdicts(request, verdicts)(VerdictBody(2, 9))
-    list(controller.plan(request, Controls.chain(4)))
+    list(controller.decide(request, Controls.chain(4)))
     assert controller.grant_bits == 3
     assert verdicts.node_bits + verdicts.id_bits == 7
     assert len(message.to_bytes()) == 2  # 3 + 3 + 4 bits

@@ -132,7 +132,7 @@ RADIO: tuple[Mutant, ...] = (
     ),
     *faults_of(
         "sim/links/nr/phy/power_reduction.py",
-        ("tests/links/nr/test_radio.py",),
+        ("tests/links/nr/test_power_reduction.py",),
         (
             "reduction_of_inner_blocks",
             "return 0 if is_inner_allocation(first, width, self._num_prb) else 1",

@@ -42,6 +42,15 @@ def test_every_round_emits_and_the_length_limit_holds(tables, trio, name):
         assert all(0.0 <= figures["overlap"] <= 1.0 + 1e-9 and figures["tail_mass"] >= 0.0 for figures in stats)
 
 
+def test_a_round_counts_all_that_was_drafted_and_what_was_tested_of_it(tables, trio):
+    """Draft length 4: a round that can still use four tokens drafts four, also where the first is rejected."""
+    rounds = run(tables, trio, "dsd", max_new_tokens=60, draft_length=4).rounds
+    # The last four tokens leave room for fewer.
+    full = [this for this in rounds[:-4] if this.tested < 4]
+    assert [this.drafted for this in full] == [4] * len(full)
+    assert {this.tested for this in full} == {1, 2, 3}
+
+
 @pytest.mark.parametrize("name", LOSSLESS)
 @pytest.mark.parametrize("sampling", [Sampling(temperature=0), Sampling(top_k=1)])
 def test_lossless_means_greedy_equality(tables, trio, name, sampling):

@@ -39,7 +39,7 @@ class Confidence(Controller):
         return controls.with_draft_length(self.settings.max_draft_length or controls.draft_length)
 
     @override
-    def plan(self, request: RequestState, controls: Controls) -> Generator[Step, Any, Controls]:
+    def decide(self, request: RequestState, controls: Controls) -> Generator[Step, Any, Controls]:
         return self.upper_bound(controls)
         yield
 

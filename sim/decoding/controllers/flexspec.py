@@ -42,7 +42,7 @@ class FlexSpec(Controller):
         return controls.with_draft_length(self.settings.max_draft_length)
 
     @override
-    def plan(self, request: RequestState, controls: Controls) -> Generator[Step, Any, Controls]:
+    def decide(self, request: RequestState, controls: Controls) -> Generator[Step, Any, Controls]:
         seen = yield Observe()
         self._meter.look(request, seen)
         best = self.best_length(seen) or min(controls.draft_length, self.settings.max_draft_length)

@@ -55,7 +55,7 @@ class Gelato(Controller):
         return controls.with_draft_length(self.settings.max_draft_length)
 
     @override
-    def plan(self, request: RequestState, controls: Controls) -> Generator[Step, Any, Controls]:
+    def decide(self, request: RequestState, controls: Controls) -> Generator[Step, Any, Controls]:
         seen = yield Observe()
         spent = self._meter.look(request, seen)
         if spent is not None and spent.joules is not None:

@@ -124,7 +124,7 @@ class GoodSpeed(Controller):
         return GrantLayout(layout, self, request)
 
     @override
-    def plan(self, request: RequestState, controls: Controls) -> Generator[Step, Any, Controls]:
+    def decide(self, request: RequestState, controls: Controls) -> Generator[Step, Any, Controls]:
         self._book.serve(self._device, request)
         if not self._waits_for_verdicts:
             self._granted = self.grant(request)

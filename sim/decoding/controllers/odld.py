@@ -54,7 +54,7 @@ class Odld(Controller):
         return controls.with_draft_length(self.settings.max_draft_length)
 
     @override
-    def plan(self, request: RequestState, controls: Controls) -> Generator[Step, Any, Controls]:
+    def decide(self, request: RequestState, controls: Controls) -> Generator[Step, Any, Controls]:
         seen = yield Observe()
         self._meter.look(request, seen)
         self._learn(seen)

@@ -81,7 +81,7 @@ class UcbSpecStop(Controller):
         )
 
     @override
-    def plan(self, request: RequestState, controls: Controls) -> Generator[Step, Any, Controls]:
+    def decide(self, request: RequestState, controls: Controls) -> Generator[Step, Any, Controls]:
         seen = yield Observe()
         spent = self._meter.look(request, seen)
         if spent is not None and not spent.cut_short:

@@ -111,7 +111,7 @@ class Controller:
         """
         return controls
 
-    def plan(self, request: RequestState, controls: Controls) -> Generator[Step, Any, Controls]:  # noqa: ARG002
+    def decide(self, request: RequestState, controls: Controls) -> Generator[Step, Any, Controls]:  # noqa: ARG002
         """Choose the controls of the next round; a generator, because it may look at clock and channel.
 
         Args:

@@ -52,7 +52,7 @@ def speculative_rounds(
     chosen_by = request.controller if controller is None else controller
     yield from send_prompt(request) if prologue is None else prologue
     while not request.finished:
-        controls = yield from chosen_by.plan(request, start)
+        controls = yield from chosen_by.decide(request, start)
         if ask is None or controls.speculate or has_draft():
             yield from one_round(controls)
         else:
