@@ -73,7 +73,9 @@ def load_models(settings: ModelsSettings, roles: Sequence[str]) -> dict[str, Lan
             return {leader: load_model(names[leader], **options)}
         for role, name in names.items():
             if role != leader:
-                models[role], models[leader] = load_pair(name, names[leader], **options)
+                models[role], models[leader] = load_pair(
+                    name, names[leader], draft_vocabulary=settings.draft_vocabulary, **options
+                )
     return {role: models[role] for role in names}
 
 
@@ -117,7 +119,7 @@ def info_cache_key(names: dict[str, str], settings: ModelsSettings) -> str:
     with naming_key_at_fault(names):
         stamp = {role: [name, files_stamp(find_model(name).folders)] for role, name in names.items()}
     made_by = [decoding_code(), library_versions("torch", "transformers", "numpy")]
-    return json.dumps([stamp, settings.device, settings.dtype, made_by], sort_keys=True)
+    return json.dumps([stamp, settings.draft_vocabulary, settings.device, settings.dtype, made_by], sort_keys=True)
 
 
 def store_info(cache_key: str, models_info: dict[str, ModelInfo]) -> None:

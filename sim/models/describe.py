@@ -17,6 +17,7 @@ from sim.models.gguf_header import GgufHead, read_head
 from sim.models.limits import context_limit, text_config
 from sim.models.pairing import compare_tokens
 from sim.models.sources import LAYERS_MARK, SHIPPED_FOLDERS, SHIPPED_NAMES, ModelSource, find_model, is_here
+from sim.models.token_bytes import bytes_by_id
 from sim.models.tokenizer import TextTokenizer, light_tokenizer
 
 _ENDS = ("model.embed_tokens.weight", "model.norm.weight", "lm_head.weight")
@@ -73,9 +74,15 @@ def describe_model(name: str) -> tuple[ModelDescription, TextTokenizer]:
 
 
 def describe_pair(draft: TextTokenizer, target: TextTokenizer) -> dict[str, Any]:
-    """Whether models with these tokenizers make a pair: ``possible``, ``problem`` and ``notes``."""
+    """Whether models with these tokenizers make a pair: ``possible``, ``problem``, ``notes`` and ``shared_tokens``."""
     match = compare_tokens(draft, target)
-    return {"possible": match.problem is None, "problem": match.problem, "notes": list(match.notes)}
+    shared = len(set(bytes_by_id(draft).values()) & set(bytes_by_id(target).values()))
+    return {
+        "possible": match.problem is None,
+        "problem": match.problem,
+        "notes": list(match.notes),
+        "shared_tokens": shared,
+    }
 
 
 def _of_folder(source: ModelSource) -> tuple[ModelDescription, TextTokenizer]:

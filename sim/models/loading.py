@@ -13,7 +13,7 @@ from sim.models.fingerprint import combine, parameters_digest, weights_digest
 from sim.models.hub import first_line, quiet_transformers
 from sim.models.info import files_stamp
 from sim.models.interface import LanguageModel
-from sim.models.pairing import check_same_tokens
+from sim.models.pairing import compare_tokens
 from sim.models.sources import EMBEDDED, SMOLLM2, ModelSource, find_model, resolve_folder
 from sim.models.tokenizer import TextTokenizer, light_tokenizer, transformers_tokenizer
 
@@ -57,24 +57,43 @@ def load_tokenizer(name: str, *, trust_remote_code: bool = False) -> TextTokeniz
 
 
 def load_pair(
-    draft: str, target: str, *, device: str = "auto", dtype: str = "float32", trust_remote_code: bool = False
+    draft: str,
+    target: str,
+    *,
+    device: str = "auto",
+    dtype: str = "float32",
+    trust_remote_code: bool = False,
+    draft_vocabulary: str = "same",
 ) -> tuple[LanguageModel, LanguageModel]:
     """Load a draft and a target whose token ids mean the same; the draft's rows get the target's width.
 
     A draft with further ids at the end of its vocabulary loses them; one that lacks some of the target's never proposes
     them. Either way the target's rows stay whole, and with them the distribution of its text.
 
+    Args:
+        draft: Name of the draft.
+        target: Name of the target.
+        device: As for ``load_model``.
+        dtype: As for ``load_model``.
+        trust_remote_code: As for ``load_model``.
+        draft_vocabulary: ``same``, or ``shared_tokens`` for a draft of another vocabulary, which then proposes the
+            tokens that both have.
+
     Raises:
-        InputError: A model cannot be loaded, or the tokenizers differ.
+        InputError: A model cannot be loaded, or the tokenizers differ and must not.
     """
-    notes = check_same_tokens(
-        load_tokenizer(draft, trust_remote_code=trust_remote_code),
-        load_tokenizer(target, trust_remote_code=trust_remote_code),
-    )
+    own, leading = (load_tokenizer(name, trust_remote_code=trust_remote_code) for name in (draft, target))
+    match = compare_tokens(own, leading)
+    if match.problem is not None and draft_vocabulary == "same":
+        raise InputError(f"{match.problem}; models.draft_vocabulary: shared_tokens pairs them by the tokens of both")
     leader = load_model(target, device=device, dtype=dtype, trust_remote_code=trust_remote_code)
     helper = load_model(draft, device=device, dtype=dtype, trust_remote_code=trust_remote_code)
+    if match.problem is not None:
+        from sim.models.cross_vocabulary import CrossVocabularyModel
+
+        return CrossVocabularyModel(helper, leading, leader.vocab_size, leader.eos_ids), leader
     reload = partial(_load_model, draft, resolve_device(device), dtype, trust_remote_code, stamp=_stamp(draft))
-    return _fitted(helper, leader, notes, reload)
+    return _fitted(helper, leader, match.notes, reload)
 
 
 def _fitted(

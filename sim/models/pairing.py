@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sim.core.errors import InputError
 from sim.models.tokenizer import TextTokenizer
 
 # Roles whose ids decide where a text begins and ends; the target's count.
@@ -41,18 +40,6 @@ def compare_tokens(draft: TextTokenizer, target: TextTokenizer) -> Match:
             f"({len(draft.vocabulary)} and {len(target.vocabulary)} tokens)"
         )
     return Match(notes=(*_length_notes(draft, target), *_role_notes(draft, target)))
-
-
-def check_same_tokens(draft: TextTokenizer, target: TextTokenizer) -> tuple[str, ...]:
-    """Compare two tokenizers id by id; returns notes on what differs and does no harm.
-
-    Raises:
-        InputError: They differ; the message names the first differing id and both strings.
-    """
-    match = compare_tokens(draft, target)
-    if match.problem is not None:
-        raise InputError(match.problem)
-    return match.notes
 
 
 def _length_notes(draft: TextTokenizer, target: TextTokenizer) -> list[str]:

@@ -49,6 +49,9 @@ class ModelsSettings(Settings):
     """Target model."""
     middle: str = "embedded/middle"
     """Model between draft and target, for hierarchical protocols."""
+    draft_vocabulary: Literal["same", "shared_tokens"] = "same"
+    """`same`: draft and target must have the same tokens. `shared_tokens`: a draft of another family proposes those
+    that both have, compared by their text (arXiv 2502.05202, token-level intersection); exact like any other draft."""
     device: str = "auto"
     """Where PyTorch runs them: `auto`, `cpu`, `cuda`."""
     dtype: Literal["float32", "bfloat16", "float16"] = "float32"

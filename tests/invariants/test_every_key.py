@@ -190,6 +190,7 @@ ELSEWHERE: dict[str, str] = {
     "models.target": "tests/world/test_workload.py",
     "models.middle": "tests/world/test_workload.py",
     "models.device": "tests/models",
+    "models.draft_vocabulary": "tests/models/test_cross_vocabulary.py",
     "models.dtype": "tests/models",
     "edge.continuous.policy": "tests/nodes/engine",
     "cloud.continuous.policy": "tests/nodes/engine",

@@ -45,6 +45,21 @@ DECODING: tuple[Mutant, ...] = (
             "for end in range(1, len(text) + 1):",
         ),
     ),
+    # Drafts of another vocabulary.
+    *faults_of(
+        "sim/models/cross_vocabulary.py",
+        ("tests/models/test_cross_vocabulary.py",),
+        (
+            "shared_rows_by_id",
+            "wide[:, self._targets] = rows[:, self._shared]",
+            "wide[:, self._shared] = rows[:, self._shared]",
+        ),
+        (
+            "rows_of_the_first_piece",
+            "            ends.append(at)",
+            "            ends.append(len(block) - len(self._map.read(token)))",
+        ),
+    ),
     # What is charged as of another vocabulary.
     *faults_of(
         "sim/decoding/core/messages.py",

@@ -47,7 +47,9 @@ DECODING = {
     "models.wire_vocab_size",
 }
 # What no figure of a run depends on: names of results and models (of these the contents count), how to load models.
-NOT_IN_A_RUN = {"name", "sweep", "models.draft", "models.target", "models.middle", "models.device"}
+NOT_IN_A_RUN = {"name", "sweep", "models.draft", "models.target", "models.middle", "models.device"} | {
+    "models.draft_vocabulary"
+}
 VALUES: dict[str, Any] = {
     **keys.VALUES,
     "name": "other",
@@ -58,6 +60,7 @@ VALUES: dict[str, Any] = {
     "models.target": "other/target",
     "models.middle": "other/middle",
     "models.device": "cuda",
+    "models.draft_vocabulary": "shared_tokens",
     "devices.os_memory_share": 0.5,
     "edge.continuous.policy": "priority",
     "cloud.continuous.policy": "priority",
