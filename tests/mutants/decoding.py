@@ -34,6 +34,20 @@ DECODING: tuple[Mutant, ...] = (
             "replace(self.sampling)",
         ),
     ),
+    *faults_of(
+        "sim/decoding/protocols/lazy_rows.py",
+        ("tests/protocols/test_lazy_rows.py",),
+        (
+            "lazy_row_of_the_next_position",
+            "draft.row_after(wanted - 1)",
+            "draft.row_after(min(wanted, draft.depth - 1))",
+        ),
+        (
+            "lazy_row_not_subtracted",
+            "last_row = residual(last_row, coded.row)",
+            "last_row = residual(last_row, last_row)",
+        ),
+    ),
     # N-grams as a draft.
     *faults_of(
         "sim/decoding/protocols/prompt_lookup.py",

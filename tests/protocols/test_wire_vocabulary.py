@@ -28,6 +28,7 @@ FURTHER = {
     "tk_slt": [{"accounting": "published"}],
     "residual": [{"max_messages": 1}],
     "dssd": [{"values": "fp32"}],
+    "lazy_rows": [{"top_k": 6}, {"top_p": 0.8}],
 }
 # cu_hlm spreads the mass of what it cuts over the whole vocabulary: with more tokens it writes other texts.
 # device_only sends nothing.
