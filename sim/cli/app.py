@@ -8,7 +8,7 @@ from typing import Annotated, Literal, Optional
 
 import typer
 
-from sim.cli.answers import explain
+from sim.cli.answers import advise, explain
 from sim.cli.groups import channel_commands, model_commands, tape_commands
 from sim.cli.load import capacity
 from sim.cli.options import (
@@ -46,6 +46,7 @@ def build() -> typer.Typer:
     app.command()(sweep)
     app.command()(capacity)
     app.command()(explain)
+    app.command()(advise)
     app.command()(plot)
     app.command()(compare)
     app.command()(validate)

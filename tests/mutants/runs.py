@@ -9,6 +9,22 @@ _BOOKINGS = ("tests/nodes/test_model_server.py", "tests/invariants/test_bookings
 
 RUNS: tuple[Mutant, ...] = (
     *faults_of(
+        "sim/sweep/advice/search.py",
+        ("tests/sweep/test_advise.py",),
+        ("advice_ignores_constraints", "if violation > 0 or math.isnan(loss):", "if math.isnan(loss):"),
+        ("advice_keeps_the_worst", "return False, loss", "return False, -loss"),
+        (
+            "advice_runs_everything_to_the_end",
+            "kept = list(ordered[: max(2, -(-len(ordered) // _KEEP_ONE_IN))])",
+            "kept = list(ordered)",
+        ),
+    ),
+    *faults_of(
+        "sim/sweep/advice/sensitivity.py",
+        ("tests/sweep/test_advise.py",),
+        ("advice_never_changes", "return mean > (half if math.isfinite(half) else 0.0)", "return False"),
+    ),
+    *faults_of(
         "sim/runs/counterfactual.py",
         ("tests/world/test_explain.py",),
         (
