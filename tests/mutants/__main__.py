@@ -20,7 +20,7 @@ from tests.mutants.mutant import Mutant
 from tests.mutants.mutants import MUTANTS
 
 ROOT = Path(__file__).resolve().parents[2]
-_COPIED = ("sim", "channels", "tests", "scenarios", "pyproject.toml", "README.md", "Makefile")
+_COPIED = ("sim", "channels", "tests", "scenarios", "results/reference", "pyproject.toml", "README.md", "Makefile")
 _TIMEOUT_S = 900
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +21,7 @@ from sim.scenario.schema import Scenario
 from sim.sweep.advice import search as module
 from sim.sweep.advice.advise import Advice, advise, draw_front
 from sim.sweep.advice.question import Question, make_question, parse_constraint
-from sim.sweep.advice.search import Candidate, Runner, search
+from sim.sweep.advice.search import Runner, search
 from sim.sweep.advice.space import Space
 from sim.sweep.advice.values import values_of_field
 
@@ -35,14 +34,21 @@ def recorded_grid(monkeypatch: pytest.MonkeyPatch) -> pd.DataFrame:
     """All runs of ``who_wins`` as they lie beside its figure; candidates are looked up there instead of being run."""
     table = pd.read_csv(ROOT / "results" / "reference" / "who_wins.csv")
     rows_of = dict(iter(table.groupby(["variant", RATE])))
+    sweep = load_scenario("who_wins").sweep
+    assert sweep is not None
+    schemes = sweep.variants
 
-    def run(self: Runner, candidates: Sequence[Candidate], replications: int) -> None:
-        for one in candidates:
-            rows = rows_of[one.proposal.labels["variant"], one.proposal.labels[RATE]].sort_values("replication")
-            self.runs += replications - len(one.rows)
-            one.rows = rows[list(self.metrics)].head(replications).to_dict("records")
+    def looked_up(one: Scenario, out: Path, **_: Any) -> tuple[pd.DataFrame, list[str]]:
+        assert one.sweep is not None
+        found = []
+        for name, changes in one.sweep.variants.items():
+            own = {key: value for key, value in changes.items() if not key.startswith("link.")}
+            scheme = next(scheme for scheme, keys in schemes.items() if keys == own)
+            rows = rows_of[scheme, changes[RATE]].sort_values("replication").head(one.sweep.replications)
+            found.append(rows.assign(variant=name))
+        return pd.concat(found), []
 
-    monkeypatch.setattr(Runner, "_run", run)
+    monkeypatch.setattr(module, "evaluate", looked_up)
     return table
 
 
