@@ -126,6 +126,7 @@ def columns_page(folder: Path) -> str:
         "summary": "`summary.json`: figures of one run",
         "requests": "`requests.parquet`: a row per request",
         "rounds": "`rounds.parquet`: a row per round",
+        "flows": "`flows.csv`: a row per background flow, of an `nr` link with `background`",
         "slots": "`slots.parquet`: a row per transport block, of an `nr` link with `record_slots`",
     }
     text = [

@@ -121,9 +121,11 @@ class Link(ABC):
 
     Attributes:
         has_modems: Whether ``meter`` tells the energy of the devices' radios; else it is airtime at a constant power.
+        has_background: Whether it carries traffic of its own, which never ends.
     """
 
     has_modems: ClassVar[bool] = False
+    has_background: bool = False
 
     def __init__(self, env: simpy.Environment, num_devices: int, seed: int) -> None:
         self.env = env
@@ -148,6 +150,10 @@ class Link(ABC):
     def summary(self) -> dict[str, float]:
         """Cell-wide figures of the run so far, names with units, such as ``uplink_utilisation``."""
         return {}
+
+    def flows(self) -> list[dict[str, Any]]:
+        """One row per flow of traffic of its own, columns with units."""
+        return []
 
     def slots(self) -> list[dict[str, Any]]:
         """One row per transmission of a slotted link, if it keeps them, columns with units."""

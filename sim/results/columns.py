@@ -101,6 +101,14 @@ _CELL_MEANINGS = {
     "decode_per_message_s": "decoding at the receiver, mean per message (nr)",
     "transport_per_message_s": "fixed delay beyond the air, mean per message (nr)",
 }
+_BACKGROUND_MEANINGS = {
+    "packets": "packets of background flows delivered (nr)",
+    "offered_bps": "payload that background flows have sent per second (nr)",
+    "throughput_bps": "payload of theirs that has crossed the air per second (nr)",
+    "delay_mean_s": "mean time from sending to delivery of a packet of theirs (nr)",
+    "delay_p95_s": "95th percentile of it",
+    "within_budget_share": "share of their packets that arrived within the delay budget of their 5QI (nr)",
+}
 _RADIO_LINK_MEANINGS = {
     "handovers": "changes of cell of all devices (nr)",
     "handovers_per_device_minute": "changes of cell per device and minute (nr)",
@@ -199,6 +207,11 @@ SUMMARY_COLUMNS = {
         for direction in ("uplink", "downlink")
         for name, meaning in _CELL_MEANINGS.items()
     },
+    **{
+        f"{direction}_background_{name}": f"{direction}: {meaning}"
+        for direction in ("uplink", "downlink")
+        for name, meaning in _BACKGROUND_MEANINGS.items()
+    },
     **_ACCESS_MEANINGS,
     **_RADIO_LINK_MEANINGS,
     **_MODEM_MEANINGS,
@@ -229,6 +242,17 @@ SLOT_COLUMNS = {
     "received": "whether the block was decoded",
 }
 
+# Of an NR cell with background traffic: a row per flow.
+FLOW_COLUMNS = {
+    "flow": "index in link.background",
+    "kind": "traffic model",
+    "five_qi": "5QI",
+    "direction": "uplink or downlink",
+    "users": "devices that carry it",
+    "nominal_bps": "payload that they offer in the mean; none where it depends on the network",
+    **{name: meaning.removesuffix(" (nr)") for name, meaning in _BACKGROUND_MEANINGS.items()},
+}
+
 # A row per server and second; the last one covers what is left of the run.
 SERVER_COLUMNS = {
     "server": "edge or cloud; with replicas edge-0, edge-1, ...",
@@ -250,6 +274,7 @@ TABLES = {
     "requests": REQUEST_COLUMNS,
     "rounds": ROUND_COLUMNS,
     "slots": SLOT_COLUMNS,
+    "flows": FLOW_COLUMNS,
     "servers": SERVER_COLUMNS,
 }
 """The dictionary by table; a sweep's table has the summary's columns too."""

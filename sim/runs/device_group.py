@@ -23,6 +23,7 @@ from sim.nodes.lengthened import Lengthening
 from sim.nodes.live_trace import LiveTrace
 from sim.nodes.monitor import QueueMonitor
 from sim.results.tables import RunTables
+from sim.runs.completion import Completion
 from sim.runs.inputs import SimulationInputs
 from sim.runs.window import Window
 from sim.scenario.schema import Kind, Scenario
@@ -45,6 +46,7 @@ class Watchers:
         tables: Take ended requests.
         requests: Watches all requests from issue to end.
         queue: Watches those that wait at their devices.
+        completion: Knows when all requests have ended.
         spent_ns: Times that ended requests have taken in all, and of these waited at their devices.
     """
 
@@ -52,6 +54,7 @@ class Watchers:
     tables: RunTables
     requests: QueueMonitor
     queue: QueueMonitor
+    completion: Completion
     spent_ns: list[int] = field(default_factory=lambda: [0, 0])
 
 
@@ -106,14 +109,15 @@ class DeviceGroup:
         self.source.begin()
         if scenario.devices.is_closed_loop:
             for device in self.devices:
-                start(env, device.closed_loop(think_times_s(scenario.devices, scenario.seed, device.index)))
+                loop = device.closed_loop(think_times_s(scenario.devices, scenario.seed, device.index))
+                start(env, self._watchers.completion.process(loop))
             return
         arrivals = self.source.arrivals if isinstance(self.source, DrawnRequests) else None
         if arrivals is None:
             arrivals = Arrivals(scenario.devices, scenario.seed, first_device=self.kind.first)
         by_index = {device.index: device for device in self.devices}
         for stream in arrivals.streams():
-            feed(env, by_index, stream)
+            feed(env, by_index, self._watchers.completion.stream(stream))
 
     def _memory_tokens(self) -> float:
         """Tokens whose keys and values a device's memory holds beside weights and operating system.
@@ -195,3 +199,4 @@ class DeviceGroup:
             key = self._addresses.of(planned)
             if not store.has(key):
                 store.put(key, protocol_run.records, describe(planned, self.scenario, self._model_info))
+        self._watchers.completion.check()

@@ -181,6 +181,8 @@ def write_run(result: RunResult, folder: Path) -> None:
         _write_rows(result.by_kind, folder / "kinds.csv")
     if result.by_category:
         _write_rows(result.by_category, folder / "categories.csv")
+    if flows := result.link.flows():
+        _write_rows(flows, folder / "flows.csv")
     requests = result.output.tables.requests.frame()
     figures = draw_run(_answered(requests), folder / "figures")
     figures += draw_servers(result.output.tables.servers.frame(), folder / "figures")

@@ -20,6 +20,7 @@ from sim.nodes.routing.registry import ROUTINGS
 from sim.nodes.server_group import ServerGroup
 from sim.results.output import RunOutput
 from sim.results.tables import RunTables
+from sim.runs.completion import Completion
 from sim.runs.device_group import DeviceGroup, RecordMore, Watchers
 from sim.runs.inputs import SimulationInputs
 from sim.runs.window import Window
@@ -59,7 +60,8 @@ class World:
         self.sites = {location: self._servers(location, kinds) for location in (Location.EDGE, Location.CLOUD)}
         self.window = Window(to_ns(devices.warmup_s), None if devices.end_s is None else to_ns(devices.end_s))
         self.requests, self.queue = QueueMonitor("requests"), QueueMonitor("requests at their devices")
-        self._watchers = watchers = Watchers(self.window, self.tables, self.requests, self.queue)
+        self.completion = Completion(self.env, self.requests)
+        self._watchers = watchers = Watchers(self.window, self.tables, self.requests, self.queue, self.completion)
         self.groups = [
             DeviceGroup(kind, own, self._context(kind, own), watchers, record)
             for kind, own in zip(kinds, inputs.kinds, strict=True)
@@ -124,11 +126,14 @@ class World:
             self.env.run(window.start_ns)
         window.begin(window.start_ns, self.requests, groups)
         until_ns = window.end_ns if until_s is None else to_ns(until_s)
-        self.env.run(until_ns)
+        if until_ns is None:
+            self._run_to_end()
+        else:
+            self.env.run(until_ns)
         window.close(int(self.env.now), self.requests, groups)
         link_figures = self.link.summary()
         if until_s is None and window.end_ns is not None and self.scenario.devices.in_flight == "drain":
-            self.env.run()
+            self._run_to_end()
             self._refuse_losses()
         elif until_ns is None:
             self._refuse_losses()
@@ -138,6 +143,13 @@ class World:
                 one.record_to.sync()
         figures = {**window.figures(groups), **self._device_idle_energy(), **self._vocabularies()}
         return RunOutput(self.tables, link_figures, figures, int(self.env.now) / NS_PER_S)
+
+    def _run_to_end(self) -> None:
+        """Run until nothing is left to happen, or all requests have ended where the link itself makes traffic."""
+        if self.link.has_background:
+            self.completion.run()
+        else:
+            self.env.run()
 
     def _device_idle_energy(self) -> dict[str, float]:
         """What the processors of all devices draw at rest in the window [J], where that is known."""

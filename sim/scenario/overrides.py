@@ -58,17 +58,17 @@ def _change(data: dict[str, Any], key: str, value: Any) -> None:
         data[key] = copy.deepcopy(value)
         return
     parts = _steps(key)
-    current: dict[str, Any] = data
+    current: Any = data
     if parts[0] == "devices" and isinstance(data.get("devices"), list):
         current, parts = _kind_of(data["devices"], parts)
     for depth, part in enumerate(parts[:-1]):
-        below: Any = current.get(part)
+        below: Any = _below(current, parts, depth)
         if isinstance(below, str) and _NAMED_AT_DEPTH.get(parts[0]) == depth:
             # A part given by its name alone, such as `protocol: tslt`.
             below = {_SELECTOR_OF.get(parts[0], "kind"): below}
         elif below is None:
             below = {}
-        if not isinstance(below, dict):
+        if not isinstance(below, dict | list):
             raise ScenarioProblems(
                 [
                     Problem(
@@ -77,8 +77,9 @@ def _change(data: dict[str, Any], key: str, value: Any) -> None:
                     )
                 ]
             )
-        current[part] = below
+        current[_place(current, part)] = below
         current = below
+    _below(current, parts, len(parts) - 1)
     if _is_selector(key):
         if current.get(parts[-1]) != value:
             kept = _shared_keys(parts[0], current, value)
@@ -86,7 +87,27 @@ def _change(data: dict[str, Any], key: str, value: Any) -> None:
             current.update(kept)
         current[parts[-1]] = value
     else:
-        current[parts[-1]] = copy.deepcopy(value)
+        current[_place(current, parts[-1])] = copy.deepcopy(value)
+
+
+def _below(current: dict[str, Any] | list[Any], parts: list[str], depth: int) -> Any:
+    """What stands behind a key of a mapping, None if nothing; an item of a list goes by its place, from 0.
+
+    Raises:
+        ScenarioProblems: The list has no such item.
+    """
+    if isinstance(current, dict):
+        return current.get(parts[depth])
+    valid = [str(place) for place in range(len(current))]
+    if parts[depth] not in valid:
+        items = f"items 0 to {len(current) - 1}" if current else "no items"
+        message = f"{'.'.join(parts[:depth])} is a list with {items}, got {shortened(parts[depth])}"
+        raise ScenarioProblems([Problem(tuple(parts), message)])
+    return current[int(parts[depth])]
+
+
+def _place(current: dict[str, Any] | list[Any], part: str) -> Any:
+    return part if isinstance(current, dict) else int(part)
 
 
 def _kind_of(kinds: list[Any], parts: list[str]) -> tuple[dict[str, Any], list[str]]:

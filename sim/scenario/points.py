@@ -121,6 +121,8 @@ def value_of(scenario: Scenario, key: str) -> Any:
             value = value.name if part == value.selector else getattr(value.settings, part)
         elif isinstance(value, Mapping):
             value = value[part]
+        elif isinstance(value, list):
+            value = value[int(part)]
         elif isinstance(value, MixedDevices):
             value = next(kind for kind in value.kinds if kind.name == part)
         else:

@@ -43,6 +43,8 @@ _AT_THE_EDGE = {
 _ERRORS = {"channel": "ideal", "mcs": 5, "block_error_rate": 0.3}
 _LOSSES = {**_ERRORS, "max_harq_retransmissions": 0}
 _NEAR = {"inter_site_distance_m": 300, "record_slots": True}
+_FILES = {"kind": "ftp", "users": 0, "direction": "uplink", "five_qi": 7, "rate_hz": 10, "file_bytes": 3000}
+_FULL = {"kind": "full_buffer", "users": 0, "direction": "uplink", "five_qi": 5}
 _MIMO = {"num_rx": 2, "num_tx": 2, **_NEAR}
 
 # Other keys under which a key acts at all: of the link, or dotted ones of the scenario.
@@ -98,6 +100,9 @@ BESIDE: dict[str, dict[str, Any]] = {
     "bs_height_m": {"record_slots": True},
     "p0_dbm": _NEAR,
     "max_records": {"record_slots": True},
+    "five_qi": {"snr_db": 15.0, "background": [_FILES]},
+    "prioritised_mbps": {"snr_db": 15.0, "background": [_FULL], "prioritised_mbps": 0.05},
+    "bucket_s": {"snr_db": 15.0, "background": [_FULL], "prioritised_mbps": 0.05},
 }
 # Values that no rule can guess; a function makes one in a folder of the test's.
 VALUES: dict[str, Any] = {
@@ -155,4 +160,7 @@ VALUES: dict[str, Any] = {
     "p0_dbm": -100.0,
     "alpha": 0.8,
     "max_records": 1,
+    "five_qi": 5,
+    "bucket_s": 0.001,
+    "background": [{"kind": "ftp", "rate_hz": 20, "file_bytes": 2000}],
 }

@@ -94,6 +94,26 @@ RADIO: tuple[Mutant, ...] = (
         ),
     ),
     *faults_of(
+        "sim/links/nr/rlc/logical_channels.py",
+        ("tests/links/nr/test_logical_channels.py",),
+        ("bucket_without_limit", "min(grown, channel.bucket_bytes)", "grown"),
+        ("prioritised_rate_unused", "self._buckets[index] -= used", "self._buckets[index] -= 0"),
+    ),
+    *faults_of(
+        "sim/links/nr/mac/transmission.py",
+        ("tests/links/nr/test_background.py",),
+        (
+            "flows_count_as_messages",
+            "if message.flow is None:\n            self.kpis",
+            "if True:\n            self.kpis",
+        ),
+    ),
+    *faults_of(
+        "sim/links/nr/mac/schedulers/qos.py",
+        ("tests/links/nr/test_background.py",),
+        ("qos_without_weights", "weight = queues.weight * delay", "weight = delay"),
+    ),
+    *faults_of(
         "sim/links/nr/mac/schedulers/proportional_fair.py",
         ("tests/links/nr/test_schedulers.py",),
         ("pf_is_max_ci", "np.maximum(queues.average_rate_bps, 1e-3)[:, None]", "1.0"),

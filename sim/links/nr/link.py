@@ -49,6 +49,7 @@ class NrLink(Link):
         super().__init__(env, num_devices, seed)
         self.settings = settings
         self.network = Network(env, num_devices, seed, settings, decoder)
+        self.has_background = self.network.background is not None
 
     def send(self, packet: Packet) -> simpy.Event:
         """Accept a message now; the event returned succeeds at its delivery with a ``Delivery``.
@@ -80,6 +81,7 @@ class NrLink(Link):
             "block_error_rate": 0.0,
             "record_slots": False,
             "drx_cycle_s": 0.0,
+            "background": [],
         }
         settings = self.settings.model_copy(update=calm)
         return sum(idle_delivery(settings, _SMALL_BYTES, direction).total_ns for direction in Direction) / 1e9
@@ -91,6 +93,10 @@ class NrLink(Link):
     def summary(self) -> dict[str, float]:
         """Per direction: throughput, PRB utilisation, error rate, HARQ rounds, access delays, fairness."""
         return self.network.figures()
+
+    def flows(self) -> list[dict[str, Any]]:
+        """A row per background flow: load, throughput, delays, share within the delay budget."""
+        return self.network.flow_rows()
 
     def slots(self) -> list[dict[str, Any]]:
         """A row per transmission with PRBs, MCS, SINR and error rate, if ``record_slots`` is set."""

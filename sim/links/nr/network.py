@@ -33,6 +33,9 @@ from sim.links.nr.records import SlotRecords
 from sim.links.nr.rlc.message import Message, Segmenter
 from sim.links.nr.rrc.radio_links import RadioLinks
 from sim.links.nr.settings import NrLinkSettings
+from sim.links.nr.traffic.background import BackgroundTraffic
+from sim.links.nr.traffic.bearers import Bearers, FlowPlace, placed_users
+from sim.links.nr.traffic.flow_meter import FlowMeter
 
 # SimPy events of equal time run by priority; a slot comes after all messages that were sent at its start.
 _AFTER_MESSAGES = 2
@@ -81,7 +84,9 @@ class Network:
         decoder: Receiver | None = None,
     ) -> None:
         self.env = env
-        self.settings = settings
+        self.bearers = Bearers(settings, num_devices)
+        self._num_protocol_devices, num_devices = num_devices, self.bearers.num_users
+        self.settings = settings = placed_users(settings, self._num_protocol_devices, num_devices)
         self.carrier = Carrier(settings)
         self.callbacks = SlotCallbacks()
         self.num_slots_run = 0
@@ -100,13 +105,7 @@ class Network:
             self.channel = RadioChannel(self.carrier, settings, num_devices, seed)
             self.adaptations, receiver, self._interference = _radio(self.channel, uniform)
             self.num_cells, self.serving = self.channel.num_cells, self.channel.serving
-        self.pdcch = ControlChannel(
-            self.carrier.num_prb,
-            settings.pdcch_symbols,
-            num_devices,
-            self.num_cells,
-            settings.max_grants_per_slot,
-        )
+        self.pdcch = self._control_channel(num_devices)
         self._renew_control()
         self.reachable = np.ones(num_devices, dtype=bool)
         self.links = RadioLinks(
@@ -127,6 +126,21 @@ class Network:
         self._armed: int | None = None
         self._kpis_since_ns = 0
         self._last_slot = -1
+        self.background = self._make_background(seed)
+
+    def _control_channel(self, num_devices: int) -> ControlChannel:
+        """The downlink control channel of all cells."""
+        settings = self.settings
+        return ControlChannel(
+            self.carrier.num_prb, settings.pdcch_symbols, num_devices, self.num_cells, settings.max_grants_per_slot
+        )
+
+    def _make_background(self, seed: int) -> BackgroundTraffic | None:
+        """Sources of other traffic, if there is any."""
+        flows = self.settings.background
+        if not flows:
+            return None
+        return BackgroundTraffic(self.env, seed, flows, self.bearers.places, self._send_background)
 
     def _make_macs(self, receiver: Receiver, uniform: dict[Direction, UniformStream]) -> tuple[Uplink, Downlink]:
         """The MAC of both directions."""
@@ -150,24 +164,46 @@ class Network:
             "give_up": self.links.fail,
             "records": self.records,
         }
-        up, down = Direction.UPLINK, Direction.DOWNLINK
-        uplink = Uplink(MacDeps(adaptation=self.adaptations[up], uniforms=uniform[up], **common))
-        downlink = Downlink(MacDeps(adaptation=self.adaptations[down], uniforms=uniform[down], **common))
-        return uplink, downlink
+        deps = {
+            direction: MacDeps(
+                adaptation=self.adaptations[direction],
+                uniforms=uniform[direction],
+                channels=self.bearers.channels[direction],
+                bearers=self.bearers.bearers[direction],
+                **common,
+            )
+            for direction in Direction
+        }
+        return Uplink(deps[Direction.UPLINK]), Downlink(deps[Direction.DOWNLINK])
 
     def send(self, packet: Packet) -> simpy.Event:
         """Accept a message now; the event returned succeeds at its delivery with a ``Delivery``."""
-        event = self.env.event()
+        return self._push(self._message(packet))
+
+    def _message(self, packet: Packet) -> Message:
+        """A message that is sent now."""
         now = int(self.env.now)
         total = self.segmenter.stream_bytes(-(-packet.payload_bits // 8))
+        ready = now if packet.direction == Direction.UPLINK else now + self.downlink.transport_ns
+        return Message(packet, self.env.event(), now, ready, total)
+
+    def _push(self, message: Message) -> simpy.Event:
+        """Queue a message; returns the event of its delivery."""
+        packet = message.packet
         if packet.direction == Direction.UPLINK:
-            self.uplink.push(Message(packet, event, now, now, total))
+            self.uplink.push(message)
         else:
-            self.downlink.push(Message(packet, event, now, now + self.downlink.transport_ns, total))
-        slot = max(self._last_slot + 1, self.carrier.first_slot_from(now))
-        self.links.waits(packet.device, slot)
+            self.downlink.push(message)
+        slot = max(self._last_slot + 1, self.carrier.first_slot_from(message.sent_ns))
+        self.links.waits(packet.device, slot, is_counted=message.flow is None)
         self._arm(slot)
-        return event
+        return message.event
+
+    def _send_background(self, packet: Packet, place: FlowPlace, meter: FlowMeter) -> simpy.Event:
+        """Queue a packet of a background flow; its event happens when it has arrived or was given up."""
+        message = self._message(packet)
+        message.channel, message.bearer, message.flow = place.channel, place.bearer, meter
+        return self._push(message)
 
     def restart_kpis(self) -> None:
         """Forget the figures so far: they count from now on."""
@@ -176,6 +212,8 @@ class Network:
             mac.adaptation.restart_figures()
         self.links.counters.restart()
         self.modems.restart(self.carrier.first_slot_from(int(self.env.now)))
+        if self.background is not None:
+            self.background.restart()
         self._kpis_since_ns = int(self.env.now)
 
     def figures(self) -> dict[str, float]:
@@ -190,9 +228,17 @@ class Network:
                 figures[f"{mac.direction}_{name}"] = value
             for name, value in mac.adaptation.figures().items():
                 figures[f"{mac.direction}_{name}"] = value
-        figures.update(self.links.counters.figures((now - since) / NS_PER_S))
-        figures.update(self.modems.figures(carrier.first_slot_from(now)))
+        figures.update(self.links.counters.figures((now - since) / NS_PER_S, self._num_protocol_devices))
+        figures.update(self.modems.figures(carrier.first_slot_from(now), self._num_protocol_devices))
+        if self.background is not None:
+            figures.update(self.background.figures((now - since) / NS_PER_S))
         return figures
+
+    def flow_rows(self) -> list[dict[str, Any]]:
+        """A row per background flow."""
+        if self.background is None:
+            return []
+        return self.background.rows((int(self.env.now) - self._kpis_since_ns) / NS_PER_S)
 
     def expected_bps(self, direction: Direction, device: int) -> float:
         """Rate of the whole carrier at a device's last reported channel, its share of the pattern counted [bit/s]."""
@@ -228,12 +274,18 @@ class Network:
     def _deliver(self, message: Message, delivery: Delivery, at_ns: int) -> None:
         """Let the message's event succeed at its time of delivery."""
         self.links.delivered(message.packet.device)
+        if message.flow is not None:
+            message.flow.delivered(at_ns - message.sent_ns)
         arrival = self.env.timeout(at_ns - int(self.env.now))
         arrival.callbacks.append(partial(_succeed, message.event, delivery))
 
     def _fail(self, message: Message) -> None:
-        """Let the message's event fail now."""
+        """Let the message's event fail now; a background flow only counts it."""
         packet = message.packet
+        if message.flow is not None:
+            message.flow.failed()
+            message.event.succeed()
+            return
         waited_s = (int(self.env.now) - message.sent_ns) / NS_PER_S
         message.event.fail(
             LinkFailureError(

@@ -25,7 +25,7 @@ def grants(at_most):
     return channel.budget(0, DOWN)
 
 
-ALL = ["delay_weighted", "earliest_deadline", "max_ci", "proportional_fair", "round_aware", "round_robin"]
+ALL = ["delay_weighted", "earliest_deadline", "max_ci", "proportional_fair", "qos", "round_aware", "round_robin"]
 
 
 def view(num, rate=None, **arrays):
@@ -38,6 +38,8 @@ def view(num, rate=None, **arrays):
         "head_of_line_s": np.full(num, 0.01),
         "time_to_deadline_s": np.full(num, 0.09),
         "tokens_at_stake": np.ones(num),
+        "weight": np.full(num, 10.0),
+        "is_delay_critical": np.zeros(num, dtype=bool),
         "rate_bps": np.ones((num, 1)) if rate is None else np.asarray(rate, dtype=float),
         "average_rate_bps": np.ones(num),
         "slots_since_served": np.full(num, 5),

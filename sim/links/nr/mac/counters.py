@@ -46,6 +46,10 @@ class DelayHistogram:
         place = int(np.log(max(delay_ns, _FIRST_BIN_NS) / _FIRST_BIN_NS) / np.log(_BIN_RATIO))
         self._counts[min(place, _NUM_BINS - 1)] += 1
 
+    def include(self, other: DelayHistogram) -> None:
+        """Count all delays of another one."""
+        self._counts += other._counts
+
     def quantile_s(self, probability: float) -> float:
         """Quantile [s]; NaN without delays."""
         total = int(self._counts.sum())

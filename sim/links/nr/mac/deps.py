@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,6 +19,7 @@ from sim.links.nr.phy.carrier import Carrier
 from sim.links.nr.phy.receiver import Receiver
 from sim.links.nr.phy.uniform_stream import UniformStream
 from sim.links.nr.records import SlotRecords
+from sim.links.nr.rlc.logical_channels import LogicalChannel
 from sim.links.nr.rlc.message import Message, Segmenter
 from sim.links.nr.settings import NrLinkSettings
 
@@ -30,6 +31,8 @@ class MacDeps:
     Attributes:
         serving: Cell of each device, renewed in place, [num_devices].
         reachable: Whether a device has a radio link, renewed in place, [num_devices].
+        channels: Logical channels of each device, [num_devices].
+        bearers: Indices of these channels among those of all devices, [num_devices].
         drx: When devices listen.
         modems: Energy of their radios.
         deliver: Takes each finished message with its delivery and the time at which it is there.
@@ -42,6 +45,8 @@ class MacDeps:
     callbacks: SlotCallbacks
     serving: Indices
     reachable: npt.NDArray[np.bool_]
+    channels: Sequence[tuple[LogicalChannel, ...]]
+    bearers: Sequence[tuple[int, ...]]
     drx: DrxTimers
     modems: Modems
     num_cells: int

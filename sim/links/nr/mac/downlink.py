@@ -8,6 +8,7 @@ from sim.links.base import Direction
 from sim.links.nr.mac.counters import ACCESS_PARTS, DELAY_PARTS
 from sim.links.nr.mac.entity import MacEntity
 from sim.links.nr.phy.block import TransportBlock
+from sim.links.nr.rlc.logical_channels import LogicalChannels
 from sim.links.nr.rlc.message import Message
 
 
@@ -42,7 +43,7 @@ class Downlink(MacEntity):
             return
         listens_at = self.deps.drx.listens_at(device, slot)
         if listens_at == slot:
-            self.set_backlog(device, self.queues[device].buffer_bytes)
+            self._renew_backlog(device)
         else:
             self.callbacks.schedule(listens_at, self._sync, device)
 
@@ -86,8 +87,15 @@ class Downlink(MacEntity):
                 blocks.append(block)
             else:
                 self.num_free[block.device] += 1
-            self.set_backlog(block.device, self.queues[block.device].buffer_bytes)
+            self._renew_backlog(block.device)
         return blocks
+
+    def _renew_backlog(self, device: int) -> None:
+        """The base station sees its own queues."""
+        queue = self.queues[device]
+        self.set_backlog(device, queue.buffer_bytes)
+        if isinstance(queue, LogicalChannels):
+            self.weight[device] = sum(group.weight for group in queue.groups())
 
     def on_known(self, block: TransportBlock) -> None:
         """The queue is the base station's own: nothing to learn."""

@@ -110,8 +110,8 @@ class Modems:
         """Figures count from now on."""
         self._from = self._by_state(np.arange(len(self._from)), slot)
 
-    def figures(self, slot: int) -> dict[str, float]:
-        """Energy of all devices by what their modems did [J]."""
-        devices = np.arange(len(self._from))
-        spent = (self._by_state(devices, slot) - self._from).sum(axis=0)
+    def figures(self, slot: int, num_devices: int | None = None) -> dict[str, float]:
+        """Energy of the first devices by what their modems did [J]; of all if their number is left out."""
+        devices = np.arange(len(self._from[:num_devices]))
+        spent = (self._by_state(devices, slot) - self._from[:num_devices]).sum(axis=0)
         return {f"radio_{state}_energy_j": float(joules) for state, joules in zip(_STATES, spent, strict=True)}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import numpy.typing as npt
 
 from sim.links.nr.mac.schedulers.base import Array, Indices
 from sim.links.nr.mac.transmission import Transmission
@@ -52,6 +53,16 @@ class SchedulerView:
     def tokens_at_stake(self) -> Array:
         """Tokens that the first message may unblock."""
         return self._mac.head_tokens[self.device]
+
+    @property
+    def weight(self) -> Array:
+        """Weights by 5QI."""
+        return self._mac.weight[self.device]
+
+    @property
+    def is_delay_critical(self) -> npt.NDArray[np.bool_]:
+        """Whether the first message is worth nothing beyond its delay budget."""
+        return self._mac.head_is_critical[self.device]
 
     @property
     def rate_bps(self) -> Array:

@@ -13,6 +13,7 @@ from sim.links.nr.mac.counters import DELAY_PARTS, MacCounters
 from sim.links.nr.mac.deps import MacDeps
 from sim.links.nr.mac.schedulers.base import Array, Indices
 from sim.links.nr.phy.block import TransportBlock
+from sim.links.nr.rlc.logical_channels import LogicalChannels
 from sim.links.nr.rlc.message import Message, Segment
 from sim.links.nr.rlc.send_queue import SendQueue
 
@@ -32,6 +33,8 @@ class Transmission(ABC):
         resend: Blocks that wait for a retransmission, by cell.
         kpis: Counters.
         last_grant: Slot of each device's last new block, [num_devices].
+        weight: Sum of the weights of the logical channels that have data, as the base station knows them; where there
+            is one only, its weight, [num_devices].
     """
 
     direction: Direction
@@ -41,8 +44,11 @@ class Transmission(ABC):
         settings, count = deps.settings, len(deps.serving)
         self.deps, self.settings, self.carrier = deps, settings, deps.carrier
         self.callbacks, self.serving, self.adaptation = deps.callbacks, deps.serving, deps.adaptation
-        self.queues = [SendQueue(deps.segmenter) for _ in range(count)]
-        self._undelivered: list[deque[Message]] = [deque() for _ in range(count)]
+        self.queues: list[SendQueue | LogicalChannels] = [
+            SendQueue(deps.segmenter) if len(channels) == 1 else LogicalChannels(deps.segmenter, channels)
+            for channels in deps.channels
+        ]
+        self._undelivered: list[deque[Message]] = [deque() for own in deps.bearers for _ in own]
         # Blocks between their first transmission and the end of their HARQ process, in order.
         self._in_flight: list[dict[TransportBlock, None]] = [{} for _ in range(count)]
         self.backlog = np.zeros(count, dtype=np.int64)
@@ -54,6 +60,8 @@ class Transmission(ABC):
         self.head_deadline_ns = np.zeros(count, dtype=np.int64)
         self.head_tokens = np.ones(count)
         self.head_bytes = np.zeros(count, dtype=np.int64)
+        self.head_is_critical = np.array([own[0].is_delay_critical for own in deps.channels], dtype=bool)
+        self.weight = np.array([own[0].weight for own in deps.channels], dtype=np.float64)
         self._heads: list[Message | None] = [None] * count
         self._budget_ns = to_ns(settings.delay_budget_s)
         self._status_delay_ns = to_ns(settings.rlc_status_delay_s)
@@ -98,7 +106,7 @@ class Transmission(ABC):
         """Put a message into its device's buffer; it will be delivered after all that are there."""
         device = message.packet.device
         self.queues[device].push(message)
-        self._undelivered[device].append(message)
+        self._undelivered[message.bearer].append(message)
 
     def sync_head(self, device: int) -> None:
         """Renew what schedulers see of the message that a queue serves next."""
@@ -113,6 +121,7 @@ class Transmission(ABC):
         deadline = packet.deadline_ns
         self.head_deadline_ns[device] = head.sent_ns + self._budget_ns if deadline is None else deadline
         self.head_tokens[device] = packet.tokens_at_stake
+        self.head_is_critical[device] = self.deps.channels[device][head.channel].is_delay_critical
 
     def average_rate_bps(self, devices: Indices) -> Array:
         """Rates served, averaged over the window. [num_devices]."""
@@ -131,10 +140,10 @@ class Transmission(ABC):
     def fill(self, block: TransportBlock, room: int, slot: int) -> bool:
         """Put waiting bytes into a block that goes on air for the first time; False if nothing waits."""
         device = block.device
-        block.segments = self.queues[device].fill(room)
+        start_ns = slot * self.carrier.slot_ns
+        block.segments = self.queues[device].fill(room, start_ns)
         if not block.segments:
             return False
-        start_ns = slot * self.carrier.slot_ns
         for segment in block.segments:
             message = segment.message
             if message.first_ns < 0:
@@ -165,25 +174,33 @@ class Transmission(ABC):
 
     def has_messages(self, device: int) -> bool:
         """Whether messages of a device have not been delivered yet."""
-        return bool(self._undelivered[device])
+        return any(self._undelivered[bearer] for bearer in self.deps.bearers[device])
 
     def count_interruption(self, device: int, start_ns: int, end_ns: int) -> None:
         """Tell a device's messages that they have waited for a radio link."""
-        for message in self._undelivered[device]:
-            message.interrupt(max(0, end_ns - max(start_ns, message.ready_ns)))
+        for bearer in self.deps.bearers[device]:
+            for message in self._undelivered[bearer]:
+                message.interrupt(max(0, end_ns - max(start_ns, message.ready_ns)))
 
     def drop(self, device: int, sent_before_ns: int) -> int:
-        """Let messages fail that were sent by a time, of a device without a radio link; returns how many."""
-        failed = [message for message in self._undelivered[device] if message.sent_ns <= sent_before_ns]
+        """Let messages fail that were sent by a time, of a device without a radio link.
+
+        Returns:
+            How many of protocols.
+        """
+        failed: list[Message] = []
+        for bearer in self.deps.bearers[device]:
+            waiting = self._undelivered[bearer]
+            failed += [message for message in waiting if message.sent_ns <= sent_before_ns]
+            self._undelivered[bearer] = deque(m for m in waiting if m.sent_ns > sent_before_ns)
         if failed:
-            self._undelivered[device] = deque(m for m in self._undelivered[device] if m.sent_ns > sent_before_ns)
             for message in failed:
                 message.has_failed = True
             self.queues[device].drop_failed()
             self.sync_head(device)
             for message in failed:
                 self.deps.fail(message)
-        return len(failed)
+        return sum(message.flow is None for message in failed)
 
     # -- on air and after -------------------------------------------------------------------------------------------
 
@@ -208,14 +225,17 @@ class Transmission(ABC):
                 message.airtime_ns += airtime_ns * segment.used_bytes // used
                 if block.received:
                     message.received_bytes += segment.stop - segment.start
+                    if message.flow is not None:
+                        share = (segment.stop - segment.start) / message.total_bytes
+                        message.flow.received(share * message.packet.payload_bits)
                     if message.received_bytes == message.total_bytes:
                         message.complete_ns = (slot + 1) * slot_ns
-                        self._deliver_in_order(block.device, message.complete_ns)
+                        self._deliver_in_order(message.bearer, message.complete_ns)
         self.callbacks.schedule(self.known_at(slot), self._outcomes, blocks)
 
-    def _deliver_in_order(self, device: int, now_ns: int) -> None:
+    def _deliver_in_order(self, bearer: int, now_ns: int) -> None:
         """The PDCP hands up complete messages behind which no earlier one is missing (TS 38.323 5.2.2.1)."""
-        waiting = self._undelivered[device]
+        waiting = self._undelivered[bearer]
         while waiting and waiting[0].complete_ns >= 0:
             self._finish(waiting.popleft(), now_ns)
 
@@ -235,7 +255,8 @@ class Transmission(ABC):
         delivery = Delivery(
             access_ns, air_ns, again_ns, after_ns + transport_ns, message.used_bits, message.airtime_ns, notes
         )
-        self.kpis.on_delivery(message, delivery)
+        if message.flow is None:
+            self.kpis.on_delivery(message, delivery)
         self.deps.deliver(message, delivery, message.sent_ns + delivery.total_ns)
 
     def _access_notes(self, message: Message, access_ns: int) -> dict[str, int]:  # noqa: ARG002

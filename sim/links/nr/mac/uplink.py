@@ -17,11 +17,18 @@ from sim.links.nr.mac.pdcch import GrantBudget
 from sim.links.nr.mac.schedulers.base import Array, Indices
 from sim.links.nr.phy.block import TransportBlock
 from sim.links.nr.phy.carrier import RequestOpportunities
+from sim.links.nr.rlc.logical_channels import LogicalChannels
 from sim.links.nr.rlc.message import Message
 
 _REPORT_BYTES = {"short": 2, "long": 4}
-"""Subheader and report of one logical channel group (TS 38.321 6.1.3.1)."""
+"""Subheader and report of one logical channel group (TS 38.321 6.1.3.1); the long one has a byte more for each other
+group with data."""
 _NO_REQUEST = np.iinfo(np.int64).max
+
+
+def _level(levels: list[int], waiting_bytes: int) -> int:
+    """Upper edge of the level that a buffer lies in, the last edge if beyond it."""
+    return levels[min(bisect_left(levels, waiting_bytes), len(levels) - 1)]
 
 
 class Uplink(MacEntity):
@@ -93,7 +100,8 @@ class Uplink(MacEntity):
         if self._configured:
             self._waiting.add(device)
         else:
-            self.set_backlog(device, self._reported_level(device, self._report_format(device)[0]))
+            level, self.weight[device] = self._report(device, self._report_format(device)[0])
+            self.set_backlog(device, level)
 
     def next_needed(self, slot: int) -> int | None:
         """First slot >= ``slot`` in which the uplink has something to do, the agenda apart."""
@@ -236,7 +244,7 @@ class Uplink(MacEntity):
                 self._request(device, slot * self.carrier.slot_ns)
             return False
         queue = self.queues[device]
-        block.reported_bytes = self._reported_level(device, report)
+        block.reported_bytes, block.reported_weight = self._report(device, report)
         if self._num_requests and slot <= self._request_slot[device] < _NO_REQUEST:
             self._request_slot[device] = _NO_REQUEST
             self._num_requests -= 1
@@ -245,20 +253,30 @@ class Uplink(MacEntity):
             self._waiting.discard(device)
         return True
 
-    def _report_format(self, device: int) -> tuple[str, int]:  # noqa: ARG002
+    def _report_format(self, device: int) -> tuple[str, int]:
         """Format of the buffer status report that a device would send now, and its bytes (TS 38.321 5.4.5).
 
         One logical channel group with data sends the short one, several the long one with a byte for each.
         """
         form = self.settings.bsr_format
+        queue = self.queues[device]
+        num_groups = len(queue.groups()) if isinstance(queue, LogicalChannels) else 1
         if form == "auto":
-            form = "short"
-        return form, _REPORT_BYTES[form] if self.settings.segment_headers else 0
+            form = "short" if num_groups <= 1 else "long"
+        if not self.settings.segment_headers:
+            return form, 0
+        return form, _REPORT_BYTES[form] + (max(0, num_groups - 1) if form == "long" else 0)
 
-    def _reported_level(self, device: int, form: str) -> int:
-        """Bytes that a report of a device's buffer says, the upper edge of a level."""
-        levels: list[int] = self._reports[form]
-        return levels[min(bisect_left(levels, self.queues[device].buffer_bytes), len(levels) - 1)]
+    def _report(self, device: int, form: str) -> tuple[int, float]:
+        """What a report of a device's buffer says: bytes, each group's up to the edge of its level, and their weight.
+
+        A short report of several groups with data tells of the one of highest priority only (short truncated BSR).
+        """
+        queue, levels = self.queues[device], self._reports[form]
+        if not isinstance(queue, LogicalChannels):
+            return _level(levels, queue.buffer_bytes), float(self.weight[device])
+        groups = queue.groups()[: 1 if form == "short" else None]
+        return sum(_level(levels, group.buffer_bytes) for group in groups), sum(group.weight for group in groups)
 
     def _configured_blocks(self, slot: int, num_symbols: int, granted: list[TransportBlock]) -> list[TransportBlock]:
         assert self._configured is not None
@@ -292,6 +310,8 @@ class Uplink(MacEntity):
         if block.granted_bytes < self._reported_at[device]:
             return
         self._reported_at[device] = block.granted_bytes
+        if block.reported_weight:
+            self.weight[device] = block.reported_weight
         since = self.granted_bytes[device] - block.granted_bytes
         # A request that waits for its grant is newer than any report.
         least = self.settings.sr_grant_bytes if device in self._urgent else 0

@@ -20,7 +20,8 @@ class TransportBlock:
         grant_slot: Slot of the DCI of the first transmission.
         granted_bytes: All bytes granted to the device up to and with this block; what its buffer report is set against.
         segments: What it carries.
-        reported_bytes: Buffer status that it carries (uplink), -1 if none.
+        reported_bytes: Buffer status that it carries (uplink), -1 if none; ``reported_weight`` is the weight of the
+            logical channel groups that it tells of.
         uniform: Uniform draw that decides about its decoding.
         attempt: Transmissions before the present one.
         effective: Effective SINR combined so far, linear.
@@ -45,6 +46,7 @@ class TransportBlock:
     precoder: int = 0
     segments: list[Segment] = field(default_factory=list)
     reported_bytes: int = -1
+    reported_weight: float = 0.0
     uniform: float = 0.0
     attempt: int = 0
     effective: float = 0.0

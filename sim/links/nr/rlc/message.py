@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Protocol
 
 import simpy
 
@@ -83,10 +84,25 @@ class Segmenter:
         return part, part + header + (2 if part + header < 256 else 3)
 
 
+class FlowMeter(Protocol):
+    """Counts what becomes of the packets of a background flow."""
+
+    def received(self, payload_bits: float) -> None:
+        """So much payload has crossed the air."""
+
+    def delivered(self, delay_ns: int) -> None:
+        """A packet has arrived."""
+
+    def failed(self) -> None:
+        """A packet was given up."""
+
+
 class Message:
     """One message in one direction.
 
     Attributes:
+        channel: Index of its logical channel at its device; ``bearer`` is that channel's index among all devices'.
+        flow: Background flow that it is of, or None for a message of a protocol.
         total_bytes: Stream bytes, see ``Segmenter``.
         position: Stream bytes sent at least once.
         received_bytes: Stream bytes that have arrived, each counted once.
@@ -106,9 +122,12 @@ class Message:
     __slots__ = (
         "airtime_ns",
         "asleep_ns",
+        "bearer",
+        "channel",
         "complete_ns",
         "event",
         "first_ns",
+        "flow",
         "grant_ns",
         "has_failed",
         "interrupted_ns",
@@ -126,6 +145,8 @@ class Message:
     def __init__(self, packet: Packet, event: simpy.Event, sent_ns: int, ready_ns: int, total_bytes: int) -> None:
         self.packet = packet
         self.event = event
+        self.channel, self.bearer = 0, packet.device
+        self.flow: FlowMeter | None = None
         self.sent_ns = sent_ns
         self.ready_ns = ready_ns
         self.total_bytes = total_bytes

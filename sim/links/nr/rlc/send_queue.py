@@ -69,7 +69,7 @@ class SendQueue:
         self.stream_bytes = sum(segment.stop - segment.start for segment in self._again)
         self.stream_bytes += sum(message.total_bytes - message.position for message in self._messages)
 
-    def fill(self, room: int) -> list[Segment]:
+    def fill(self, room: int, now_ns: int = 0) -> list[Segment]:  # noqa: ARG002
         """Take bytes for a block of ``room`` bytes; an empty list if nothing waits or nothing fits."""
         segments: list[Segment] = []
         take = self._segmenter.take

@@ -17,7 +17,7 @@ class LinkCounters:
     Attributes:
         handovers, failures: Of each device, [num_devices].
         interrupted_ns: Time without a radio link of each device, [num_devices].
-        num_ping_pong: Handovers back to the cell before within a second.
+        ping_pong: Handovers of each device back to the cell before within a second, [num_devices].
         num_waited: Messages sent by or to devices out of coverage.
         num_failed_messages: Messages that failed for lack of a radio link.
     """
@@ -26,7 +26,8 @@ class LinkCounters:
         self.handovers = np.zeros(num_devices, dtype=np.int64)
         self.failures = np.zeros(num_devices, dtype=np.int64)
         self.interrupted_ns = np.zeros(num_devices, dtype=np.int64)
-        self.num_ping_pong = self.num_waited = self.num_failed_messages = 0
+        self.ping_pong = np.zeros(num_devices, dtype=np.int64)
+        self.num_waited = self.num_failed_messages = 0
         self._before = np.zeros(num_devices, dtype=np.int64)
         self._last: dict[int, tuple[int, int]] = {}
 
@@ -35,7 +36,7 @@ class LinkCounters:
         self.handovers[device] += 1
         left, when_ns = self._last.get(device, (-1, 0))
         if left == new and at_ns - when_ns <= _PING_PONG_NS:
-            self.num_ping_pong += 1
+            self.ping_pong[device] += 1
         self._last[device] = (old, at_ns)
 
     def handovers_of(self, device: int) -> int:
@@ -45,20 +46,21 @@ class LinkCounters:
     def restart(self) -> None:
         """Count from now on."""
         self._before += self.handovers
-        for row in (self.handovers, self.failures, self.interrupted_ns):
+        for row in (self.handovers, self.failures, self.interrupted_ns, self.ping_pong):
             row[:] = 0
-        self.num_ping_pong = self.num_waited = self.num_failed_messages = 0
+        self.num_waited = self.num_failed_messages = 0
 
-    def figures(self, elapsed_s: float) -> dict[str, float]:
-        """Figures of all devices by name, units in the names."""
-        total = int(self.handovers.sum())
-        minutes = len(self.handovers) * elapsed_s / 60
+    def figures(self, elapsed_s: float, num_devices: int | None = None) -> dict[str, float]:
+        """Figures of the first devices by name, units in the names; of all if their number is left out."""
+        handovers = self.handovers[:num_devices]
+        total = int(handovers.sum())
+        minutes = len(handovers) * elapsed_s / 60
         return {
             "handovers": float(total),
             "handovers_per_device_minute": total / minutes if minutes else 0.0,
-            "ping_pong_share": self.num_ping_pong / total if total else float("nan"),
-            "radio_link_failures": float(self.failures.sum()),
-            "interrupted_s": float(self.interrupted_ns.sum()) / 1e9,
+            "ping_pong_share": float(self.ping_pong[:num_devices].sum()) / total if total else float("nan"),
+            "radio_link_failures": float(self.failures[:num_devices].sum()),
+            "interrupted_s": float(self.interrupted_ns[:num_devices].sum()) / 1e9,
             "outage_messages": float(self.num_waited),
             "failed_messages": float(self.num_failed_messages),
         }

@@ -230,10 +230,10 @@ class RadioLinks:
 
     # -- messages without a link --------------------------------------------------------------------------------------
 
-    def waits(self, device: int, slot: int) -> None:
-        """A message has been sent by or to a device that is out of coverage."""
+    def waits(self, device: int, slot: int, is_counted: bool = True) -> None:
+        """A message has been sent by or to a device that may be out of coverage."""
         if self._is_out[device]:
-            self.counters.num_waited += 1
+            self.counters.num_waited += is_counted
             self._callbacks.schedule(slot + self._slots(self._timeout_ns), self._expire, device)
 
     def _expire(self, device: int, slot: int) -> None:

@@ -48,6 +48,14 @@ class QueueView(Protocol):
         """Tokens that the first message may unblock, [num_queues]."""
 
     @property
+    def weight(self) -> Array:
+        """Sum of 100 less the priority level over the 5QIs of the flows that wait, [num_queues]."""
+
+    @property
+    def is_delay_critical(self) -> npt.NDArray[np.bool_]:
+        """Whether the first message is of a delay-critical 5QI, [num_queues]."""
+
+    @property
     def rate_bps(self) -> Array:
         """Rate of each PRB group at the reported channel, [num_queues, num_groups]."""
 
@@ -71,6 +79,8 @@ class QueueArrays:
     head_of_line_s: Array
     time_to_deadline_s: Array
     tokens_at_stake: Array
+    weight: Array
+    is_delay_critical: npt.NDArray[np.bool_]
     rate_bps: Array
     average_rate_bps: Array
     slots_since_served: Indices

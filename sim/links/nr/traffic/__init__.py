@@ -1,0 +1,1 @@
+"""Traffic beside the protocols' messages: flows with a 5QI each."""
