@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from time import perf_counter
 from typing import Any, NamedTuple
@@ -15,6 +15,7 @@ from sim.core.kernel import LAST, FastTimeout, Pending
 from sim.decoding.drivers.protocol_run import ComputeRecord
 from sim.models.interface import ForwardPass, LanguageModel, Logits
 from sim.nodes.engine.base import Engine, Job, RequestInfo, Step, Text
+from sim.nodes.engine.ran_sharing.gpu import SharedGpu
 from sim.nodes.monitor import QueueMonitor, ServerMonitor
 
 
@@ -82,6 +83,7 @@ class ModelServer:
         cost_models: Compute model by model role.
         models: Language models by role, needed when forwards are live.
         monitor: Counts what it does.
+        gpu: What it shares its GPU by with layer 1; None where it has it alone.
     """
 
     def __init__(
@@ -91,11 +93,13 @@ class ModelServer:
         cost_models: Mapping[str, ComputeModel],
         models: Mapping[str, LanguageModel],
         monitor: ServerMonitor | None = None,
+        gpu: SharedGpu | None = None,
     ) -> None:
         self.env = env
         self.engine = engine
         self.cost_models = cost_models
         self.models = models
+        self.gpu = gpu
         self.monitor = monitor if monitor is not None else ServerMonitor("server")
         self.jobs = QueueMonitor(self.monitor.name)
         self.on_batch: Any = None
@@ -209,7 +213,27 @@ class ModelServer:
         def finish(_: simpy.Event) -> None:
             self._finish(step, price, logits, start_ns)
 
-        FastTimeout(self.env, duration_ns, finish)
+        if self.gpu is None:
+            FastTimeout(self.env, duration_ns, finish)
+        else:
+            self._wait_on_shared_gpu(self.gpu, duration_ns, finish)
+
+    def _wait_on_shared_gpu(self, gpu: SharedGpu, duration_ns: int, finish: Callable[[simpy.Event], None]) -> None:
+        """A step whose end moves on by what the slots that begin while it is under way take from it."""
+        since_ns = int(self.env.now)
+        gpu.begin_step()
+
+        def go_on(event: simpy.Event) -> None:
+            nonlocal since_ns
+            now_ns = int(self.env.now)
+            more_ns, since_ns = gpu.lost_ns(since_ns, now_ns), now_ns
+            if more_ns > 0:
+                FastTimeout(self.env, more_ns, go_on)
+                return
+            gpu.end_step()
+            finish(event)
+
+        FastTimeout(self.env, duration_ns, go_on)
 
     def _count(self, step: Step, price: Cost, start_ns: int, end_ns: int) -> None:
         counts, new_tokens = self.monitor.counts, sum([item.size.new_tokens for item in step.items])

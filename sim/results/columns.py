@@ -201,6 +201,9 @@ SUMMARY_COLUMNS = {
         for site in ("edge", "cloud")
         for name, meaning in _SERVER_MEANINGS.items()
     },
+    "layer1_slots": "slots with blocks of simulated cells (edge.ran_sharing)",
+    "layer1_late_per_1e5": "of 1e5 of these the ones whose layer 1 missed its deadline, so that their blocks were lost",
+    "layer1_gpu_share": "time that layer 1 alone would take of its GPU, cells that are not simulated included",
     "device_idle_energy_j": "what the processors of all devices draw at rest over the time, where that is known",
     **{
         f"{direction}_{name}": f"{direction}: {meaning}"

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from sim.compute.base import idle_power_w
+from sim.compute.shares import on_share
 from sim.core.clock import NS_PER_S, to_ns
 from sim.core.errors import InputError, RunError
 from sim.core.kernel import Environment
@@ -13,6 +14,7 @@ from sim.decoding.core.steps import Location
 from sim.decoding.protocols.registry import sites_of
 from sim.links.base import Link
 from sim.nodes.engine.base import engine_memory
+from sim.nodes.engine.ran_sharing.gpu import SharedGpu, SharedReceiver
 from sim.nodes.executor import SimulationContext
 from sim.nodes.model_server import ModelServer
 from sim.nodes.monitor import QueueMonitor, ServerMonitor
@@ -56,6 +58,7 @@ class World:
         devices = scenario.devices
         link: Link = scenario.link.entry.make(self.env, devices.count, scenario.seed, scenario.placed_link())
         self.link = link if wrap_link is None else wrap_link(link)
+        self.gpu = self._shared_gpu(link)
         kinds = scenario.by_kind()
         self.sites = {location: self._servers(location, kinds) for location in (Location.EDGE, Location.CLOUD)}
         self.window = Window(to_ns(devices.warmup_s), None if devices.end_s is None else to_ns(devices.end_s))
@@ -100,6 +103,10 @@ class World:
                 cost_models.setdefault(role, own.cost_models[site][role])
                 if role in own.models:
                     models.setdefault(role, own.models[role])
+        gpu = self.gpu if location is Location.EDGE else None
+        if gpu is not None:
+            shares = gpu.mode.compute_share, gpu.mode.memory_share
+            cost_models = {role: on_share(model, *shares) for role, model in cost_models.items()}
         choice = self.scenario.servers[site]
         memory = engine_memory(list(cost_models.values()), choice.trait("memory_share"))
         settings: Any = choice.settings
@@ -112,11 +119,26 @@ class World:
                 cost_models,
                 models,
                 ServerMonitor(site if count == 1 else f"{site}-{index}", on_second),
+                gpu,
             )
             for index in range(count)
         ]
         idle_w = idle_power_w(cost_models.values())
         return ServerGroup(replicas, ROUTINGS.find(settings.routing).make(), idle_w)
+
+    def _shared_gpu(self, link: Link) -> SharedGpu | None:
+        """What layer 1 of the link's cells and the edge's model share, if they do."""
+        settings = self.scenario.edge.settings
+        sharing = getattr(settings, "ran_sharing", None)
+        if sharing is None:
+            return None
+        from sim.links.nr.link import NrLink
+
+        assert isinstance(link, NrLink)  # the schema has seen to it
+        carrier = link.network.carrier
+        gpu = SharedGpu(self.env, sharing, carrier.slot_ns)
+        link.network.wrap_receiver(lambda receiver: SharedReceiver(receiver, gpu, carrier))
+        return gpu
 
     def run(self, until_s: float | None = None) -> RunOutput:
         """Run until the last request has ended, or until a time; requests under way then are in no table."""
@@ -142,6 +164,8 @@ class World:
             if one.record_to is not None:
                 one.record_to.sync()
         figures = {**window.figures(groups), **self._device_idle_energy(), **self._vocabularies()}
+        if self.gpu is not None:
+            figures |= self.gpu.figures()
         return RunOutput(self.tables, link_figures, figures, int(self.env.now) / NS_PER_S)
 
     def _run_to_end(self) -> None:

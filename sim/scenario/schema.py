@@ -203,6 +203,7 @@ class Scenario(Settings):
             *_not_one_each(self.link, self.devices.count),
             *_wrong_kinds(self),
             *_turns_out_of_turn(self),
+            *_layer1_elsewhere(self),
         ]
         if problems:
             raise problems_error([(problem.where, problem.message, None) for problem in problems], "parts_do_not_fit")
@@ -322,6 +323,20 @@ def _turns_out_of_turn(scenario: Scenario) -> list[Problem]:
     if scenario.workload.turns == 1 or scenario.devices.is_closed_loop:
         return []
     return [Problem(("workload", "turns"), "turns above 1 have a meaning with devices.arrivals: closed only")]
+
+
+def _layer1_elsewhere(scenario: Scenario) -> list[Problem]:
+    """Layer 1 has slots over ``nr`` only, and lies at the edge, on one GPU."""
+    if getattr(scenario.cloud.server.settings, "ran_sharing", None) is not None:
+        return [Problem(("cloud", "ran_sharing"), "layer 1 lies at the edge; valid: edge.ran_sharing")]
+    if getattr(scenario.edge.settings, "ran_sharing", None) is None:
+        return []
+    if scenario.link.name != "nr":
+        message = f"layer 1 needs the slots of link.kind 'nr', got {scenario.link.name!r}"
+        return [Problem(("edge", "ran_sharing"), message)]
+    if scenario.edge.settings.replicas > 1:  # type: ignore[attr-defined]
+        return [Problem(("edge", "ran_sharing"), "layer 1 shares one GPU; valid: with edge.replicas 1")]
+    return []
 
 
 def _wrong_kinds(scenario: Scenario) -> list[Problem]:

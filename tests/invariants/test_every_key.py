@@ -197,6 +197,11 @@ ELSEWHERE: dict[str, str] = {
     "models.device": "tests/models",
     "models.draft_vocabulary": "tests/models/test_cross_vocabulary.py",
     "models.dtype": "tests/models",
+    **{
+        f"{site}.{engine}.ran_sharing": "tests/nodes/engine/test_ran_sharing.py"
+        for site in ("edge", "cloud")
+        for engine in ("continuous", "fcfs")
+    },
     "edge.continuous.policy": "tests/nodes/engine",
     "cloud.continuous.policy": "tests/nodes/engine",
 }

@@ -9,6 +9,21 @@ _BOOKINGS = ("tests/nodes/test_model_server.py", "tests/invariants/test_bookings
 
 RUNS: tuple[Mutant, ...] = (
     *faults_of(
+        "sim/nodes/engine/ran_sharing/gpu.py",
+        ("tests/nodes/engine/test_ran_sharing.py",),
+        ("late_slots_lose_nothing", "                block.received = False", "                pass"),
+        ("slots_of_others_delay_nothing", "(end - first) * self._usual_lost_ns", "0"),
+    ),
+    *faults_of(
+        "sim/compute/shares.py",
+        ("tests/nodes/engine/test_ran_sharing.py",),
+        (
+            "bandwidth_not_sliced",
+            "whole.memory_bandwidth_bytes_per_s * memory_share",
+            "whole.memory_bandwidth_bytes_per_s",
+        ),
+    ),
+    *faults_of(
         "sim/sweep/advice/search.py",
         ("tests/sweep/test_advise.py",),
         ("advice_ignores_constraints", "if violation > 0 or math.isnan(loss):", "if math.isnan(loss):"),

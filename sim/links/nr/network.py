@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -175,6 +177,11 @@ class Network:
             for direction in Direction
         }
         return Uplink(deps[Direction.UPLINK]), Downlink(deps[Direction.DOWNLINK])
+
+    def wrap_receiver(self, wrap: Callable[[Receiver], Receiver]) -> None:
+        """Put something around what decides which transport blocks are received."""
+        for mac in (self.uplink, self.downlink):
+            mac.deps = replace(mac.deps, receiver=wrap(mac.deps.receiver))
 
     def send(self, packet: Packet) -> simpy.Event:
         """Accept a message now; the event returned succeeds at its delivery with a ``Delivery``."""

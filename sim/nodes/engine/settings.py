@@ -6,6 +6,7 @@ from pydantic import Field, field_validator
 
 from sim.core.errors import InputError
 from sim.core.settings import Settings
+from sim.nodes.engine.ran_sharing.settings import RanSharingSettings
 from sim.nodes.routing.registry import ROUTINGS
 
 
@@ -17,6 +18,9 @@ class ServerSettings(Settings):
     routing: str = "least_loaded"
     """Which replica a request is sent to: `round_robin`, `least_loaded` (fewest requests under way), or
     `session_affinity` (the one that had the chat session's last turn)."""
+    ran_sharing: RanSharingSettings | None = None
+    """Layer 1 of the link's cells beside the model (of the edge, over `nr`, with one replica): `mode`, `gpu`,
+    `deadline_s`, `other_cells`, `other_load` and keys of the modes; without it layer 1 costs nothing."""
 
     @field_validator("routing")
     @classmethod

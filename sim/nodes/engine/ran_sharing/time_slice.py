@@ -1,0 +1,26 @@
+"""Turns of a fixed length on the whole GPU (time-slicing of processes)."""
+
+from __future__ import annotations
+
+from typing_extensions import override
+
+from sim.nodes.engine.ran_sharing.registry import SHARING_MODES, SharingMode
+
+
+@SHARING_MODES.register("time_slice")
+class TimeSlice(SharingMode):
+    """A slot's work waits until the model's turn of ``slice_s`` ends; each change of turn costs ``switch_s``."""
+
+    @override
+    def layer1_s(self, alone_s: float, is_busy: bool, since_s: float) -> float:
+        if not is_busy:
+            return alone_s
+        slice_s = float(self.settings.slice_s)
+        wait_s = slice_s - since_s % slice_s
+        others = int(alone_s / slice_s)  # turns of the model in between, where the work is longer than one turn
+        return wait_s + float(self.settings.switch_s) * (1 + 2 * others) + alone_s + others * slice_s
+
+    @override
+    def lost_s(self, alone_s: float) -> float:
+        turns = 1 + int(alone_s / float(self.settings.slice_s))
+        return alone_s + 2 * float(self.settings.switch_s) * turns
