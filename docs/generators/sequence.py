@@ -54,6 +54,8 @@ def one_round(protocol: str) -> list[Event]:
 
 def _note(step: Any, events: list[Event]) -> bool:
     """Add a recorded step; True if it ended the first round."""
+    from sim.decoding.drivers.protocol_run import branches_of
+
     kind = type(step).__name__
     if kind == "ComputeRecord":
         _computed(step, events)
@@ -62,8 +64,8 @@ def _note(step: Any, events: list[Event]) -> bool:
             source, target = _ends(step.hop)
             events.append(Event(source, target, f"{step.kind}, {step.payload_bits} bit"))
         return getattr(step, "round", None) is not None
-    elif kind == "TogetherRecord":
-        ended = [_note(inner, events) for branch in step.branches for inner in branch]
+    elif kind in ("TogetherRecord", "StartRecord"):
+        ended = [_note(inner, events) for branch in branches_of(step) for inner in branch]
         return any(ended)
     return kind == "EmitRecord"
 

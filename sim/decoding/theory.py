@@ -223,6 +223,22 @@ def critical_delay_s(alpha: float, draft_token_s: float, verify_token_s: float) 
     return (draft + verify) / (2 * alpha**2)
 
 
+def drafting_ahead_tokens_per_s(accepted: float, all_accepted: float, draft_s: float, verify_s: float) -> float:
+    """Tokens per second of a device that drafts its next block while the last one is verified (arXiv 2603.19133).
+
+    A block that is accepted whole brings no bonus token and its successor is there after max(T_d, T_v); any other
+    brings a correction and is drafted anew: (A + 1 - P) / (P max(T_d, T_v) + (1 - P) (T_d + T_v)).
+
+    Args:
+        accepted: A, accepted tokens per block.
+        all_accepted: P, share of blocks that are accepted whole.
+        draft_s: T_d, seconds to draft a block.
+        verify_s: T_v, seconds to verify one, with the round trip.
+    """
+    round_s = all_accepted * max(draft_s, verify_s) + (1 - all_accepted) * (draft_s + verify_s)
+    return (accepted + 1 - all_accepted) / round_s
+
+
 def dssd_crossover_rate_ratio(alpha: float, draft_length: int) -> float:
     """Uplink over downlink rate at which full rows up (DSD) take as long as rows down on rejection (DSSD).
 

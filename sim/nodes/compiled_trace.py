@@ -10,7 +10,7 @@ from typing import TypeAlias
 from sim.compute.base import ComputeModel, WorkSize
 from sim.core.clock import to_ns
 from sim.decoding.core.steps import Location
-from sim.decoding.drivers.protocol_run import ComputeRecord, Record, TogetherRecord
+from sim.decoding.drivers.protocol_run import ComputeRecord, Record, StartRecord, TogetherRecord
 
 # Steps that are kept, so that points over the same recording do not compile them again; 0.2 kB each.
 MAX_STEPS = 400_000
@@ -38,7 +38,20 @@ class Parallel:
     traces: tuple[Iterable[Step], ...]
 
 
-Step: TypeAlias = DraftSegment | Parallel | Record
+@dataclass(frozen=True, slots=True)
+class Begin:
+    """A trace that runs beside what follows, until it is joined or dropped.
+
+    Attributes:
+        number: By which it is.
+        trace: What it does.
+    """
+
+    number: int
+    trace: Iterable[Step]
+
+
+Step: TypeAlias = DraftSegment | Parallel | Begin | Record
 
 
 class CompiledTrace(tuple[Step, ...]):
@@ -90,13 +103,15 @@ class TraceCompiler:
             if each:
                 steps.append(self._together(model, each))
                 each = []
-            steps.append(self._branches(record) if isinstance(record, TogetherRecord) else record)
+            steps.append(self._other(record))
         if each:
             steps.append(self._together(model, each))
         return CompiledTrace(steps)
 
-    def _branches(self, record: TogetherRecord) -> Parallel:
-        return Parallel(tuple([self.of(branch) for branch in record.branches]))
+    def _other(self, record: Record) -> Step:
+        if isinstance(record, TogetherRecord):
+            return Parallel(tuple([self.of(branch) for branch in record.branches]))
+        return Begin(record.number, self.of(record.branch)) if isinstance(record, StartRecord) else record
 
     def _price(self, record: ComputeRecord) -> tuple[int, float, int]:
         size = (record.model, record.new_tokens, record.context_tokens, record.num_rows)

@@ -15,13 +15,15 @@ from sim.core.kernel import FastTimeout
 from sim.decoding.core.steps import Hop, Location, Observation, Round
 from sim.decoding.drivers.protocol_run import (
     ComputeRecord,
+    DropRecord,
     EmitRecord,
+    JoinRecord,
     ObserveRecord,
     TransmitRecord,
 )
 from sim.links.base import Delivery, Direction, Link, LinkFailureError, Packet
 from sim.models.interface import LanguageModel
-from sim.nodes.compiled_trace import DraftSegment, Parallel, Step
+from sim.nodes.compiled_trace import Begin, DraftSegment, Parallel, Step
 from sim.nodes.engine.base import RequestInfo
 from sim.nodes.live_trace import LiveTrace
 from sim.nodes.model_server import ForwardResult
@@ -119,15 +121,26 @@ class RequestExecutor:
         device: Its number.
         metrics: Takes what becomes of the request.
         info: What servers know of the request.
+        begun: Branches of the request that run beside it, by number.
     """
 
-    def __init__(self, context: SimulationContext, device: int, metrics: RequestMetrics, info: RequestInfo) -> None:
+    def __init__(
+        self,
+        context: SimulationContext,
+        device: int,
+        metrics: RequestMetrics,
+        info: RequestInfo,
+        begun: dict[int, _Begun] | None = None,
+    ) -> None:
         self.context = context
         self.env = context.env
         self.device = device
         self.metrics = metrics
         self.info = info
         self.owed_ns = 0
+        self.begun: dict[int, _Begun] = {} if begun is None else begun
+        self.is_dropped = False
+        self.drafted = (0.0, 0)  # joules and tokens of what the device has computed for this branch
 
     @property
     def now_ns(self) -> int:
@@ -156,7 +169,7 @@ class RequestExecutor:
         live = trace if isinstance(trace, LiveTrace) else None
         metrics = self.metrics
         for step in trace:
-            if metrics.given_up:
+            if metrics.given_up or self.is_dropped:
                 return
             if isinstance(step, DraftSegment):
                 self._note_here(step, breakdown)
@@ -171,7 +184,7 @@ class RequestExecutor:
             if self.owed_ns:
                 owed, self.owed_ns = self.owed_ns, 0
                 yield FastTimeout(env, owed)
-                if metrics.given_up:
+                if metrics.given_up or self.is_dropped:
                     return
             if isinstance(step, TransmitRecord):
                 if step.round is not None:
@@ -191,6 +204,12 @@ class RequestExecutor:
                 yield from self._fork(step.traces, breakdown, streams)
                 if metrics.given_up:
                     return
+            elif isinstance(step, Begin):
+                self._begin(step, streams)
+            elif isinstance(step, JoinRecord):
+                yield from self._join(self.begun.pop(step.number), breakdown)
+            elif isinstance(step, DropRecord):
+                self._drop(self.begun.pop(step.number))
 
     def _settle(self) -> Process:
         if self.owed_ns:
@@ -208,6 +227,8 @@ class RequestExecutor:
         total_joules = metrics.device_joules
         for _, joules, _ in forwards.each:
             total_joules += joules
+        own_joules, own_tokens = self.drafted
+        self.drafted = (own_joules + total_joules - metrics.device_joules, own_tokens + len(forwards.each))
         metrics.device_joules = total_joules
         if self.context.on_span is not None:
             start_ns += self.now_ns
@@ -317,7 +338,7 @@ class RequestExecutor:
         failures: list[LinkFailureError] = []
 
         def branch(trace: Iterable[Step]) -> Process:
-            branch_executor = RequestExecutor(self.context, self.device, self.metrics, self.info)
+            branch_executor = self._for_branch()
             own = Breakdown()
             try:
                 yield from branch_executor._execute(trace, own, streams)
@@ -330,6 +351,49 @@ class RequestExecutor:
         breakdown.include(ends[-1][1])
         if failures:
             raise failures[0]
+
+    def _for_branch(self) -> RequestExecutor:
+        return RequestExecutor(self.context, self.device, self.metrics, self.info, self.begun)
+
+    def _begin(self, step: Begin, streams: Streams) -> None:
+        """Run a branch beside what follows."""
+        begun = self.begun[step.number] = _Begun(self._for_branch(), self.now_ns)
+
+        def branch() -> Process:
+            try:
+                yield from begun.executor._execute(step.trace, begun.breakdown, streams)
+            except LinkFailureError as failure:
+                begun.failure = failure
+            begun.owed_until_ns = self.now_ns + begun.executor.owed_ns
+            yield from begun.executor._settle()
+
+        begun.process = self.env.process(branch())
+
+    def _join(self, begun: _Begun, breakdown: Breakdown) -> Process:
+        """Wait for a branch; what is waited for is the last part of its way, back from its end."""
+        assert begun.process is not None
+        start_ns = self.now_ns
+        if begun.process.is_alive:
+            yield begun.process
+        wait_ns = self.now_ns - start_ns
+        for part, ns in reversed(begun.breakdown.ns.items()):
+            share = min(ns, wait_ns)
+            breakdown.ns[part] += share
+            wait_ns -= share
+        if begun.failure is not None:
+            raise begun.failure
+
+    def _drop(self, begun: _Begun) -> None:
+        """Stop a branch of device work; what it has not got to was neither computed nor paid for."""
+        begun.executor.is_dropped = True
+        drafted_ns = begun.breakdown.ns["draft_compute"]
+        left_ns = max(0, begun.owed_until_ns - self.now_ns)
+        if drafted_ns and left_ns:
+            metrics, share = self.metrics, min(1.0, left_ns / drafted_ns)
+            joules, tokens = begun.executor.drafted
+            metrics.draft_ns -= min(left_ns, drafted_ns)
+            metrics.draft_tokens -= round(share * tokens)
+            metrics.device_joules -= share * joules
 
     def _emit(self, round_: Round, time_ns: int) -> None:
         metrics = self.metrics
@@ -353,3 +417,24 @@ class RequestExecutor:
     def _span(self, name: str, start_ns: int, end_ns: int, args: dict[str, Any]) -> None:
         if self.context.on_span is not None:
             self.context.on_span(self.device, name, start_ns, end_ns, args)
+
+
+@dataclass(slots=True)
+class _Begun:
+    """A branch that runs beside its request.
+
+    Attributes:
+        executor: Runs it.
+        start_ns: When it was begun.
+        breakdown: Where its time has gone.
+        owed_until_ns: When the device work at its end is done; the start where it has not got there.
+        process: Ends with it.
+        failure: The link's, told where it is joined.
+    """
+
+    executor: RequestExecutor
+    start_ns: int
+    breakdown: Breakdown = field(default_factory=Breakdown)
+    owed_until_ns: int = 0
+    process: simpy.Process | None = None
+    failure: LinkFailureError | None = None

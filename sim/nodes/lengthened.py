@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from sim.decoding.core.steps import Hop
-from sim.decoding.drivers.protocol_run import ComputeRecord, Record, TogetherRecord, TransmitRecord
+from sim.decoding.drivers.protocol_run import ComputeRecord, Record, StartRecord, TogetherRecord, TransmitRecord
 from sim.inputs.workload import PlannedRequest
 
 
@@ -42,6 +42,8 @@ class Lengthening:
             return self._message(record)
         if isinstance(record, TogetherRecord):
             return TogetherRecord(tuple(tuple(self.all_of(branch)) for branch in record.branches))
+        if isinstance(record, StartRecord):
+            return StartRecord(record.number, tuple(self.all_of(record.branch)))
         return record
 
     def _message(self, record: TransmitRecord) -> Record:

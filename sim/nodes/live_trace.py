@@ -8,9 +8,15 @@ from typing import Any
 from sim.compute.base import ComputeModel, WorkSize
 from sim.core.clock import to_ns
 from sim.decoding.core.steps import Location
-from sim.decoding.drivers.protocol_run import ComputeRecord, PendingStep, ProtocolRun, TogetherRecord
+from sim.decoding.drivers.protocol_run import (
+    ComputeRecord,
+    PendingStep,
+    ProtocolRun,
+    StartRecord,
+    TogetherRecord,
+)
 from sim.models.interface import ForwardPass, LanguageModel
-from sim.nodes.compiled_trace import DraftSegment, Parallel, Step
+from sim.nodes.compiled_trace import Begin, DraftSegment, Parallel, Step
 from sim.nodes.lengthened import Lengthening
 from sim.nodes.model_server import run_batch
 
@@ -55,18 +61,20 @@ class LiveTrace:
             raise StopIteration
         record = pending.record
         assert record is not None
-        if self._lengthening is not None and not isinstance(record, TogetherRecord):
+        if self._lengthening is not None and not isinstance(record, TogetherRecord | StartRecord):
             record = self._lengthening.of(record)
         if isinstance(record, ComputeRecord):
             if record.site is Location.DEVICE:
                 return self._run_at_device(record, pending)
             self.work = pending.work
         elif isinstance(record, TogetherRecord):
-            branches = [
-                LiveTrace(branch, self._cost_models, self._models, self._lengthening) for branch in pending.branches
-            ]
-            return Parallel(tuple(branches))
+            return Parallel(tuple([self._branch(branch) for branch in pending.branches]))
+        elif isinstance(record, StartRecord):
+            return Begin(record.number, self._branch(pending.branches[0]))
         return record
+
+    def _branch(self, protocol_run: ProtocolRun) -> LiveTrace:
+        return LiveTrace(protocol_run, self._cost_models, self._models, self._lengthening)
 
     def _run_at_device(self, record: ComputeRecord, pending: PendingStep) -> DraftSegment:
         size = WorkSize(record.new_tokens, record.context_tokens, record.num_rows)

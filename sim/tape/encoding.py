@@ -11,11 +11,15 @@ from typing import Any
 from sim.decoding.core.steps import Hop, Location, Round
 from sim.decoding.drivers.protocol_run import (
     ComputeRecord,
+    DropRecord,
     EmitRecord,
+    JoinRecord,
     ObserveRecord,
     Record,
+    StartRecord,
     TogetherRecord,
     TransmitRecord,
+    branches_of,
 )
 
 _NAN = float("nan")
@@ -45,6 +49,12 @@ def _record_to_plain(record: Record) -> list[Any]:
             return ["b", [to_plain(branch) for branch in branches]]
         case ObserveRecord():
             return ["o"]
+        case StartRecord(number, branch):
+            return ["s", number, to_plain(branch)]
+        case JoinRecord(number):
+            return ["j", number]
+        case DropRecord(number):
+            return ["d", number]
 
 
 def _round_to_plain(round_: Round) -> list[Any]:
@@ -70,11 +80,9 @@ def rounds_of(records: Sequence[Record]) -> Iterator[tuple[Round, int, int]]:
 
 def _flat(records: Sequence[Record]) -> Iterator[Record]:
     for record in records:
-        if isinstance(record, TogetherRecord):
-            for branch in record.branches:
-                yield from _flat(branch)
-        else:
-            yield record
+        yield record
+        for branch in branches_of(record):
+            yield from _flat(branch)
 
 
 def from_plain(plain: Sequence[Sequence[Any]]) -> list[Record]:
@@ -132,6 +140,24 @@ def _read_observe(item: Sequence[Any]) -> Record:  # noqa: ARG001
     return ObserveRecord()
 
 
+def _read_start(item: Sequence[Any]) -> Record:
+    _, number, branch = item
+    _check_counts(number)
+    return StartRecord(number, tuple(from_plain(branch)))
+
+
+def _read_join(item: Sequence[Any]) -> Record:
+    _, number = item
+    _check_counts(number)
+    return JoinRecord(number)
+
+
+def _read_drop(item: Sequence[Any]) -> Record:
+    _, number = item
+    _check_counts(number)
+    return DropRecord(number)
+
+
 def _read_round(item: Sequence[Any]) -> Round:
     tokens, drafted, tested, accepted, stats = item
     _check_counts(*tokens, drafted, tested, accepted)
@@ -162,4 +188,7 @@ _READERS: dict[str, Callable[[Sequence[Any]], Record]] = {
     "e": _read_emit,
     "b": _read_together,
     "o": _read_observe,
+    "s": _read_start,
+    "j": _read_join,
+    "d": _read_drop,
 }

@@ -6,7 +6,7 @@ import pytest
 
 from sim.core.errors import RunError
 from sim.decoding import ChainSettings, decode, protocol
-from sim.decoding.core.steps import Emit, Location, Observe, Round
+from sim.decoding.core.steps import Drop, Emit, Join, Location, Observe, Round, Start
 from sim.decoding.drivers import conformance
 from sim.decoding.protocols.registry import PROTOCOLS
 from tests.worlds import table_models
@@ -65,6 +65,22 @@ def runs_a_model_that_it_has_not(request):
     yield request.forward(Location.EDGE, "middle")
 
 
+def a_forward_pass(request):
+    yield request.forward(Location.EDGE, "target")
+
+
+def leaves_a_branch_behind(request):
+    yield Start(a_forward_pass(request))
+    while not request.finished:
+        yield request.emit([1], drafted=0, tested=0, accepted=0)
+
+
+def joins_a_branch_twice(request):
+    started = yield Start(a_forward_pass(request))
+    yield Join(started)
+    yield Join(started)
+
+
 def is_no_generator(request):
     return [1, 2]
 
@@ -82,6 +98,8 @@ WRONG = [
     (goes_round_in_circles, "steps without emitting a round"),
     (yields_no_step, "yielded 'draft', which is no step"),
     (runs_a_model_that_it_has_not, "runs a model 'middle'; it was registered with draft, target"),
+    (leaves_a_branch_behind, "ended with a branch that it neither joined nor dropped"),
+    (joins_a_branch_twice, "joins or drops a branch that it has joined or dropped"),
     (is_no_generator, "a protocol is a generator that yields steps, got list"),
 ]
 
@@ -118,6 +136,22 @@ def test_wrong_protocols_are_errors_in_a_simulation(registered, coroutine, says)
     scenario = small_scenario(protocol={"name": "wrong"}, workload={"max_new_tokens": 8})
     with pytest.raises(RunError, match=says):
         simulate(scenario)
+
+
+def test_only_work_of_the_device_can_be_dropped(registered):
+    """A forward pass at the edge is under way whatever the device does: in a simulation, that is an error."""
+    from tests.worlds import simulate, small_scenario
+
+    def drops_what_the_edge_computes(request):
+        started = yield Start(a_forward_pass(request))
+        yield request.forward(Location.DEVICE, "draft")
+        yield Drop(started)
+        while not request.finished:
+            yield request.emit([1], drafted=0, tested=0, accepted=0)
+
+    registered(drops_what_the_edge_computes)
+    with pytest.raises(RunError, match="only work of the device can be dropped"):
+        simulate(small_scenario(protocol={"name": "wrong"}, workload={"max_new_tokens": 8}))
 
 
 def test_an_error_in_own_code_is_told_with_its_line(registered, tmp_path):

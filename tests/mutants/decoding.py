@@ -48,6 +48,27 @@ DECODING: tuple[Mutant, ...] = (
             "last_row = residual(last_row, last_row)",
         ),
     ),
+    *faults_of(
+        "sim/decoding/protocols/pipesd.py",
+        ("tests/protocols/test_pipesd.py",),
+        ("cuts_wait_for_nothing", "max(ends[i][0], draft_token_s * j)", "max(ends[i][0], draft_token_s * i)"),
+        ("part_sent_twice", "                sent = len(draft.tokens)", "                sent = len(draft.tokens) - 1"),
+    ),
+    *faults_of(
+        "sim/decoding/protocols/picospec.py",
+        ("tests/protocols/test_picospec.py",),
+        ("bonus_behind_every_block", "return bool(tokens) and not supposed.finished", "return False"),
+        ("ahead_kept_after_a_rejection", "        ahead = None\n        supposed", "        supposed"),
+    ),
+    *faults_of(
+        "sim/nodes/executor.py",
+        ("tests/protocols/test_picospec.py",),
+        (
+            "dropped_work_runs_on",
+            "left_ns = max(0, begun.owed_until_ns - self.now_ns)",
+            "left_ns = max(0, self.now_ns - self.now_ns)",
+        ),
+    ),
     # N-grams as a draft.
     *faults_of(
         "sim/decoding/protocols/prompt_lookup.py",

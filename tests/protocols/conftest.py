@@ -10,7 +10,7 @@ import pytest
 from sim.decoding.analysis.exact import output_distribution, sequence_distribution
 from sim.decoding.core.rows import Sampling
 from sim.decoding.drivers.library import DecodeResult, decode
-from sim.decoding.drivers.protocol_run import Record, TogetherRecord, TransmitRecord
+from sim.decoding.drivers.protocol_run import Record, TransmitRecord, branches_of
 from sim.models.interface import ForwardPass, LanguageModel
 from sim.models.tabular import TabularModel
 
@@ -60,10 +60,9 @@ def sent(records: Sequence[Record], kind: str) -> list[TransmitRecord]:
     """Messages of one kind, in order, those of concurrent branches included."""
     found: list[TransmitRecord] = []
     for record in records:
-        if isinstance(record, TogetherRecord):
-            for branch in record.branches:
-                found += sent(branch, kind)
-        elif isinstance(record, TransmitRecord) and record.kind == kind:
+        for branch in branches_of(record):
+            found += sent(branch, kind)
+        if isinstance(record, TransmitRecord) and record.kind == kind:
             found.append(record)
     return found
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from sim.decoding.core.rows import Sampling
-from sim.decoding.drivers.protocol_run import ComputeRecord, TogetherRecord
+from sim.decoding.drivers.protocol_run import ComputeRecord, branches_of
 from sim.decoding.protocols.registry import PROTOCOLS, sites_of
 from sim.decoding.verification.split import ScalarDraftLayout
 
@@ -92,9 +92,8 @@ def places(records):
     """Which model ran where, branches that ran together included."""
     found = set()
     for record in records:
-        if isinstance(record, TogetherRecord):
-            found |= {place for branch in record.branches for place in places(branch)}
-        elif isinstance(record, ComputeRecord):
+        found |= {place for branch in branches_of(record) for place in places(branch)}
+        if isinstance(record, ComputeRecord):
             found.add((record.model, record.site))
     return found
 

@@ -11,7 +11,7 @@ from sim.core.errors import InputError
 from sim.decoding.core.messages import Layout, Message
 from sim.decoding.core.rows import Row
 from sim.decoding.core.wire.refilled import ClosestCutCodec, RefilledRowLayout
-from sim.decoding.drivers.protocol_run import Record, TogetherRecord, TransmitRecord
+from sim.decoding.drivers.protocol_run import Record, TransmitRecord, branches_of
 from sim.decoding.protocols.registry import PROTOCOLS
 from sim.models.wrapped import WidenedModel
 
@@ -48,10 +48,9 @@ def trio(tables):
 
 def messages(records: Sequence[Record]) -> Iterator[TransmitRecord]:
     for record in records:
-        if isinstance(record, TogetherRecord):
-            for branch in record.branches:
-                yield from messages(branch)
-        elif isinstance(record, TransmitRecord):
+        for branch in branches_of(record):
+            yield from messages(branch)
+        if isinstance(record, TransmitRecord):
             yield record
 
 

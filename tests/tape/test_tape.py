@@ -17,7 +17,16 @@ from sim.cli import _main
 from sim.core.errors import InputError, RunError
 from sim.core.unfinished import unfinished_folder
 from sim.decoding.core.steps import Hop, Location, Round
-from sim.decoding.drivers.protocol_run import ComputeRecord, EmitRecord, ObserveRecord, TogetherRecord, TransmitRecord
+from sim.decoding.drivers.protocol_run import (
+    ComputeRecord,
+    DropRecord,
+    EmitRecord,
+    JoinRecord,
+    ObserveRecord,
+    StartRecord,
+    TogetherRecord,
+    TransmitRecord,
+)
 from sim.inputs.scenario_models import model_info_of
 from sim.inputs.tokenised_requests import encode_prompt, planned_requests
 from sim.links.registry import LINKS
@@ -44,6 +53,10 @@ RECORDS = [
     TransmitRecord(Hop.UPLINK, "prompt", 80, 80, 1),
     ComputeRecord(Location.DEVICE, "draft", 1, 9, 1),
     ObserveRecord(),
+    StartRecord(0, (TransmitRecord(Hop.UPLINK, "part", 8, 8, 1),)),
+    JoinRecord(0),
+    StartRecord(1, (ComputeRecord(Location.DEVICE, "draft", 1, 10, 1),)),
+    DropRecord(1),
     TogetherRecord(((ComputeRecord(Location.EDGE, "target", 5, 12, 5),), (EmitRecord(ROUND),))),
     TransmitRecord(Hop.DOWNLINK, "token", 16, 24, 1, ROUND),
     EmitRecord(ROUND),
@@ -60,7 +73,7 @@ def test_records_survive_the_tape():
 
 
 def test_bits_and_rounds_are_counted_from_records():
-    assert [(up, down) for _, up, down in rounds_of(RECORDS)] == [(80, 0), (0, 16), (0, 0)]
+    assert [(up, down) for _, up, down in rounds_of(RECORDS)] == [(88, 0), (0, 16), (0, 0)]
 
 
 @pytest.mark.parametrize("link", LINKS.names())

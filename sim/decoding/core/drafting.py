@@ -66,6 +66,10 @@ KeepDrafting = Callable[[Sequence[Row], Sequence[int]], bool]
 """Whether to draft another token, from the rows of those drafted and the tokens themselves."""
 
 
+AfterLevel = Callable[[DraftTree, bool], Generator[Step, Any, None]]
+"""Steps to take between levels, given the draft so far and whether it ends here."""
+
+
 def always(rows: Sequence[Row], tokens: Sequence[int]) -> bool:  # noqa: ARG001
     """Draft the whole length."""
     return True
@@ -81,6 +85,7 @@ def draft_tree(
     model: str = "draft",
     keep_drafting: KeepDrafting | None = None,
     for_verify: bool = False,
+    after_level: AfterLevel | None = None,
 ) -> Generator[Step, Any, DraftTree]:
     """Draft a tree level by level, one forward a level; a branching of ones is a chain.
 
@@ -95,6 +100,7 @@ def draft_tree(
         keep_drafting: Asked after each level of a chain whether to go on; the request's controller by default.
         for_verify: A precondition: only ``verify`` reads rows and tokens, and no message length depends on them;
             a recorder may then leave out those that ``verify`` does not get to.
+        after_level: Steps to take after each level, such as to send what has been drafted so far.
     """
     controller = request.controller
     keep = controller.keep_drafting if keep_drafting is None else keep_drafting
@@ -102,7 +108,8 @@ def draft_tree(
     may_defer = for_verify and codec.fixed_k is not None and not controller.watches_drafts
     tree = DraftTree.empty()
     frontier = [-1]
-    for width in branching[: request.draft_limit(len(branching))]:
+    limit = request.draft_limit(len(branching))
+    for level, width in enumerate(branching[:limit], start=1):
         first_row = frontier[0] + 1
         # How many candidates a node gets must be known, too.
         on_demand = may_defer and (width == 1 or mode == "iid")
@@ -116,7 +123,12 @@ def draft_tree(
             else:
                 next_frontier += tree.expand(node, *make(logits[node + 1 - first_row]))
         frontier = next_frontier
+        is_last = level == limit
         if is_chain and not may_defer and not keep([tree.row_after(node).row for node in tree.expanded], tree.tokens):
+            is_last = True
+        if after_level is not None:
+            yield from after_level(tree, is_last)
+        if is_last:
             break
     return tree
 

@@ -90,11 +90,50 @@ class Together:
 
 
 @dataclass(frozen=True, slots=True)
+class Started:
+    """A branch that was begun, for whoever joins or drops it.
+
+    Attributes:
+        number: Its number among those of the request.
+    """
+
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """Begin a branch and go on at once; the result is a ``Started``, to be joined or dropped before the protocol ends.
+
+    A message that is sent by a branch flies while the device drafts on; messages of one direction keep their order. A
+    branch must not emit if it may be dropped.
+    """
+
+    branch: Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class Join:
+    """Wait until a branch has ended, which may be now; the result is what it returned."""
+
+    started: Started
+
+
+@dataclass(frozen=True, slots=True)
+class Drop:
+    """Stop a branch that computes at the device alone and whose outcome is not wanted. The result is None.
+
+    The device is free at once; the forward passes that it has not got to cost neither time nor energy.
+    """
+
+    started: Started
+
+
+@dataclass(frozen=True, slots=True)
 class Observe:
     """Ask what the device can know right now; the result is an ``Observation``. Makes a protocol adaptive."""
 
 
-Step = Compute | AwaitRow | Transmit | Stream | Emit | Together | Observe
+Step = Compute | AwaitRow | Transmit | Stream | Emit | Together | Start | Join | Drop | Observe
 Protocol = Generator[Step, Any, Any]
 
 

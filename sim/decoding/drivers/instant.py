@@ -9,7 +9,14 @@ from typing import Any
 
 from sim.decoding.core.request import Request
 from sim.decoding.core.steps import Observation, Protocol
-from sim.decoding.drivers.protocol_run import ComputeRecord, ObserveRecord, PendingStep, ProtocolRun
+from sim.decoding.drivers.protocol_run import (
+    ComputeRecord,
+    ObserveRecord,
+    PendingStep,
+    ProtocolRun,
+    StartRecord,
+    TogetherRecord,
+)
 from sim.models.interface import ForwardPass, LanguageModel
 from sim.models.on_demand import OnDemandModel, PromisedRows
 
@@ -82,6 +89,7 @@ class _Pool:
         self._max_batch = max_batch
         self._queues: dict[LanguageModel, list[_Waiting]] = {}  # least recently served first
         self._take_turns = False
+        self._joining: dict[ProtocolRun, Callable[[], None]] = {}
 
     def start(self, protocol_run: ProtocolRun, done: Callable[[], None]) -> None:
         self._go_on(protocol_run, None, done)
@@ -106,10 +114,22 @@ class _Pool:
                 return
             if isinstance(pending.record, ObserveRecord):
                 result = Observation()
+            elif isinstance(pending.record, TogetherRecord):
+                if pending.branches:
+                    self._fork(pending, lambda: self._go_on(protocol_run, None, done))
+                    return
             elif pending.branches:
-                self._fork(pending, lambda: self._go_on(protocol_run, None, done))
-                return
+                (branch,) = pending.branches
+                if isinstance(pending.record, StartRecord):
+                    self.start(branch, partial(self._branch_ended, branch))
+                elif not branch.ended:
+                    self._joining[branch] = lambda: self._go_on(protocol_run, None, done)
+                    return
         done()
+
+    def _branch_ended(self, branch: ProtocolRun) -> None:
+        """Whoever waits for a branch goes on; a dropped one is run to its end, so that its records are whole."""
+        self._joining.pop(branch, _ignore)()
 
     def _fork(self, pending: PendingStep, joined: Callable[[], None]) -> None:
         left = len(pending.branches)

@@ -11,12 +11,16 @@ from sim.decoding.core.messages import Message
 from sim.decoding.core.request import Request
 from sim.decoding.core.steps import (
     Compute,
+    Drop,
     Emit,
     Hop,
+    Join,
     Location,
     Observe,
     Protocol,
     Round,
+    Start,
+    Started,
     Stream,
     Together,
     Transmit,
@@ -78,7 +82,43 @@ class TogetherRecord:
     branches: tuple[tuple[Record, ...], ...]
 
 
-Record = ComputeRecord | TransmitRecord | EmitRecord | ObserveRecord | TogetherRecord
+@dataclass(frozen=True, slots=True)
+class StartRecord:
+    """A branch that runs beside what follows, up to its ``JoinRecord`` or ``DropRecord``.
+
+    Attributes:
+        number: Its number among those of the request.
+        branch: What it does.
+    """
+
+    number: int
+    branch: tuple[Record, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class JoinRecord:
+    """The wait for the branch of this number."""
+
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
+class DropRecord:
+    """The end of the device's work on the branch of this number."""
+
+    number: int
+
+
+Record = (
+    ComputeRecord | TransmitRecord | EmitRecord | ObserveRecord | TogetherRecord | StartRecord | JoinRecord | DropRecord
+)
+
+
+def branches_of(record: Record) -> tuple[tuple[Record, ...], ...]:
+    """What runs at the same time as part of this record; nothing in most."""
+    if isinstance(record, TogetherRecord):
+        return record.branches
+    return (record.branch,) if isinstance(record, StartRecord) else ()
 
 
 @dataclass(slots=True)
@@ -90,7 +130,8 @@ class PendingStep:
         work: The forward itself, whose logits must be sent back; None if the record is of no forward.
         on_demand: The forward's rows may be sent back as ``PromisedRows``.
         awaited: A promised row that is to be computed before going on, and its index; such an action has no record.
-        branches: Scripts of the branches, for ``TogetherRecord``.
+        branches: Scripts of the branches of a ``TogetherRecord``, or of the one that a ``StartRecord`` begins and a
+            ``JoinRecord`` or ``DropRecord`` ends.
     """
 
     record: Record | None
@@ -111,8 +152,10 @@ class ProtocolRun:
         request: Whose text the protocol generates, which must be finished when it ends.
         checks: Those of the protocol that this one is a branch of.
         wire_vocab_size: What messages are charged for, None for what they encode to; the request's own by default.
+        begun: Branches that the request has started, those of its branches included.
 
     Attributes:
+        ended: Whether nothing is left to do.
         records: What was done.
         payloads: Bytes of the messages, in the order in which they were encoded.
     """
@@ -126,7 +169,10 @@ class ProtocolRun:
         request: Request | None = None,
         checks: RoundChecks | None = None,
         wire_vocab_size: int | None = None,
+        begun: list[_Begun] | None = None,
     ) -> None:
+        self.ended = False
+        self._begun: list[_Begun] = [] if begun is None else begun
         self._is_branch = checks is not None
         self._checks = checks if checks is not None else RoundChecks(protocol, request)
         self._protocol = protocol
@@ -148,13 +194,17 @@ class ProtocolRun:
         if branches is not None:
             self.records[branches.index] = TogetherRecord(tuple(tuple(b.records) for b in branches.runs))
             reply = [branch.value for branch in branches.runs]
+        elif isinstance(reply, _Begun):
+            reply = self._settled(reply)
         self._reply, self._replies = None, True
         try:
             step = self._protocol.send(reply)
         except StopIteration as end:
             self.value = end.value
+            self.ended = True
             if not self._is_branch:
                 self._checks.end()
+                self._refuse_loose_branches()
             return None
         except Exception as error:
             failure = failure_of(self._checks.name, error)
@@ -196,11 +246,50 @@ class ProtocolRun:
                 self._replies = False
                 return PendingStep(ObserveRecord())
             case Together(protocols):
-                shared = (self._models, self.payloads, self._encodes, None, self._checks, self._wire_vocab_size)
-                runs = [ProtocolRun(branch, *shared) for branch in protocols]
+                runs = [self._branch(branch) for branch in protocols]
                 self._reply = _Branches(len(self.records), runs)
                 return PendingStep(TogetherRecord(()), branches=runs)
+            case Start(protocol):
+                return self._start(protocol)
+            case Join(started) | Drop(started):
+                begun = self._reply = self._begun_as(started)
+                begun.is_dropped = isinstance(step, Drop)
+                ending = DropRecord if begun.is_dropped else JoinRecord
+                return PendingStep(ending(started.number), branches=[begun.run])
         raise RunError(f"protocol {self._checks.name!r} yielded {shortened(step)}, which is no step")
+
+    def _branch(self, protocol: Protocol) -> ProtocolRun:
+        shared = (self._models, self.payloads, self._encodes, None, self._checks, self._wire_vocab_size, self._begun)
+        return ProtocolRun(protocol, *shared)
+
+    def _start(self, protocol: Protocol) -> PendingStep:
+        number, run = len(self._begun), self._branch(protocol)
+        self._begun.append(_Begun(run, self.records, len(self.records)))
+        self._reply = Started(number)
+        return PendingStep(StartRecord(number, ()), branches=[run])
+
+    def _begun_as(self, started: Started) -> _Begun:
+        begun = self._begun[started.number] if started.number < len(self._begun) else None
+        if begun is None or begun.is_settled:
+            raise RunError(f"protocol {self._checks.name!r} joins or drops a branch that it has joined or dropped")
+        begun.is_settled = True
+        return begun
+
+    def _settled(self, begun: _Begun) -> Any:
+        """What a branch returned; its records take their place, those of a dropped one whole."""
+        if not begun.run.ended:
+            raise RunError(
+                f"protocol {self._checks.name!r} drops a branch that waits for a message or a server; "
+                "only work of the device can be dropped"
+            )
+        record = begun.records[begun.index]
+        assert isinstance(record, StartRecord)
+        begun.records[begun.index] = StartRecord(record.number, tuple(begun.run.records))
+        return None if begun.is_dropped else begun.run.value
+
+    def _refuse_loose_branches(self) -> None:
+        if not all(begun.is_settled for begun in self._begun):
+            raise RunError(f"protocol {self._checks.name!r} ended with a branch that it neither joined nor dropped")
 
     def _charged(self, message: Message, payload_bits: int) -> int:
         if self._wire_vocab_size is None:
@@ -220,3 +309,14 @@ class ProtocolRun:
 class _Branches:
     index: int
     runs: list[ProtocolRun]
+
+
+@dataclass(slots=True)
+class _Begun:
+    """A branch that was started, and the place of its record in its starter's records."""
+
+    run: ProtocolRun
+    records: list[Record]
+    index: int
+    is_settled: bool = False
+    is_dropped: bool = False

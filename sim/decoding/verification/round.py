@@ -35,6 +35,11 @@ class TargetRows:
         """The row after a node, -1 for the text's last token."""
         return self._sampling.row(self._logits[node + 1])
 
+    def logits_after(self, node: int) -> Logits:
+        """The logits of that row, [vocab_size], which must have been computed."""
+        row: Logits = self._logits[node + 1]
+        return row
+
 
 def target_rows(
     request: Request,
@@ -115,6 +120,7 @@ def finish_round(
     received_verdict: VerdictBody,
     verdict: Verdict,
     stats: Sequence[tuple[str, float]] = (),
+    token_was_drafted: bool = False,
 ) -> Emit:
     """Append a verified round to the text and make the step that says so.
 
@@ -126,6 +132,8 @@ def finish_round(
         received_verdict: The verdict as it arrived.
         verdict: The verdict as it was reached, for the round's figures.
         stats: Further figures of the round.
+        token_was_drafted: The verdict's token is the last one of the draft, accepted as the others were: no bonus
+            follows where the next draft is on its way.
     """
     tokens = [*draft.path_to(received_verdict.last_accepted), received_verdict.token]
     kept = request.num_kept(tokens)
@@ -134,7 +142,7 @@ def finish_round(
         tokens,
         drafted=len(draft.tokens),
         tested=len(tested),
-        accepted=min(draft.depth_of(received_verdict.last_accepted), kept),
+        accepted=min(draft.depth_of(received_verdict.last_accepted) + token_was_drafted, kept),
         stats=(
             ("overlap", _mean(verdict.overlaps[:kept])),
             ("tail_mass", _mean([coded.tail_mass for coded in tested])),
