@@ -69,6 +69,16 @@ DECODING: tuple[Mutant, ...] = (
             "left_ns = max(0, self.now_ns - self.now_ns)",
         ),
     ),
+    *faults_of(
+        "sim/decoding/protocols/outcome_cache.py",
+        ("tests/protocols/test_outcome_cache.py",),
+        ("any_outcome_is_a_hit", "hit = prepared.get(emitted)", "hit = next(iter(prepared.values()), None)"),
+        (
+            "cache_without_whole_drafts",
+            "for place in range(depth)] + [alpha**depth])",
+            "for place in range(depth + 1)])",
+        ),
+    ),
     # N-grams as a draft.
     *faults_of(
         "sim/decoding/protocols/prompt_lookup.py",
