@@ -79,6 +79,21 @@ DECODING: tuple[Mutant, ...] = (
             "for place in range(depth + 1)])",
         ),
     ),
+    *faults_of(
+        "sim/decoding/protocols/feature_draft.py",
+        ("tests/protocols/test_feature_draft.py",),
+        (
+            "hidden_states_without_the_last_token",
+            "return (body.last_accepted + 2) *",
+            "return (body.last_accepted + 1) *",
+        ),
+    ),
+    *faults_of(
+        "sim/decoding/analysis/cohorts.py",
+        ("tests/decoding/test_cohorts.py",),
+        ("uploads_begin_at_once", "hertz_s / (middle - start) for", "hertz_s / middle for"),
+        ("batches_share_the_server", "max(slowest_s, parts * fixed_s + server_s)", "max(slowest_s, server_s)"),
+    ),
     # N-grams as a draft.
     *faults_of(
         "sim/decoding/protocols/prompt_lookup.py",
