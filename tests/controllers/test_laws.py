@@ -17,6 +17,7 @@ CONTROLLERS: list[dict[str, Any]] = [
     {"name": "flexspec", **SHORT},
     {"name": "ucb_specstop", "draft_lengths": [2, 1]},
     {"name": "confidence", "threshold": 0.6, "max_draft_length": 2},
+    {"name": "wisp", **SHORT, "survival": 0.5, "classes": 2},
     {"name": "gelato", **SHORT, "energy_per_round_j": 0.012, "entropy_leak_bits": 0.2, "entropy_bucket_bits": 0.6},
     {"name": "goodspeed", **SHORT, "verify_budget": 2},
 ]

@@ -94,6 +94,11 @@ DECODING: tuple[Mutant, ...] = (
         ("uploads_begin_at_once", "hertz_s / (middle - start) for", "hertz_s / middle for"),
         ("batches_share_the_server", "max(slowest_s, parts * fixed_s + server_s)", "max(slowest_s, server_s)"),
     ),
+    *faults_of(
+        "sim/decoding/controllers/wisp.py",
+        ("tests/controllers/test_wisp.py",),
+        ("rejections_count_as_accepted", "+= place < last.accepted", "+= place <= last.accepted"),
+    ),
     # N-grams as a draft.
     *faults_of(
         "sim/decoding/protocols/prompt_lookup.py",
