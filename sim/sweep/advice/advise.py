@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import textwrap
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 
 # Candidates that are compared with the recommended one under other conditions.
 _MAX_OTHERS = 3
+# Columns of a legend's line, and the range from which on an axis is logarithmic.
+_LEGEND_WIDTH, _WIDE = 60, 8
 
 
 @dataclass
@@ -160,7 +163,8 @@ def _runner_up(question: Question, best: Candidate, other: Candidate) -> str:
     text = f"The runner-up is {name} with {_value(means[metric], other.half(metric))}"
     if broken:
         return f"{text}, which breaks {' and '.join(broken)}."
-    return f"{text}, a paired difference of {difference} {'more' if mean >= 0 else 'less'}."
+    apart = "" if abs(mean) > half_width(differences) else ", which does not tell them apart"
+    return f"{text}, a paired difference of {difference} {'more' if mean >= 0 else 'less'}{apart}."
 
 
 def _changes(candidates: dict[str, Candidate], conditions: Sequence[Condition]) -> str:
@@ -193,46 +197,52 @@ def _value(mean: float, half: float) -> str:
 
 def draw_front(advice: Advice, folder: Path, style: str = "one_column") -> Sequence[Path]:
     """Draw all candidates, the front with its intervals, the limits, and the recommendation."""
+    from sim.figures.drawing import set_scales
     from sim.figures.labels import label_of
-    from sim.figures.style import COLOURS, new_figure, save_all, styled
+    from sim.figures.style import new_figure, save_all, styled
 
     question, found = advice.question, advice.found
     x, y = question.against, question.metric
-    ran = [one for one in found.candidates if one.rows]
+    means = [one.means() for one in found.candidates if one.rows]
+    means = [own for own in means if math.isfinite(own[x]) and math.isfinite(own[y])]
     with styled():
-        figure = new_figure(style, 2.6)
+        figure = new_figure(style, 2.8)
         axes = figure.add_subplot()
-        once = [one.means() for one in ran if one.name not in found.front]
-        axes.plot([m[x] for m in once], [m[y] for m in once], ls="", marker="o", ms=3, mfc="none", color="0.6",
-                  label="tried")  # fmt: skip
-        front = sorted((one for one in ran if one.name in found.front), key=lambda one: one.means()[x])
-        values = [one.means() for one in front]
-        xerr = [_finite(one.half(x)) for one in front]
-        yerr = [_finite(one.half(y)) for one in front]
-        axes.errorbar([v[x] for v in values], [v[y] for v in values], xerr=xerr, yerr=yerr, marker="o", ms=3,
-                      capsize=2, color=COLOURS[0], label="front, 95 % intervals")  # fmt: skip
-        for candidate, marker, name in ((found.best, "*", "recommended"), (found.runner_up, "s", "runner-up")):
+        hollow: dict[str, Any] = {"ls": "", "mfc": "none"}
+        tried = "tried, most with fewer replications"
+        axes.plot([m[x] for m in means], [m[y] for m in means], marker="o", ms=3, mec="0.5", label=tried, **hollow)
+        _draw_intervals(axes, [one for one in found.candidates if one.name in found.front], x, y)
+        marked = (("recommended", found.best, "*", 11), ("runner-up", found.runner_up, "s", 7))
+        for name, candidate, marker, size in marked:
             if candidate is not None:
                 own = candidate.means()
-                told = f"{name}: {label_text(candidate.proposal.labels)}"
-                axes.plot([own[x]], [own[y]], ls="", marker=marker, ms=9 if marker == "*" else 6, mfc="none",
-                          color=COLOURS[1], label=told)  # fmt: skip
+                told = textwrap.fill(f"{name}: {label_text(candidate.proposal.labels)}", _LEGEND_WIDTH)
+                axes.plot([own[x]], [own[y]], marker=marker, ms=size, mec="#D55E00", label=told, **hollow)
+        xs, ys = ([own[name] for own in means] for name in (x, y))
+        set_scales(axes, xs, ys, _is_wide(xs), _is_wide(ys))
         for one in question.constraints:
             if one.metric in (x, y):
                 draw = axes.axvline if one.metric == x else axes.axhline
-                draw(one.limit, color="0.4", lw=0.8, ls=":")
-        _scale(axes, [one.means() for one in ran], x, y)
+                draw(one.limit, color="0.4", lw=0.8, ls=":", label=f"asked: {one}")
         axes.set_xlabel(label_of(x))
         axes.set_ylabel(label_of(y))
-        axes.legend(loc="lower left", bbox_to_anchor=(0, 1), fontsize=6, ncols=1, borderaxespad=0.2)
+        axes.legend(loc="lower left", bbox_to_anchor=(0, 1), fontsize=6, borderaxespad=0.2)
         return save_all(figure, folder, "front")
 
 
-def _scale(axes: Any, means: Sequence[dict[str, float]], x: str, y: str) -> None:
-    for name, scale in ((x, axes.set_xscale), (y, axes.set_yscale)):
-        values = [own[name] for own in means if math.isfinite(own[name])]
-        if values and min(values) > 0 and max(values) > 8 * min(values):
-            scale("log")
+def _draw_intervals(axes: Any, front: Sequence[Candidate], x: str, y: str) -> None:
+    """The front from left to right, with the intervals of both columns."""
+    ordered = sorted(front, key=lambda one: one.means()[x])
+    values = [one.means() for one in ordered]
+    errors = ([_finite(one.half(name)) for one in ordered] for name in (x, y))
+    xerr, yerr = errors
+    looks: dict[str, Any] = {"marker": "o", "ms": 3, "capsize": 2, "color": "#0072B2", "lw": 1.0}
+    label = "front, 95 % intervals"
+    axes.errorbar([v[x] for v in values], [v[y] for v in values], xerr=xerr, yerr=yerr, label=label, **looks)
+
+
+def _is_wide(values: Sequence[float]) -> bool:
+    return bool(values) and min(values) > 0 and max(values) > _WIDE * min(values)
 
 
 def _finite(half: float) -> float:
