@@ -127,6 +127,8 @@ def columns_page(folder: Path) -> str:
         "requests": "`requests.parquet`: a row per request",
         "rounds": "`rounds.parquet`: a row per round",
         "flows": "`flows.csv`: a row per background flow, of an `nr` link with `background`",
+        "kpm": "`kpm.csv`: a row per cell and period in which anything was sent, of an `nr` link with `kpm_period_s`; "
+        "names of TS 28.552",
         "slots": "`slots.parquet`: a row per transport block, of an `nr` link with `record_slots`",
     }
     text = [

@@ -155,6 +155,14 @@ class Link(ABC):
         """One row per flow of traffic of its own, columns with units."""
         return []
 
+    def measurements(self) -> list[dict[str, float]]:
+        """One row per cell and period of measurement reports, if it makes any, names as in TS 28.552."""
+        return []
+
+    def capture(self) -> bytes | None:
+        """A capture file of what crossed the air, if it keeps one."""
+        return None
+
     def slots(self) -> list[dict[str, Any]]:
         """One row per transmission of a slotted link, if it keeps them, columns with units."""
         return []

@@ -256,6 +256,28 @@ FLOW_COLUMNS = {
     **{name: meaning.removesuffix(" (nr)") for name, meaning in _BACKGROUND_MEANINGS.items()},
 }
 
+# Of an NR link with kpm_period_s: a row per cell and period in which anything was sent.
+KPM_COLUMNS = {
+    "time_s": "end of the period",
+    "cell": "index of the cell",
+    "RRC.ConnMean": "devices connected to it",
+    **{
+        name: meaning
+        for way, initial, direction in (("Ul", "Init", "uplink"), ("Dl", "Initial", "downlink"))
+        for name, meaning in {
+            f"RRU.PrbTot{way}": f"{direction}: PRBs used over those of its slots, in per cent",
+            f"RRU.PrbUsed{way}": f"{direction}: PRBs used, mean per slot of this direction",
+            f"RRU.PrbAvail{way}": f"{direction}: PRBs of the carrier",
+            f"DRB.PdcpSduVolume{way.upper()}": f"{direction}: bytes of datagrams received, in Mbit",
+            f"DRB.UEThp{way}": f"{direction}: bits received over the period, mean of devices with any, in kbit/s",
+            f"TB.TotNbr{way}{initial}": f"{direction}: first transmissions of transport blocks",
+            f"TB.ErrNbr{way}Initial": f"{direction}: first transmissions that were not decoded",
+            f"TB.TotNbr{way}": f"{direction}: transmissions, retransmissions included",
+            f"TB.ErrTotalNbr{way}": f"{direction}: transmissions that were not decoded",
+        }.items()
+    },
+}
+
 # A row per server and second; the last one covers what is left of the run.
 SERVER_COLUMNS = {
     "server": "edge or cloud; with replicas edge-0, edge-1, ...",
@@ -278,6 +300,7 @@ TABLES = {
     "rounds": ROUND_COLUMNS,
     "slots": SLOT_COLUMNS,
     "flows": FLOW_COLUMNS,
+    "kpm": KPM_COLUMNS,
     "servers": SERVER_COLUMNS,
 }
 """The dictionary by table; a sweep's table has the summary's columns too."""

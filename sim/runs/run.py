@@ -183,6 +183,10 @@ def write_run(result: RunResult, folder: Path) -> None:
         _write_rows(result.by_category, folder / "categories.csv")
     if flows := result.link.flows():
         _write_rows(flows, folder / "flows.csv")
+    if measurements := result.link.measurements():
+        _write_rows(measurements, folder / "kpm.csv")
+    if (capture := result.link.capture()) is not None:
+        (folder / "mac_nr.pcap").write_bytes(capture)
     requests = result.output.tables.requests.frame()
     figures = draw_run(_answered(requests), folder / "figures")
     figures += draw_servers(result.output.tables.servers.frame(), folder / "figures")

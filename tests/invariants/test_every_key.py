@@ -228,6 +228,8 @@ ELSEWHERE: dict[str, str] = {
         for engine in ("continuous", "fcfs")
     },
     "edge.continuous.policy": "tests/nodes/engine",
+    "link.nr.kpm_period_s": "tests/links/nr/test_kpm.py",
+    "link.nr.record_pcap": "tests/links/nr/test_pcap.py",
     "cloud.continuous.policy": "tests/nodes/engine",
 }
 BASE: dict[str, dict[str, Any]] = {

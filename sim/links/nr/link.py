@@ -98,6 +98,16 @@ class NrLink(Link):
         """A row per background flow: load, throughput, delays, share within the delay budget."""
         return self.network.flow_rows()
 
+    def measurements(self) -> list[dict[str, float]]:
+        """A row per cell and period of ``kpm_period_s`` in which anything was sent, names as in TS 28.552."""
+        kpm = self.network.kpm
+        return kpm.all_rows() if kpm is not None else []
+
+    def capture(self) -> bytes | None:
+        """Decoded MAC PDUs as a file for Wireshark, if ``record_pcap`` is set."""
+        capture = self.network.capture
+        return capture.file_bytes() if capture is not None else None
+
     def slots(self) -> list[dict[str, Any]]:
         """A row per transmission with PRBs, MCS, SINR and error rate, if ``record_slots`` is set."""
         records = self.network.records

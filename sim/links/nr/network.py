@@ -8,6 +8,7 @@ from functools import partial
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import simpy
 
 from channels.nr import HeaderModel
@@ -18,12 +19,15 @@ from sim.links.nr.mac.counters import MacCounters
 from sim.links.nr.mac.deps import MacDeps
 from sim.links.nr.mac.downlink import Downlink
 from sim.links.nr.mac.drx import DrxTimers
+from sim.links.nr.mac.kpm import KpmReports
 from sim.links.nr.mac.link_adaptation import ReportedChannel
 from sim.links.nr.mac.modems import Modems
+from sim.links.nr.mac.pcap import MacCapture
 from sim.links.nr.mac.pdcch import ControlChannel
 from sim.links.nr.mac.schedulers.registry import SCHEDULERS
 from sim.links.nr.mac.slot_callbacks import SlotCallbacks
 from sim.links.nr.mac.uplink import Uplink
+from sim.links.nr.mac.xapps.registry import XAPPS
 from sim.links.nr.phy.block_errors import BlockErrors
 from sim.links.nr.phy.carrier import Carrier
 from sim.links.nr.phy.channel import RadioChannel
@@ -119,6 +123,11 @@ class Network:
             self.reachable,
             self._renew,
         )
+        self.kpm = self._measurements()
+        duplex_is_fdd = self.carrier.pattern.is_fdd
+        self.capture = (
+            MacCapture(duplex_is_fdd, self.carrier.slot_ns, settings.max_records) if settings.record_pcap else None
+        )
         self.drx = self._drx_timers(num_devices, seed)
         self.modems = Modems(settings, self.carrier, self.channel, self.drx, num_devices)
         self.uplink, self.downlink = self._make_macs(receiver if decoder is None else decoder, uniform)
@@ -129,6 +138,22 @@ class Network:
         self._kpis_since_ns = 0
         self._last_slot = -1
         self.background = self._make_background(seed)
+
+    def _measurements(self) -> KpmReports | None:
+        """Measurement reports of all cells, if they are wanted."""
+        settings = self.settings
+        if settings.kpm_period_s is None:
+            return None
+        period_slots = max(1, to_ns(settings.kpm_period_s) // self.carrier.slot_ns)
+        xapp = XAPPS.find(settings.xapp).make() if settings.xapp is not None else None
+        return KpmReports(
+            self.carrier, self.serving, self.reachable, self.num_cells, period_slots, xapp, self._set_weights
+        )
+
+    def _set_weights(self, weights: npt.NDArray[np.float64]) -> None:
+        """Take a controller's weights. [num_devices]."""
+        for mac in (self.uplink, self.downlink):
+            mac.control_weight[:] = weights
 
     def _control_channel(self, num_devices: int) -> ControlChannel:
         """The downlink control channel of all cells."""
@@ -165,6 +190,8 @@ class Network:
             "fail": self._fail,
             "give_up": self.links.fail,
             "records": self.records,
+            "kpm": self.kpm,
+            "capture": self.capture,
         }
         deps = {
             direction: MacDeps(
@@ -325,6 +352,8 @@ class Network:
         self._armed = None
         self._last_slot = slot
         self.num_slots_run += 1
+        if self.kpm is not None:
+            self.kpm.advance(slot)
         self.links.update(slot)
         self.callbacks.fire(slot)
         waits = self.downlink.has_work and self.carrier.data_symbols(Direction.DOWNLINK, slot) > 0

@@ -15,6 +15,7 @@ from sim.core.settings import Settings
 from sim.links.nr.access_profiles import PROFILES, AccessProfile, ProfileName
 from sim.links.nr.antenna_settings import AntennaSettings
 from sim.links.nr.mac.drx_settings import SleepSettings
+from sim.links.nr.mac.report_settings import ReportSettings
 from sim.links.nr.mac.schedulers.registry import SCHEDULERS
 from sim.links.nr.rrc.settings import MobilitySettings
 from sim.links.nr.traffic.settings import TrafficSettings
@@ -279,7 +280,9 @@ class GeometrySettings(SchedulingSettings):
     """How often a moving device's path gain is renewed and its cells are measured [s]."""
 
 
-class NrLinkSettings(GeometrySettings, AntennaSettings, MobilitySettings, SleepSettings, TrafficSettings):
+class NrLinkSettings(
+    GeometrySettings, AntennaSettings, MobilitySettings, SleepSettings, TrafficSettings, ReportSettings
+):
     """Keys of the ``nr`` link: a 5G NR cell, 20 MHz, 30 kHz, DDDSU, 3.5 GHz UMi by default."""
 
     channel: Literal["radio", "ideal"] = "radio"

@@ -119,14 +119,14 @@ def test_a_report_tells_of_each_group(form):
     put(queue, 1, 200)
     put(queue, 2, 40_000)
     name, num_bytes = uplink._report_format(0)
-    level, weight = uplink._report(0, name)
+    levels, weight = uplink._report(0, name)
     waiting = [inner.buffer_bytes for inner in queue.queues]
     if form == "short":
         assert (name, num_bytes, weight) == ("short", 2, 80)
-        assert level == bsr_reported_bytes(waiting[1], "short")
+        assert levels == (bsr_reported_bytes(waiting[1], "short"),)
     else:
         assert (name, num_bytes, weight) == ("long", 6, 80 + 32 + 10)
-        assert level == sum(bsr_reported_bytes(waiting, "long"))
+        assert sum(levels) == sum(bsr_reported_bytes(waiting, "long"))
 
 
 class Recorder:

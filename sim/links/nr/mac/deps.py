@@ -11,7 +11,9 @@ import numpy.typing as npt
 from sim.links.base import Delivery
 from sim.links.nr.mac.adaptation import Adaptation
 from sim.links.nr.mac.drx import DrxTimers
+from sim.links.nr.mac.kpm import KpmReports
 from sim.links.nr.mac.modems import Modems
+from sim.links.nr.mac.pcap import MacCapture
 from sim.links.nr.mac.pdcch import ControlChannel
 from sim.links.nr.mac.schedulers.base import Indices, Scheduler
 from sim.links.nr.mac.slot_callbacks import SlotCallbacks
@@ -37,6 +39,8 @@ class MacDeps:
         modems: Energy of their radios.
         deliver: Takes each finished message with its delivery and the time at which it is there.
         fail: Takes each message that fails for lack of a radio link.
+        kpm: Measurement reports, or None.
+        capture: Decoded MAC PDUs, or None.
         give_up: Told of a device whose RLC has sent the same bytes too often, with the slot.
     """
 
@@ -60,3 +64,5 @@ class MacDeps:
     fail: Callable[[Message], None]
     give_up: Callable[[int, int], None]
     records: SlotRecords | None
+    kpm: KpmReports | None
+    capture: MacCapture | None

@@ -56,8 +56,8 @@ class SchedulerView:
 
     @property
     def weight(self) -> Array:
-        """Weights by 5QI."""
-        return self._mac.weight[self.device]
+        """Weights by 5QI, times those that a controller sets."""
+        return np.asarray(self._mac.weight[self.device] * self._mac.control_weight[self.device])
 
     @property
     def is_delay_critical(self) -> npt.NDArray[np.bool_]:

@@ -35,6 +35,7 @@ class Transmission(ABC):
         last_grant: Slot of each device's last new block, [num_devices].
         weight: Sum of the weights of the logical channels that have data, as the base station knows them; where there
             is one only, its weight, [num_devices].
+        control_weight: Weight that a controller sets, [num_devices].
     """
 
     direction: Direction
@@ -61,6 +62,7 @@ class Transmission(ABC):
         self.head_tokens = np.ones(count)
         self.head_bytes = np.zeros(count, dtype=np.int64)
         self.head_is_critical = np.array([own[0].is_delay_critical for own in deps.channels], dtype=bool)
+        self.control_weight = np.ones(count)
         self.weight = np.array([own[0].weight for own in deps.channels], dtype=np.float64)
         self._heads: list[Message | None] = [None] * count
         self._budget_ns = to_ns(settings.delay_budget_s)
@@ -209,7 +211,9 @@ class Transmission(ABC):
         self.deps.receiver.receive(self.direction, slot, blocks)
         self.deps.modems.on_air(self.direction, blocks)
         slot_ns = self.carrier.slot_ns
-        records = self.deps.records
+        records, capture = self.deps.records, self.deps.capture
+        if self.deps.kpm is not None:
+            self.deps.kpm.on_air(self.direction, blocks)
         for block in blocks:
             if not block.attempt:
                 block.first_slot = slot
@@ -217,6 +221,8 @@ class Transmission(ABC):
             self.kpis.on_air(block)
             if records is not None:
                 records.add(slot, self.direction, block)
+            if capture is not None:
+                capture.add(slot, self.direction, block)
             used = sum([segment.used_bytes for segment in block.segments])
             airtime_ns = slot_ns * block.num_symbols // 14
             for segment in block.segments:

@@ -100,8 +100,8 @@ class Uplink(MacEntity):
         if self._configured:
             self._waiting.add(device)
         else:
-            level, self.weight[device] = self._report(device, self._report_format(device)[0])
-            self.set_backlog(device, level)
+            levels, self.weight[device] = self._report(device, self._report_format(device)[0])
+            self.set_backlog(device, sum(levels))
 
     def next_needed(self, slot: int) -> int | None:
         """First slot >= ``slot`` in which the uplink has something to do, the agenda apart."""
@@ -244,7 +244,10 @@ class Uplink(MacEntity):
                 self._request(device, slot * self.carrier.slot_ns)
             return False
         queue = self.queues[device]
-        block.reported_bytes, block.reported_weight = self._report(device, report)
+        levels, block.reported_weight = self._report(device, report)
+        block.reported_bytes = sum(levels)
+        if report_bytes:
+            block.report = report, levels
         if self._num_requests and slot <= self._request_slot[device] < _NO_REQUEST:
             self._request_slot[device] = _NO_REQUEST
             self._num_requests -= 1
@@ -267,16 +270,16 @@ class Uplink(MacEntity):
             return form, 0
         return form, _REPORT_BYTES[form] + (max(0, num_groups - 1) if form == "long" else 0)
 
-    def _report(self, device: int, form: str) -> tuple[int, float]:
-        """What a report of a device's buffer says: bytes, each group's up to the edge of its level, and their weight.
+    def _report(self, device: int, form: str) -> tuple[tuple[int, ...], float]:
+        """What a report of a device's buffer says: each group's bytes, up to the edge of its level, and their weight.
 
         A short report of several groups with data tells of the one of highest priority only (short truncated BSR).
         """
         queue, levels = self.queues[device], self._reports[form]
         if not isinstance(queue, LogicalChannels):
-            return _level(levels, queue.buffer_bytes), float(self.weight[device])
+            return (_level(levels, queue.buffer_bytes),), float(self.weight[device])
         groups = queue.groups()[: 1 if form == "short" else None]
-        return sum(_level(levels, group.buffer_bytes) for group in groups), sum(group.weight for group in groups)
+        return tuple(_level(levels, group.buffer_bytes) for group in groups), sum(group.weight for group in groups)
 
     def _configured_blocks(self, slot: int, num_symbols: int, granted: list[TransportBlock]) -> list[TransportBlock]:
         assert self._configured is not None

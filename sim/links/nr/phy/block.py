@@ -22,6 +22,7 @@ class TransportBlock:
         segments: What it carries.
         reported_bytes: Buffer status that it carries (uplink), -1 if none; ``reported_weight`` is the weight of the
             logical channel groups that it tells of.
+        report: Format of that report and the level of each group, empty without one.
         uniform: Uniform draw that decides about its decoding.
         attempt: Transmissions before the present one.
         effective: Effective SINR combined so far, linear.
@@ -47,6 +48,7 @@ class TransportBlock:
     segments: list[Segment] = field(default_factory=list)
     reported_bytes: int = -1
     reported_weight: float = 0.0
+    report: tuple[str, tuple[int, ...]] = ("", ())
     uniform: float = 0.0
     attempt: int = 0
     effective: float = 0.0

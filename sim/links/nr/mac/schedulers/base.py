@@ -49,7 +49,10 @@ class QueueView(Protocol):
 
     @property
     def weight(self) -> Array:
-        """Sum of 100 less the priority level over the 5QIs of the flows that wait, [num_queues]."""
+        """Sum of 100 less the priority level over the 5QIs of the flows that wait, times what an xApp sets.
+
+        [num_queues].
+        """
 
     @property
     def is_delay_critical(self) -> npt.NDArray[np.bool_]:

@@ -1,0 +1,163 @@
+"""Measurement reports of the cells: counters by period, named as in TS 28.552, and the controller that acts on them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import numpy.typing as npt
+
+from sim.core.errors import RunError
+from sim.links.base import Direction
+from sim.links.nr.mac.xapps.base import Indication, XApp
+from sim.links.nr.phy.block import TransportBlock
+from sim.links.nr.phy.carrier import Carrier
+
+Array = npt.NDArray[np.float64]
+_SHORT = {Direction.UPLINK: "Ul", Direction.DOWNLINK: "Dl"}
+_INITIAL = {Direction.UPLINK: "TB.TotNbrUlInit", Direction.DOWNLINK: "TB.TotNbrDlInitial"}
+
+
+class _Counts:
+    """What one direction has done in a period, by cell and by device."""
+
+    def __init__(self, num_cells: int, num_devices: int) -> None:
+        self.prb, self.blocks, self.errors, self.first, self.first_errors, self.bits = np.zeros((6, num_cells))
+        self.device_prb, self.device_bits = np.zeros((2, num_devices))
+
+    def add(self, block: TransportBlock) -> None:
+        """Count a transmission, its outcome being known to the simulation."""
+        cell, failed = block.cell, not block.received
+        self.prb[cell] += block.num_prb
+        self.blocks[cell] += 1
+        self.errors[cell] += failed
+        if not block.attempt:
+            self.first[cell] += 1
+            self.first_errors[cell] += failed
+        self.device_prb[block.device] += block.num_prb
+        if block.received:
+            bits = 8 * sum(segment.stop - segment.start for segment in block.segments)
+            self.bits[cell] += bits
+            self.device_bits[block.device] += bits
+
+
+class KpmReports:
+    """A row per cell and period in which anything was sent.
+
+    Args:
+        carrier: The carrier.
+        serving: Cell of each device, renewed in place, [num_devices].
+        reachable: Whether it has a radio link, renewed in place, [num_devices].
+        num_cells: Cells.
+        period_slots: Slots of a period.
+        xapp: Sets weights after each report, or None.
+        on_weights: Takes them, [num_devices].
+
+    Attributes:
+        rows: So far.
+    """
+
+    def __init__(
+        self,
+        carrier: Carrier,
+        serving: npt.NDArray[np.int64],
+        reachable: npt.NDArray[np.bool_],
+        num_cells: int,
+        period_slots: int,
+        xapp: XApp | None,
+        on_weights: Callable[[Array], None],
+    ) -> None:
+        self._carrier, self._serving, self._reachable, self._num_cells = carrier, serving, reachable, num_cells
+        self._period_slots, self._xapp, self._on_weights = period_slots, xapp, on_weights
+        self._period = 0
+        self._is_silent = True
+        self._weights = np.ones(len(serving))
+        self.rows: list[dict[str, float]] = []
+        self._restart()
+
+    def _restart(self) -> None:
+        self._counts = {direction: _Counts(self._num_cells, len(self._serving)) for direction in Direction}
+        self._is_silent = True
+
+    def on_air(self, direction: Direction, blocks: list[TransportBlock]) -> None:
+        """Count a slot's transmissions."""
+        self._is_silent = False
+        counts = self._counts[direction]
+        for block in blocks:
+            counts.add(block)
+
+    def advance(self, slot: int) -> None:
+        """Close the period that has ended by a slot, if any."""
+        period = slot // self._period_slots
+        if period == self._period:
+            return
+        if not self._is_silent:
+            rows = self._close()
+            self.rows += rows
+            if self._xapp is not None:
+                self._act(self._xapp, rows)
+            self._restart()
+        self._period = period
+
+    def all_rows(self) -> list[dict[str, float]]:
+        """All rows, that of the period under way included."""
+        return self.rows if self._is_silent else [*self.rows, *self._close()]
+
+    def _close(self) -> list[dict[str, float]]:
+        """Rows of the present period."""
+        first = self._period * self._period_slots
+        slots = {
+            direction: self._carrier.num_data_slots(direction, first + self._period_slots)
+            - self._carrier.num_data_slots(direction, first)
+            for direction in Direction
+        }
+        end_s = (first + self._period_slots) * self._carrier.slot_ns * 1e-9
+        rows = []
+        for cell in range(self._num_cells):
+            connected = float(((self._serving == cell) & self._reachable).sum())
+            row = {"time_s": end_s, "cell": float(cell), "RRC.ConnMean": connected}
+            for direction in Direction:
+                row |= self._row_of(direction, cell, slots[direction])
+            rows.append(row)
+        return rows
+
+    def _row_of(self, direction: Direction, cell: int, num_slots: int) -> dict[str, float]:
+        counts, name, carrier = self._counts[direction], _SHORT[direction], self._carrier
+        used = float(counts.prb[cell]) / max(1, num_slots)
+        active = (counts.device_bits > 0) & (self._serving == cell)
+        period_s = self._period_slots * carrier.slot_ns * 1e-9
+        mean_bps = float(counts.device_bits[active].mean()) / period_s if active.any() else 0.0
+        return {
+            f"RRU.PrbTot{name}": 100 * used / carrier.num_prb,
+            f"RRU.PrbUsed{name}": used,
+            f"RRU.PrbAvail{name}": float(carrier.num_prb),
+            f"DRB.PdcpSduVolume{name.upper()}": float(counts.bits[cell]) / 1e6,
+            f"DRB.UEThp{name}": mean_bps / 1e3,
+            _INITIAL[direction]: float(counts.first[cell]),
+            f"TB.ErrNbr{name}Initial": float(counts.first_errors[cell]),
+            f"TB.TotNbr{name}": float(counts.blocks[cell]),
+            f"TB.ErrTotalNbr{name}": float(counts.errors[cell]),
+        }
+
+    def _act(self, xapp: XApp, rows: list[dict[str, float]]) -> None:
+        """Let the controller set weights.
+
+        Raises:
+            RunError: They are not one positive number per device.
+        """
+        up, down = self._counts[Direction.UPLINK], self._counts[Direction.DOWNLINK]
+        indication = Indication(
+            rows[0]["time_s"],
+            rows,
+            up.device_bits,
+            down.device_bits,
+            up.device_prb,
+            down.device_prb,
+            self._weights.copy(),
+        )
+        weights = np.asarray(xapp.weights(indication), dtype=np.float64)
+        if weights.shape != self._weights.shape or not np.all(np.isfinite(weights) & (weights > 0)):
+            expected = f"{len(self._weights)} positive numbers, one per device"
+            raise RunError(f"xApp {type(xapp).__name__} returned {weights!r}; valid: {expected}")
+        self._weights = weights
+        self._on_weights(weights)

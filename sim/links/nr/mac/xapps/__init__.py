@@ -1,0 +1,1 @@
+"""Controllers that set scheduler weights by measurement reports."""

@@ -1,0 +1,83 @@
+"""Measurement reports add up to the counters of the run, and controllers set weights by them."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from pydantic import ValidationError
+
+from sim.core.errors import RunError
+from sim.core.kernel import Environment
+from sim.links.nr import NrLink, NrLinkSettings
+from sim.links.nr.mac.xapps.base import XApp
+from sim.links.nr.mac.xapps.registry import XAPPS
+from sim.results.columns import KPM_COLUMNS
+
+FULL = {"kind": "full_buffer", "users": 0}
+
+
+def ran(seconds=0.35, num_devices=3, **keys):
+    settings = {"snr_db": [20.0, 10.0, 0.0], "tdd_pattern": "F", "background": [FULL], "kpm_period_s": 0.1, **keys}
+    link = NrLink(Environment(), num_devices, 1, NrLinkSettings.model_validate(settings))
+    link.env.run(round(seconds * 1e9))
+    return link
+
+
+def test_reports_add_up_to_the_counters():
+    link = ran(background=[FULL, {"kind": "ftp", "users": 0, "direction": "uplink", "rate_hz": 50, "file_bytes": 2000}])
+    rows = link.measurements()
+    assert [row["time_s"] for row in rows] == pytest.approx([0.1, 0.2, 0.3, 0.4])
+    assert list(rows[0]) == list(KPM_COLUMNS)
+    assert {row["RRC.ConnMean"] for row in rows} == {3.0}
+    for mac, name, initial in ((link.network.uplink, "Ul", "Init"), (link.network.downlink, "Dl", "Initial")):
+        total = {key: sum(row[key] for row in rows) for key in rows[0]}
+        assert total[f"TB.TotNbr{name}"] == mac.kpis.num_transmissions > 0
+        assert total[f"TB.TotNbr{name}{initial}"] == mac.kpis.num_first
+        assert total[f"TB.ErrNbr{name}Initial"] == mac.kpis.num_first_failed
+        assert total[f"TB.ErrNbr{name}Initial"] <= total[f"TB.ErrTotalNbr{name}"] < total[f"TB.TotNbr{name}"]
+        assert total[f"RRU.PrbUsed{name}"] * 200 == pytest.approx(mac.kpis.prbs_used)
+        assert 0 < total[f"DRB.PdcpSduVolume{name.upper()}"] * 1e6 <= mac.kpis.received_bits.sum()
+    assert rows[1]["RRU.PrbTotDl"] == pytest.approx(100, abs=1)
+
+
+def test_each_cell_has_a_row_and_silence_has_none():
+    settings = NrLinkSettings.model_validate(
+        {"num_sites": 7, "kpm_period_s": 0.01, "background": [{"kind": "voip", "users": 2, "activity": 0.01}]}
+    )
+    link = NrLink(Environment(), 1, 1, settings)
+    link.env.run(500_000_000)
+    rows = link.measurements()
+    assert len(rows) % 7 == 0 and 7 <= len(rows) < 7 * 50
+    assert [row["cell"] for row in rows[:7]] == list(range(7))
+    assert NrLink(Environment(), 1, 1, NrLinkSettings()).measurements() == []
+
+
+def test_a_controller_evens_out_what_the_channel_makes_uneven():
+    shares = []
+    for xapp in (None, "even_out"):
+        link = ran(0.6, scheduler="qos", **({"xapp": xapp} if xapp else {}))
+        bits = link.network.downlink.kpis.received_bits
+        shares.append(bits.min() / bits.max())
+    assert shares[1] > 1.2 * shares[0]
+
+
+def test_a_controller_that_returns_nonsense_stops_the_run():
+    with XAPPS.restored_afterwards():
+
+        @XAPPS.register("negative")
+        class Negative(XApp):
+            """Weights of the wrong sign."""
+
+            def weights(self, indication):
+                return -indication.weights
+
+        with pytest.raises(RunError, match="valid: 3 positive numbers, one per device"):
+            ran(xapp="negative")
+    assert np.all(ran().network.downlink.control_weight == 1)
+
+
+def test_wrong_controllers_are_refused():
+    with pytest.raises(ValidationError, match=r"unknown xApp .even. .*valid: even_out"):
+        NrLinkSettings(kpm_period_s=0.1, xapp="even")
+    with pytest.raises(ValidationError, match="xapp acts on reports; valid: with kpm_period_s"):
+        NrLinkSettings(xapp="even_out")
