@@ -137,6 +137,7 @@ VALUES: dict[str, Any] = {
     "protocol.outcome_cache.budget": 0,
     "protocol.outcome_cache.prior_acceptance": 0.1,
     "protocol.feature_draft.acceptance": [0.2],
+    "protocol.hat.prompt_chunk_tokens": 1,
     "protocol.pipesd.top_p": 0.6,
     "protocol.pipesd.top_k": 2,
     "protocol.pipesd.index": "bitmap",

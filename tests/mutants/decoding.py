@@ -99,6 +99,11 @@ DECODING: tuple[Mutant, ...] = (
         ("tests/controllers/test_wisp.py",),
         ("rejections_count_as_accepted", "+= place < last.accepted", "+= place <= last.accepted"),
     ),
+    *faults_of(
+        "sim/decoding/protocols/hat.py",
+        ("tests/protocols/test_hat.py",),
+        ("chunks_as_long_as_the_prompt_so_far", "carry_up(hidden(end - begin))", "carry_up(hidden(end))"),
+    ),
     # N-grams as a draft.
     *faults_of(
         "sim/decoding/protocols/prompt_lookup.py",

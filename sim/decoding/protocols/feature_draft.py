@@ -37,8 +37,8 @@ class FeatureDraftSettings(ChainSettings):
     acceptance: list[float] = Field(default=[0.8], min_length=1, max_length=64)
     """Stated acceptance rate of each drafted position, given that those before it were accepted; the last one holds for
     all further positions."""
-    hidden_size: int = Field(default=4096, ge=0, le=100_000)
-    """Entries of a hidden state of the modelled target."""
+    hidden_size: int = Field(default=576, ge=0, le=100_000)
+    """Entries of a hidden state of the modelled target: 576 in SmolLM2-135M, 4096 in a 7B Llama."""
     layers_sent: int = Field(default=1, ge=1, le=128)
     """Layers whose hidden states come down for each token: EAGLE takes one, EAGLE-3 fuses three."""
     hidden_bits: int = Field(default=16, ge=1, le=32)
