@@ -75,6 +75,21 @@ def test_with_idle_cells_the_model_gets_all(mode: str):
     assert gpu.lost_ns(3 * SLOT_NS, 4 * SLOT_NS) == pytest.approx(own, abs=1)
 
 
+def test_a_slot_that_begins_with_a_step_delays_it_and_earlier_ones_do_not():
+    env = Environment()
+    gpu = SharedGpu(env, RanSharingSettings(), SLOT_NS)
+    load = Load(500, 50)
+    own = round((layer1_cost("a100").seconds(load) + 10e-6) * 1e9)
+    gpu.process(0, load)
+    gpu.begin_step()
+    assert gpu.lost_ns(0, SLOT_NS) == pytest.approx(own, abs=1)
+    gpu.end_step()
+    gpu.process(0, load)
+    env.run(SLOT_NS // 2)
+    gpu.begin_step()
+    assert gpu.lost_ns(SLOT_NS // 2, SLOT_NS) == gpu.lost_ns(SLOT_NS, 9 * SLOT_NS) == 0
+
+
 def test_steps_are_delayed_by_the_slots_of_other_cells():
     # Two cells at half load: 40 us + 115 us, and 10 us to go on, in each slot of 500 us.
     lost_ns = SharedGpu(Environment(), RanSharingSettings(other_cells=2), SLOT_NS).lost_ns(0, 10 * SLOT_NS)

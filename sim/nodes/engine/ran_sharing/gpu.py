@@ -60,8 +60,9 @@ class SharedGpu:
 
     def begin_step(self) -> None:
         """A step of the model begins."""
-        self._step_since_ns = int(self.env.now)
-        self._lost_of.clear()
+        now_ns = self._step_since_ns = int(self.env.now)
+        # A slot that begins with the step has come before it in this instant.
+        self._lost_of = {slot: ns for slot, ns in self._lost_of.items() if slot * self._slot_ns >= now_ns}
 
     def end_step(self) -> None:
         """It has ended."""
@@ -95,8 +96,9 @@ class SharedGpu:
         is_late = self.mode.layer1_s(alone_s, is_busy, for_s) > self._deadline_s
         self._late += is_late and not self._is_late
         self._is_late = self._is_late or is_late
-        if is_busy or since is None:
-            self._lost_of[slot] = self._lost_ns(self._load)
+        if not is_busy:
+            self._lost_of.clear()
+        self._lost_of[slot] = self._lost_ns(self._load)
         return not is_late
 
     def figures(self) -> dict[str, float]:
