@@ -30,7 +30,13 @@ def packets(data):
 
 
 def context(packet):
-    """Fixed fields, then tags with values of implicit length up to the payload tag (packet-mac-nr.h)."""
+    """UDP header, signature, fixed fields, then tags with values of implicit length up to the payload tag.
+
+    That is the UDP framing format of packet-mac-nr.h.
+    """
+    assert struct.unpack(">HHHH", packet[:8])[2:] == (len(packet), 0xFFFF)
+    assert packet[8:14] == b"mac-nr"
+    packet = packet[14:]
     radio, direction, rnti_type = packet[:3]
     fields, place = {}, 3
     sizes = {0x02: 2, 0x03: 2, 0x07: 4}

@@ -1,4 +1,4 @@
-"""Decoded MAC PDUs as a capture file that Wireshark's dissector ``mac-nr-framed`` reads."""
+"""Decoded MAC PDUs as a capture file that Wireshark reads: the UDP framing of its dissector ``mac-nr``."""
 
 from __future__ import annotations
 
@@ -15,7 +15,10 @@ _RNTI_TAG, _UEID_TAG, _FRAME_SLOT_TAG, _PAYLOAD_TAG = 0x02, 0x03, 0x07, 0x01
 _FIRST_RNTI = 0x4601
 _FIRST_DRB_LCID = 4
 _SHORT_BSR, _LONG_BSR, _PADDING = 61, 62, 63
-_SHORT_BYTES = 1
+_SIGNATURE = b"mac-nr"
+_UDP_PORTS = (0xDEAD, 0xBEEF)
+_UDP_HEADER_BYTES = 8
+_NO_CHECKSUM = 0xFFFF
 _SNAP_BYTES = 1 << 18
 _NS_PER_FRAME = 10_000_000
 _FRAMES = 1024
@@ -50,7 +53,7 @@ def mac_pdu(block: TransportBlock, direction: Direction) -> bytes:
 def buffer_report(block: TransportBlock) -> bytes:
     """The buffer status report that a block carries: none, short or long (TS 38.321 6.1.3.1).
 
-    Groups are numbered from 0 by falling priority.
+    Groups with data are numbered from 0 by falling priority.
     """
     form, groups = block.report
     if form == "short":
@@ -97,7 +100,8 @@ class MacCapture:
             within_ns // self._slot_ns,
             _PAYLOAD_TAG,
         )
-        data = header + mac_pdu(block, direction)
+        framed = _SIGNATURE + header + mac_pdu(block, direction)
+        data = struct.pack(">HHHH", *_UDP_PORTS, _UDP_HEADER_BYTES + len(framed), _NO_CHECKSUM) + framed
         end_ns = start_ns + self._slot_ns
         seconds, rest_ns = divmod(end_ns, 1_000_000_000)
         self._packets.append(struct.pack("<IIII", seconds, rest_ns // 1000, len(data), len(data)) + data)
