@@ -6,6 +6,8 @@ import pytest
 
 from sim.core.errors import InputError
 from sim.decoding import theory
+from sim.decoding.core.messages import VerdictBody, VerdictLayout
+from sim.decoding.protocols.feature_draft import FeatureDraftSettings, FeatureLayout
 from sim.decoding.protocols.registry import PROTOCOLS
 from tests.worlds import simulate, small_scenario
 
@@ -39,6 +41,13 @@ def test_a_verdict_carries_a_hidden_state_per_accepted_token_and_for_the_texts_l
     for this, down in zip(done.rounds, tables.sent(done.steps, "verdict"), strict=True):
         accepted = min(this.accepted, this.drafted)
         assert down.payload_bits == tables.padded(3 + 3 + (accepted + 1) * 3 * 10 * 12)
+
+
+def test_measuring_a_verdict_is_as_good_as_writing_it():
+    layout = FeatureLayout(VerdictLayout(8, 4), FeatureDraftSettings(hidden_size=10, hidden_bits=5))
+    for last_accepted in (-1, 0, 3):
+        message = layout(VerdictBody(last_accepted, 2))
+        assert message.measure() == (8 * len(message.to_bytes()), message.decode(message.to_bytes()))
 
 
 def test_a_probability_above_one_is_refused(tables):

@@ -111,25 +111,25 @@ class FeatureLayout(Layout):
         self.bits = settings.hidden_bits
         self.entries = settings.hidden_size * settings.layers_sent
 
-    def feature_bits(self, body: VerdictBody) -> int:
-        """Bits of all hidden states that come with a verdict."""
-        return (body.last_accepted + 2) * self.entries * self.bits
+    def num_entries(self, body: VerdictBody) -> int:
+        """Entries of all hidden states that come with a verdict."""
+        return (body.last_accepted + 2) * self.entries
 
     @override
     def write(self, writer: BitWriter, body: VerdictBody) -> None:
         self.verdict_layout.write(writer, body)
-        writer.write_array(np.zeros((body.last_accepted + 2) * self.entries, dtype=np.int64), self.bits)
+        writer.write_array(np.zeros(self.num_entries(body), dtype=np.int64), self.bits)
 
     @override
     def read(self, reader: BitReader) -> VerdictBody:
         body = self.verdict_layout.read(reader)
-        reader.read_array((body.last_accepted + 2) * self.entries, self.bits)
+        reader.read_array(self.num_entries(body), self.bits)
         return body
 
     @override
     def measure(self, body: VerdictBody) -> tuple[int, VerdictBody]:
         bits, received = self.verdict_layout.measure(body)
-        return bits + self.feature_bits(body), received
+        return bits + self.num_entries(body) * self.bits, received
 
     @override
     def extra_bits(self, body: VerdictBody, wire_vocab_size: int) -> int:
