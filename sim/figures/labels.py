@@ -46,6 +46,7 @@ _NAMES = {
     "tpot_mean": "Time per output token",
     "tpot_p95": "95th percentile of time per token",
     "token_latency": "Latency per token",
+    "link.background.0.rate": "Background files per user",
     "max_itl": "Largest inter-token gap",
     "tokens_per_s": "Throughput",
     "tokens": "Tokens",
