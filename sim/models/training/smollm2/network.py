@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -85,9 +85,17 @@ class Network:
         target: Gives sizes and embedding.
         parameters: Layers and last norm; the target's own or a draft's.
         max_tokens: Longest text.
+        precision: Of the layers' products; None for that of the weights. bfloat16 halves the time of a training step.
     """
 
-    def __init__(self, target: Target, parameters: Mapping[str, torch.Tensor], max_tokens: int = 512) -> None:
+    def __init__(
+        self,
+        target: Target,
+        parameters: Mapping[str, torch.Tensor],
+        max_tokens: int = 512,
+        precision: torch.dtype | None = None,
+    ) -> None:
+        self.precision = precision
         self.sizes, self.embedding, self.parameters = target.sizes, target.embedding, parameters
         self.num_layers = len({name.split(".")[1] for name in parameters if name.startswith("layers.")})
         self.max_tokens = max_tokens
@@ -109,11 +117,11 @@ class Network:
             found = F.scaled_dot_product_attention(_turn(query, cos, sin), key, value, is_causal=True)
             return found.transpose(1, 2).reshape(num_texts, length, -1)
 
-        return self._through_layers(F.embedding(ids, self.embedding), attend)
+        return self._through_layers(F.embedding(ids, self.embedding).float(), attend)
 
     def head(self, hidden: torch.Tensor) -> torch.Tensor:
         """Logits of hidden states."""
-        return F.linear(hidden, self.embedding)
+        return _product(hidden, self.embedding)
 
     def _through_layers(self, x: torch.Tensor, attend: Attend) -> torch.Tensor:
         sizes = self.sizes
@@ -121,15 +129,17 @@ class Network:
             part = {name: self.parameters[f"layers.{index}.{name}.weight"] for name in _PARTS}
             h = self._normed(x, part["input_layernorm"])
             query, key, value = (
-                F.linear(h, part[name]).view(*x.shape[:-1], heads, sizes.head_dim)
+                _product(h, part[name], self.precision).view(*x.shape[:-1], heads, sizes.head_dim)
                 for name, heads in zip(
                     MATRICES[:3], (sizes.num_heads, sizes.num_kv_heads, sizes.num_kv_heads), strict=True
                 )
             )
-            x = x + F.linear(attend(index, query, key, value), part["self_attn.o_proj"])
+            x = x + _product(attend(index, query, key, value), part["self_attn.o_proj"], self.precision)
             h = self._normed(x, part["post_attention_layernorm"])
-            gated = F.silu(F.linear(h, part["mlp.gate_proj"])) * F.linear(h, part["mlp.up_proj"])
-            x = x + F.linear(gated, part["mlp.down_proj"])
+            gated = F.silu(_product(h, part["mlp.gate_proj"], self.precision)) * _product(
+                h, part["mlp.up_proj"], self.precision
+            )
+            x = x + _product(gated, part["mlp.down_proj"], self.precision)
         return self._normed(x, self.parameters[NORM])
 
     def _normed(self, x: torch.Tensor, gain: torch.Tensor) -> torch.Tensor:
@@ -171,7 +181,19 @@ class StepNetwork(Network):
             found = F.scaled_dot_product_attention(grouped, keys, values, attn_mask=visible)
             return found.reshape(num_texts, -1)
 
-        return self._through_layers(F.embedding(ids, self.embedding), attend)
+        return self._through_layers(F.embedding(ids, self.embedding).float(), attend)
+
+
+def _product(x: torch.Tensor, weight: torch.Tensor, precision: torch.dtype | None = None) -> torch.Tensor:
+    """``x @ weight.T`` in float32, the product itself in ``precision`` or as the weight is kept."""
+    kept = weight if precision is None else weight.to(precision)
+    return F.linear(x.to(kept.dtype), kept).float()
+
+
+def in_bfloat16(target: Target) -> Target:
+    """The target with its matrices in bfloat16, which is how its file has them; norms stay float32."""
+    parameters = {name: value.bfloat16() if value.dim() == 2 else value for name, value in target.parameters.items()}
+    return replace(target, parameters=parameters, embedding=target.embedding.bfloat16())
 
 
 def _turn(x: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor) -> torch.Tensor:

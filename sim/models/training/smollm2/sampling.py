@@ -11,13 +11,14 @@ from typing import Any
 import numpy as np
 import torch
 
-from sim.models.training.smollm2.network import StepNetwork, Target
+from sim.models.training.smollm2.network import StepNetwork, Target, in_bfloat16
 from sim.models.training.smollm2.prompts import first_words, make_prompt
 from sim.models.training.smollm2.samples import BEST_STORED, EMPTY_LOGP, Sample, write_samples
 
 MAX_TOKENS, MAX_PROMPT, MIN_ROWS = 208, 150, 5
 TEMPERATURES, SHARE_AT_ONE, SHARE_FROM_TEMPLATES = (1.0, 0.7), 0.65, 0.6
 TEXTS_PER_FILE = 256
+TEXTS_AT_ONCE = 128
 BEGIN = (
     "<|im_start|>system\nYou are a helpful AI assistant named SmolLM, trained by Hugging Face<|im_end|>\n"
     "<|im_start|>user\n"
@@ -177,6 +178,6 @@ def sample_files(target: Target, encode: Callable[[str], list[int]], folder: Pat
     first = len(list(folder.glob(f"s{seed}-*.npz")))
     maker = PromptMaker(encode, random.Random(f"{seed}/{first}"))
     generator = torch.Generator().manual_seed(seed * 1000 + first)
-    texts = sample_texts(target, maker, maker.answer_ids, 64, generator)
+    texts = sample_texts(in_bfloat16(target), maker, maker.answer_ids, TEXTS_AT_ONCE, generator)
     for number in range(first, first + num_files):
         write_samples(folder / f"s{seed}-{number:04d}.npz", [next(texts) for _ in range(TEXTS_PER_FILE)])

@@ -130,7 +130,11 @@ def train(
     folder.mkdir(parents=True, exist_ok=True)
     for value in draft.values():
         value.requires_grad_()
-    network, optimiser, progress = Network(target, draft), _optimiser(draft, plan.rate), Progress()
+    network, optimiser, progress = (
+        Network(target, draft, precision=torch.bfloat16),
+        _optimiser(draft, plan.rate),
+        Progress(),
+    )
     state = folder / STATE_FILE
     if state.exists():
         progress = _restore(state, draft, optimiser)
