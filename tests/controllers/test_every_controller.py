@@ -54,7 +54,7 @@ def test_fits_or_is_refused_at_the_door(protocol, name):
     if set(adjusts) <= set(has):
         small_scenario(protocol=keys, controller=name)
     else:
-        with pytest.raises(InputError, match=f"controller.name: controller '{name}' turns draft_length"):
+        with pytest.raises(InputError, match=f"controller.name: controller '{name}' turns "):
             small_scenario(protocol=keys, controller=name)
 
 

@@ -138,7 +138,8 @@ class RecordingLayer:
         written = current.read_bytes() if current is not None else synced
         if written == synced:
             return synced
-        kept = self.rng.randint(0, len(written))
+        # What was appended may be cut or lost; what was synchronised before it stays.
+        kept = self.rng.randint(len(synced) if written.startswith(synced) else 0, len(written))
         return self.rng.choice((synced, written, written[:kept], written[:kept] + bytes(len(written) - kept)))
 
     def close(self) -> None:
