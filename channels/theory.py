@@ -24,7 +24,7 @@ def _scaled_exp1(x: Array) -> Array:
 
 
 def ergodic_rayleigh_bps_hz(mean_snr_db: npt.ArrayLike) -> Array:
-    """E log2(1 + g |h|^2) = e^(1/g) E1(1/g) / ln 2 for Rayleigh fading of mean SNR g. Broadcasts."""
+    """``E log2(1 + g |h|^2) = e^(1/g) E1(1/g) / ln 2`` for Rayleigh fading of mean SNR g. Broadcasts."""
     inverse = 10 ** (-np.asarray(mean_snr_db, dtype=np.float64) / 10)
     return np.asarray(_scaled_exp1(inverse) / math.log(2))
 
@@ -38,7 +38,7 @@ def _quadrature() -> tuple[Array, Array]:
 def pf_gain(num_devices: int, mean_snr_db: float) -> float:
     """Throughput of proportional fair over round robin: N devices, i.i.d. Rayleigh of equal mean SNR, full buffers.
 
-    E log2(1 + g max|h|^2) / E log2(1 + g |h|^2); tends to the harmonic number H_N at low SNR. The expectation of
+    ``E log2(1 + g max|h|^2) / E log2(1 + g |h|^2)``; tends to the harmonic number H_N at low SNR. The expectation of
     the maximum is integrated over its law (1 - e^-x)^N, which stays accurate where the alternating sum
     sum_k (-1)^(k-1) C(N, k) e^(k/g) E1(k/g) cancels.
     """
@@ -57,7 +57,7 @@ def pf_gain(num_devices: int, mean_snr_db: float) -> float:
 
 
 def outage_probability(mean_snr_db: npt.ArrayLike, rate_bps_hz: npt.ArrayLike) -> Array:
-    """P(log2(1 + g |h|^2) < R) = 1 - exp(-(2^R - 1) / g), Rayleigh. Broadcasts."""
+    """``P(log2(1 + g |h|^2) < R) = 1 - exp(-(2^R - 1) / g)``, Rayleigh. Broadcasts."""
     return chase_outage_probability(mean_snr_db, rate_bps_hz, 1)
 
 
@@ -72,7 +72,7 @@ def chase_outage_probability(mean_snr_db: npt.ArrayLike, rate_bps_hz: npt.ArrayL
 def mrc_outage(rate_bps_hz: npt.ArrayLike, mean_snr_db: npt.ArrayLike, num_rx: int) -> Array:
     """Outage of maximum-ratio combining over L independent Rayleigh branches, each of mean SNR g. Broadcasts.
 
-    P(log2(1 + g sum_l |h_l|^2) < R) = 1 - e^-x sum_{k<L} x^k / k!, x = (2^R - 1) / g.
+    ``P(log2(1 + g sum_l |h_l|^2) < R) = 1 - e^-x sum_{k<L} x^k / k!, x = (2^R - 1) / g``.
 
     Args:
         rate_bps_hz: R, > 0.

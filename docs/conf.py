@@ -30,6 +30,7 @@ myst_heading_anchors = 4
 nb_execution_mode = os.environ.get("SPECRAN_DOCS_NOTEBOOKS", "force")
 nb_execution_timeout = 600
 nb_execution_raise_on_error = True
+nb_execution_in_temp = True
 nb_merge_streams = True
 
 # Python.

@@ -73,8 +73,11 @@ def keys_page(folder: Path) -> str:
     text.append("## Top level\n")
     text.append(_key_table(found[0].keys))
     for part in found[1:]:
-        if not part.selector:
-            text += [f"(keys-{part.path})=", f"## {part.path}\n", f"{part.meaning}\n", _key_table(part.keys)]
+        if not part.selector and part.path not in _CHOSEN:
+            # A server's keys depend on its engine.
+            engine = next((key.bounds.strip("`") for key in part.keys if key.name == "engine"), "")
+            anchor, title = (f"{part.path}-{engine}", f"{part.path}, engine {engine}") if engine else (part.path,) * 2
+            text += [f"(keys-{anchor})=", f"## {title}\n", f"{part.meaning}\n", _key_table(part.keys)]
     for name, (title, opening) in _CHOSEN.items():
         text += [f"(keys-{name})=", f"## {title}\n", f"{opening}\n"]
         for part in found:
