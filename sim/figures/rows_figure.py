@@ -66,7 +66,7 @@ def _by_name(table: pd.DataFrame, by: str, names: Sequence[Any], style: str) -> 
         for place, (index, name) in enumerate(shown):
             of_replications = table[table[by] == name].groupby("replication")[metric].mean()
             mean, half, _ = mean_interval(of_replications)
-            values.append(mean)
+            values.append(mean if np.isnan(half) else mean + half)
             _dot(panel, mean, half, place, index)
         _finish(panel, metric, values)
     grid[0].set_yticks(range(len(shown)), [value_label(by, name) for _, name in shown])

@@ -27,7 +27,6 @@ FAMILIES: dict[str, tuple[str, tuple[str, ...]]] = {
     "prompt": ("#000000", ("edge only", "colocated")),
     "whole rows": ("#D55E00", ("DSD", "QSV")),
     "cut rows": ("#0072B2", ("TSLT", "TK-SLT", "SQS")),
-    "hierarchy": ("#B07A00", ("HSD",)),
     "ids, scalars": ("#009E73", ("DSSD", "AsymSpec", "residual")),
     "ids": ("#CC79A7", ("match", "Gumbel", "SpecEdge")),
 }

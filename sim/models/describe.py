@@ -281,7 +281,7 @@ def listed_models() -> list[tuple[str, str, str]]:
     about = {
         "embedded/draft": "tiny pair for tests, trained on Python source; vocabulary 8,192",
         "embedded/middle": "between the two, for chains of models",
-        "embedded/target": "its target, 3.3 M parameters",
+        "embedded/target": "its target, 5.1 M parameters",
         "smollm2/draft": "a few layers of the target, distilled from it",
         "smollm2/target": "SmolLM2-135M-Instruct, English chat; vocabulary 49,152; Apache-2.0",
     }

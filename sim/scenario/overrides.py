@@ -10,6 +10,7 @@ from typing import Any
 from sim.core.errors import InputError, shortened
 from sim.core.registry import Registry
 from sim.core.yaml_text import YamlError, read_values
+from sim.scenario.model_sets import MODEL_SETS, models_of_set
 from sim.scenario.problems import Problem, ScenarioProblems
 
 # Parts chosen by name: naming another entry drops the old one's keys, which mean nothing to it.
@@ -66,6 +67,8 @@ def _change(data: dict[str, Any], key: str, value: Any) -> None:
         if isinstance(below, str) and _NAMED_AT_DEPTH.get(parts[0]) == depth:
             # A part given by its name alone, such as `protocol: tslt`.
             below = {_SELECTOR_OF.get(parts[0], "kind"): below}
+        elif isinstance(below, str) and parts[0] == "models" and depth == 0 and below in MODEL_SETS:
+            below = models_of_set(below)
         elif below is None:
             below = {}
         if not isinstance(below, dict | list):

@@ -24,14 +24,12 @@ from sim.nodes.engine.registry import ENGINES
 from sim.scenario.choice import Choice, ChosenFrom
 from sim.scenario.devices import MAX_REQUESTS, DevicesSettings
 from sim.scenario.kinds import PLACE_KEYS, KindSettings, MixedDevices, together
+from sim.scenario.model_sets import MODEL_SETS, models_of_set
 from sim.scenario.overrides import apply_overrides
 from sim.scenario.problems import Problem, ScenarioProblems, problems_of
 from sim.scenario.slo import SloSettings
 from sim.scenario.sweep_schema import SEED_STRIDE, SweepSettings
 from sim.scenario.workload import WorkloadSettings
-
-# Models that ship together, by the name that they are called by, and the roles that they have.
-MODEL_SETS = {"embedded": ("draft", "middle", "target"), "smollm2": ("draft", "target")}
 
 _NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
 
@@ -68,7 +66,13 @@ class ModelsSettings(Settings):
             return _without_code(data)
         if data not in MODEL_SETS:
             raise ValueError(unknown_name_message("set of models", data, MODEL_SETS))
-        return {role: f"{data}/{role}" for role in MODEL_SETS[data]}
+        return models_of_set(data)
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        """A mapping, or the name of a set."""
+        by_role = super().__get_pydantic_json_schema__(core_schema, handler)
+        return {"anyOf": [by_role, {"enum": list(MODEL_SETS)}]}
 
 
 def _without_code(data: Any) -> Any:

@@ -14,7 +14,7 @@ import pytest
 QUICK = [
     "--set", "devices.count=2", "--set", "devices.requests=1", "--set", "workload.max_new_tokens=6",
     "--set", "compute={device: {kind: fixed, per_token_s: 0.001}, edge: {kind: fixed, per_forward_s: 0.003}}",
-    "--set", "link={kind: fixed, uplink_mbps: 2}",
+    "--set", "link={kind: fixed, uplink_mbps: 2}", "--set", "models=embedded", "--set", "workload.prompts=embedded",
 ]  # fmt: skip
 
 
@@ -100,7 +100,7 @@ def test_seed_changes_the_folder_and_the_bytes(cache: Path, tmp_path: Path):
         (["run", "quickstart", "--set", "devices.count=0"], "devices.count"),
         (["run", "quickstart", "--set", "models.draft=/no/such/folder"], "/no/such/folder"),
         (["run", "quickstart", "--set", "workload.prompts=/no/prompts.jsonl"], "/no/prompts.jsonl"),
-        (["run", "quickstart", "--set", "workload.max_new_tokens=5000"], "context"),
+        (["run", "quickstart", "--set", "workload.max_new_tokens=50000"], "context"),
         (["run", "quickstart", "--seed", "many"], "--seed"),
         (["sweep", "quickstart", "--vary", "link.bandwith_mhz=1,2"], "did you mean 'bandwidth_mhz'"),
         (["sweep", "quickstart", "--vary", "link.bandwidth_mhz="], "empty"),

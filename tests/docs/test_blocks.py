@@ -2,7 +2,8 @@
 
 Blocks of one page share a folder and a namespace, in order. A block that opens with ``# NAME.py`` or ``# NAME.yaml`` is
 a file of that name; other Python blocks are executed. Commands are run in this process. A comment before a block says
-what keeps it small: ``<!-- test: --set devices.count=1 -->`` is added to its runs, sweeps and recordings, and
+what keeps it small: ``<!-- test: --set devices.count=1 -->`` is added to its runs, sweeps and recordings (those of the
+quickstart then take the embedded models, too), and
 ``<!-- test: parse -->`` marks commands that need what a test cannot have (a network, a cluster, minutes): of those the
 command line itself is parsed, and scenarios and keys that it names are checked.
 """
@@ -129,6 +130,8 @@ def run_command(words: list[str], more: list[str]) -> None:
     arguments = [match for word in words[1:] for match in expanded(word)]
     if " ".join(words[1:3]) in _SIMULATING or words[1] in _SIMULATING:
         arguments += more
+        if more and "quickstart" in words and "models" not in " ".join(words):
+            arguments += ["--set", "models=embedded", "--set", "workload.prompts=embedded"]
     assert _main(arguments) == 0, " ".join(arguments)
 
 

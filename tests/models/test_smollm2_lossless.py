@@ -1,7 +1,6 @@
 """Losslessness over a real chat model in float32: its rows, its key-value caches, the verifiers that runs use.
 
-The draft is the target with two layers left out, which agrees with it in about two thirds of all rows. Where the model
-is not in the cache it is fetched; where it cannot be fetched, these tests fail with that message.
+Where the target is not in the cache it is fetched; where it cannot be fetched, these tests fail with that message.
 """
 
 from __future__ import annotations
@@ -29,14 +28,12 @@ from sim.models.loading import load_pair
 from tests.decoding.test_negative_controls import InvertedRatio
 from tests.decoding.test_sampled_path import g_test
 
-LEFT_OUT = (10, 20)
-DRAFT = "smollm2/target#layers=" + ",".join(str(layer) for layer in range(30) if layer not in LEFT_OUT)
-TARGET = "smollm2/target"
+DRAFT, TARGET = "smollm2/draft", "smollm2/target"
 PROMPTS, TOKENS = 20, 3
 # Two best logits that are nearer than this may change places between batches: texts are compared up to there.
 NEAR_TIE = 1e-3
 DRAWS = 20_000
-TARGET_TOP_K = 4096
+TARGET_TOP_K = 256
 FALSE_ALARM = 1e-6
 LOSSLESS = [entry.name for entry in PROTOCOLS if entry.traits["lossless"]]
 KEYS: dict[str, dict[str, Any]] = {
@@ -126,7 +123,9 @@ class RealRows(TargetRows):
         yield from ()
 
     def after(self, node: int) -> Row:
-        return self._source.p((*self._text, *self._drafted[: node + 1]))
+        text = (*self._text, *self._drafted[: node + 1])
+        # A third token is drawn and not looked at: any row will do, for the time that the real ones would take.
+        return self._source.p(text if len(text) < 2 else ())
 
 
 class RowsOfTexts:
@@ -142,7 +141,7 @@ class RowsOfTexts:
         return model.forward([ForwardPass("rows", self._prompt, text, first_row=len(text))])[0][0]
 
     def _p(self, text: tuple[int, ...]) -> Row:
-        """As ``workload.top_k`` cuts it, for the time that 20,000 draws from the whole vocabulary would take."""
+        """As ``workload.top_k`` cuts it, for the time that rows after every token of the vocabulary would take."""
         dense = Sampling(1.0, top_k=TARGET_TOP_K).row(self._logits(self._pair[1], text)).dense()
         ids = np.flatnonzero(dense)
         return Row.sparse_row(len(dense), ids, dense[ids])
@@ -186,7 +185,8 @@ def p_value(rows: RowsOfTexts, texts: list[tuple[int, int]]) -> float:
 def test_20000_draws_at_temperature_1_follow_the_target(pair):
     """A G-test of the first two positions; the level is one false alarm in a million."""
     tokenizer = pair[1].tokenizer
-    rows = RowsOfTexts(pair, list(tokenizer.encode("Water boils at 100 degrees")))
+    prompt = tokenizer.encode_chat([{"role": "user", "content": "Name a colour."}])
+    rows = RowsOfTexts(pair, list(prompt))
     assert 0.3 < overlap(rows.p(()), rows.q(()).row) < 0.95
     rule = find_rule("single", "iid", 1)
     assert p_value(rows, [drawn(rows, rule, seed) for seed in range(DRAWS)]) > FALSE_ALARM

@@ -104,6 +104,11 @@ def test_renaming_a_protocol_keeps_the_keys_that_both_have():
     assert scenario.protocol.settings.draft_length == 7
 
 
+def test_one_model_of_a_set_can_be_changed():
+    models = load_scenario("quickstart", {"models": "smollm2", "models.draft": "embedded/draft"}).models
+    assert (models.draft, models.target) == ("embedded/draft", "smollm2/target")
+
+
 def test_relative_paths_are_relative_to_the_scenario(tmp_path: Path):
     (tmp_path / "mine.jsonl").write_text('{"text": "def f"}\n')
     path = write(tmp_path, "workload: {prompts: mine.jsonl}\n")
