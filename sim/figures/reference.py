@@ -136,6 +136,12 @@ REFERENCES = (
         "A middle model helps most by drafting alone at the edge; between device and cloud it pays on slow backhauls.",
     ),
     Reference(
+        "background_load",
+        "background_load",
+        sweep_figures.throughput,
+        "Uploads of files take the uplink from long rows of the same class; in a class of their own they keep it.",
+    ),
+    Reference(
         "cell_edge",
         "cell_edge",
         sweep_figures.latency,
