@@ -91,7 +91,7 @@ class Together:
 
 @dataclass(frozen=True, slots=True)
 class Started:
-    """A branch that was begun, for whoever joins or drops it.
+    """A branch that was begun, to be joined or dropped.
 
     Attributes:
         number: Its number among those of the request.

@@ -128,7 +128,7 @@ class _Pool:
         done()
 
     def _branch_ended(self, branch: ProtocolRun) -> None:
-        """Whoever waits for a branch goes on; a dropped one is run to its end, so that its records are whole."""
+        """A run that waits for a branch goes on; a dropped one is run to its end, so that its records are whole."""
         self._joining.pop(branch, _ignore)()
 
     def _fork(self, pending: PendingStep, joined: Callable[[], None]) -> None:

@@ -13,7 +13,7 @@ COMPUTE_SLICES, MEMORY_SLICES = 7, 8
 
 @SHARING_MODES.register("mig")
 class Mig(SharingMode):
-    """Layer 1 has ``layer1_compute_slices`` and ``layer1_memory_slices``, the model the rest, whoever is idle."""
+    """Layer 1 has ``layer1_compute_slices`` and ``layer1_memory_slices``, the model the rest, idle or not."""
 
     def __init__(self, settings: Any) -> None:
         super().__init__(settings)

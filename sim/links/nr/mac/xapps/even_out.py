@@ -1,4 +1,4 @@
-"""Even out: whoever has got less than the mean of late weighs more."""
+"""Even out: devices that were sent less than the mean in the last interval get a larger weight."""
 
 from __future__ import annotations
 
