@@ -66,7 +66,7 @@ class BeamGrid:
         m = np.rint(across * self.oversampling * self.num_columns * self.column_spacing_wavelengths)
         height = up - np.cos(np.deg2rad(self.tilt_deg))
         n = np.rint(height * self.oversampling * self.num_rows * self.row_spacing_wavelengths)
-        # Beams of rows repeat where a sub-array's height cannot tell directions apart: the one next to the tilt.
+        # Beams of rows repeat where a sub-array's height cannot resolve directions: the one next to the tilt.
         half = self.oversampling * self.num_rows // 2
         return m.astype(np.int64), np.clip(n, -half, half).astype(np.int64)
 

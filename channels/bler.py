@@ -162,7 +162,7 @@ class SionnaBlerTable(BlerTable):
 
     Category 1 (PDSCH) serves uplink and downlink: its MCS tables are TS 38.214 5.1.3.1-1..3, those of CP-OFDM PUSCH.
     Sionna's category 0 is not read: it was simulated with the transform-precoding tables of 6.1.4.1, while Sionna 2.2.0
-    decodes its MCS indices by the others unless told. Log-linear in BLER on a grid of 0.1 dB from -5 to 30 dB and of
+    decodes its MCS indices by the others unless given. Log-linear in BLER on a grid of 0.1 dB from -5 to 30 dB and of
     100 bit; the nearest grid point counts, held at both ends; sizes above 2000 bit read 2000. BLER below the least
     simulated is 0.
     """

@@ -83,7 +83,7 @@ class FadingChannel:
         frequencies_hz: PRB group centres relative to the carrier, [num_groups]; not looked at with a bank.
         seed: master seed; phases are addressed by (seed, link, device id) alone.
         device_ids: identity of each device, [num_devices]; None numbers them from 0.
-        link: tells apart the channels of one device to several sites or antennas, e.g. "site3".
+        link: distinguishes the channels of one device to several sites or antennas, e.g. "site3".
         num_sinusoids: per tap, even; None takes 8 for a multi-tap profile and 64 for a flat one.
         profile_index: profile of each device in the bank, [num_devices]; None is the first for all.
         k_linear: Rician K of each device, [num_devices]; None is that of its profile.

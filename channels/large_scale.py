@@ -95,7 +95,7 @@ class LargeScaleModel:
         return BS_HEIGHT_M[self.scenario] if self.bs_height_m is None else self.bs_height_m
 
     def state(self, positions_m: npt.ArrayLike, devices: npt.NDArray[np.int64] | None = None) -> LargeScaleState:
-        """Large-scale values at positions [num_devices, 2]; `devices` tells whose they are, None for all in order."""
+        """Large-scale values at positions [num_devices, 2]; `devices` says whose they are, None for all in order."""
         positions = require_points("positions_m", positions_m)
         rows = np.arange(len(positions)) if devices is None else devices
         place = self._placement(rows)

@@ -87,7 +87,7 @@ def _from_gram(gram: Complex) -> Array:
 def mismatched_mmse_sinr(channel: Complex, covariance: Complex) -> Array:
     """SINR of each layer behind the MMSE receiver that takes R for white noise of its mean power. [..., num_layers].
 
-    The layers are told apart, other cells' interference is not rejected; with one layer it is maximum-ratio combining.
+    The layers are separated, other cells' interference is not rejected; with one layer it is maximum-ratio combining.
     Arguments as in `mmse_sinr`.
     """
     num_rx, num_layers = channel.shape[-2:]

@@ -46,7 +46,7 @@ class AntennaArrays:
 
     @property
     def is_crossed(self) -> bool:
-        """Whether both ends tell polarisations apart."""
+        """Whether both ends resolve polarisations."""
         return self.polarisation == "cross" and self.num_bs > 1 and self.num_ue > 1
 
     @property
@@ -92,7 +92,7 @@ class MimoFading:
         carrier_ghz: carrier frequency.
         seed: master seed; a pair's fading is addressed by (seed, link, link id, pair).
         link_ids: identity of each link, [num_links].
-        link: tells apart sets of links, as in `FadingChannel`.
+        link: distinguishes sets of links, as in `FadingChannel`.
         num_sinusoids: per tap.
     """
 

@@ -82,7 +82,7 @@ def shadowing_law(scenario: str, state: str) -> ShadowingLaw:
 
 
 def shadowing_states(scenario: str) -> tuple[str, ...]:
-    """States that a scenario's shadowing tells apart: los, nlos and, outdoors, o2i."""
+    """States with shadowing of their own in a scenario: los, nlos and, outdoors, o2i."""
     require_choice("scenario", scenario, SCENARIOS)
     return tuple(load_table("shadowing")["sigma_db"][scenario])
 

@@ -33,7 +33,7 @@ class TraceFormat:
         time_format: "s", "ms", "us" (numbers), "iso" (ISO 8601), "ucc" (2020.02.14_09.38.22), or "row": a row is 1 s.
         separator: between columns; " " is any blank space.
         has_header: whether the first line names the columns.
-        is_interval_end: a row tells of the time before it, since the previous row.
+        is_interval_end: a row covers the time before it, since the previous row.
         other_column: rate of the opposite direction, in the same unit, if there is one.
         idle: (column, value) of rows in which nothing was being sent.
     """

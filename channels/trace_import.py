@@ -1,4 +1,4 @@
-"""Published bandwidth measurements as traces: duplicates merged, gaps told, stretches that the application limited."""
+"""Published bandwidth measurements as traces: duplicates merged, gaps reported, application-limited stretches found."""
 
 from __future__ import annotations
 

@@ -29,7 +29,7 @@ def version_command() -> None:
 
 
 def validate_command(names: list[str]) -> None:
-    """Check each scenario; all wrong ones are told, one line each. No code of a user's own runs."""
+    """Check each scenario; all problems are reported, one line each. No code of a user's own runs."""
     from sim.core.user_code import user_code_not_run
     from sim.scenario.points import expand
     from sim.scenario.price_notes import price_notes

@@ -101,10 +101,10 @@ def run_command(
     say(f"files:   {result.folder}")
     assert result.folder is not None
     if timeline is not None:
-        told = "open it at ui.perfetto.dev"
+        hint = "open it at ui.perfetto.dev"
         if not timeline.events:
-            told = f"nothing begins in its window; the run ended at {result.summary['simulated_s']:.3g} s"
-        say(f"timeline: {result.folder / 'timeline.json'} ({told})")
+            hint = f"nothing begins in its window; the run ended at {result.summary['simulated_s']:.3g} s"
+        say(f"timeline: {result.folder / 'timeline.json'} ({hint})")
     say(f"report:  {result.folder / 'report.html'}")
 
 

@@ -42,7 +42,7 @@ class ComputeModel(ABC):
     A batch may mix decoding, verification and chunks of prompts: an item for each sequence that takes part.
 
     Attributes:
-        needs_wall_clock: Sizes do not tell the price: time the forward passes as they run and ask ``price_measured``.
+        needs_wall_clock: No price follows from sizes: time the forward passes as they run and ask ``price_measured``.
         idle_power_w: Power that the site's hardware draws whether it computes or not [W]; 0 where nothing is known.
         weights_bytes: Memory that the model's weights fill, all processors together; None where nothing is known.
         kv_bytes_per_token: Memory that keys and values of one token of one sequence fill, likewise.
@@ -95,5 +95,5 @@ class ComputeModel(ABC):
 
 
 def idle_power_w(cost_models: Iterable[ComputeModel]) -> float:
-    """What the hardware of one site draws at rest [W]: models share it, so that the largest that one of them tells."""
+    """What the hardware of one site draws at rest [W]: models share it, so the largest of theirs."""
     return max((model.idle_power_w for model in cost_models), default=0.0)

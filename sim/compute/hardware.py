@@ -23,7 +23,7 @@ class Hardware:
     Attributes:
         name: What YAML calls it.
         title: What people call it.
-        hardware_class: Its class, which tells the runtimes that run on it.
+        hardware_class: Its class, which determines the runtimes that run on it.
         runtime: The runtime that is meant where none is named.
         peak_flops: Dense operations per second by arithmetic, such as ``fp16``.
         memory_bandwidth_bytes_per_s: Bytes per second.

@@ -33,7 +33,7 @@ class MeasuredCompute(ComputeModel):
 
     @override
     def price(self, batch: Sequence[WorkSize]) -> Cost:
-        """Refuse: only running the forwards tells what they take.
+        """Refuse: what the forwards take is known only by running them.
 
         Raises:
             TypeError: Always; time the call and use ``price_measured``.

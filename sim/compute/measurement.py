@@ -47,7 +47,7 @@ class GridPoint:
 
 
 def make_grid(max_context: int, largest_batch: int = 16, longest_context: int = 512) -> list[GridPoint]:
-    """Points that tell the coefficients apart: new tokens 1..32, batch 1..16, texts 32..512, within limits."""
+    """Points that determine the coefficients: new tokens 1..32, batch 1..16, texts 32..512, within limits."""
     longest = min(longest_context, max_context)
     short, middle, usual = max(2, longest // 16), max(2, longest // 8), max(2, longest // 2)
     wanted = [

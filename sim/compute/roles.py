@@ -58,7 +58,7 @@ class RoleSettings(Settings):
         return None
 
     def notes_of(self, role: str) -> tuple[str, ...]:  # noqa: ARG002
-        """What the user should know of how a model of this role is priced, as far as the keys alone tell."""
+        """What the user should know of how a model of this role is priced, as far as it follows from the keys alone."""
         return ()
 
     def _mappings(self) -> list[tuple[str, dict[str, Any]]]:

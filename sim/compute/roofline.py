@@ -36,7 +36,7 @@ class RooflineSettings(RoleSettings):
     to a ``config.json``, the id of a repository in the local Hugging Face cache, or a number of parameters; or one for
     each model role that runs here, such as ``{draft: 160M, target: 7B}``. Without it, the model at hand."""
     runtime: str = "auto"
-    """Inference runtime, such as ``vllm`` or ``llama.cpp`` (``specran list runtimes``), which tells what is reached of
+    """Inference runtime, such as ``vllm`` or ``llama.cpp`` (``specran list runtimes``), which sets what is reached of
     the peaks and what a step costs beside them. ``auto``: the usual one of such hardware."""
     weights: PerRole[str] | None = None
     """Precision of the weights: ``fp16``, ``bf16``, ``fp8``, ``int8``, ``int4``, ``w4a16`` and others (``specran list

@@ -93,7 +93,7 @@ def find_overheads(runtime: str, hardware: Hardware) -> tuple[str, Overheads, di
         )
     own = sourced(row)
     if "compute_efficiency" in own.values:
-        # Arithmetic that a runtime's row does not tell of is reached as the hardware's other runtimes reach it.
+        # A share of arithmetic that a runtime's row does not give is reached as the hardware's other runtimes reach it.
         own.values["compute_efficiency"] = {
             **hardware.numbers["compute_efficiency"],
             **own.values["compute_efficiency"],

@@ -20,7 +20,7 @@ class TableSettings(RoleSettings):
 
     file: PerRole[str]
     """CSV file of timings with the columns new_tokens (of each sequence), context_tokens, batch (sequences), ms; or a
-    file for each model role that runs here. Steps of other sizes are priced by a fit, whose error is told."""
+    file for each model role that runs here. Steps of other sizes are priced by a fit, whose error is reported."""
     speed_factor: float = Field(default=1.0, gt=0, le=1e6)
     """How many times faster than the timed machine the simulated one is; 2 halves every time."""
     power_w: float = Field(default=DEFAULT_POWER_W, ge=0, le=1e6)

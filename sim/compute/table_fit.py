@@ -220,7 +220,7 @@ def _features(work: _FloatArray) -> _FloatArray:
 
 
 def _free(work: _FloatArray) -> list[int]:
-    """Coefficients that the timings can tell, no more of them than there are rows; the most telling ones first."""
+    """Coefficients that the timings determine, at most one per row; those with the largest effect first."""
     new, context, batch = work.T
     able = [2]
     if np.ptp(new * batch) > 0:

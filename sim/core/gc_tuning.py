@@ -1,4 +1,4 @@
-"""Python's garbage collector, told when walking all objects again and again is a waste."""
+"""Python's garbage collector, tuned where repeated full collections are a waste."""
 
 from __future__ import annotations
 

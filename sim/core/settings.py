@@ -107,7 +107,7 @@ class Settings(BaseModel):
 
 
 def problems_error(problems: Sequence[tuple[Key, str, Any]], kind: str = _UNKNOWN_KEY) -> ValidationError:
-    """An error that validators of a part raise for keys within it, told with the whole path from the root.
+    """An error that validators of a part raise for keys within it, reported with the whole path from the root.
 
     Args:
         problems: Path from the part down, what is wrong, and what was given.

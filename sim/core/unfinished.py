@@ -182,7 +182,7 @@ def _last_change_s(path: Path) -> float:
 
 @lru_cache(maxsize=1)
 def _boot() -> str:
-    """What tells this run of this kernel from others."""
+    """Identifies this run of this kernel."""
     try:
         text = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii")
     except OSError:

@@ -45,7 +45,7 @@ class YamlError(ValueError):
     """A text that is no YAML, or more than plain values within bounds.
 
     Attributes:
-        line: Where, counted from 1; None if it cannot be told.
+        line: Where, counted from 1; None if it is not known.
         problem: What is wrong.
     """
 

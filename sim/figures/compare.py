@@ -21,7 +21,7 @@ def compare(a: pd.DataFrame, b: pd.DataFrame, metric: str) -> pd.DataFrame:
     """Differences B - A of pairs of rows, with 95 % intervals (Student's t).
 
     Points of a sweep under one seed share their random numbers, so the intervals are over seeds, each one's pairs
-    averaged first; where no seed is told, as in the requests of one run, they are over the pairs.
+    averaged first; where there is no seed, as in the requests of one run, they are over the pairs.
 
     Rows are paired by everything that both tables say about the condition: axes, variant, seed, replication, device,
     request. What is constant in each table and differs between them is what is being compared, and is not matched;
@@ -74,7 +74,7 @@ def _paired(a: pd.DataFrame, b: pd.DataFrame, metric: str, keys: list[str]) -> p
         side = table[[*keys, metric]].rename(columns={metric: name}).dropna(subset=[name])
         if side.duplicated(keys).any():
             raise InputError(
-                f"rows of {name.upper()} are not told apart by {', '.join(keys)}: pairs are not unique{_only(a, b)}"
+                f"rows of {name.upper()} are not distinguished by {', '.join(keys)}: pairs are not unique{_only(a, b)}"
             )
         sides.append(side)
     return sides[0].merge(sides[1], on=keys, how="inner")
@@ -126,7 +126,7 @@ def _differences(pairs: pd.DataFrame) -> dict[str, float]:
 
 
 def _per_seed(pairs: pd.DataFrame, values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """Means of the values of each seed; the values themselves where no seed is told."""
+    """Means of the values of each seed; the values themselves where there is no seed."""
     if "seed" not in pairs:
         return values
     return pairs.assign(value=values).groupby("seed")["value"].mean().to_numpy(dtype=float)

@@ -211,8 +211,8 @@ def without_note(table: pd.DataFrame, by: str | None) -> str:
         return ""
     rows = table[table[by].isna()]
     names = rows["variant"].unique().tolist() if "variant" in rows and by != "variant" else []
-    told = f": {', '.join(map(str, names))}" if names else f": {len(rows)} rows"
-    return f"without {name_of(by).lower()}{told}"
+    listed = f": {', '.join(map(str, names))}" if names else f": {len(rows)} rows"
+    return f"without {name_of(by).lower()}{listed}"
 
 
 def set_scales(axes: Axes, x_values: npt.ArrayLike, y_values: npt.ArrayLike, log_x: bool, log_y: bool) -> None:

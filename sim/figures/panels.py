@@ -100,12 +100,12 @@ def draw_panels(
 def _panels(
     table: pd.DataFrame, roles: Roles, kind: str, values: Sequence[Any], options: FigureOptions
 ) -> list[_Panel]:
-    """A panel per value; where colours alone would not tell the series apart, one per value and eight series."""
+    """A panel per value; where colours alone would not distinguish the series, one per value and eight series."""
     series: list[Any] = [None] if roles.by is None else values_of(table, roles.by)
     series = ordered(roles.by, series, options)
     most = len(COLOURS) if kind == "heatmap" else _MAX_SERIES
     if len(series) > most:
-        raise InputError(f"--by: {roles.by!r} has {len(series)} values; at most {most} can be told apart")
+        raise InputError(f"--by: {roles.by!r} has {len(series)} values; at most {most} can be distinguished")
     size = len(COLOURS) if kind == "line" else most
     chunks = [series[start : start + size] for start in range(0, len(series), size)]
     panels = []

@@ -52,7 +52,7 @@ def find_roles(table: pd.DataFrame, x: str | None, y: str, by: str | None, facet
 
 
 def _rest(table: pd.DataFrame, roles: Roles) -> list[str]:
-    """What was varied and is not shown yet; what tells schemes apart makes the series, before axes do."""
+    """What was varied and is not shown yet; what distinguishes schemes makes the series, before axes do."""
     shown = shown_columns(table, roles)
     free = free_columns(table, shown)
     # Results stay apart even where no two have a value of ``x`` in common.
@@ -63,7 +63,7 @@ def _rest(table: pd.DataFrame, roles: Roles) -> list[str]:
 
 
 def shown_columns(table: pd.DataFrame, roles: Roles) -> list[str]:
-    """Columns by whose values the figure tells rows apart."""
+    """Columns whose values distinguish the figure's rows."""
     x = [roles.x] if has_curves(table, roles.x) else []
     return [*x, *(column for column in (roles.by, roles.facet) if column is not None)]
 

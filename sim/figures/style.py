@@ -1,4 +1,4 @@
-"""How figures look: widths of a paper's columns, colours everyone can tell apart, files that are the same twice."""
+"""How figures look: column widths of papers, colours safe for colour-blind readers, reproducible files."""
 
 from __future__ import annotations
 

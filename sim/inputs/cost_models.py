@@ -23,7 +23,7 @@ def make_cost_models(scenario: Scenario, models_info: dict[str, ModelInfo]) -> d
             return NoCostModel(f"compute.{site}: protocol {scenario.protocol.name!r} runs its {role} model elsewhere")
         choice = scenario.compute[site]
         model = DeferredModel(models_info[role], lambda: load_models(scenario.models, roles)[role])
-        # Whatever a forward says while it is timed is told with the model's role.
+        # Errors of a forward that is timed are raised with the model's role.
         with naming_key_at_fault({role: models_info[role].name}):
             return make_cost_model(choice.entry, choice.settings, role, model, site)
 

@@ -1,7 +1,7 @@
 """What an imported tape says of models that are not on this machine: their metadata and the prompts as token ids.
 
 A model that is here is never taken for what a tape says of it. Models are found by their names as a scenario writes
-them, relative to the scenario's folder, so that nothing tells where they lay on the machine that recorded the tape.
+them, relative to the scenario's folder, so that no path of the machine that recorded the tape is kept.
 """
 
 from __future__ import annotations

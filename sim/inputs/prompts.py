@@ -39,7 +39,7 @@ class Prompt:
         category: What kind of prompt its file says it is; empty if it does not.
         max_new_tokens: Its own length limit, or None for the workload's.
         device: Index of the only device that it is for, or None.
-        num_tokens: Its length, where a trace tells nothing else of it.
+        num_tokens: Its length, where a trace gives nothing else of it.
         blocks: What its blocks of 512 tokens are known by, likewise.
     """
 

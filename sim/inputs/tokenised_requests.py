@@ -36,7 +36,7 @@ def request_source(kind: Kind) -> DrawnRequests:
 
 @lru_cache(maxsize=4096)
 def encode_prompt(model: ModelInfo, trust_remote_code: bool, content: str | Chat) -> tuple[int, ...]:
-    """Token ids of a text or a chat; an imported tape tells those of models that are not on this machine."""
+    """Token ids of a text or a chat; those of models that are not on this machine come from an imported tape."""
     from sim.models.loading import load_tokenizer
 
     imported = prompts_in(cache_folder()).get(model.fingerprint, {})

@@ -35,7 +35,7 @@ class PlannedRequest:
         extra_prompt_tokens: Tokens by which its prompt is longer than what is decoded after.
         shared_tokens: Leading prompt tokens that other prompts have, too.
         session: Chat session that it belongs to, None if it stands alone.
-        blocks: What its prompt's blocks of 512 tokens are known by, where a trace tells.
+        blocks: What its prompt's blocks of 512 tokens are known by, where a trace has them.
         uplink_bytes: Bytes that go up with its prompt; ``downlink_bytes`` come down with its first tokens.
         recording: Number of the recording that stands for it; None if it has its own.
     """

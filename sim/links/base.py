@@ -65,7 +65,7 @@ class LinkFailureError(Exception):
 
 
 class LinkMeter(NamedTuple):
-    """What has happened to a device since the run began; differences tell what a request saw.
+    """What has happened to a device since the run began; differences are what a request saw.
 
     Attributes:
         handovers: Changes of cell.
@@ -120,7 +120,7 @@ class Link(ABC):
         seed: Master seed; the link keys its own random numbers by purpose and device.
 
     Attributes:
-        has_modems: Whether ``meter`` tells the energy of the devices' radios; else it is airtime at a constant power.
+        has_modems: Whether ``meter`` holds the energy of the devices' radios; else it is airtime at a constant power.
         has_background: Whether it carries traffic of its own, which never ends.
     """
 

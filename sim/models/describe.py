@@ -1,4 +1,4 @@
-"""What a model is and whether two can be a pair, told from the heads of their files: no weights, no framework."""
+"""What a model is and whether two can be a pair, from the headers of their files: no weights, no framework."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class ModelDescription:
         vocab_size: Width of its rows: token ids that mean something.
         eos_ids: Ids that end a text.
         bos_id: Id that begins one, if any.
-        parameters: Numbers in its weights; None if the hub does not tell.
+        parameters: Numbers in its weights; None if the hub does not say.
         layers: Its layers.
         max_context: Longest text in tokens.
         chat_template: Whether it comes with a template for chats.
@@ -132,7 +132,7 @@ def _count_parameters(source: ModelSource, shapes: Mapping[str, Shape]) -> int |
 
 
 def _problem_of(config: Mapping[str, Any], text: Mapping[str, Any]) -> str | None:
-    """Why a model of this configuration cannot be verified with, as far as the configuration tells."""
+    """Why a model of this configuration cannot be verified with, as far as the configuration shows."""
     if config.get("is_encoder_decoder"):
         return f"model type {config.get('model_type')!r} is an encoder-decoder; give a decoder-only model"
     others = set(text.get("layer_types") or []) - _FULL

@@ -1,6 +1,6 @@
 """The head of a GGUF file: its metadata and the shapes of its tensors, read in a fraction of a second.
 
-The gguf package reads whole files and takes seconds over vocabularies of 100,000 tokens; to tell what a file is, the
+The gguf package reads whole files and takes seconds over vocabularies of 100,000 tokens; to identify a file, the
 head is enough. Layout: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md.
 """
 

@@ -242,7 +242,7 @@ def _special_ids(
 
 
 @lru_cache(maxsize=16)
-def _load_tokenizer(name: str, trust_remote_code: bool, stamp: str) -> TextTokenizer:  # noqa: ARG001 -- tells them apart
+def _load_tokenizer(name: str, trust_remote_code: bool, stamp: str) -> TextTokenizer:  # noqa: ARG001 -- part of the cache's key
     source = find_model(name)
     folder = source.tokenizer_folder
     if name.startswith((EMBEDDED, SMOLLM2)) or source.base is not None:

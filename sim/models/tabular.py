@@ -25,7 +25,7 @@ class TabularModel(LanguageModel):
         row: Probabilities [vocab_size] of the token that follows a text. A pure function of the text.
         vocab_size: Width of every row.
         name: For messages.
-        fingerprint: What tells this table from others; the name if not given.
+        fingerprint: Identifies the table; the name if not given.
         max_context: Longest text.
         eos_ids: Ids that end a text.
         bos_id: Stands in for an empty prompt.

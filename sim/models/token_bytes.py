@@ -22,7 +22,7 @@ def _byte_of_character() -> dict[str, int]:
 def bytes_by_id(tokenizer: TextTokenizer) -> dict[int, bytes]:
     """Bytes of every token that stands for text; special tokens are left out.
 
-    Byte-level BPE (GPT-2, Llama 3, Qwen) and SentencePiece with byte fall-back (Llama 2, Gemma) are told apart by how
+    Byte-level BPE (GPT-2, Llama 3, Qwen) and SentencePiece with byte fall-back (Llama 2, Gemma) differ in how
     they write a space.
     """
     texts = {token: text for token, text in tokenizer.strings.items() if token not in tokenizer.all_special_ids}

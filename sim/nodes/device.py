@@ -1,4 +1,4 @@
-"""A device: its requests queue up, are served one at a time, and what became of each is told."""
+"""A device: its requests queue up and are served one at a time; the outcome of each is reported."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class DeviceHooks:
         on_outcome: Takes each ended request.
         requests: Watches all requests from issue to end.
         queue: Watches those that wait at their devices.
-        end_ns: When the last request is issued; None if their number tells.
+        end_ns: When the last request is issued; None if their number ends the run.
         slo: What latencies are held against.
         kind: What tables call these devices; empty where all are alike.
         priority: Of their requests at servers.

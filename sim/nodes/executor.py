@@ -429,7 +429,7 @@ class _Begun:
         breakdown: Where its time has gone.
         owed_until_ns: When the device work at its end is done; the start where it has not got there.
         process: Ends with it.
-        failure: The link's, told where it is joined.
+        failure: The link's, raised where it is joined.
     """
 
     executor: RequestExecutor

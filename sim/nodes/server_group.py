@@ -101,6 +101,6 @@ class ServerGroup:
         return {f"{prefix}_{name}": value for name, value in figures.items()}
 
     def watch_steps(self, on_step: Callable[[int, Any], None]) -> None:
-        """Have every step told, with the replica's index."""
+        """Report every step, with the replica's index."""
         for index, replica in enumerate(self.replicas):
             replica.on_batch = partial(on_step, index)

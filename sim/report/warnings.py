@@ -53,8 +53,8 @@ def run_warnings(summary: Mapping[str, Any], manifest: Mapping[str, Any]) -> lis
 
 
 def _lossy_warning(manifest: Mapping[str, Any]) -> list[str]:
-    told = {"lossy": [LOSSY], "claimed": [CLAIMED]}
-    return told.get(str(manifest.get("lossless")), [])
+    by_label = {"lossy": [LOSSY], "claimed": [CLAIMED]}
+    return by_label.get(str(manifest.get("lossless")), [])
 
 
 def model_notes(manifest: Mapping[str, Any]) -> list[str]:

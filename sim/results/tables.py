@@ -32,7 +32,7 @@ class Table:
 
     Args:
         name: File name without suffix.
-        keys: Columns that tell rows apart; a small table is sorted by them.
+        keys: Columns that identify rows; a small table is sorted by them.
         folder: Where the files go, or None.
         may_be_missing: Whether there are no files where there are no rows.
     """

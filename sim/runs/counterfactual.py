@@ -20,7 +20,7 @@ from sim.runs.run import RunResult, simulate
 from sim.scenario.schema import Scenario
 from sim.tape.pruning import needed
 
-# What a controller is told of the rate of a direction that is free [bit/s].
+# The rate that a controller sees of a direction that is free [bit/s].
 _FREE_BPS = 1e15
 _FREE = Delivery(0, 0, 0, 0, 0, 0)
 

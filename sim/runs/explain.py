@@ -209,8 +209,8 @@ def _sentences(found: Explanation) -> list[str]:
     subject = found.subject[0].upper() + found.subject[1:]
     sentences = [f"{subject} took {_s(total)} for {found.tokens:.4g} tokens in {found.rounds:.4g} rounds."]
     named = [(part, seconds) for part, seconds in found.waits_s.items() if seconds >= _SMALL * total]
-    told = ", ".join(f"for {_WORDS[part]} {_s(seconds)} ({seconds / total:.0%})" for part, seconds in named)
-    sentences.append(f"It waited {told}.")
+    waits = ", ".join(f"for {_WORDS[part]} {_s(seconds)} ({seconds / total:.0%})" for part, seconds in named)
+    sentences.append(f"It waited {waits}.")
     if not found.what_ifs:
         return sentences
     best = found.what_ifs[0]

@@ -49,7 +49,7 @@ class Choice:
 
 @dataclass(frozen=True)
 class ChosenFrom:
-    """Pydantic's view of a part that is chosen by name: a union told apart by its selector, open to users' own entries.
+    """Pydantic's view of a part chosen by name: a union discriminated by its selector, open to users' entries.
 
     Only the entry that is named is imported; a union of all of them would import every protocol and link.
 
@@ -146,7 +146,7 @@ class ChosenFrom:
             raise problems_error(problems)
 
     def _unnamed(self, name: object, keys: Mapping[str, Any]) -> Exception:
-        """A part without its name, told at the misspelt key if there is one: a key that no entry has."""
+        """A part without its name, reported at the misspelt key if there is one: a key that no entry has."""
         kind, selector, valid = self.registry.kind, self.selector, ", ".join(self.registry.names())
         if name is not None:
             return problems_error(

@@ -66,7 +66,7 @@ class DevicesSettings(Settings):
 
     @property
     def requests_per_device(self) -> int | None:
-        """Requests that each device issues; None if the window tells."""
+        """Requests that each device issues; None if the window ends the run."""
         return (self.requests or 1) if self.duration_s is None else None
 
     @property
@@ -76,7 +76,7 @@ class DevicesSettings(Settings):
 
     @property
     def end_s(self) -> float | None:
-        """When the last request is issued; None if their number tells."""
+        """When the last request is issued; None if their number ends the run."""
         return None if self.duration_s is None else self.warmup_s + self.duration_s
 
     @model_validator(mode="after")

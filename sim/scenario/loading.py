@@ -75,7 +75,7 @@ def load_scenario(
         name: Path of a YAML file, or the name of a bundled scenario.
         changes: Values by dotted key, such as from ``--set``.
         axes: Sweep axes by dotted key, such as from ``--vary``; they add to or replace the scenario's own.
-        check: Looks further into the scenario, such as by expanding its sweep; the problems that it finds are told
+        check: Looks further into the scenario, such as by expanding its sweep; the problems that it finds are reported
             with file and line too.
 
     Raises:
@@ -100,7 +100,7 @@ def load_scenario(
 def _located(
     problem: Problem, path: Path, lines: Lines, changes: Mapping[str, Any], axes: Mapping[str, Any]
 ) -> InputError:
-    """A problem, told at the option or the line of the file that it comes from."""
+    """A problem, reported at the option or the line of the file that it comes from."""
     where, message = problem.where, problem.message
     if where[:1] == ("sweep",) and where[1:2] in (("axes",), ("zip",)) and where[2:3] and where[2] in axes:
         return InputError(message, (where[2],), "--vary")

@@ -213,13 +213,13 @@ def _scenario_at(
             part = ("variants", variant, blamed)
         else:
             part = ("variants", variant) if variant else ()
-        told = problem.message if problem.key == blamed else f"{problem.key}: {problem.message}"
+        text = problem.message if problem.key == blamed else f"{problem.key}: {problem.message}"
         # Other changes that may have a share in it: those of the same part, such as the protocol's name.
         company = [key for key in every if key != blamed and (blamed is None or _part(key) == _part(problem.key))]
         at = [f"{key}={changes[key]}" for key in company if key in changes]
         if part[:1] != ("variants",) and any(key in variant_changes for key in company):
             at.append(f"variant {variant!r}")
-        raise ScenarioProblems([Problem(("sweep", *part), f"{told} (at {', '.join(at)})" if at else told)]) from error
+        raise ScenarioProblems([Problem(("sweep", *part), f"{text} (at {', '.join(at)})" if at else text)]) from error
 
 
 def _part(key: str) -> str:

@@ -49,7 +49,7 @@ def problems_of(error: ValidationError, data: object, where: Key = ()) -> list[P
 
     Args:
         error: What validation raised.
-        data: What was validated; tells the keys of a path from what pydantic adds to it for members of a union.
+        data: What was validated; distinguishes the keys of a path from what pydantic adds to it for members of a union.
         where: Path of what was validated in the scenario.
     """
     found = []

@@ -136,7 +136,7 @@ class _Bracketing:
         self._is_whole = isinstance(own_value(scenario, search.key), int) or search.key.endswith("count")
 
     def run(self) -> Capacity:
-        """Bracket, cut, and tell."""
+        """Bracket, bisect, and report."""
         import pandas as pd
 
         low, high = self._bracket()

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 
 def sweep_id(points: Sequence[Point], keep: str) -> str:
-    """Content address of a sweep: of its points, what tells them apart, and what is kept of them."""
+    """Content address of a sweep: of its points, the columns that distinguish them, and what is kept of them."""
     labels = [[point.address, [*point.changes], point.variant, point.replication] for point in points]
     return f"sweep-{digest([labels, keep])[:12]}"
 

@@ -67,8 +67,8 @@ class SweepResult:
 
     def overview(self) -> tuple[list[str], list[list[Any]]]:
         """Means over replications, for people: columns and rows."""
-        told = [*self.axes, *self.together, "variant"]
-        groups = [column for column in told if self.table[column].nunique() > 1] or ["variant"]
+        distinguishing = [*self.axes, *self.together, "variant"]
+        groups = [column for column in distinguishing if self.table[column].nunique() > 1] or ["variant"]
         shown = [column for column in _OVERVIEW if column in self.table]
         if any(name in self.table for name in ("ttft_attainment", "tpot_attainment", "e2e_attainment")):
             shown += ["slo_attainment", "goodput_rps"]

@@ -13,7 +13,7 @@ from sim.inputs.workload import PlannedRequest
 from sim.models.info import ModelInfo
 from sim.scenario.schema import Scenario
 
-# What tells one request of a scenario from another; the rest of a description is shared by all of them.
+# What distinguishes one request of a scenario from another; the rest of a description is shared by all of them.
 _OWN = ("random", "prompt", "max_new_tokens")
 
 

@@ -136,7 +136,7 @@ def _best_lengths(count: int, max_length: int, rate: Rate, most: Rate) -> tuple[
         count: Users.
         max_length: Longest draft.
         rate: Of some lengths.
-        most: An upper bound of it, quickly told.
+        most: An upper bound of it that is cheap to compute.
     """
     if max_length**count > MAX_COMBINATIONS:
         return _climb(max(((length,) * count for length in range(1, max_length + 1)), key=rate), max_length, rate)

@@ -17,7 +17,7 @@ def target_only(request: Request, ask: Message, num_tokens: int, rng: RandomSour
 
     Args:
         request: The text so far.
-        ask: A draft without tokens; that it is empty tells the edge to decode.
+        ask: A draft without tokens; an empty draft asks the edge to decode.
         num_tokens: How many tokens, known to both ends beforehand; fewer if the text ends.
         rng: Random source.
     """

@@ -136,5 +136,5 @@ class Controller:
         return type(self).keep_drafting is not Controller.keep_drafting
 
     def on_verdicts(self, request: RequestState, layout: Layout) -> Layout:  # noqa: ARG002
-        """The layout of verdicts, with whatever the edge tells this controller riding on them."""
+        """The layout of verdicts, with the controller's own fields from the edge appended to them."""
         return layout

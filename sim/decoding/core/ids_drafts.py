@@ -18,7 +18,7 @@ class IdsLayout(Layout):
     """A token tree (a chain is one): the depth reached, then per expanded node the ids of its candidates.
 
     Where a node can have fewer candidates than its branching says, their number comes first. The tree that is read
-    holds the uniform row everywhere, which is what an edge knows of a draft model that it was told nothing of.
+    holds the uniform row everywhere, which is what an edge knows of a draft model of which it received nothing.
 
     Args:
         vocab_size: Width of the vocabulary.

@@ -50,7 +50,7 @@ class Message:
         return (bits + 7) // 8 * 8, received
 
     def charged_bits(self, wire_vocab_size: int) -> int:
-        """What ``measure`` would tell of the same message about a vocabulary of another size, in closed form."""
+        """What ``measure`` would return for the same message about a vocabulary of another size, in closed form."""
         bits, _ = self.layout.measure(self.body)
         return (bits + self.layout.extra_bits(self.body, wire_vocab_size) + 7) // 8 * 8
 

@@ -2,7 +2,7 @@
 
 The noise is keyed by seed, request and position, known to both ends without a message. The text is the target's own
 pick at every position, hence a function of seed and target only: no draft model, draft length, loss or deadline can
-change it, and ``edge_only`` under the same seed tells the same text.
+change it, and ``edge_only`` under the same seed emits the same text.
 """
 
 from __future__ import annotations

@@ -35,7 +35,7 @@ Outcomes = dict[tuple[int, ...], DraftTree]
 
 
 class OutcomeCacheSettings(ChainSettings, RowFormat):
-    """Keys of ``outcome_cache``; the base scheme is told by ``draw`` and ``rule``, by default rows under ``single``."""
+    """Keys of ``outcome_cache``; ``draw`` and ``rule`` choose the base scheme, by default rows under ``single``."""
 
     draw: Literal["iid", "top_k", "shared_noise"] = "iid"
     """How a position's one candidate is drawn: from its row, as its most probable token, or by shared noise."""

@@ -5,7 +5,7 @@ is drafted ahead is drawn with the random numbers of its own positions, which no
 used
 is decided by the text alone, and the text is that of the same protocol without drafting ahead. A controller has no say
 in that: to drop a draft for a reason that depends on what was drafted would bias the text. For the same reason what is
-drafted ahead has its whole length, so that no clock that a controller looks at tells of it.
+drafted ahead has its whole length, so that no clock that a controller reads includes it.
 """
 
 from __future__ import annotations

@@ -232,7 +232,7 @@ class SchedulingSettings(ReliabilitySettings):
         try:
             SCHEDULERS.find(name)
         except InputError as error:
-            # As a plain error, it is told with the key that it belongs to.
+            # As a plain error, it is reported with the key that it belongs to.
             raise ValueError(str(error)) from None
         return name
 

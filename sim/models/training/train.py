@@ -43,7 +43,7 @@ class Budget:
             raise ValueError(f"budget: got minutes={self.minutes}, steps={self.steps}; valid: above zero")
 
     def total_steps(self, steps_done: int, seconds_used: float) -> int | None:
-        """Steps in all; None while too few are done to tell."""
+        """Steps in all; None while too few are done to estimate it."""
         if self.steps is not None:
             return self.steps
         assert self.minutes is not None

@@ -1,4 +1,4 @@
-"""What an engine is: it takes jobs, says what the next step computes, and is told when that step has ended."""
+"""What an engine is: it takes jobs, chooses what the next step computes, and is called when that step has ended."""
 
 from __future__ import annotations
 

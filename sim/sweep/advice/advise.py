@@ -145,12 +145,12 @@ def _sentences(question: Question, found: Found, conditions: Sequence[Condition]
     count = f"{len(best.rows)} replications" if len(best.rows) > 1 else "one run"
     value = _value(means[metric], best.half(metric))
     verb = "Take" if found.is_feasible else "No candidate keeps the constraints; the nearest to them is"
-    told = [f"{verb} {label_text(best.proposal.labels)}: {metric} is {value} (95 %, {count}){holds}."]
+    sentences = [f"{verb} {label_text(best.proposal.labels)}: {metric} is {value} (95 %, {count}){holds}."]
     if found.runner_up is not None:
-        told.append(_runner_up(question, best, found.runner_up))
+        sentences.append(_runner_up(question, best, found.runner_up))
     if with_sensitivity:
-        told.append(_changes({one.name: one for one in (best, *found.candidates)}, conditions))
-    return told
+        sentences.append(_changes({one.name: one for one in (best, *found.candidates)}, conditions))
+    return sentences
 
 
 def _runner_up(question: Question, best: Candidate, other: Candidate) -> str:
@@ -163,7 +163,7 @@ def _runner_up(question: Question, best: Candidate, other: Candidate) -> str:
     text = f"The runner-up is {name} with {_value(means[metric], other.half(metric))}"
     if broken:
         return f"{text}, which breaks {' and '.join(broken)}."
-    apart = "" if abs(mean) > half_width(differences) else ", which does not tell them apart"
+    apart = "" if abs(mean) > half_width(differences) else ", which does not separate them"
     return f"{text}, a paired difference of {difference} {'more' if mean >= 0 else 'less'}{apart}."
 
 
@@ -216,8 +216,8 @@ def draw_front(advice: Advice, folder: Path, style: str = "one_column") -> Seque
         for name, candidate, marker, size in marked:
             if candidate is not None:
                 own = candidate.means()
-                told = textwrap.fill(f"{name}: {label_text(candidate.proposal.labels)}", _LEGEND_WIDTH)
-                axes.plot([own[x]], [own[y]], marker=marker, ms=size, mec="#D55E00", label=told, **hollow)
+                label = textwrap.fill(f"{name}: {label_text(candidate.proposal.labels)}", _LEGEND_WIDTH)
+                axes.plot([own[x]], [own[y]], marker=marker, ms=size, mec="#D55E00", label=label, **hollow)
         xs, ys = ([own[name] for own in means] for name in (x, y))
         set_scales(axes, xs, ys, _is_wide(xs), _is_wide(ys))
         for one in question.constraints:

@@ -205,7 +205,7 @@ def _front(question: Question, usable: Sequence[Candidate], runner: Runner) -> l
 
 
 def _propose_all(question: Question, space: Space, runner: Runner) -> list[Candidate]:
-    """Run every candidate that Optuna proposes once; it is told what came of it, on the first replication's seed."""
+    """Run every candidate that Optuna proposes once; each result on the first replication's seed goes back to it."""
     study = _new_study(runner.scenario.seed)
     guesses = space.first_guesses()[: question.trials]
     for guess in guesses:

@@ -10,7 +10,7 @@ Unsigned = npt.NDArray[np.unsignedinteger] | npt.NDArray[np.integer]
 
 
 def bits_for(num_values: int) -> int:
-    """Width of a field that tells ``num_values`` values apart, ceil(log2 num_values)."""
+    """Width of a field of ``num_values`` values, ceil(log2 num_values)."""
     if num_values < 1:
         raise ValueError(f"a field needs at least one value, got {num_values}")
     return (num_values - 1).bit_length()

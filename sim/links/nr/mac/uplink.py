@@ -36,7 +36,7 @@ class Uplink(MacEntity):
 
     A message that finds its buffer empty causes a scheduling request in the last symbol of the first opportunity. The
     base station answers with a grant of ``sr_grant_bytes``, whose block carries data and a buffer status report; what
-    the report tells is granted next. Every block carries a report. A device with nothing to send leaves its grant
+    the report shows is granted next. Every block carries a report. A device with nothing to send leaves its grant
     unused. Decisions for an uplink slot are taken in the last downlink slot from which K2 reaches it.
 
     Args:
@@ -273,7 +273,7 @@ class Uplink(MacEntity):
     def _report(self, device: int, form: str) -> tuple[tuple[int, ...], float]:
         """What a report of a device's buffer says: each group's bytes, up to the edge of its level, and their weight.
 
-        A short report of several groups with data tells of the one of highest priority only (short truncated BSR).
+        A short report of several groups with data covers the one of highest priority only (short truncated BSR).
         """
         queue, levels = self.queues[device], self._reports[form]
         if not isinstance(queue, LogicalChannels):

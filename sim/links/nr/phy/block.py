@@ -21,7 +21,7 @@ class TransportBlock:
         granted_bytes: All bytes granted to the device up to and with this block; what its buffer report is set against.
         segments: What it carries.
         reported_bytes: Buffer status that it carries (uplink), -1 if none; ``reported_weight`` is the weight of the
-            logical channel groups that it tells of.
+            logical channel groups that it covers.
         report: Format of that report and the level of each group, empty without one.
         uniform: Uniform draw that decides about its decoding.
         attempt: Transmissions before the present one.

@@ -25,7 +25,7 @@ from sim.links.base import Direction
 from sim.links.nr.settings import CarrierSettings, NrLinkSettings
 
 Indices = npt.NDArray[np.int64]
-# Both CDM groups of type 1, which tell up to four layers apart: no data beside them.
+# Both CDM groups of type 1, which separate up to four layers: no data beside them.
 _DMRS_RE_PER_SYMBOL = 12
 # Blocks up to this length carry one DMRS symbol (TS 38.211 Table 6.4.1.1.3-3).
 _SHORT_BLOCK_SYMBOLS = 7

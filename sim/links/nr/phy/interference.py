@@ -84,11 +84,11 @@ class Interference:
         num_rx = self._channel.small_scale.num_rx[self._direction]
         white = 1 + mean @ blocks.loads
         if len(victims):
-            # Layers beyond those that are told apart.
+            # Layers beyond those that are kept separate.
             layers = blocks.num_layers[sources]
-            told = np.minimum(layers, MAX_STREAMS)
+            separate = np.minimum(layers, MAX_STREAMS)
             is_other = ~self._are_at_home(victims, sources, blocks)
-            rest = np.where(is_other, strong * (layers - told) / layers, 0.0)
+            rest = np.where(is_other, strong * (layers - separate) / layers, 0.0)
             np.add.at(white, victims, rest[:, None] * blocks.loads[sources])
         result = np.zeros((*white.shape, num_rx, num_rx), dtype=np.complex128)
         result[..., np.arange(num_rx), np.arange(num_rx)] = white[..., None]
@@ -181,10 +181,10 @@ class Interference:
         small = channel.small_scale
         layers = blocks.num_layers[sources]
         devices, sites, inverse = self._links(victims, sources, blocks)
-        told = small.cross_vectors(direction, slot, devices, sites)[inverse]
-        width = max(told.shape[-1], int(layers.max()))
-        vectors = np.zeros((*told.shape[:-1], width), dtype=np.complex128)
-        vectors[..., : told.shape[-1]] = told / np.sqrt(layers)[:, None, None, None]
+        separate = small.cross_vectors(direction, slot, devices, sites)[inverse]
+        width = max(separate.shape[-1], int(layers.max()))
+        vectors = np.zeros((*separate.shape[:-1], width), dtype=np.complex128)
+        vectors[..., : separate.shape[-1]] = separate / np.sqrt(layers)[:, None, None, None]
         vectors *= (np.arange(width) < layers[:, None])[:, None, None, :]
         for pair in np.flatnonzero(self._are_at_home(victims, sources, blocks)).tolist():
             source = sources[pair]

@@ -26,7 +26,7 @@ Indices = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
 MAX_SITES = 19
 MAX_STREAMS = 2
-"""Layers of an interfering block whose directions are told apart; what further ones bring counts as white noise."""
+"""Layers of an interfering block whose directions are kept separate; what further ones bring counts as white noise."""
 # An interfering link has fewer paths than a serving one: there are many of them.
 _CROSS_TAPS, _CROSS_SINUSOIDS, _CROSS_FLAT_SINUSOIDS = 6, 4, 32
 # Without fading the direct path is all there is.
@@ -119,7 +119,7 @@ class SmallScale:
         return recorded
 
     def _name(self, direction: Direction) -> str:
-        """What tells the fading of the two directions apart: nothing, on a carrier that they share."""
+        """What the fading of a direction is addressed by: nothing, on a carrier that they share."""
         return str(direction) if self.carrier.pattern.is_fdd else "reciprocal"
 
     def _names(self) -> list[str]:

@@ -94,7 +94,7 @@ class LogicalChannels:
         return next((self.queues[index] for index in self._order if self.queues[index].stream_bytes), None)
 
     def groups(self) -> list[GroupReport]:
-        """Logical channel groups with data, highest priority first: what a buffer status report can tell."""
+        """Logical channel groups with data, highest priority first: what a buffer status report can hold."""
         found: dict[int, GroupReport] = {}
         for index in self._order:
             waiting = self.queues[index].buffer_bytes

@@ -59,7 +59,7 @@ class EventA3:
             now_s: Time of the measurement.
 
         Returns:
-            Devices to be handed over, with their new cells; the caller moves them and tells ``moved``.
+            Devices to be handed over, with their new cells; the caller moves them and calls ``moved``.
         """
         self._filtered_db += self._weight * (gain_db - self._filtered_db)
         rows = np.arange(len(serving))

@@ -47,7 +47,7 @@ class SharedGpu:
         self._slot = -1
         self._load = self._others
         self._is_late = False
-        self._lost_of: dict[int, int] = {}  # slots with simulated blocks that no step has been told of
+        self._lost_of: dict[int, int] = {}  # slots with simulated blocks that no step has reported
         self._step_since_ns: int | None = None
         self._slots = self._late = 0
         self._extra_s = 0.0
