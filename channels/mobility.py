@@ -72,7 +72,7 @@ class RandomWaypoint:
 
     Args:
         positions_m: positions at time 0, [num_devices, 2].
-        speeds_m_s: scalar or [num_devices], > 0.
+        speeds_m_s: scalar or [num_devices]; at 0 a device stays at its first position.
         radius_m, centre_m: the disc of waypoints.
         seed: waypoint n of a device is addressed by (seed, device id, n).
         device_ids: [num_devices]; None numbers from 0.
@@ -92,7 +92,7 @@ class RandomWaypoint:
     ) -> None:
         self._first = require_points("positions_m", positions_m).reshape(-1, 2).copy()
         count = len(self._first)
-        require_positive("speeds_m_s", speeds_m_s)
+        require_between("speeds_m_s", speeds_m_s, 0, 1000)
         require_positive("radius_m", radius_m)
         self.speeds_m_s = np.broadcast_to(np.asarray(speeds_m_s, dtype=np.float64), count).copy()
         self._ids = np.arange(count) if device_ids is None else np.asarray(device_ids)
@@ -120,7 +120,8 @@ class RandomWaypoint:
             self._from[row], self._start_s[row] = self._to[row], self._end_s[row]
             self._to[row] = self._waypoint(row)
             length_m = float(np.hypot(*(self._to[row] - self._from[row])))
-            self._end_s[row] = self._start_s[row] + length_m / self.speeds_m_s[row]
+            speed_m_s = float(self.speeds_m_s[row])
+            self._end_s[row] = self._start_s[row] + length_m / speed_m_s if speed_m_s else np.inf
 
     def _waypoint(self, row: int) -> Array:
         draw = generator(self._seed, "waypoint", int(self._ids[row]), int(self._leg[row]))
@@ -131,11 +132,21 @@ class RandomWaypoint:
 MOBILITY_MODELS = ("fixed", "linear", "random_waypoint")
 
 
-def make_mobility(model: str, positions_m: npt.ArrayLike, speed_m_s: float, radius_m: float, seed: int) -> Mobility:
-    """The mobility named in a scenario; ValueError lists the models. Linear motion takes a random heading each."""
+def make_mobility(
+    model: str, positions_m: npt.ArrayLike, speed_m_s: npt.ArrayLike, radius_m: float, seed: int
+) -> Mobility:
+    """The mobility named in a scenario; ValueError lists the models. Linear motion takes a random heading each.
+
+    Args:
+        model: One of ``MOBILITY_MODELS``.
+        positions_m: Positions at time 0, [num_devices, 2].
+        speed_m_s: Of all devices, or of each, [num_devices]; those of speed 0 stay where they are.
+        radius_m: Of the disc of waypoints.
+        seed: Of headings and waypoints.
+    """
     require_choice("mobility", model, MOBILITY_MODELS)
     positions = require_points("positions_m", positions_m).reshape(-1, 2)
-    if model == "fixed" or speed_m_s == 0:
+    if model == "fixed" or not np.any(speed_m_s):
         return FixedPositions(positions, speed_m_s)
     if model == "linear":
         return LinearMotion(positions, speed_m_s, random_headings_deg(seed, np.arange(len(positions))))

@@ -7,7 +7,19 @@ from typing import Annotated, Optional
 
 import typer
 
-from sim.cli.options import JsonOption, OutOption, ScenarioArgument, SeedOption, SetOption
+from sim.cli.options import (
+    JobsOption,
+    JsonOption,
+    OutOption,
+    ScenarioArgument,
+    SchedulerOption,
+    SeedOption,
+    SetOption,
+    TlsCaOption,
+    TlsCertOption,
+    TlsKeyOption,
+    cluster_of,
+)
 
 
 def explain(
@@ -51,19 +63,18 @@ def advise(
     ] = True,
     set_: SetOption = None,
     seed: SeedOption = None,
-    jobs: Annotated[Optional[int], typer.Option(min=1, help="Worker processes; all cores by default.")] = None,  # noqa: UP045
-    scheduler: Annotated[
-        Optional[str],  # noqa: UP045
-        typer.Option(metavar="tcp://HOST:PORT", help="Address of a Dask scheduler to run on."),
-    ] = None,
+    jobs: JobsOption = None,
+    scheduler: SchedulerOption = None,
+    tls_ca: TlsCaOption = None,
+    tls_cert: TlsCertOption = None,
+    tls_key: TlsKeyOption = None,
     out: OutOption = Path("results"),
     json: JsonOption = False,
 ) -> None:
     """Recommend protocol and settings: best, runner-up, Pareto front, and where the advice would change."""
     from sim.cli.advise import advise_command
     from sim.sweep.advice.question import make_question
-    from sim.sweep.cluster import Cluster
 
     question = make_question(minimise, maximise, subject_to or [], against, trials, replications)
-    cluster = None if scheduler is None else Cluster(scheduler)
+    cluster = cluster_of(scheduler, tls_ca, tls_cert, tls_key)
     advise_command(scenario, question, over, set_ or [], seed, sensitivity, jobs, cluster, out, json)

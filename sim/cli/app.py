@@ -14,7 +14,7 @@ from sim.cli.load import capacity
 from sim.cli.options import (
     ColorOption,
     CsvOption,
-    FileOption,
+    JobsOption,
     JsonOption,
     LatexOption,
     LegendOption,
@@ -22,11 +22,16 @@ from sim.cli.options import (
     LogYOption,
     OutOption,
     ScenarioArgument,
+    SchedulerOption,
     SeedOption,
     SetOption,
+    TlsCaOption,
+    TlsCertOption,
+    TlsKeyOption,
     TrustOption,
     VaryOption,
     WhereOption,
+    cluster_of,
     trust,
 )
 
@@ -101,31 +106,21 @@ def sweep(
     vary: VaryOption = None,
     set_: SetOption = None,
     seed: SeedOption = None,
-    jobs: Annotated[Optional[int], typer.Option(min=1, help="Worker processes; all cores by default.")] = None,  # noqa: UP045
-    scheduler: Annotated[
-        Optional[str],  # noqa: UP045
-        typer.Option(metavar="tcp://HOST:PORT", help="Address of a Dask scheduler to run on."),
-    ] = None,
-    tls_ca: FileOption = None,
-    tls_cert: FileOption = None,
-    tls_key: FileOption = None,
+    jobs: JobsOption = None,
+    scheduler: SchedulerOption = None,
+    tls_ca: TlsCaOption = None,
+    tls_cert: TlsCertOption = None,
+    tls_key: TlsKeyOption = None,
     resume: Annotated[bool, typer.Option(help="Skip points that a sweep of this scenario has finished.")] = False,
     out: OutOption = Path("results"),
     trust_remote_code: TrustOption = False,
     json: JsonOption = False,
 ) -> int:
-    """Run all points of a scenario's sweep: table, figures, files.
-
-    A scheduler behind TLS (tls://HOST:PORT) takes --tls-ca, the authority that signed its certificate, and --tls-cert
-    and --tls-key, this side's own, all PEM files.
-    """
+    """Run all points of a scenario's sweep: table, figures, files."""
     from sim.cli.run import sweep_command
-    from sim.sweep.cluster import Cluster
 
     trust(trust_remote_code)
-    cluster = None if scheduler is None else Cluster(scheduler, tls_ca, tls_cert, tls_key)
-    if cluster is None and any(option is not None for option in (tls_ca, tls_cert, tls_key)):
-        raise typer.BadParameter("--tls-ca, --tls-cert and --tls-key are about --scheduler tls://HOST:PORT")
+    cluster = cluster_of(scheduler, tls_ca, tls_cert, tls_key)
     return sweep_command(scenario, vary or [], set_ or [], seed, jobs, cluster, resume, out, json)
 
 

@@ -3,11 +3,23 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal, Optional
+from typing import Annotated, Literal
 
 import typer
 
-from sim.cli.options import JsonOption, OutOption, ScenarioArgument, SeedOption, SetOption
+from sim.cli.options import (
+    JobsOption,
+    JsonOption,
+    OutOption,
+    ScenarioArgument,
+    SchedulerOption,
+    SeedOption,
+    SetOption,
+    TlsCaOption,
+    TlsCertOption,
+    TlsKeyOption,
+    cluster_of,
+)
 
 
 def capacity(
@@ -28,19 +40,18 @@ def capacity(
     replications: Annotated[int, typer.Option(min=1, max=1000, help="Runs at each load.")] = 3,
     set_: SetOption = None,
     seed: SeedOption = None,
-    jobs: Annotated[Optional[int], typer.Option(min=1, help="Worker processes; all cores by default.")] = None,  # noqa: UP045
-    scheduler: Annotated[
-        Optional[str],  # noqa: UP045
-        typer.Option(metavar="tcp://HOST:PORT", help="Address of a Dask scheduler to run on."),
-    ] = None,
+    jobs: JobsOption = None,
+    scheduler: SchedulerOption = None,
+    tls_ca: TlsCaOption = None,
+    tls_cert: TlsCertOption = None,
+    tls_key: TlsKeyOption = None,
     out: OutOption = Path("results"),
     json: JsonOption = False,
 ) -> None:
     """Find the largest load under which a share of the requests still meets the objectives."""
     from sim.cli.capacity import capacity_command
-    from sim.sweep.cluster import Cluster
 
-    cluster = None if scheduler is None else Cluster(scheduler)
+    cluster = cluster_of(scheduler, tls_ca, tls_cert, tls_key)
     capacity_command(
         scenario, vary, metric, slo_share, tolerance, replications, set_ or [], seed, jobs, cluster, out, json
     )

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Optional
+from typing import TYPE_CHECKING, Annotated, Optional
 
 import typer
+
+if TYPE_CHECKING:
+    from sim.sweep.cluster import Cluster
 
 ScenarioArgument = Annotated[str, typer.Argument(help="A YAML file, or the name of a bundled scenario.")]
 SetOption = Annotated[
@@ -30,7 +33,26 @@ TrustOption = Annotated[
     bool,
     typer.Option("--trust-remote-code", help="Let checkpoints run code of their own; no scenario can say so."),
 ]
-FileOption = Annotated[Optional[Path], typer.Option(metavar="FILE")]  # noqa: UP045
+TlsCaOption = Annotated[
+    Optional[Path],  # noqa: UP045
+    typer.Option(metavar="FILE", help="Authority that signed the certificate of a scheduler at tls://, a PEM file."),
+]
+TlsCertOption = Annotated[
+    Optional[Path],  # noqa: UP045
+    typer.Option(metavar="FILE", help="This side's own certificate, a PEM file."),
+]
+TlsKeyOption = Annotated[
+    Optional[Path],  # noqa: UP045
+    typer.Option(metavar="FILE", help="Its key; without this the certificate's file holds it."),
+]
+JobsOption = Annotated[
+    Optional[int],  # noqa: UP045
+    typer.Option(min=1, help="Worker processes; all cores by default."),
+]
+SchedulerOption = Annotated[
+    Optional[str],  # noqa: UP045
+    typer.Option(metavar="ADDRESS", help="A Dask scheduler to run on, tcp://HOST:PORT, or tls:// with the following."),
+]
 WhereOption = Annotated[
     Optional[list[str]],  # noqa: UP045
     typer.Option(
@@ -68,3 +90,21 @@ def trust(trusted: bool) -> None:
     from sim.core.user_code import trust_remote_code
 
     trust_remote_code(trusted)
+
+
+def cluster_of(
+    scheduler: str | None, tls_ca: Path | None, tls_cert: Path | None, tls_key: Path | None
+) -> Cluster | None:
+    """The Dask cluster that ``--scheduler`` and the options of TLS name; None without one.
+
+    Raises:
+        BadParameter: There are certificates and no scheduler.
+        InputError: Address and files do not fit together, or a file is not there.
+    """
+    from sim.sweep.cluster import Cluster
+
+    if scheduler is not None:
+        return Cluster(scheduler, tls_ca, tls_cert, tls_key)
+    if any(option is not None for option in (tls_ca, tls_cert, tls_key)):
+        raise typer.BadParameter("--tls-ca, --tls-cert and --tls-key are about --scheduler tls://HOST:PORT")
+    return None

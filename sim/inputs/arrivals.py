@@ -28,6 +28,7 @@ _DRAWN_AT_ONCE = 256
 # Places of the random numbers of one seed; below them lie those of the devices.
 _THINK, _ARRIVAL = 1 << 40, (1 << 40) + 1
 _TOTAL, _DEVICE_OF = 1 << 50, (1 << 50) + 1
+_TURN = 1 << 54
 
 
 class Arrival(NamedTuple):
@@ -156,6 +157,11 @@ def think_times_s(devices: DevicesSettings, seed: int, device: int) -> Iterator[
         yield from (draw_gaps(rng, _DRAWN_AT_ONCE) * devices.think_time_s).tolist()
 
 
+def turn_think_time_s(devices: DevicesSettings, seed: int, request: int) -> float:
+    """Exponential think time after a request of a chat in an open loop, a function of seed and request alone."""
+    return float(gap_distribution("poisson")(generator(seed, _TURN + request), 1)[0] * devices.think_time_s)
+
+
 class Arrivals:
     """All arrivals of an open loop.
 
@@ -164,13 +170,23 @@ class Arrivals:
         seed: Master seed.
         trace: The trace of the workload, for ``arrivals: trace``.
         first_device: Index of the first of these devices.
+        turns: Requests of which each arrival is the first: it begins a chat.
 
     Raises:
         InputError: A file that cannot be used, or has too few arrivals.
     """
 
-    def __init__(self, devices: DevicesSettings, seed: int, trace: Trace | None = None, first_device: int = 0) -> None:
+    def __init__(
+        self,
+        devices: DevicesSettings,
+        seed: int,
+        trace: Trace | None = None,
+        first_device: int = 0,
+        turns: int = 1,
+    ) -> None:
         self._devices = devices
+        requests = devices.requests_per_device
+        self._limit = None if requests is None else -(-requests // turns)
         self._first = first_device
         self._seed = seed
         self._profile = read_profile(devices)
@@ -203,7 +219,7 @@ class Arrivals:
         return arrival_times_s(rate_hz, draw_gaps, rng, self._profile, phase=devices.arrivals == "constant")
 
     def _of_device(self, device: int) -> Iterator[Arrival]:
-        rate_hz, limit = self._devices.arrival_rate_hz, self._devices.requests_per_device
+        rate_hz, limit = self._devices.arrival_rate_hz, self._limit
         assert rate_hz is not None
         times = takewhile(self._is_in_time, self._times_s(rate_hz, device * 2 + _ARRIVAL))
         for number, time_s in enumerate(times):
@@ -214,7 +230,7 @@ class Arrivals:
     def _of_all(self, rate_hz: float) -> Iterator[Arrival]:
         """One process; each of its arrivals is at a device chosen at random."""
         devices = self._devices
-        limit = None if devices.requests_per_device is None else devices.requests_per_device * devices.count
+        limit = None if self._limit is None else self._limit * devices.count
         rng = generator(self._seed, _DEVICE_OF + 2 * self._first)
         times = self._times_s(rate_hz, _TOTAL + 2 * self._first)
         for number, time_s in enumerate(takewhile(self._is_in_time, times)):
@@ -231,7 +247,7 @@ class Arrivals:
         Where devices are of several kinds, the entries' devices are counted within the kind.
         """
         devices = self._devices
-        limit = devices.requests_per_device
+        limit = self._limit
         issued = [0] * devices.count
         for number, entry in enumerate(trace.entries):
             time_s = entry.time_s / devices.trace_speedup

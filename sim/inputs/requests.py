@@ -13,7 +13,7 @@ import numpy as np
 from typing_extensions import override
 
 from sim.core.errors import InputError, RunError
-from sim.inputs.arrivals import Arrivals, generator
+from sim.inputs.arrivals import Arrivals, generator, turn_think_time_s
 from sim.inputs.lengths import draw_length
 from sim.inputs.prompts import Prompt, read_prompts, trace_of
 from sim.inputs.workload import (
@@ -57,12 +57,16 @@ class RequestSource(ABC):
         """A run begins; what was cut before does not count."""
 
     @property
-    def is_chat(self) -> bool:
-        """Whether prompts depend on the answers before them."""
-        return False
+    def turns(self) -> int:
+        """Requests that make one chat, in which prompts depend on the answers before them; 1 without chats."""
+        return 1
 
     def answered(self, planned: PlannedRequest, answer: Sequence[int]) -> None:  # noqa: B027 (most forget)
         """A request has ended with these tokens."""
+
+    def think_time_s(self, planned: PlannedRequest) -> float | None:  # noqa: ARG002 (those without chats)
+        """Time from the answer to the next request of the same chat in an open loop; None if no such one follows."""
+        return None
 
     @abstractmethod
     def recordings(self) -> list[PlannedRequest]:
@@ -115,9 +119,12 @@ class DrawnRequests(RequestSource):
         trace = trace_of(workload.prompts)
         self._prompts = read_prompts(workload.prompts)
         self._is_paired = trace is not None and devices.arrivals in ("trace", workload.prompts)
+        if self._is_paired and workload.turns > 1:
+            message = "turns above 1 need arrivals of their own: each entry of a trace is one request"
+            raise InputError(message, "workload.turns")
         self.arrivals: Arrivals | None = None
         if not devices.is_closed_loop:
-            self.arrivals = Arrivals(devices, scenario.seed, trace, first_device)
+            self.arrivals = Arrivals(devices, scenario.seed, trace, first_device, workload.turns)
         self._texts: dict[int, tuple[int, ...]] = {}
         self._corpus: tuple[int, ...] = ()
         self._orders: dict[int, np.ndarray] = {}
@@ -146,13 +153,26 @@ class DrawnRequests(RequestSource):
         self._said.clear()
 
     @property
-    def is_chat(self) -> bool:
-        """Whether prompts depend on the answers before them."""
-        return self._workload.turns > 1
+    def turns(self) -> int:
+        """Requests that make one chat."""
+        return self._workload.turns
 
     def answered(self, planned: PlannedRequest, answer: Sequence[int]) -> None:
-        """Keep the conversation so far for the next turn of a chat."""
-        self._said[planned.device] = (planned.index, (*planned.prompt, *answer))
+        """Keep the conversation so far for the next turn of a chat; forget one that is over."""
+        session = self._session(planned.device, planned.index)
+        if (planned.index + 1) % self.turns:
+            self._said[session] = (planned.index, (*planned.prompt, *answer))
+        else:
+            self._said.pop(session, None)
+
+    def think_time_s(self, planned: PlannedRequest) -> float | None:
+        """Time from the answer to the next request of the same chat in an open loop; None if no such one follows."""
+        if self._devices.is_closed_loop or not (planned.index + 1) % self.turns:
+            return None
+        return turn_think_time_s(self._devices, self._seed, planned.unique_id)
+
+    def _session(self, device: int, index: int) -> int:
+        return device * REQUESTS_PER_DEVICE + index // self.turns
 
     # --- which prompt -------------------------------------------------------------------------------------------
 
@@ -162,7 +182,7 @@ class DrawnRequests(RequestSource):
         if limit is not None and index >= limit and self._devices.total_rate_hz is None:
             return None
         distinct, turn = self._workload.distinct_requests, index % self._workload.turns
-        if turn and self._said.get(device, (None,))[0] != index - 1:
+        if turn and self._said.get(self._session(device, index), (None,))[0] != index - 1:
             return None  # the conversation before is not known yet
         if distinct is None:
             place = number % len(self._prompts) if self._is_paired else self._prompt_number(device, index)
@@ -206,7 +226,7 @@ class DrawnRequests(RequestSource):
             devices = range(self._first, self._first + count)
             places = ((device, index, 0) for device in devices for index in range(limit or 1))
         else:
-            places = _places(self.arrivals)
+            places = _places(self.arrivals, self.turns)
         requests = (self.request(*place) for place in places)
         return [one for one in requests if one is not None]
 
@@ -238,7 +258,7 @@ class DrawnRequests(RequestSource):
         ids, shared = self._in_context(ids, shared, device, index, limit)
         limit = self._fit(prompt, ids, limit)
         own = None if limit == workload.max_new_tokens else limit
-        session = device * REQUESTS_PER_DEVICE + index // workload.turns if workload.turns > 1 else None
+        session = self._session(device, index) if workload.turns > 1 else None
         return replace(
             bare,
             prompt=ids,
@@ -258,7 +278,7 @@ class DrawnRequests(RequestSource):
         workload, system = self._workload, self._system_prompt()
         if index % workload.turns == 0:
             return (*system, *ids), len(system) + shared
-        ids = (*self._said[device][1], *ids)
+        ids = (*self._said[self._session(device, index)][1], *ids)
         room = self._context - (workload.max_new_tokens if limit is None else limit)
         if len(ids) > room > 0:
             self._cut["chats cut to what the models' context leaves"] += 1
@@ -385,10 +405,10 @@ def _by_device(prompts: Sequence[Prompt]) -> dict[int | None, list[int]]:
     return found
 
 
-def _places(arrivals: Arrivals) -> Iterator[tuple[int, int, int]]:
-    """Device, index and number of every arrival."""
+def _places(arrivals: Arrivals, turns: int) -> Iterator[tuple[int, int, int]]:
+    """Device, index and number of every arrival, of chats those of the first request."""
     issued: Counter[int] = Counter()
     for stream in arrivals.streams():
         for arrival in stream:
-            yield arrival.device, issued[arrival.device], arrival.number
+            yield arrival.device, issued[arrival.device] * turns, arrival.number
             issued[arrival.device] += 1

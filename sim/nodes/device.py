@@ -58,6 +58,7 @@ class DeviceHooks:
         slo: What latencies are held against.
         kind: What tables call these devices; empty where all are alike.
         priority: Of their requests at servers.
+        watched: Keeps a run open for as long as a process goes on that will issue a request.
     """
 
     source: RequestSource
@@ -69,6 +70,7 @@ class DeviceHooks:
     slo: SloSettings = field(default_factory=SloSettings)
     kind: str = ""
     priority: int = 0
+    watched: Callable[[Process], Process] = field(default=lambda process: process)
 
 
 class Device:
@@ -92,7 +94,7 @@ class Device:
         self.current: RequestMetrics | None = None
         self.started_ns = 0
         self._issued_ns = 0
-        self._num_issued = 0
+        self._num_issued = 0  # chats are counted once in an open loop
         self._waiting: deque[tuple[PlannedRequest, int]] = deque()
 
     def closed_loop(self, think_times_s: Iterator[float]) -> Process:
@@ -102,31 +104,41 @@ class Device:
             now_ns = int(self.env.now)
             if self.hooks.end_ns is not None and now_ns >= self.hooks.end_ns:
                 return
-            planned = self._next_request(self._num_issued)
+            planned = self.hooks.source.request(self.index, self._num_issued, self._num_issued)
             if planned is None:
                 return
+            self._num_issued += 1
             self._issued(now_ns)
             yield from self._serve(planned, now_ns)
 
     def arrive(self, number: int) -> None:
-        """A request of an open loop comes, whether or not the device is busy.
+        """A request of an open loop comes, whether or not the device is busy; of a chat the first one.
 
         Args:
             number: Its number in the stream of arrivals.
         """
-        planned = self._next_request(number)
+        source = self.hooks.source
+        planned = source.request(self.index, self._num_issued * source.turns, number)
         if planned is None:
             return
+        self._num_issued += 1
+        self._enqueue(planned)
+
+    def _enqueue(self, planned: PlannedRequest) -> None:
         now_ns = int(self.env.now)
         self._issued(now_ns)
         self._waiting.append((planned, now_ns))
         if self.current is None and len(self._waiting) == 1:
             start(self.env, self._serve_all())
 
-    def _next_request(self, number: int) -> PlannedRequest | None:
-        planned = self.hooks.source.request(self.index, self._num_issued, number)
-        self._num_issued += planned is not None
-        return planned
+    def _next_turn(self, index: int, think_s: float) -> Process:
+        """The next request of a chat in an open loop comes, unless the last one has been issued."""
+        yield self.env.timeout(to_ns(think_s))
+        if self.hooks.end_ns is not None and int(self.env.now) >= self.hooks.end_ns:
+            return
+        planned = self.hooks.source.request(self.index, index, 0)
+        if planned is not None:
+            self._enqueue(planned)
 
     def spent_ns(self, now_ns: int) -> tuple[int, int]:
         """Times that requests which have not ended have spent since their issue, and of these waiting here."""
@@ -167,10 +179,13 @@ class Device:
             site.release(info, None if metrics.given_up else text)
         ended_ns = int(self.env.now)
         self.current = None
-        if self.hooks.source.is_chat:
-            self.hooks.source.answered(planned, text()[len(planned.prompt) :])
-        self.hooks.requests.leave(ended_ns)
         hooks = self.hooks
+        if hooks.source.turns > 1:
+            hooks.source.answered(planned, text()[len(planned.prompt) :])
+            think_s = hooks.source.think_time_s(planned)
+            if think_s is not None:
+                start(self.env, hooks.watched(self._next_turn(planned.index + 1, think_s)))
+        hooks.requests.leave(ended_ns)
         hooks.on_outcome(Outcome(planned, issued_ns, started_ns, ended_ns, metrics, hooks.slo, hooks.kind))
 
     def _execute(self, planned: PlannedRequest, metrics: RequestMetrics, info: RequestInfo) -> Process:

@@ -100,6 +100,7 @@ class DeviceGroup:
             self.scenario.slo,
             kind.name,
             self.scenario.devices.priority,
+            watchers.completion.process,
         )
         self.devices = [Device(context, kind.first + index, hooks) for index in range(self.scenario.devices.count)]
 
@@ -179,7 +180,7 @@ class DeviceGroup:
 
     def _like(self, planned: PlannedRequest) -> list[PlannedRequest]:
         """A request that nobody foresaw, and those that other devices are to issue at about the same time."""
-        if self.source.is_chat:
+        if self.source.turns > 1:
             return [planned]
         places = ((device.index, planned.index + ahead) for device in self.devices for ahead in range(_AHEAD))
         found = [self.source.request(device, index, 0) for device, index in places]

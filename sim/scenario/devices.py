@@ -38,7 +38,8 @@ class DevicesSettings(Settings):
     with columns time_s and, optionally, device, or a trace (Azure, BurstGPT, Mooncake); `trace` takes the times of
     the trace that `workload.prompts` names."""
     think_time_s: float = Field(default=0.0, ge=0, le=1e6)
-    """Mean think time before each request of a closed loop, exponentially distributed."""
+    """Mean think time, exponentially distributed: before each request of a closed loop; in an open loop from an answer
+    to the next request of the same chat (`workload.turns`)."""
     arrival_rate_hz: float | None = Field(default=None, ge=1e-6, le=1e6)
     """Requests per second of each device, of an arrival process."""
     total_rate_hz: float | None = Field(default=None, ge=1e-6, le=1e6)
@@ -91,8 +92,6 @@ class DevicesSettings(Settings):
         if (self.arrivals in _OF_A_VARIATION) != (self.arrival_cv is not None):
             needs = "needs" if self.arrivals in _OF_A_VARIATION else "has no use for"
             raise ValueError(f"arrivals: {self.arrivals} {needs} arrival_cv")
-        if not self.is_closed_loop and self.think_time_s:
-            raise ValueError("think_time_s has a meaning with arrivals: closed only")
         if self.trace_speedup != 1.0 and (self.is_closed_loop or self.arrivals in RENEWAL_PROCESSES):
             raise ValueError("trace_speedup has a meaning with arrivals from a file only")
         return self

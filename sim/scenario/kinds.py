@@ -15,7 +15,7 @@ from sim.scenario.problems import problems_of
 # Parts of a scenario that a kind may change for its own devices; of ``models`` and ``link`` only some keys.
 PARTS = ("workload", "slo", "models", "protocol", "controller", "compute", "link")
 _MODEL_KEYS = ("draft", "middle")
-PLACE_KEYS = ("positions_m", "distances_m", "snr_db")
+PLACE_KEYS = ("positions_m", "distances_m", "snr_db", "speed_kmh")
 _COMMON = ("duration_s", "warmup_s", "in_flight")
 
 
@@ -39,7 +39,8 @@ class KindSettings(DevicesSettings):
     compute: dict[str, Any] = Field(default={})
     """What model work costs at these devices: keys of `compute.device`."""
     link: dict[str, Any] = Field(default={})
-    """Where they are: `positions_m`, `distances_m` or `snr_db`, one value per device."""
+    """Where they are, `positions_m`, `distances_m` or `snr_db`, and how fast they move, `speed_kmh`: a list of one
+    value per device, or, of the last two, a single number for all of them."""
 
     @field_validator(*PARTS, mode="before")
     @classmethod

@@ -206,7 +206,7 @@ class Scenario(Settings):
             *_no_cost_model(self.protocol, self.compute),
             *_not_one_each(self.link, self.devices.count),
             *_wrong_kinds(self),
-            *_turns_out_of_turn(self),
+            *_thinks_in_vain(self),
             *_layer1_elsewhere(self),
         ]
         if problems:
@@ -259,7 +259,9 @@ class Scenario(Settings):
             return [Kind("", 0, self)]
         base = self.dump()
         base.pop("sweep", None)
-        base["link"] = {key: value for key, value in base["link"].items() if key not in PLACE_KEYS}
+        base["link"] = {
+            key: value for key, value in base["link"].items() if key not in PLACE_KEYS or not isinstance(value, list)
+        }
         found: list[Kind] = []
         first = 0
         for index, kind in enumerate(self.devices.kinds):
@@ -274,25 +276,33 @@ class Scenario(Settings):
         return found
 
     def placed_link(self) -> Settings:
-        """The link's keys, with the places of all kinds of devices in one list.
+        """The link's keys, with the places and speeds of all kinds of devices in one list.
+
+        A kind that does not set what others do takes the link's own single value.
 
         Raises:
-            ScenarioProblems: Some kinds have places and others none.
+            ScenarioProblems: A place that cannot be, or some kinds have places and others none.
         """
         kinds = self.devices.kinds if isinstance(self.devices, MixedDevices) else ()
+        link = ChosenFrom(LINKS, "kind")
         used = sorted({key for kind in kinds for key in kind.link})
         if not used:
             return self.link.settings
         lists: dict[str, list[Any]] = {key: [] for key in used}
         for index, kind in enumerate(kinds):
+            try:
+                link.parse({**self.link.dump(), **kind.link})
+            except ValidationError as error:
+                raise ScenarioProblems(problems_of(error, kind.link, ("devices", index, "link"))) from error
             for key in used:
-                values = kind.link.get(key)
+                own = getattr(self.link.settings, key, None)
+                values = kind.link.get(key, None if isinstance(own, list) else own)
                 values = values if isinstance(values, list) else [values] * kind.count
                 if len(values) != kind.count or None in values:
                     message = f"expected {kind.count} values, one per device of {kind.name!r}: others have {key}"
                     raise ScenarioProblems([Problem(("devices", index, "link", key), message)])
                 lists[key] += values
-        return ChosenFrom(LINKS, "kind").parse({**self.link.dump(), **lists}).settings
+        return link.parse({**self.link.dump(), **lists}).settings
 
     def to_yaml(self) -> str:
         """The dump as YAML text that loads back equal."""
@@ -322,11 +332,13 @@ def _too_many_requests(devices: DevicesSettings) -> list[Problem]:
     return [Problem(("devices", "requests"), message)]
 
 
-def _turns_out_of_turn(scenario: Scenario) -> list[Problem]:
-    """The next message of a chat depends on the answer, so that it cannot be issued before that has come."""
-    if scenario.workload.turns == 1 or scenario.devices.is_closed_loop:
+def _thinks_in_vain(scenario: Scenario) -> list[Problem]:
+    """In an open loop nobody waits for an answer, but for the next message of a chat."""
+    devices = scenario.devices
+    if devices.is_closed_loop or not devices.think_time_s or scenario.workload.turns > 1:
         return []
-    return [Problem(("workload", "turns"), "turns above 1 have a meaning with devices.arrivals: closed only")]
+    message = "think_time_s has a meaning with arrivals: closed, or with workload.turns above 1"
+    return [Problem(("devices", "think_time_s"), message)]
 
 
 def _layer1_elsewhere(scenario: Scenario) -> list[Problem]:

@@ -1,7 +1,8 @@
 """Workloads by the names of AI traffic in 3GPP S4-260115.
 
 The names are 3GPP's; none of the lengths and bytes is. They are this project's own, of the size such services have,
-meant to be changed. ``turns`` are left out, since a chat of several turns needs a closed loop.
+meant to be changed. ``turns`` are left out: a chat needs all that was said, and these prompts are decoded after their
+last tokens only.
 """
 
 from __future__ import annotations

@@ -60,7 +60,8 @@ class WorkloadSettings(Settings):
     system_prompt_tokens: int = Field(default=0, ge=0, le=MAX_TOKENS)
     """Tokens of real text that all prompts begin with, as with a system prompt; a server's prefix cache keeps them."""
     turns: int = Field(default=1, ge=1, le=10_000)
-    """Requests of a device that make one chat: the prompt of each holds the ones before it and their answers."""
+    """Requests of a device that make one chat: the prompt of each holds the ones before it and their answers. In an
+    open loop chats arrive, and each further request comes after the answer before it and a think time."""
     uplink_attachment_bytes: int = Field(default=0, ge=0, le=1_000_000_000)
     """Bytes that go up with every prompt beside its text, such as an image or speech."""
     downlink_attachment_bytes: int = Field(default=0, ge=0, le=1_000_000_000)

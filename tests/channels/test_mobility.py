@@ -47,6 +47,8 @@ def test_factory():
     start = np.array([[20.0, 0.0]])
     assert isinstance(make_mobility("fixed", start, 3.0, 100.0, 0), FixedPositions)
     assert make_mobility("fixed", start, 3.0, 100.0, 0).speeds_m_s.tolist() == [3.0]
+    both = make_mobility("random_waypoint", np.tile(start, (2, 1)), [0.0, 3.0], 100.0, 0)
+    assert (both.positions_m(9.0)[0] == start[0]).all() and (both.positions_m(9.0)[1] != start[0]).any()
     moved = make_mobility("linear", start, 3.0, 100.0, 0).positions_m(10.0) - start
     assert np.linalg.norm(moved) == pytest.approx(30.0)
     with pytest.raises(ValueError, match="valid: fixed, linear, random_waypoint"):

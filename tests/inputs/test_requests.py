@@ -144,11 +144,54 @@ def test_affinity_sends_a_chat_to_where_its_history_is() -> None:
     assert hit_share("session_affinity") > hit_share("round_robin") + 0.1
 
 
-def test_turns_need_a_closed_loop_and_all_that_was_said() -> None:
+def test_chats_of_an_open_loop_go_on_after_each_answer(tmp_path: Path) -> None:
+    """Chats begin when they arrive, also while others are under way at the device; turns follow their own answers."""
+    path = tmp_path / "times.csv"
+    path.write_text("time_s,device\n0.5,0\n0.51,0\n0.6,1\n")
+    scenario = chat().replace("devices", {"count": 2, "requests": None, "duration_s": 60.0, "arrivals": str(path)})
+    scenario = scenario.replace("devices.think_time_s", 0.3)
+    inputs = drawn_inputs(scenario)
+    asked: dict[tuple[int, int], Any] = {}
+    answered = inputs.source.answered  # type: ignore[union-attr]
+    inputs.source.answered = lambda planned, answer: (  # type: ignore[union-attr, method-assign]
+        asked.update({(planned.device, planned.index): (planned, tuple(answer))}),
+        answered(planned, answer),
+    )
+    rows = {(row["device"], row["request"]): row for row in World(scenario, inputs).run().requests}
+    assert set(rows) == {(0, index) for index in range(6)} | {(1, index) for index in range(3)} == set(asked)
+    assert [rows[place]["issued_s"] for place in ((0, 0), (0, 3), (1, 0))] == [0.5, 0.51, 0.6]
+    thoughts = []
+    for (device, index), row in rows.items():
+        if index % 3:
+            before, answer = asked[device, index - 1]
+            assert asked[device, index][0].prompt[: len(before.prompt) + len(answer)] == (*before.prompt, *answer)
+            thoughts.append(row["issued_s"] - rows[device, index - 1]["issued_s"] - rows[device, index - 1]["e2e_s"])
+    assert len(set(thoughts)) == 6 and min(thoughts) > 0 and 0.1 < sum(thoughts) / 6 < 0.6
+    assert rows[0, 3]["issued_s"] < rows[0, 1]["issued_s"]  # the chats of a device take turns
+    short = scenario.replace("devices.duration_s", 0.7)
+    assert len(World(short, drawn_inputs(short)).run().requests) < 9  # none is issued after the window
+
+
+def test_how_many_chats_an_open_loop_has() -> None:
+    devices = {"count": 3, "requests": 4, "arrivals": "poisson", "arrival_rate_hz": 1.0}
+    scenario = chat(turns=2).replace("devices", devices)
+    assert [(one.device, one.index) for one in drawn_inputs(scenario).planned] == [
+        (device, index) for device in range(3) for index in (0, 2)
+    ]
+    assert len(World(scenario, drawn_inputs(scenario)).run().requests) == 12
+    together = scenario.replace("devices", {**devices, "arrival_rate_hz": None, "total_rate_hz": 3.0})
+    assert len(World(together, drawn_inputs(together)).run().requests) == 12
+
+
+def test_what_chats_need_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "azure.csv"
+    path.write_text(AZURE_2023)
+    with pytest.raises(InputError, match=r"workload\.turns: turns above 1 need arrivals of their own: each entry of a"):
+        source({"count": 2, "arrivals": "trace"}, prompts=str(path), turns=2)
     with pytest.raises(
-        InputError, match=r"workload\.turns: turns above 1 have a meaning with devices\.arrivals: closed"
+        InputError, match=r"devices\.think_time_s: think_time_s has a meaning with arrivals: closed, or"
     ):
-        small_scenario(workload={"turns": 2}, devices={"arrivals": "poisson", "arrival_rate_hz": 1})
+        small_scenario(devices={"arrivals": "poisson", "arrival_rate_hz": 1, "think_time_s": 1})
     with pytest.raises(InputError, match=r"take distinct_requests out"):
         small_scenario(workload={"turns": 2, "distinct_requests": 1})
 

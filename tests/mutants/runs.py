@@ -9,6 +9,30 @@ _BOOKINGS = ("tests/nodes/test_model_server.py", "tests/invariants/test_bookings
 
 RUNS: tuple[Mutant, ...] = (
     *faults_of(
+        "sim/nodes/device.py",
+        ("tests/inputs/test_requests.py",),
+        (
+            "chats_end_with_the_run",
+            "hooks.watched(self._next_turn(planned.index + 1, think_s))",
+            "self._next_turn(planned.index + 1, think_s)",
+        ),
+    ),
+    *faults_of(
+        "sim/inputs/requests.py",
+        ("tests/inputs/test_requests.py",),
+        ("chats_of_a_device_are_one", "REQUESTS_PER_DEVICE + index // self.turns", "REQUESTS_PER_DEVICE"),
+    ),
+    *faults_of(
+        "sim/inputs/arrivals.py",
+        ("tests/inputs/test_requests.py",),
+        ("turns_think_alike", "generator(seed, _TURN + request), 1)", "generator(seed, _TURN), 1)"),
+    ),
+    *faults_of(
+        "sim/scenario/schema.py",
+        ("tests/world/test_kinds.py",),
+        ("speeds_of_all_kinds", "kind.link.get(key, None if isinstance(own, list) else own)", "own"),
+    ),
+    *faults_of(
         "sim/nodes/engine/ran_sharing/gpu.py",
         ("tests/nodes/engine/test_ran_sharing.py",),
         ("late_slots_lose_nothing", "                block.received = False", "                pass"),

@@ -15,6 +15,7 @@ from sim.core.errors import InputError
 from sim.scenario.schema import Scenario
 from sim.sweep import capacity as module
 from sim.sweep.capacity import Search, draw_capacity, find_capacity
+from sim.sweep.cluster import Cluster
 from tests.world.test_steady_load import one_token_requests, poisson
 
 LOAD = {"count": 4, "arrivals": "poisson", "total_rate_hz": 3.0, "duration_s": 10.0}
@@ -103,6 +104,45 @@ def test_the_command_finds_what_queueing_theory_says(
     assert told["low"] <= told["capacity"] <= (told["high"] or math.inf)
     folder = tmp_path / "small" / "capacity-devices.total_rate_hz"
     assert {path.name for path in folder.iterdir()} >= {"capacity.csv", "capacity.json", "capacity.png"}
+
+
+@pytest.mark.parametrize(
+    ("command", "called"),
+    [
+        (["capacity"], "sim.sweep.capacity.find_capacity"),
+        (["advise", "--over", "protocol.top_k", "--minimise", "e2e_mean_s"], "sim.sweep.advice.advise.advise"),
+        (["sweep"], "sim.sweep.run.sweep"),
+    ],
+)
+def test_certificates_reach_the_cluster(
+    command: list[str],
+    called: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """All commands that run on a cluster take the same options of TLS, and refuse them without one."""
+    asked: list[Any] = []
+
+    def note(*_: Any, scheduler: Any, **__: Any) -> None:
+        asked.append(scheduler)
+        raise InputError("this far")
+
+    monkeypatch.setattr(called, note)
+    certificate = tmp_path / "own.pem"
+    certificate.write_text("")
+    path = tmp_path / "load.yaml"
+    keys = {**scenario(ttft_s=1.0).dump(), "models": "embedded", "sweep": {"axes": {"devices.count": [1, 2]}}}
+    path.write_text(Scenario.from_dict(keys).to_yaml(), encoding="utf-8")
+    options = [command[0], str(path), *command[1:]]
+    tls = ["--tls-ca", str(certificate), "--tls-cert", str(certificate)]
+    assert _main([*options, "--scheduler", "tls://127.0.0.1:1", *tls]) == 2
+    assert asked == [Cluster("tls://127.0.0.1:1", certificate, certificate)]
+    assert "this far" in capsys.readouterr().err
+    assert _main([*options, *tls]) == 2 and len(asked) == 1
+    assert "are about --scheduler" in capsys.readouterr().err
+    assert _main([*options, "--scheduler", "tls://127.0.0.1:1"]) == 2 and len(asked) == 1
+    assert "TLS needs --tls-ca, --tls-cert, too" in capsys.readouterr().err
 
 
 def test_the_curve_is_drawn(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

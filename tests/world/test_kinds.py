@@ -5,11 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 
 from sim.cli import _main
 from sim.core.errors import InputError
+from sim.links.nr import NrLink
 from sim.runs.run import run, simulate
 from sim.runs.world import World
 from sim.scenario.overrides import apply_overrides
@@ -128,6 +130,25 @@ def test_places_by_kind_are_those_of_its_devices() -> None:
     assert scenario.placed_link().distances_m == [20.0, 30.0, 90.0]  # type: ignore[attr-defined]
     with pytest.raises(InputError, match=r"devices\.1\.link\.distances_m: expected 1 values, one per device of 'far'"):
         small_scenario(devices=[near, {**far, "link": {}}], link=link)
+
+
+def test_speeds_by_kind_are_those_of_its_devices() -> None:
+    link = {"kind": "nr", "bandwidth_mhz": 20, "speed_kmh": 5.0, "mobility": "random_waypoint"}
+    cars = {"name": "cars", "count": 2, "link": {"speed_kmh": 120}}
+    parked = {"name": "parked", "count": 1, "link": {"speed_kmh": [0]}}
+    scenario = small_scenario(devices=[cars, {"name": "walkers", "count": 1}, parked], link=link)
+    assert scenario.placed_link().speed_kmh == [120.0, 120.0, 5.0, 0.0]  # type: ignore[attr-defined]
+    link_of_run = World(scenario, recorded_inputs(scenario)).link
+    assert isinstance(link_of_run, NrLink)
+    channel = link_of_run.network.channel
+    assert channel is not None
+    moved = [channel.positions_m(slot) for slot in (0, 20)]
+    speeds_kmh = 360 * np.hypot(*(moved[1] - moved[0]).T)
+    assert speeds_kmh == pytest.approx([120.0, 120.0, 5.0, 0.0], abs=1e-6)
+    with pytest.raises(InputError, match=r"devices\.0\.link\.speed_kmh: .* less than or equal to 1000"):
+        small_scenario(devices=[{**cars, "link": {"speed_kmh": 1e4}}], link=link)
+    with pytest.raises(InputError, match=r"devices\.0\.link\.speed_kmh: unknown key"):
+        small_scenario(devices=[cars], link={"kind": "fixed"})
 
 
 def test_kinds_with_drafts_and_prompts_of_their_own_run_from_end_to_end(tmp_path: Any) -> None:

@@ -18,7 +18,7 @@ _SMALL_BYTES = 40
 _CALM_MCS = 10
 
 
-@LINKS.register("nr", settings=NrLinkSettings, per_device=("positions_m", "distances_m", "snr_db"))
+@LINKS.register("nr", settings=NrLinkSettings, per_device=("positions_m", "distances_m", "snr_db", "speed_kmh"))
 class NrLink(Link):
     """5G NR cells: grants, TDD, HARQ, link adaptation and schedulers, slot by slot.
 

@@ -238,6 +238,7 @@ class SchedulingSettings(ReliabilitySettings):
 
 
 Position = Annotated[tuple[float, float], Field(description="x, y [m]")]
+Speed = Annotated[float, Field(ge=0, le=1000)]
 Floors = Annotated[int, Field(ge=1, le=8)]
 DelaySpread = Annotated[float, Field(gt=0, le=10_000)]
 RicianK = Annotated[float, Field(ge=-40, le=60)]
@@ -273,8 +274,8 @@ class GeometrySettings(SchedulingSettings):
     mobility: Literal["fixed", "linear", "random_waypoint"] = "fixed"
     """``fixed``: only the fading moves, at the given speed."""
 
-    speed_kmh: float = Field(default=3.0, ge=0, le=1000)
-    """Speed of the devices [km/h]; sets the Doppler shift."""
+    speed_kmh: Speed | list[Speed] = 3.0
+    """Speed of the devices [km/h], for all or one each; sets the Doppler shift."""
 
     large_scale_period_s: float = Field(default=0.1, gt=0, le=100)
     """How often a moving device's path gain is renewed and its cells are measured [s]."""

@@ -63,11 +63,10 @@ class RadioChannel:
         self.num_cells = 1 if self.fixed_snr_db is not None else settings.num_sites * sectors
         wrap_around = settings.wrap_around and settings.num_sites > 1
         self.layout = SiteLayout(settings.num_sites, settings.inter_site_distance_m, wrap_around)
-        self._mobility = make_mobility(
-            settings.mobility, self._drop(), settings.speed_kmh / 3.6, self._radius_m(), seed
-        )
+        speeds_m_s = self._speeds_m_s()
+        self._mobility = make_mobility(settings.mobility, self._drop(), speeds_m_s, self._radius_m(), seed)
         self._state: LargeScaleState | None = None
-        self.is_static = settings.mobility == "fixed" or settings.speed_kmh == 0
+        self.is_static = settings.mobility == "fixed" or not speeds_m_s.any()
         self.gain_db = np.zeros((num_devices, self.num_cells))
         self._width_db = 10 * np.log10(np.maximum(np.arange(carrier.num_prb + 1), 1))
         self._build_radio()
@@ -86,6 +85,12 @@ class RadioChannel:
         values = np.atleast_1d(np.asarray(snr, dtype=np.float64))
         self._require_one_each("snr_db", values, scalar_too=True)
         return np.broadcast_to(values, self.num_devices).copy()
+
+    def _speeds_m_s(self) -> Array:
+        """Speed of each device, [num_devices]."""
+        values = np.atleast_1d(np.asarray(self.settings.speed_kmh, dtype=np.float64))
+        self._require_one_each("speed_kmh", values, scalar_too=True)
+        return np.broadcast_to(values / 3.6, self.num_devices).copy()
 
     def _require_one_each(self, name: str, values: Array, scalar_too: bool = False) -> None:
         valid = (1, self.num_devices) if scalar_too else (self.num_devices,)

@@ -12,7 +12,7 @@ from sim.links.nr.rlc.logical_channels import LogicalChannel
 from sim.links.nr.settings import NrLinkSettings
 from sim.links.nr.traffic.settings import BearerSettings
 
-_PLACE_KEYS = ("positions_m", "distances_m", "snr_db")
+_PLACE_KEYS = ("positions_m", "distances_m", "snr_db", "speed_kmh")
 
 
 class FlowPlace(NamedTuple):
