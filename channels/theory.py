@@ -158,3 +158,20 @@ def mg1_wait(arrival_rate: npt.ArrayLike, mean_service: npt.ArrayLike, mean_squa
 def md1_sojourn(utilisation: npt.ArrayLike) -> Array:
     """Mean time in an M/D/1 queue, in service times: 1 + rho / (2 (1 - rho))."""
     return 1 + mg1_wait(utilisation, 1.0, 1.0)
+
+
+def preamble_collision(num_devices: npt.ArrayLike, num_preambles: npt.ArrayLike = 54) -> Array:
+    """Probability that a device's preamble is sent by another, too: ``1 - (1 - 1/P)^(n - 1)``. Broadcasts.
+
+    Args:
+        num_devices: n, which draw evenly in one random access occasion.
+        num_preambles: P of contention-based access.
+    """
+    count, preambles = np.asarray(num_devices, dtype=np.float64), np.asarray(num_preambles, dtype=np.float64)
+    return np.asarray(1 - (1 - 1 / preambles) ** (count - 1))
+
+
+def drx_mean_wait_s(cycle_s: npt.ArrayLike, on_s: npt.ArrayLike) -> Array:
+    """Mean wait of a message at a random time for a device that listens for D of each cycle T: ``(T - D)^2 / 2T``."""
+    cycle, on = np.asarray(cycle_s, dtype=np.float64), np.asarray(on_s, dtype=np.float64)
+    return np.asarray((cycle - on) ** 2 / (2 * cycle))

@@ -93,6 +93,7 @@ _CELL_MEANINGS = {
     "access_p95_s": "95th percentile of it",
     "access_p99_s": "99th percentile of it",
     "jain_index": "fairness of the bits received from or by each device, those with none left out (nr)",
+    "connection_per_message_s": "waiting for paging, random access and RRC, mean per message (nr)",
     "queue_per_message_s": "waiting in the send queue, mean per message (nr)",
     "interruption_per_message_s": "without a radio link: handover, radio link failure; mean per message (nr)",
     "air_per_message_s": "on air, mean per message (nr)",
@@ -119,11 +120,18 @@ _RADIO_LINK_MEANINGS = {
     "failed_messages": "messages that failed after waiting for a radio link for too long (nr)",
 }
 
+_STATE_MEANINGS = {
+    "rrc_setups": "times that a device came back to RRC connected (nr, with rrc_inactivity_s)",
+    "preambles": "random access preambles that devices sent (nr, with rrc_inactivity_s)",
+    "preamble_collision_share": "share of them that another device had sent in the same occasion",
+    "random_access_failures": "random accesses given up after max_preamble_transmissions, and begun anew",
+}
 _MODEM_MEANINGS = {
     "radio_transmit_energy_j": "energy of all devices' modems in transmissions, by TR 38.840 (nr)",
     "radio_receive_energy_j": "the same: what reception of data draws beyond listening",
     "radio_listen_energy_j": "the same: listening to the control channel, in requests and between them",
-    "radio_sleep_energy_j": "the same: asleep in discontinuous reception, ways in and out included",
+    "radio_sleep_energy_j": "the same: asleep in discontinuous reception or out of RRC connected, ways in and out and "
+    "paging included",
 }
 _ACCESS_MEANINGS = {
     "downlink_drx_per_message_s": "waiting until its device listens (discontinuous reception), mean per message (nr)",
@@ -217,6 +225,7 @@ SUMMARY_COLUMNS = {
     },
     **_ACCESS_MEANINGS,
     **_RADIO_LINK_MEANINGS,
+    **_STATE_MEANINGS,
     **_MODEM_MEANINGS,
 }
 
@@ -261,19 +270,24 @@ KPM_COLUMNS = {
     "time_s": "end of the period",
     "cell": "index of the cell",
     "RRC.ConnMean": "devices connected to it",
+    "RRC.InactiveConnMean": "devices in RRC inactive there, at the end of the period (with rrc_inactivity_s)",
     **{
         name: meaning
-        for way, initial, direction in (("Ul", "Init", "uplink"), ("Dl", "Initial", "downlink"))
+        for way, initial, initial_errors, direction in (
+            ("Ul", "TB.TotNbrUlInit", "TB.ErrNbrUlInitial", "uplink"),
+            ("Dl", "TB.TotNbrDlInitial", "TB.IntialErrNbrDl", "downlink"),
+        )
         for name, meaning in {
             f"RRU.PrbTot{way}": f"{direction}: PRBs used over those of its slots, in per cent",
             f"RRU.PrbUsed{way}": f"{direction}: PRBs used, mean per slot of this direction",
             f"RRU.PrbAvail{way}": f"{direction}: PRBs of the carrier",
             f"DRB.PdcpSduVolume{way.upper()}": f"{direction}: bytes of datagrams received, in Mbit",
             f"DRB.UEThp{way}": f"{direction}: bits received over the period, mean of devices with any, in kbit/s",
-            f"TB.TotNbr{way}{initial}": f"{direction}: first transmissions of transport blocks",
-            f"TB.ErrNbr{way}Initial": f"{direction}: first transmissions that were not decoded",
+            initial: f"{direction}: first transmissions of transport blocks",
+            initial_errors: f"{direction}: first transmissions that were not decoded",
             f"TB.TotNbr{way}": f"{direction}: transmissions, retransmissions included",
-            f"TB.ErrTotalNbr{way}": f"{direction}: transmissions that were not decoded",
+            f"TB.ErrTotNbr{way}": f"{direction}: transmissions that were not decoded",
+            f"TB.ResidualErrNbr{way}": f"{direction}: transport blocks that their last transmission left undecoded",
         }.items()
     },
 }

@@ -46,6 +46,8 @@ _NEAR = {"inter_site_distance_m": 300, "record_slots": True}
 _FILES = {"kind": "ftp", "users": 0, "direction": "uplink", "five_qi": 7, "rate_hz": 10, "file_bytes": 3000}
 _FULL = {"kind": "full_buffer", "users": 0, "direction": "uplink", "five_qi": 5}
 _MIMO = {"num_rx": 2, "num_tx": 2, **_NEAR}
+_STATES = {"rrc_inactivity_s": 0.02}
+_CROWDED = {**_STATES, "num_preambles": 3, "background_preambles_per_s": 200.0, "max_preamble_transmissions": 3}
 
 # Other keys under which a key acts at all: of the link, or dotted ones of the scenario.
 BESIDE: dict[str, dict[str, Any]] = {
@@ -100,6 +102,13 @@ BESIDE: dict[str, dict[str, Any]] = {
     "bs_height_m": {"record_slots": True},
     "p0_dbm": _NEAR,
     "max_records": {"record_slots": True},
+    "rrc_release_to": _STATES,
+    "rrc_activation_s": _STATES,
+    "core_network_s": {**_STATES, "rrc_release_to": "idle"},
+    "paging_cycle_frames": {"rrc_inactivity_s": 0.01},
+    "prach_period_frames": _STATES,
+    **dict.fromkeys(("num_preambles", "contention_timer_s", "ra_backoff_s", "background_preambles_per_s"), _CROWDED),
+    "max_preamble_transmissions": _CROWDED,
     "xapp": {"kpm_period_s": 0.01, "scheduler": "qos"},
     "five_qi": {"snr_db": 15.0, "background": [_FILES]},
     "prioritised_mbps": {"snr_db": 15.0, "background": [_FULL], "prioritised_mbps": 0.05},
@@ -120,6 +129,12 @@ VALUES: dict[str, Any] = {
     "sr_period_slots": 10,
     "gnb_decision_slots": 3,
     "drx_cycle_s": 0.16,
+    "rrc_inactivity_s": 0.02,
+    "rrc_activation_s": 0.03,
+    "num_preambles": 2,
+    "contention_timer_s": 0.032,
+    "background_preambles_per_s": 600.0,
+    "max_preamble_transmissions": 4,
     "drx_inactivity_s": 0.001,
     "configured_grant_prb": 8,
     "mcs": 5,

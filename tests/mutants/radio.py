@@ -94,6 +94,21 @@ RADIO: tuple[Mutant, ...] = (
         ),
     ),
     *faults_of(
+        "sim/links/nr/rrc/random_access.py",
+        ("tests/links/nr/test_states.py",),
+        (
+            "preambles_by_too_few",
+            "int(which * self._settings.num_preambles)",
+            "int(which * (self._settings.num_preambles - 4))",
+        ),
+        ("collisions_are_resolved_at_once", "if is_alone:", "if senders:"),
+    ),
+    *faults_of(
+        "sim/links/nr/rrc/states.py",
+        ("tests/links/nr/test_states.py",),
+        ("released_by_the_first_timer", "        if slot < due:", "        if slot < 0:"),
+    ),
+    *faults_of(
         "sim/links/nr/rlc/logical_channels.py",
         ("tests/links/nr/test_logical_channels.py",),
         ("bucket_without_limit", "min(grown, channel.bucket_bytes)", "grown"),

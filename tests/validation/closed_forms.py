@@ -224,6 +224,24 @@ def mean_acceptance() -> Iterable[Row]:
 
 
 @section(FORMS)
+def access_and_sleep() -> Iterable[Row]:
+    """Random access collisions by enumeration of all draws, and the mean wait of discontinuous reception."""
+    draws = list(itertools.product(range(4), repeat=5))
+    hit = sum(draw.count(draw[0]) > 1 for draw in draws) / len(draws)
+    got = float(radio.preamble_collision(5, 4))
+    yield near("preamble collision, 5 devices, 4 preambles", "enumeration of all 1,024 draws", hit, got, abs=1e-12)
+    given = [float(radio.preamble_collision(count)) for count in (10, 20)]
+    yield near(
+        "preamble collision, 54 preambles, 10 and 20 devices", "1 - (53/54)^(n-1)", [0.1548, 0.2989], given, abs=5e-5
+    )
+    times = np.arange(0.5, 160) / 1000
+    waits = [float(np.maximum(0, cycle - np.where(times < on, cycle, times))[times < cycle].mean())
+             for cycle, on in ((0.04, 0.01), (0.16, 0.01))]  # fmt: skip
+    means = [float(radio.drx_mean_wait_s(cycle, 0.01)) for cycle in (0.04, 0.16)]
+    yield near("C-DRX mean wait, cycles of 40 and 160 ms, 10 on [s]", "mean over arrival times", waits, means, abs=1e-5)
+
+
+@section(FORMS)
 def best_chain() -> Iterable[Row]:
     """The best hierarchy of four models, against trying every chain and every block length."""
     cost = (0.6e-3, 2.0e-3, 7.0e-3, 30e-3)

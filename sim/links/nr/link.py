@@ -31,7 +31,7 @@ class NrLink(Link):
 
     Notes: antennas are arrays of columns, beams or both (``AntennaSettings``), with one user per PRB and slot.
     Bytes are conserved through segmentation, HARQ and RLC, and messages of a device arrive in order (PDCP). Not
-    modelled: multi-user MIMO, random access, closed-loop power commands, control-channel errors.
+    modelled: multi-user MIMO, closed-loop power commands, control-channel errors.
     """
 
     has_modems = True
@@ -81,6 +81,7 @@ class NrLink(Link):
             "block_error_rate": 0.0,
             "record_slots": False,
             "drx_cycle_s": 0.0,
+            "rrc_inactivity_s": None,
             "background": [],
         }
         settings = self.settings.model_copy(update=calm)

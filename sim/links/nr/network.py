@@ -38,6 +38,8 @@ from sim.links.nr.phy.uniform_stream import UniformStream
 from sim.links.nr.records import SlotRecords
 from sim.links.nr.rlc.message import Message, Segmenter
 from sim.links.nr.rrc.radio_links import RadioLinks
+from sim.links.nr.rrc.random_access import RandomAccess
+from sim.links.nr.rrc.states import ConnectionStates
 from sim.links.nr.settings import NrLinkSettings
 from sim.links.nr.traffic.background import BackgroundTraffic
 from sim.links.nr.traffic.bearers import Bearers, FlowPlace, placed_users
@@ -123,21 +125,41 @@ class Network:
             self.reachable,
             self._renew,
         )
-        self.kpm = self._measurements()
         duplex_is_fdd = self.carrier.pattern.is_fdd
         self.capture = (
             MacCapture(duplex_is_fdd, self.carrier.slot_ns, settings.max_records) if settings.record_pcap else None
         )
         self.drx = self._drx_timers(num_devices, seed)
         self.modems = Modems(settings, self.carrier, self.channel, self.drx, num_devices)
+        self.states, self.access = self._make_states(seed)
+        self.kpm = self._measurements()
         self.uplink, self.downlink = self._make_macs(receiver if decoder is None else decoder, uniform)
-        self.links.attach((self.uplink, self.downlink))
+        if self.states is not None:
+            self.states.attach((self.uplink, self.downlink))
+        self.links.attach((self.uplink, self.downlink), self.states)
         # Of the slots that decide about the uplink, the downlink needs the less the more others it has.
         self._downlink_share = 0.5 if self.carrier.every_slot_decides else 0.25
         self._armed: int | None = None
         self._kpis_since_ns = 0
         self._last_slot = -1
         self.background = self._make_background(seed)
+
+    def _make_states(self, seed: int) -> tuple[ConnectionStates | None, RandomAccess | None]:
+        """Connection states and random access, if devices are ever released."""
+        settings, common = self.settings, (self.carrier, seed)
+        if settings.rrc_inactivity_s is None:
+            return None, None
+
+        def succeeded(device: int, slot: int) -> None:
+            states.access_succeeded(device, slot)
+
+        access = RandomAccess(
+            settings, *common, self.serving, self.num_cells, self.callbacks, self.pdcch, self.modems, succeeded
+        )
+        states = ConnectionStates(
+            settings, *common, self.callbacks, self.reachable, self.drx, access.start, self.links.is_covered
+        )
+        return states, access
 
     def _measurements(self) -> KpmReports | None:
         """Measurement reports of all cells, if they are wanted."""
@@ -147,7 +169,15 @@ class Network:
         period_slots = max(1, to_ns(settings.kpm_period_s) // self.carrier.slot_ns)
         xapp = XAPPS.find(settings.xapp).make() if settings.xapp is not None else None
         return KpmReports(
-            self.carrier, self.serving, self.reachable, self.num_cells, period_slots, xapp, self._set_weights
+            self.carrier,
+            self.serving,
+            self.reachable,
+            self.states.released if self.states is not None and settings.rrc_release_to == "inactive" else None,
+            self.num_cells,
+            settings.max_harq_retransmissions,
+            period_slots,
+            xapp,
+            self._set_weights,
         )
 
     def _set_weights(self, weights: npt.NDArray[np.float64]) -> None:
@@ -192,6 +222,7 @@ class Network:
             "records": self.records,
             "kpm": self.kpm,
             "capture": self.capture,
+            "active_slot": None if self.states is None else self.states.active_slot,
         }
         deps = {
             direction: MacDeps(
@@ -230,6 +261,12 @@ class Network:
             self.downlink.push(message)
         slot = max(self._last_slot + 1, self.carrier.first_slot_from(message.sent_ns))
         self.links.waits(packet.device, slot, is_counted=message.flow is None)
+        if self.states is not None:
+            if packet.direction == Direction.UPLINK:
+                self.states.wants(packet.device, slot)
+            else:
+                known = max(slot, self.carrier.first_slot_from(message.ready_ns) + self.carrier.decision_slots)
+                self.callbacks.schedule(known, self.states.page, packet.device)
         self._arm(slot)
         return message.event
 
@@ -245,6 +282,9 @@ class Network:
             mac.kpis = MacCounters(len(self.serving), mac.delay_parts)
             mac.adaptation.restart_figures()
         self.links.counters.restart()
+        if self.states is not None and self.access is not None:
+            self.states.restart()
+            self.access.restart()
         self.modems.restart(self.carrier.first_slot_from(int(self.env.now)))
         if self.background is not None:
             self.background.restart()
@@ -264,6 +304,9 @@ class Network:
                 figures[f"{mac.direction}_{name}"] = value
         figures.update(self.links.counters.figures((now - since) / NS_PER_S, self._num_protocol_devices))
         figures.update(self.modems.figures(carrier.first_slot_from(now), self._num_protocol_devices))
+        if self.states is not None and self.access is not None:
+            figures.update(self.states.figures(self._num_protocol_devices))
+            figures.update(self.access.figures(self._num_protocol_devices))
         if self.background is not None:
             figures.update(self.background.figures((now - since) / NS_PER_S))
         return figures

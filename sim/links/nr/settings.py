@@ -18,6 +18,7 @@ from sim.links.nr.mac.drx_settings import SleepSettings
 from sim.links.nr.mac.report_settings import ReportSettings
 from sim.links.nr.mac.schedulers.registry import SCHEDULERS
 from sim.links.nr.rrc.settings import MobilitySettings
+from sim.links.nr.rrc.state_settings import StateSettings
 from sim.links.nr.traffic.settings import TrafficSettings
 
 
@@ -282,7 +283,13 @@ class GeometrySettings(SchedulingSettings):
 
 
 class NrLinkSettings(
-    GeometrySettings, AntennaSettings, MobilitySettings, SleepSettings, TrafficSettings, ReportSettings
+    GeometrySettings,
+    AntennaSettings,
+    MobilitySettings,
+    StateSettings,
+    SleepSettings,
+    TrafficSettings,
+    ReportSettings,
 ):
     """Keys of the ``nr`` link: a 5G NR cell, 20 MHz, 30 kHz, DDDSU, 3.5 GHz UMi by default."""
 

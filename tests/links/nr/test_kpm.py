@@ -8,6 +8,7 @@ from pydantic import ValidationError
 
 from sim.core.errors import RunError
 from sim.core.kernel import Environment
+from sim.links.base import Direction, Packet
 from sim.links.nr import NrLink, NrLinkSettings
 from sim.links.nr.mac.xapps.base import XApp
 from sim.links.nr.mac.xapps.registry import XAPPS
@@ -27,14 +28,17 @@ def test_reports_add_up_to_the_counters():
     link = ran(background=[FULL, {"kind": "ftp", "users": 0, "direction": "uplink", "rate_hz": 50, "file_bytes": 2000}])
     rows = link.measurements()
     assert [row["time_s"] for row in rows] == pytest.approx([0.1, 0.2, 0.3, 0.4])
-    assert list(rows[0]) == list(KPM_COLUMNS)
+    # All of them stand in the table of TS 28.552, but for time and cell.
+    assert list(rows[0]) == [name for name in KPM_COLUMNS if name != "RRC.InactiveConnMean"]
     assert {row["RRC.ConnMean"] for row in rows} == {3.0}
     for mac, name, initial in ((link.network.uplink, "Ul", "Init"), (link.network.downlink, "Dl", "Initial")):
         total = {key: sum(row[key] for row in rows) for key in rows[0]}
         assert total[f"TB.TotNbr{name}"] == mac.kpis.num_transmissions > 0
         assert total[f"TB.TotNbr{name}{initial}"] == mac.kpis.num_first
-        assert total[f"TB.ErrNbr{name}Initial"] == mac.kpis.num_first_failed
-        assert total[f"TB.ErrNbr{name}Initial"] <= total[f"TB.ErrTotalNbr{name}"] < total[f"TB.TotNbr{name}"]
+        first = total[{"Ul": "TB.ErrNbrUlInitial", "Dl": "TB.IntialErrNbrDl"}[name]]
+        assert first == mac.kpis.num_first_failed
+        assert first <= total[f"TB.ErrTotNbr{name}"] < total[f"TB.TotNbr{name}"]
+        assert total[f"TB.ResidualErrNbr{name}"] <= total[f"TB.ErrTotNbr{name}"]
         assert total[f"RRU.PrbUsed{name}"] * 200 == pytest.approx(mac.kpis.prbs_used)
         assert 0 < total[f"DRB.PdcpSduVolume{name.upper()}"] * 1e6 <= mac.kpis.received_bits.sum()
     assert rows[1]["RRU.PrbTotDl"] == pytest.approx(100, abs=1)
@@ -50,6 +54,22 @@ def test_each_cell_has_a_row_and_silence_has_none():
     assert len(rows) % 7 == 0 and 7 <= len(rows) < 7 * 50
     assert [row["cell"] for row in rows[:7]] == list(range(7))
     assert NrLink(Environment(), 1, 1, NrLinkSettings()).measurements() == []
+
+
+def test_inactive_devices_are_counted_apart():
+    """One of three devices has anything to send; the others stay in RRC inactive."""
+    env = Environment()
+    keys = {"rrc_inactivity_s": 0.05, "kpm_period_s": 0.1, "tdd_pattern": "F"}
+    link = NrLink(env, 3, 1, NrLinkSettings.model_validate(keys))
+    link.send(Packet(1, Direction.UPLINK, 800))
+    env.run()
+    (row,) = link.measurements()
+    assert (row["RRC.ConnMean"], row["RRC.InactiveConnMean"]) == (0.0, 3.0)
+    link = NrLink(Environment(), 3, 1, NrLinkSettings.model_validate({**keys, "rrc_inactivity_s": 1.0}))
+    link.send(Packet(1, Direction.UPLINK, 800))
+    link.env.run(150_000_000)
+    assert (link.measurements()[0]["RRC.ConnMean"], link.measurements()[0]["RRC.InactiveConnMean"]) == (1.0, 2.0)
+    assert "RRC.InactiveConnMean" in KPM_COLUMNS
 
 
 def test_a_controller_evens_out_what_the_channel_makes_uneven():

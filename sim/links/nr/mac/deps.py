@@ -41,6 +41,7 @@ class MacDeps:
         fail: Takes each message that fails for lack of a radio link.
         kpm: Measurement reports, or None.
         capture: Decoded MAC PDUs, or None.
+        active_slot: Slot of each device's last block, renewed in place, [num_devices]; None where nobody asks.
         give_up: Told of a device whose RLC has sent the same bytes too often, with the slot.
     """
 
@@ -66,3 +67,4 @@ class MacDeps:
     records: SlotRecords | None
     kpm: KpmReports | None
     capture: MacCapture | None
+    active_slot: Indices | None

@@ -34,6 +34,8 @@ class DrxTimers:
         self._asking_from = np.full(num_devices, _NEVER, dtype=np.int64)
         self._settled = np.zeros(num_devices, dtype=np.int64)
         self._awake_slots = np.zeros(num_devices, dtype=np.int64)
+        self._is_released = np.zeros(num_devices, dtype=bool)
+        self._released_slots = np.zeros(num_devices, dtype=np.int64)
 
     def listening(self, slot: int) -> npt.NDArray[np.bool_]:
         """Which devices listen in a slot. [num_devices]."""
@@ -66,6 +68,20 @@ class DrxTimers:
             self.settle(device, slot)
             self._asking_from[device] = _NEVER
 
+    # -- connection states ------------------------------------------------------------------------------------------
+
+    def release(self, device: int, slot: int) -> None:
+        """A device leaves RRC connected: it listens to paging alone."""
+        self.settle(device, slot)
+        self._is_released[device] = True
+        self._asking_from[device] = _NEVER
+
+    def wake(self, device: int, slot: int) -> None:
+        """A device begins random access: it listens until it is granted something."""
+        self.settle(device, slot)
+        self._is_released[device] = False
+        self.asks(device, slot)
+
     # -- time awake ---------------------------------------------------------------------------------------------------
 
     def settle(self, device: int, slot: int) -> None:
@@ -73,7 +89,9 @@ class DrxTimers:
         start = int(self._settled[device])
         if slot <= start:
             return
-        if not self.is_used:
+        if self._is_released[device]:
+            self._released_slots[device] += slot - start
+        elif not self.is_used:
             self._awake_slots[device] += slot - start
         else:
             asks = max(start, min(slot, int(self._asking_from[device])))
@@ -86,6 +104,11 @@ class DrxTimers:
         """Slots before ``slot`` in which a device has listened since the run began."""
         self.settle(device, slot)
         return int(self._awake_slots[device])
+
+    def released_slots(self, device: int, slot: int) -> int:
+        """Slots before ``slot`` in which a device was out of RRC connected since the run began."""
+        self.settle(device, slot)
+        return int(self._released_slots[device])
 
     def _on_slots_before(self, device: int, slot: int) -> int:
         """Slots of on-durations before a slot, from a whole cycle before slot 0 on."""

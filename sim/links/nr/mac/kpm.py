@@ -16,21 +16,25 @@ from sim.links.nr.phy.carrier import Carrier
 Array = npt.NDArray[np.float64]
 _SHORT = {Direction.UPLINK: "Ul", Direction.DOWNLINK: "Dl"}
 _INITIAL = {Direction.UPLINK: "TB.TotNbrUlInit", Direction.DOWNLINK: "TB.TotNbrDlInitial"}
+_INITIAL_ERRORS = {Direction.UPLINK: "TB.ErrNbrUlInitial", Direction.DOWNLINK: "TB.IntialErrNbrDl"}
+"""TS 28.552 5.1.1.7.7 and 5.1.1.7.2, spelled as there."""
 
 
 class _Counts:
     """What one direction has done in a period, by cell and by device."""
 
     def __init__(self, num_cells: int, num_devices: int) -> None:
-        self.prb, self.blocks, self.errors, self.first, self.first_errors, self.bits = np.zeros((6, num_cells))
+        self.prb, self.blocks, self.errors, self.residual, self.bits = np.zeros((5, num_cells))
+        self.first, self.first_errors = np.zeros((2, num_cells))
         self.device_prb, self.device_bits = np.zeros((2, num_devices))
 
-    def add(self, block: TransportBlock) -> None:
+    def add(self, block: TransportBlock, is_last: bool) -> None:
         """Count a transmission, its outcome being known to the simulation."""
         cell, failed = block.cell, not block.received
         self.prb[cell] += block.num_prb
         self.blocks[cell] += 1
         self.errors[cell] += failed
+        self.residual[cell] += failed and is_last
         if not block.attempt:
             self.first[cell] += 1
             self.first_errors[cell] += failed
@@ -48,7 +52,9 @@ class KpmReports:
         carrier: The carrier.
         serving: Cell of each device, renewed in place, [num_devices].
         reachable: Whether it has a radio link, renewed in place, [num_devices].
+        inactive: Whether it is in RRC inactive, renewed in place, [num_devices]; None where devices never are.
         num_cells: Cells.
+        max_retransmissions: After which a block is given up.
         period_slots: Slots of a period.
         xapp: Sets weights after each report, or None.
         on_weights: Takes them, [num_devices].
@@ -62,12 +68,15 @@ class KpmReports:
         carrier: Carrier,
         serving: npt.NDArray[np.int64],
         reachable: npt.NDArray[np.bool_],
+        inactive: npt.NDArray[np.bool_] | None,
         num_cells: int,
+        max_retransmissions: int,
         period_slots: int,
         xapp: XApp | None,
         on_weights: Callable[[Array], None],
     ) -> None:
         self._carrier, self._serving, self._reachable, self._num_cells = carrier, serving, reachable, num_cells
+        self._inactive, self._max_attempt = inactive, max_retransmissions
         self._period_slots, self._xapp, self._on_weights = period_slots, xapp, on_weights
         self._period = 0
         self._is_silent = True
@@ -84,7 +93,7 @@ class KpmReports:
         self._is_silent = False
         counts = self._counts[direction]
         for block in blocks:
-            counts.add(block)
+            counts.add(block, block.attempt >= self._max_attempt)
 
     def advance(self, slot: int) -> None:
         """Close the period that has ended by a slot, if any."""
@@ -116,6 +125,8 @@ class KpmReports:
         for cell in range(self._num_cells):
             connected = float(((self._serving == cell) & self._reachable).sum())
             row = {"time_s": end_s, "cell": float(cell), "RRC.ConnMean": connected}
+            if self._inactive is not None:
+                row["RRC.InactiveConnMean"] = float(((self._serving == cell) & self._inactive).sum())
             for direction in Direction:
                 row |= self._row_of(direction, cell, slots[direction])
             rows.append(row)
@@ -134,9 +145,10 @@ class KpmReports:
             f"DRB.PdcpSduVolume{name.upper()}": float(counts.bits[cell]) / 1e6,
             f"DRB.UEThp{name}": mean_bps / 1e3,
             _INITIAL[direction]: float(counts.first[cell]),
-            f"TB.ErrNbr{name}Initial": float(counts.first_errors[cell]),
+            _INITIAL_ERRORS[direction]: float(counts.first_errors[cell]),
             f"TB.TotNbr{name}": float(counts.blocks[cell]),
-            f"TB.ErrTotalNbr{name}": float(counts.errors[cell]),
+            f"TB.ErrTotNbr{name}": float(counts.errors[cell]),
+            f"TB.ResidualErrNbr{name}": float(counts.residual[cell]),
         }
 
     def _act(self, xapp: XApp, rows: list[dict[str, float]]) -> None:

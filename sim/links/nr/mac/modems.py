@@ -15,6 +15,9 @@ from sim.links.nr.settings import NrLinkSettings
 
 _FR1_GHZ = 7.125
 _STATES = ("transmit", "receive", "listen", "sleep")
+_PREAMBLE_PRB = 12
+"""PRBs of a short preamble (TS 38.211 Table 6.3.3.2-1), and about those of a message 3."""
+_FRAME_S = 0.01
 
 
 def mean_sleep_units(power: UeModemPower, gap_s: float) -> float:
@@ -27,13 +30,20 @@ def mean_sleep_units(power: UeModemPower, gap_s: float) -> float:
     return min(found)
 
 
+def mean_paging_units(power: UeModemPower, cycle_s: float, slot_s: float) -> float:
+    """Mean power out of connection: of each paging cycle a slot of SSB and one of paging, and sleep (TR 38.840 8.1)."""
+    awake_s = 2 * slot_s
+    awake = slot_s * (power.state_units("ssb") + power.state_units("pdcch"))
+    return (awake + (cycle_s - awake_s) * mean_sleep_units(power, cycle_s - awake_s)) / cycle_s
+
+
 class Modems:
     """Energy of the modems of all devices.
 
     A slot with a transport block for a device draws the power of control and data reception, its transmission that of
     its transmit power, each further slot of its active time that of listening to the control channel (uplink slots:
     micro sleep), and the rest that of the deepest sleep for which a DRX cycle has time. Transitions are spread over
-    the time asleep.
+    the time asleep. A device out of RRC connected wakes once in a paging cycle.
 
     Args:
         settings: Keys of the link.
@@ -68,6 +78,7 @@ class Modems:
         self._listen_units = share * pdcch + (1 - share) * micro
         gap_slots = drx.cycle_slots - drx.on_slots
         self._sleep_units = mean_sleep_units(power, gap_slots * slot_s) if drx.is_used else 0.0
+        self._paging_units = mean_paging_units(power, settings.paging_cycle_frames * _FRAME_S, slot_s)
         self._receive_more = power.state_units("pdcch_pdsch") - pdcch
         self._instead_of_sending = 0.0 if pattern.is_fdd else micro
         self._transmit_units = np.zeros(num_devices)
@@ -85,6 +96,12 @@ class Modems:
         units = self._power.uplink_units(self._transmit_power_dbm(devices, widths)) - self._instead_of_sending
         self._transmit_units[devices] += units * share
 
+    def on_random_access(self, devices: list[int]) -> None:
+        """Preambles or messages 3 of some devices, a slot each."""
+        rows = np.array(devices, dtype=np.int64)
+        power_dbm = self._transmit_power_dbm(rows, np.full(len(rows), min(_PREAMBLE_PRB, self._carrier.num_prb)))
+        np.add.at(self._transmit_units, rows, self._power.uplink_units(power_dbm) - self._instead_of_sending)
+
     def _transmit_power_dbm(self, devices: npt.NDArray[np.int64], num_prb: npt.NDArray[np.int64]) -> npt.ArrayLike:
         highest = self._settings.ue_power_dbm
         if self._channel is None:
@@ -98,11 +115,12 @@ class Modems:
     def _by_state(self, devices: npt.NDArray[np.int64], slot: int) -> npt.NDArray[np.float64]:
         """Energies of devices by state [J]. [num_devices, 4]."""
         awake = np.array([self._drx.awake_slots(device, slot) for device in devices.tolist()])
+        released = np.array([self._drx.released_slots(device, slot) for device in devices.tolist()])
         parts = (
             self._transmit_units[devices],
             self._receive_units[devices],
             self._listen_units * awake,
-            self._sleep_units * (slot - awake),
+            self._sleep_units * (slot - awake - released) + self._paging_units * released,
         )
         return np.stack(parts, axis=1) * self._slot_j
 

@@ -96,7 +96,7 @@ class ControlChannel:
         self.num_cce = num_cce(num_prb, num_symbols) if num_symbols else _UNLIMITED
         self._max_grants = max_grants
         self.costs: list[int] = [1] * num_devices
-        self._used = [0] * num_cells
+        self._used, self._common = [0] * num_cells, [0] * num_cells
         self._reserved = 0
 
     def set_snr(self, snr_db: Array) -> None:
@@ -109,7 +109,7 @@ class ControlChannel:
         A share of a single CCE comes to the whole of it in every other slot.
         """
         self._reserved = int(self.num_cce * downlink_share + (0.5 if slot % 2 else 0.0))
-        self._used = [0] * len(self._used)
+        self._used, self._common = self._common, [0] * len(self._used)
 
     def budget(self, cell: int, direction: Direction) -> GrantBudget:
         """What a cell may announce in the open slot."""
@@ -119,3 +119,7 @@ class ControlChannel:
     def spend(self, cell: int, cost: int) -> None:
         """Take CCEs of the open slot."""
         self._used[cell] += cost
+
+    def spend_on_common(self, cell: int, cost: int) -> None:
+        """Take CCEs of the slot that is opened next, for what many devices listen to."""
+        self._common[cell] = min(self.num_cce, self._common[cell] + cost)

@@ -56,6 +56,8 @@ class Transmission(ABC):
         self.total_backlog = 0
         self.num_free = np.full(count, settings.harq_processes, dtype=np.int64)
         self.resend: list[deque[TransportBlock]] = [deque() for _ in range(deps.num_cells)]
+        if settings.rrc_inactivity_s is not None:
+            self.delay_parts = ("connection", *self.delay_parts)
         self.kpis = MacCounters(count, self.delay_parts)
         self.head_ns = np.zeros(count, dtype=np.int64)
         self.head_deadline_ns = np.zeros(count, dtype=np.int64)
@@ -184,6 +186,12 @@ class Transmission(ABC):
             for message in self._undelivered[bearer]:
                 message.interrupt(max(0, end_ns - max(start_ns, message.ready_ns)))
 
+    def count_connecting(self, device: int, end_ns: int) -> None:
+        """Tell a device's messages that they have waited for its RRC connection."""
+        for bearer in self.deps.bearers[device]:
+            for message in self._undelivered[bearer]:
+                message.connecting_ns = max(0, end_ns - message.ready_ns) - sum(message.interrupted_ns[:1])
+
     def drop(self, device: int, sent_before_ns: int) -> int:
         """Let messages fail that were sent by a time, of a device without a radio link.
 
@@ -214,6 +222,8 @@ class Transmission(ABC):
         records, capture = self.deps.records, self.deps.capture
         if self.deps.kpm is not None:
             self.deps.kpm.on_air(self.direction, blocks)
+        if self.deps.active_slot is not None:
+            self.deps.active_slot[[block.device for block in blocks]] = slot
         for block in blocks:
             if not block.attempt:
                 block.first_slot = slot
@@ -252,6 +262,8 @@ class Transmission(ABC):
         after_ns = self._after_ns
         air_ns, again_ns = message.last_new_ns - message.first_ns, end_ns - message.last_new_ns
         notes = self._access_notes(message, access_ns)
+        if message.connecting_ns:
+            notes["connection"], notes["queue"] = message.connecting_ns, notes["queue"] - message.connecting_ns
         reordering_ns = end_ns - message.complete_ns
         notes.update(air=air_ns, retransmission=again_ns - reordering_ns, decode=after_ns, transport=transport_ns)
         if reordering_ns:

@@ -111,6 +111,7 @@ class Message:
         complete_ns: End of the slot in which its last missing bit arrived, -1 before.
         request_end_ns: End of the slot with the scheduling request that it caused, -1 without.
         asleep_ns: Time for which its device did not listen before it (downlink).
+        connecting_ns: Time before it in which its device was out of RRC connected.
         grant_ns: Start of the slot with the grant for its first bit, -1 in the downlink.
         used_bits: Bits on air so far, headers and retransmissions included.
         airtime_ns: Time of all its blocks, shared with other messages in them by bytes.
@@ -125,6 +126,7 @@ class Message:
         "bearer",
         "channel",
         "complete_ns",
+        "connecting_ns",
         "event",
         "first_ns",
         "flow",
@@ -156,6 +158,7 @@ class Message:
         self.used_bits = 0
         self.airtime_ns = 0
         self.asleep_ns = 0
+        self.connecting_ns = 0
         self.interrupted_ns: list[int] = []
         self.has_failed = False
 

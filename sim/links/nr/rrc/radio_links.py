@@ -16,6 +16,7 @@ from sim.links.nr.phy.interference import Interference
 from sim.links.nr.rrc.counters import LinkCounters
 from sim.links.nr.rrc.handover import EventA3, filter_weight
 from sim.links.nr.rrc.radio_link_monitor import RadioLinkMonitor
+from sim.links.nr.rrc.states import ConnectionStates
 from sim.links.nr.settings import NrLinkSettings
 
 Array = npt.NDArray[np.float64]
@@ -61,6 +62,7 @@ class RadioLinks:
         self._interference, self._callbacks, self._on_renewed = interference, callbacks, on_renewed
         self._reachable = reachable
         self._macs: Sequence[MacEntity] = ()
+        self._states: ConnectionStates | None = None
         count = len(reachable)
         self.counters = LinkCounters(count)
         self._is_out = np.zeros(count, dtype=bool)
@@ -85,9 +87,12 @@ class RadioLinks:
             )
             self._event.restart(channel.gain_db)
 
-    def attach(self, macs: Sequence[MacEntity]) -> None:
-        """Take the MAC entities of both directions; devices that no cell reaches are out of coverage from the start."""
-        self._macs = macs
+    def attach(self, macs: Sequence[MacEntity], states: ConnectionStates | None) -> None:
+        """Take the MAC entities of both directions, and the connection states if devices are ever released.
+
+        Devices that no cell reaches are out of coverage from the start.
+        """
+        self._macs, self._states = macs, states
         if self._channel is not None:
             for device in np.flatnonzero(self._sinr_db(0) < self._settings.rlf_in_db).tolist():
                 self._lose(device, 0)
@@ -123,12 +128,22 @@ class RadioLinks:
                 self._hand_over(device, cell, measured_slot, slot)
         for device in failed.tolist():
             self._monitor.restart(device)
-            if not self._is_out[device]:
+            if self._is_released(device):
+                self._lose(device, slot)
+            elif not self._is_out[device]:
                 self.fail(device, slot)
         for device in np.flatnonzero(self._is_out).tolist():
             self._seek(device, slot)
         if moves:
             channel.renew_links()
+
+    def _is_released(self, device: int) -> bool:
+        """Whether a device is out of RRC connected."""
+        return self._states is not None and bool(self._states.released[device])
+
+    def is_covered(self, device: int) -> bool:
+        """Whether a device has a cell."""
+        return not self._is_out[device]
 
     def _reselect(self) -> None:
         """After a pause: devices camp on their best cells."""
@@ -164,6 +179,12 @@ class RadioLinks:
     def _hand_over(self, device: int, cell: int, measured_slot: int, slot: int) -> None:
         assert self._channel is not None and self._event is not None
         old = int(self._channel.serving[device])
+        if self._is_released(device):
+            # Cell reselection (TS 38.304 5.2.4), which nobody waits for.
+            self._channel.serving[device] = cell
+            self._event.moved(device)
+            self._monitor.restart(device)
+            return
         self.counters.handover(device, old, cell, measured_slot * self._slot_ns)
         self._block(device, slot)
         self._channel.serving[device] = cell
@@ -185,6 +206,8 @@ class RadioLinks:
 
     def _lose(self, device: int, slot: int) -> None:
         """A device is without a cell."""
+        if self._is_released(device):
+            self._since_ns[device] = slot * self._slot_ns
         self._block(device, slot)
         self._is_out[device] = True
         self._callbacks.schedule(slot + self._slots(self._timeout_ns), self._expire, device)
@@ -220,6 +243,9 @@ class RadioLinks:
 
     def _resume(self, device: int, slot: int) -> None:
         if self._is_out[device] or self._reachable[device]:
+            return
+        if self._states is not None and self._is_released(device):
+            self._states.cell_found(device, slot)
             return
         self._reachable[device] = True
         start_ns, end_ns = int(self._since_ns[device]), slot * self._slot_ns
