@@ -11,8 +11,9 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 from sim.compute.registry import COMPUTE
+from sim.core.choice import Choice, ChosenFrom
 from sim.core.errors import InputError, unknown_name_message
-from sim.core.registry import Registry
+from sim.core.registry import Registry, RegistryEntry
 from sim.core.settings import Settings, default_bound, field_docstrings, unit_of_key
 from sim.decoding.controllers.registry import CONTROLLERS
 from sim.decoding.protocols.registry import PROTOCOLS
@@ -96,6 +97,11 @@ def _keys_of(settings: type[Settings], prefix: str) -> Iterator[dict[str, str]]:
     meanings = field_docstrings(settings)
     for name, field in settings.model_fields.items():
         yield _row(settings, name, field, prefix, meanings.get(name, field.description or ""))
+        inner = _settings_in(field.annotation)
+        if inner is not None:
+            yield from _keys_of(inner, f"{prefix}{name}.")
+        for entry in _chosen_from(field):
+            yield from _keys_of(entry.settings, f"{prefix}{name}.{entry.name}.")
 
 
 def _row(settings: type[Settings], name: str, field: FieldInfo, prefix: str, meaning: str) -> dict[str, str]:
@@ -137,12 +143,14 @@ def type_of(annotation: Any) -> str:
     names = {bool: "true or false", int: "whole number", float: "number", str: "text"}
     if annotation in names:
         return names[annotation]
+    if annotation is Choice:
+        return "name or module:Name"
     return "one of" if hasattr(annotation, "__members__") else "path" if annotation.__name__ == "Path" else "any"
 
 
 def bounds_of(settings: type[Settings], name: str, field: FieldInfo) -> str:
     """The values that a field may have, such as ``>= 0, <= 100`` or the names to choose from."""
-    names = list(_names_in(field.annotation))
+    names = list(_names_in(field.annotation)) or [entry.name for entry in _chosen_from(field)]
     if names:
         return " | ".join(names)
     found = [*_limits(field.metadata), *_inner_limits(field.annotation)]
@@ -153,6 +161,11 @@ def bounds_of(settings: type[Settings], name: str, field: FieldInfo) -> str:
         if not any(limit[0] == "<" for limit in found):
             found.append(f"<= {largest:g}")
     return ", ".join(dict.fromkeys(found))
+
+
+def _chosen_from(field: FieldInfo) -> list[RegistryEntry[Any]]:
+    """What a key within a part is chosen from by name, if it is."""
+    return [entry for part in field.metadata if isinstance(part, ChosenFrom) for entry in part.registry]
 
 
 def _limits(metadata: list[Any]) -> Iterator[str]:

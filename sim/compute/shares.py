@@ -47,7 +47,8 @@ def on_share(model: ComputeModel, compute_share: float, memory_share: float) -> 
     """A cost model on a part of its hardware.
 
     Of ``roofline`` arithmetic takes 1 / ``compute_share`` and memory traffic 1 / ``memory_share`` times as long, and
-    costs of layers, sequences and steps stay; of others, whose parts are not known, all takes longer by the lesser one.
+    costs of layers, sequences and steps stay; power above idle is that of the slices. Of others, whose parts are not
+    known, all takes longer by the lesser one, at the same energy.
 
     Args:
         model: On the whole hardware.
@@ -62,11 +63,14 @@ def on_share(model: ComputeModel, compute_share: float, memory_share: float) -> 
     if not isinstance(model, RooflineCompute):
         return SlowedCompute(model, min(compute_share, memory_share), memory_share)
     whole = model.hardware
+    sliced = dict.fromkeys(("active_share", "compute_share", "sequence_share"), compute_share)
+    sliced["memory_share"] = memory_share
     part = replace(
         whole,
         peak_flops={name: peak * compute_share for name, peak in whole.peak_flops.items()},
         memory_bandwidth_bytes_per_s=whole.memory_bandwidth_bytes_per_s * memory_share,
         memory_bytes=whole.memory_bytes * memory_share,
+        numbers={**whole.numbers, **{name: whole.numbers[name] * share for name, share in sliced.items()}},
     )
     step = replace(model.step, hardware=part)
     return RooflineCompute(step, model.runtime, model.power_w, model.sources)

@@ -203,9 +203,12 @@ class ModelServer:
             self._observe()
             return
         works = [item.job.work if item.finishes else None for item in step.items]
-        cost_model = self.cost_models[step.model]
+        wait_ns, cost_model = 0, self.cost_models[step.model]
+        if self.gpu is not None:
+            wait_ns = self.gpu.begin_step()
+            cost_model = self.gpu.priced(cost_model)
         logits, price = run_batch(works, self.models.get(step.model), cost_model, step.sizes)
-        start_ns, duration_ns = int(self.env.now), to_ns(price.seconds)
+        start_ns, duration_ns = int(self.env.now), wait_ns + to_ns(price.seconds)
         self._observe()
         self._busy = self.monitor.is_busy = True
         self._count(step, price, start_ns, start_ns + duration_ns)
@@ -221,7 +224,6 @@ class ModelServer:
     def _wait_on_shared_gpu(self, gpu: SharedGpu, duration_ns: int, finish: Callable[[simpy.Event], None]) -> None:
         """A step whose end moves on by what the slots that begin while it is under way take from it."""
         since_ns = int(self.env.now)
-        gpu.begin_step()
 
         def go_on(event: simpy.Event) -> None:
             nonlocal since_ns

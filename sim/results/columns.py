@@ -209,9 +209,16 @@ SUMMARY_COLUMNS = {
         for site in ("edge", "cloud")
         for name, meaning in _SERVER_MEANINGS.items()
     },
-    "layer1_slots": "slots with blocks of simulated cells (edge.ran_sharing)",
-    "layer1_late_per_1e5": "of 1e5 of these the ones whose layer 1 missed its deadline, so that their blocks were lost",
+    "layer1_slots": "slots with work for layer 1 (edge.ran_sharing), cells that are not simulated included",
+    "layer1_late_per_1e5": "of 1e5 of these the ones past the deadline, in which simulated blocks were lost",
     "layer1_gpu_share": "time that layer 1 alone would take of its GPU, cells that are not simulated included",
+    "model_gpu_share": "time of a whole GPU that the model's steps had, without what layer 1 took from them",
+    "idle_reclaimed_share": "the model's share over what layer 1 leaves idle",
+    "layer1_changes": "changes of what is kept for layer 1",
+    "layer1_energy_j": "energy above idle of layer 1 of all cells on the GPU",
+    "layer1_energy_per_cell_j": "the same for each of these cells",
+    "gpu_energy_j": "energy of one GPU, or of two where layer 1 has its own: idle, layer 1 and the model's steps",
+    "gpu_energy_per_token_j": "the same over the tokens that reached devices",
     "device_idle_energy_j": "what the processors of all devices draw at rest over the time, where that is known",
     **{
         f"{direction}_{name}": f"{direction}: {meaning}"
@@ -307,6 +314,18 @@ SERVER_COLUMNS = {
     "energy_j": "energy of the steps begun, above idle",
 }
 
+# Of a GPU that layer 1 and a model share, a row per second; the last one covers what is left of the run.
+GPU_COLUMNS = {
+    "time_s": "beginning of the second",
+    "layer1_gpu_share": "time that layer 1 would take of the whole GPU",
+    "model_gpu_share": "time of the whole GPU that the model's steps had",
+    "layer1_kept_share": "share of the GPU that is kept for layer 1 at the end of the second; 0 if none is",
+    "layer1_slots": "slots with work for layer 1",
+    "layer1_late": "of these the ones that missed the deadline",
+    "layer1_full_cells": "PRBs and layers in use, in full cells of four antennas, mean over all slots",
+    "layer1_changes": "changes of what is kept for layer 1",
+}
+
 TABLES = {
     "sweep": SWEEP_COLUMNS,
     "summary": SUMMARY_COLUMNS,
@@ -316,5 +335,6 @@ TABLES = {
     "flows": FLOW_COLUMNS,
     "kpm": KPM_COLUMNS,
     "servers": SERVER_COLUMNS,
+    "gpu": GPU_COLUMNS,
 }
 """The dictionary by table; a sweep's table has the summary's columns too."""

@@ -123,11 +123,12 @@ class RunTables:
         self.requests = Table("requests", ("device", "request"), folder)
         self.rounds = Table("rounds", ("device", "request", "round"), folder)
         self.servers = Table("servers", ("server", "time_s"), folder, may_be_missing=True)
+        self.gpu = Table("gpu", ("time_s",), folder, may_be_missing=True)
         self._on_request = on_request
         self.keep = keep
 
-    def add(self, outcome: Outcome, is_measured: bool = True) -> None:
-        """Take one ended request, and whether it was issued in the measurement window."""
+    def add(self, outcome: Outcome, is_measured: bool = True) -> dict[str, Any]:
+        """Take one ended request, and whether it was issued in the measurement window; returns its row."""
         row = request_row(outcome, is_measured)
         if self._on_request is not None and is_measured:
             latencies = {name: row[name] for name in outcome.slo.OBJECTIVES}
@@ -137,14 +138,21 @@ class RunTables:
             self.requests.extend([row])
         if self.keep == "rounds":
             self.rounds.extend(round_rows(outcome))
+        return row
 
     def add_server_second(self, row: dict[str, Any]) -> None:
         """Take what a server did in a second."""
         if self.keep == "rounds":
             self.servers.extend([row])
 
+    def add_gpu_second(self, row: dict[str, Any]) -> None:
+        """Take what layer 1 and a model did on their GPU in a second."""
+        if self.keep == "rounds":
+            self.gpu.extend([row])
+
     def close(self) -> None:
         """No more rows will come."""
         self.requests.close()
         self.rounds.close()
         self.servers.close()
+        self.gpu.close()

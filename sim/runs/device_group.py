@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from typing import Any
 
 from sim.core.errors import InputError, RunError
 from sim.core.kernel import start
@@ -48,6 +49,7 @@ class Watchers:
         queue: Watches those that wait at their devices.
         completion: Knows when all requests have ended.
         spent_ns: Times that ended requests have taken in all, and of these waited at their devices.
+        on_request: Takes the row of each ended request, or None.
     """
 
     window: Window
@@ -56,6 +58,7 @@ class Watchers:
     queue: QueueMonitor
     completion: Completion
     spent_ns: list[int] = field(default_factory=lambda: [0, 0])
+    on_request: Callable[[dict[str, Any]], None] | None = None
 
 
 class DeviceGroup:
@@ -191,7 +194,9 @@ class DeviceGroup:
         window.count(outcome.metrics)
         self._watchers.spent_ns[0] += outcome.ended_ns - outcome.issued_ns
         self._watchers.spent_ns[1] += outcome.started_ns - outcome.issued_ns
-        self._watchers.tables.add(outcome, window.measures(outcome))
+        row = self._watchers.tables.add(outcome, window.measures(outcome))
+        if self._watchers.on_request is not None:
+            self._watchers.on_request(row)
         for model in self.inputs.models.values():
             model.close_request(planned.unique_id)
         protocol_run = self._live.pop(planned.unique_id, None)

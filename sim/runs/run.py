@@ -171,6 +171,7 @@ def _simulate_into(
 def write_run(result: RunResult, folder: Path) -> None:
     """Write what goes beside a run's tables: scenario, summary, manifest, figures, report."""
     from sim.figures.cell import draw_link
+    from sim.figures.gpu import draw_gpu
     from sim.figures.run_figures import draw_run
     from sim.figures.servers import draw_servers
     from sim.report.results import report_run
@@ -190,6 +191,7 @@ def write_run(result: RunResult, folder: Path) -> None:
     requests = result.output.tables.requests.frame()
     figures = draw_run(_answered(requests), folder / "figures")
     figures += draw_servers(result.output.tables.servers.frame(), folder / "figures")
+    figures += draw_gpu(result.output.tables.gpu.frame(), folder / "figures")
     if slots := result.link.slots():
         _write_slots(slots, folder)
         figures += draw_link(result.link, folder / "figures")

@@ -14,7 +14,10 @@ from sim.decoding.core.steps import Location
 from sim.decoding.protocols.registry import sites_of
 from sim.links.base import Link
 from sim.nodes.engine.base import engine_memory
-from sim.nodes.engine.ran_sharing.gpu import SharedGpu, SharedReceiver
+from sim.nodes.engine.ran_sharing.counts import GpuCounts
+from sim.nodes.engine.ran_sharing.gpu import SharedGpu
+from sim.nodes.engine.ran_sharing.orchestration import Orchestration
+from sim.nodes.engine.ran_sharing.receiver import SharedReceiver
 from sim.nodes.executor import SimulationContext
 from sim.nodes.model_server import ModelServer
 from sim.nodes.monitor import QueueMonitor, ServerMonitor
@@ -38,6 +41,7 @@ class World:
         tables: Take the rows as requests end; by default they are kept in memory.
         record: Decodes requests that no recording was foreseen for, or None.
         wrap_link: Makes what devices send over from the scenario's link, or None for that link itself.
+        outside: Whether shares of a GPU are moved by whoever has made this world, and by no orchestrator.
 
     Raises:
         InputError: Kinds of devices ask for different models at one server.
@@ -50,6 +54,7 @@ class World:
         tables: RunTables | None = None,
         record: RecordMore | None = None,
         wrap_link: Callable[[Link], Link] | None = None,
+        outside: bool = False,
     ) -> None:
         self.scenario = scenario
         self.inputs = inputs
@@ -64,7 +69,11 @@ class World:
         self.window = Window(to_ns(devices.warmup_s), None if devices.end_s is None else to_ns(devices.end_s))
         self.requests, self.queue = QueueMonitor("requests"), QueueMonitor("requests at their devices")
         self.completion = Completion(self.env, self.requests)
-        self._watchers = watchers = Watchers(self.window, self.tables, self.requests, self.queue, self.completion)
+        self.orchestration = self._orchestrated(self.sites[Location.EDGE], outside)
+        on_request = None if self.orchestration is None else self.orchestration.on_request
+        self._watchers = watchers = Watchers(
+            self.window, self.tables, self.requests, self.queue, self.completion, on_request=on_request
+        )
         self.groups = [
             DeviceGroup(kind, own, self._context(kind, own), watchers, record)
             for kind, own in zip(kinds, inputs.kinds, strict=True)
@@ -104,11 +113,9 @@ class World:
                 if role in own.models:
                     models.setdefault(role, own.models[role])
         gpu = self.gpu if location is Location.EDGE else None
-        if gpu is not None:
-            shares = gpu.mode.compute_share, gpu.mode.memory_share
-            cost_models = {role: on_share(model, *shares) for role, model in cost_models.items()}
         choice = self.scenario.servers[site]
-        memory = engine_memory(list(cost_models.values()), choice.trait("memory_share"))
+        sliced = [on_share(model, *gpu.least_shares) if gpu else model for model in cost_models.values()]
+        memory = engine_memory(sliced, choice.trait("memory_share"))
         settings: Any = choice.settings
         count = settings.replicas
         on_second = self.tables.add_server_second if cost_models else None
@@ -136,9 +143,19 @@ class World:
 
         assert isinstance(link, NrLink)  # the schema has seen to it
         carrier = link.network.carrier
-        gpu = SharedGpu(self.env, sharing, carrier.slot_ns)
-        link.network.wrap_receiver(lambda receiver: SharedReceiver(receiver, gpu, carrier))
+        network, seed = link.network, self.scenario.seed
+        gpu = SharedGpu(self.env, sharing, carrier.slot_ns, seed, network.num_cells, self.tables.add_gpu_second)
+        network.wrap_receiver(lambda receiver: SharedReceiver(receiver, gpu, carrier, sharing, network.settings))
         return gpu
+
+    def _orchestrated(self, edge: ServerGroup, outside: bool) -> Orchestration | None:
+        """What moves the shares of a GPU, if anything does."""
+        if self.gpu is None:
+            return None
+        orchestrator = None if outside else self.gpu.settings.make_orchestrator()
+        if orchestrator is None and not outside:
+            return None
+        return Orchestration(self.env, self.gpu, orchestrator, lambda: edge.replicas[0].engine.state().waiting)
 
     def run(self, until_s: float | None = None) -> RunOutput:
         """Run until the last request has ended, or until a time; requests under way then are in no table."""
@@ -146,6 +163,7 @@ class World:
         window = self.window
         if window.start_ns:
             self.env.run(window.start_ns)
+        gpu_before = self._gpu_counts()
         window.begin(window.start_ns, self.requests, groups)
         until_ns = window.end_ns if until_s is None else to_ns(until_s)
         if until_ns is None:
@@ -153,6 +171,7 @@ class World:
         else:
             self.env.run(until_ns)
         window.close(int(self.env.now), self.requests, groups)
+        gpu_counts = self._gpu_counts().since(gpu_before)
         link_figures = self.link.summary()
         if until_s is None and window.end_ns is not None and self.scenario.devices.in_flight == "drain":
             self._run_to_end()
@@ -165,15 +184,23 @@ class World:
                 one.record_to.sync()
         figures = {**window.figures(groups), **self._device_idle_energy(), **self._vocabularies()}
         if self.gpu is not None:
-            figures |= self.gpu.figures()
+            model_j = figures.get("edge_busy_energy_j", 0.0)
+            figures |= self.gpu.figures(gpu_counts, window.duration_ns, model_j, window.tokens)
         return RunOutput(self.tables, link_figures, figures, int(self.env.now) / NS_PER_S)
 
     def _run_to_end(self) -> None:
         """Run until nothing is left to happen, or all requests have ended where the link itself makes traffic."""
-        if self.link.has_background:
+        if self.link.has_background or self.orchestration is not None:
             self.completion.run()
         else:
             self.env.run()
+
+    def _gpu_counts(self) -> GpuCounts:
+        """What layer 1 and the model have done on their GPU so far."""
+        if self.gpu is None:
+            return GpuCounts()
+        self.gpu.advance(int(self.env.now))
+        return self.gpu.counts.copy()
 
     def _device_idle_energy(self) -> dict[str, float]:
         """What the processors of all devices draw at rest in the window [J], where that is known."""
@@ -221,6 +248,8 @@ class World:
             servers.finish(ended_ns)
         self.requests.check(ended_ns, spent_ns[0])
         self.queue.check(ended_ns, spent_ns[1])
+        if self.gpu is not None:
+            self.gpu.finish()
         self.tables.close()
 
     def _refuse_losses(self) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from sim.core.addresses import run_id
-from sim.scenario.choice import Choice
+from sim.core.choice import Choice
 from sim.scenario.kinds import MixedDevices
 from sim.scenario.overrides import apply_overrides
 from sim.scenario.problems import Problem, ScenarioProblems

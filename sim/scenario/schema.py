@@ -13,6 +13,7 @@ from pydantic_core import CoreSchema
 
 from sim.compute.registry import COMPUTE
 from sim.compute.roles import problem_of, problem_together
+from sim.core.choice import Choice, ChosenFrom
 from sim.core.errors import InputError, did_you_mean, shortened, unknown_name_message
 from sim.core.settings import Settings, problems_error
 from sim.core.yaml_text import write_values
@@ -21,7 +22,6 @@ from sim.decoding.core.controller import Controls
 from sim.decoding.protocols.registry import PROTOCOLS, TreeSettings, refuse_large_trees, sites_of
 from sim.links.registry import LINKS
 from sim.nodes.engine.registry import ENGINES
-from sim.scenario.choice import Choice, ChosenFrom
 from sim.scenario.devices import MAX_REQUESTS, DevicesSettings
 from sim.scenario.kinds import PLACE_KEYS, KindSettings, MixedDevices, together
 from sim.scenario.model_sets import MODEL_SETS, models_of_set

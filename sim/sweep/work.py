@@ -30,7 +30,7 @@ from sim.tape.store import TapeStore
 TABLES_OF: dict[Keep, tuple[str, ...]] = {
     "summary": (),
     "requests": ("requests",),
-    "rounds": ("requests", "rounds", "servers"),
+    "rounds": ("requests", "rounds", "servers", "gpu"),
 }
 # Where a point's summary holds those of its kinds of devices.
 KINDS = "kinds"

@@ -33,10 +33,31 @@ RUNS: tuple[Mutant, ...] = (
         ("speeds_of_all_kinds", "kind.link.get(key, None if isinstance(own, list) else own)", "own"),
     ),
     *faults_of(
-        "sim/nodes/engine/ran_sharing/gpu.py",
+        "sim/nodes/engine/ran_sharing/receiver.py",
         ("tests/nodes/engine/test_ran_sharing.py",),
         ("late_slots_lose_nothing", "                block.received = False", "                pass"),
-        ("slots_of_others_delay_nothing", "(end - first) * self._usual_lost_ns", "0"),
+        (
+            "failed_blocks_decoded_at_once",
+            "settings.ldpc_iterations if b.received else settings.max_ldpc_iterations",
+            "settings.ldpc_iterations",
+        ),
+    ),
+    *faults_of(
+        "sim/nodes/engine/ran_sharing/gpu.py",
+        ("tests/nodes/engine/test_ran_sharing.py", "tests/nodes/engine/test_orchestrators.py"),
+        ("slots_of_others_delay_nothing", "(end - first - len(own)) *", "0 *"),
+        (
+            "shares_change_within_a_step",
+            "if self._step_since_ns is None:\n            self._move",
+            "if True:\n            self._move",
+        ),
+        ("changes_cost_nothing", "+ to_ns(self.settings.change_s)", ""),
+        ("layer1_draws_nothing", "layer1_j = self.cost.busy_w * counts.layer1_s", "layer1_j = 0.0"),
+    ),
+    *faults_of(
+        "sim/nodes/engine/ran_sharing/other_cells.py",
+        ("tests/nodes/engine/test_ran_sharing.py",),
+        ("cells_all_have_data_at_once", "rng.binomial(self.count, ", "self.count * rng.binomial(1, "),
     ),
     *faults_of(
         "sim/compute/shares.py",

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from typing_extensions import override
 
-from sim.nodes.engine.ran_sharing.registry import SHARING_MODES, SharingMode
+from sim.nodes.engine.ran_sharing.registry import SHARING_MODES, Seconds, SharingMode
 
 
 @SHARING_MODES.register("dedicated")
 class Dedicated(SharingMode):
     """Layer 1 has a GPU of its own; the model loses nothing."""
 
+    num_gpus = 2
+
     @override
-    def layer1_s(self, alone_s: float, is_busy: bool, since_s: float) -> float:
+    def layer1_s(self, alone_s: Seconds, is_busy: bool, since_s: Seconds) -> Seconds:
         return alone_s
 
     @override
-    def lost_s(self, alone_s: float) -> float:
-        return 0.0
+    def lost_s(self, alone_s: Seconds) -> Seconds:
+        return 0.0 * alone_s

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing_extensions import override
 
-from sim.nodes.engine.ran_sharing.registry import SHARING_MODES, SharingMode
+from sim.nodes.engine.ran_sharing.registry import SHARING_MODES, Seconds, SharingMode
 
 
 @SHARING_MODES.register("priority")
@@ -12,9 +12,9 @@ class Priority(SharingMode):
     """A slot's work waits for the kernel under way (``kernel_s``); the model stands still until it is done."""
 
     @override
-    def layer1_s(self, alone_s: float, is_busy: bool, since_s: float) -> float:
+    def layer1_s(self, alone_s: Seconds, is_busy: bool, since_s: Seconds) -> Seconds:
         return alone_s + (float(self.settings.kernel_s) if is_busy else 0.0)
 
     @override
-    def lost_s(self, alone_s: float) -> float:
+    def lost_s(self, alone_s: Seconds) -> Seconds:
         return alone_s + float(self.settings.relaunch_s)

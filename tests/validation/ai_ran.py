@@ -1,0 +1,65 @@
+"""Layer 1 on a GPU against public figures of AI-RAN systems: cells per GPU, slices, cycles reclaimed, slots lost."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from math import inf
+
+from sim.core.kernel import Environment
+from sim.nodes.engine.ran_sharing.gpu import SharedGpu
+from sim.nodes.engine.ran_sharing.layer1_cost import layer1_cost
+from sim.nodes.engine.ran_sharing.settings import RanSharingSettings
+from tests.saturated_gpu import SLOT_NS, saturated
+from tests.validation.published import SYSTEMS
+from tests.validation.registry import Row, between, missing, same, section
+
+_AERIAL = "NVIDIA Aerial SDK 23-1, release notes, performance"
+
+
+def _most_cells(gpu: str, load: float) -> int:
+    """Cells of so much load in every slot that layer 1 does in time, a GPU to itself."""
+    cost = layer1_cost(gpu)
+    return max(n for n in range(1, 200) if cost.seconds(cost.load(n * load)) <= SLOT_NS / 1e9 * (1 + 1e-9))
+
+
+def _late_per_1e5(cells: int, load: float) -> float:
+    keys = {"mode": "dedicated", "other_cells": cells, "other_load": load}
+    gpu = SharedGpu(Environment(), RanSharingSettings.model_validate(keys), SLOT_NS)
+    gpu.advance(200_000 * SLOT_NS)
+    return gpu.counts.late_per_1e5
+
+
+@section(SYSTEMS)
+def cells_per_gpu() -> Iterable[Row]:
+    """Cells of 4T4R and 100 MHz that a GPU holds."""
+    fitted = "the cost was fitted to this figure"
+    for name, load, cells in (("full", 1.0, 4), ("half full", 0.5, 8)):
+        yield between(
+            f"A100, {cells} {name} cells: late slots of 1e5", _AERIAL, 0, 1, _late_per_1e5(cells, load), fitted
+        )
+        more = cells * 3 // 2
+        yield between(
+            f"A100, {more} {name} cells: late slots of 1e5", _AERIAL, 1, inf, _late_per_1e5(more, load), fitted
+        )
+    note = (
+        "the A100X has the A100's bandwidth, by which the cost scales, and a network card that feeds the GPU directly"
+    )
+    yield same("A100X: full cells in time", _AERIAL, 6, _most_cells("a100", 1.0), note, deviates=True)
+    source = "SoftBank and NVIDIA, AITRAS, November 2024"
+    held = 2 * _most_cells("gb200", 1.0)
+    yield between("two GB200: full cells in time, beside 20 radio units that they ran", source, 20, inf, held)
+    yield missing("time of a transport block on a GPU", "CloudRIC, MobiCom 2024", "the times stand in its figures only")
+
+
+@section(SYSTEMS)
+def idle_cycles() -> Iterable[Row]:
+    """What a model reclaims of the GPU that layer 1 leaves idle, and what naive sharing costs the radio."""
+    priority, mps = saturated("priority"), saturated("mps")
+    source = "Concordia, SIGCOMM 2021"
+    yield between("share of idle cycles reclaimed, priority", source, 0.7, 1, priority["idle_reclaimed_share"])
+    yield between("late slots of 1e5, priority", source, 0, 1, priority["layer1_late_per_1e5"])
+    source = "YinYangRAN: 5G more reliable by over 50 % than with MPS-like sharing"
+    lost = 1 - priority["layer1_late_per_1e5"] / mps["layer1_late_per_1e5"]
+    yield between("late slots that priority avoids, of those of mps", source, 0.5, 1, lost)
+    kept = priority["model_gpu_share"] / mps["model_gpu_share"]
+    yield between("GPU of the model with priority, over that with mps", "YinYangRAN: minimal loss", 0.9, inf, kept)
