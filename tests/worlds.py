@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from sim.compute.roles import make_cost_model
+from sim.decoding.controllers.registry import CONTROLLERS
 from sim.inputs.requests import DrawnRequests
 from sim.inputs.workload import PlannedRequest
 from sim.models.info import ModelInfo
@@ -50,6 +51,17 @@ def small_scenario(**changes: Any) -> Scenario:
         "compute": FIXED_COMPUTE,
     }
     return Scenario.from_dict({**keys, **changes})
+
+
+def controlled_scenario(controller: Any, **changes: Any) -> Scenario:
+    """The small scenario under a controller, with the link and the server that the controller asks for."""
+    traits = CONTROLLERS.find(controller if isinstance(controller, str) else controller["name"]).traits
+    asked: dict[str, Any] = {}
+    if traits.get("sets_shares"):
+        asked["link"] = {"kind": "shannon", "uplink_bandwidth_mhz": 0.05, "downlink_bandwidth_mhz": 0.2}
+    if traits.get("plans_batches"):
+        asked["edge"] = {"policy": "cohort"}
+    return small_scenario(**{**asked, **changes}, controller=controller)
 
 
 def planned_requests(scenario: Scenario) -> list[PlannedRequest]:

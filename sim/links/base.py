@@ -11,6 +11,8 @@ from typing import Any, ClassVar, NamedTuple
 
 import simpy
 
+from sim.core.errors import RunError
+
 _NO_NOTES: Mapping[str, int] = MappingProxyType({})
 
 
@@ -104,11 +106,13 @@ class ChannelReport:
         uplink_bps: Rate its next uplink message may expect, in bit/s.
         downlink_bps: The same for the downlink.
         round_trip_s: Fixed delays of one small message each way, in seconds.
+        uplink_whole_bps: Uplink rate that it would have if nobody else sent; None where that is ``uplink_bps``.
     """
 
     uplink_bps: float
     downlink_bps: float
     round_trip_s: float
+    uplink_whole_bps: float | None = None
 
 
 class Link(ABC):
@@ -122,9 +126,11 @@ class Link(ABC):
     Attributes:
         has_modems: Whether ``meter`` holds the energy of the devices' radios; else it is airtime at a constant power.
         has_background: Whether it carries traffic of its own, which never ends.
+        has_shares: Whether devices that send at the same time share its uplink by weights that may be set.
     """
 
     has_modems: ClassVar[bool] = False
+    has_shares: ClassVar[bool] = False
     has_background: bool = False
 
     def __init__(self, env: simpy.Environment, num_devices: int, seed: int) -> None:
@@ -142,6 +148,14 @@ class Link(ABC):
     @abstractmethod
     def report(self, device: int) -> ChannelReport:
         """The channel state that a device would have measured by now."""
+
+    def set_uplink_share(self, device: int, share: float) -> None:
+        """Give a device another weight on the uplink, relative to the others that send at the same time.
+
+        Raises:
+            RunError: The link has no shares.
+        """
+        raise RunError(f"this link has no shares to set (device {device}, {share:g}); valid: shannon, nr")
 
     def meter(self, device: int) -> LinkMeter:  # noqa: ARG002
         """What has happened to a device so far."""

@@ -43,6 +43,10 @@ class OneWayLink(ABC):
     def expected_bps(self, device: int) -> float:
         """Rate that a message of this device may expect once it is served, measured by now."""
 
+    def whole_bps(self, device: int) -> float | None:  # noqa: ARG002
+        """Rate that the device would have if nobody else sent; None where that is the expected one."""
+        return None
+
     @abstractmethod
     def utilisation(self) -> float:
         """Share of what the lane has offered since time zero that carried bits."""
@@ -82,7 +86,10 @@ class DuplexLink(Link):
     def report(self, device: int) -> ChannelReport:
         """The channel state that a device would have measured by now."""
         self._require_device(device)
-        return ChannelReport(self.uplink.expected_bps(device), self.downlink.expected_bps(device), self._round_trip_s)
+        up, down = self.uplink, self.downlink
+        return ChannelReport(
+            up.expected_bps(device), down.expected_bps(device), self._round_trip_s, up.whole_bps(device)
+        )
 
     def summary(self) -> dict[str, float]:
         """Per direction: utilisation, messages, and mean bits on air per message (headers included)."""

@@ -1,4 +1,4 @@
-"""Processor sharing of a fading band: active devices hold equal shares, and bits flow as a fluid over blocks."""
+"""Processor sharing of a fading band: active devices hold shares by weight, and bits flow as a fluid over blocks."""
 
 from __future__ import annotations
 
@@ -32,20 +32,21 @@ class _Message(Pending):
         self.sent_ns = sent_ns
         self.started_ns = 0
         self.rate = 0.0  # in this block, bit/ns of the whole band
+        self.weight = 1.0
         self.chunk: Sequence[float] = ()  # the device's rates in this chunk of blocks
 
 
 class ProcessorSharing(OneWayLink):
-    """One direction of a band that its active devices share equally, moment by moment.
+    """One direction of a band that its active devices share equally, or by weights, moment by moment.
 
     Within a block every rate is constant, so sharing is kept by one clock of *service*: the nanoseconds for which
-    each active device would have held the whole band. A message of b bits at rate c leaves when service has grown by
-    b / c; only the earliest such moment, or the block's end, is on the event queue. At a block's end the service that
-    each message still needs is rescaled to its new rate. The fluid is integrated exactly, whatever a message's length,
-    and arrivals and departures cost O(log n) for n active devices.
+    an active device of weight 1 would have held the whole band. A message of b bits at rate c and weight w leaves when
+    service has grown by b / (c w); only the earliest such moment, or the block's end, is on the event queue. At a
+    block's end the service that each message still needs is rescaled to its new rate. The fluid is integrated exactly,
+    whatever a message's length, and arrivals and departures cost O(log n) for n active devices.
 
-    A device's own messages follow each other in the order in which they were sent (access); with equal shares there
-    is no other waiting. A message leaves at the first whole nanosecond by which its last bit has been carried.
+    A device's own messages follow each other in the order in which they were sent (access); there is no other
+    waiting. A message leaves at the first whole nanosecond by which its last bit has been carried.
 
     Args:
         env: SimPy environment whose time is in whole nanoseconds.
@@ -77,6 +78,7 @@ class ProcessorSharing(OneWayLink):
         self._sending: dict[int, deque[_Message] | None] = {}  # per device with a message: those behind it, if any
         self._starts = 0
         self._idle_blocks = 0  # since anything left, counted once per active device
+        self._weights: dict[int, float] = {}  # of devices whose weight was set; 1 of others
         self._service = 0.0  # since the block's start, or since the band was last idle if that is later
         self._now_ns = 0  # up to when service is accounted
         self._block = 0
@@ -105,11 +107,36 @@ class ProcessorSharing(OneWayLink):
             self._sending[device] = deque([message])
         return message
 
+    def set_weight(self, device: int, weight: float) -> None:
+        """Give a device another share from now on, a message under way included."""
+        now_ns = int(self.env.now)
+        self._advance(now_ns)
+        self._weights[device] = weight
+        for place, (leaves_at, order, message) in enumerate(self._active):
+            if message.device == device:
+                left = (leaves_at - self._service) * message.weight
+                message.weight = weight
+                self._active[place] = (self._service + left / weight, order, message)
+                heapq.heapify(self._active)
+                break
+        if self._active:
+            self._plan()
+
+    @property
+    def _total_weight(self) -> float:
+        """Sum of the weights of those that are active."""
+        return sum(message.weight for _, _, message in self._active) if self._weights else len(self._active)
+
     def expected_bps(self, device: int) -> float:
         """Rate in the last complete block at the share that the device has, or would have on joining now."""
+        own = self._weights.get(device, 1.0)
+        sharers = self._total_weight + (own if device not in self._sending else 0)
+        return self.whole_bps(device) * own / sharers
+
+    def whole_bps(self, device: int) -> float:
+        """Rate in the last complete block with the whole band."""
         chunk, offset = divmod(int(self.env.now) // self._block_ns - 1, self._chunk_blocks)
-        sharers = len(self._active) + (device not in self._sending)
-        return self._scale * self._rates(device, chunk)[offset] * 1e9 / sharers
+        return self._scale * self._rates(device, chunk)[offset] * 1e9
 
     def utilisation(self) -> float:
         """Share of the time since zero in which somebody was active."""
@@ -120,7 +147,7 @@ class ProcessorSharing(OneWayLink):
     def _advance(self, now_ns: int) -> None:
         """Bring service up to now; something is due at every block's end while anybody is active: none is skipped."""
         if self._active:
-            self._service += (now_ns - self._now_ns) / len(self._active)
+            self._service += (now_ns - self._now_ns) / self._total_weight
             self._busy_ns += now_ns - self._now_ns
         else:
             self._service = 0.0
@@ -133,13 +160,15 @@ class ProcessorSharing(OneWayLink):
         chunk, offset = divmod(self._block, self._chunk_blocks)
         message.chunk = rates = self._rates(message.device, chunk)
         message.rate = rate = self._scale * rates[offset]
+        message.weight = self._weights.get(message.device, 1.0)
         self._starts += 1
-        heapq.heappush(self._active, (self._service + message.bits / rate, self._starts, message))
+        leaves_at = self._service + message.bits / rate / message.weight
+        heapq.heappush(self._active, (leaves_at, self._starts, message))
 
     def _plan(self) -> None:
         """Note when the earliest departure or the block's end is due; a timer that fires before will look again."""
         now_ns = due_ns = self._now_ns
-        needed = (self._active[0][0] - self._service) * len(self._active)
+        needed = (self._active[0][0] - self._service) * self._total_weight
         if needed > ROUNDING_NS:
             due_ns += math.ceil(needed - ROUNDING_NS)
             due_ns = min(due_ns, self._block_end_ns)

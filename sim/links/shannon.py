@@ -159,6 +159,8 @@ class FadingRates:
 class ShannonLink(DuplexLink):
     """Bandwidth shared equally by the active devices at a fraction of the Shannon rate, under block fading.
 
+    A controller may give devices unequal shares of the uplink.
+
     A device's rate is efficiency * bandwidth / num_active * log2(1 + SNR |h|^2), integrated over blocks as they come,
     never taken at the start of a message.
 
@@ -172,6 +174,8 @@ class ShannonLink(DuplexLink):
     Raises:
         InputError: ``snr_db`` is a list of another length than the number of devices.
     """
+
+    has_shares = True
 
     def __init__(self, env: simpy.Environment, num_devices: int, seed: int, settings: ShannonLinkSettings) -> None:
         snr_db = device_snrs_db(seed, num_devices, settings)
@@ -188,6 +192,12 @@ class ShannonLink(DuplexLink):
         downlink = one_way(Direction.DOWNLINK, settings.downlink_bandwidth_mhz)
         super().__init__(env, num_devices, seed, uplink, downlink)
         self.snr_db = snr_db
+        self._shared = uplink
+
+    def set_uplink_share(self, device: int, share: float) -> None:
+        """Give a device another weight on the uplink; what others leave idle is shared by those that send."""
+        self._require_device(device)
+        self._shared.set_weight(device, share)
 
 
 def device_snrs_db(seed: int, num_devices: int, settings: ShannonLinkSettings) -> list[float]:

@@ -14,6 +14,7 @@ from sim.core.clock import NS_PER_S, to_ns
 from sim.core.kernel import FastTimeout
 from sim.decoding.core.steps import Hop, Location, Observation, Round
 from sim.decoding.drivers.protocol_run import (
+    AssignRecord,
     ComputeRecord,
     DropRecord,
     EmitRecord,
@@ -180,6 +181,9 @@ class RequestExecutor:
             if isinstance(step, ObserveRecord):
                 if live is not None:
                     live.result = self._observe()
+                continue
+            if isinstance(step, AssignRecord):
+                self._assign(step)
                 continue
             if self.owed_ns:
                 owed, self.owed_ns = self.owed_ns, 0
@@ -400,6 +404,12 @@ class RequestExecutor:
         parts = tuple(metrics.breakdown.ns.values())
         metrics.emitted.append(EmittedRound(round_, time_ns, metrics.uplink_bits, metrics.downlink_bits, parts))
 
+    def _assign(self, record: AssignRecord) -> None:
+        if record.uplink_share is not None:
+            self.context.link.set_uplink_share(self.device, record.uplink_share)
+        if record.verify_batch is not None:
+            self.info.verify_batch = record.verify_batch
+
     def _observe(self) -> Observation:
         report = self.context.link.report(self.device)
         metrics = self.metrics
@@ -412,6 +422,7 @@ class RequestExecutor:
             target_forward_s=metrics.edge_ns / NS_PER_S / metrics.edge_forwards if metrics.edge_forwards else None,
             uplink_bits=metrics.uplink_bits,
             device_energy_j=metrics.device_joules,
+            uplink_whole_bps=report.uplink_bps if report.uplink_whole_bps is None else report.uplink_whole_bps,
         )
 
     def _span(self, name: str, start_ns: int, end_ns: int, args: dict[str, Any]) -> None:

@@ -198,7 +198,7 @@ class ModelServer:
 
     def _start(self) -> None:
         self._gathering = None
-        step = self.engine.next_step()
+        step = self.engine.next_step(int(self.env.now))
         if step is None:
             self._observe()
             return

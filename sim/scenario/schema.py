@@ -208,6 +208,7 @@ class Scenario(Settings):
             *_wrong_kinds(self),
             *_thinks_in_vain(self),
             *_layer1_elsewhere(self),
+            *_nothing_to_assign(self),
         ]
         if problems:
             raise problems_error([(problem.where, problem.message, None) for problem in problems], "parts_do_not_fit")
@@ -339,6 +340,21 @@ def _thinks_in_vain(scenario: Scenario) -> list[Problem]:
         return []
     message = "think_time_s has a meaning with arrivals: closed, or with workload.turns above 1"
     return [Problem(("devices", "think_time_s"), message)]
+
+
+def _nothing_to_assign(scenario: Scenario) -> list[Problem]:
+    """A controller that divides the uplink or plans verify batches, where nobody goes by that."""
+    controller, link, edge = scenario.controller, scenario.link, scenario.edge
+    problems = []
+    if controller.trait("sets_shares") and link.entry.loaded and not getattr(link.entry.make, "has_shares", False):
+        text = f"controller {controller.name!r} divides the uplink, and link {link.name!r} has no shares"
+        problems.append(Problem(("link", "kind"), f"{text}; valid: shannon, nr"))
+    if controller.trait("sets_shares") and getattr(link.settings, "scheduler", "qos") != "qos":
+        problems.append(Problem(("link", "scheduler"), f"controller {controller.name!r} sets weights; valid: qos"))
+    if controller.trait("plans_batches") and getattr(edge.settings, "policy", None) != "cohort":
+        text = f"controller {controller.name!r} plans verify batches; valid: cohort (of engine continuous)"
+        problems.append(Problem(("edge", "policy"), text))
+    return problems
 
 
 def _layer1_elsewhere(scenario: Scenario) -> list[Problem]:

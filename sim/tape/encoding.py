@@ -10,6 +10,7 @@ from typing import Any
 
 from sim.decoding.core.steps import Hop, Location, Round
 from sim.decoding.drivers.protocol_run import (
+    AssignRecord,
     ComputeRecord,
     DropRecord,
     EmitRecord,
@@ -55,6 +56,8 @@ def _record_to_plain(record: Record) -> list[Any]:
             return ["j", number]
         case DropRecord(number):
             return ["d", number]
+        case AssignRecord(uplink_share, verify_batch):
+            return ["a", uplink_share, verify_batch]
 
 
 def _round_to_plain(round_: Round) -> list[Any]:
@@ -152,6 +155,15 @@ def _read_join(item: Sequence[Any]) -> Record:
     return JoinRecord(number)
 
 
+def _read_assign(item: Sequence[Any]) -> Record:
+    _, uplink_share, verify_batch = item
+    if uplink_share is not None and not (isinstance(uplink_share, float | int) and uplink_share > 0):
+        raise ValueError(f"a share of {uplink_share}")
+    if verify_batch is not None:
+        _check_counts(verify_batch)
+    return AssignRecord(uplink_share, verify_batch)
+
+
 def _read_drop(item: Sequence[Any]) -> Record:
     _, number = item
     _check_counts(number)
@@ -188,6 +200,7 @@ _READERS: dict[str, Callable[[Sequence[Any]], Record]] = {
     "e": _read_emit,
     "b": _read_together,
     "o": _read_observe,
+    "a": _read_assign,
     "s": _read_start,
     "j": _read_join,
     "d": _read_drop,

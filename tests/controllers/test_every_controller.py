@@ -20,7 +20,7 @@ from sim.decoding.drivers.protocol_run import TransmitRecord
 from sim.decoding.protocols.registry import PROTOCOLS, controls_of
 from sim.models.tabular import TabularModel
 from sim.runs.prepare import must_be_live
-from tests.worlds import simulate, small_scenario, table_models
+from tests.worlds import controlled_scenario, simulate, small_scenario, table_models
 
 NAMES = CONTROLLERS.names()
 TURNING = [name for name in NAMES if name != "fixed"]
@@ -28,7 +28,7 @@ TURNING = [name for name in NAMES if name != "fixed"]
 
 @pytest.mark.parametrize("name", NAMES)
 def test_runs_in_a_world_the_same_every_time(name):
-    scenario = small_scenario(controller=name)
+    scenario = controlled_scenario(name)
     first, again = simulate(scenario), simulate(scenario)
     assert first.requests == again.requests
     assert len(first.requests) == 6
@@ -37,8 +37,11 @@ def test_runs_in_a_world_the_same_every_time(name):
 
 @pytest.mark.parametrize("name", TURNING)
 def test_makes_a_difference(name):
-    fixed, turned = simulate(small_scenario()), simulate(small_scenario(controller=name))
-    assert [row["drafted_tokens"] for row in fixed.rounds] != [row["drafted_tokens"] for row in turned.rounds]
+    turned = controlled_scenario(name, workload={"max_new_tokens": 30})
+    drafted, fixed = (
+        [row["drafted_tokens"] for row in simulate(s).rounds] for s in (turned, turned.replace("controller", "fixed"))
+    )
+    assert drafted != fixed
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -52,10 +55,10 @@ def test_fits_or_is_refused_at_the_door(protocol, name):
     adjusts = CONTROLLERS.find(name).make(CONTROLLERS.find(name).settings()).adjusts
     assert set(adjusts) <= set(CONTROL_NAMES)
     if set(adjusts) <= set(has):
-        small_scenario(protocol=keys, controller=name)
+        controlled_scenario(name, protocol=keys)
     else:
         with pytest.raises(InputError, match=f"controller.name: controller '{name}' turns "):
-            small_scenario(protocol=keys, controller=name)
+            controlled_scenario(name, protocol=keys)
 
 
 def test_refusals_name_the_knob():
@@ -78,7 +81,7 @@ def test_refusals_name_the_knob():
 
 
 def test_only_what_looks_at_the_draft_alone_can_be_replayed():
-    live = {name: must_be_live(small_scenario(controller=name)) for name in NAMES}
+    live = {name: must_be_live(controlled_scenario(name)) for name in NAMES}
     assert {name for name in NAMES if not live[name]} == {"fixed", "confidence"}
 
 

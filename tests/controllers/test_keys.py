@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from sim.decoding.controllers.registry import CONTROLLERS
-from tests.worlds import simulate, small_scenario
+from tests.worlds import controlled_scenario, simulate
 
 # Another value of each key, and what it stands beside.
 VALUES: dict[str, tuple[Any, dict[str, Any]]] = {
@@ -37,6 +37,16 @@ VALUES: dict[str, tuple[Any, dict[str, Any]]] = {
     "goodspeed.max_draft_length": (2, {}),
     "goodspeed.prior_acceptance": (0.1, {}),
     "goodspeed.smoothing": (0.9, {}),
+    "dip_sd.max_draft_length": (2, {}),
+    "dip_sd.prior_acceptance": (0.1, {}),
+    "dip_sd.replan_rounds": (1, {}),
+    "dip_sd.verify_fixed_s": (1e-6, {}),
+    "dip_sd.verify_token_s": (0.1, {}),
+    "multi_spin.max_draft_length": (2, {}),
+    "multi_spin.prior_acceptance": (0.1, {}),
+    "multi_spin.replan_rounds": (1, {}),
+    "multi_spin.verify_s": (5.0, {}),
+    "multi_spin.equal_lengths": (True, {}),
 }
 KEYS = [f"{entry.name}.{key}" for entry in CONTROLLERS for key in entry.settings.model_fields]
 
@@ -47,6 +57,6 @@ def test_every_key_changes_some_output(key):
     value, beside = VALUES[key]
     # The device's radio draws power in proportion to its airtime, so that GELATO's queue has something to count.
     base = {"workload": {"max_new_tokens": 30}, "devices": {"count": 3, "requests": 2, "tx_power_w": 2.0}}
-    changed = simulate(small_scenario(**base, controller={"name": name, **beside, field: value}))
-    same = simulate(small_scenario(**base, controller={"name": name, **beside}))
+    changed = simulate(controlled_scenario({"name": name, **beside, field: value}, **base))
+    same = simulate(controlled_scenario({"name": name, **beside}, **base))
     assert changed.rounds != same.rounds

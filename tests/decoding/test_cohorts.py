@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from sim.decoding import theory
-from sim.decoding.analysis.cohorts import CohortUser, dip_sd, equal_finish, multi_spin, multi_spin_rate
+from sim.decoding.cohorts import CohortUser, dip_sd, equal_finish, multi_spin, multi_spin_rate
 
 
 def cohort(seed: int, count: int) -> list[CohortUser]:

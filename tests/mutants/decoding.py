@@ -89,7 +89,7 @@ DECODING: tuple[Mutant, ...] = (
         ),
     ),
     *faults_of(
-        "sim/decoding/analysis/cohorts.py",
+        "sim/decoding/cohorts.py",
         ("tests/decoding/test_cohorts.py",),
         ("uploads_begin_at_once", "hertz_s / (middle - start) for", "hertz_s / middle for"),
         ("batches_share_the_server", "max(slowest_s, parts * fixed_s + server_s)", "max(slowest_s, server_s)"),
@@ -98,6 +98,11 @@ DECODING: tuple[Mutant, ...] = (
         "sim/decoding/controllers/wisp.py",
         ("tests/controllers/test_wisp.py",),
         ("rejections_count_as_accepted", "+= place < last.accepted", "+= place <= last.accepted"),
+    ),
+    *faults_of(
+        "sim/decoding/controllers/dip_sd.py",
+        ("tests/controllers/test_cohorts.py",),
+        ("uploads_take_no_time", "(member.token_bits or 0.0) / (member.uplink_bps or 1.0)", "0.0"),
     ),
     *faults_of(
         "sim/decoding/protocols/hat.py",

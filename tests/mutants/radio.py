@@ -42,7 +42,7 @@ RADIO: tuple[Mutant, ...] = (
     *faults_of(
         "sim/links/processor_sharing.py",
         ("tests/links/test_shannon.py",),
-        ("sharing_ignores_others", "(now_ns - self._now_ns) / len(self._active)", "(now_ns - self._now_ns) / 1"),
+        ("sharing_ignores_others", "(now_ns - self._now_ns) / self._total_weight", "(now_ns - self._now_ns) / 1"),
         ("sharing_access_as_air", "access_ns = message.started_ns - message.sent_ns", "access_ns = 0"),
     ),
     *faults_of(

@@ -60,6 +60,22 @@ RUNS: tuple[Mutant, ...] = (
         ("cells_all_have_data_at_once", "rng.binomial(self.count, ", "self.count * rng.binomial(1, "),
     ),
     *faults_of(
+        "sim/nodes/engine/policies/wisp.py",
+        ("tests/nodes/engine/test_verify_batching.py",),
+        ("deadlines_of_others_ignored", "if step_s + draft.own_s <= limit_s and", "if"),
+        ("any_draft_helps", "draft.tokens * step_s >= tokens * draft.own_s", "True"),
+    ),
+    *faults_of(
+        "sim/nodes/engine/policies/cohort.py",
+        ("tests/nodes/engine/test_verify_batching.py",),
+        ("batches_wait_for_nobody", "if batch not in awaited:", "if True:"),
+    ),
+    *faults_of(
+        "sim/links/processor_sharing.py",
+        ("tests/links/test_shares.py",),
+        ("weights_count_from_the_next_message", "message.weight = weight", "pass"),
+    ),
+    *faults_of(
         "sim/compute/shares.py",
         ("tests/nodes/engine/test_ran_sharing.py",),
         (

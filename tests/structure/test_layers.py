@@ -33,7 +33,7 @@ LAYERS = (
     "sweep",
     "cli",
 )
-DECODING = ("core", "verification", "theory", "controllers", "protocols", "drivers", "analysis")
+DECODING = ("core", "verification", "theory", "cohorts", "controllers", "protocols", "drivers", "analysis")
 NR = ("rlc", "phy", "mac", "rrc")
 
 # Packages of scripts that make what is shipped; they stand outside the layers.

@@ -18,6 +18,7 @@ from sim.core.errors import InputError, RunError
 from sim.core.unfinished import unfinished_folder
 from sim.decoding.core.steps import Hop, Location, Round
 from sim.decoding.drivers.protocol_run import (
+    AssignRecord,
     ComputeRecord,
     DropRecord,
     EmitRecord,
@@ -53,6 +54,8 @@ RECORDS = [
     TransmitRecord(Hop.UPLINK, "prompt", 80, 80, 1),
     ComputeRecord(Location.DEVICE, "draft", 1, 9, 1),
     ObserveRecord(),
+    AssignRecord(0.25, 1),
+    AssignRecord(None, None),
     StartRecord(0, (TransmitRecord(Hop.UPLINK, "part", 8, 8, 1),)),
     JoinRecord(0),
     StartRecord(1, (ComputeRecord(Location.DEVICE, "draft", 1, 10, 1),)),

@@ -9,11 +9,10 @@ from pydantic import Field
 from typing_extensions import override
 
 from sim.core.settings import Settings
+from sim.decoding.controllers.grants import GrantedController
 from sim.decoding.controllers.registry import CONTROLLERS
 from sim.decoding.core.controller import Controller, Controls, RequestState
-from sim.decoding.core.messages import Layout
 from sim.decoding.core.steps import Step
-from sim.decoding.core.wire.bits import BitReader, BitWriter, bits_for
 
 PRIOR_POSITIONS = 4.0
 
@@ -87,7 +86,7 @@ class GoodputBook:
 
 
 @CONTROLLERS.register("goodspeed", GoodSpeedSettings, adaptive=True)
-class GoodSpeed(Controller):
+class GoodSpeed(GrantedController):
     """Each device drafts as much as the edge granted it with the last verdict; the grant's bits are on the air.
 
     The edge computes grants from rounds that have ended, of all devices. Until its first verdict a device drafts the
@@ -99,14 +98,10 @@ class GoodSpeed(Controller):
         book: The edge's, shared by all devices of a run; by default a new one.
     """
 
-    adjusts = ("draft_length",)
-
     def __init__(self, settings: GoodSpeedSettings, book: GoodputBook | None = None) -> None:
         super().__init__(settings)
         self._book = book if book is not None else GoodputBook(settings)
         self._device = self._book.add_device()
-        self._granted: int | None = None
-        self._waits_for_verdicts = False
         self._request: RequestState | None = None
         self._counted = 0
 
@@ -115,76 +110,21 @@ class GoodSpeed(Controller):
         return GoodSpeed(self.settings, self._book)
 
     @override
-    def upper_bound(self, controls: Controls) -> Controls:
-        return controls.with_draft_length(self.settings.max_draft_length)
-
-    @override
-    def on_verdicts(self, request: RequestState, layout: Layout) -> Layout:
-        self._waits_for_verdicts = True
-        return GrantLayout(layout, self, request)
-
-    @override
     def decide(self, request: RequestState, controls: Controls) -> Generator[Step, Any, Controls]:
         self._book.serve(self._device, request)
-        if not self._waits_for_verdicts:
-            self._granted = self.grant(request)
-        length = self._granted
-        if length is None:
-            length = min(controls.draft_length, self.settings.max_draft_length)
-        return controls.with_draft_length(length)
+        return self.as_granted(request, controls)
         yield
 
-    @property
-    def grant_bits(self) -> int:
-        """Width of a grant on the air."""
-        return bits_for(self.settings.max_draft_length + 1)
-
+    @override
     def grant(self, request: RequestState) -> int:
-        """At the edge: book the rounds that have ended, and say how much this device may draft next."""
         if request is not self._request:
             self._learn()
             self._request, self._counted = request, 0
         self._learn()
         return self._book.grants().get(self._device, 0)
 
-    def hear(self, granted: int) -> None:
-        """At the device: a grant has arrived."""
-        self._granted = granted
-
     def _learn(self) -> None:
         if self._request is not None:
             for round_ in self._request.rounds[self._counted :]:
                 self._book.learn(self._device, len(round_.tokens), round_.tested, round_.accepted)
             self._counted = len(self._request.rounds)
-
-
-class GrantLayout(Layout):
-    """A verdict with the draft length of the device's next round before it.
-
-    Args:
-        verdicts: The protocol's own layout.
-        controller: The device's, which at the edge computes grants and at the device hears them.
-        request: Whose verdicts these are.
-    """
-
-    kind = "verdict"
-
-    def __init__(self, verdicts: Layout, controller: GoodSpeed, request: RequestState) -> None:
-        self.kind = verdicts.kind  # type: ignore[misc]
-        self._verdicts = verdicts
-        self._controller = controller
-        self._request = request
-
-    @override
-    def write(self, writer: BitWriter, body: Any) -> None:
-        writer.write(self._controller.grant(self._request), self._controller.grant_bits)
-        self._verdicts.write(writer, body)
-
-    @override
-    def read(self, reader: BitReader) -> Any:
-        self._controller.hear(reader.read(self._controller.grant_bits))
-        return self._verdicts.read(reader)
-
-    @override
-    def extra_bits(self, body: Any, wire_vocab_size: int) -> int:
-        return self._verdicts.extra_bits(body, wire_vocab_size)

@@ -10,6 +10,7 @@ from sim.decoding.core.messages import Layout
 from sim.decoding.core.rows import Row, Sampling
 from sim.decoding.core.wire.bits import BitReader, BitWriter
 from sim.decoding.core.wire.row_codec import RowCodec
+from sim.decoding.core.wire.row_layout import RowLayout
 from sim.models.interface import Logits
 
 
@@ -55,7 +56,7 @@ class LogitsLayout(Layout):
         return (wire_vocab_size - self.vocab_size) * (64 if body.dtype.itemsize > 4 else 32)
 
 
-class CodedRowLayout(Layout):
+class CodedRowLayout(RowLayout):
     """One position's target row, truncated and rounded: what arrives is not quite what the edge tests with.
 
     Args:
@@ -63,19 +64,18 @@ class CodedRowLayout(Layout):
         sampling: How logits become the row.
     """
 
-    kind = "row"
-
     def __init__(self, codec: RowCodec, sampling: Sampling) -> None:
-        self.codec = codec
+        super().__init__(codec)
         self.sampling = sampling
 
     @override
     def write(self, writer: BitWriter, body: npt.NDArray[np.floating]) -> None:
-        self.codec.write(writer, self.codec.code(self.sampling.row(body)))
+        super().write(writer, self.codec.code(self.sampling.row(body)))
 
     @override
     def read(self, reader: BitReader) -> Row:
-        return self.codec.read(reader).row
+        row: Row = super().read(reader).row
+        return row
 
     def bits(self, k: int) -> int:
         """Closed form of what ``write`` writes for a row of k entries."""

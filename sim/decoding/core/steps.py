@@ -133,7 +133,23 @@ class Observe:
     """Ask what the device can know right now; the result is an ``Observation``. Makes a protocol adaptive."""
 
 
-Step = Compute | AwaitRow | Transmit | Stream | Emit | Together | Start | Join | Drop | Observe
+@dataclass(frozen=True, slots=True)
+class Assign:
+    """The base station gives the request's device its part of what is shared. The result is None.
+
+    It costs no airtime of its own: what is assigned becomes grants, and an order at the server.
+
+    Attributes:
+        uplink_share: Weight of the device's share of the uplink while several send; None leaves it as it is.
+        verify_batch: The batch in which the edge verifies its drafts, for servers with the policy ``cohort``; None
+            leaves it as it is.
+    """
+
+    uplink_share: float | None = None
+    verify_batch: int | None = None
+
+
+Step = Compute | AwaitRow | Transmit | Stream | Emit | Together | Start | Join | Drop | Observe | Assign
 Protocol = Generator[Step, Any, Any]
 
 
@@ -169,6 +185,7 @@ class Observation:
         target_forward_s: Measured seconds from a draft's arrival at the edge to its verdict, queueing included.
         uplink_bits: Payload bits that this request has sent so far, None where it is not counted.
         device_energy_j: Energy that this request has cost the device so far, compute and radio, in joules.
+        uplink_whole_bps: Reported uplink rate if no other device sent, in bit/s; None where it is not measured.
     """
 
     now_s: float = 0.0
@@ -179,3 +196,4 @@ class Observation:
     target_forward_s: float | None = None
     uplink_bits: int | None = None
     device_energy_j: float | None = None
+    uplink_whole_bps: float | None = None

@@ -10,6 +10,7 @@ from sim.core.errors import RunError, shortened
 from sim.decoding.core.messages import Message
 from sim.decoding.core.request import Request
 from sim.decoding.core.steps import (
+    Assign,
     Compute,
     Drop,
     Emit,
@@ -109,8 +110,24 @@ class DropRecord:
     number: int
 
 
+@dataclass(frozen=True, slots=True)
+class AssignRecord:
+    """The device's part of what is shared, as in ``Assign``."""
+
+    uplink_share: float | None
+    verify_batch: int | None
+
+
 Record = (
-    ComputeRecord | TransmitRecord | EmitRecord | ObserveRecord | TogetherRecord | StartRecord | JoinRecord | DropRecord
+    ComputeRecord
+    | TransmitRecord
+    | EmitRecord
+    | ObserveRecord
+    | TogetherRecord
+    | StartRecord
+    | JoinRecord
+    | DropRecord
+    | AssignRecord
 )
 
 
@@ -245,6 +262,8 @@ class ProtocolRun:
             case Observe():
                 self._replies = False
                 return PendingStep(ObserveRecord())
+            case Assign(uplink_share, verify_batch):
+                return PendingStep(AssignRecord(uplink_share, verify_batch))
             case Together(protocols):
                 runs = [self._branch(branch) for branch in protocols]
                 self._reply = _Branches(len(self.records), runs)

@@ -22,6 +22,7 @@ from sim.decoding.core.rows import residual
 from sim.decoding.core.steps import Hop, Location, Protocol, Step, Transmit
 from sim.decoding.core.wire.bits import BitReader, BitWriter, bits_for
 from sim.decoding.core.wire.row_codec import CodedRow, RowCodec, RowFormat
+from sim.decoding.core.wire.row_layout import RowLayout
 from sim.decoding.protocols.registry import ChainSettings, protocol
 from sim.decoding.protocols.rounds import speculative_rounds
 from sim.decoding.verification.round import TargetRows, finish_round
@@ -99,30 +100,9 @@ class WantedLayout(Layout):
         return 0
 
 
-class RowUpLayout(Layout):
-    """One coded row of the device.
-
-    Args:
-        codec: Wrote the row that the token was drawn from.
-    """
-
-    kind = "row"
-
-    def __init__(self, codec: RowCodec) -> None:
-        self.codec = codec
-
-    @override
-    def write(self, writer: BitWriter, body: CodedRow) -> None:
-        self.codec.write(writer, body)
-
-    @override
-    def read(self, reader: BitReader) -> CodedRow:
-        return self.codec.read(reader)
+class RowUpLayout(RowLayout):
+    """The row of the device that the edge has asked for."""
 
     @override
     def measure(self, body: CodedRow) -> tuple[int, CodedRow]:
         return self.codec.row_bits(len(body.ids)), CodedRow(body.ids, body.codes, body.row)
-
-    @override
-    def extra_bits(self, body: CodedRow, wire_vocab_size: int) -> int:
-        return self.codec.extra_bits(len(body.ids), wire_vocab_size)

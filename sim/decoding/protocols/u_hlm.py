@@ -25,6 +25,7 @@ from sim.decoding.core.steps import Hop, Location, Protocol, Step, Transmit
 from sim.decoding.core.target_figures import target_figures, target_stats
 from sim.decoding.core.wire.bits import BitReader, BitWriter, bits_for
 from sim.decoding.core.wire.row_codec import RowCodec, RowFormat
+from sim.decoding.core.wire.row_layout import RowLayout
 from sim.decoding.protocols.registry import protocol
 from sim.decoding.protocols.rounds import speculative_rounds
 from sim.models.interface import Logits
@@ -190,22 +191,10 @@ class GatedDraftLayout(Layout):
         return ids + self.row_layout.extra_bits(body.row, wire_vocab_size)
 
 
-class WholeRowLayout(Layout):
+class WholeRowLayout(RowLayout):
     """A coded row; what is read is the row alone."""
-
-    kind = "row"
-
-    def __init__(self, codec: RowCodec) -> None:
-        self.codec = codec
-
-    @override
-    def write(self, writer: BitWriter, body: Any) -> None:
-        self.codec.write(writer, body)
 
     @override
     def read(self, reader: BitReader) -> Row:
-        return self.codec.read(reader).row
-
-    @override
-    def extra_bits(self, body: Any, wire_vocab_size: int) -> int:
-        return self.codec.extra_bits(len(body.ids), wire_vocab_size)
+        row: Row = super().read(reader).row
+        return row

@@ -35,6 +35,7 @@ class NrLink(Link):
     """
 
     has_modems = True
+    has_shares = True
 
     def __init__(
         self,
@@ -69,6 +70,11 @@ class NrLink(Link):
             self.network.expected_bps(direction, device) for direction in (Direction.UPLINK, Direction.DOWNLINK)
         )
         return ChannelReport(up, down, self._idle_round_trip_s)
+
+    def set_uplink_share(self, device: int, share: float) -> None:
+        """Give a device another weight on the uplink, by which the scheduler ``qos`` divides PRBs."""
+        self._require_device(device)
+        self.network.uplink.control_weight[device] = share
 
     @cached_property
     def _idle_round_trip_s(self) -> float:

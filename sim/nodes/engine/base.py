@@ -29,6 +29,7 @@ class RequestInfo:
         ttft_ns: Its objective for the time to first token, None if there is none; the others likewise.
         tpot_ns: Its objective for the time per output token.
         deadline_ns: When it is given up, counted from its issue.
+        verify_batch: The batch that a controller has put its drafts in; None if it is in none.
     """
 
     id: int
@@ -42,6 +43,7 @@ class RequestInfo:
     ttft_ns: int | None = None
     tpot_ns: int | None = None
     deadline_ns: int | None = None
+    verify_batch: int | None = None
 
     def __post_init__(self) -> None:
         self.num_prompt_tokens = self.num_prompt_tokens or len(self.prompt)
@@ -167,8 +169,8 @@ class Engine(ABC):
         """
 
     @abstractmethod
-    def next_step(self) -> Step | None:
-        """What to compute now; None if there is nothing that can be."""
+    def next_step(self, now_ns: int = 0) -> Step | None:
+        """What to compute now; None if there is nothing that can be, or if it had better wait for a job to come."""
 
     @abstractmethod
     def complete(self, step: Step, start_ns: int, end_ns: int, joules: Sequence[float]) -> None:

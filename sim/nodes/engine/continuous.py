@@ -42,7 +42,9 @@ class ContinuousSettings(ServerSettings):
     """Blocks of key-value memory per model; without it what the hardware's memory leaves beside the weights, and no
     limit where the compute model knows no memory."""
     policy: str = "fcfs"
-    """Order among waiting jobs: `fcfs`, `priority` (that of the kind of device) or `edf` (by the objectives)."""
+    """Order among waiting jobs: `fcfs`, `priority` (that of the kind of device) or `edf` (by the objectives); `wisp`
+    (urgent drafts by deadline, others by goodput density) and `cohort` (a draft waits for its batch) also choose which
+    of them a step takes."""
 
     @field_validator("policy")
     @classmethod
@@ -84,7 +86,8 @@ class ContinuousEngine(Engine):
         scheduler = self._schedulers.get(model)
         if scheduler is None:
             pool, policy = BlockPool(self.num_blocks), self._policy
-            scheduler = StepScheduler(model, self._limits, pool, policy.key_of, policy.rank_of)
+            batching = policy.make_batching() if policy.make_batching is not None else None
+            scheduler = StepScheduler(model, self._limits, pool, policy.key_of, policy.rank_of, batching)
             self._schedulers[model] = scheduler
         return scheduler
 
@@ -112,11 +115,11 @@ class ContinuousEngine(Engine):
         """Whether the running set of a model would be full."""
         return any(s.num_waiting >= self._limits.max_num_seqs for s in self._schedulers.values())
 
-    def next_step(self) -> Step | None:
+    def next_step(self, now_ns: int = 0) -> Step | None:
         """A step of the model whose job comes first; of another one if its requests wait for memory."""
         able = [scheduler for scheduler in self._schedulers.values() if scheduler.has_work]
         for scheduler in sorted(able, key=lambda scheduler: scheduler.first_key) if len(able) > 1 else able:
-            step = scheduler.next_step()
+            step = scheduler.next_step(now_ns)
             if step is not None:
                 return step
         return None

@@ -52,7 +52,7 @@ class FcfsEngine(Engine):
         """Whether as many wait as a batch takes."""
         return len(self._queue) >= self._max_batch
 
-    def next_step(self) -> Step | None:
+    def next_step(self, now_ns: int = 0) -> Step | None:  # noqa: ARG002
         """The head of the queue and, in order, those behind it that fit: same model, batch and token limits."""
         if not self._queue:
             return None

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
+from sim.compute.base import WorkSize
 from sim.nodes.engine.base import Job, RequestInfo
 
 OrderKey = tuple[float, ...]
@@ -13,6 +15,37 @@ RankOf = Callable[[RequestInfo, int], OrderKey]
 """Place in order of service of a request, given how many came before it."""
 KeyOf = Callable[[Job, int], OrderKey]
 """Place of a job among the waiting ones, given how many were submitted before it."""
+
+
+class Batching(ABC):
+    """Chooses which of the drafts that a step could verify now it takes; others wait for a later one."""
+
+    @abstractmethod
+    def choose(
+        self, offers: Sequence[SequenceState], away: Sequence[SequenceState], now_ns: int
+    ) -> Sequence[SequenceState]:
+        """Sequences to serve, in order.
+
+        Args:
+            offers: Those whose job at the head could be computed, in order of service; prompts are none of them.
+            away: Those whose next job has not come yet.
+            now_ns: Simulated time.
+        """
+
+    def learn(self, sizes: Sequence[WorkSize], duration_ns: int) -> None:  # noqa: B027 (an offer)
+        """A step of these parts has taken this long."""
+
+    def learn_round(self, request: int, num_tokens: int, num_drafted: int) -> None:  # noqa: B027 (an offer)
+        """A request's next job has come: so many tokens came of the draft before it.
+
+        Args:
+            request: Its number.
+            num_tokens: Tokens that it has more.
+            num_drafted: Tokens that were drafted.
+        """
+
+    def forget(self, request: int) -> None:  # noqa: B027 (an offer)
+        """A request has ended."""
 
 
 @dataclass(slots=True, eq=False)
@@ -57,6 +90,7 @@ class SequenceState:
         is_running: Whether it holds a place in the running set.
         in_step: Whether the step under way computes a part of it.
         is_released: Whether it has ended.
+        verified: Tokens of the text before the draft that came last, and tokens drafted; None before the first.
     """
 
     request: RequestInfo
@@ -70,6 +104,7 @@ class SequenceState:
     is_running: bool = False
     in_step: bool = False
     is_released: bool = False
+    verified: tuple[int, int] | None = None
 
     @property
     def is_prefill(self) -> bool:

@@ -15,7 +15,7 @@ from sim.compute.base import WorkSize
 from sim.core.errors import InputError
 from sim.nodes.engine.base import EngineState, Job, RequestInfo, Step, StepItem, Text
 from sim.nodes.engine.blocks import BlockPool, block_hashes, hashes_of_text_blocks
-from sim.nodes.engine.sequence import KeyOf, OrderKey, PendingJob, RankOf, SequenceState
+from sim.nodes.engine.sequence import Batching, KeyOf, OrderKey, PendingJob, RankOf, SequenceState
 
 _Heap = list[tuple[OrderKey, int, SequenceState]]
 
@@ -51,9 +51,18 @@ class StepScheduler:
         pool: Its key-value memory.
         key_of: Order of waiting jobs.
         rank_of: Order of service, by which memory is taken away.
+        batching: Chooses the drafts that a step takes; None takes all that fit.
     """
 
-    def __init__(self, model: str, limits: StepLimits, pool: BlockPool, key_of: KeyOf, rank_of: RankOf) -> None:
+    def __init__(
+        self,
+        model: str,
+        limits: StepLimits,
+        pool: BlockPool,
+        key_of: KeyOf,
+        rank_of: RankOf,
+        batching: Batching | None = None,
+    ) -> None:
         self.model = model
         self.limits = limits
         self.pool = pool
@@ -63,6 +72,7 @@ class StepScheduler:
         self.prefix_hits = 0
         self._key_of = key_of
         self._rank_of = rank_of
+        self._batching = batching
         self._sequences: dict[int, SequenceState] = {}
         self._ready: _Heap = []  # in memory, without a place in the running set
         self._waiting: _Heap = []  # not in memory
@@ -91,9 +101,18 @@ class StepScheduler:
             if not sequence.in_step:
                 sequence.pending[-1] = pending
                 return
+        self._learn_round(sequence, job)
         sequence.pending.append(pending)
         if len(sequence.pending) == 1 and not sequence.is_running:
             self._queue(sequence)
+
+    def _learn_round(self, sequence: SequenceState, job: Job) -> None:
+        """Tell the batching what came of a request's last draft."""
+        if self._batching is None:
+            return
+        before, sequence.verified = sequence.verified, (job.base_tokens, job.size.num_rows - 1)
+        if before is not None and 0 < before[0] < job.base_tokens:
+            self._batching.learn_round(job.request.id, job.base_tokens - before[0], before[1])
 
     def prefill(self, job: Job) -> None:
         """Compute a prompt ahead of the request's first job."""
@@ -139,14 +158,14 @@ class StepScheduler:
         keys += [heap[0][0] for heap in (self._ready, self._waiting) if heap]
         return min(keys)
 
-    def next_step(self) -> Step | None:
-        """Form a step; None if nobody can have the memory that is needed."""
+    def next_step(self, now_ns: int = 0) -> Step | None:
+        """Form a step; None if nobody can have the memory that is needed, or all drafts are to wait for others."""
         self._drop_idle()
         self._fill_running_set()
         ordered = sorted(self.running, key=lambda sequence: sequence.pending[0].key)
         items: list[StepItem] = []
         budget = self.limits.max_tokens
-        for sequence in ordered:
+        for sequence in self._chosen(ordered, now_ns):
             if sequence.is_running and not sequence.is_prefill:
                 budget -= self._add_whole(sequence, budget, items)
         may_overrun = not self.limits.chunked
@@ -156,6 +175,14 @@ class StepScheduler:
                 may_overrun = may_overrun and not tokens
                 budget -= tokens
         return Step(self.model, items) if items else None
+
+    def _chosen(self, ordered: Sequence[SequenceState], now_ns: int) -> Sequence[SequenceState]:
+        """Of the running sequences those whose drafts this step may take."""
+        if self._batching is None:
+            return ordered
+        offers = [sequence for sequence in ordered if not sequence.is_prefill]
+        away = [sequence for sequence in self._sequences.values() if not sequence.pending]
+        return self._batching.choose(offers, away, now_ns) if offers else ()
 
     def _drop_idle(self) -> None:
         for sequence in self.running:
@@ -273,6 +300,8 @@ class StepScheduler:
     def complete(self, step: Step, start_ns: int, end_ns: int, joules: Iterable[float]) -> float:
         """Note what a step has computed; returns the joules that nobody is left to be charged for."""
         left_joules = 0.0
+        if self._batching is not None:
+            self._batching.learn(step.sizes, end_ns - start_ns)
         for item, share in zip(step.items, joules, strict=True):
             sequence: SequenceState = item.sequence
             sequence.in_step = False
@@ -308,6 +337,8 @@ class StepScheduler:
         sequence = self._sequences.pop(request.id, None)
         if sequence is None:
             return 0.0
+        if self._batching is not None:
+            self._batching.forget(request.id)
         if sequence.pending and not sequence.is_running:
             self._unqueue(sequence)
         if sequence.is_running:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from sim.core.registry import Registry
-from sim.nodes.engine.sequence import KeyOf, RankOf
+from sim.nodes.engine.sequence import Batching, KeyOf, RankOf
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,10 +16,12 @@ class OrderOfService:
     Attributes:
         key_of: Order of waiting jobs, smallest first.
         rank_of: Order of requests by which memory is taken away, the largest first.
+        make_batching: Makes what chooses the drafts of a step; None where a step takes all that fit.
     """
 
     key_of: KeyOf
     rank_of: RankOf
+    make_batching: Callable[[], Batching] | None = None
 
 
 POLICIES: Registry[Callable[[], OrderOfService]] = Registry("policy", "sim.nodes.engine.policies")

@@ -1,6 +1,6 @@
 """Cohorts that are verified together: who gets which bandwidth, how long each drafts, and who shares a batch.
 
-Closed forms and small exact searches, for studies beside the simulator: nothing here moves PRBs of a cell.
+Closed forms and small exact searches: the controllers ``multi_spin`` and ``dip_sd`` plan by them.
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ from itertools import product
 from sim.decoding.theory import expected_tokens
 
 _HALVINGS = 200
+MAX_EXACT_USERS = 8
+"""Users up to which the best batches of given lengths are found exactly."""
 MAX_COMBINATIONS = 50_000
 """Combinations of draft lengths up to which the best one is found exactly; beyond, lengths are climbed."""
 
@@ -151,14 +153,17 @@ def _best_lengths(count: int, max_length: int, rate: Rate, most: Rate) -> tuple[
 
 
 def _climb(start: tuple[int, ...], max_length: int, rate: Rate) -> tuple[int, ...]:
-    """Change one user's length as long as that helps."""
-    best, value = start, rate(start)
-    while True:
-        moves = [(*best[:u], length, *best[u + 1 :]) for u in range(len(best)) for length in range(1, max_length + 1)]
-        top = max(moves, key=rate)
-        if (reached := rate(top)) <= value:
-            return best
-        best, value = top, reached
+    """Change one user's length by one, user after user, as long as that helps."""
+    best, value, unchanged, user = start, rate(start), 0, 0
+    while unchanged < len(best):
+        steps = [length for length in (best[user] - 1, best[user] + 1) if 1 <= length <= max_length]
+        moves = [(*best[:user], length, *best[user + 1 :]) for length in steps]
+        unchanged += 1
+        for move in moves:
+            if (reached := rate(move)) > value:
+                best, value, unchanged = move, reached, 0
+        user = (user + 1) % len(best)
+    return best
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,8 +193,9 @@ def dip_sd(
     """Verify batches and draft lengths of a fixed cohort whose batches follow one another (DiP-SD, arXiv 2604.20919).
 
     R = sum(E_u(l_u)) / S with T_n = c0 + c1 sum(l_u + 1) over batch n, S >= sum T_n and S >= l_u t_u + upload + T_n of
-    its own batch. The batches of given lengths are exact, by dynamic programming over subsets, in 3^N; lengths are
-    exact up to ``MAX_COMBINATIONS``, by branch and bound, and a local optimum beyond.
+    its own batch. The batches of given lengths are exact up to ``MAX_EXACT_USERS``, by dynamic programming over subsets
+    in 3^N; beyond, a batch holds users that are neighbours in the order of their time away. Lengths are exact up to
+    ``MAX_COMBINATIONS``, by branch and bound, and a local optimum beyond.
 
     Args:
         users: The cohort; of a user, ``alpha`` and ``draft_token_s`` count.
@@ -225,6 +231,8 @@ def _best_batches(
 ) -> tuple[float, tuple[tuple[int, ...], ...]]:
     """The shortest cycle of given lengths, and its batches."""
     count = len(lengths)
+    if count > MAX_EXACT_USERS:
+        return _neighbouring_batches(lengths, away_s, fixed_s, token_s)
 
     def members(mask: int) -> tuple[int, ...]:
         return tuple(user for user in range(count) if mask >> user & 1)
@@ -256,3 +264,39 @@ def _best_batches(
         found.append((max(slowest_s, parts * fixed_s + server_s), masks))
     cycle_s, masks = min(found)
     return cycle_s, tuple(members(mask) for mask in masks)
+
+
+def _neighbouring_batches(
+    lengths: Sequence[int], away_s: Sequence[float], fixed_s: float, token_s: float
+) -> tuple[float, tuple[tuple[int, ...], ...]]:
+    """The shortest cycle among batches of users that are neighbours in the order of their time away."""
+    order = sorted(range(len(lengths)), key=lambda user: away_s[user])
+    server_s, count = token_s * sum(length + 1 for length in lengths), len(order)
+    slowest, begins = [0.0] + [float("inf")] * count, []
+    best: tuple[float, tuple[tuple[int, ...], ...]] = (float("inf"), ())
+    for parts in range(1, count + 1):
+        following, begin_of = [float("inf")] * (count + 1), [0] * (count + 1)
+        for end in range(parts, count + 1):
+            work_s = fixed_s
+            for begin in range(end - 1, parts - 2, -1):
+                work_s += token_s * (lengths[order[begin]] + 1)
+                cycle_s = max(slowest[begin], work_s + away_s[order[end - 1]])
+                if cycle_s < following[end]:
+                    following[end], begin_of[end] = cycle_s, begin
+        slowest = following
+        begins.append(begin_of)
+        cycle_s = max(slowest[count], parts * fixed_s + server_s)
+        if cycle_s < best[0]:
+            best = cycle_s, _cut(order, begins)
+        if parts * fixed_s + server_s >= best[0]:
+            break
+    return best
+
+
+def _cut(order: Sequence[int], begins: Sequence[Sequence[int]]) -> tuple[tuple[int, ...], ...]:
+    """Batches of users in order, from where each batch of so many begins by where it ends."""
+    batches, end = [], len(order)
+    for begin_of in reversed(begins):
+        batches.append(tuple(sorted(order[begin_of[end] : end])))
+        end = begin_of[end]
+    return tuple(reversed(batches))
