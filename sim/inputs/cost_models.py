@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from sim.compute.base import ComputeModel
 from sim.compute.roles import NoCostModel, make_cost_model
-from sim.decoding.protocols.registry import sites_of
 from sim.inputs.scenario_models import load_models, naming_key_at_fault
 from sim.models.info import DeferredModel, ModelInfo
 from sim.scenario.schema import Scenario
@@ -16,10 +15,10 @@ def make_cost_models(scenario: Scenario, models_info: dict[str, ModelInfo]) -> d
     Of the sites only those count at which the protocol runs a model: the others are neither timed nor looked at.
     """
     roles = tuple(models_info)
-    placed = sites_of(scenario.protocol.entry, scenario.protocol.settings)
+    placed = scenario.placed()
 
     def priced(site: str, role: str) -> ComputeModel:
-        if placed.get(role) != site:
+        if site not in placed.get(role, ()):
             return NoCostModel(f"compute.{site}: protocol {scenario.protocol.name!r} runs its {role} model elsewhere")
         choice = scenario.compute[site]
         model = DeferredModel(models_info[role], lambda: load_models(scenario.models, roles)[role])
@@ -32,5 +31,5 @@ def make_cost_models(scenario: Scenario, models_info: dict[str, ModelInfo]) -> d
 
 def is_measured(scenario: Scenario) -> bool:
     """Whether a site at which the protocol runs a model is priced by timing its forwards."""
-    placed = sites_of(scenario.protocol.entry, scenario.protocol.settings)
-    return any(scenario.compute[site].name == "measured" for site in placed.values())
+    placed = scenario.placed()
+    return any(scenario.compute[site].name == "measured" for where in placed.values() for site in where)

@@ -14,7 +14,6 @@ from typing import Any
 
 from sim.compute.base import ComputeModel
 from sim.core.addresses import digest
-from sim.decoding.protocols.registry import sites_of
 from sim.inputs.prompts import SHIPPED
 from sim.inputs.versions import decoding_code, simulator_code
 from sim.models.fingerprint import file_digest
@@ -119,8 +118,7 @@ class RunAddresses:
             models: Metadata by role, at least of the models that the protocol uses.
             cost_models: By site and role, at least those of the sites in use.
         """
-        placed = sites_of(scenario.protocol.entry, scenario.protocol.settings)
-        used_sites = {site.value for site in placed.values()}
+        used_sites = {site.value for where in scenario.placed().values() for site in where}
         link, workload = scenario.link, scenario.workload
         shared = (scenario.protocol, scenario.controller, workload, scenario.models, models)
         parts = {
@@ -164,7 +162,9 @@ def _workload(scenario: Scenario) -> dict[str, Any]:
 
 def _costs(scenario: Scenario, cost_models: Mapping[str, Mapping[str, ComputeModel]]) -> dict[str, Any]:
     """What is assumed of each model at the site where it runs, and the users' own code that prices it."""
-    placed = sites_of(scenario.protocol.entry, scenario.protocol.settings)
-    assumed = {role: [site.value, cost_models[site.value][role].describe()] for role, site in placed.items()}
-    used = {site.value: scenario.compute[site.value].dump() for site in placed.values()}
+    placed = [(role, site.value) for role, where in scenario.placed().items() for site in where]
+    assumed: dict[str, list[Any]] = {}
+    for role, site in placed:
+        assumed.setdefault(role, []).extend([site, cost_models[site][role].describe()])
+    used = {site: scenario.compute[site].dump() for _, site in placed}
     return {"assumed": json.loads(json.dumps(assumed, default=str)), **_with_code(used)}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from types import MappingProxyType
@@ -127,11 +127,13 @@ class Link(ABC):
         has_modems: Whether ``meter`` holds the energy of the devices' radios; else it is airtime at a constant power.
         has_background: Whether it carries traffic of its own, which never ends.
         has_shares: Whether devices that send at the same time share its uplink by weights that may be set.
+        num_cells: How many cells there are.
     """
 
     has_modems: ClassVar[bool] = False
     has_shares: ClassVar[bool] = False
     has_background: bool = False
+    num_cells: int = 1
 
     def __init__(self, env: simpy.Environment, num_devices: int, seed: int) -> None:
         self.env = env
@@ -160,6 +162,13 @@ class Link(ABC):
     def meter(self, device: int) -> LinkMeter:  # noqa: ARG002
         """What has happened to a device so far."""
         return LinkMeter()
+
+    def cell_of(self, device: int) -> int:  # noqa: ARG002
+        """The cell that serves a device now."""
+        return 0
+
+    def watch_cells(self, on_change: Callable[[int, int], None]) -> None:  # noqa: B027 (most have one cell)
+        """Have every change of a device's cell told: device, new cell."""
 
     def summary(self) -> dict[str, float]:
         """Cell-wide figures of the run so far, names with units, such as ``uplink_utilisation``."""

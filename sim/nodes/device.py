@@ -59,6 +59,8 @@ class DeviceHooks:
         kind: What tables call these devices; empty where all are alike.
         priority: Of their requests at servers.
         watched: Keeps a run open for as long as a process goes on that will issue a request.
+        draft_alone: Makes the trace by which a device goes on alone with a request after tokens of its answer; called
+            where the edge's sites fail (``fallback: draft``).
     """
 
     source: RequestSource
@@ -71,6 +73,7 @@ class DeviceHooks:
     kind: str = ""
     priority: int = 0
     watched: Callable[[Process], Process] = field(default=lambda process: process)
+    draft_alone: Callable[[PlannedRequest, list[int]], Iterable[Step]] | None = None
 
 
 class Device:
@@ -167,6 +170,7 @@ class Device:
         if not metrics.given_up:
             yield from self._execute(planned, metrics, info)
         after = self.context.link.meter(self.index)
+        metrics.has_sites, metrics.served = self.context.edge_sites is not None, info.served
         metrics.handovers = after.handovers - before.handovers
         metrics.device_joules += after.radio_joules - before.radio_joules
         if timer is not None:
@@ -191,11 +195,27 @@ class Device:
     def _execute(self, planned: PlannedRequest, metrics: RequestMetrics, info: RequestInfo) -> Process:
         """Run a request; without a radio link for too long, it is given up."""
         try:
-            yield from RequestExecutor(self.context, self.index, metrics, info).run(self.hooks.trace_of(planned))
+            executor = RequestExecutor(self.context, self.index, metrics, info)
+            yield from executor.run(self.hooks.trace_of(planned))
+            if executor.is_site_lost and not metrics.given_up:
+                yield from self._go_on_without_site(planned, metrics, info)
         except LinkFailureError as failure:
             metrics.given_up = True
             waited_ns = int(self.env.now) - info.issued_ns - sum(metrics.breakdown.ns.values())
             metrics.breakdown.add(f"{failure.direction}_access", waited_ns)
+
+    def _go_on_without_site(self, planned: PlannedRequest, metrics: RequestMetrics, info: RequestInfo) -> Process:
+        """Finish a request by the draft alone, or give it up."""
+        sites = self.context.edge_sites
+        assert sites is not None
+        if sites.settings.fallback == "none" or self.hooks.draft_alone is None:
+            metrics.given_up = True
+            return
+        answer = [token for emitted in metrics.emitted for token in emitted.round.tokens]
+        alone = self.hooks.draft_alone(planned, answer)
+        yield from RequestExecutor(self.context, self.index, metrics, info).run(alone)
+        metrics.draft_alone_tokens = sum([len(emitted.round.tokens) for emitted in metrics.emitted]) - len(answer)
+        sites.site_counts.draft_alone_tokens += metrics.draft_alone_tokens
 
     def _info(self, planned: PlannedRequest, issued_ns: int) -> RequestInfo:
         slo = self.hooks.slo
@@ -211,6 +231,7 @@ class Device:
             ttft_ns=_optional_ns(slo.ttft_s),
             tpot_ns=_optional_ns(slo.tpot_s),
             deadline_ns=_optional_ns(slo.deadline_s),
+            device=self.index,
         )
 
     def _deadline(self, info: RequestInfo, metrics: RequestMetrics) -> FastTimeout | None:

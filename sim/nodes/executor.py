@@ -27,8 +27,10 @@ from sim.models.interface import LanguageModel
 from sim.nodes.compiled_trace import Begin, DraftSegment, Parallel, Step
 from sim.nodes.engine.base import RequestInfo
 from sim.nodes.live_trace import LiveTrace
-from sim.nodes.model_server import ForwardResult
+from sim.nodes.model_server import ForwardResult, SiteLost
 from sim.nodes.server_group import ServerGroup
+from sim.nodes.sites.edge_sites import EdgeSites
+from sim.nodes.sites.session import Session
 
 Process = Generator[simpy.Event, Any, Any]
 Streams = list[tuple[simpy.Event, int]]
@@ -54,6 +56,7 @@ class SimulationContext:
         tx_power_w: Radio power of a sending device, 0 where the link has modems.
         rx_power_w: Radio power of a receiving device, likewise.
         on_span: Called with what a device does: device, name, start and end in nanoseconds, further figures; or None.
+        edge_sites: The edge, where it has several sites or one that may fail; else None.
     """
 
     env: simpy.Environment
@@ -67,6 +70,7 @@ class SimulationContext:
     tx_power_w: float
     rx_power_w: float
     on_span: Any = None
+    edge_sites: EdgeSites | None = None
 
 
 @dataclass(slots=True)
@@ -81,6 +85,9 @@ class RequestMetrics:
         handovers: Changes of cell of its device while it lasted.
         device_joules: Energy of device compute and radio.
         edge_joules: Its share of the sites' energy.
+        has_sites: Whether the edge has several sites, or one that may fail.
+        served: What the edge's sites have noted of it, where there are several.
+        draft_alone_tokens: Tokens of its answer that the device has drawn from its draft alone.
     """
 
     breakdown: Breakdown = field(default_factory=Breakdown)
@@ -99,6 +106,9 @@ class RequestMetrics:
     edge_forwards: int = 0
     given_up: bool = False
     handovers: int = 0
+    has_sites: bool = False
+    served: Session | None = None
+    draft_alone_tokens: int = 0
 
 
 class EmittedRound(NamedTuple):
@@ -122,7 +132,7 @@ class RequestExecutor:
         device: Its number.
         metrics: Takes what becomes of the request.
         info: What servers know of the request.
-        begun: Branches of the request that run beside it, by number.
+        family: What it shares with the branches of the request.
     """
 
     def __init__(
@@ -131,7 +141,7 @@ class RequestExecutor:
         device: int,
         metrics: RequestMetrics,
         info: RequestInfo,
-        begun: dict[int, _Begun] | None = None,
+        family: _Family | None = None,
     ) -> None:
         self.context = context
         self.env = context.env
@@ -139,9 +149,17 @@ class RequestExecutor:
         self.metrics = metrics
         self.info = info
         self.owed_ns = 0
-        self.begun: dict[int, _Begun] = {} if begun is None else begun
-        self.is_dropped = False
+        self._family = _Family() if family is None else family
+        self.begun = self._family.begun
+        self.is_dropped = self._family.is_site_lost
+        if context.edge_sites is not None:
+            self._family.members.append(self)
         self.drafted = (0.0, 0)  # joules and tokens of what the device has computed for this branch
+
+    @property
+    def is_site_lost(self) -> bool:
+        """Whether the request ended early, since its site has failed and no other goes on with it."""
+        return self._family.is_site_lost
 
     @property
     def now_ns(self) -> int:
@@ -201,17 +219,22 @@ class RequestExecutor:
                 served = yield sites[step.site].submit(step, None if live is None else live.work, self.info)
                 if served is None:  # given up
                     return
+                if served.__class__ is SiteLost:
+                    self._lost(served, breakdown)
+                    return
                 self._served(step, served, breakdown)
                 if live is not None:
                     live.result = served.logits
             elif isinstance(step, Parallel):
                 yield from self._fork(step.traces, breakdown, streams)
-                if metrics.given_up:
+                if metrics.given_up or self.is_dropped:
                     return
             elif isinstance(step, Begin):
                 self._begin(step, streams)
             elif isinstance(step, JoinRecord):
                 yield from self._join(self.begun.pop(step.number), breakdown)
+                if metrics.given_up or self.is_dropped:
+                    return
             elif isinstance(step, DropRecord):
                 self._drop(self.begun.pop(step.number))
 
@@ -243,6 +266,7 @@ class RequestExecutor:
     def _served(self, record: ComputeRecord, served: ForwardResult, breakdown: Breakdown) -> None:
         metrics, parts = self.metrics, breakdown.ns
         parts["edge_queue"] += served.queue_ns
+        parts["transport"] += served.transport_ns
         parts["draft_compute" if record.model == "draft" else "verify_compute"] += served.compute_ns
         metrics.edge_joules += served.joules
         metrics.edge_ns += served.queue_ns + served.compute_ns
@@ -251,8 +275,17 @@ class RequestExecutor:
             args = {"queue_s": served.queue_ns / NS_PER_S}
             self._span(f"{record.site.value} {record.model}", self.now_ns - served.compute_ns, self.now_ns, args)
 
+    def _lost(self, lost: SiteLost, breakdown: Breakdown) -> None:
+        """The request's site has failed: all of its branches end."""
+        breakdown.ns["edge_queue"] += lost.waited_ns
+        self._family.is_site_lost = True
+        for member in self._family.members:
+            member.is_dropped = True
+
     def _cross_backhaul(self, record: TransmitRecord, breakdown: Breakdown) -> Process:
         ns = self.context.backhaul_delay_ns + to_ns(record.charged_bits / self.context.backhaul_bps)
+        if self.context.edge_sites is not None and self.context.edge_sites.is_at_cloud(self.info):
+            ns = 0
         breakdown.add("transport", ns)
         yield FastTimeout(self.env, ns)
         if record.kind == "prompt":
@@ -280,9 +313,9 @@ class RequestExecutor:
 
     def _send(self, record: TransmitRecord) -> simpy.Event:
         direction = _DIRECTIONS[record.hop]
-        return self.context.link.send(
-            Packet(self.device, direction, record.charged_bits, record.kind, record.tokens_at_stake)
-        )
+        link, sites = self.context.link, self.context.edge_sites
+        packet = Packet(self.device, direction, record.charged_bits, record.kind, record.tokens_at_stake)
+        return link.send(packet) if sites is None else sites.send(link, packet, self.info)
 
     def _account(self, record: TransmitRecord, delivery: Delivery) -> None:
         metrics, airtime_ns = self.metrics, delivery.airtime_ns
@@ -357,7 +390,7 @@ class RequestExecutor:
             raise failures[0]
 
     def _for_branch(self) -> RequestExecutor:
-        return RequestExecutor(self.context, self.device, self.metrics, self.info, self.begun)
+        return RequestExecutor(self.context, self.device, self.metrics, self.info, self._family)
 
     def _begin(self, step: Begin, streams: Streams) -> None:
         """Run a branch beside what follows."""
@@ -449,3 +482,18 @@ class _Begun:
     owed_until_ns: int = 0
     process: simpy.Process | None = None
     failure: LinkFailureError | None = None
+
+
+@dataclass(slots=True)
+class _Family:
+    """What the branches of one request share.
+
+    Attributes:
+        begun: Branches that run beside it, by number.
+        members: Those who execute its branches, where sites may fail.
+        is_site_lost: Whether its site has failed and no other goes on with it.
+    """
+
+    begun: dict[int, _Begun] = field(default_factory=dict)
+    members: list[RequestExecutor] = field(default_factory=list)
+    is_site_lost: bool = False

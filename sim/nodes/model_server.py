@@ -27,12 +27,24 @@ class ForwardResult(NamedTuple):
         compute_ns: Duration of the steps that computed a part of it.
         joules: Its share of their energy.
         logits: The forward's rows when live, else None.
+        transport_ns: Time in which it waited for a text, or for keys and values, that were sent to another site.
     """
 
     queue_ns: int
     compute_ns: int
     joules: float
     logits: Logits | None
+    transport_ns: int = 0
+
+
+class SiteLost(NamedTuple):
+    """A forward's site has failed, and no other goes on with its request.
+
+    Attributes:
+        waited_ns: Time since it was submitted.
+    """
+
+    waited_ns: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +120,8 @@ class ModelServer:
         self._busy = False
         self._is_starting = False
         self._gathering: simpy.Event | None = None
+        self._under_way: tuple[Step, Cost, int] | None = None
+        self._num_crashes = 0
 
     @property
     def num_jobs(self) -> int:
@@ -131,21 +145,47 @@ class ModelServer:
         self._wake()
         return done
 
-    def prefill(self, request: RequestInfo, model: str) -> None:
-        """A prompt has arrived; the engine may compute it ahead of the request's first forward."""
+    def prefill(self, request: RequestInfo, model: str, tokens: int | None = None) -> None:
+        """A text has arrived; the engine may compute it ahead of the request's next forward.
+
+        Args:
+            request: Whose.
+            model: Role of the model.
+            tokens: How much of it; None for the prompt.
+        """
         if not self.cost_models[model].needs_wall_clock:  # a real pass is timed with the forward that it belongs to
-            self.engine.prefill(request, model, int(self.env.now))
+            self.engine.prefill(request, model, int(self.env.now), tokens)
             self._wake()
 
     def release(self, request: RequestInfo, text: Text | None) -> None:
         """A request has ended, with this text; or was given up, with None."""
-        for job in self._open.pop(request.id, ()):
+        self._end_jobs(request.id)
+        self.engine.release(request, text)
+        self._wake()
+
+    def _end_jobs(self, request: int) -> None:
+        """Those who wait for jobs of a request get None."""
+        for job in self._open.pop(request, ()):
             self.spent_ns += int(self.env.now) - job.arrived_ns
             self.jobs.leave(int(self.env.now))
             event, job.event = job.event, None
             event.succeed_later(None)
-        self.engine.release(request, text)
-        self._wake()
+
+    def crash(self) -> None:
+        """Lose all jobs, the step under way and the memory; those who wait get None. It is up again at once."""
+        self._num_crashes += 1
+        for request in list(self._open):
+            self._end_jobs(request)
+        self.engine.lose_all()
+        if self._under_way is not None:
+            step, price, start_ns = self._under_way
+            shares = self.cost_models[step.model].split(step.sizes, price.joules)
+            self.engine.complete(step, start_ns, int(self.env.now), shares)
+        self.engine.forget()
+        self._under_way = self._gathering = None
+        self._busy = False
+        self._observe()
+        self.monitor.is_busy = False
 
     def check(self, now_ns: int) -> None:
         """Little's law of its jobs.
@@ -209,12 +249,14 @@ class ModelServer:
             cost_model = self.gpu.priced(cost_model)
         logits, price = run_batch(works, self.models.get(step.model), cost_model, step.sizes)
         start_ns, duration_ns = int(self.env.now), wait_ns + to_ns(price.seconds)
+        self._under_way, num_crashes = (step, price, start_ns), self._num_crashes
         self._observe()
         self._busy = self.monitor.is_busy = True
         self._count(step, price, start_ns, start_ns + duration_ns)
 
         def finish(_: simpy.Event) -> None:
-            self._finish(step, price, logits, start_ns)
+            if num_crashes == self._num_crashes:
+                self._finish(step, price, logits, start_ns)
 
         if self.gpu is None:
             FastTimeout(self.env, duration_ns, finish)
@@ -251,6 +293,7 @@ class ModelServer:
         self.engine.complete(step, start_ns, now_ns, self.cost_models[step.model].split(step.sizes, price.joules))
         self._observe()
         self._busy = self.monitor.is_busy = False
+        self._under_way = None
         for item, rows in zip(step.items, logits, strict=True):
             if item.finishes and item.job.event is not None:
                 self._succeed(item.job, rows, now_ns)

@@ -44,9 +44,24 @@ class ServerGroup:
         """Queue a forward pass; the event succeeds with a ``ForwardResult`` when it is done."""
         return self._replica(request).submit(record, work, request)
 
-    def prefill(self, request: RequestInfo, model: str) -> None:
-        """A prompt has arrived."""
-        self._replica(request).prefill(request, model)
+    def prefill(self, request: RequestInfo, model: str, tokens: int | None = None) -> None:
+        """A prompt has arrived, or a text of so many tokens."""
+        self._replica(request).prefill(request, model, tokens)
+
+    def held_tokens(self, request: RequestInfo, model: str) -> int | None:
+        """Tokens of a request whose keys and values are in memory here; None if servers know no memory."""
+        return self._replica(request).engine.held_tokens(request, model)
+
+    def adopt(self, request: RequestInfo, model: str, tokens: int) -> bool:
+        """Take keys and values that another site has computed; False if there is no room for them."""
+        return self._replica(request).engine.adopt(request, model, tokens)
+
+    def crash(self) -> None:
+        """All servers of the site fail, and are up again empty."""
+        for replica in self.replicas:
+            replica.crash()
+        self._chosen.clear()
+        self._load = [0] * len(self.replicas)
 
     def release(self, request: RequestInfo, text: Text | None) -> None:
         """A request has ended, with this text; or was given up, with None."""

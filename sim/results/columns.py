@@ -10,7 +10,7 @@ _PART_MEANINGS = {
     "uplink_access": "waiting for the uplink: scheduling request, grant, queue",
     "uplink_air": "first transmission of uplink bits",
     "uplink_retransmission": "uplink retransmissions",
-    "transport": "fixed delays beyond the air, both ways, and the backhaul to the cloud",
+    "transport": "fixed delays beyond the air, both ways, the backhaul to the cloud, and ways between sites",
     "edge_queue": "waiting for the edge's or cloud's batch to start",
     "verify_compute": "forwards of the target and any other model than the draft",
     "downlink_access": "waiting for the downlink",
@@ -56,6 +56,11 @@ REQUEST_COLUMNS = {
     "edge_energy_j": "share of the edge's and cloud's energy",
     "handovers": "changes of cell while it lasted (nr)",
     **{f"{part}_s": meaning for part, meaning in _PART_MEANINGS.items()},
+    "site_moves": "changes of the site that served it (edge.sites)",
+    "kv_moved_bytes": "bytes of keys and values that were sent to another site for it (edge.sites)",
+    "re_prefilled_tokens": "tokens computed anew since their keys and values were left behind or lost (edge.sites)",
+    "fallback": "who went on with it after its site had failed: cloud, draft or none; else empty (edge.sites)",
+    "draft_alone_tokens": "tokens of its answer that the device drew from its draft alone (edge.sites)",
 }
 
 ROUND_COLUMNS = {
@@ -219,6 +224,19 @@ SUMMARY_COLUMNS = {
     "layer1_energy_per_cell_j": "the same for each of these cells",
     "gpu_energy_j": "energy of one GPU, or of two where layer 1 has its own: idle, layer 1 and the model's steps",
     "gpu_energy_per_token_j": "the same over the tokens that reached devices",
+    "site_handovers": "requests under way whose device came to a cell of another site (edge.sites)",
+    "kv_moves": "transfers of keys and values between sites",
+    "kv_moves_refused": "of these the ones for which the new site had no memory, so that it computed them anew",
+    "kv_moved_bytes": "bytes sent in them: 2 x layers x key-value heads x head size x bytes x tokens",
+    "kv_move_mean_s": "from the beginning of such a transfer until the new site could go on, mean",
+    "re_prefills": "requests whose text was computed anew at the site to which their device had come",
+    "re_prefilled_tokens": "tokens computed anew since their keys and values were left behind or lost",
+    "far_messages": "messages between a cell and a site of other cells",
+    "lost_forwards": "forward passes under way at a site when it failed",
+    "cloud_requests": "requests that the cloud took over from a site that was down",
+    "draft_alone_requests": "requests that the device went on with alone, by its draft",
+    "draft_alone_tokens": "tokens of these that followed the draft instead of the target",
+    "unserved_requests": "requests given up since their site was down and nobody went on with them",
     "device_idle_energy_j": "what the processors of all devices draw at rest over the time, where that is known",
     **{
         f"{direction}_{name}": f"{direction}: {meaning}"
@@ -301,7 +319,7 @@ KPM_COLUMNS = {
 
 # A row per server and second; the last one covers what is left of the run.
 SERVER_COLUMNS = {
-    "server": "edge or cloud; with replicas edge-0, edge-1, ...",
+    "server": "edge or cloud; with replicas or sites edge-0, edge-1, ..., with both edge-0-0, ...",
     "time_s": "beginning of the second",
     "running": "requests in the running set, mean over the second",
     "waiting": "jobs that wait for a step with room for them, mean over the second",

@@ -9,6 +9,7 @@ from sim.results.columns import BREAKDOWN_COLUMNS
 
 if TYPE_CHECKING:
     from sim.nodes.device import Outcome
+    from sim.nodes.executor import RequestMetrics
 
 _NAN = float("nan")
 
@@ -59,6 +60,21 @@ def request_row(outcome: Outcome, is_measured: bool = True) -> dict[str, Any]:
         "edge_energy_j": metrics.edge_joules,
         "handovers": metrics.handovers,
         **metrics.breakdown.columns(),
+        **_of_sites(metrics),
+    }
+
+
+def _of_sites(metrics: RequestMetrics) -> dict[str, Any]:
+    """Columns where the edge has several sites, or one that may fail."""
+    served = metrics.served
+    if not metrics.has_sites:
+        return {}
+    return {
+        "site_moves": served.num_moves if served is not None else 0,
+        "kv_moved_bytes": served.moved_bytes if served is not None else 0,
+        "re_prefilled_tokens": served.recomputed_tokens if served is not None else 0,
+        "fallback": served.fallback if served is not None else "",
+        "draft_alone_tokens": metrics.draft_alone_tokens,
     }
 
 

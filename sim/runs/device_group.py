@@ -25,17 +25,15 @@ from sim.nodes.live_trace import LiveTrace
 from sim.nodes.monitor import QueueMonitor
 from sim.results.tables import RunTables
 from sim.runs.completion import Completion
+from sim.runs.draft_alone import DraftAlone, RecordMore
 from sim.runs.inputs import SimulationInputs
 from sim.runs.window import Window
-from sim.scenario.schema import Kind, Scenario
+from sim.scenario.schema import Kind
 from sim.tape.key import Addresses, describe
 from sim.tape.store import TapeStore
 
 # Requests of each device that are decoded at once, where no recording was foreseen.
 _AHEAD = 4
-
-RecordMore = Callable[[Scenario, list[PlannedRequest]], None]
-"""Decodes requests of a scenario that no recording was foreseen for."""
 
 
 @dataclass(frozen=True)
@@ -92,6 +90,7 @@ class DeviceGroup:
         self._addresses = Addresses(self.scenario, self._model_info)
         self._live: dict[int, ProtocolRun] = {}
         self._room_tokens = self._memory_tokens()
+        self._alone: DraftAlone | None = None
         self.source = inputs.source if inputs.source is not None else ListedRequests(inputs.planned)
         hooks = DeviceHooks(
             self.source,
@@ -104,6 +103,7 @@ class DeviceGroup:
             kind.name,
             self.scenario.devices.priority,
             watchers.completion.process,
+            self._draft_alone,
         )
         self.devices = [Device(context, kind.first + index, hooks) for index in range(self.scenario.devices.count)]
 
@@ -164,6 +164,13 @@ class DeviceGroup:
         models = self.inputs.models
         protocol_run = self._live[planned.unique_id] = ProtocolRun(protocol, models, request=request)
         return LiveTrace(protocol_run, self.inputs.cost_models["device"], models, Lengthening(planned))
+
+    def _draft_alone(self, planned: PlannedRequest, answer: list[int]) -> Iterable[Step]:
+        """How a device goes on by itself with a request whose site has failed."""
+        if self._alone is None:
+            self._alone = DraftAlone(self.scenario, self.inputs, self._record)
+        self._live.pop(planned.unique_id, None)  # what was decoded of it is not the whole request
+        return self._alone.trace(planned, answer)
 
     def _recorded_trace(self, planned: PlannedRequest, tape: TapeStore) -> CompiledTrace:
         traces, address = self.inputs.traces, self._addresses.of(planned)

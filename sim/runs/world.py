@@ -19,14 +19,17 @@ from sim.nodes.engine.ran_sharing.gpu import SharedGpu
 from sim.nodes.engine.ran_sharing.orchestration import Orchestration
 from sim.nodes.engine.ran_sharing.receiver import SharedReceiver
 from sim.nodes.executor import SimulationContext
+from sim.nodes.handover.registry import HANDOVERS
 from sim.nodes.model_server import ModelServer
 from sim.nodes.monitor import QueueMonitor, ServerMonitor
 from sim.nodes.routing.registry import ROUTINGS
 from sim.nodes.server_group import ServerGroup
+from sim.nodes.sites.edge_sites import EdgeSites
 from sim.results.output import RunOutput
 from sim.results.tables import RunTables
 from sim.runs.completion import Completion
-from sim.runs.device_group import DeviceGroup, RecordMore, Watchers
+from sim.runs.device_group import DeviceGroup, Watchers
+from sim.runs.draft_alone import RecordMore
 from sim.runs.inputs import SimulationInputs
 from sim.runs.window import Window
 from sim.scenario.schema import Kind, Scenario
@@ -65,7 +68,9 @@ class World:
         self.link = link if wrap_link is None else wrap_link(link)
         self.gpu = self._shared_gpu(link)
         kinds = scenario.by_kind()
-        self.sites = {location: self._servers(location, kinds) for location in (Location.EDGE, Location.CLOUD)}
+        self.sites = self._all_servers(link, kinds)
+        edge = self.sites[Location.EDGE]
+        self.edge_sites = edge if isinstance(edge, EdgeSites) else None
         self.window = Window(to_ns(devices.warmup_s), None if devices.end_s is None else to_ns(devices.end_s))
         self.requests, self.queue = QueueMonitor("requests"), QueueMonitor("requests at their devices")
         self.completion = Completion(self.env, self.requests)
@@ -90,20 +95,43 @@ class World:
             inputs.cost_models["device"],
             inputs.models,
             _placed(scenario),
-            to_ns(scenario.cloud.one_way_delay_s),
-            scenario.cloud.backhaul_mbps * 1e6,
+            *_backhaul(scenario),
             0.0 if self.link.has_modems else scenario.devices.tx_power_w,
             0.0 if self.link.has_modems else scenario.devices.rx_power_w,
+            edge_sites=self.edge_sites,
         )
 
-    def _servers(self, location: Location, kinds: list[Kind]) -> ServerGroup:
+    def _all_servers(self, link: Link, kinds: list[Kind]) -> dict[Location, ServerGroup]:
+        """The servers of the cloud, and of the edge: of its one site, or of all of them."""
+        cloud = self._servers(Location.CLOUD, kinds, "cloud")
+        sites = self.scenario.edge_sites
+        if sites is None:
+            return {Location.EDGE: self._servers(Location.EDGE, kinds, "edge"), Location.CLOUD: cloud}
+        num_sites = sites.num_sites(link.num_cells)
+        groups = [self._servers(Location.EDGE, kinds, f"edge-{site}") for site in range(num_sites)]
+        cost_models = groups[0].replicas[0].cost_models
+        if HANDOVERS.find(sites.handover).make().may_carry and num_sites > 1:
+            unknown = [role for role, model in cost_models.items() if model.kv_bytes_per_token is None]
+            if unknown:
+                raise InputError(
+                    f"handover {sites.handover!r} needs the size of keys and values, which compute.edge does not tell "
+                    f"of the {' and '.join(unknown)} model; valid: compute.edge kind roofline, or kind table with "
+                    "kv_bytes_per_token",
+                    "edge.sites.handover",
+                )
+        routing = ROUTINGS.find(self.scenario.edge.settings.routing).make()  # type: ignore[attr-defined]
+        idle_w = idle_power_w(cost_models.values())
+        edge = EdgeSites(self.env, sites, groups, routing, idle_w, cloud, link, cost_models, _backhaul(self.scenario))
+        return {Location.EDGE: edge, Location.CLOUD: cloud}
+
+    def _servers(self, location: Location, kinds: list[Kind], name: str) -> ServerGroup:
         """The replicas of a site, each with an engine and a memory of its own."""
         site = location.value
         cost_models: dict[str, Any] = {}
         models: dict[str, Any] = {}
         by_role: dict[str, tuple[str, str]] = {}
         for kind, own in zip(kinds, self.inputs.kinds, strict=True):
-            for role in _placed(kind.scenario).get(location, []):
+            for role in [role for role, where in kind.scenario.placed().items() if location in where]:
                 fingerprint = own.models_info[role].fingerprint
                 known, first = by_role.setdefault(role, (fingerprint, kind.name))
                 if known != fingerprint:
@@ -125,7 +153,7 @@ class World:
                 choice.entry.make(settings, memory),
                 cost_models,
                 models,
-                ServerMonitor(site if count == 1 else f"{site}-{index}", on_second),
+                ServerMonitor(name if count == 1 else f"{name}-{index}", on_second),
                 gpu,
             )
             for index in range(count)
@@ -186,11 +214,13 @@ class World:
         if self.gpu is not None:
             model_j = figures.get("edge_busy_energy_j", 0.0)
             figures |= self.gpu.figures(gpu_counts, window.duration_ns, model_j, window.tokens)
+        if self.edge_sites is not None:
+            figures |= self.edge_sites.site_counts.figures()
         return RunOutput(self.tables, link_figures, figures, int(self.env.now) / NS_PER_S)
 
     def _run_to_end(self) -> None:
         """Run until nothing is left to happen, or all requests have ended where the link itself makes traffic."""
-        if self.link.has_background or self.orchestration is not None:
+        if self.link.has_background or self.orchestration is not None or self.edge_sites is not None:
             self.completion.run()
         else:
             self.env.run()
@@ -260,6 +290,11 @@ class World:
         """
         if self.requests.num_inside:
             raise RunError(f"{self.requests.num_inside} requests never ended: what they wait for does not come")
+
+
+def _backhaul(scenario: Scenario) -> tuple[int, float]:
+    """One-way delay [ns] and rate [bit/s] of the way to the cloud."""
+    return to_ns(scenario.cloud.one_way_delay_s), scenario.cloud.backhaul_mbps * 1e6
 
 
 def _placed(scenario: Scenario) -> dict[Location, list[str]]:

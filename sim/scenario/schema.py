@@ -19,9 +19,11 @@ from sim.core.settings import Settings, problems_error
 from sim.core.yaml_text import write_values
 from sim.decoding.controllers.registry import CONTROLLERS, refuse_misfit
 from sim.decoding.core.controller import Controls
+from sim.decoding.core.steps import Location
 from sim.decoding.protocols.registry import PROTOCOLS, TreeSettings, refuse_large_trees, sites_of
 from sim.links.registry import LINKS
 from sim.nodes.engine.registry import ENGINES
+from sim.nodes.engine.sites_settings import SitesSettings
 from sim.scenario.devices import MAX_REQUESTS, DevicesSettings
 from sim.scenario.kinds import PLACE_KEYS, KindSettings, MixedDevices, together
 from sim.scenario.model_sets import MODEL_SETS, models_of_set
@@ -203,12 +205,13 @@ class Scenario(Settings):
             *_too_many_requests(self.devices),
             *_seeds_beyond_bounds(self.seed, self.sweep),
             *_misfits(self.protocol, self.controller),
-            *_no_cost_model(self.protocol, self.compute),
+            *_no_cost_model(self),
             *_not_one_each(self.link, self.devices.count),
             *_wrong_kinds(self),
             *_thinks_in_vain(self),
             *_layer1_elsewhere(self),
             *_nothing_to_assign(self),
+            *_sites_misfit(self),
         ]
         if problems:
             raise problems_error([(problem.where, problem.message, None) for problem in problems], "parts_do_not_fit")
@@ -244,6 +247,18 @@ class Scenario(Settings):
             elif value is not None:
                 keys[field] = value
         return keys
+
+    @property
+    def edge_sites(self) -> SitesSettings | None:
+        """Keys of the edge's sites, where there are several or one that may fail."""
+        return getattr(self.edge.settings, "sites", None)
+
+    def placed(self) -> dict[str, list[Location]]:
+        """Where each role's model runs: where the protocol has it, and at the cloud if that stands in for the edge."""
+        sites, found = self.edge_sites, sites_of(self.protocol.entry, self.protocol.settings)
+        stands_in = sites is not None and bool(sites.outages) and sites.fallback == "cloud"
+        edge, cloud = Location.EDGE, Location.CLOUD
+        return {role: [edge, cloud] if stands_in and at is edge else [at] for role, at in found.items()}
 
     @property
     def servers(self) -> dict[str, Choice]:
@@ -371,6 +386,33 @@ def _layer1_elsewhere(scenario: Scenario) -> list[Problem]:
     return []
 
 
+def _sites_misfit(scenario: Scenario) -> list[Problem]:
+    """Sites of the edge that the link's cells do not have, or that other keys leave no room for."""
+    if getattr(scenario.cloud.server.settings, "sites", None) is not None:
+        return [Problem(("cloud", "sites"), "the cloud is one site; valid: edge.sites")]
+    sites = scenario.edge_sites
+    if sites is None:
+        return []
+    if getattr(scenario.edge.settings, "ran_sharing", None) is not None:
+        return [Problem(("edge", "sites"), "edge.ran_sharing knows one site with one GPU; valid: one of both keys")]
+    found = []
+    if scenario.compute["edge"].name == "measured":
+        found.append(Problem(("edge", "sites"), "compute.edge measured has one site, this host; valid: another kind"))
+    link = scenario.link.settings
+    is_radio = scenario.link.name == "nr" and getattr(link, "channel", "") == "radio"
+    num_sites = sites.num_sites(link.num_sites * link.sectors_per_site if is_radio else 1)  # type: ignore[attr-defined]
+    for index, outage in enumerate(sites.outages):
+        if outage.site >= num_sites:
+            message = f"got {outage.site}; valid: 0 to {num_sites - 1}, the sites of the link's cells"
+            found.append(Problem(("edge", "sites", "outages", index, "site"), message))
+    if sites.outages and sites.fallback == "draft" and scenario.protocol.entry.loaded:
+        placed = scenario.placed()
+        if placed.get("draft") != [Location.DEVICE]:
+            message = f"protocol {scenario.protocol.name!r} has no draft model at the device; valid: cloud, none"
+            found.append(Problem(("edge", "sites", "fallback"), message))
+    return found
+
+
 def _wrong_kinds(scenario: Scenario) -> list[Problem]:
     """What is wrong with what kinds of devices change."""
     if not isinstance(scenario.devices, MixedDevices):
@@ -408,14 +450,15 @@ def _misfits(protocol: Choice, controller: Choice) -> list[Problem]:
     return []
 
 
-def _no_cost_model(protocol: Choice, compute: Mapping[str, Choice]) -> list[Problem]:
+def _no_cost_model(scenario: Scenario) -> list[Problem]:
     """Sites whose keys, given per model role, leave out a model that the protocol runs there, or cannot hold all."""
+    protocol = scenario.protocol
     if not protocol.entry.loaded:
         return []
-    placed = sites_of(protocol.entry, protocol.settings)
+    placed = scenario.placed()
     found = []
-    for site in sorted(set(placed.values())):
-        keys, roles = compute[site].settings, [role for role, where in placed.items() if where == site]
+    for site in sorted({site for where in placed.values() for site in where}):
+        keys, roles = scenario.compute[site].settings, [role for role, where in placed.items() if site in where]
         missing = [problem for role in roles if (problem := problem_of(keys, role))]
         runs = f"which protocol {protocol.name!r} runs there"
         found += [Problem(("compute", site.value), f"{problem}, {runs}") for problem in missing]

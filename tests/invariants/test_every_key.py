@@ -224,9 +224,10 @@ ELSEWHERE: dict[str, str] = {
     "models.draft_vocabulary": "tests/models/test_cross_vocabulary.py",
     "models.dtype": "tests/models",
     **{
-        f"{site}.{engine}.ran_sharing": "tests/nodes/engine/test_ran_sharing.py"
+        f"{site}.{engine}.{key}": f"tests/nodes/{test}.py"
         for site in ("edge", "cloud")
         for engine in ("continuous", "fcfs")
+        for key, test in (("ran_sharing", "engine/test_ran_sharing"), ("sites", "test_sites"))
     },
     "edge.continuous.policy": "tests/nodes/engine",
     "link.nr.kpm_period_s": "tests/links/nr/test_kpm.py",

@@ -76,6 +76,25 @@ RUNS: tuple[Mutant, ...] = (
         ("weights_count_from_the_next_message", "message.weight = weight", "pass"),
     ),
     *faults_of(
+        "sim/nodes/sites/edge_sites.py",
+        ("tests/nodes/test_sites.py",),
+        ("moves_forget_who_waits", "for call in waiting:", "for call in waiting[1:]:"),
+        ("lost_forwards_uncounted", "self.site_counts.lost_forwards += 1", "self.site_counts.lost_forwards += 0"),
+        ("moved_without_a_release", "self._group(session).release(session.request, None)", "pass"),
+        ("carried_without_going", "self._leave(session, to)\n            refused", "refused"),
+    ),
+    *faults_of(
+        "sim/nodes/sites/paths.py",
+        ("tests/nodes/test_sites.py",),
+        ("transfers_beside_each_other", "waits_ns = max(0, self._free_ns[source] - now_ns)", "waits_ns = 0"),
+        ("bytes_as_bits_on_xn", "waits_ns + to_ns(8 * num_bytes / bps)", "waits_ns + to_ns(num_bytes / bps)"),
+    ),
+    *faults_of(
+        "sim/nodes/model_server.py",
+        ("tests/nodes/test_sites.py",),
+        ("steps_survive_a_failure", "if num_crashes == self._num_crashes:", "if True:"),
+    ),
+    *faults_of(
         "sim/compute/shares.py",
         ("tests/nodes/engine/test_ran_sharing.py",),
         (

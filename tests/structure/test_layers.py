@@ -11,8 +11,8 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 
-# From the bottom up; a package imports from those before it only. Engines and routing have a layer of their own: the
-# schema of scenarios knows their keys.
+# From the bottom up; a package imports from those before it only. Engines, routing and handover policies have a
+# layer of their own: the schema of scenarios knows their keys.
 LAYERS = (
     "channels",
     "core",
@@ -77,7 +77,7 @@ def _package(module: str) -> str | None:
     parts = module.split(".")
     if parts[0] == "channels":
         return "channels"
-    if parts[1:3] in (["nodes", "engine"], ["nodes", "routing"]):
+    if parts[1:3] in (["nodes", "engine"], ["nodes", "routing"], ["nodes", "handover"]):
         return "nodes.engine"
     return parts[1] if len(parts) > 1 else None
 

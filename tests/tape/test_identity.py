@@ -66,9 +66,10 @@ VALUES: dict[str, Any] = {
     "cloud.continuous.policy": "priority",
     "link.nr.kpm_period_s": 0.01,
     **{f"edge.{engine}.ran_sharing": {"mode": "mig"} for engine in ("fcfs", "continuous")},
+    **{f"edge.{engine}.sites": {"placement": "central"} for engine in ("fcfs", "continuous")},
 }
 # Refused wherever they are set, since layer 1 lies at the edge.
-REFUSED = {f"cloud.{engine}.ran_sharing" for engine in ("fcfs", "continuous")}
+REFUSED = {f"cloud.{engine}.{key}" for engine in ("fcfs", "continuous") for key in ("ran_sharing", "sites")}
 
 # Keys that change no output of small worlds, and another one that has a base scenario in which both are in use.
 BASES = {"cloud.continuous.policy": "cloud.continuous.memory_share"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -51,6 +52,7 @@ class NrLink(Link):
         self.settings = settings
         self.network = Network(env, num_devices, seed, settings, decoder)
         self.has_background = self.network.background is not None
+        self.num_cells = self.network.num_cells
 
     def send(self, packet: Packet) -> simpy.Event:
         """Accept a message now; the event returned succeeds at its delivery with a ``Delivery``.
@@ -96,6 +98,14 @@ class NrLink(Link):
     def meter(self, device: int) -> LinkMeter:
         """Handovers of a device and joules of its modem so far."""
         return LinkMeter(self.network.links.counters.handovers_of(device), self.network.radio_joules(device))
+
+    def cell_of(self, device: int) -> int:
+        """The cell that serves a device now."""
+        return int(self.network.serving[device])
+
+    def watch_cells(self, on_change: Callable[[int, int], None]) -> None:
+        """Have every handover and every choice of another cell told: device, new cell."""
+        self.network.links.on_cell_change = on_change
 
     def summary(self) -> dict[str, float]:
         """Per direction: throughput, PRB utilisation, error rate, HARQ rounds, access delays, fairness."""

@@ -30,6 +30,8 @@ class RequestInfo:
         tpot_ns: Its objective for the time per output token.
         deadline_ns: When it is given up, counted from its issue.
         verify_batch: The batch that a controller has put its drafts in; None if it is in none.
+        device: Index of the device that issued it.
+        served: What the edge's sites note of it; None where there is one site only.
     """
 
     id: int
@@ -44,6 +46,8 @@ class RequestInfo:
     tpot_ns: int | None = None
     deadline_ns: int | None = None
     verify_batch: int | None = None
+    device: int = 0
+    served: Any = None
 
     def __post_init__(self) -> None:
         self.num_prompt_tokens = self.num_prompt_tokens or len(self.prompt)
@@ -186,8 +190,32 @@ class Engine(ABC):
         """Whether a step formed now would gain nothing by waiting for company."""
         return True
 
-    def prefill(self, request: RequestInfo, model: str, now_ns: int) -> None:  # noqa: B027 (an offer)
-        """A prompt has arrived: compute it ahead of the request's first job, if the engine does such a thing."""
+    def prefill(  # noqa: B027 (an offer)
+        self, request: RequestInfo, model: str, now_ns: int, tokens: int | None = None
+    ) -> None:
+        """A text has arrived: compute it ahead of the request's next job, if the engine does such a thing.
+
+        Args:
+            request: Whose.
+            model: Role of the model.
+            now_ns: Now.
+            tokens: Tokens to compute; None for the prompt but for its last one, which the first job feeds.
+        """
+
+    def held_tokens(self, request: RequestInfo, model: str) -> int | None:  # noqa: ARG002
+        """Tokens of a request whose keys and values are in memory; None if the engine knows no memory."""
+        return None
+
+    def adopt(self, request: RequestInfo, model: str, tokens: int) -> bool:  # noqa: ARG002
+        """Take keys and values that another server has computed; False if there is no room for them."""
+        return True
+
+    @abstractmethod
+    def lose_all(self) -> None:
+        """The server has failed: drop all jobs and requests. The step under way, if any, is completed after this."""
+
+    def forget(self) -> None:  # noqa: B027 (an offer)
+        """Drop what the memory holds of requests that have ended."""
 
     def release(self, request: RequestInfo, text: Text | None) -> None:  # noqa: B027 (an offer)
         """A request has ended or was given up: drop its jobs and free its memory.

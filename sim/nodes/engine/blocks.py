@@ -113,6 +113,13 @@ class BlockPool:
             else:
                 self._free.append(block)
 
+    def forget(self) -> None:
+        """Free the cached blocks: nobody finds their prefixes any more."""
+        for block in self._cached:
+            del self._block_of[self._hash_of.pop(block)]
+            self._free.append(block)
+        self._cached.clear()
+
     def check(self) -> None:
         """Conservation: every block is used, free or cached, and only one of these.
 

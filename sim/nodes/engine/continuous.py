@@ -99,10 +99,10 @@ class ContinuousEngine(Engine):
         """
         self._scheduler(job.model).submit(job)
 
-    def prefill(self, request: RequestInfo, model: str, now_ns: int) -> None:
-        """Compute a prompt but for its last token, which the first job feeds."""
+    def prefill(self, request: RequestInfo, model: str, now_ns: int, tokens: int | None = None) -> None:
+        """Compute a prompt but for its last token, which the first job feeds; or as many tokens as are given."""
         if self._prefills:
-            tokens = request.num_prompt_tokens - 1
+            tokens = request.num_prompt_tokens - 1 if tokens is None else tokens
             self._scheduler(model).prefill(Job(request, model, WorkSize(tokens, tokens, 0), now_ns))
 
     @property
@@ -132,6 +132,24 @@ class ContinuousEngine(Engine):
         """Free a request's memory at all models."""
         for scheduler in self._schedulers.values():
             self.unattributed_joules += scheduler.release(request, text)
+
+    def held_tokens(self, request: RequestInfo, model: str) -> int | None:
+        """Tokens of a request whose keys and values are in memory."""
+        return self._scheduler(model).held_tokens(request)
+
+    def adopt(self, request: RequestInfo, model: str, tokens: int) -> bool:
+        """Take keys and values that another server has computed; False if there are too few blocks for them."""
+        return self._scheduler(model).adopt(request, tokens)
+
+    def lose_all(self) -> None:
+        """Drop all sequences; energy of theirs that no job was charged for is nobody's."""
+        for scheduler in self._schedulers.values():
+            self.unattributed_joules += scheduler.lose_all()
+
+    def forget(self) -> None:
+        """Empty the prefix cache."""
+        for scheduler in self._schedulers.values():
+            scheduler.pool.forget()
 
     def state(self) -> EngineState:
         """Sums over the models; of their memory the fullest."""

@@ -91,6 +91,10 @@ class FcfsEngine(Engine):
         if text is None:
             self._queue = deque(job for job in self._queue if job.request.id != request.id)
 
+    def lose_all(self) -> None:
+        """Drop the queue; the batch under way is nobody's any more."""
+        self._queue.clear()
+
     def state(self) -> EngineState:
         """Jobs in the batch and in the queue."""
         return EngineState(len(self._running), len(self._queue))

@@ -7,6 +7,7 @@ from pydantic import Field, field_validator
 from sim.core.errors import InputError
 from sim.core.settings import Settings
 from sim.nodes.engine.ran_sharing.settings import RanSharingSettings
+from sim.nodes.engine.sites_settings import SitesSettings
 from sim.nodes.routing.registry import ROUTINGS
 
 
@@ -21,6 +22,10 @@ class ServerSettings(Settings):
     ran_sharing: RanSharingSettings | None = None
     """Layer 1 of the link's cells beside the model (of the edge, over `nr`, with one replica): `mode`, `gpu`,
     `deadline_s`, `other_cells`, `other_load` and keys of the modes; without it layer 1 costs nothing."""
+
+    sites: SitesSettings | None = None
+    """Several sites of the edge, each with `replicas` servers: `placement`, delays and rates between them, `handover`,
+    `outages` and `fallback`; without it one site beside the base station serves all cells and never fails."""
 
     @field_validator("routing")
     @classmethod

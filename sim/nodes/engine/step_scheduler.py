@@ -357,6 +357,25 @@ class StepScheduler:
         self._free(sequence)
         return left_joules
 
+    def held_tokens(self, request: RequestInfo) -> int:
+        """Tokens of a request whose keys and values are in memory."""
+        sequence = self._sequences.get(request.id)
+        return 0 if sequence is None else sequence.computed
+
+    def adopt(self, request: RequestInfo, tokens: int) -> bool:
+        """Give a request memory that holds the keys and values of so many tokens, unless there are too few blocks."""
+        missing = self._num_blocks(tokens)
+        if request.id in self._sequences or missing > self.pool.num_available:
+            return False
+        sequence = self._sequences[request.id] = self._make_sequence(request)
+        sequence.blocks = self.pool.allocate(missing)
+        sequence.computed = tokens
+        return True
+
+    def lose_all(self) -> float:
+        """Drop all sequences; returns the joules that nobody was charged for."""
+        return sum([self.release(sequence.request, None) for sequence in list(self._sequences.values())])
+
     def state(self) -> EngineState:
         """What it holds now."""
         return EngineState(

@@ -46,6 +46,7 @@ class RadioLinks:
 
     Attributes:
         counters: What has happened so far.
+        on_cell_change: Called with device and new cell when that has changed; or None.
     """
 
     def __init__(
@@ -65,6 +66,7 @@ class RadioLinks:
         self._states: ConnectionStates | None = None
         count = len(reachable)
         self.counters = LinkCounters(count)
+        self.on_cell_change: Callable[[int, int], None] | None = None
         self._is_out = np.zeros(count, dtype=bool)
         self._since_ns = np.zeros(count, dtype=np.int64)
         self._failures = np.zeros(count, dtype=np.int64)
@@ -150,12 +152,16 @@ class RadioLinks:
         channel = self._channel
         assert channel is not None
         channel.renew_gains(self._next_slot)
-        channel.serving[:] = channel.gain_db.argmax(axis=1)
+        best = channel.gain_db.argmax(axis=1)
+        changed = np.flatnonzero(channel.serving != best).tolist()
+        channel.serving[:] = best
         channel.renew_links()
         if self._event is not None:
             self._event.restart(channel.gain_db)
         for device in range(len(self._reachable)):
             self._monitor.restart(device)
+        for device in changed:
+            self._tell(device)
 
     def _sinr_db(self, slot: int) -> Array:
         """Mean SINR of the downlink of each device in its cell. [num_devices]."""
@@ -188,9 +194,14 @@ class RadioLinks:
         self.counters.handover(device, old, cell, measured_slot * self._slot_ns)
         self._block(device, slot)
         self._channel.serving[device] = cell
+        self._tell(device)
         self._event.moved(device)
         self._monitor.restart(device)
         self._resume_after(device, slot, self._settings.handover_interruption_s)
+
+    def _tell(self, device: int) -> None:
+        if self.on_cell_change is not None and self._channel is not None:
+            self.on_cell_change(device, int(self._channel.serving[device]))
 
     def fail(self, device: int, slot: int) -> None:
         """A radio link has failed: by its SINR, or because the RLC has sent the same bytes too often."""
@@ -220,6 +231,7 @@ class RadioLinks:
             if best != channel.serving[device]:
                 channel.serving[device] = best
                 channel.renew_links()
+                self._tell(device)
             if self._sinr_db(slot)[device] < self._settings.rlf_in_db:
                 return
             if self._event is not None:

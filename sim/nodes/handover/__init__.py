@@ -1,0 +1,1 @@
+"""What becomes of a request when its device comes to a cell of another site, one policy per file."""
