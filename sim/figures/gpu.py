@@ -51,6 +51,8 @@ def _over_time(seconds: pd.DataFrame, style: str) -> Figure:
     upper.set_ylim(0, 1.05)
     lower.set_yscale("log")
     lower.set_ylim(0.08, 1.5e5)
+    lower.set_yticks((0.1, 1, 100, 10_000), ("0", "1", "100", "10,000"))
+    lower.minorticks_off()
     lower.set_ylabel("Late of 1e5")
     lower.set_xlabel("Time (s)")
     legend_above(figure, [upper], 3)

@@ -1,4 +1,4 @@
-"""Layer 1 and a model on one GPU: slots that are late, and tokens per second, over the cells on the GPU."""
+"""Layer 1 and a model on one GPU: late slots and tokens per second over the cells on it, and the hours of a day."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from sim.figures.conditions import means_by, values_of
+from sim.figures.legends import legend_above
+from sim.figures.statistics import over_replications
 from sim.figures.style import COLOURS, new_figure, styled
 
 if TYPE_CHECKING:
@@ -13,6 +15,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _CELLS = "edge.ran_sharing.other_cells"
+_BEGINS = "edge.ran_sharing.day_begins_s"
 _LATE, _TOKENS = "layer1_late_per_1e5", "tokens_per_s"
 _LINES = ("-", "--", ":", "-.", (0, (5, 1, 1, 1, 1, 1)))
 _MARKERS = "osD^v"
@@ -40,4 +43,44 @@ def shared_gpu(table: pd.DataFrame, axes: Sequence[str]) -> Figure:
         below.set_ylim(bottom=0)
         below.set_xlabel("Half-full cells beside the simulated one")
         above.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=3, fontsize=6.5, borderaxespad=0.2)
+        return figure
+
+
+def day_at_shared_gpu(table: pd.DataFrame, axes: Sequence[str]) -> Figure:
+    """Shares of the GPU above, tokens per second in the middle, joules per token below, over the hours of a day.
+
+    Args:
+        table: A sweep over the time of day whose variants are ways to share; the first one has no work that can wait.
+        axes: What was varied.
+    """
+    variants = values_of(table, "variant")
+    shown = table.assign(hour=table[_BEGINS] / 3600)
+    with styled():
+        figure = new_figure("one_column", 4.6)
+        upper, middle, lower = figure.subplots(3, sharex=True, height_ratios=(2, 3, 2))
+        first = shown[shown["variant"] == variants[0]]
+        for place, (column, label) in enumerate((("layer1_gpu_share", "layer 1"), ("model_gpu_share", "requests"))):
+            points = over_replications(first, "hour", column)
+            looks = {"color": COLOURS[4 + place], "ls": _LINES[place]}
+            upper.plot(points["x"], points["mean"], label=label, lw=1.2, **looks)
+        for place, name in enumerate(variants):
+            own = shown[shown["variant"] == name]
+            looks = {"color": COLOURS[place], "ls": _LINES[place], "marker": _MARKERS[place]}
+            for panel, column in ((middle, _TOKENS), (lower, "gpu_energy_per_token_j")):
+                points = over_replications(own, "hour", column)
+                panel.plot(points["x"], points["mean"], label=str(name), ms=2.5, lw=1.0, **looks)
+                low, high = points["mean"] - points["half"], points["mean"] + points["half"]
+                panel.fill_between(points["x"], low, high, color=COLOURS[place], alpha=0.13, linewidth=0)
+        upper.set_ylabel("Share of GPU")
+        upper.set_ylim(0, 1)
+        upper.legend(loc="upper left", ncols=2, fontsize=6.5)
+        middle.set_ylabel("Throughput (tokens/s)")
+        middle.set_ylim(bottom=0)
+        lower.set_ylabel("J per token")
+        lower.set_yscale("log")
+        lower.set_yticks((0.5, 1, 2, 5, 10, 20), ("0.5", "1", "2", "5", "10", "20"))
+        lower.minorticks_off()
+        lower.set_xlabel("Hour of the day")
+        lower.set_xticks(range(0, 25, 4))
+        legend_above(figure, [middle], 2)
         return figure

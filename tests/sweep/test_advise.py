@@ -248,5 +248,6 @@ def test_the_command_writes_and_prints_the_advice(tmp_path: Path, capsys: pytest
     folder = Path(told["folder"])
     assert {"advice.json", "candidates.csv", "front.png"} <= {path.name for path in folder.iterdir()}
     assert told["best"]["keys"].keys() == {"draft_length"} and len(told["sentences"]) == 2
+    assert not any("e-" in text or "e+" in text for text in told["sentences"])
     assert _main(["advise", str(file), *options, *out]) == 0
     assert "Pareto front of 2 candidates" in capsys.readouterr().out

@@ -8,6 +8,7 @@ from math import inf
 from sim.core.kernel import Environment
 from sim.nodes.engine.ran_sharing.gpu import SharedGpu
 from sim.nodes.engine.ran_sharing.layer1_cost import layer1_cost
+from sim.nodes.engine.ran_sharing.registry import SHARING_MODES
 from sim.nodes.engine.ran_sharing.settings import RanSharingSettings
 from tests.saturated_gpu import SLOT_NS, saturated
 from tests.validation.published import SYSTEMS
@@ -45,6 +46,12 @@ def cells_per_gpu() -> Iterable[Row]:
         "the A100X has the A100's bandwidth, by which the cost scales, and a network card that feeds the GPU directly"
     )
     yield same("A100X: full cells in time", _AERIAL, 6, _most_cells("a100", 1.0), note, deviates=True)
+    for compute, memory, low, high in ((3, 4, 40 / 108, 52 / 82), (4, 4, 42 / 108, 58 / 82)):
+        mode = SHARING_MODES.find("mig").make(
+            RanSharingSettings(mode="mig", layer1_compute_slices=compute, layer1_memory_slices=memory)
+        )
+        what = f"speed of layer 1 on {compute}g.48gb over the whole GPU, between its shares of SMs for PUSCH and PDSCH"
+        yield between(what, "NVIDIA Aerial, note on MIG", low, high, 1 / float(mode.layer1_s(1.0, False, 0.0)))
     source = "SoftBank and NVIDIA, AITRAS, November 2024"
     held = 2 * _most_cells("gb200", 1.0)
     yield between("two GB200: full cells in time, beside 20 radio units that they ran", source, 20, inf, held)

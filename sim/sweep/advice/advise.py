@@ -187,12 +187,13 @@ def _told(candidates: dict[str, Candidate], one: Condition) -> str:
     return f"{one.key} {_number(one.value)} ({name}, {values})"
 
 
-def _number(value: Any) -> str:
-    return f"{value:.3g}" if isinstance(value, float) else str(value)
+def _number(value: Any, digits: int = 3) -> str:
+    """With so many digits that count, and without an exponent as far as people read numbers."""
+    return f"{float(f'{value:.{digits}g}'):g}" if isinstance(value, float) else str(value)
 
 
 def _value(mean: float, half: float) -> str:
-    return f"{mean:.3g} ± {half:.1g}" if math.isfinite(half) else f"{mean:.3g}"
+    return f"{_number(mean)} ± {_number(half, 2)}" if math.isfinite(half) else _number(mean)
 
 
 def draw_front(advice: Advice, folder: Path, style: str = "one_column") -> Sequence[Path]:

@@ -244,6 +244,7 @@ KEYS = [
     ("priority", "other_active_share", 0.5, {"other_cells": 2}),
     ("priority", "other_profile", "residential", {"other_cells": 2}),
     ("priority", "other_profile_scales", "load", {"other_cells": 2, "other_profile": "residential"}),
+    ("priority", "day_begins_s", 0.6, {"other_cells": 2, "other_profile": [1.0, 0.1], "day_s": 1.0}),
     ("priority", "day_s", 1.0, {"other_cells": 2, "other_profile": [1.0, 0.1]}),
     ("priority", "ldpc_iterations", 5.0, {}),
     ("mig", "orchestrator", "prb_load", MOVED),

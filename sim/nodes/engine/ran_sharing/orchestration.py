@@ -68,7 +68,7 @@ class Orchestration:
         counts, passed_ns = gpu.counts.since(self._before), now_ns - self._since_ns
         slots = passed_ns / gpu.slot_ns
         report = Report(
-            time_s=now_ns / NS_PER_S,
+            time_s=gpu.settings.day_begins_s + now_ns / NS_PER_S,
             period_s=passed_ns / NS_PER_S,
             day_s=gpu.settings.day_s,
             kept_share=gpu.mode.layer1_share,

@@ -43,7 +43,7 @@ class OtherCells:
         profile = settings.other_profile
         self._factors = np.ones(1) if profile is None else np.array(profile_factors(profile))
         self._is_load = settings.other_profile_scales == "load"
-        self._day_ns = settings.day_s * NS_PER_S
+        self._day_ns, self._begins_ns = settings.day_s * NS_PER_S, settings.day_begins_s * NS_PER_S
         self.is_constant = self.count * self._load == 0 or (self._active == 1 and bool((self._factors == 1).all()))
         self._block = -1
         self._cells: Floats = np.zeros(0)
@@ -67,7 +67,8 @@ class OtherCells:
     def _of_block(self, block: int) -> Floats:
         if block != self._block:
             slots = block * BLOCK_SLOTS + np.arange(BLOCK_SLOTS, dtype=np.int64)
-            places = (slots * self._slot_ns % self._day_ns) / self._day_ns * len(self._factors)
+            times_ns = (slots * self._slot_ns + self._begins_ns) % self._day_ns
+            places = times_ns / self._day_ns * len(self._factors)
             factors = self._factors[places.astype(np.int64)]
             active, load = (1.0, factors) if self._is_load else (factors, np.ones(BLOCK_SLOTS))
             rng = generator(self._seed, "layer 1 of other cells", block)

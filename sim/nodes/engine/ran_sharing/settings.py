@@ -43,6 +43,8 @@ class RanSharingSettings(Settings):
     multiplies `other_load`, so that all slots are less full."""
     day_s: float = Field(default=86_400.0, gt=0, le=1e6)
     """Length of a day; a shorter one passes through the same hours faster."""
+    day_begins_s: float = Field(default=0.0, ge=0, le=1e6)
+    """Time of the day at which the run begins."""
     ldpc_iterations: float = Field(default=10.0, gt=0, le=100)
     """Iterations in which an uplink block is decoded; layer 1's time of its code blocks goes with them."""
     max_ldpc_iterations: float = Field(default=20.0, gt=0, le=100)

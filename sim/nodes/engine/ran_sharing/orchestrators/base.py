@@ -13,7 +13,7 @@ class Report:
     """What a GPU has done in one period.
 
     Attributes:
-        time_s: End of the period.
+        time_s: End of the period, counted from the beginning of the first day.
         period_s: Its length.
         day_s: Length of a day.
         kept_share: Share of the GPU that is kept for layer 1 as it is.
