@@ -94,6 +94,8 @@ _CELL_MEANINGS = {
     "olla_offset_mean_db": "offset of the outer loop of link adaptation, mean over devices (nr)",
     "olla_drift_db": "by how much the offsets have moved in the run, mean of absolute values: far over olla_step_db, "
     "the loops were still on their way (nr)",
+    "rlc_polls": "PDUs with which the RLC asked for a status report (nr, with rlc_feedback: status)",
+    "rlc_status_reports": "status reports about this direction, sent in the other one (nr, with rlc_feedback: status)",
     "access_p50_s": "median over messages of the time before the first bit is on air (nr)",
     "access_p95_s": "95th percentile of it",
     "access_p99_s": "99th percentile of it",

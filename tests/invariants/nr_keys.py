@@ -42,6 +42,7 @@ _AT_THE_EDGE = {
 }
 _ERRORS = {"channel": "ideal", "mcs": 5, "block_error_rate": 0.3}
 _LOSSES = {**_ERRORS, "max_harq_retransmissions": 0}
+_POLLED = {**_LOSSES, "rlc_feedback": "status"}
 _NEAR = {"inter_site_distance_m": 300, "record_slots": True}
 _FILES = {"kind": "ftp", "users": 0, "direction": "uplink", "five_qi": 7, "rate_hz": 10, "file_bytes": 3000}
 _FULL = {"kind": "full_buffer", "users": 0, "direction": "uplink", "five_qi": 5}
@@ -57,6 +58,10 @@ BESIDE: dict[str, dict[str, Any]] = {
     "harq_combining": {"mcs": 14, "distances_m": [300.0, 500.0, 600.0]},
     "max_harq_retransmissions": _ERRORS,
     "rlc_status_delay_s": _LOSSES,
+    **dict.fromkeys(
+        ("rlc_feedback", "t_reassembly_s", "t_status_prohibit_s", "t_poll_retransmit_s"),
+        _POLLED,
+    ),
     "max_rlc_retransmissions": {**_LOSSES, "block_error_rate": 0.5},
     "average_window_slots": {"multiplexing": "tdma", "devices.count": 8, "devices.requests": 4},
     "delay_budget_s": {"scheduler": "round_aware", "multiplexing": "tdma", "channel": "ideal", "mcs": 0},
@@ -129,6 +134,8 @@ VALUES: dict[str, Any] = {
     "sr_period_slots": 10,
     "gnb_decision_slots": 3,
     "drx_cycle_s": 0.16,
+    "rlc_feedback": "fixed",
+    "t_status_prohibit_s": 0.1,
     "rrc_inactivity_s": 0.02,
     "rrc_activation_s": 0.03,
     "num_preambles": 2,

@@ -231,6 +231,8 @@ ELSEWHERE: dict[str, str] = {
     },
     "edge.continuous.policy": "tests/nodes/engine",
     "link.nr.kpm_period_s": "tests/links/nr/test_kpm.py",
+    "link.nr.poll_pdus": "tests/links/nr/test_acknowledged.py",
+    "link.nr.poll_bytes": "tests/links/nr/test_acknowledged.py",
     "link.nr.record_pcap": "tests/links/nr/test_pcap.py",
     "cloud.continuous.policy": "tests/nodes/engine",
 }

@@ -94,6 +94,21 @@ RADIO: tuple[Mutant, ...] = (
         ),
     ),
     *faults_of(
+        "sim/links/nr/rlc/acknowledged.py",
+        ("tests/links/nr/test_acknowledged.py",),
+        (
+            "status_before_the_gap_is_filled",
+            "if _NEVER < self._polled < self._highest_status:",
+            "if _NEVER < self._polled:",
+        ),
+        ("never_polls_at_the_end", "if not (enough or is_last or", "if not (enough or"),
+    ),
+    *faults_of(
+        "sim/links/nr/rlc/message.py",
+        ("tests/links/nr/test_acknowledged.py",),
+        ("duplicates_count_twice", "new += max(0, min(last, stop) - max(first, start))", "new += stop - start"),
+    ),
+    *faults_of(
         "sim/links/nr/rrc/random_access.py",
         ("tests/links/nr/test_states.py",),
         (

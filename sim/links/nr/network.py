@@ -234,7 +234,9 @@ class Network:
             )
             for direction in Direction
         }
-        return Uplink(deps[Direction.UPLINK]), Downlink(deps[Direction.DOWNLINK])
+        uplink, downlink = Uplink(deps[Direction.UPLINK]), Downlink(deps[Direction.DOWNLINK])
+        uplink.peer, downlink.peer = downlink, uplink
+        return uplink, downlink
 
     def wrap_receiver(self, wrap: Callable[[Receiver], Receiver]) -> None:
         """Put something around what decides which transport blocks are received."""
@@ -281,6 +283,8 @@ class Network:
         for mac in (self.uplink, self.downlink):
             mac.kpis = MacCounters(len(self.serving), mac.delay_parts)
             mac.adaptation.restart_figures()
+            if mac.acknowledged is not None:
+                mac.acknowledged.restart_figures()
         self.links.counters.restart()
         if self.states is not None and self.access is not None:
             self.states.restart()
@@ -300,7 +304,10 @@ class Network:
             offered = (ended - begun) * carrier.num_prb * self.num_cells
             for name, value in mac.kpis.figures((now - since) / NS_PER_S, offered).items():
                 figures[f"{mac.direction}_{name}"] = value
-            for name, value in mac.adaptation.figures().items():
+            further = mac.adaptation.figures()
+            if mac.acknowledged is not None:
+                further |= mac.acknowledged.figures()
+            for name, value in further.items():
                 figures[f"{mac.direction}_{name}"] = value
         figures.update(self.links.counters.figures((now - since) / NS_PER_S, self._num_protocol_devices))
         figures.update(self.modems.figures(carrier.first_slot_from(now), self._num_protocol_devices))

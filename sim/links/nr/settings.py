@@ -17,6 +17,7 @@ from sim.links.nr.antenna_settings import AntennaSettings
 from sim.links.nr.mac.drx_settings import SleepSettings
 from sim.links.nr.mac.report_settings import ReportSettings
 from sim.links.nr.mac.schedulers.registry import SCHEDULERS
+from sim.links.nr.rlc.settings import RlcSettings
 from sim.links.nr.rrc.settings import MobilitySettings
 from sim.links.nr.rrc.state_settings import StateSettings
 from sim.links.nr.traffic.settings import TrafficSettings
@@ -192,7 +193,8 @@ class ReliabilitySettings(AccessSettings):
     """Retransmissions of one block before the RLC takes over."""
 
     rlc_status_delay_s: float = Field(default=0.01, ge=0, le=10)
-    """From a block's last failure to the RLC sender knowing of it [s]."""
+    """From a block's last failure to the RLC sender knowing of it, and to a device that has lost its buffer status
+    report asking anew [s]."""
 
     max_rlc_retransmissions: int = Field(default=32, ge=1, le=1000)
     """Times that the RLC sends the same bytes anew before the radio link has failed (TS 38.322 5.3.2)."""
@@ -286,6 +288,7 @@ class NrLinkSettings(
     GeometrySettings,
     AntennaSettings,
     MobilitySettings,
+    RlcSettings,
     StateSettings,
     SleepSettings,
     TrafficSettings,

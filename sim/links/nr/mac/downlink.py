@@ -9,7 +9,7 @@ from sim.links.nr.mac.counters import ACCESS_PARTS, DELAY_PARTS
 from sim.links.nr.mac.entity import MacEntity
 from sim.links.nr.phy.block import TransportBlock
 from sim.links.nr.rlc.logical_channels import LogicalChannels
-from sim.links.nr.rlc.message import Message
+from sim.links.nr.rlc.message import Message, StatusPdu
 
 
 class Downlink(MacEntity):
@@ -29,6 +29,12 @@ class Downlink(MacEntity):
         """The edge sends a message to a device, now."""
         slot = self.carrier.first_slot_from(message.ready_ns) + self.carrier.decision_slots
         self.callbacks.schedule(slot, self._enqueue, message)
+
+    def push_report(self, report: StatusPdu, slot: int) -> None:
+        """The base station has a status report to send."""
+        device = report.packet.device
+        self.queues[device].push_control(report)
+        self._sync(device, slot)
 
     def _enqueue(self, message: Message, slot: int) -> None:
         self.enqueue(message)

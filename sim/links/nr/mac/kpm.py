@@ -40,7 +40,7 @@ class _Counts:
             self.first_errors[cell] += failed
         self.device_prb[block.device] += block.num_prb
         if block.received:
-            bits = 8 * sum(segment.stop - segment.start for segment in block.segments)
+            bits = 8 * sum(segment.stop - segment.start for segment in block.segments if segment.message.bearer >= 0)
             self.bits[cell] += bits
             self.device_bits[block.device] += bits
 

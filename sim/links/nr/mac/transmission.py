@@ -8,13 +8,14 @@ from collections import deque
 import numpy as np
 
 from sim.core.clock import to_ns
-from sim.links.base import Delivery, Direction
+from sim.links.base import Delivery, Direction, Packet
 from sim.links.nr.mac.counters import DELAY_PARTS, MacCounters
 from sim.links.nr.mac.deps import MacDeps
 from sim.links.nr.mac.schedulers.base import Array, Indices
 from sim.links.nr.phy.block import TransportBlock
+from sim.links.nr.rlc.acknowledged import AcknowledgedMode, StatusReport
 from sim.links.nr.rlc.logical_channels import LogicalChannels
-from sim.links.nr.rlc.message import Message, Segment
+from sim.links.nr.rlc.message import Message, Segment, StatusPdu
 from sim.links.nr.rlc.send_queue import SendQueue
 
 _NEVER_SERVED = -(1 << 40)
@@ -36,6 +37,8 @@ class Transmission(ABC):
         weight: Sum of the weights of the logical channels that have data, as the base station knows them; where there
             is one only, its weight, [num_devices].
         control_weight: Weight that a controller sets, [num_devices].
+        acknowledged: Polls and status reports about this direction, or None; ``peer`` is the other direction, which
+            carries the reports.
     """
 
     direction: Direction
@@ -66,6 +69,8 @@ class Transmission(ABC):
         self.head_is_critical = np.array([own[0].is_delay_critical for own in deps.channels], dtype=bool)
         self.control_weight = np.ones(count)
         self.weight = np.array([own[0].weight for own in deps.channels], dtype=np.float64)
+        self.acknowledged = self._acknowledged_mode() if settings.rlc_feedback == "status" else None
+        self.peer: Transmission | None = None
         self._heads: list[Message | None] = [None] * count
         self._budget_ns = to_ns(settings.delay_budget_s)
         self._status_delay_ns = to_ns(settings.rlc_status_delay_s)
@@ -75,6 +80,40 @@ class Transmission(ABC):
         self._served = np.zeros(count)
         self._served_scale, self._aged = 1.0, 0
         self._decay = 1 - 1 / settings.average_window_slots
+
+    def _acknowledged_mode(self) -> AcknowledgedMode:
+        """Acknowledged mode of all bearers of this direction."""
+        settings, slot_ns = self.settings, self.carrier.slot_ns
+        seconds = settings.t_reassembly_s, settings.t_status_prohibit_s, settings.t_poll_retransmit_s
+        reassembly, prohibit, poll = (-(-to_ns(one) // slot_ns) for one in seconds)
+        place = {
+            bearer: (device, channel)
+            for device, own in enumerate(self.deps.bearers)
+            for channel, bearer in enumerate(own)
+        }
+
+        def send_report(bearer: int, report: StatusReport, slot: int) -> None:
+            self._send_report(*place[bearer], bearer, report, slot)
+
+        def resend(bearer: int, segments: list[Segment], slot: int) -> None:
+            self._requeue(place[bearer][0], segments, slot)
+
+        def anything_waits(bearer: int) -> bool:
+            device, channel = place[bearer]
+            queue = self.queues[device]
+            return (queue.queues[channel] if isinstance(queue, LogicalChannels) else queue).has_data
+
+        timers = reassembly, prohibit, poll
+        return AcknowledgedMode(
+            len(place),
+            settings.poll_pdus,
+            settings.poll_bytes,
+            timers,
+            self.callbacks.schedule,
+            send_report,
+            resend,
+            anything_waits,
+        )
 
     # -- what the directions do differently ---------------------------------------------------------------------------
 
@@ -89,6 +128,10 @@ class Transmission(ABC):
     @abstractmethod
     def on_requeued(self, device: int, slot: int) -> None:
         """Bytes that a block has lost for good are back in the buffer."""
+
+    @abstractmethod
+    def push_report(self, report: StatusPdu, slot: int) -> None:
+        """A status report about the other direction is to be sent, from a slot on."""
 
     @abstractmethod
     def resume(self, device: int, slot: int) -> None:
@@ -155,6 +198,8 @@ class Transmission(ABC):
                 message.grant_ns = -1 if block.is_configured else block.grant_slot * self.carrier.slot_ns
             if not segment.num_resent:
                 message.last_new_ns = start_ns + self.carrier.slot_ns
+        if self.acknowledged is not None:
+            block.polls = self.acknowledged.sent(block.segments, slot)
         self.sync_head(device)
         return True
 
@@ -167,6 +212,9 @@ class Transmission(ABC):
             block.is_flushed = True
             if not block.received:
                 lost += block.segments
+        if self.acknowledged is not None:
+            self.queues[device].forget_sent()
+            lost = [one for bearer in self.deps.bearers[device] for one in self.acknowledged.restart(bearer)]
         self._in_flight[device].clear()
         for cell, waiting in enumerate(self.resend):
             if any(block.device == device for block in waiting):
@@ -240,14 +288,40 @@ class Transmission(ABC):
                 message.used_bits += 8 * segment.used_bytes
                 message.airtime_ns += airtime_ns * segment.used_bytes // used
                 if block.received:
-                    message.received_bytes += segment.stop - segment.start
-                    if message.flow is not None:
-                        share = (segment.stop - segment.start) / message.total_bytes
-                        message.flow.received(share * message.packet.payload_bits)
-                    if message.received_bytes == message.total_bytes:
-                        message.complete_ns = (slot + 1) * slot_ns
-                        self._deliver_in_order(message.bearer, message.complete_ns)
+                    self._arrived(segment, slot)
+            if block.received and self.acknowledged is not None:
+                self.acknowledged.received(block.segments, block.polls, slot)
         self.callbacks.schedule(self.known_at(slot), self._outcomes, blocks)
+
+    def _arrived(self, segment: Segment, slot: int) -> None:
+        """Bytes have been decoded, those that came before not counted again."""
+        message = segment.message
+        new = segment.stop - segment.start if segment.pdu is None else segment.pdu.receive(segment.start, segment.stop)
+        message.received_bytes += new
+        if message.flow is not None:
+            message.flow.received(new / message.total_bytes * message.packet.payload_bits)
+        if new and message.received_bytes == message.total_bytes:
+            if isinstance(message, StatusPdu):
+                message.arrive(slot)
+                return
+            message.complete_ns = (slot + 1) * self.carrier.slot_ns
+            self._deliver_in_order(message.bearer, message.complete_ns)
+
+    def _send_report(self, device: int, channel: int, bearer: int, report: StatusReport, slot: int) -> None:
+        """Send a status report about a bearer over the other direction."""
+        acknowledged, peer = self.acknowledged, self.peer
+        assert acknowledged is not None and peer is not None
+        epoch = acknowledged.epoch(bearer)
+
+        def answered(_: object, at_slot: int) -> None:
+            acknowledged.answered(bearer, epoch, report, at_slot)
+
+        def arrive(at_slot: int) -> None:
+            self.callbacks.schedule(at_slot + 1, answered, None)
+
+        own = channel if channel < len(peer.deps.channels[device]) else 0
+        packet = Packet(device, peer.direction, 8 * report.num_bytes, kind="rlc_status")
+        peer.push_report(StatusPdu(packet, own, slot * self.carrier.slot_ns, report.num_bytes, arrive), slot)
 
     def _deliver_in_order(self, bearer: int, now_ns: int) -> None:
         """The PDCP hands up complete messages behind which no earlier one is missing (TS 38.323 5.2.2.1)."""
@@ -300,13 +374,22 @@ class Transmission(ABC):
             self._end(block)
             self.kpis.num_lost += 1
             at_ns = slot * self.carrier.slot_ns + self._status_delay_ns
-            self.callbacks.schedule(max(slot + 1, self.carrier.first_slot_from(at_ns)), self._send_again, block)
+            then = self._send_again if self.acknowledged is None else self._tell_again
+            self.callbacks.schedule(max(slot + 1, self.carrier.first_slot_from(at_ns)), then, block)
 
     def _send_again(self, block: TransportBlock, slot: int) -> None:
         """The RLC sender learns that a block is lost and takes its bytes back."""
-        device = block.device
-        worst = max(segment.num_resent for segment in block.segments) + 1
-        self.queues[device].requeue([one for one in block.segments if not one.message.has_failed])
+        self._requeue(block.device, block.segments, slot)
+
+    def _tell_again(self, block: TransportBlock, slot: int) -> None:
+        """The buffer status report of a lost block is lost, too (retxBSR-Timer, TS 38.321 5.4.5)."""
+        if self.queues[block.device].stream_bytes and self.deps.reachable[block.device]:
+            self.on_requeued(block.device, slot)
+
+    def _requeue(self, device: int, segments: list[Segment], slot: int) -> None:
+        """Put segments into the send queue again, unless the same bytes have been sent too often."""
+        worst = max(segment.num_resent for segment in segments) + 1
+        self.queues[device].requeue([one for one in segments if not one.message.has_failed])
         self.sync_head(device)
         if not self.deps.reachable[device]:
             return
@@ -319,3 +402,5 @@ class Transmission(ABC):
         """A HARQ process is free again."""
         self.num_free[block.device] += 1
         del self._in_flight[block.device][block]
+        if self.acknowledged is not None:
+            self.acknowledged.ended(block.segments)

@@ -18,7 +18,7 @@ from sim.links.nr.mac.schedulers.base import Array, Indices
 from sim.links.nr.phy.block import TransportBlock
 from sim.links.nr.phy.carrier import RequestOpportunities
 from sim.links.nr.rlc.logical_channels import LogicalChannels
-from sim.links.nr.rlc.message import Message
+from sim.links.nr.rlc.message import Message, StatusPdu
 
 _REPORT_BYTES = {"short": 2, "long": 4}
 """Subheader and report of one logical channel group (TS 38.321 6.1.3.1); the long one has a byte more for each other
@@ -72,6 +72,15 @@ class Uplink(MacEntity):
             else:
                 slot = self._request(device, message.sent_ns)
                 message.request_end_ns = (slot + 1) * self.carrier.slot_ns
+
+    def push_report(self, report: StatusPdu, slot: int) -> None:
+        """A device has a status report to send; it asks for a grant if nothing else waits."""
+        device = report.packet.device
+        was_empty = not self.queues[device].stream_bytes
+        self.queues[device].push_control(report)
+        self.sync_head(device)
+        if was_empty and self.deps.reachable[device]:
+            self.on_requeued(device, slot)
 
     def _request(self, device: int, now_ns: int) -> int:
         """Put a scheduling request into its opportunity; returns the slot."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from sim.links.nr.rlc.message import Segment
@@ -28,6 +29,7 @@ class TransportBlock:
         effective: Effective SINR combined so far, linear.
         combined_re: Resource elements behind it.
         first_slot: Slot of the first transmission.
+        polls: Bearer and sequence number of RLC PDUs in it that poll.
         is_configured: Sent on a configured grant.
         is_flushed: Its HARQ process has been emptied by a handover or a radio link failure.
         received: Outcome of the present transmission.
@@ -49,6 +51,7 @@ class TransportBlock:
     reported_bytes: int = -1
     reported_weight: float = 0.0
     report: tuple[str, tuple[int, ...]] = ("", ())
+    polls: Sequence[tuple[int, int]] = ()
     uniform: float = 0.0
     attempt: int = 0
     effective: float = 0.0

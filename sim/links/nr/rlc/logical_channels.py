@@ -108,6 +108,15 @@ class LogicalChannels:
         """Append a message to its channel."""
         self.queues[message.channel].push(message)
 
+    def push_control(self, report: Message) -> None:
+        """Append a status report to its channel."""
+        self.queues[report.channel].push_control(report)
+
+    def forget_sent(self) -> None:
+        """Drop status reports and what was to be sent again."""
+        for queue in self.queues:
+            queue.forget_sent()
+
     def requeue(self, segments: list[Segment]) -> None:
         """Put bytes that were lost for good before all others of their channels."""
         for index, queue in enumerate(self.queues):

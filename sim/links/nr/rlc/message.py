@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, cast
 
 import simpy
 
@@ -196,6 +197,7 @@ class Segment:
     Attributes:
         used_bytes: Block bytes that it takes, headers included.
         num_resent: Times that the RLC has sent them before.
+        pdu: The PDU that they are of, in acknowledged mode with status reports.
     """
 
     message: Message
@@ -203,3 +205,53 @@ class Segment:
     stop: int
     used_bytes: int = 0
     num_resent: int = 0
+    pdu: Pdu | None = None
+
+
+class Pdu:
+    """Bytes [start, stop) of a message that were first sent together, under one sequence number.
+
+    Attributes:
+        missing: Parts of them that have not been received.
+        pending_bytes: Bytes of them that wait in the send queue or are in a HARQ process.
+        num_resent: Times that the RLC has sent them again.
+    """
+
+    __slots__ = ("message", "missing", "num_resent", "pending_bytes", "start", "stop")
+
+    def __init__(self, message: Message, start: int, stop: int) -> None:
+        self.message, self.start, self.stop = message, start, stop
+        self.missing: list[tuple[int, int]] = [(start, stop)]
+        self.pending_bytes = stop - start
+        self.num_resent = 0
+
+    def receive(self, start: int, stop: int) -> int:
+        """Take in a part; returns how many of its bytes are new."""
+        left: list[tuple[int, int]] = []
+        new = 0
+        for first, last in self.missing:
+            new += max(0, min(last, stop) - max(first, start))
+            left += [part for part in ((first, min(last, start)), (max(first, stop), last)) if part[0] < part[1]]
+        self.missing = left
+        return new
+
+
+class StatusPdu(Message):
+    """A status report of the RLC on its way (TS 38.322 6.2.2.5): a control PDU, which no bearer waits for.
+
+    Args:
+        packet: Device and direction.
+        channel: Logical channel that it goes on.
+        sent_ns: When it was made.
+        num_bytes: Its size.
+        arrive: Takes it, with the slot that carried it.
+    """
+
+    __slots__ = ("arrive",)
+
+    def __init__(
+        self, packet: Packet, channel: int, sent_ns: int, num_bytes: int, arrive: Callable[[int], None]
+    ) -> None:
+        super().__init__(packet, cast(simpy.Event, None), sent_ns, sent_ns, num_bytes)
+        self.channel, self.bearer = channel, -1
+        self.arrive = arrive
