@@ -109,6 +109,8 @@ class MimoFading:
     ) -> None:
         ids = np.asarray(link_ids, dtype=np.int64)
         self.arrays, self.num_links, self.num_groups = arrays, len(ids), bank.num_groups
+        self._num_pairs = arrays.num_pairs
+        self._pairs: dict[tuple[int, int], Indices] = {}
         pairs = (ids[:, None] * _MAX_ANTENNAS**2 + self._pair_numbers()).ravel()
         speeds = np.repeat(np.broadcast_to(np.asarray(speeds_m_s, dtype=np.float64), len(ids)), arrays.num_pairs)
         self._scatter = FadingChannel(bank, speeds, carrier_ghz, [0.0], seed, pairs, link, num_sinusoids)
@@ -149,8 +151,10 @@ class MimoFading:
         """
         arrays = self.arrays
         bs, ue = num_bs or arrays.num_bs, num_ue or arrays.num_ue
-        pairs = (np.arange(bs)[:, None] * arrays.num_ue + np.arange(ue)).ravel()
-        rows = (links[:, None] * arrays.num_pairs + pairs).ravel()
+        pairs = self._pairs.get((bs, ue))
+        if pairs is None:
+            pairs = self._pairs[bs, ue] = (np.arange(bs)[:, None] * arrays.num_ue + np.arange(ue)).ravel()
+        rows = (links[:, None] * self._num_pairs + pairs).ravel()
         scatter = self._scatter.frequency_response(time_s, rows)
         # [links, bs, ue, groups] -> [links, groups, bs, ue]
         matrix: npt.NDArray[np.complex64] = scatter.reshape(len(links), bs, ue, -1).transpose(0, 3, 1, 2)
@@ -159,7 +163,7 @@ class MimoFading:
             matrix = np.asarray(left[:bs, :bs] @ matrix @ right[:ue, :ue].T, dtype=np.complex64)
         if not self._has_direct:
             return matrix if self._scale == 1 else np.asarray(matrix * self._scale)
-        scattered, direct = self._amplitudes[:, links]
-        phasor = self._scatter.specular_phasors(time_s, links * arrays.num_pairs) * direct
+        scattered, direct = self._amplitudes.take(links, axis=1)
+        phasor = self._scatter.specular_phasors(time_s, links * self._num_pairs) * direct
         path = self._direct[links, :bs, :ue] * phasor[:, None, None]
         return np.asarray(matrix * (scattered * self._scale)[:, None, None, None] + path[:, None], dtype=np.complex64)

@@ -15,7 +15,18 @@ from sim.runs.manifest import versions
 from tests.bench.measure import yardstick_ms
 
 REFERENCE = Path(__file__).resolve().parent.parent.parent / "results" / "reference" / "bench.json"
-BENCHES = ("startup", "speculation", "verification", "kernel", "cell", "memory", "recording", "quickstart", "study")
+BENCHES = (
+    "startup",
+    "speculation",
+    "verification",
+    "kernel",
+    "cell",
+    "sectors",
+    "memory",
+    "recording",
+    "quickstart",
+    "study",
+)
 
 
 def processor() -> str:

@@ -176,9 +176,22 @@ RADIO: tuple[Mutant, ...] = (
             "raised = np.minimum(own, np.maximum(cut, levels[:, None]))",
             "raised = np.minimum(own, cut + levels[:, None])",
         ),
-        ("headroom_not_shared", "cut = np.minimum(own, limit[start])", "cut = own"),
-        ("waiting_devices_fill_the_carrier", "shared = np.zeros_like(needed)", "shared = np.minimum(needed, limit)"),
-        ("headroom_of_all_is_summed", "cut.sum() < num_prb:", "np.minimum(needed, limit).sum() < num_prb:"),
+        ("headroom_not_shared", "cut = np.minimum(own, limit)", "cut = own"),
+    ),
+    *faults_of(
+        "sim/links/nr/mac/uplink.py",
+        ("tests/links/nr/test_allocation.py",),
+        ("waiting_devices_fill_the_carrier", "start = order[can_start][: budget.grants_left]", "start = order"),
+    ),
+    *faults_of(
+        "sim/links/nr/mac/candidates.py",
+        ("tests/links/nr/test_allocation.py", "tests/links/nr/test_radio.py"),
+        ("cells_mixed_up", 'order = cells.argsort(kind="stable")', "order = np.arange(len(cells))"),
+    ),
+    *faults_of(
+        "sim/links/nr/mac/allocation.py",
+        ("tests/links/nr/test_allocation.py", "tests/links/nr/test_schedulers.py"),
+        ("winners_stay", "if left and winner[g] in out]", "if left and winner[g] not in out]"),
     ),
     *faults_of(
         "sim/links/nr/phy/power_reduction.py",

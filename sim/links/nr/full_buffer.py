@@ -1,4 +1,4 @@
-"""Full buffers over the same cell code: every device always has something to send. For benches and cell KPIs."""
+"""Full buffers and light load over the same cell code, without protocols. For benches and cell KPIs."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import simpy
 
+from channels.addressed import generator
 from sim.links.base import Direction, Packet
 from sim.links.nr.link import NrLink
 from sim.links.nr.settings import NrLinkSettings
@@ -17,7 +18,7 @@ _MESSAGES_AHEAD = 2
 
 @dataclass(frozen=True)
 class FullBufferRun:
-    """What a full-buffer run has shown.
+    """What a run over full buffers, or under light load, has shown.
 
     Attributes:
         num_slots: Slots simulated after the warm-up.
@@ -70,6 +71,44 @@ def run_full_buffer(
     for direction in directions:
         for device in range(num_devices):
             env.process(source(device, direction))
+    return _timed(env, link, warm_up_slots, num_slots)
+
+
+def run_light_load(
+    settings: NrLinkSettings,
+    num_devices: int,
+    num_slots: int,
+    rate_hz: float = 4.0,
+    uplink_bits: int = 8 * 600,
+    downlink_bits: int = 8 * 60,
+    seed: int = 1,
+    warm_up_slots: int = 2000,
+) -> FullBufferRun:
+    """Run cells whose devices send a message up and get an answer, again and again, with exponential times between.
+
+    Args:
+        settings: Keys of the link.
+        num_devices: Devices of all cells.
+        num_slots: Slots to time, after ``warm_up_slots``.
+        rate_hz: Over the mean time from an answer to the next message.
+        uplink_bits, downlink_bits: Message and answer.
+    """
+    env = simpy.Environment()
+    link = NrLink(env, num_devices, seed, settings)
+
+    def source(device: int) -> simpy.events.ProcessGenerator:
+        draw = generator(seed, "light load", device)
+        while True:
+            yield env.timeout(int(draw.exponential(1e9 / rate_hz)))
+            yield link.send(Packet(device, Direction.UPLINK, uplink_bits))
+            yield link.send(Packet(device, Direction.DOWNLINK, downlink_bits))
+
+    for device in range(num_devices):
+        env.process(source(device))
+    return _timed(env, link, warm_up_slots, num_slots)
+
+
+def _timed(env: simpy.Environment, link: NrLink, warm_up_slots: int, num_slots: int) -> FullBufferRun:
     slot_ns = link.network.carrier.slot_ns
     env.run(until=warm_up_slots * slot_ns)
     link.network.restart_kpis()
@@ -86,12 +125,14 @@ def loaded_cell(
     scheduler: str = "proportional_fair",
     fading: str = "tdl_a",
     seed: int = 1,
+    num_rx: int = 1,
 ) -> FullBufferRun:
     """Full uplink buffers, FDD (every slot carries data), OLLA, HARQ: the cell that benchmarks time.
 
     Args:
         num_devices: Devices of one cell.
         num_slots: Slots to time.
+        num_rx: Receive antennas of the base station.
     """
     settings = NrLinkSettings(
         bandwidth_mhz=bandwidth_mhz,
@@ -99,5 +140,6 @@ def loaded_cell(
         tdd_pattern="F",
         scheduler=scheduler,
         fading=fading,  # type: ignore[arg-type]
+        uplink_num_rx=num_rx,  # type: ignore[arg-type]
     )
     return run_full_buffer(settings, num_devices, num_slots, seed=seed)

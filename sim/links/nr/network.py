@@ -379,7 +379,9 @@ class Network:
         )
 
     def _arm(self, earliest: int) -> None:
-        """Wake up for the next slot in which there is something to do, if any."""
+        """Wake up for the next slot in which there is something to do, if any; nothing is to be done before a slot."""
+        if self._armed is not None and self._armed <= earliest:
+            return
         needed = (
             self.callbacks.next_slot(),
             self.links.next_needed(),

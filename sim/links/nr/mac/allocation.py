@@ -29,10 +29,10 @@ class Budget(Protocol):
         """Announce it."""
 
 
-def rotated_groups(num_groups: int, cell: int) -> Indices:
+def rotated_groups(num_groups: int, cell: int) -> list[int]:
     """Groups in the order of a cell, which starts at ``cell mod 7`` sevenths of the carrier. [num_groups]."""
     first = cell % _REUSE * num_groups // _REUSE
-    return (np.arange(num_groups) + first) % num_groups
+    return [(group + first) % num_groups for group in range(num_groups)]
 
 
 class ResourceGrid:
@@ -50,22 +50,27 @@ class ResourceGrid:
 
     __slots__ = ("_part", "free", "num_free", "rotation")
 
-    def __init__(self, group_sizes: Sequence[int], rotation: Indices | None = None, reuse: bool = False) -> None:
+    def __init__(self, group_sizes: Sequence[int], rotation: Sequence[int] | None = None, reuse: bool = False) -> None:
         self.free = list(group_sizes)
         self.num_free = sum(self.free)
-        self.rotation = np.arange(len(self.free)) if rotation is None else rotation
-        self._part = np.arange(len(self.free)) * _REUSE // len(self.free) if reuse else None
+        count = len(self.free)
+        self.rotation: Sequence[int] = range(count) if rotation is None else rotation
+        self._part: dict[int, int] = {}
+        if reuse:
+            self._part = {group: place * _REUSE // count for place, group in enumerate(self.rotation)}
 
-    def order(self, preference: Array, avoid: Sequence[int] | None = None) -> list[int]:
+    def order(self, preference: Sequence[float] | Array, avoid: Sequence[int] | None = None) -> list[int]:
         """Groups by falling preference, ties by the rotation.
 
         Args:
             preference: Higher is better, [num_groups].
             avoid: PRBs per group of an earlier transmission; groups with any come after all others.
         """
-        turned = -preference[self.rotation]
-        ranks = np.argsort(turned, kind="stable") if self._part is None else np.lexsort((turned, self._part))
-        order: list[int] = self.rotation[ranks].tolist()
+        values = preference.tolist() if isinstance(preference, np.ndarray) else preference
+        # Some groups are sorted faster as numbers than as arrays. Sorting is stable, also from high to low.
+        order = sorted(self.rotation, key=values.__getitem__, reverse=True)
+        if self._part:
+            order.sort(key=self._part.__getitem__)
         if avoid is None:
             return order
         return [g for g in order if not avoid[g]] + [g for g in order if avoid[g]]
@@ -109,7 +114,7 @@ def allocate_prbs(
     """Give free PRBs to queues by priority until all are served, PRBs run out, or no grant can be announced any more.
 
     Args:
-        board: PRBs left; those given are taken from it.
+        grid: PRBs left; those given are taken from it.
         priority: [num_queues, num_groups] or [num_queues, 1], finite.
         num_prb_needed: PRBs that each queue can use, [num_queues].
         budget: What can be announced; the grants given are taken from it.
@@ -160,40 +165,52 @@ def _by_group(
     """Each group goes to the queue of highest priority in it that still needs PRBs.
 
     The queue with the highest priority anywhere comes first and takes, of the groups that it wins, those that it
-    prefers, until it needs no more; then the winners are found anew.
+    prefers, until it needs no more; then the winners of its groups are found anew.
     """
-    num_groups = len(grid.free)
-    live = _startable(priority, needed, given, budget, cost)
+    free = grid.free
+    fits = {level: budget.fits(level) for level in set(cost)}
+    # Queues that may not go on count as -inf.
+    live = np.array(priority, dtype=np.float64)
+    if not all(fits.values()) or min(needed) <= 0:
+        rows = enumerate(zip(needed, cost, strict=True))
+        live[[queue for queue, (need, level) in rows if need <= 0 or not fits[level]]] = -np.inf
+    winner: list[int] = live.argmax(axis=0).tolist()
+    value: list[float] = live.max(axis=0).tolist()
     while grid.num_free:
-        is_open = np.array(grid.free) > 0
-        value = np.where(is_open, live.max(axis=0), -np.inf)
-        group = int(value.argmax())
-        if value[group] == -np.inf:
+        best, group = max((value[g], -g) for g, left in enumerate(free) if left)
+        if best == -np.inf:
             return
-        queue = int(live[:, group].argmax())
+        queue = winner[-group]
+        gone: list[int] = []
         if queue not in given:
-            given[queue] = [0] * num_groups
+            given[queue] = [0] * len(free)
             budget.take(cost[queue])
-        row = given[queue]
-        won = is_open & (live[queue] == value)
+            gone = _unannounced(fits, budget, cost, given)
+        row, own = given[queue], live[queue].tolist()
         for chosen in grid.order(preference[queue]):
             if not needed[queue]:
                 break
-            if not won[chosen]:
-                continue
-            share = min(grid.free[chosen], needed[queue])
-            row[chosen] += share
-            needed[queue] -= share
-            grid.free[chosen] -= share
-            grid.num_free -= share
-        live = _startable(priority, needed, given, budget, cost)
+            if free[chosen] and own[chosen] == value[chosen]:
+                share = min(free[chosen], needed[queue])
+                row[chosen] += share
+                needed[queue] -= share
+                free[chosen] -= share
+                grid.num_free -= share
+        if not needed[queue]:
+            gone.append(queue)
+        if gone:
+            live[gone] = -np.inf
+            out = set(gone)
+            for lost in [g for g, left in enumerate(free) if left and winner[g] in out]:
+                column = live[:, lost]
+                winner[lost] = int(column.argmax())
+                value[lost] = float(column[winner[lost]])
 
 
-def _startable(
-    priority: Array, needed: list[int], given: dict[int, list[int]], budget: Budget, cost: Sequence[int]
-) -> Array:
-    """Priorities with -inf for queues that need nothing more or may not start."""
-    can_go_on = np.array(
-        [need > 0 and (queue in given or budget.fits(cost[queue])) for queue, need in enumerate(needed)], dtype=bool
-    )
-    return priority if can_go_on.all() else np.where(can_go_on[:, None], priority, -np.inf)
+def _unannounced(fits: dict[int, bool], budget: Budget, cost: Sequence[int], given: dict[int, list[int]]) -> list[int]:
+    """Queues whose grants have become too costly to announce, since ``fits`` was taken; it is renewed."""
+    lost = {level for level, did in fits.items() if did and not budget.fits(level)}
+    if not lost:
+        return []
+    fits.update(dict.fromkeys(lost, False))
+    return [queue for queue, level in enumerate(cost) if level in lost and queue not in given]

@@ -6,7 +6,7 @@ from typing_extensions import override
 
 from sim.links.base import Direction
 from sim.links.nr.mac.counters import ACCESS_PARTS, DELAY_PARTS
-from sim.links.nr.mac.entity import MacEntity
+from sim.links.nr.mac.entity import MacEntity, Placement
 from sim.links.nr.phy.block import TransportBlock
 from sim.links.nr.rlc.logical_channels import LogicalChannels
 from sim.links.nr.rlc.message import Message, StatusPdu
@@ -74,27 +74,29 @@ class Downlink(MacEntity):
         num_symbols = self.carrier.data_symbols(self.direction, slot)
         if not num_symbols or not self.has_work:
             return
+        candidates = self.candidates(slot, num_symbols)
+        self._age(slot)
         blocks: list[TransportBlock] = []
-        for cell in range(self.deps.num_cells):
-            blocks += self._cell_blocks(cell, slot, num_symbols)
-        if blocks:
-            self.transmit(slot, blocks)
-
-    def _cell_blocks(self, cell: int, slot: int, num_symbols: int) -> list[TransportBlock]:
-        grid = self.empty_grid(cell)
-        budget = self.deps.pdcch.budget(cell, self.direction)
-        blocks = self.schedule_retransmissions(cell, (slot, slot), num_symbols, grid, budget)
-        if not grid.num_free:
-            return blocks
-        devices = self.schedulable(cell, slot, [block.device for block in blocks])
-        new = self.schedule_new(cell, (slot, slot), num_symbols, grid, devices, budget)
-        for block in new:
+        placed: list[Placement] = []
+        for cell in self.cells_with_work(candidates):
+            grid = self.empty_grid(cell)
+            budget = self.deps.pdcch.budget(cell, self.direction)
+            again = self.schedule_retransmissions(cell, (slot, slot), num_symbols, grid, budget)
+            blocks += again
+            own = candidates.get(cell)
+            if own is None or not grid.num_free:
+                continue
+            if again:
+                own = own.parted({block.device for block in again})[1]
+            placed += self.schedule_new(cell, (slot, slot), grid, own, budget)
+        for block in self.make_blocks(placed, slot, slot, num_symbols):
             if self.fill(block, block.size_bytes, slot):
                 blocks.append(block)
             else:
                 self.num_free[block.device] += 1
             self._renew_backlog(block.device)
-        return blocks
+        if blocks:
+            self.transmit(slot, blocks)
 
     def _renew_backlog(self, device: int) -> None:
         """The base station sees its own queues."""

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from sim.links.nr.mac.allocation import ResourceGrid, allocate_prbs, rotated_groups
+from sim.links.nr.mac.candidates import Candidates
 from sim.links.nr.mac.deps import MacDeps
 from sim.links.nr.mac.grant_width import HEADERS_BYTES, MIN_BLOCK_BYTES
 from sim.links.nr.mac.pdcch import GrantBudget
@@ -15,6 +16,9 @@ from sim.links.nr.mac.scheduler_view import SchedulerView
 from sim.links.nr.mac.schedulers.base import Array, Indices
 from sim.links.nr.mac.transmission import Transmission
 from sim.links.nr.phy.block import TransportBlock
+
+Placement = tuple[int, int, list[int]]
+"""Cell, device, and PRBs of each group, [num_groups], of a new block."""
 
 
 class MacEntity(Transmission):
@@ -77,73 +81,93 @@ class MacEntity(Transmission):
         """PRBs that are the device's own in a slot and fit its block, if any."""
         return None
 
-    def schedulable(self, cell: int, slot: int, busy: Sequence[int]) -> Indices:
-        """Devices of a cell that may get a new block: a backlog, a free HARQ process, awake, no block yet."""
+    def candidates(self, slot: int, num_symbols: int) -> dict[int, Candidates]:
+        """By cell, devices that may get a new block: a backlog, a free HARQ process, awake; their reports are taken in.
+
+        All cells together: many cells have one such device or two.
+        """
         wanted = (self.backlog > 0) & (self.num_free > 0)
         if self.deps.drx.is_used:
             wanted &= self.deps.drx.listening(slot)
-        if self.deps.num_cells > 1:
-            wanted &= self.serving == cell
-        if busy:
-            wanted[list(busy)] = False
-        return wanted.nonzero()[0]
+        devices = wanted.nonzero()[0]
+        if not len(devices):
+            return {}
+        self.adaptation.refresh(devices, slot)
+        devices, needed = self.useful(devices, num_symbols)
+        quality = self.adaptation.group_quality(devices, slot)
+        return Candidates(devices, needed, quality).by_cell(self.serving, self.deps.num_cells)
+
+    def cells_with_work(self, candidates: dict[int, Candidates]) -> list[int]:
+        """Cells that have anything to grant, in order."""
+        return sorted({*candidates, *(cell for cell, waiting in enumerate(self.resend) if waiting)})
 
     def schedule_new(
-        self,
-        cell: int,
-        slots: tuple[int, int],
-        num_symbols: int,
-        grid: ResourceGrid,
-        devices: Indices,
-        budget: GrantBudget,
-    ) -> list[TransportBlock]:
-        """New blocks for some of the devices by the scheduler's priorities; ``slots`` are those of grant and data."""
-        if not len(devices) or not grid.num_free or not budget.fits(1):
+        self, cell: int, slots: tuple[int, int], grid: ResourceGrid, own: Candidates, budget: GrantBudget
+    ) -> list[Placement]:
+        """PRBs of new blocks for some of a cell's devices by the scheduler's priorities.
+
+        Args:
+            slots: Those of grant and data.
+            own: Candidates of the cell.
+        """
+        if not len(own) or not grid.num_free or not budget.fits(1):
             return []
-        grant_slot, data_slot = slots
-        self.adaptation.refresh(devices, grant_slot)
-        devices, needed = self.useful(devices, num_symbols)
-        if not len(devices):
-            return []
-        self._age(data_slot)
-        priority = self.deps.scheduler.priority(SchedulerView(self, devices, needed, slots))
-        needed = self.within_power(devices, needed, priority, grid.num_free, budget)
-        quality = self.adaptation.group_quality(devices, grant_slot)
-        costs = [self.deps.pdcch.costs[device] for device in devices.tolist()]
-        one_device = self.settings.multiplexing == "tdma"
-        given = allocate_prbs(grid, priority, needed.tolist(), budget, one_device, quality, costs)
-        if not given:
-            return []
-        chosen = devices[list(given)]
-        return self.make_blocks(cell, grant_slot, data_slot, num_symbols, chosen, list(given.values()))
+        costs, one_device = self.deps.pdcch.costs, self.settings.multiplexing == "tdma"
+        if len(own) == 1:
+            # Nobody to choose from, and the carrier is the limit.
+            return self._place_alone(cell, grid, own, budget)
+        priority = self.deps.scheduler.priority(SchedulerView(self, own.devices, own.needed, slots))
+        start, needed = self.within_power(own.devices, own.needed, priority, grid.num_free, budget)
+        devices, quality = own.devices, own.quality
+        if start is not None:
+            devices, priority, quality = devices[start], priority[start], quality[start]
+        names = devices.tolist()
+        own_costs = [costs[device] for device in names]
+        given = allocate_prbs(grid, priority, needed.tolist(), budget, one_device, quality, own_costs)
+        return [(cell, names[queue], row) for queue, row in given.items()]
+
+    def _place_alone(self, cell: int, grid: ResourceGrid, own: Candidates, budget: GrantBudget) -> list[Placement]:
+        device = int(own.devices[0])
+        cost = self.deps.pdcch.costs[device]
+        placed: list[Placement] = []
+        if budget.fits(cost):
+            row = grid.take(min(int(own.needed[0]), grid.num_free), grid.order(own.quality[0]))
+            if row:
+                budget.take(cost)
+                placed.append((cell, device, row))
+        if self.settings.multiplexing == "tdma":
+            grid.close()
+        return placed
 
     def make_blocks(
         self,
-        cell: int,
+        placed: Sequence[Placement],
         grant_slot: int,
         data_slot: int,
         num_symbols: int,
-        devices: Indices,
-        prbs_per_group: list[list[int]],
         configured_mcs: list[int] | None = None,
     ) -> list[TransportBlock]:
         """Blocks for devices with their PRBs: MCS by the reported channel of just these PRBs, or as configured."""
+        if not placed:
+            return []
+        devices = np.array([device for _, device, _ in placed], dtype=np.int64)
+        prbs_per_group = [row for _, _, row in placed]
         num_prb = [sum(row) for row in prbs_per_group]
-        mcs = configured_mcs or self.adaptation.choose(devices, prbs_per_group, num_prb, num_symbols, grant_slot)
         adaptation = self.adaptation
+        mcs = configured_mcs or adaptation.choose(devices, prbs_per_group, num_prb, num_symbols, grant_slot)
         layers, precoders = (row.take(devices).tolist() for row in (adaptation.num_layers, adaptation.precoder))
         tables = [self.carrier.block_bytes_list(num_symbols, count) for count in layers]
         sizes = [table[index][count] for table, index, count in zip(tables, mcs, num_prb, strict=True)]
         gain = 8e9 / self.carrier.slot_ns / self.settings.average_window_slots / self._served_scale
         blocks = []
-        draw, granted = self.deps.uniforms.next, self.granted_bytes
-        rows = zip(devices.tolist(), sizes, prbs_per_group, mcs, num_prb, layers, precoders, strict=True)
-        for device, size, row, index, count, num_layers, precoder in rows:
+        draw, granted, drx = self.deps.uniforms.next, self.granted_bytes, self.deps.drx
+        rows = zip(placed, sizes, mcs, num_prb, layers, precoders, strict=True)
+        for (cell, device, row), size, index, count, num_layers, precoder in rows:
             granted[device] += size
             block = TransportBlock(cell, device, size, index, count, num_symbols, row, grant_slot, granted[device])
             block.uniform, block.num_layers, block.precoder = draw(device), num_layers, precoder
-            if configured_mcs is None:
-                self.deps.drx.granted(device, grant_slot)
+            if drx.is_used and configured_mcs is None:
+                drx.granted(device, grant_slot)
             blocks.append(block)
         self._served[devices] += np.array(sizes) * gain
         self.num_free[devices] -= 1
@@ -173,6 +197,9 @@ class MacEntity(Transmission):
         priority: Array,  # noqa: ARG002
         num_prb: int,  # noqa: ARG002
         budget: GrantBudget,  # noqa: ARG002
-    ) -> Indices:
-        """PRBs that each device may be given of those that it needs: all, where power sets no limit. [num_devices]."""
-        return needed
+    ) -> tuple[Indices | None, Indices]:
+        """Which devices may be given PRBs, rising, None for all; and how many each, [num_started].
+
+        Where power sets no limit, all that they need.
+        """
+        return None, needed

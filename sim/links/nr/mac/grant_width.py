@@ -34,6 +34,7 @@ class GrantWidths:
         max_prb: PRBs beyond which it would not carry the lowest MCS, [num_devices].
         headroom_bytes: Block of a full slot at ``mcs`` and ``headroom_prb``, [num_devices].
         full_bytes: Largest block of a full slot on any width up to ``max_prb``, [num_devices].
+        smallest_prb: PRBs of the smallest useful grant of each device, [num_devices].
         grid: Widths for which sizes beyond the headroom are kept, [num_widths].
     """
 
@@ -47,6 +48,8 @@ class GrantWidths:
         self._beyond = np.zeros((num_devices, len(self.grid)), dtype=np.int64)
         self.headroom_bytes = self._sizes[self.mcs, self.headroom_prb]
         self.full_bytes = self.headroom_bytes.copy()
+        self.smallest_prb = np.ones(num_devices, dtype=np.int64)
+        self._renew_sizes(np.arange(num_devices))
 
     def set_power(self, headroom_prb: Indices, max_prb: Indices) -> None:
         """Renew what the devices' power allows."""
@@ -69,6 +72,11 @@ class GrantWidths:
         self._renew_sizes(rows)
 
     def _renew_sizes(self, rows: Indices) -> None:
+        self._renew_largest(rows)
+        least = np.full(len(rows), MIN_BLOCK_BYTES)
+        self.smallest_prb[rows] = self.needed(rows, least, FULL_SLOT_SYMBOLS)
+
+    def _renew_largest(self, rows: Indices) -> None:
         headroom, widest = self.headroom_prb[rows], self.max_prb[rows]
         self.headroom_bytes[rows] = self._sizes[self.mcs[rows], headroom]
         last = np.searchsorted(self.grid, widest, side="right") - 1
@@ -96,29 +104,24 @@ class GrantWidths:
             needed[wide] = np.clip(width, self.headroom_prb[devices[wide]], needed[wide])
         return needed
 
-    def smallest(self, devices: Indices) -> Indices:
-        """PRBs of the smallest useful grant of each device. [num_devices]."""
-        return self.needed(devices, np.full(len(devices), MIN_BLOCK_BYTES), FULL_SLOT_SYMBOLS)
 
-
-def share_leftover(needed: Indices, limit: Indices, num_prb: int, start: Indices) -> Indices:
+def share_leftover(needed: Indices, limit: Indices, num_prb: int) -> Indices:
     """Cut what devices need to their power headroom, and share what is then left of the carrier evenly.
 
-    Only devices that can be announced get any. Where their headroom fills the carrier, each is cut to it. Else their
-    limits are raised to a common level that fills the carrier: a device beyond its headroom gains the less from a PRB
-    the more it has, so that equal shares bring most.
+    Where the headroom of all fills the carrier, each is cut to it. Else their limits are raised to a common level that
+    fills the carrier: a device beyond its headroom gains the less from a PRB the more it has, so that equal shares
+    bring most.
 
     Args:
-        needed: PRBs that each device can use, [num_devices].
+        needed: PRBs that each device can use, by falling priority, [num_devices].
         limit: Its headroom, [num_devices].
         num_prb: PRBs that are free.
-        start: Devices that can be announced, by falling priority, [num_started].
 
     Returns:
         PRBs that each may be given, [num_devices].
     """
-    own = needed[start]
-    cut = np.minimum(own, limit[start])
+    own = needed
+    cut = np.minimum(own, limit)
     if (cut < own).any() and cut.sum() < num_prb:
         levels = np.arange(1, num_prb + 1)
         raised = np.minimum(own, np.maximum(cut, levels[:, None]))
@@ -127,6 +130,4 @@ def share_leftover(needed: Indices, limit: Indices, num_prb: int, start: Indices
         # What the level leaves over goes, PRB by PRB, to the first who can use it.
         more = (cut < own).nonzero()[0][: num_prb - int(cut.sum())]
         cut[more] += 1
-    shared = np.zeros_like(needed)
-    shared[start] = cut
-    return shared
+    return cut

@@ -150,12 +150,17 @@ class ReportedChannel:
         if not len(limited):
             return None
         spread = np.repeat(mcs[:, None], len(widths.grid), axis=1)
-        headroom = widths.headroom_prb[rows[limited]]
+        devices, own, most = rows[limited], sinr[limited], ceiling[limited]
+        headroom = widths.headroom_prb[devices]
+        is_plain = self._reduction is None and not (self._is_multi and (self.num_layers[devices] > 1).any())
         for column, width in enumerate(widths.grid.tolist()):
-            thinner = sinr[limited] * np.minimum(headroom / width, 1.0)[:, None]
-            count = np.full(len(limited), width)
-            capacity = np.log2(1 + thinner)
-            spread[limited, column] = self._wideband_mcs(rows[limited], capacity, count, ceiling[limited])
+            capacity = np.log2(1 + own * np.minimum(headroom / width, 1.0)[:, None])
+            if is_plain:
+                mean = np.minimum(capacity @ self._group_shares, most)
+                spread[limited, column] = self._errors.choose_at(mean, width, FULL_SLOT_SYMBOLS)
+            else:
+                count = np.full(len(limited), width)
+                spread[limited, column] = self._wideband_mcs(devices, capacity, count, most)
         return spread
 
     def group_quality(self, devices: Indices, slot: int) -> Array:

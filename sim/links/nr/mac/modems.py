@@ -82,6 +82,8 @@ class Modems:
         self._receive_more = power.state_units("pdcch_pdsch") - pdcch
         self._instead_of_sending = 0.0 if pattern.is_fdd else micro
         self._transmit_units = np.zeros(num_devices)
+        # Of a device on so many PRBs; mean gains that do not change leave it as it is.
+        self._units: dict[tuple[int, int], float] = {}
         self._receive_units = np.zeros(num_devices)
         self._from = np.zeros((num_devices, len(_STATES)))
 
@@ -91,10 +93,17 @@ class Modems:
         if direction == Direction.DOWNLINK:
             self._receive_units[devices] += self._receive_more
             return
-        widths = np.array([block.num_prb for block in blocks], dtype=np.int64)
-        share = np.array([block.num_symbols for block in blocks]) / 14
-        units = self._power.uplink_units(self._transmit_power_dbm(devices, widths)) - self._instead_of_sending
-        self._transmit_units[devices] += units * share
+        units = self._units
+        if self._channel is not None and not self._channel.is_static:
+            units.clear()
+        missing = [(block.device, block.num_prb) for block in blocks if (block.device, block.num_prb) not in units]
+        if missing:
+            power_dbm = self._transmit_power_dbm(*np.array(missing, dtype=np.int64).T)
+            found = self._power.uplink_units(power_dbm) - self._instead_of_sending
+            units.update(zip(missing, found.tolist(), strict=True))
+        self._transmit_units[devices] += [
+            units[block.device, block.num_prb] * block.num_symbols / 14 for block in blocks
+        ]
 
     def on_random_access(self, devices: list[int]) -> None:
         """Preambles or messages 3 of some devices, a slot each."""

@@ -9,9 +9,10 @@ import numpy as np
 from channels.nr import bsr_levels_bytes
 from sim.links.base import Direction
 from sim.links.nr.mac.allocation import ResourceGrid
+from sim.links.nr.mac.candidates import Candidates
 from sim.links.nr.mac.configured_grants import ConfiguredGrants
 from sim.links.nr.mac.deps import MacDeps
-from sim.links.nr.mac.entity import MacEntity
+from sim.links.nr.mac.entity import MacEntity, Placement
 from sim.links.nr.mac.grant_width import share_leftover
 from sim.links.nr.mac.pdcch import GrantBudget
 from sim.links.nr.mac.schedulers.base import Array, Indices
@@ -140,8 +141,8 @@ class Uplink(MacEntity):
         if self._num_requests:
             self._take_requests(slot)
         for target in targets:
-            for cell in range(self.deps.num_cells):
-                blocks = self._grants(cell, slot, target)
+            if self.has_work:
+                blocks = self._grants(slot, target)
                 if blocks:
                     self._planned.setdefault(target, []).extend(blocks)
 
@@ -153,80 +154,72 @@ class Uplink(MacEntity):
             self.set_backlog(device, max(int(self.backlog[device]), self.settings.sr_grant_bytes))
             self._urgent.add(device)
 
-    def _grants(self, cell: int, slot: int, target: int) -> list[TransportBlock]:
-        if not self.has_work:
-            return []
+    def _grants(self, slot: int, target: int) -> list[TransportBlock]:
+        """Blocks of all cells for an uplink slot."""
         num_symbols = self.carrier.data_symbols(self.direction, target)
-        grid = self.empty_grid(cell)
-        busy: list[int] = []
-        if self._configured:
-            busy = self._configured.reserve(cell, target, grid)
-        budget = self.deps.pdcch.budget(cell, self.direction)
-        blocks = self.schedule_retransmissions(cell, (slot, target), num_symbols, grid, budget)
-        if not grid.num_free:
-            return blocks
-        busy += [block.device for block in blocks]
-        devices = self.schedulable(cell, slot, busy)
-        new: list[TransportBlock] = []
-        if self._urgent and len(devices):
-            first = np.array([device for device in devices.tolist() if device in self._urgent], dtype=np.int64)
-            new = self._answer_requests(cell, slot, target, num_symbols, grid, first, budget)
-            devices = np.setdiff1d(devices, [block.device for block in new], assume_unique=True)
-        new += self.schedule_new(cell, (slot, target), num_symbols, grid, devices, budget)
-        for block in new:
+        candidates = self.candidates(slot, num_symbols)
+        self._age(target)
+        blocks: list[TransportBlock] = []
+        placed: list[Placement] = []
+        for cell in self.cells_with_work(candidates):
+            grid = self.empty_grid(cell)
+            busy = set(self._configured.reserve(cell, target, grid)) if self._configured else set()
+            budget = self.deps.pdcch.budget(cell, self.direction)
+            again = self.schedule_retransmissions(cell, (slot, target), num_symbols, grid, budget)
+            blocks += again
+            own = candidates.get(cell)
+            if own is None or not grid.num_free:
+                continue
+            busy.update(block.device for block in again)
+            if busy:
+                own = own.parted(busy)[1]
+            if self._urgent and not self._urgent.isdisjoint(own.devices.tolist()):
+                urgent, own = own.parted(self._urgent)
+                answered, late = self._answer_requests(cell, grid, urgent, budget)
+                placed += answered
+                own = own.joined(late)
+            placed += self.schedule_new(cell, (slot, target), grid, own, budget)
+        for block in self.make_blocks(placed, slot, target, num_symbols):
+            blocks.append(block)
             self._urgent.discard(block.device)
             self.set_backlog(block.device, max(0, int(self.backlog[block.device]) - block.size_bytes))
-        return blocks + new
+        return blocks
 
     def _answer_requests(
-        self,
-        cell: int,
-        slot: int,
-        target: int,
-        num_symbols: int,
-        grid: ResourceGrid,
-        devices: Indices,
-        budget: GrantBudget,
-    ) -> list[TransportBlock]:
-        """Small grants for devices that have asked, before all other new blocks."""
-        if not len(devices):
-            return []
-        self.adaptation.refresh(devices, slot)
-        devices, counts = self.useful(devices, num_symbols)
-        chosen: list[int] = []
-        prbs_per_group: list[list[int]] = []
-        limit = 1 if self.settings.multiplexing == "tdma" else len(devices)
+        self, cell: int, grid: ResourceGrid, urgent: Candidates, budget: GrantBudget
+    ) -> tuple[list[Placement], Candidates]:
+        """PRBs of small grants for devices that have asked, before all other new blocks; and those that got none."""
+        placed: list[Placement] = []
+        limit = 1 if self.settings.multiplexing == "tdma" else len(urgent)
         costs = self.deps.pdcch.costs
-        quality = self.adaptation.group_quality(devices, slot)
-        for device, count, row in zip(devices.tolist(), counts.tolist(), quality, strict=True):
-            if len(chosen) == limit or not grid.num_free:
+        for place, (device, count) in enumerate(zip(urgent.devices.tolist(), urgent.needed.tolist(), strict=True)):
+            if len(placed) == limit or not grid.num_free:
                 break
             fits = budget.fits(costs[device])
-            taken = grid.take(min(count, grid.num_free), grid.order(row)) if fits else None
+            taken = grid.take(min(count, grid.num_free), grid.order(urgent.quality[place])) if fits else None
             if taken:
                 budget.take(costs[device])
-                chosen.append(device)
-                prbs_per_group.append(taken)
-        if not chosen:
-            return []
-        if self.settings.multiplexing == "tdma":
+                placed.append((cell, device, taken))
+        if placed and self.settings.multiplexing == "tdma":
             grid.close()
-        return self.make_blocks(cell, slot, target, num_symbols, np.array(chosen, dtype=np.int64), prbs_per_group)
+        return placed, urgent.parted({device for _, device, _ in placed})[1]
 
     def within_power(
         self, devices: Indices, needed: Indices, priority: Array, num_prb: int, budget: GrantBudget
-    ) -> Indices:
+    ) -> tuple[Indices | None, Indices]:
         """PRBs within the devices' power headroom, raised evenly where that leaves some free; TDMA takes all."""
         widths = self.adaptation.widths
         headroom = widths.headroom_prb.take(devices)
         if self.settings.multiplexing == "tdma" or (headroom >= needed).all():
-            return needed
-        limit = np.maximum(headroom, widths.smallest(devices))
-        order = np.argsort(-priority.mean(axis=1), kind="stable")
+            return None, needed
+        order = (-np.add.reduce(priority, axis=1)).argsort(kind="stable")
         # As many as there are CCEs for, in the order of priority.
-        costs = np.array([self.deps.pdcch.costs[device] for device in devices[order].tolist()])
-        can_start = np.cumsum(costs) <= budget.cce_left
-        return share_leftover(needed, limit, num_prb, order[can_start][: budget.grants_left])
+        can_start = self.deps.pdcch.cost_row.take(devices.take(order)).cumsum() <= budget.cce_left
+        start = order[can_start][: budget.grants_left]
+        limit = np.maximum(headroom[start], widths.smallest_prb[devices[start]])
+        shared = share_leftover(needed[start], limit, num_prb)
+        by_device = start.argsort()
+        return start[by_device], shared[by_device]
 
     # -- sending ----------------------------------------------------------------------------------------------------
 
@@ -301,10 +294,10 @@ class Uplink(MacEntity):
                 if device in self._waiting and device not in busy and self.num_free[device] > 0
             ]
             if turn:
-                devices = np.array([device for device, _ in turn], dtype=np.int64)
-                self.adaptation.refresh(devices, slot)
+                self.adaptation.refresh(np.array([device for device, _ in turn], dtype=np.int64), slot)
                 mcs = [self._configured.mcs_of(device, prbs_per_group) for device, prbs_per_group in turn]
-                made = self.make_blocks(cell, slot, slot, num_symbols, devices, [list(w) for _, w in turn], mcs)
+                placed = [(cell, device, list(prbs_per_group)) for device, prbs_per_group in turn]
+                made = self.make_blocks(placed, slot, slot, num_symbols, mcs)
                 for block in made:
                     block.is_configured = True
                 blocks += made

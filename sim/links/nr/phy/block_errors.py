@@ -43,6 +43,7 @@ class BlockErrors:
         self._curves: dict[_Shape, list[list[tuple[float, float, float]]]] = {}
         self._thresholds: dict[_Shape, Array] = {}
         self._capacities: dict[_Shape, list[list[float]]] = {}
+        self._capacity_rows: dict[_Shape, Array] = {}
 
     def _segmentation(self, shape: _Shape) -> tuple[Array, Array]:
         """Code block bits and number of code blocks, each [num_mcs, num_prb + 1]; column 0 repeats column 1."""
@@ -120,6 +121,18 @@ class BlockErrors:
                 shape = num_symbols, 1 if num_layers is None else num_layers[row]
                 chosen[row] = self._choose_with_loss(capacity[row], num_prb[row], shape, loss_db[row])
         return chosen
+
+    def choose_at(self, capacity: Array, num_prb: int, num_symbols: int) -> Indices:
+        """`choose` for blocks of one layer that are all of one width. [num_blocks].
+
+        Args:
+            capacity: Mean log2(1 + SINR), [num_blocks].
+        """
+        shape = num_symbols, 1
+        rows = self._capacity_rows.get(shape)
+        if rows is None:
+            rows = self._capacity_rows[shape] = np.array(self._needed(shape))
+        return np.maximum(rows[num_prb].searchsorted(capacity, side="right") - 1, self._lowest)
 
     def _choose_with_loss(self, capacity: float, num_prb: int, shape: _Shape, loss_db: Array) -> int:
         sinr_db = 10 * log10(max(2.0**capacity - 1.0, 1e-12))

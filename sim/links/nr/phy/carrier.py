@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from functools import cached_property
+from itertools import accumulate
 
 import numpy as np
 import numpy.typing as npt
@@ -84,6 +85,10 @@ class Carrier:
         self._uplink_symbols = [self.pattern.uplink_data_symbols(slot) for slot in range(period)]
         control = settings.pdcch_symbols
         self._downlink_symbols = [max(0, self.pattern.downlink_data_symbols(s) - control) for s in range(period)]
+        rows = {Direction.UPLINK: self._uplink_symbols, Direction.DOWNLINK: self._downlink_symbols}
+        self._data_slots_before = {
+            direction: [0, *accumulate(int(symbols > 0) for symbols in row)] for direction, row in rows.items()
+        }
         self._sizes: dict[tuple[int, int], Indices] = {}
         self._size_lists: dict[tuple[int, int], list[list[int]]] = {}
         self._decisions = self._decision_offsets()
@@ -142,9 +147,9 @@ class Carrier:
 
     def num_data_slots(self, direction: Direction, slot: int) -> int:
         """Slots before ``slot`` that carry data of the direction."""
-        row = self._uplink_symbols if direction == Direction.UPLINK else self._downlink_symbols
-        periods, rest = divmod(slot, len(row))
-        return periods * sum(1 for symbols in row if symbols) + sum(1 for symbols in row[:rest] if symbols)
+        before = self._data_slots_before[direction]
+        periods, rest = divmod(slot, len(before) - 1)
+        return periods * before[-1] + before[rest]
 
     def acknowledged_at(self, slot: int) -> int:
         """Slot that carries the acknowledgement of a downlink block."""

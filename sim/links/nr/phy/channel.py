@@ -204,6 +204,7 @@ class RadioChannel:
             self._min_db = self._power.min_power_dbm + received
             downlink_db = self.gnb_psd_dbm + own + self._beam_db - self._noise_dbm[_DOWN] - rise
         self._downlink_snr = np.exp(downlink_db * _NEPER_PER_DB)
+        self._uplink_snr: Array | None = None
         room_db = np.clip(self._max_db - self._asked_db - self._min_reduction_db, 0, 40)
         self.headroom_prb = np.minimum(np.floor(10 ** (room_db / 10) + 1e-9), self.carrier.num_prb).astype(np.int64)
 
@@ -220,9 +221,17 @@ class RadioChannel:
         if direction == _DOWN:
             downlink: Array = self._downlink_snr.take(devices)
             return downlink
+        if isinstance(reduction_db, float) and reduction_db == 0.0:
+            if self._uplink_snr is None:
+                every = np.arange(self.num_devices)[:, None]
+                self._uplink_snr = self._uplink_levels(every, np.arange(self.carrier.num_prb + 1), 0.0)
+            return np.asarray(self._uplink_snr[devices, num_prb])
+        return self._uplink_levels(devices, num_prb, reduction_db)
+
+    def _uplink_levels(self, devices: Indices, num_prb: Indices, reduction_db: npt.ArrayLike) -> Array:
         width_db = self._width_db.take(num_prb)
         level = np.minimum(self._asked_db.take(devices) + width_db, self._max_db.take(devices) - reduction_db)
-        np.maximum(level, self._min_db.take(devices), out=level)
+        level = np.maximum(level, self._min_db.take(devices), out=level)
         level -= width_db
         level *= _NEPER_PER_DB
         return np.asarray(np.exp(level, out=level))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from math import log10
 
 import numpy as np
@@ -20,6 +21,11 @@ from sim.links.nr.phy.power_reduction import PowerReduction
 from sim.links.nr.phy.uniform_stream import UniformStream
 
 Array = npt.NDArray[np.float64]
+
+
+@cache
+def _base_graph(size_bytes: int, code_rate: float) -> int:
+    return int(segment(8 * size_bytes, code_rate).base_graph)
 
 
 class RadioReceiver:
@@ -145,6 +151,6 @@ class RadioReceiver:
         union = float(incremental_combine(block.effective, block.combined_re, effective, elements, beta))
         table = self._channel.carrier.mcs_table
         order, rate = table.modulation_order[block.mcs], table.code_rate[block.mcs]
-        base_graph = int(segment(8 * block.size_bytes, rate).base_graph)
+        base_graph = _base_graph(block.size_bytes, float(rate))
         read = float(incremental_equivalent_sinr(union, order, rate, block.attempt + 1, base_graph))
         return read, union, elements + block.combined_re

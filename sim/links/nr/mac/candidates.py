@@ -1,0 +1,67 @@
+"""Devices that may get new blocks in a slot: what they need, and which PRB groups their reports hold for good."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+
+import numpy as np
+
+from sim.links.nr.mac.schedulers.base import Array, Indices
+
+
+@dataclass(frozen=True, slots=True)
+class Candidates:
+    """Devices that may get a new block in a slot, of all cells or of one.
+
+    Attributes:
+        devices: Rising within each cell, [num_queues].
+        needed: PRBs that their backlogs need, [num_queues].
+        quality: Reported quality of each PRB group, [num_queues, num_groups].
+    """
+
+    devices: Indices
+    needed: Indices
+    quality: Array
+
+    def __len__(self) -> int:
+        return len(self.devices)
+
+    def by_cell(self, serving: Indices, num_cells: int) -> dict[int, Candidates]:
+        """Those of each cell that has any.
+
+        Args:
+            serving: Cell of each device, [num_devices].
+        """
+        if not len(self):
+            return {}
+        if num_cells == 1:
+            return {0: self}
+        cells = serving.take(self.devices)
+        order = cells.argsort(kind="stable")
+        devices, needed, quality = self.devices[order], self.needed[order], self.quality[order]
+        found, starts = np.unique(cells[order], return_index=True)
+        ends = [*starts.tolist()[1:], len(order)]
+        return {
+            cell: Candidates(devices[start:end], needed[start:end], quality[start:end])
+            for cell, start, end in zip(found.tolist(), starts.tolist(), ends, strict=True)
+        }
+
+    def parted(self, chosen: Collection[int]) -> tuple[Candidates, Candidates]:
+        """Those among some devices, and the others."""
+        inside = np.array([device in chosen for device in self.devices.tolist()], dtype=bool)
+        return self._at(inside), self._at(~inside)
+
+    def joined(self, others: Candidates) -> Candidates:
+        """These and others of the same cell, in order."""
+        if not len(others):
+            return self
+        order = np.concatenate([self.devices, others.devices]).argsort(kind="stable")
+        return Candidates(
+            np.concatenate([self.devices, others.devices])[order],
+            np.concatenate([self.needed, others.needed])[order],
+            np.concatenate([self.quality, others.quality])[order],
+        )
+
+    def _at(self, rows: np.typing.NDArray[np.bool_]) -> Candidates:
+        return Candidates(self.devices[rows], self.needed[rows], self.quality[rows])
