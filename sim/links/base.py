@@ -178,6 +178,10 @@ class Link(ABC):
         """One row per flow of traffic of its own, columns with units."""
         return []
 
+    def starving(self, since_ns: int) -> list[int]:  # noqa: ARG002
+        """Devices with messages sent by a time that still wait, if nothing of any message has arrived since."""
+        return []
+
     def measurements(self) -> list[dict[str, float]]:
         """One row per cell and period of measurement reports, if it makes any, names as in TS 28.552."""
         return []

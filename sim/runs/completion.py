@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from typing import Any, TypeVar
 
 import simpy
@@ -54,11 +54,12 @@ class Completion:
 
         return watched()
 
-    def run(self) -> None:
-        """Run until all requests have ended."""
+    def run(self, period_ns: int, inspect: Callable[[], None]) -> None:
+        """Run until all requests have ended, and call ``inspect`` every now and then."""
         self._stops = True
-        if not self.is_over:
-            self._env.run()
+        while not self.is_over and self._env.peek() < float("inf"):
+            self._env.run(int(self._env.now) + period_ns)
+            inspect()
 
     def check(self) -> None:
         """Stop at the end of this instant if all requests have ended and ``run`` waits for that."""

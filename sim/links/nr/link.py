@@ -115,6 +115,10 @@ class NrLink(Link):
         """A row per background flow: load, throughput, delays, share within the delay budget."""
         return self.network.flow_rows()
 
+    def starving(self, since_ns: int) -> list[int]:
+        """Devices in coverage whose messages background traffic keeps waiting."""
+        return self.network.starving(since_ns)
+
     def measurements(self) -> list[dict[str, float]]:
         """A row per cell and period of ``kpm_period_s`` in which anything was sent, names as in TS 28.552."""
         kpm = self.network.kpm

@@ -318,6 +318,14 @@ class Network:
             figures.update(self.background.figures((now - since) / NS_PER_S))
         return figures
 
+    def starving(self, since_ns: int) -> list[int]:
+        """Reachable devices with messages sent by a time, if nothing of any protocol's message has arrived since."""
+        macs = (self.uplink, self.downlink)
+        if self.background is None or max(mac.last_progress_ns for mac in macs) > since_ns:
+            return []
+        devices = np.flatnonzero(self.reachable[: self._num_protocol_devices]).tolist()
+        return [device for device in devices if any(mac.waits_since(device, since_ns) for mac in macs)]
+
     def flow_rows(self) -> list[dict[str, Any]]:
         """A row per background flow."""
         if self.background is None:

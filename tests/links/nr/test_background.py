@@ -205,6 +205,28 @@ def test_the_same_seed_gives_the_same_traffic():
     assert rows[0] == rows[1] != rows[2]
 
 
+def test_a_run_that_background_starves_ends_with_a_message(monkeypatch):
+    """Files beyond capacity go before the protocols' messages of the same device: nothing of these ever arrives."""
+    from sim import Scenario
+    from sim import run as run_scenario
+    from sim.core.errors import RunError
+
+    monkeypatch.setattr("sim.runs.world._PATIENCE_NS", 300_000_000)
+    flow = {"kind": "ftp", "users": 0, "direction": "uplink", "rate_hz": 50, "file_bytes": 100_000, "five_qi": 7}
+    keys = {
+        "devices": {"count": 1, "think_time_s": 0.5},
+        "workload": {"max_new_tokens": 4},
+        "protocol": {"name": "edge_only"},
+        "compute": {"device": {"kind": "fixed"}, "edge": {"kind": "fixed"}},
+    }
+    with pytest.raises(RunError, match=r"messages of device 0 have waited for more than 0.3 s .* in_flight: cut"):
+        run_scenario(Scenario.from_dict({**keys, "link": {"kind": "nr", "background": [flow], **IDEAL}}))
+    # Half the capacity, or a rate of its own, lets it end.
+    for mends in ({"background": [{**flow, "rate_hz": 2}]}, {"background": [flow], "prioritised_mbps": 1}):
+        done = run_scenario(Scenario.from_dict({**keys, "link": {"kind": "nr", **IDEAL, **mends}}))
+        assert done.summary["requests"] == 1
+
+
 def test_without_background_there_are_no_columns_of_it():
     link = cell([])
     assert link.flows() == [] and not link.has_background

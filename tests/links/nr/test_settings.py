@@ -57,7 +57,16 @@ def test_an_unknown_scheduler_is_refused_with_the_nearest():
 
 
 def test_what_is_registered():
-    names = ["delay_weighted", "earliest_deadline", "equal_finish", "max_ci", "proportional_fair", "qos", "round_aware", "round_robin"]
+    names = [
+        "delay_weighted",
+        "earliest_deadline",
+        "equal_finish",
+        "max_ci",
+        "proportional_fair",
+        "qos",
+        "round_aware",
+        "round_robin",
+    ]
     assert SCHEDULERS.names() == names
     assert LINKS.find("nr").make is NrLink
     assert all(entry.summary for entry in SCHEDULERS)

@@ -33,6 +33,7 @@ class Transmission(ABC):
         num_free: HARQ processes without a block, [num_devices].
         resend: Blocks that wait for a retransmission, by cell.
         kpis: Counters.
+        last_progress_ns: When something of a protocol's message last arrived.
         last_grant: Slot of each device's last new block, [num_devices].
         weight: Sum of the weights of the logical channels that have data, as the base station knows them; where there
             is one only, its weight, [num_devices].
@@ -76,6 +77,7 @@ class Transmission(ABC):
         self._status_delay_ns = to_ns(settings.rlc_status_delay_s)
         self._after_ns = self.carrier.decode_ns
         self.transport_ns = to_ns(settings.transport_delay_s)
+        self.last_progress_ns = 0
         self.last_grant = np.full(count, _NEVER_SERVED, dtype=np.int64)
         self._served = np.zeros(count)
         self._served_scale, self._aged = 1.0, 0
@@ -228,6 +230,11 @@ class Transmission(ABC):
         """Whether messages of a device have not been delivered yet."""
         return any(self._undelivered[bearer] for bearer in self.deps.bearers[device])
 
+    def waits_since(self, device: int, since_ns: int) -> bool:
+        """Whether a message of a protocol that was sent by a time has not been delivered yet."""
+        waiting = self._undelivered[self.deps.bearers[device][0]]
+        return any(message.flow is None and message.sent_ns <= since_ns for message in waiting)
+
     def count_interruption(self, device: int, start_ns: int, end_ns: int) -> None:
         """Tell a device's messages that they have waited for a radio link."""
         for bearer in self.deps.bearers[device]:
@@ -298,7 +305,9 @@ class Transmission(ABC):
         message = segment.message
         new = segment.stop - segment.start if segment.pdu is None else segment.pdu.receive(segment.start, segment.stop)
         message.received_bytes += new
-        if message.flow is not None:
+        if message.flow is None:
+            self.last_progress_ns = slot * self.carrier.slot_ns
+        else:
             message.flow.received(new / message.total_bytes * message.packet.payload_bits)
         if new and message.received_bytes == message.total_bytes:
             if isinstance(message, StatusPdu):
