@@ -132,7 +132,7 @@ class BlockErrors:
         rows = self._capacity_rows.get(shape)
         if rows is None:
             rows = self._capacity_rows[shape] = np.array(self._needed(shape))
-        return np.maximum(rows[num_prb].searchsorted(capacity, side="right") - 1, self._lowest)
+        return np.asarray(np.maximum(rows[num_prb].searchsorted(capacity, side="right") - 1, self._lowest))
 
     def _choose_with_loss(self, capacity: float, num_prb: int, shape: _Shape, loss_db: Array) -> int:
         sinr_db = 10 * log10(max(2.0**capacity - 1.0, 1e-12))
