@@ -34,7 +34,7 @@ from sim.runs.inputs import SimulationInputs
 from sim.runs.window import Window
 from sim.scenario.schema import Kind, Scenario
 
-_PATIENCE_NS = 10 * NS_PER_S
+PATIENCE_NS = 10 * NS_PER_S
 """Background traffic that keeps all messages waiting for so long will not let go of the cell."""
 
 
@@ -224,7 +224,7 @@ class World:
     def _run_to_end(self) -> None:
         """Run until nothing is left to happen, or all requests have ended where the link itself makes traffic."""
         if self.link.has_background or self.orchestration is not None or self.edge_sites is not None:
-            self.completion.run(_PATIENCE_NS, self._refuse_starvation)
+            self.completion.run(PATIENCE_NS, self._refuse_starvation)
         else:
             self.env.run()
 
@@ -241,12 +241,12 @@ class World:
         Raises:
             RunError: Nothing of any message has crossed the link for a while although some wait.
         """
-        starving = self.link.starving(int(self.env.now) - _PATIENCE_NS)
+        starving = self.link.starving(int(self.env.now) - PATIENCE_NS)
         if starving and not self.completion.is_over:
             named = ", ".join(map(str, starving[:5])) + (" ..." if len(starving) > 5 else "")
             raise RunError(
                 f"background traffic takes the whole cell: messages of device {named} have waited for more than "
-                f"{_PATIENCE_NS / NS_PER_S:g} s and nothing of them arrives, so that their requests may never end; "
+                f"{PATIENCE_NS / NS_PER_S:g} s and nothing of them arrives, so that their requests may never end; "
                 "lower the load of link.background, give link.prioritised_mbps or a link.five_qi of higher priority, "
                 "or measure in a window (devices.duration_s with in_flight: cut)"
             )

@@ -211,7 +211,7 @@ def test_a_run_that_background_starves_ends_with_a_message(monkeypatch):
     from sim import run as run_scenario
     from sim.core.errors import RunError
 
-    monkeypatch.setattr("sim.runs.world._PATIENCE_NS", 300_000_000)
+    monkeypatch.setattr("sim.runs.world.PATIENCE_NS", 300_000_000)
     flow = {"kind": "ftp", "users": 0, "direction": "uplink", "rate_hz": 50, "file_bytes": 100_000, "five_qi": 7}
     keys = {
         "devices": {"count": 1, "think_time_s": 0.5},
