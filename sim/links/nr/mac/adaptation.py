@@ -21,10 +21,12 @@ class Adaptation(Protocol):
         widths: PRBs that backlogs are worth.
         min_prb: Smallest grant at the lowest MCS.
         rate_bps: Rate of each PRB group, [num_devices, num_groups].
+        has_layers: Whether blocks may have several layers.
         num_layers: Layers of each device's blocks, [num_devices].
         precoder: Index of their precoder in the codebook of so many layers, [num_devices].
     """
 
+    has_layers: bool
     num_layers: Indices
     precoder: Indices
     widths: GrantWidths
@@ -82,7 +84,7 @@ class FixedMcs:
     """
 
     def __init__(self, carrier: Carrier, num_devices: int, mcs: int) -> None:
-        self._mcs = mcs
+        self._mcs, self.has_layers = mcs, False
         self.num_layers, self.precoder = np.ones(num_devices, dtype=np.int64), np.zeros(num_devices, dtype=np.int64)
         self.widths = GrantWidths(carrier, num_devices, mcs)
         self.min_prb = min_grant_prb(carrier, mcs)

@@ -177,25 +177,28 @@ def _by_group(
     winner: list[int] = live.argmax(axis=0).tolist()
     value: list[float] = live.max(axis=0).tolist()
     while grid.num_free:
-        best, group = max((value[g], -g) for g, left in enumerate(free) if left)
-        if best == -np.inf:
+        still_open = [g for g, left in enumerate(free) if left]
+        group = max(still_open, key=value.__getitem__)
+        if value[group] == -np.inf:
             return
-        queue = winner[-group]
+        queue = winner[group]
         gone: list[int] = []
         if queue not in given:
             given[queue] = [0] * len(free)
             budget.take(cost[queue])
             gone = _unannounced(fits, budget, cost, given)
         row, own = given[queue], live[queue].tolist()
-        for chosen in grid.order(preference[queue]):
+        won = [g for g in still_open if own[g] == value[g]]
+        if sum([free[g] for g in won]) > needed[queue]:
+            won = [g for g in grid.order(preference[queue]) if g in won]
+        for chosen in won:
+            share = min(free[chosen], needed[queue])
+            row[chosen] += share
+            needed[queue] -= share
+            free[chosen] -= share
+            grid.num_free -= share
             if not needed[queue]:
                 break
-            if free[chosen] and own[chosen] == value[chosen]:
-                share = min(free[chosen], needed[queue])
-                row[chosen] += share
-                needed[queue] -= share
-                free[chosen] -= share
-                grid.num_free -= share
         if not needed[queue]:
             gone.append(queue)
         if gone:

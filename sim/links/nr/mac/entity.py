@@ -155,7 +155,9 @@ class MacEntity(Transmission):
         num_prb = [sum(row) for row in prbs_per_group]
         adaptation = self.adaptation
         mcs = configured_mcs or adaptation.choose(devices, prbs_per_group, num_prb, num_symbols, grant_slot)
-        layers, precoders = (row.take(devices).tolist() for row in (adaptation.num_layers, adaptation.precoder))
+        layers = precoders = [1] * len(placed)
+        if adaptation.has_layers:
+            layers, precoders = (row.take(devices).tolist() for row in (adaptation.num_layers, adaptation.precoder))
         tables = [self.carrier.block_bytes_list(num_symbols, count) for count in layers]
         sizes = [table[index][count] for table, index, count in zip(tables, mcs, num_prb, strict=True)]
         gain = 8e9 / self.carrier.slot_ns / self.settings.average_window_slots / self._served_scale
@@ -165,7 +167,9 @@ class MacEntity(Transmission):
         for (cell, device, row), size, index, count, num_layers, precoder in rows:
             granted[device] += size
             block = TransportBlock(cell, device, size, index, count, num_symbols, row, grant_slot, granted[device])
-            block.uniform, block.num_layers, block.precoder = draw(device), num_layers, precoder
+            block.uniform = draw(device)
+            if adaptation.has_layers:
+                block.num_layers, block.precoder = num_layers, precoder
             if drx.is_used and configured_mcs is None:
                 drx.granted(device, grant_slot)
             blocks.append(block)
@@ -181,9 +185,10 @@ class MacEntity(Transmission):
         """
         widths = self.adaptation.widths
         want = np.maximum(self.backlog.take(devices), MIN_BLOCK_BYTES)
-        # Each layer carries its share of a block.
-        per_layer = -(-want // self.adaptation.num_layers.take(devices))
-        needed = widths.needed(devices, per_layer, num_symbols)
+        if self.adaptation.has_layers:
+            # Each carries its share of a block.
+            want = -(-want // self.adaptation.num_layers.take(devices))
+        needed = widths.needed(devices, want, num_symbols)
         if num_symbols < self.carrier.max_symbols(self.direction):
             sizes = self.carrier.block_bytes(num_symbols)
             fits = sizes[widths.mcs[devices], needed] >= HEADERS_BYTES

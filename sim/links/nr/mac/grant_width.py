@@ -88,7 +88,7 @@ class GrantWidths:
         needed = self.max_prb.take(devices)
         # Blocks of a full slot are the largest: who wants more needs all PRBs in any slot.
         fits = want_bytes <= self.full_bytes.take(devices)
-        if not fits.any():
+        if not np.logical_or.reduce(fits):
             return needed
         within = want_bytes <= self.headroom_bytes.take(devices)
         small = within.nonzero()[0]

@@ -51,7 +51,7 @@ class ReportedChannel:
         self._held = np.full(count, _NO_REPORT, dtype=np.int64)
         self._gains = np.ones((count, carrier.num_groups))
         self.num_layers, self.precoder = np.ones(count, dtype=np.int64), np.zeros(count, dtype=np.int64)
-        self._is_multi = channel.small_scale.is_multi
+        self._is_multi = self.has_layers = channel.small_scale.is_multi
         reduces_power = settings.power_reduction and direction == Direction.UPLINK and channel.fixed_snr_db is None
         self._reduction = PowerReduction(channel) if reduces_power else None
         self._fixed_mcs = settings.mcs

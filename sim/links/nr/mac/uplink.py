@@ -210,7 +210,7 @@ class Uplink(MacEntity):
         """PRBs within the devices' power headroom, raised evenly where that leaves some free; TDMA takes all."""
         widths = self.adaptation.widths
         headroom = widths.headroom_prb.take(devices)
-        if self.settings.multiplexing == "tdma" or (headroom >= needed).all():
+        if self.settings.multiplexing == "tdma" or np.logical_and.reduce(headroom >= needed):
             return None, needed
         order = (-np.add.reduce(priority, axis=1)).argsort(kind="stable")
         # As many as there are CCEs for, in the order of priority.

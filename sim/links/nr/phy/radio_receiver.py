@@ -21,6 +21,7 @@ from sim.links.nr.phy.power_reduction import PowerReduction
 from sim.links.nr.phy.uniform_stream import UniformStream
 
 Array = npt.NDArray[np.float64]
+Indices = npt.NDArray[np.int64]
 
 
 @cache
@@ -80,27 +81,30 @@ class RadioReceiver:
 
     def _effective_sinr(self, direction: Direction, slot: int, blocks: list[TransportBlock]) -> list[float]:
         """Effective SINR of each block's present transmission, linear."""
-        sent = self._as_arrays(direction, blocks)
         channel = self._channel
-        snr = channel.snr(direction, sent.devices, sent.num_prb, sent.reduction_db)
-        if channel.small_scale.is_multi:
-            return self._behind_antennas(direction, slot, blocks, sent, snr)
-        sinr = channel.power_gains(direction, slot, sent.devices)
-        sinr *= snr[:, None]
-        if self._interference is not None:
-            sinr /= 1 + self._interference[direction].over_noise(slot, sent)
-        return [
-            block_effective_sinr(row, self._betas[block.mcs], block.prbs_per_group)
-            for block, row in zip(blocks, sinr.tolist(), strict=True)
-        ]
-
-    def _as_arrays(self, direction: Direction, blocks: list[TransportBlock]) -> SentBlocks:
         devices = np.array([block.device for block in blocks])
         num_prb = np.array([block.num_prb for block in blocks])
         reduction_db: Array | float = 0.0
         if self._reduction is not None and direction == Direction.UPLINK:
             mcs, rows = [block.mcs for block in blocks], [block.prbs_per_group for block in blocks]
             reduction_db = self._reduction.of_blocks(devices, num_prb, mcs, rows)
+        snr = channel.snr(direction, devices, num_prb, reduction_db)
+        if channel.small_scale.is_multi:
+            sent = self._as_arrays(blocks, devices, num_prb, reduction_db)
+            return self._behind_antennas(direction, slot, blocks, sent, snr)
+        sinr = channel.power_gains(direction, slot, devices)
+        sinr *= snr[:, None]
+        if self._interference is not None:
+            sent = self._as_arrays(blocks, devices, num_prb, reduction_db)
+            sinr /= 1 + self._interference[direction].over_noise(slot, sent)
+        return [
+            block_effective_sinr(row, self._betas[block.mcs], block.prbs_per_group)
+            for block, row in zip(blocks, sinr.tolist(), strict=True)
+        ]
+
+    def _as_arrays(
+        self, blocks: list[TransportBlock], devices: Indices, num_prb: Indices, reduction_db: Array | float
+    ) -> SentBlocks:
         return SentBlocks(
             np.array([block.cell for block in blocks]),
             devices,
