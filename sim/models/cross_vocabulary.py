@@ -104,13 +104,11 @@ class CrossVocabularyModel(WrappedModel):
         InputError: The vocabularies share no token.
     """
 
-    def __init__(
-        self, model: LanguageModel, target: TextTokenizer, vocab_size: int, eos_ids: frozenset[int] | None = None
-    ) -> None:
+    def __init__(self, model: LanguageModel, target: TextTokenizer, vocab_size: int, eos_ids: frozenset[int]) -> None:
         if model.tokenizer is None:
             raise ValueError(f"{model.name} has no tokenizer")
         super().__init__(model, combine(["shared tokens", model.fingerprint, target.fingerprint, vocab_size]))
-        self.vocab_size, self.eos_ids = vocab_size, model.eos_ids if eos_ids is None else eos_ids
+        self.vocab_size, self.eos_ids = vocab_size, eos_ids
         self._map = VocabularyMap(model.tokenizer, target, model.bos_id)
         is_within = (self._map.shared < model.vocab_size) & (self._map.shared_targets < vocab_size)
         self._shared, self._targets = self._map.shared[is_within], self._map.shared_targets[is_within]

@@ -13,6 +13,7 @@ from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 
 from sim.models.interface import ForwardPass, LanguageModel, Logits
+from sim.models.wrapped import WrappedModel
 
 _PROMPT = "prompt"  # first item of the sessions that hold prompts in common
 
@@ -63,7 +64,7 @@ class AwaitRow:
     index: int
 
 
-class OnDemandModel(LanguageModel):
+class OnDemandModel(WrappedModel):
     """A model in front of another one that keeps the books of whole forwards and computes promised rows only.
 
     Args:
@@ -72,19 +73,10 @@ class OnDemandModel(LanguageModel):
     """
 
     def __init__(self, model: LanguageModel, promises: bool = True) -> None:
-        super().__init__()
-        self.model = model
+        super().__init__(model)
         self.promises = promises
         self._begun: set[Hashable] = set()
         self._prompts: set[tuple[int, ...]] = set()
-        self.name = model.name
-        self.vocab_size = model.vocab_size
-        self.max_context = model.max_context
-        self.eos_ids = model.eos_ids
-        self.bos_id = model.bos_id
-        self.fingerprint = model.fingerprint
-        self.num_parameters = model.num_parameters
-        self.numerics = model.numerics
 
     def _run(self, batch: Sequence[ForwardPass]) -> list[Logits]:
         self._share_prompts(batch)
@@ -129,29 +121,18 @@ class OnDemandModel(LanguageModel):
             promise.put(index, row[0])
         return logits[: len(works)]
 
-    def max_sessions(self, num_tokens: int) -> int:
-        """How many the model behind can cache."""
-        return self.model.max_sessions(num_tokens)
-
-    def reserve(self, num_sessions: int, num_tokens: int) -> None:
-        """Make room for so many sessions in the model behind."""
-        self.model.reserve(num_sessions, num_tokens)
-
     def close(self, session: Hashable) -> None:
         """Forget a session's text here and in the model behind."""
         super().close(session)
-        self.model.close(session)
         self._begun.discard(session)
 
     def close_request(self, request_id: int) -> None:
         """Forget all sessions of one request, here and in the model behind."""
         super().close_request(request_id)
-        self.model.close_request(request_id)
         self._begun = {s for s in self._begun if not (isinstance(s, tuple) and s[0] == request_id)}
 
     def forget_all(self) -> None:
         """Forget all sessions, here and in the model behind."""
         super().forget_all()
-        self.model.forget_all()
         self._begun.clear()
         self._prompts.clear()

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
 from sim.models.interface import ForwardPass, LanguageModel, Logits
+from sim.models.wrapped import WrappedModel
 
 # Logits that one model may keep in memory; a row of 8,192 in float32 takes 33 kB.
 MAX_BYTES = 1 << 30
@@ -14,7 +15,7 @@ MAX_BYTES = 1 << 30
 Text = tuple[int, ...]
 
 
-class CachingModel(LanguageModel):
+class CachingModel(WrappedModel):
     """A model in front of another one, which it asks only for forwards of whose rows it does not remember all.
 
     A row is addressed by the text that it follows: it depends on nothing else, whichever round, draft length or
@@ -32,16 +33,7 @@ class CachingModel(LanguageModel):
     """
 
     def __init__(self, model: LanguageModel, max_bytes: int = MAX_BYTES) -> None:
-        super().__init__()
-        self.model = model
-        self.name = model.name
-        self.vocab_size = model.vocab_size
-        self.max_context = model.max_context
-        self.eos_ids = model.eos_ids
-        self.bos_id = model.bos_id
-        self.fingerprint = model.fingerprint
-        self.num_parameters = model.num_parameters
-        self.numerics = model.numerics
+        super().__init__(model)
         self.max_bytes = max_bytes
         self.num_run = 0
         self.num_remembered = 0
@@ -74,21 +66,6 @@ class CachingModel(LanguageModel):
             # A copy of its own: rows are views on the whole forward's logits.
             self._rows[text] = np.array(row)
             self._bytes += row.nbytes
-
-    def close(self, session: Hashable) -> None:
-        """Forget a session's text here and in the model behind; remembered rows stay."""
-        super().close(session)
-        self.model.close(session)
-
-    def close_request(self, request_id: int) -> None:
-        """Forget all sessions of one request, here and in the model behind."""
-        super().close_request(request_id)
-        self.model.close_request(request_id)
-
-    def forget_all(self) -> None:
-        """Forget all sessions, here and in the model behind; remembered rows stay."""
-        super().forget_all()
-        self.model.forget_all()
 
 
 def texts_of_rows(forward: ForwardPass) -> list[Text]:

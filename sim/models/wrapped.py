@@ -16,10 +16,10 @@ class WrappedModel(LanguageModel):
 
     Args:
         model: The model behind.
-        fingerprint: Content hash of the two together.
+        fingerprint: Content hash of the two together; the model's own if the logits are.
     """
 
-    def __init__(self, model: LanguageModel, fingerprint: str) -> None:
+    def __init__(self, model: LanguageModel, fingerprint: str | None = None) -> None:
         super().__init__()
         self.model = model
         self.name = model.name
@@ -27,8 +27,9 @@ class WrappedModel(LanguageModel):
         self.max_context = model.max_context
         self.eos_ids = model.eos_ids
         self.bos_id = model.bos_id
-        self.fingerprint = fingerprint
+        self.fingerprint = model.fingerprint if fingerprint is None else fingerprint
         self.num_parameters = model.num_parameters
+        self.numerics = model.numerics
         self.notes = model.notes
         self.tokenizer = model.tokenizer
 

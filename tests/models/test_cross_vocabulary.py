@@ -41,7 +41,7 @@ def target_tokenizer():
 
 @pytest.fixture
 def crossed(draft, target_tokenizer):
-    return CrossVocabularyModel(draft, target_tokenizer, len(TARGET_TOKENS))
+    return CrossVocabularyModel(draft, target_tokenizer, len(TARGET_TOKENS), draft.eos_ids)
 
 
 def test_tokens_are_compared_by_their_bytes():
@@ -87,13 +87,13 @@ def test_the_draft_is_priced_by_the_tokens_that_it_reads(crossed):
 def test_the_text_is_the_targets(name, keys, draft, target_tokenizer):
     """Exact enumeration, of pairs whose draft can propose four of the target's six tokens."""
     target = TabularModel.random(6, len(TARGET_TOKENS))
-    crossed = CrossVocabularyModel(draft, target_tokenizer, len(TARGET_TOKENS))
+    crossed = CrossVocabularyModel(draft, target_tokenizer, len(TARGET_TOKENS), draft.eos_ids)
     assert distance(name, crossed, target, length=2, draft_length=1, **keys) <= TOLERANCE
 
 
 def test_vocabularies_without_a_common_token_are_refused(draft):
     with pytest.raises(InputError, match="draft draft and target other have no token in common"):
-        CrossVocabularyModel(draft, TextTokenizer("other", {"x": 0, "y": 1}, {}, list, str), 2)
+        CrossVocabularyModel(draft, TextTokenizer("other", {"x": 0, "y": 1}, {}, list, str), 2, draft.eos_ids)
 
 
 def test_a_reading_beyond_the_drafts_context_is_refused(draft, crossed):
