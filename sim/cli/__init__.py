@@ -6,12 +6,15 @@ import os
 import shlex
 import sys
 
+from sim.core.gc_tuning import relax_gc
+
 # What shells say of a command that an interrupt has ended.
 _INTERRUPTED = 130
 
 
 def main() -> None:
     """Entry point of ``specran``: exit code 0 done, 2 the input is wrong, 1 it failed."""
+    relax_gc()  # What a command makes mostly stays until it ends.
     try:
         sys.exit(_main(sys.argv[1:]))
     except KeyboardInterrupt:

@@ -46,6 +46,8 @@ _KIND_COLUMNS = ("kind", "requests", "e2e_mean_s", "ttft_mean_s", "tpot_mean_s",
 _CATEGORY_COLUMNS = ("category", "requests", "tokens", "acceptance_rate", "overlap", "block_efficiency")
 _CATEGORY_COLUMNS += ("target_entropy_bits", "e2e_mean_s")
 _FAILURES_SHOWN = 8
+# Rows of a sweep's table that a terminal is given; typesetting thousands takes longer than resuming them.
+_ROWS_SHOWN = 200
 
 
 def changes_of(set_: list[str], seed: int | None) -> dict[str, Any]:
@@ -165,7 +167,9 @@ def sweep_command(
         print_json({"folder": str(result.folder), "points": result.table.to_dict("records"), "failed": result.failed})
     elif len(result.table):
         columns, rows = result.overview()
-        print_table(f"{scenario.name}: {len(result.table)} runs", columns, rows)
+        print_table(f"{scenario.name}: {len(result.table)} runs", columns, rows[:_ROWS_SHOWN])
+        if len(rows) > _ROWS_SHOWN:
+            say(f"         and {len(rows) - _ROWS_SHOWN:,} more rows in sweep.csv; --json prints them all")
     if resume:
         say(f"resumed: {result.resumed} of {len(result.table)} runs were finished already")
     say(f"table:   {result.folder / 'sweep.csv'}")

@@ -7,6 +7,7 @@ import inspect
 import re
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache
 from typing import Any, ClassVar, get_args
 
 from pydantic import (
@@ -75,6 +76,8 @@ class Settings(BaseModel):
     @field_validator("*", mode="before")
     @classmethod
     def _plain_values(cls, value: Any, info: ValidationInfo) -> Any:
+        if isinstance(value, int | float | BaseModel) and not isinstance(value, bool):
+            return value
         if isinstance(value, bool) and info.field_name is not None:
             annotation = cls.model_fields[info.field_name].annotation
             kinds = {annotation, *get_args(annotation)}
@@ -88,7 +91,7 @@ class Settings(BaseModel):
     @field_validator("*", mode="after")
     @classmethod
     def _within_bounds(cls, value: Any, info: ValidationInfo) -> Any:
-        if isinstance(value, BaseModel) or info.field_name is None:
+        if isinstance(value, BaseModel | str) or info.field_name is None:
             return value
         largest = default_bound(cls, info.field_name)
         if largest is not None:
@@ -151,6 +154,7 @@ def unit_of_key(name: str) -> str:
     return next((unit for suffix, unit, _ in UNITS if name.endswith(suffix)), "")
 
 
+@lru_cache(maxsize=1 << 12)
 def default_bound(settings: type[Settings], name: str) -> float | None:
     """The largest magnitude of a field that states no upper bound of its own; None if it does."""
     field = settings.model_fields[name]

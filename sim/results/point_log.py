@@ -131,7 +131,11 @@ def read_points(path: Path) -> Iterator[SavedPoint]:
 
 
 def _next_header(file: BinaryIO, start: int) -> tuple[int, re.Match[bytes]] | None:
-    """The next place from here on where a point seems to begin."""
+    """The next place from here on where a point seems to begin: mostly right here."""
+    file.seek(start)
+    found = _HEADER.match(file.read(_MAX_HEADER_BYTES))
+    if found is not None:
+        return start, found
     while True:
         file.seek(start)
         block = file.read(_BLOCK)

@@ -16,9 +16,9 @@ from pydantic import BaseModel
 from sim.core.addresses import run_id
 from sim.core.choice import Choice
 from sim.scenario.kinds import MixedDevices
-from sim.scenario.overrides import apply_overrides
 from sim.scenario.problems import Problem, ScenarioProblems
 from sim.scenario.schema import MAX_SEED, Scenario
+from sim.scenario.shared_parts import SharedParts, part_of
 from sim.scenario.sweep_schema import SEED_STRIDE, SweepSettings
 
 # Runs of one sweep, replications included.
@@ -86,13 +86,12 @@ def _expand(scenario: Scenario) -> list[Point]:
     _refuse_sweeps_of_sweeps(sweep)
     _refuse_variants_of_axes(sweep)
     _refuse_too_many(sweep)
-    base = scenario.dump()
-    base.pop("sweep", None)
+    parts = SharedParts(scenario)
     points: list[Point] = []
     seen: dict[tuple[str, Any], int] = {}
     for changes, places in _combinations(sweep):
         for variant, variant_changes in (sweep.variants or {"": {}}).items():
-            changed = _scenario_at(base, sweep, changes, variant, variant_changes)
+            changed = _scenario_at(parts, sweep, changes, variant, variant_changes)
             _refuse_seeds_beyond_bounds(changed.seed, sweep, variant)
             checked = {key: _checked_value(changed, key, given) for key, given in changes.items()}
             _refuse_same_value(checked, places, seen)
@@ -168,7 +167,7 @@ def _refuse_sweeps_of_sweeps(sweep: SweepSettings) -> None:
     parts += [(("variants", name), changes) for name, changes in sweep.variants.items()]
     for where, changes in parts:
         for key in changes:
-            if _part(key) == "sweep":
+            if part_of(key) == "sweep":
                 raise ScenarioProblems([Problem(("sweep", *where, key), "a sweep cannot vary itself")])
 
 
@@ -192,7 +191,7 @@ def _combinations(sweep: SweepSettings) -> Iterator[tuple[dict[str, Any], dict[s
 
 
 def _scenario_at(
-    base: Mapping[str, Any],
+    parts: SharedParts,
     sweep: SweepSettings,
     changes: Mapping[str, Any],
     variant: str,
@@ -200,7 +199,7 @@ def _scenario_at(
 ) -> Scenario:
     every = {**variant_changes, **changes}
     try:
-        return Scenario.from_dict(apply_overrides(base, every))
+        return parts.changed(every)
     except ScenarioProblems as error:
         problem = error.problems[0]
         # The change that is to blame: the one whose key the problem lies at or below, else all of them together.
@@ -215,12 +214,8 @@ def _scenario_at(
             part = ("variants", variant) if variant else ()
         text = problem.message if problem.key == blamed else f"{problem.key}: {problem.message}"
         # Other changes that may have a share in it: those of the same part, such as the protocol's name.
-        company = [key for key in every if key != blamed and (blamed is None or _part(key) == _part(problem.key))]
+        company = [key for key in every if key != blamed and (blamed is None or part_of(key) == part_of(problem.key))]
         at = [f"{key}={changes[key]}" for key in company if key in changes]
         if part[:1] != ("variants",) and any(key in variant_changes for key in company):
             at.append(f"variant {variant!r}")
         raise ScenarioProblems([Problem(("sweep", *part), f"{text} (at {', '.join(at)})" if at else text)]) from error
-
-
-def _part(key: str) -> str:
-    return key.partition(".")[0]

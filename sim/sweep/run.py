@@ -326,7 +326,7 @@ class _Sweep:
     def _task(self, points: Sequence[Point], prepared: Prepared) -> PointTask:
         return PointTask(
             tuple(point.index for point in points),
-            tuple(point.scenario.dump() for point in points),
+            tuple(point.scenario for point in points),
             prepared.packed_id,
             self.keep,
         )

@@ -71,15 +71,25 @@ class PointTask:
 
     Attributes:
         places: Their places in the sweep.
-        scenarios: Their scenarios as nested plain values.
+        scenarios: Their scenarios; they travel as nested plain values, and arrive so.
         inputs_id: Names the shared inputs.
         keep: Which tables to return beside the summary.
     """
 
     places: tuple[int, ...]
-    scenarios: tuple[dict[str, Any], ...]
+    scenarios: tuple[Scenario | dict[str, Any], ...]
     inputs_id: str
     keep: Keep
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What is sent to another process."""
+        plain = tuple(one.dump() if isinstance(one, Scenario) else one for one in self.scenarios)
+        return {**vars(self), "scenarios": plain}
+
+    def scenario(self, number: int) -> Scenario:
+        """One of the scenarios, checked where it is used."""
+        own = self.scenarios[number]
+        return own if isinstance(own, Scenario) else Scenario.from_dict(own)
 
 
 @dataclass(frozen=True)
@@ -147,13 +157,13 @@ def simulate_points(task: PointTask, packed: bytes) -> list[PointDone]:
     inputs = _unpacked(task.inputs_id, packed)
     done = []
     if inputs.tape is None:
-        inputs = inputs.with_models(_models_like(inputs, Scenario.from_dict(task.scenarios[0])))
-    for place, keys in zip(task.places, task.scenarios, strict=True):
+        inputs = inputs.with_models(_models_like(inputs, task.scenario(0)))
+    for number, place in enumerate(task.places):
         try:
             for model in inputs.all_models():
                 model.forget_all()
             before = _forwards(inputs)
-            point = _simulate_point(place, Scenario.from_dict(keys), inputs, task.keep)
+            point = _simulate_point(place, task.scenario(number), inputs, task.keep)
             run, remembered = (now - then for now, then in zip(_forwards(inputs), before, strict=True))
             done.append(replace(point, forwards_run=run, forwards_remembered=remembered))
         except (InputError, RunError) as error:

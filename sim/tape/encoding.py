@@ -95,12 +95,8 @@ def from_plain(plain: Sequence[Sequence[Any]]) -> list[Record]:
         ValueError, TypeError, KeyError, IndexError, RecursionError: They are no such lists, or no such sizes.
     """
     known, readers = _known.get, _READERS
-    records: list[Record] = []
-    for item in plain:
-        # Most of a tape is drafting: forward passes and messages of one size are one and the same record.
-        record = known(tuple(item)) if len(item) == 6 else None
-        records.append(readers[item[0]](item) if record is None else record)
-    return records
+    # Most of a tape is drafting: forward passes and messages of one size are one and the same record.
+    return [(len(item) == 6 and known(tuple(item))) or readers[item[0]](item) for item in plain]
 
 
 def _read_compute(item: Sequence[Any]) -> Record:
@@ -172,9 +168,12 @@ def _read_drop(item: Sequence[Any]) -> Record:
 
 def _read_round(item: Sequence[Any]) -> Round:
     tokens, drafted, tested, accepted, stats = item
-    _check_counts(*tokens, drafted, tested, accepted)
-    figures = tuple([(intern(name), _NAN if value is None else _number(value)) for name, value in stats])
-    return Round(tuple(tokens), drafted, tested, accepted, figures)
+    _check_counts(drafted, tested, accepted, *tokens)
+    figures = [
+        (intern(name), value if type(value) is float and value - value == 0 else _figure(value))
+        for name, value in stats
+    ]
+    return Round(tuple(tokens), drafted, tested, accepted, tuple(figures))
 
 
 def _check_counts(*counts: object) -> None:
@@ -188,8 +187,10 @@ def _check_text(text: object) -> None:
         raise TypeError(f"{text!r} is no name")
 
 
-def _number(value: Any) -> float:
-    if (type(value) is float and value - value == 0) or type(value) is int:
+def _figure(value: Any) -> float:
+    if value is None:
+        return _NAN
+    if type(value) is int:
         return value
     raise ValueError(f"{value!r} is no number")
 

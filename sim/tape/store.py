@@ -14,6 +14,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from pydantic_core import from_json
+
 from sim.core.addresses import canonical
 from sim.core.files import cannot_write, remove_leftovers, sync_file, sync_folder, write_atomically
 from sim.decoding.drivers.protocol_run import Record
@@ -145,7 +147,7 @@ def decode_entry(key: str, data: bytes) -> Entry:
     """
     header = check_entry(key, data)
     try:
-        plain = json.loads(header.body)
+        plain = from_json(header.body)
         payloads = plain.get("payloads")
         return Entry(
             key,

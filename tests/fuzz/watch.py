@@ -14,9 +14,11 @@ import pickle
 import resource
 import select
 import signal
+import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 HANG_S = 5.0
@@ -52,7 +54,7 @@ def run_watched(
     Args:
         cases: One argument each.
         call: Returns the exit code; any exception but SystemExit is a fault.
-        hang_s: Seconds after which a case counts as hanging.
+        hang_s: Seconds after which a case counts as hanging; while others use the processor its time stands still.
         on_done: Told of every outcome.
     """
     faults, start = [], 0
@@ -79,9 +81,12 @@ def _run_from(cases: Sequence[Any], call: Callable[[Any], int], start: int, hang
     index = start
     try:
         with os.fdopen(receive, "rb") as pipe:
+            clock = _OwnTime(pid)
             while index < len(cases):
-                ready, _, _ = select.select([pipe], [], [], hang_s)
+                ready, _, _ = select.select([pipe], [], [], max(hang_s - clock.elapsed_s(), 0.1))
                 if not ready:
+                    if clock.elapsed_s() < hang_s:
+                        continue
                     yield Outcome(index, None, "", f"hangs for more than {hang_s:g} s")
                     return
                 try:
@@ -93,10 +98,46 @@ def _run_from(cases: Sequence[Any], call: Callable[[Any], int], start: int, hang
                     return
                 yield outcome
                 index += 1
+                clock = _OwnTime(pid)
     finally:
         if pid:
             os.kill(pid, signal.SIGKILL)
             os.waitpid(pid, 0)
+
+
+class _OwnTime:
+    """Time of a process since now, without what it waits for a processor that others use.
+
+    Args:
+        pid: The process.
+    """
+
+    def __init__(self, pid: int) -> None:
+        self._pid = pid
+        self._start_s = time.monotonic()
+        self._ran_s, self._waited_s = self._scheduled_s()
+
+    def elapsed_s(self) -> float:
+        """Seconds; where the system does not say how long the process waited, all that have passed."""
+        ran_s, waited_s = self._scheduled_s()
+        if ran_s is None or waited_s is None or self._ran_s is None or self._waited_s is None:
+            return time.monotonic() - self._start_s
+        if self._state() == "R":  # It runs, or waits for its turn, which is counted when it has come.
+            return ran_s - self._ran_s
+        return time.monotonic() - self._start_s - (waited_s - self._waited_s)
+
+    def _scheduled_s(self) -> tuple[float, float] | tuple[None, None]:
+        try:
+            ran_ns, waited_ns, _ = Path(f"/proc/{self._pid}/schedstat").read_text(encoding="ascii").split()
+        except (OSError, ValueError):
+            return None, None
+        return int(ran_ns) / 1e9, int(waited_ns) / 1e9
+
+    def _state(self) -> str:
+        try:
+            return Path(f"/proc/{self._pid}/stat").read_text(encoding="utf-8").rpartition(") ")[2][:1]
+        except OSError:
+            return ""
 
 
 def _serve(cases: Sequence[Any], call: Callable[[Any], int], start: int, pipe: Any) -> None:
