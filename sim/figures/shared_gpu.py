@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 
 _CELLS = "edge.ran_sharing.other_cells"
 _BEGINS = "edge.ran_sharing.day_begins_s"
-_LATE, _TOKENS = "layer1_late_per_1e5", "tokens_per_s"
+_JOULES = "gpu_energy_per_token_j"
+_LATE, _TOKENS = "layer1_own_late_per_1e5", "tokens_per_s"
 _LINES = ("-", "--", ":", "-.", (0, (5, 1, 1, 1, 1, 1)))
 _MARKERS = "osD^v"
 
@@ -54,7 +55,8 @@ def day_at_shared_gpu(table: pd.DataFrame, axes: Sequence[str]) -> Figure:
         axes: What was varied.
     """
     variants = values_of(table, "variant")
-    shown = table.assign(hour=table[_BEGINS] / 3600)
+    columns = ["variant", "layer1_gpu_share", "model_gpu_share", _TOKENS, _JOULES]
+    shown = table[columns].assign(hour=table[_BEGINS] / 3600)
     with styled():
         figure = new_figure("one_column", 4.6)
         upper, middle, lower = figure.subplots(3, sharex=True, height_ratios=(2, 3, 2))
@@ -66,7 +68,7 @@ def day_at_shared_gpu(table: pd.DataFrame, axes: Sequence[str]) -> Figure:
         for place, name in enumerate(variants):
             own = shown[shown["variant"] == name]
             looks = {"color": COLOURS[place], "ls": _LINES[place], "marker": _MARKERS[place]}
-            for panel, column in ((middle, _TOKENS), (lower, "gpu_energy_per_token_j")):
+            for panel, column in ((middle, _TOKENS), (lower, _JOULES)):
                 points = over_replications(own, "hour", column)
                 panel.plot(points["x"], points["mean"], label=str(name), ms=2.5, lw=1.0, **looks)
                 low, high = points["mean"] - points["half"], points["mean"] + points["half"]
@@ -78,7 +80,7 @@ def day_at_shared_gpu(table: pd.DataFrame, axes: Sequence[str]) -> Figure:
         middle.set_ylim(bottom=0)
         lower.set_ylabel("J per token")
         lower.set_yscale("log")
-        lower.set_yticks((0.5, 1, 2, 5, 10, 20), ("0.5", "1", "2", "5", "10", "20"))
+        lower.set_yticks((0.5, 1, 2, 5), ("0.5", "1", "2", "5"))
         lower.minorticks_off()
         lower.set_xlabel("Hour of the day")
         lower.set_xticks(range(0, 25, 4))

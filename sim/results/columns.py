@@ -217,7 +217,8 @@ SUMMARY_COLUMNS = {
         for name, meaning in _SERVER_MEANINGS.items()
     },
     "layer1_slots": "slots with work for layer 1 (edge.ran_sharing), cells that are not simulated included",
-    "layer1_late_per_1e5": "of 1e5 of these the ones past the deadline, in which simulated blocks were lost",
+    "layer1_late_per_1e5": "of 1e5 of these the ones past the deadline",
+    "layer1_own_late_per_1e5": "of 1e5 slots with simulated blocks the ones past the deadline, so that these were lost",
     "layer1_gpu_share": "time that layer 1 alone would take of its GPU, cells that are not simulated included",
     "model_gpu_share": "time of a whole GPU that the model's steps had, without what layer 1 took from them",
     "idle_reclaimed_share": "the model's share over what layer 1 leaves idle",

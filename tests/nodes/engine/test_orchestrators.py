@@ -144,7 +144,8 @@ def test_runs_are_the_same_twice_and_an_orchestrator_is_part_of_their_identity()
 
 
 def test_a_users_own_orchestrator(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    (tmp_path / "my_orchestrator.py").write_text(
+    file = tmp_path / "my_orchestrator.py"
+    file.write_text(
         "from sim.nodes.engine.ran_sharing.orchestrators.base import Orchestrator\n"
         "from sim.nodes.engine.ran_sharing.orchestrators.registry import ORCHESTRATORS\n\n\n"
         "@ORCHESTRATORS.register('half_of_the_rest')\n"
@@ -156,7 +157,11 @@ def test_a_users_own_orchestrator(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     scenario = shared(orchestrator="my_orchestrator:Half", mode="mps")
     assert scenario.dump()["edge"]["ran_sharing"]["orchestrator"] == {"name": "my_orchestrator:Half"}
     with ORCHESTRATORS.restored_afterwards():
-        output = World(scenario, drawn_inputs(scenario)).run()
+        given = drawn_inputs(scenario)
+        output = World(scenario, given).run()
+        before = RunAddresses().of(scenario, given.models_info, given.cost_models)
+        file.write_text(file.read_text() + "# another\n")
+        assert RunAddresses().of(scenario, given.models_info, given.cost_models) != before
     assert output.figures["layer1_changes"] == 2  # a half, a quarter, and the bound
 
 

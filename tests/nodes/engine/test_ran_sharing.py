@@ -197,6 +197,7 @@ def test_what_the_gpu_did_stands_second_by_second():
     rows = output.tables.gpu.rows
     assert [row["time_s"] for row in rows] == list(range(len(rows))) and len(rows) == math.ceil(output.simulated_s)
     assert rows[0]["layer1_slots"] == 2000 and rows[0]["layer1_gpu_share"] >= 2000 * 155e-6 * 0.999
+    assert output.figures["layer1_own_late_per_1e5"] == 0
     whole = sum(row["layer1_slots"] for row in rows)
     assert whole == output.figures["layer1_slots"] == math.ceil(output.simulated_s * 2000)
     assert all(0.5 < row["model_gpu_share"] < 1 - row["layer1_gpu_share"] for row in rows[:-1])
@@ -207,7 +208,10 @@ def test_blocks_of_late_slots_are_lost_and_repeated():
     # Layer 1 waits up to 1 ms for its turn while the model works: a repetition meets another phase of the turn.
     late, figures = output_of(shared("time_slice", slice_s=0.001, deadline_s=0.0008))
     before = alone()
-    assert figures["layer1_late_per_1e5"] > 0 and 0 < figures["layer1_gpu_share"] < 0.2
+    assert (
+        figures["layer1_late_per_1e5"] == figures["layer1_own_late_per_1e5"] > 0
+        and 0 < figures["layer1_gpu_share"] < 0.2
+    )
     assert sum(row["uplink_retransmission_s"] for row in before) == 0
     assert sum(row["uplink_retransmission_s"] for row in late) > 0
     assert [row["tokens"] for row in late] == [row["tokens"] for row in before]

@@ -15,6 +15,8 @@ class GpuCounts:
     Attributes:
         slots: Slots with work for layer 1.
         late: Of these the ones that missed their deadline.
+        own_slots: Slots with blocks of simulated cells.
+        own_late: Of these the ones that missed it, and so lost their blocks.
         layer1_s: Time that layer 1 alone would have taken on the whole GPU.
         prb_share: Sum over slots of PRBs and layers in use, in full cells.
         model_ns: Time of the whole GPU that steps of the model had, without what layer 1 and changes of shares took.
@@ -24,6 +26,8 @@ class GpuCounts:
 
     slots: int = 0
     late: int = 0
+    own_slots: int = 0
+    own_late: int = 0
     layer1_s: float = 0.0
     prb_share: float = 0.0
     model_ns: float = 0.0
@@ -43,6 +47,11 @@ class GpuCounts:
     def late_per_1e5(self) -> float:
         """Late ones of 1e5 slots with work."""
         return 1e5 * self.late / self.slots if self.slots else 0.0
+
+    @property
+    def own_late_per_1e5(self) -> float:
+        """The same of slots with blocks of simulated cells."""
+        return 1e5 * self.own_late / self.own_slots if self.own_slots else 0.0
 
 
 def shares(counts: GpuCounts, duration_ns: int) -> dict[str, float]:

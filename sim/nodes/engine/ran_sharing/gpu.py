@@ -240,6 +240,8 @@ class SharedGpu:
             took_s, is_late, cells = self._own.pop(slot)
             counts.slots += 1
             counts.late += is_late
+            counts.own_slots += 1
+            counts.own_late += is_late
             counts.layer1_s += took_s
             counts.prb_share += cells
             self.peak_cells = max(self.peak_cells, cells)
@@ -269,6 +271,7 @@ class SharedGpu:
         return {
             "layer1_slots": counts.slots,
             "layer1_late_per_1e5": counts.late_per_1e5,
+            "layer1_own_late_per_1e5": counts.own_late_per_1e5,
             **found,
             "idle_reclaimed_share": found["model_gpu_share"] / left if left > 0 else 0.0,
             "layer1_changes": counts.changes,
