@@ -207,8 +207,8 @@ REFERENCES = (
         "day_at_shared_gpu",
         shared_gpu.day_at_shared_gpu,
         "With layer 1 first, people and work that can wait get 360 tokens/s at 4 in the night and 216 at 22, at .84 and "
-        "1.4 J each, of which people alone take 105 and 78 at 2.0 and 3.3 J; slices that follow the load give 298 at "
-        "night, those for the busiest hour 173. Layer 1's load and power are modelled, the hours' shapes measured.",
+        "1.4 J each, of which people alone take 105 and 78, at 2.0 and 3.3 J; slices that follow the load give 298 at "
+        "night, those for the busiest hour 173. Hours are measured elsewhere, the rest is modelled.",
     ),
 )
 
