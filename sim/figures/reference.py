@@ -206,9 +206,8 @@ REFERENCES = (
         "day_at_shared_gpu",
         "day_at_shared_gpu",
         shared_gpu.day_at_shared_gpu,
-        "With layer 1 first, people and work that can wait get 360 tokens/s at 4 in the night and 216 at 22, at .84 and "
-        "1.4 J each, of which people alone take 105 and 78, at 2.0 and 3.3 J; slices that follow the load give 298 at "
-        "night, those for the busiest hour 173. Hours are measured elsewhere, the rest is modelled.",
+        "With layer 1 first the night leaves most to work that can wait, at least energy per token; slices that follow"
+        " the load leave more than those cut for the busiest hour (hours measured elsewhere, the rest modelled).",
     ),
 )
 

@@ -1,13 +1,14 @@
-"""Layer 1 and a model on one GPU: late slots and tokens per second over the cells on it, and the hours of a day."""
+"""Layer 1 and a model on one GPU: over the cells on it, over the hours of a day, and by what moves its slices."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from sim.figures.conditions import means_by, values_of
 from sim.figures.legends import legend_above
-from sim.figures.statistics import over_replications
+from sim.figures.statistics import mean_interval, over_replications
 from sim.figures.style import COLOURS, new_figure, styled
 
 if TYPE_CHECKING:
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
 _CELLS = "edge.ran_sharing.other_cells"
 _BEGINS = "edge.ran_sharing.day_begins_s"
+_ALL_LATE = "layer1_late_per_1e5"
 _JOULES = "gpu_energy_per_token_j"
 _LATE, _TOKENS = "layer1_own_late_per_1e5", "tokens_per_s"
 _LINES = ("-", "--", ":", "-.", (0, (5, 1, 1, 1, 1, 1)))
@@ -85,4 +87,30 @@ def day_at_shared_gpu(table: pd.DataFrame, axes: Sequence[str]) -> Figure:
         lower.set_xlabel("Hour of the day")
         lower.set_xticks(range(0, 25, 4))
         legend_above(figure, [middle], 2)
+        return figure
+
+
+def orchestrators(table: pd.DataFrame, axes: Sequence[str]) -> Figure:
+    """Late slots, tokens per second and joules per token of each variant, bars with 95 % intervals.
+
+    Args:
+        table: A sweep whose variants are orchestrators.
+        axes: What was varied; nothing else.
+    """
+    panels = ((_ALL_LATE, "Late slots of 1e5"), (_TOKENS, "Tokens/s"), (_JOULES, "J per token"))
+    variants = values_of(table, "variant")
+    with styled():
+        figure = new_figure("two_column", 1.9)
+        places = figure.subplots(1, len(panels), sharey=True)
+        for panel, (column, label) in zip(places, panels, strict=True):
+            found = [mean_interval(table.loc[table["variant"] == name, column]) for name in variants]
+            means, halves = (
+                [mean for mean, _, _ in found],
+                [half if math.isfinite(half) else 0.0 for _, half, _ in found],
+            )
+            panel.barh(range(len(variants)), means, xerr=halves, color=COLOURS[: len(variants)], capsize=2, height=0.6)
+            panel.set_xlabel(label)
+            panel.set_xlim(left=0)
+        places[0].set_yticks(range(len(variants)), [str(name) for name in variants])
+        places[0].invert_yaxis()
         return figure

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from sim.figures.gpu import draw_gpu
-from sim.figures.shared_gpu import day_at_shared_gpu
+from sim.figures.shared_gpu import day_at_shared_gpu, orchestrators
 
 
 def seconds(count: int) -> pd.DataFrame:
@@ -39,3 +39,11 @@ def test_a_day_has_a_line_per_variant_with_its_means() -> None:
     assert [len(panel.lines) for panel in (shares, tokens, joules)] == [2, 2, 2]
     line = tokens.lines[1]
     assert list(line.get_xdata()) == [0, 6, 12] and list(line.get_ydata()) == pytest.approx([100.5, 106.5, 112.5])
+
+
+def test_orchestrators_have_a_bar_each_with_its_mean() -> None:
+    rows = [{"variant": name, "tokens_per_s": 100.0 + run} for name in ("static", "by load") for run in range(3)]
+    table = pd.DataFrame(rows).assign(layer1_late_per_1e5=0.0, gpu_energy_per_token_j=1.0)
+    figure = orchestrators(table, [])
+    assert len(figure.axes) == 3
+    assert [bar.get_width() for bar in figure.axes[1].patches] == pytest.approx([101, 101])  # type: ignore[attr-defined]

@@ -58,16 +58,22 @@ def test_what_each_decides():
     assert deficit.share(replace(REPORT, slo_met=7, late=1)) == pytest.approx(3 / 7 + 0.1)
 
 
-def test_the_load_is_predicted_by_smoothed_mean_and_deviation():
-    orchestrator = made("prb_load", smoothing=0.25, margin=2.0, headroom=0.0)
-    assert orchestrator.share(REPORT) == pytest.approx(COST.seconds(COST.load(2)) / 500e-6)
-    # Away by 1: the deviation rises by half of it, the mean by a quarter.
-    share = orchestrator.share(replace(REPORT, peak_cells=1.0))
-    assert share == pytest.approx(COST.seconds(COST.load(1.75 + 2 * 0.5)) / 500e-6)
-    steady = made("prb_load", margin=100.0)
+def test_the_load_is_predicted_by_level_trend_and_mean_error():
+    def needed(cells: float) -> float:
+        return COST.seconds(COST.load(cells)) / 500e-6
+
+    orchestrator = made("prb_load", smoothing=0.5, margin=2.0, headroom=0.0)
+    assert orchestrator.share(REPORT) == pytest.approx(needed(2))
+    # An error of -1: the level falls by half of it, the trend by a quarter, and the mean error is a half.
+    assert orchestrator.share(replace(REPORT, peak_cells=1.0)) == pytest.approx(needed(1.5 - 0.25 + 2 * 0.5))
+    steady = made("prb_load", margin=100.0, headroom=0.1)
     for peak in (0.0, 4.0):
         share = steady.share(replace(REPORT, peak_cells=peak))
-    assert share == pytest.approx(1.1 * COST.seconds(COST.load(4)) / 500e-6)  # never more than all cells
+    assert share == pytest.approx(1.1 * needed(4))  # never more than all cells
+    rising = made("prb_load", margin=0.0, headroom=0.0)
+    for step in range(40):
+        share = rising.share(replace(REPORT, peak_cells=1 + step / 20, num_cells=9))
+    assert share == pytest.approx(needed(3.0), rel=1e-3)  # a steady rise is foreseen
 
 
 def test_shares_change_at_the_end_of_a_step_and_the_next_one_waits():
