@@ -21,6 +21,8 @@ from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
 from types import ModuleType
 
+from sim.core.local_imports import local_files
+
 _NAME = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
 _beside: ContextVar[Path | None] = ContextVar("beside", default=None)
 _may_run: ContextVar[bool] = ContextVar("may_run", default=True)
@@ -32,7 +34,7 @@ class UserModule:
 
     Attributes:
         path: Its file.
-        content_hash: SHA-256 of the file when it was loaded.
+        content_hash: SHA-256 of the file, and of what it imports from the same folder, when it was loaded.
     """
 
     path: Path
@@ -151,6 +153,20 @@ def load_module(name: str) -> ModuleType:
         raise UserCodeError(_failure(error)) from error
 
 
+def files_of(module: str) -> dict[str, Path]:
+    """Files of a loaded module by module: its own, and those that it imports from the same folder of a user's.
+
+    Args:
+        module: Dotted name.
+    """
+    file = getattr(sys.modules.get(module), "__file__", None)
+    if file is None:
+        return {}
+    known = _loaded.get(module.partition(".")[0])
+    path = Path(file)
+    return {module: path} if known is None else local_files(module, path, _folder_of(known.path))
+
+
 def user_modules() -> dict[str, UserModule]:
     """What was loaded from users' folders so far, by top-level name."""
     return dict(_loaded)
@@ -205,24 +221,23 @@ def _is_in_use(top: str, path: Path, known: UserModule | None) -> bool:
             return False
         file = getattr(present, "__file__", None)
         if file is not None and Path(file).resolve() == path:
-            _loaded[top] = UserModule(path, _hash_of(path))
+            _loaded[top] = UserModule(path, _hash_of(top, path))
             return True
         raise UserCodeError(f"{path} has the name of {file or 'a built-in module'}, which is in use; rename it")
     if known.path != path:
         raise UserCodeError(f"module {top!r} is in use from {known.path}, so {path} cannot be; rename one of them")
-    return known.content_hash == _hash_of(path)
+    return known.content_hash == _hash_of(top, path)
 
 
 def _load(top: str, spec: ModuleSpec, path: Path) -> None:
-    for name in [name for name in sys.modules if name == top or name.startswith(f"{top}.")]:
-        del sys.modules[name]
+    _forget(top, path)
     folder = str(_folder_of(path))
     if folder not in sys.path:
         # Last: what it imports in turn may stand beside it, but shadows nothing that is installed.
         sys.path.append(folder)
     module = importlib.util.module_from_spec(spec)
     sys.modules[top] = module
-    content_hash = _hash_of(path)
+    content_hash = _hash_of(top, path)
     try:
         assert spec.loader is not None
         with contextlib.redirect_stdout(sys.stderr):
@@ -233,8 +248,21 @@ def _load(top: str, spec: ModuleSpec, path: Path) -> None:
     _loaded[top] = UserModule(path, content_hash)
 
 
-def _hash_of(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+def _forget(top: str, path: Path) -> None:
+    """Have a module, what lies in it and what it imports from its folder imported anew by whoever asks next."""
+    if top not in sys.modules:
+        return  # What another module has imported of them stays as it is.
+    files = local_files(top, path, _folder_of(path))
+    for name, module in list(sys.modules.items()):
+        file = getattr(module, "__file__", None)
+        is_local = name in files and file is not None and Path(file).resolve() == files[name].resolve()
+        if is_local or name == top or name.startswith(f"{top}."):
+            del sys.modules[name]
+
+
+def _hash_of(top: str, path: Path) -> str:
+    files = local_files(top, path, _folder_of(path))
+    return hashlib.sha256(b"".join(file.read_bytes() for _, file in sorted(files.items()))).hexdigest()
 
 
 def _failure(error: BaseException, path: Path | None = None) -> str:

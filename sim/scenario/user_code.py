@@ -3,28 +3,26 @@
 from __future__ import annotations
 
 import hashlib
-import sys
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
-from sim.core.user_code import is_user_name
+from sim.core.user_code import files_of, is_user_name
 
 
 def user_code_hashes(plain: Any) -> dict[str, str]:
     """Hashes of the files in which a scenario's own names stand, by module; empty if all its names are built in.
 
+    Files that these import from the same folder count too; what is installed elsewhere does not.
+
     Args:
         plain: A scenario, or a part of one, as nested plain values. Its names were looked up, so that their modules
-            are loaded; what these import in turn is not looked at.
+            are loaded.
     """
     found = {}
     for name in _strings(plain):
         if is_user_name(name):
-            module = name.partition(":")[0]
-            path = getattr(sys.modules.get(module), "__file__", None)
-            if path is not None:
-                found[module] = hashlib.sha256(Path(path).read_bytes()).hexdigest()
+            for module, path in files_of(name.partition(":")[0]).items():
+                found[module] = hashlib.sha256(path.read_bytes()).hexdigest()
     return found
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from typing_extensions import override
 
 from sim.core.errors import InputError
-from sim.core.user_code import remote_code_is_trusted, trust_remote_code, user_modules
+from sim.core.user_code import files_of, remote_code_is_trusted, trust_remote_code, user_modules
 from sim.sweep.cluster import Cluster
 from sim.sweep.processes import Processes
 from sim.sweep.tasks import Executor, InProcess, Task, TaskResult, ended
@@ -47,10 +47,13 @@ class DaskCluster(Executor):
 
     def _bring_user_code(self) -> None:
         """Give the workers the modules that the scenario names, and say whether checkpoints may bring code."""
-        for name, module in user_modules().items():
-            if module.path.name == "__init__.py":
-                raise InputError(f"--scheduler: {name!r} is a package; workers take single files, or install it there")
-            self._client.upload_file(str(module.path))
+        for name in user_modules():
+            files = files_of(name)
+            for inner, path in reversed(files.items()):  # The module itself last: it imports the others.
+                if path.name == "__init__.py" or "." in inner:
+                    text = f"{inner!r} is in a package; workers take single files, or install it there"
+                    raise InputError(f"--scheduler: {text}")
+                self._client.upload_file(str(path), load=inner == name)
         if remote_code_is_trusted():
             from distributed import WorkerPlugin
 

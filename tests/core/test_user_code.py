@@ -12,6 +12,7 @@ from sim.cli import _main
 from sim.core import user_code
 from sim.core.errors import InputError
 from sim.scenario.loading import load_scenario
+from sim.scenario.user_code import user_code_hashes
 
 _PROTOCOL = """
 from pathlib import Path
@@ -95,6 +96,43 @@ def test_a_file_that_has_changed_is_loaded_anew(tmp_path, monkeypatch):
     assert load_scenario(scenario).protocol.entry.summary == "Say first."
     path.write_text(path.read_text().replace("Say first.", "Say second."))
     assert load_scenario(scenario).protocol.entry.summary == "Say second."
+
+
+@pytest.mark.parametrize(
+    "imports", ["import own_helper", "from own_helper import WORD", "def late():\n    import own_helper"]
+)
+def test_what_a_file_imports_from_its_folder_counts_as_its_own(tmp_path, monkeypatch, imports):
+    monkeypatch.chdir(tmp_path)
+    path = write_module(tmp_path, "own_f", "f")
+    path.write_text(f"{imports}\n{path.read_text()}")
+    (tmp_path / "own_helper.py").write_text("from own_deeper import WORD\nimport json\n")
+    (tmp_path / "own_deeper.py").write_text("WORD = 'first'\n")
+    (tmp_path / "own_stranger.py").write_text("raise RuntimeError('nobody imports this')\n")
+    scenario = write_scenario(tmp_path, "own_f:own")
+    before = user_code_hashes(load_scenario(scenario).dump())
+    assert set(before) == {"own_f", "own_helper", "own_deeper"}
+    loaded = sys.modules["own_f"]
+    load_scenario(scenario)
+    assert sys.modules["own_f"] is loaded
+    (tmp_path / "own_deeper.py").write_text("WORD = 'the second'\n")
+    after = user_code_hashes(load_scenario(scenario).dump())
+    assert {name for name in before if before[name] != after[name]} == {"own_deeper"}
+    assert sys.modules["own_f"] is not loaded
+    assert __import__("own_helper").WORD == "the second"
+
+
+def test_files_of_a_package_count_by_what_they_import(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    package = tmp_path / "own_package"
+    write_module(package, "inner", "inner")
+    (package / "__init__.py").write_text("")
+    (package / "beside.py").write_text("from . import more\n")
+    (package / "more.py").write_text("import numpy\n")
+    path = package / "inner.py"
+    path.write_text(f"from .beside import more\n{path.read_text()}")
+    dump = load_scenario(write_scenario(tmp_path, "own_package.inner:own")).dump()
+    names = {"own_package", "own_package.inner", "own_package.beside", "own_package.more"}
+    assert set(user_code_hashes(dump)) == names
 
 
 @pytest.mark.parametrize("part", ["protocol", "link", "controller", "compute", "edge", "rule", "scheduler"])
