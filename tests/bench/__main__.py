@@ -26,6 +26,7 @@ BENCHES = (
     "recording",
     "quickstart",
     "study",
+    "scale",
 )
 
 

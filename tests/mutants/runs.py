@@ -71,6 +71,22 @@ RUNS: tuple[Mutant, ...] = (
         ("batches_wait_for_nobody", "if batch not in awaited:", "if True:"),
     ),
     *faults_of(
+        "sim/scenario/shared_parts.py",
+        ("tests/scenario/test_shared_parts.py",),
+        ("parts_known_by_their_keys_alone", "repr(sorted(own.items()))", "repr(sorted(own))"),
+        ("parts_are_never_shared", "{**self._parts, **own}", "{}"),
+    ),
+    *faults_of(
+        "sim/core/local_imports.py",
+        ("tests/core/test_user_code.py",),
+        ("imports_of_imports_do_not_count", "waiting.append(inner)", "pass"),
+        (
+            "relative_imports_from_the_root",
+            "start = package[: len(package) - level + 1] if level else []",
+            "start = []",
+        ),
+    ),
+    *faults_of(
         "sim/links/processor_sharing.py",
         ("tests/links/test_shares.py",),
         ("weights_count_from_the_next_message", "message.weight = weight", "pass"),
