@@ -43,6 +43,7 @@ _AT_THE_EDGE = {
 _ERRORS = {"channel": "ideal", "mcs": 5, "block_error_rate": 0.3}
 _LOSSES = {**_ERRORS, "max_harq_retransmissions": 0}
 _POLLED = {**_LOSSES, "rlc_feedback": "status"}
+_RECORDED = {"record_slots": True}
 _NEAR = {"inter_site_distance_m": 300, "record_slots": True}
 _FILES = {"kind": "ftp", "users": 0, "direction": "uplink", "five_qi": 7, "rate_hz": 10, "file_bytes": 3000}
 _FULL = {"kind": "full_buffer", "users": 0, "direction": "uplink", "five_qi": 5}
@@ -62,6 +63,8 @@ BESIDE: dict[str, dict[str, Any]] = {
         ("rlc_feedback", "t_reassembly_s", "t_status_prohibit_s", "t_poll_retransmit_s"),
         _POLLED,
     ),
+    **dict.fromkeys(("srs_period_slots", "csi_offsets", "csi_report"), _RECORDED),
+    "csi_interference": {**_SEVEN, "interference": "explicit", "record_slots": True},
     "max_rlc_retransmissions": {**_LOSSES, "block_error_rate": 0.5},
     "average_window_slots": {"multiplexing": "tdma", "devices.count": 8, "devices.requests": 4},
     "delay_budget_s": {"scheduler": "round_aware", "multiplexing": "tdma", "channel": "ideal", "mcs": 0},
@@ -135,6 +138,7 @@ VALUES: dict[str, Any] = {
     "gnb_decision_slots": 3,
     "drx_cycle_s": 0.16,
     "rlc_feedback": "fixed",
+    "srs_period_slots": 80,
     "t_status_prohibit_s": 0.1,
     "rrc_inactivity_s": 0.02,
     "rrc_activation_s": 0.03,

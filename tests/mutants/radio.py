@@ -94,6 +94,12 @@ RADIO: tuple[Mutant, ...] = (
         ),
     ),
     *faults_of(
+        "sim/links/nr/mac/csi.py",
+        ("tests/links/nr/test_csi.py",),
+        ("differential_cqi_of_three_bits", "_OFFSET_LEVELS = (-1, 2)", "_OFFSET_LEVELS = (-4, 3)"),
+        ("reports_without_delay", "known = slot - self._delay", "known = slot"),
+    ),
+    *faults_of(
         "sim/links/nr/rlc/acknowledged.py",
         ("tests/links/nr/test_acknowledged.py",),
         (

@@ -14,6 +14,7 @@ from sim.core.errors import InputError, shortened
 from sim.core.settings import Settings
 from sim.links.nr.access_profiles import PROFILES, AccessProfile, ProfileName
 from sim.links.nr.antenna_settings import AntennaSettings
+from sim.links.nr.mac.csi_settings import CsiSettings
 from sim.links.nr.mac.drx_settings import SleepSettings
 from sim.links.nr.mac.report_settings import ReportSettings
 from sim.links.nr.mac.schedulers.registry import SCHEDULERS
@@ -288,6 +289,7 @@ class NrLinkSettings(
     GeometrySettings,
     AntennaSettings,
     MobilitySettings,
+    CsiSettings,
     RlcSettings,
     StateSettings,
     SleepSettings,
@@ -385,12 +387,6 @@ class NrLinkSettings(
 
     rise_db: float = Field(default=3.0, ge=0, le=60)
     """Noise plus interference over noise for ``rise_over_thermal`` [dB]."""
-
-    csi_period_slots: int = Field(default=10, ge=1, le=10_000)
-    """Slots between two measurements of a device's channel."""
-
-    csi_delay_slots: int = Field(default=4, ge=0, le=1000)
-    """Slots from a measurement to its use."""
 
     record_slots: bool = False
     """Keep a record of every block (PRBs, MCS, SINR, outcome): ``slots.csv``, pictures of the cell, the timeline."""

@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from sim.links.base import Direction
 from sim.links.nr.mac.adaptation import bits_per_prb, min_grant_prb
+from sim.links.nr.mac.csi import CqiReports, MeasurementTimes
 from sim.links.nr.mac.grant_width import FULL_SLOT_SYMBOLS, GrantWidths
 from sim.links.nr.mac.outer_loop import OuterLoops
 from sim.links.nr.phy.block_errors import BlockErrors
@@ -30,8 +31,9 @@ _NO_REPORT = np.iinfo(np.int64).min
 class ReportedChannel:
     """What the base station knows of one direction: gains, rank and precoder as of each device's last report.
 
-    Reference signals are sent every ``csi_period_slots``, for all devices in the same slot; a measurement counts
-    ``csi_delay_slots`` later. The channel is evaluated when a report is first needed, at the time of its measurement.
+    Devices are measured every ``csi_period_slots`` or ``srs_period_slots``, all in the same slot or each at an offset
+    of its own; a measurement counts ``csi_delay_slots`` later. The channel is evaluated when a report is first needed,
+    at the time of its measurement. Reports of the downlink may be CQIs, and hold the interference of their slot.
 
     Args:
         channel: Channels.
@@ -47,7 +49,7 @@ class ReportedChannel:
         count = channel.num_devices
         self._channel, self._errors, self._interference, self._direction = channel, errors, interference, direction
         self._carrier = carrier
-        self._period, self._delay = settings.csi_period_slots, settings.csi_delay_slots
+        self._times = MeasurementTimes(settings, carrier, direction, count)
         self._held = np.full(count, _NO_REPORT, dtype=np.int64)
         self._gains = np.ones((count, carrier.num_groups))
         self.num_layers, self.precoder = np.ones(count, dtype=np.int64), np.zeros(count, dtype=np.int64)
@@ -66,6 +68,15 @@ class ReportedChannel:
         self.rate_bps = np.zeros((count, carrier.num_groups))
         self._group_shares = carrier.group_sizes / carrier.num_prb
         self._max_capacity = errors.top_capacity
+        self._cqi: CqiReports | None = None
+        if settings.csi_report == "cqi" and direction == Direction.DOWNLINK:
+            top = carrier.mcs_table.spectral_efficiency[errors.available[-1]]
+            self._cqi = CqiReports(carrier.mcs_table.index, self._group_shares, float(top) / errors.top_capacity)
+        self._is_measured = settings.csi_interference == "measured"
+        keeps = interference is not None and (self._is_measured or self._cqi is not None)
+        self._reported_interference = np.zeros((count, carrier.num_groups)) if keeps else None
+        if interference is not None and self._is_measured:
+            interference.keep(self._times.period + settings.csi_delay_slots)
         per_prb = bits_per_prb(carrier)[errors.available[-1]] / self._max_capacity * 1e9 / carrier.slot_ns
         self._bps_per_capacity = carrier.group_sizes * per_prb
         self.min_prb = min_grant_prb(carrier, lowest)
@@ -81,16 +92,44 @@ class ReportedChannel:
 
     def refresh(self, devices: Indices, slot: int) -> None:
         """Take in the reports of these devices that have become known by ``slot``."""
-        due = (slot - self._delay) // self._period
-        stale = self._held.take(devices) != due
+        newest = self._times.newest(devices, slot)
+        stale = self._held.take(devices) != newest
         if np.logical_or.reduce(stale):
             rows = devices[stale]
-            self._held[rows] = due
-            # Before the first measurement has come in, the one of slot 0 serves.
-            self._measure(rows, max(0, due * self._period), slot)
+            if isinstance(newest, np.ndarray):
+                self._held[rows] = own = newest[stale]
+                for measured_slot in np.unique(own).tolist():
+                    self._measure(rows[own == measured_slot], max(0, measured_slot), slot)
+            else:
+                self._held[rows] = newest
+                # Before the first measurement has come in, the one of slot 0 serves.
+                self._measure(rows, max(0, newest), slot)
             self._evaluate(rows, slot)
 
     def _measure(self, rows: Indices, measured_slot: int, slot: int) -> None:
+        """Take in what a measurement in an earlier slot says."""
+        self._take_gains(rows, measured_slot, slot)
+        if self._reported_interference is None and self._cqi is None:
+            return
+        over_noise: Array | float = 0.0
+        if self._interference is not None and self._reported_interference is not None:
+            if self._is_measured:
+                over_noise = self._interference.measured_over_noise(measured_slot, rows)
+            else:
+                over_noise = self._interference.expected_over_noise(slot, rows)
+            self._reported_interference[rows] = over_noise
+        if self._cqi is not None:
+            scale = self._channel.snr(self._direction, rows, self.widths.headroom_prb[rows])[:, None] / (1 + over_noise)
+            self._gains[rows] = self._cqi.quantised(self._gains[rows] * scale) / scale
+
+    def _over_noise(self, slot: int, devices: Indices) -> Array:
+        """Interference over noise as it is known for devices, [num_devices, num_groups]."""
+        if self._reported_interference is not None:
+            return np.asarray(self._reported_interference.take(devices, axis=0))
+        assert self._interference is not None
+        return self._interference.expected_over_noise(slot, devices)
+
+    def _take_gains(self, rows: Indices, measured_slot: int, slot: int) -> None:
         """Take in gains, and with several antennas ranks and precoders, as they were in an earlier slot."""
         if not self._is_multi:
             self._gains[rows] = self._channel.power_gains(self._direction, measured_slot, rows)
@@ -108,7 +147,7 @@ class ReportedChannel:
         sinr = self._gains.take(devices, axis=0)
         sinr *= scale[:, None]
         if self._interference is not None:
-            sinr /= 1 + self._interference.expected_over_noise(slot, devices)
+            sinr /= 1 + self._over_noise(slot, devices)
         return sinr
 
     def _evaluate(self, rows: Indices, slot: int) -> None:
@@ -167,7 +206,7 @@ class ReportedChannel:
         """Reported gain of each PRB group over noise and interference, relative. [num_devices, num_groups]."""
         gains = self._gains.take(devices, axis=0)
         if self._interference is not None:
-            gains /= 1 + self._interference.expected_over_noise(slot, devices)
+            gains /= 1 + self._over_noise(slot, devices)
         return gains
 
     def choose(

@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from channels.eesm import eesm_betas, effective_sinr
 from sim.links.base import Direction
+from sim.links.nr.mac.csi import MeasurementTimes
 from sim.links.nr.phy.block_errors import BlockErrors
 from sim.links.nr.phy.channel import RadioChannel
 
@@ -52,6 +53,7 @@ class OuterLoopWarmUp:
         self._num_blocks, self._ceiling, self._lowest_db = num_blocks, ceiling, lowest_db
         self._betas = eesm_betas(channel.carrier.mcs_table.index)
         self._gains: tuple[Array, Array] | None = None
+        self._period = MeasurementTimes(channel.settings, channel.carrier, direction, channel.num_devices).period
 
     def offset(self, device: int, num_prb: int, num_symbols: int) -> float:
         """Linear offset for blocks of a device on so many PRBs, by bisection of the mean error rate."""
@@ -112,7 +114,7 @@ class OuterLoopWarmUp:
         for block in range(self._num_blocks):
             slot = carrier.next_data(self._direction, _FIRST_SLOT + block * spacing)
             known = self._decision(slot) - settings.csi_delay_slots
-            report = known - known % settings.csi_period_slots
+            report = known - known % self._period
             gains.append([channel.power_gains(self._direction, at, rows) for at in (report, slot)])
         both = np.array(gains)
         return both[:, 0], both[:, 1]

@@ -55,6 +55,8 @@ class Interference:
         # Uplink: received interference [mW] per PRB of each cell; downlink: share of PRBs that each cell uses.
         self._mean = np.zeros((channel.num_cells, channel.carrier.num_groups))
         self._aged = 0
+        self._kept_slots = 0
+        self._kept: dict[int, Array] = {}
 
     # -- what is really there ---------------------------------------------------------------------------------------
 
@@ -200,13 +202,17 @@ class Interference:
     def expected_over_noise(self, slot: int, devices: Indices) -> Array:
         """Running mean of I / N as reported, of devices in their cells. [num_devices, num_groups]."""
         self._fade(slot)
+        return self._at_devices(self._mean, devices)
+
+    def _at_devices(self, load: Array, devices: Indices) -> Array:
+        """I / N at devices or at their cells from what is sent, [num_cells, num_groups]. [num_devices, num_groups]."""
         channel = self._channel
         noise_mw = channel.noise_mw[self._direction]
         if self._direction == Direction.UPLINK:
-            return np.asarray(self._mean[channel.serving[devices]] / noise_mw)
+            return np.asarray(load[channel.serving[devices]] / noise_mw)
         gains = 10 ** ((channel.gain_db[devices] + channel.gnb_psd_dbm) / 10)
         gains[np.arange(len(devices)), channel.serving[devices]] = 0.0
-        return np.asarray(gains @ self._mean / noise_mw)
+        return np.asarray(gains @ load / noise_mw)
 
     def _fade(self, slot: int) -> None:
         count = self._channel.carrier.num_data_slots(self._direction, slot)
@@ -214,6 +220,24 @@ class Interference:
             self._mean *= (1 - 1 / _WINDOW_SLOTS) ** (count - self._aged)
             self._aged = count
 
+    def keep(self, num_slots: int) -> None:
+        """Remember what was sent in each of so many slots, for measurements of a single slot."""
+        self._kept_slots = num_slots + 2 * self._channel.carrier.pattern.period_slots
+
+    def measured_over_noise(self, slot: int, devices: Indices) -> Array:
+        """I / N of the last slot of this direction up to ``slot``, fading 1, of devices in their cells (CSI-IM).
+
+        Returns:
+            [num_devices, num_groups]
+        """
+        while slot > 0 and not self._channel.carrier.data_symbols(self._direction, slot):
+            slot -= 1
+        return self._at_devices(self._kept.get(slot, np.zeros_like(self._mean)), devices)
+
     def _remember(self, slot: int, present: Array) -> None:
+        if self._kept_slots:
+            self._kept[slot] = present
+            while (oldest := next(iter(self._kept))) < slot - self._kept_slots:
+                del self._kept[oldest]
         self._fade(slot + 1)
         self._mean += present / _WINDOW_SLOTS
