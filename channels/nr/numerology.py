@@ -64,9 +64,12 @@ def pusch_preparation_time_s(scs_khz: int, capability: int = 1, extra_symbols: f
     return _long_symbols_s(processing_symbols("n2", scs_khz, capability) + extra_symbols, scs_khz)
 
 
-def min_k2(scs_khz: int, capability: int = 1, coreset_symbols: int = 1) -> int:
-    """Smallest K2 [slots] that leaves N2 symbols between a CORESET at slot start and a PUSCH from symbol 0."""
-    return math.ceil((coreset_symbols + processing_symbols("n2", scs_khz, capability)) / SYMBOLS_PER_SLOT)
+def min_k2(scs_khz: int, capability: int = 1, coreset_symbols: int = 1, unit_symbols: int = SYMBOLS_PER_SLOT) -> int:
+    """Smallest K2 [slots] that leaves N2 symbols between a CORESET at slot start and a PUSCH from symbol 0.
+
+    With mini-slots of ``unit_symbols``, both and the result are in these.
+    """
+    return math.ceil((coreset_symbols + processing_symbols("n2", scs_khz, capability)) / unit_symbols)
 
 
 def default_k2_rows(scs_khz: int) -> tuple[int, ...]:

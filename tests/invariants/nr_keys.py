@@ -54,6 +54,7 @@ _CROWDED = {**_STATES, "num_preambles": 3, "background_preambles_per_s": 200.0, 
 # Other keys under which a key acts at all: of the link, or dotted ones of the scenario.
 BESIDE: dict[str, dict[str, Any]] = {
     "special_carries_pucch": {"tdd_pattern": "DSDDDDDDDU"},
+    "processing_capability": {"mini_slot_symbols": 7},
     "bsr_format": {"sr_grant_bytes": 64},
     "configured_grant_prb": {"configured_grant": True},
     "harq_combining": {"mcs": 14, "distances_m": [300.0, 500.0, 600.0]},
@@ -138,6 +139,7 @@ VALUES: dict[str, Any] = {
     "gnb_decision_slots": 3,
     "drx_cycle_s": 0.16,
     "rlc_feedback": "fixed",
+    "mini_slot_symbols": 7,
     "srs_period_slots": 80,
     "t_status_prohibit_s": 0.1,
     "rrc_inactivity_s": 0.02,

@@ -94,6 +94,11 @@ RADIO: tuple[Mutant, ...] = (
         ),
     ),
     *faults_of(
+        "channels/nr/mini_slots.py",
+        ("tests/links/nr/test_mini_slots.py",),
+        ("mini_slots_forget_the_guard", "min(first + self.unit_symbols, whole) - first", "self.unit_symbols"),
+    ),
+    *faults_of(
         "sim/links/nr/mac/csi.py",
         ("tests/links/nr/test_csi.py",),
         ("differential_cqi_of_three_bits", "_OFFSET_LEVELS = (-1, 2)", "_OFFSET_LEVELS = (-4, 3)"),

@@ -125,10 +125,7 @@ class Network:
             self.reachable,
             self._renew,
         )
-        duplex_is_fdd = self.carrier.pattern.is_fdd
-        self.capture = (
-            MacCapture(duplex_is_fdd, self.carrier.slot_ns, settings.max_records) if settings.record_pcap else None
-        )
+        self.capture = self._make_capture()
         self.drx = self._drx_timers(num_devices, seed)
         self.modems = Modems(settings, self.carrier, self.channel, self.drx, num_devices)
         self.states, self.access = self._make_states(seed)
@@ -143,6 +140,13 @@ class Network:
         self._kpis_since_ns = 0
         self._last_slot = -1
         self.background = self._make_background(seed)
+
+    def _make_capture(self) -> MacCapture | None:
+        """Decoded MAC PDUs, if they are wanted."""
+        if not self.settings.record_pcap:
+            return None
+        carrier = self.carrier
+        return MacCapture(carrier.pattern.is_fdd, carrier.slot_ns, carrier.frame_slot_ns, self.settings.max_records)
 
     def _make_states(self, seed: int) -> tuple[ConnectionStates | None, RandomAccess | None]:
         """Connection states and random access, if devices are ever released."""

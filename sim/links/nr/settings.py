@@ -7,7 +7,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from channels._validation import require_choice
-from channels.nr import check_sr_period, mcs_table, min_k2, num_prb
+from channels.nr import SYMBOLS_PER_SLOT, check_sr_period, mcs_table, min_k2, num_prb, processing_symbols
 from channels.nr.tdd import TddPattern
 from channels.power import FRACTIONAL_ALPHAS
 from sim.core.errors import InputError, shortened
@@ -23,6 +23,8 @@ from sim.links.nr.rrc.settings import MobilitySettings
 from sim.links.nr.rrc.state_settings import StateSettings
 from sim.links.nr.traffic.settings import TrafficSettings
 
+_SHORTEST = 2
+
 
 class CarrierSettings(Settings):
     """The carrier: width, numerology, who may send when, and what each block spends on control."""
@@ -32,6 +34,14 @@ class CarrierSettings(Settings):
 
     bandwidth_mhz: float = Field(default=20.0, gt=0, le=400, validate_default=True)
     """Channel bandwidth [MHz], one that TS 38.101 has at this subcarrier spacing."""
+
+    processing_capability: Literal[1, 2] = 1
+    """Processing capability of devices (TS 38.214 5.3, 6.4), which sets the least K1 and K2 that are left out."""
+
+    mini_slot_symbols: Literal[7, 2] | None = None
+    """Symbols of mini-slots (mapping type B of TS 38.214): everything is granted, sent and acknowledged in these, and
+    all keys in slots count them. Left out, the unit is the slot of 14 symbols. With 2 there is no room for
+    ``pdcch_symbols``."""
 
     special_symbols: tuple[int, int, int] = (10, 2, 2)
     """Downlink, guard and uplink symbols of a special slot S; they sum to 14."""
@@ -48,9 +58,16 @@ class CarrierSettings(Settings):
     tdd_pattern: str = Field(default="DDDSU", validate_default=True)
     """Slots of one period: D downlink, U uplink, S special; ``F`` for FDD."""
 
-    pdcch_symbols: int = Field(default=1, ge=0, le=3)
+    pdcch_symbols: int = Field(default=1, ge=0, le=3, validate_default=True)
     """Symbols of each downlink slot that carry control instead of data: they hold the control channel elements by which
     grants are announced, and come before the device's preparation time; 0 leaves control out."""
+
+    @field_validator("pdcch_symbols")
+    @classmethod
+    def _control_leaves_room(cls, num_symbols: int, info: ValidationInfo) -> int:
+        if num_symbols and info.data.get("mini_slot_symbols") == _SHORTEST:
+            raise ValueError(f"pdcch_symbols: got {num_symbols}; valid: 0 with mini_slot_symbols {_SHORTEST}")
+        return num_symbols
 
     dmrs_symbols: int = Field(default=2, ge=1, le=4)
     """DMRS symbols per slot, 12 resource elements per PRB each; short blocks of the special slot have one."""
@@ -60,6 +77,13 @@ class CarrierSettings(Settings):
 
     prb_group_size: int | None = Field(default=None, ge=1, le=275)
     """PRBs per group, the unit of channel evaluation and scheduling; the RBG size of TS 38.214 if left out."""
+
+    @field_validator("processing_capability")
+    @classmethod
+    def _capability_exists(cls, capability: int, info: ValidationInfo) -> int:
+        if "scs_khz" in info.data:
+            processing_symbols("n2", info.data["scs_khz"], capability)
+        return capability
 
     @field_validator("bandwidth_mhz")
     @classmethod
@@ -151,7 +175,8 @@ class AccessSettings(CarrierSettings):
             # Capability 2 is the faster one; it does not exist at 120 kHz.
             scs_khz = info.data["scs_khz"]
             coreset = max(1, info.data.get("pdcch_symbols", 1))
-            least = min_k2(scs_khz, 1 if scs_khz == 120 else 2, coreset)
+            unit = info.data.get("mini_slot_symbols") or SYMBOLS_PER_SLOT
+            least = min_k2(scs_khz, 1 if scs_khz == 120 else 2, coreset, unit)
             if k2_slots < least:
                 raise ValueError(f"k2_slots at {scs_khz} kHz: got {k2_slots}; valid: {least} to 32")
         return k2_slots

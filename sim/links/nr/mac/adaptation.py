@@ -7,7 +7,7 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from sim.links.nr.mac.grant_width import FULL_SLOT_SYMBOLS, MIN_BLOCK_BYTES, GrantWidths
+from sim.links.nr.mac.grant_width import MIN_BLOCK_BYTES, GrantWidths
 from sim.links.nr.phy.carrier import Carrier
 
 Array = npt.NDArray[np.float64]
@@ -65,12 +65,12 @@ class Adaptation(Protocol):
 
 def bits_per_prb(carrier: Carrier) -> Array:
     """Bits that one PRB carries in a full slot, by MCS. [num_mcs]."""
-    return np.asarray(carrier.block_bytes(FULL_SLOT_SYMBOLS)[:, -1] * (8.0 / carrier.num_prb), dtype=np.float64)
+    return np.asarray(carrier.block_bytes(carrier.symbols)[:, -1] * (8.0 / carrier.num_prb), dtype=np.float64)
 
 
 def min_grant_prb(carrier: Carrier, mcs: int) -> int:
     """PRBs of the smallest useful grant: headers, a buffer report and some data at an MCS."""
-    enough = int((carrier.block_bytes(FULL_SLOT_SYMBOLS)[mcs] < MIN_BLOCK_BYTES).sum())
+    enough = int((carrier.block_bytes(carrier.symbols)[mcs] < MIN_BLOCK_BYTES).sum())
     return min(enough, carrier.num_prb)
 
 

@@ -8,7 +8,6 @@ import numpy.typing as npt
 from sim.links.nr.phy.carrier import Carrier
 
 Indices = npt.NDArray[np.int64]
-FULL_SLOT_SYMBOLS = 14
 MIN_BLOCK_BYTES = 24
 """Wanted of the smallest grant: headers, a buffer report and some data."""
 HEADERS_BYTES = 9
@@ -40,7 +39,7 @@ class GrantWidths:
 
     def __init__(self, carrier: Carrier, num_devices: int, mcs: int) -> None:
         self._carrier = carrier
-        self._sizes = carrier.block_bytes(FULL_SLOT_SYMBOLS)
+        self._sizes = carrier.block_bytes(carrier.symbols)
         self.mcs = np.full(num_devices, mcs, dtype=np.int64)
         self.headroom_prb = np.full(num_devices, carrier.num_prb, dtype=np.int64)
         self.max_prb = self.headroom_prb.copy()
@@ -98,7 +97,7 @@ class GrantWidths:
             needed[small] = np.minimum(enough, needed[small])
         wide = (fits & ~within).nonzero()[0]
         if len(wide):
-            whole_slot = want_bytes[wide] * FULL_SLOT_SYMBOLS // num_symbols
+            whole_slot = want_bytes[wide] * self._carrier.symbols // num_symbols
             step = (self._beyond[devices[wide]] < whole_slot[:, None]).sum(axis=1)
             width = self.grid[np.minimum(step, len(self.grid) - 1)]
             needed[wide] = np.clip(width, self.headroom_prb[devices[wide]], needed[wide])

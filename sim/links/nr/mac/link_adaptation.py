@@ -10,7 +10,7 @@ import numpy.typing as npt
 from sim.links.base import Direction
 from sim.links.nr.mac.adaptation import bits_per_prb, min_grant_prb
 from sim.links.nr.mac.csi import CqiReports, MeasurementTimes
-from sim.links.nr.mac.grant_width import FULL_SLOT_SYMBOLS, GrantWidths
+from sim.links.nr.mac.grant_width import GrantWidths
 from sim.links.nr.mac.outer_loop import OuterLoops
 from sim.links.nr.phy.block_errors import BlockErrors
 from sim.links.nr.phy.channel import RadioChannel
@@ -58,7 +58,7 @@ class ReportedChannel:
         self._reduction = PowerReduction(channel) if reduces_power else None
         self._fixed_mcs = settings.mcs
         lowest = int(errors.available[0])
-        lowest_db = float(errors.thresholds_db(FULL_SLOT_SYMBOLS)[lowest, carrier.num_prb])
+        lowest_db = float(errors.thresholds_db(carrier.symbols)[lowest, carrier.num_prb])
         self._ceiling = (2**errors.top_capacity - 1) * 10 ** (_CEILING_DB / 10)
         # From the best report the offset reaches down to the lowest MCS.
         deepest_db = lowest_db - 10 * log10(self._ceiling)
@@ -170,7 +170,7 @@ class ReportedChannel:
         mean = np.minimum(capacity @ self._group_shares, ceiling).tolist()
         layers = self.num_layers[rows].tolist() if self._is_multi else None
         losses = self._reduction.losses_db(rows, num_prb) if self._reduction else None
-        return np.array(self._errors.choose(mean, num_prb.tolist(), FULL_SLOT_SYMBOLS, layers, losses))
+        return np.array(self._errors.choose(mean, num_prb.tolist(), self._carrier.symbols, layers, losses))
 
     def _spread_mcs(self, rows: Indices, sinr: Array, mcs: Indices, ceiling: Array) -> Indices | None:
         """MCS of devices whose power is spread over more PRBs than their headroom, by width; None if there are none.
@@ -237,7 +237,7 @@ class ReportedChannel:
         """MCS that a configured grant keeps: the highest that meets the target over the device's fading."""
         if self._fixed_mcs is not None:
             return self._fixed_mcs
-        return self.loops.warm_up.fixed_mcs(device, prbs_per_group, FULL_SLOT_SYMBOLS)
+        return self.loops.warm_up.fixed_mcs(device, prbs_per_group, self._carrier.symbols)
 
     @property
     def offset_db(self) -> Array:

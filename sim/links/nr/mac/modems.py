@@ -102,7 +102,7 @@ class Modems:
             found = self._power.uplink_units(power_dbm) - self._instead_of_sending
             units.update(zip(missing, found.tolist(), strict=True))
         self._transmit_units[devices] += [
-            units[block.device, block.num_prb] * block.num_symbols / 14 for block in blocks
+            units[block.device, block.num_prb] * block.num_symbols / self._carrier.symbols for block in blocks
         ]
 
     def on_random_access(self, devices: list[int]) -> None:

@@ -70,13 +70,15 @@ class MacCapture:
 
     Args:
         is_fdd: Duplex mode.
-        slot_ns: Duration of a slot.
+        slot_ns: Duration of a slot, or of a mini-slot.
+        frame_slot_ns: Duration of a slot of the frame structure.
         max_blocks: Blocks kept.
 
     Notes: a retransmission that is decoded appears once, in the slot in which it is. RNTIs count from 0x4601 by device.
     """
 
-    def __init__(self, is_fdd: bool, slot_ns: int, max_blocks: int) -> None:
+    def __init__(self, is_fdd: bool, slot_ns: int, frame_slot_ns: int, max_blocks: int) -> None:
+        self._frame_slot_ns = frame_slot_ns
         self._radio, self._slot_ns, self._max_blocks = _FDD if is_fdd else _TDD, slot_ns, max_blocks
         self._packets: list[bytes] = []
 
@@ -97,7 +99,7 @@ class MacCapture:
             (1 + block.device) & 0xFFFF,
             _FRAME_SLOT_TAG,
             frame % _FRAMES,
-            within_ns // self._slot_ns,
+            within_ns // self._frame_slot_ns,
             _PAYLOAD_TAG,
         )
         framed = _SIGNATURE + header + mac_pdu(block, direction)

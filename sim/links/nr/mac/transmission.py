@@ -289,7 +289,7 @@ class Transmission(ABC):
             if capture is not None:
                 capture.add(slot, self.direction, block)
             used = sum([segment.used_bytes for segment in block.segments])
-            airtime_ns = slot_ns * block.num_symbols // 14
+            airtime_ns = slot_ns * block.num_symbols // self.carrier.symbols
             for segment in block.segments:
                 message = segment.message
                 message.used_bits += 8 * segment.used_bytes

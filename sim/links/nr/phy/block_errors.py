@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from channels.bler import BlerTable, WaterfallBlerTable
-from channels.nr import SYMBOLS_PER_SLOT, segment
+from channels.nr import segment
 from sim.links.nr.phy.carrier import Carrier
 
 Array = npt.NDArray[np.float64]
@@ -86,7 +86,7 @@ class BlockErrors:
     @property
     def top_capacity(self) -> float:
         """log2(1 + SINR) at which the highest MCS meets the target over the whole carrier."""
-        return max(needed for needed in self._needed((SYMBOLS_PER_SLOT, 1))[-1] if isfinite(needed))
+        return max(needed for needed in self._needed((self._carrier.symbols, 1))[-1] if isfinite(needed))
 
     def choose(
         self,

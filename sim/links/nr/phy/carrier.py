@@ -21,6 +21,7 @@ from channels.nr import (
     processing_symbols,
     transport_block_bits,
 )
+from channels.nr.mini_slots import MiniSlotPattern
 from sim.core.clock import to_ns
 from sim.links.base import Direction
 from sim.links.nr.settings import CarrierSettings, NrLinkSettings
@@ -35,24 +36,31 @@ _RBG_SIZES = ((36, 2), (72, 4), (144, 8), (275, 16))
 
 
 def tdd_pattern(settings: CarrierSettings) -> TddPattern:
-    """The pattern that the settings describe."""
-    return TddPattern(
+    """The pattern that the settings describe, in slots or in mini-slots."""
+    keys = (
         settings.tdd_pattern,
         settings.special_symbols,
         settings.special_carries_pdsch,
         settings.special_carries_pusch,
         settings.special_carries_pucch,
     )
+    if settings.mini_slot_symbols is None:
+        return TddPattern(*keys)
+    return MiniSlotPattern(*keys, unit_symbols=settings.mini_slot_symbols)
 
 
 class Carrier:
     """Slots, PRBs and block sizes of one carrier; slot n starts at n * ``slot_ns``.
 
+    With mini-slots, those are what is called a slot here and everywhere in the MAC.
+
     Args:
         settings: Keys of the link.
 
     Attributes:
-        slot_ns: Duration of a slot.
+        slot_ns: Duration of a slot, of a mini-slot with such.
+        frame_slot_ns, units_per_slot: Duration of a slot of the frame structure, and mini-slots in it, else 1.
+        symbols: Symbols of a slot, or of a mini-slot.
         num_prb: PRBs of the carrier.
         group_sizes: PRBs of each group, [num_groups].
         k2, k1: Least slots from grant to PUSCH, and from PDSCH to acknowledgement.
@@ -62,7 +70,10 @@ class Carrier:
     def __init__(self, settings: NrLinkSettings) -> None:
         scs_khz = settings.scs_khz
         self.scs_khz = scs_khz
-        self.slot_ns = 1_000_000 >> numerology_of(scs_khz)
+        self.symbols = settings.mini_slot_symbols or SYMBOLS_PER_SLOT
+        self.units_per_slot = SYMBOLS_PER_SLOT // self.symbols
+        self.frame_slot_ns = 1_000_000 >> numerology_of(scs_khz)
+        self.slot_ns = self.frame_slot_ns // self.units_per_slot
         self.pattern = tdd_pattern(settings)
         self.num_prb = num_prb(settings.bandwidth_mhz, scs_khz)
         size = settings.prb_group_size or next(size for limit, size in _RBG_SIZES if self.num_prb <= limit)
@@ -70,9 +81,10 @@ class Carrier:
         self.group_centres_hz = prb_group_centres_hz(self.num_prb, min(size, self.num_prb), scs_khz)
         access = settings.access
         coreset = max(1, settings.pdcch_symbols)
-        min_feasible_k2 = min_k2(scs_khz, coreset_symbols=coreset)
+        min_feasible_k2 = min_k2(scs_khz, settings.processing_capability, coreset, self.symbols)
         self.k2 = min_feasible_k2 if access.k2_slots is None else access.k2_slots
-        min_feasible_k1 = math.ceil((1 + processing_symbols("n1", scs_khz)) / SYMBOLS_PER_SLOT)
+        n1 = processing_symbols("n1", scs_khz, settings.processing_capability)
+        min_feasible_k1 = math.ceil((1 + n1) / self.symbols)
         self.k1 = min_feasible_k1 if access.k1_slots is None else access.k1_slots
         self.decision_slots = access.gnb_decision_slots
         latency = settings.decode_latency_s
@@ -101,7 +113,7 @@ class Carrier:
     @cached_property
     def sr_symbol_ns(self) -> int:
         """Offset of a slot's last symbol, which carries the scheduling request."""
-        return self.slot_ns * (SYMBOLS_PER_SLOT - 1) // SYMBOLS_PER_SLOT
+        return self.slot_ns * (self.symbols - 1) // self.symbols
 
     def _decision_offsets(self) -> list[list[int]]:
         """For each slot of the period, the offsets to the uplink slots that it is the last to grant, nearest first."""
@@ -162,7 +174,7 @@ class Carrier:
     def data_fraction(self, direction: Direction) -> float:
         """Share of all symbols that carry data of the direction."""
         row = self._uplink_symbols if direction == Direction.UPLINK else self._downlink_symbols
-        return sum(row) / (SYMBOLS_PER_SLOT * len(row))
+        return sum(row) / (self.symbols * len(row))
 
     def block_bytes(self, num_symbols: int, num_layers: int = 1) -> Indices:
         """Transport block size of every MCS and number of PRBs. [num_mcs, num_prb + 1] bytes, column 0 is 0."""

@@ -70,7 +70,7 @@ class RandomAccess:
         self._callbacks, self._pdcch, self._modems, self._on_success = callbacks, pdcch, modems, on_success
         self._period_slots = settings.prach_period_frames * _FRAME_NS // carrier.slot_ns
         self._timer_slots = -(-to_ns(settings.contention_timer_s) // carrier.slot_ns)
-        self._msg3_slots = carrier.k2 + _MSG3_EXTRA_SLOTS[numerology_of(carrier.scs_khz)]
+        self._msg3_slots = carrier.k2 + carrier.units_per_slot * _MSG3_EXTRA_SLOTS[numerology_of(carrier.scs_khz)]
         self._waiting: dict[int, list[int]] = {}
         self._tries = np.zeros(len(serving), dtype=np.int64)
         self._per_occasion = settings.background_preambles_per_s * settings.prach_period_frames * _FRAME_NS / NS_PER_S
