@@ -73,7 +73,7 @@ class GrantWidths:
     def _renew_sizes(self, rows: Indices) -> None:
         self._renew_largest(rows)
         least = np.full(len(rows), MIN_BLOCK_BYTES)
-        self.smallest_prb[rows] = self.needed(rows, least, FULL_SLOT_SYMBOLS)
+        self.smallest_prb[rows] = self.needed(rows, least, self._carrier.symbols)
 
     def _renew_largest(self, rows: Indices) -> None:
         headroom, widest = self.headroom_prb[rows], self.max_prb[rows]

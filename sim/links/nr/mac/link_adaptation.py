@@ -196,7 +196,7 @@ class ReportedChannel:
             capacity = np.log2(1 + own * np.minimum(headroom / width, 1.0)[:, None])
             if is_plain:
                 mean = np.minimum(capacity @ self._group_shares, most)
-                spread[limited, column] = self._errors.choose_at(mean, width, FULL_SLOT_SYMBOLS)
+                spread[limited, column] = self._errors.choose_at(mean, width, self._carrier.symbols)
             else:
                 count = np.full(len(limited), width)
                 spread[limited, column] = self._wideband_mcs(devices, capacity, count, most)
