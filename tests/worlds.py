@@ -53,15 +53,20 @@ def small_scenario(**changes: Any) -> Scenario:
     return Scenario.from_dict({**keys, **changes})
 
 
-def controlled_scenario(controller: Any, **changes: Any) -> Scenario:
-    """The small scenario under a controller, with the link and the server that the controller asks for."""
+def parts_for_controller(controller: Any) -> dict[str, Any]:
+    """The link and the server that a controller asks for, where those of the small scenario will not do."""
     traits = CONTROLLERS.find(controller if isinstance(controller, str) else controller["name"]).traits
     asked: dict[str, Any] = {}
     if traits.get("sets_shares"):
         asked["link"] = {"kind": "shannon", "uplink_bandwidth_mhz": 0.05, "downlink_bandwidth_mhz": 0.2}
     if traits.get("plans_batches"):
         asked["edge"] = {"policy": "cohort"}
-    return small_scenario(**{**asked, **changes}, controller=controller)
+    return asked
+
+
+def controlled_scenario(controller: Any, **changes: Any) -> Scenario:
+    """The small scenario under a controller, with the link and the server that the controller asks for."""
+    return small_scenario(**{**parts_for_controller(controller), **changes}, controller=controller)
 
 
 def planned_requests(scenario: Scenario) -> list[PlannedRequest]:

@@ -20,7 +20,7 @@ from sim.core.addresses import digest
 from sim.core.errors import InputError
 from sim.decoding.controllers.registry import CONTROLLERS
 from sim.decoding.protocols.registry import PROTOCOLS
-from sim.inputs import versions
+from sim.inputs import identity, versions
 from sim.inputs.identity import RunAddresses, decoding_inputs, with_contents
 from sim.inputs.scenario_models import model_info_of
 from sim.inputs.tokenised_requests import planned_requests
@@ -31,7 +31,7 @@ from sim.scenario.schema import Scenario
 from sim.sweep.run import sweep
 from sim.tape.key import Addresses
 from tests.invariants import test_every_key as keys
-from tests.worlds import FIXED_COMPUTE, small_scenario, table_models
+from tests.worlds import FIXED_COMPUTE, parts_for_controller, small_scenario, table_models
 
 MODELS = {role: replace(ModelInfo.of(model), eos_ids=frozenset({2})) for role, model in table_models().items()}
 # What decoding depends on besides the keys of protocol and controller.
@@ -131,9 +131,10 @@ def controller_keys() -> list[tuple[str, str]]:
 
 def with_controller(plain: dict[str, Any]) -> Scenario:
     """A scenario under a controller, of the first protocol that it goes with."""
+    around = parts_for_controller(plain)
     for protocol in PROTOCOLS.names():
         try:
-            return Scenario.from_dict({**small_scenario().dump(), "protocol": protocol, "controller": plain})
+            return Scenario.from_dict({**small_scenario(**around).dump(), "protocol": protocol, "controller": plain})
         except InputError:
             continue
     raise AssertionError(f"no protocol goes with {plain}")
@@ -211,6 +212,18 @@ def test_code_that_decodes_counts(place: str, tmp_path: Path, monkeypatch):
     with (copied / place).open("a") as file:
         file.write("\n")
     assert versions.decoding_code.__wrapped__() != before
+
+
+def test_both_addresses_hold_the_code_that_they_depend_on(monkeypatch):
+    base = small_scenario()
+    recorded, ran = tape_key(base), address(base)
+    with monkeypatch.context() as patch:
+        patch.setattr(identity, "decoding_code", lambda: "other decoding")
+        assert tape_key(base) != recorded
+    with monkeypatch.context() as patch:
+        patch.setattr(identity, "simulator_code", lambda: "other simulator")
+        assert address(base) != ran
+        assert tape_key(base) == recorded
 
 
 def test_files_count_by_content_not_by_path(tmp_path: Path):

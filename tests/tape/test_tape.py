@@ -38,7 +38,7 @@ from sim.tape.encoding import from_plain, to_plain
 from sim.tape.inspect import list_tape, rounds_of, verify_tape
 from sim.tape.key import key_of
 from sim.tape.pruning import max_tape_bytes, prune
-from sim.tape.store import TapeProblem, TapeStore, encode_entry
+from sim.tape.store import TapeProblem, TapeStore, check_entry, encode_entry
 
 # Leaves a file, a folder and the folder's lock behind.
 DIE_WRITING = """
@@ -247,6 +247,25 @@ def test_what_is_damaged_is_left_out_of_lists_and_tables_and_told(tiny: Scenario
         "of 3 requests" in (captured := capsys.readouterr().err)
         and "1 damaged or of another version, and left out" in captured
     )
+
+
+def test_a_number_changed_in_place_is_damage(tiny: Scenario, capsys):
+    """The entry still reads as JSON and says what it said of itself: only its hash shows the change."""
+    first = run(tiny)
+    store = tape_store()
+    key = store.list_keys()[0]
+    data = store.path(key).read_bytes()
+    start, body = data.rsplit(b"\n", 1)
+    digit = re.search(rb"\d", body)
+    assert digit is not None
+    changed = body[: digit.start()] + (b"8" if digit.group() == b"9" else b"9") + body[digit.end() :]
+    store.path(key).write_bytes(start + b"\n" + changed)
+    with pytest.raises(TapeProblem, match="does not have the hash"):
+        check_entry(key, store.path(key).read_bytes())
+    assert _main(["tape", "verify"]) == 1
+    assert "1 damaged" in capsys.readouterr().err
+    assert run(tiny).rounds.equals(first.rounds)
+    assert store.path(key).read_bytes() == data
 
 
 @pytest.mark.parametrize(
