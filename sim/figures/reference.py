@@ -200,7 +200,8 @@ REFERENCES = (
         "shared_gpu",
         shared_gpu.shared_gpu,
         "With layer 1 first a GPU holds as many cells as one of its own, and the model gets what they leave; by "
-        "weights it holds three beside the simulated one, by slices two, and turns of 2 ms are late even without any.",
+        "weights it holds three beside the simulated one, by slices two, and turns of 2 ms are late even without any "
+        "(modelled; the threshold of a GPU of its own is fitted to a published one).",
     ),
     Reference(
         "day_at_shared_gpu",

@@ -55,6 +55,16 @@ RUNS: tuple[Mutant, ...] = (
         ("layer1_draws_nothing", "layer1_j = self.cost.busy_w * counts.layer1_s", "layer1_j = 0.0"),
     ),
     *faults_of(
+        "sim/nodes/engine/ran_sharing/orchestrators/prb_load.py",
+        ("tests/nodes/engine/test_orchestrators.py",),
+        ("loads_have_no_trend", "self._trend += weight**2 * error", "self._trend += 0.0"),
+    ),
+    *faults_of(
+        "sim/runs/shared_gpu_env.py",
+        ("tests/nodes/engine/test_orchestrators.py",),
+        ("agents_are_not_heard", "orchestration.move(self.shares[int(action)])", "orchestration.move(self.shares[0])"),
+    ),
+    *faults_of(
         "sim/nodes/engine/ran_sharing/other_cells.py",
         ("tests/nodes/engine/test_ran_sharing.py",),
         ("cells_all_have_data_at_once", "rng.binomial(self.count, ", "self.count * rng.binomial(1, "),
