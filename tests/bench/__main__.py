@@ -23,6 +23,7 @@ BENCHES = (
     "cell",
     "sectors",
     "memory",
+    "steady",
     "recording",
     "quickstart",
     "study",

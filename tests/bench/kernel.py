@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import statistics
+from pathlib import Path
 from time import perf_counter
 from typing import Any
 
@@ -12,10 +13,11 @@ from sim.decoding.core.steps import Hop, Location, Round
 from sim.decoding.drivers.protocol_run import ComputeRecord, EmitRecord, Record, TransmitRecord
 from sim.inputs.workload import PlannedRequest
 from sim.models.info import ModelInfo
-from sim.nodes.compiled_trace import Plan
+from sim.results.tables import RunTables
 from sim.runs.inputs import SimulationInputs
 from sim.runs.world import World
 from sim.scenario.schema import Scenario
+from sim.tape.store import TapeStore
 from tests.bench.measure import result
 
 DEVICES = 64
@@ -43,16 +45,19 @@ def request_records() -> list[Record]:
     return records
 
 
-class RecordedWorld(World):
-    """A world whose every request is the same recorded one."""
+class OneRecording(TapeStore):
+    """A tape on which every request is the same one."""
 
-    records = request_records()
+    def __init__(self) -> None:
+        super().__init__(Path())
+        self._records = request_records()
 
-    def _script(self, planned: PlannedRequest) -> Plan:
-        return self.inputs.plans.of(self.records)
+    def get(self, key: str) -> list[Record] | None:
+        """The one recording."""
+        return self._records
 
 
-def world(link: dict[str, Any], simulated_s: float) -> World:
+def world(link: dict[str, Any], simulated_s: float, tables: RunTables | None = None) -> World:
     """An open loop of 64 devices with 150 rounds per second in all, which no device leaves before the time is up."""
     expected = simulated_s * ROUNDS_PER_S / ROUNDS_PER_REQUEST / DEVICES
     requests = math.ceil(expected + 6 * math.sqrt(expected))
@@ -72,7 +77,8 @@ def world(link: dict[str, Any], simulated_s: float) -> World:
     cost_models = {site: {"draft": fixed, "target": fixed} for site in ("device", "edge", "cloud")}
     models_info = {role: ModelInfo(role, 8192, 1024, frozenset(), 0, role, 1) for role in ("draft", "target")}
     planned = [PlannedRequest(d, i, (1, 2, 3)) for d in range(DEVICES) for i in range(requests)]
-    return RecordedWorld(scenario, SimulationInputs(planned, models_info, cost_models))
+    inputs = SimulationInputs(planned, models_info, cost_models, tape=OneRecording())
+    return World(scenario, inputs, tables)
 
 
 def speed(link: str) -> tuple[float, float]:

@@ -16,8 +16,7 @@ from sim.results.summary import SummaryBuilder
 from tests.bench.kernel import LINKS, world
 with tempfile.TemporaryDirectory() as folder:
     simulated_s = float(sys.argv[1])
-    ready = world(LINKS["fixed"], simulated_s)
-    ready.tables = RunTables(Path(folder), SummaryBuilder().add)
+    ready = world(LINKS["fixed"], simulated_s, RunTables(Path(folder), SummaryBuilder().add))
     ready.run(simulated_s)
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 """

@@ -149,6 +149,9 @@ def test_a_running_set_serves_in_waves() -> None:
     assert step_s == pytest.approx(0.067, rel=0.05)
     assert sum(firsts) / 64 == pytest.approx(1.5 * 32 * step_s, rel=0.1)
     assert sum(firsts) / 64 == pytest.approx(3.2, rel=0.1)
+    # First come, first served: nobody waits for more than the waves before, 3 x 32 steps, and the step under way.
+    longest_step_s = L4_7B.price([size(19, 19), *[size(1, 52)] * 15]).seconds
+    assert max(firsts) <= (3 * 32 + 2) * longest_step_s
     assert sum(per_token) / 64 == pytest.approx(step_s, rel=0.05)
 
 

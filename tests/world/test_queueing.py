@@ -12,9 +12,12 @@ from sim.compute.fixed import FixedCompute, FixedSettings
 from sim.core.clock import NS_PER_S, to_ns
 from sim.decoding.core.steps import Location
 from sim.decoding.drivers.protocol_run import ComputeRecord
+from sim.nodes.device import Outcome
 from sim.nodes.engine.base import RequestInfo
 from sim.nodes.engine.fcfs import FcfsEngine, FcfsSettings
 from sim.nodes.model_server import Batch, ForwardResult, ModelServer
+from sim.runs.world import World
+from tests.worlds import inputs, small_scenario
 
 _NUMBERS = count()
 
@@ -53,6 +56,32 @@ def test_mean_wait_is_that_of_m_d_1():
         env.process(one(to_ns(float(time_s))))
     env.run()
     assert np.mean(waits) / NS_PER_S == pytest.approx(rho / (2 * (1 - rho)), rel=0.08)
+
+
+def test_preempted_requests_keep_their_texts():
+    """Decoded while simulating, so that a text that depended on the server's memory would show it."""
+
+    def rounds(kv_blocks: int | None) -> tuple[list[tuple[int, ...]], int]:
+        edge = {"engine": "continuous", "kv_blocks": kv_blocks, "block_tokens": 4}
+        devices = {"count": 6, "requests": 2}
+        world = World(scenario := small_scenario(edge=edge, devices=devices), inputs(scenario))
+        texts: dict[int, tuple[int, ...]] = {}
+        keep = world.groups[0]._keep
+
+        def note(outcome: Outcome) -> None:
+            tokens = [token for emitted in outcome.metrics.emitted for token in emitted.round.tokens]
+            texts[outcome.planned.unique_id] = tuple(tokens)
+            keep(outcome)
+
+        for device in world.groups[0].devices:
+            device.hooks.on_outcome = note
+        world.run()
+        counts = world.sites[Location.EDGE].replicas[0].monitor.counts
+        return [texts[number] for number in sorted(texts)], counts.preemptions
+
+    plenty, scarce = rounds(None), rounds(6)
+    assert scarce[1] > 0 == plenty[1]
+    assert scarce[0] == plenty[0] and len(plenty[0]) == 12
 
 
 def submit_at(
