@@ -173,7 +173,7 @@ def _tables_of(results: Sequence[str], columns: list[str]) -> list[pd.DataFrame]
     named = [_named(text) for text in results]
     tables = {}
     for place, (name, path) in enumerate(named):
-        tables[place] = with_settings(read_table(path), path, columns)
+        tables[place] = with_settings(read_table(path, "kind" in columns), path, columns)
         tables[place].attrs["name"] = name or (path.stem if path.is_file() else path.resolve().name)
     runs = [place for place, (_, path) in enumerate(named) if is_run(path)]
     if all(set(columns) <= set(tables[place]) for place in runs):

@@ -1,4 +1,4 @@
-"""Load of an edge server: latency, attainment and goodput over a varied key, a panel each."""
+"""Load of an edge server: latency, attainment and goodput over a varied key, a panel each; and a day by hour."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from sim.figures.conditions import values_of
 from sim.figures.drawing import draw_curves, say_replications, set_scales, spans_decades
 from sim.figures.labels import label_of
 from sim.figures.legends import legend_above
-from sim.figures.style import new_figure, styled
+from sim.figures.style import COLOURS, new_figure, styled
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -19,15 +19,16 @@ SHARES = ("slo_attainment", "edge_kv_share_mean", "edge_kv_share_max", "edge_uti
 
 
 def over_load(
-    x: str, columns: Mapping[str, str], by: str | None = "variant"
+    x: str, columns: Mapping[str, str], by: str | None = "variant", x_label: str | None = None
 ) -> Callable[[pd.DataFrame, Sequence[str]], Figure]:
     """Panels one above the other.
 
     Args:
         x: The varied key on the horizontal axis.
         columns: Label of each panel's vertical axis by its column; latencies that span decades are on a logarithmic
-            axis, shares on one from 0 to 1.
+            axis, shares on one from 0 to 1. Bands that go beyond what was seen are cut at the panel's edge.
         by: What makes the curves; None for a single one.
+        x_label: Of the horizontal axis; the key's own if left out.
     """
 
     def draw(table: pd.DataFrame, axes: Sequence[str]) -> Figure:
@@ -40,13 +41,49 @@ def over_load(
                 if panel is panels[0]:
                     say_replications(panel, counts)
                 is_share = column in SHARES
-                set_scales(panel, table[x], table[column], False, not is_share and spans_decades(table[column]))
-                if is_share:
-                    panel.set_ylim(-0.03, 1.03)
+                log = not is_share and spans_decades(table[column])
+                set_scales(panel, table[x], table[column], False, log)
+                low, high = float(table[column].min()), float(table[column].max())
+                panel.set_ylim((-0.03, 1.03) if is_share else (low / 2, 2 * high) if log else (0, 1.15 * high))
                 panel.set_ylabel(label)
-                panel.set_xlabel(label_of(x) if panel is panels[-1] else "")
+                panel.set_xlabel((x_label or label_of(x)) if panel is panels[-1] else "")
             if by is not None:
                 legend_above(figure, panels, 4)
             return figure
 
     return draw
+
+
+def day(requests: pd.DataFrame, seconds: pd.DataFrame, day_s: float) -> Figure:
+    """A day at one server, hour by hour: what came, time to first token, and memory.
+
+    Args:
+        requests: One row per request, as a run's table has them.
+        seconds: One row per second of the server.
+        day_s: Simulated seconds of the day.
+    """
+    hour = (requests["issued_s"] * 24 / day_s).astype(int)
+    by_hour = requests[requests["given_up"] == 0].groupby(hour)["ttft_s"]
+    with styled():
+        figure = new_figure("one_column", 4.2)
+        rate, latency, memory = figure.subplots(3, sharex=True)
+        counts = hour.value_counts().sort_index()
+        edges = [*range(25)]
+        rate.stairs([counts.get(index, 0) * 24 / day_s for index in range(24)], edges, color=COLOURS[0], lw=1.2)
+        rate.set_ylabel("Requests/s")
+        rate.set_ylim(bottom=0)
+        for share, line in ((0.5, "-"), (0.95, "--")):
+            found = by_hour.quantile(share)
+            label = "median" if share == 0.5 else "95 %"
+            latency.stairs([found.get(i) for i in range(24)], edges, color=COLOURS[1], ls=line, lw=1.2, label=label)
+        set_scales(latency, edges, by_hour.quantile([0.5, 0.95]).to_numpy(), False, True)
+        latency.set_ylabel("TTFT (s)")
+        latency.legend(loc="upper left", fontsize=6.5)
+        place = seconds["time_s"] * 24 / day_s
+        shares = seconds.groupby((place * 4).astype(int) / 4)["kv_share"].mean()
+        memory.plot(shares.index, shares, color=COLOURS[2], lw=1.0)
+        memory.set_ylim(0, 1.05)
+        memory.set_ylabel("Used KV blocks")
+        memory.set_xlabel("Hour of the day")
+        memory.set_xticks(range(0, 25, 4))
+        return figure

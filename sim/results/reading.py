@@ -12,11 +12,12 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-def read_table(path: Path) -> pd.DataFrame:
+def read_table(path: Path, by_kind: bool = False) -> pd.DataFrame:
     """A sweep's table, else a run's requests, or the table file itself.
 
     Args:
         path: A folder, a file, or a point of a sweep: ``points/<run id>`` in the sweep's folder.
+        by_kind: Of a sweep over several kinds of devices, the table that has a row per point and kind.
 
     Raises:
         InputError: There is no table that can be read.
@@ -24,6 +25,8 @@ def read_table(path: Path) -> pd.DataFrame:
     import pandas as pd
 
     candidates = [path / "sweep.parquet", path / "requests.parquet"] if path.is_dir() else [path]
+    if by_kind and candidates[0].is_file() and (path / "kinds.csv").is_file():
+        candidates.insert(0, path / "kinds.csv")
     for candidate in candidates:
         if candidate.is_file():
             try:

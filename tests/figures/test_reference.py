@@ -25,7 +25,7 @@ def test_names_are_unique_captions_single_sentences_and_scenarios_exist() -> Non
 
 
 def test_make_writes_figures_tables_and_readme(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reference, "swept_table", lambda name, results: (sweep_table(), [UPLINK]))
+    monkeypatch.setattr(reference, "swept_tables", lambda name, results: ({"sweep": sweep_table()}, [UPLINK]))
     monkeypatch.setattr(reference, "REFERENCES", reference.REFERENCES[:1])
     monkeypatch.setattr(reference, "PICTURES", ())
     written = reference.make(folder=tmp_path)

@@ -12,6 +12,7 @@ import pytest
 from sim.cli import _main
 from sim.core.errors import InputError
 from sim.links.nr import NrLink
+from sim.results.reading import read_table
 from sim.runs.run import run, simulate
 from sim.runs.world import World
 from sim.scenario.overrides import apply_overrides
@@ -196,4 +197,7 @@ def test_each_kind_is_told_and_plotted(
         "--out",
         str(tmp_path / "figure.png"),
     ]
-    assert _main(["plot", str(result.folder / "kinds.csv"), *options]) == 0
+    for results in (result.folder / "kinds.csv", result.folder):
+        assert _main(["plot", str(results), *options]) == 0
+    assert list(read_table(result.folder, by_kind=True)["kind"]) == list(table["kind"])
+    assert "kind" not in read_table(result.folder)
