@@ -72,11 +72,13 @@ def day(requests: pd.DataFrame, seconds: pd.DataFrame, day_s: float) -> Figure:
         rate.stairs([counts.get(index, 0) * 24 / day_s for index in range(24)], edges, color=COLOURS[0], lw=1.2)
         rate.set_ylabel("Requests/s")
         rate.set_ylim(bottom=0)
+        drawn: list[float] = []
         for share, line in ((0.5, "-"), (0.95, "--")):
             found = by_hour.quantile(share)
+            drawn += found.tolist()
             label = "median" if share == 0.5 else "95 %"
             latency.stairs([found.get(i) for i in range(24)], edges, color=COLOURS[1], ls=line, lw=1.2, label=label)
-        set_scales(latency, edges, by_hour.quantile([0.5, 0.95]).to_numpy(), False, True)
+        set_scales(latency, edges, drawn, False, True)
         latency.set_ylabel("TTFT (s)")
         latency.legend(loc="upper left", fontsize=6.5)
         place = seconds["time_s"] * 24 / day_s
