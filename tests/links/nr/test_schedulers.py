@@ -25,7 +25,7 @@ def grants(at_most):
     return channel.budget(0, DOWN)
 
 
-ALL = ["delay_weighted", "earliest_deadline", "max_ci", "proportional_fair", "qos", "round_aware", "round_robin"]
+ALL = ["delay_weighted", "earliest_deadline", "max_ci", "proportional_fair", "qos", "round_robin"]
 
 
 def view(num, rate=None, **arrays):
@@ -60,14 +60,6 @@ def test_what_each_scheduler_prefers():
     assert order("earliest_deadline", view(3, time_to_deadline_s=[0.05, -0.01, 0.02])) == [1, 2, 0]
     waited = view(3, head_of_line_s=[0.01, 0.05, 0.09], time_to_deadline_s=[0.09, 0.05, 0.01])
     assert order("delay_weighted", waited) == [2, 1, 0]
-    rounds = view(4, tokens_at_stake=[4, 4, 1, 8], message_prb_needed=[40.0, 10.0, 1.0, 40.0])
-    assert order("round_aware", rounds) == [2, 1, 3, 0]
-    # Three delay budgets of waiting double a round's priority.
-    late = view(2, tokens_at_stake=[3, 5], head_of_line_s=[0.3, 0.0])
-    assert order("round_aware", late) == [0, 1]
-    # Of two rounds alike, each is served where its channel is best.
-    apart = view(2, rate=[[1, 3], [3, 1]])
-    assert SCHEDULERS.find("round_aware").make(0.1).priority(apart).argmax(axis=0).tolist() == [1, 0]
 
 
 @pytest.mark.parametrize(("num", "published"), [(2, 1.3941), (4, 1.7765)])
@@ -157,20 +149,3 @@ def test_max_ci_starves_the_weak_and_proportional_fair_does_not():
         jain[scheduler], total[scheduler] = jain_index(kpis.received_bits), kpis.received_bits.sum()
     assert jain["max_ci"] < 0.5 < jain["proportional_fair"]
     assert total["max_ci"] > total["proportional_fair"] > total["round_robin"]
-
-
-def test_round_aware_finishes_the_cheap_round_first():
-    """A large and a small message wait together; by tokens per PRB the small one goes first, by size it would not."""
-    ends = {}
-    for scheduler in ("round_robin", "round_aware"):
-        env = simpy.Environment()
-        settings = NrLinkSettings(channel="ideal", mcs=10, scheduler=scheduler, tdd_pattern="F", bandwidth_mhz=5)
-        link = NrLink(env, 3, 1, settings)
-        sizes = (6_000, 6_000, 400)
-        events = [link.send(Packet(n, DOWN, 8 * size, tokens_at_stake=4)) for n, size in enumerate(sizes)]
-        env.run()
-        ends[scheduler] = [event.value.total_ns for event in events]
-    assert ends["round_aware"][2] < ends["round_robin"][2]
-    assert max(ends["round_aware"]) <= max(ends["round_robin"])
-    # One of the two large ones is finished early, not both late.
-    assert min(ends["round_aware"][:2]) < min(ends["round_robin"][:2])

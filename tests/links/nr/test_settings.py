@@ -64,7 +64,6 @@ def test_what_is_registered():
         "max_ci",
         "proportional_fair",
         "qos",
-        "round_aware",
         "round_robin",
     ]
     assert SCHEDULERS.names() == names
