@@ -240,7 +240,7 @@ def _conversations(value: Any) -> Chat:
     found = []
     for message in value:
         speaker = message.get("from") if isinstance(message, Mapping) else None
-        if speaker not in _SPEAKERS:
+        if not isinstance(speaker, str) or speaker not in _SPEAKERS:
             raise _Broken(f"expected from and value in every message; from is one of {', '.join(_SPEAKERS)}")
         found.append((_SPEAKERS[speaker], _text(message.get("value"))))
     return _chat(found)

@@ -14,6 +14,7 @@ from sim.core.errors import InputError
 from sim.models.checkpoint import SCALE_SUFFIX, Shape, check_folder, read_json, weight_files
 from sim.models.gguf_files import check_gguf, conversion_folder
 from sim.models.gguf_header import GgufHead, read_head
+from sim.models.hub import first_line
 from sim.models.limits import context_limit, text_config
 from sim.models.pairing import compare_tokens
 from sim.models.sources import LAYERS_MARK, SHIPPED_FOLDERS, SHIPPED_NAMES, ModelSource, find_model, is_here
@@ -63,14 +64,20 @@ def describe_model(name: str) -> tuple[ModelDescription, TextTokenizer]:
     """Describe a model: of a folder, a GGUF file (which is not converted), or the hub (which is downloaded from).
 
     Raises:
-        InputError: There is no such model.
+        InputError: There is no such model, or its files make no sense.
     """
     plain = Path(name.partition(LAYERS_MARK)[0]).expanduser()
     if plain.suffix.lower() == ".gguf" and LAYERS_MARK not in name:
         check_gguf(plain, name)
         if not (conversion_folder(plain) / "config.json").is_file():
             return _of_gguf(plain, name)
-    return _of_folder(find_model(name, weights=False))
+    source = find_model(name, weights=False)
+    try:
+        return _of_folder(source)
+    except (TypeError, ValueError, LookupError, AttributeError) as error:
+        # Of what kind a value is that anybody has written is seen where it is used.
+        text = f"the configuration of model {source.name!r} in {source.folder} makes no sense: {first_line(error)}"
+        raise InputError(text) from error
 
 
 def describe_pair(draft: TextTokenizer, target: TextTokenizer) -> dict[str, Any]:

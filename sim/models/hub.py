@@ -36,10 +36,13 @@ def hub_snapshot(name: str, weights: bool = True) -> Path:
         ) from error
 
 
+_MAX_CHARS = 300
+
+
 def first_line(error: Exception) -> str:
-    """What an error of a library says, in one line."""
+    """What an error of a library says, in one line of bounded length."""
     text = str(error).strip()
-    return f"{type(error).__name__}: {text.splitlines()[0]}" if text else type(error).__name__
+    return f"{type(error).__name__}: {text.splitlines()[0][:_MAX_CHARS]}" if text else type(error).__name__
 
 
 def quiet_transformers() -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from sim.core.errors import InputError
+from sim.models.hub import first_line
 
 Message = Mapping[str, str]
 """One message of a chat: its ``role`` (system, user, assistant) and its ``content``."""
@@ -61,8 +62,15 @@ class TextTokenizer:
     definition: str = field(default="", repr=False)
 
     def encode(self, text: str) -> list[int]:
-        """Token ids of a text, with the special tokens that the model expects around it."""
-        return [int(token) for token in self.encoder(text)]
+        """Token ids of a text, with the special tokens that the model expects around it.
+
+        Raises:
+            InputError: The tokenizer's files contradict each other.
+        """
+        try:
+            return [int(token) for token in self.encoder(text)]
+        except Exception as error:  # whatever a library makes of settings that it did not check
+            raise InputError(f"the tokenizer of {self.name} does not work: {first_line(error)}") from error
 
     def decode(self, ids: Sequence[int]) -> str:
         """The text of token ids, special tokens left out."""
@@ -86,10 +94,18 @@ class TextTokenizer:
 
 
 def light_tokenizer(folder: Path, name: str) -> TextTokenizer:
-    """Read ``tokenizer.json`` by the tokenizers library alone, special ids from ``config.json``."""
+    """Read ``tokenizer.json`` by the tokenizers library alone, special ids from ``config.json``.
+
+    Raises:
+        InputError: It is damaged.
+    """
     from tokenizers import Tokenizer
 
-    tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    path = folder / "tokenizer.json"
+    try:
+        tokenizer = Tokenizer.from_file(str(path))
+    except Exception as error:  # the library has no other
+        raise InputError(f"{path} is no tokenizer, or damaged: {first_line(error)}") from error
     config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     special = {role: config.get(f"{role}_token_id") for role in ("bos", "eos", "pad", "unk")}
     roles = {role: token for role, token in special.items() if isinstance(token, int)}

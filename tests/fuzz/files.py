@@ -165,6 +165,41 @@ def _use_model(path: Path, folder: Path) -> int:
     return _main(["models", "check", str(path)])
 
 
+def _in_model(name: str) -> Callable[[Path, Path], int]:
+    """``specran models check`` and ``run`` of a checkpoint in which one file is the mutant."""
+
+    def use(path: Path, folder: Path) -> int:
+        shutil.copytree(folder / "good_model", folder / "model", dirs_exist_ok=True)
+        shutil.copy(path, folder / "model" / name)
+        models = {"draft": str(folder / "model"), "target": str(folder / "model")}
+        keys = {**_SCENARIO, "models": models, "workload": {**_SCENARIO["workload"], "prompts": "prompts.txt"}}
+        (folder / "prompts.txt").write_text("w3 w4 w5\n")
+        (folder / "case.yaml").write_text(json.dumps(keys))
+        codes = [_main(["models", "check", str(folder / "model")]), _main(["run", str(folder / "case.yaml")])]
+        return next((code for code in codes if code not in (0, 1, 2, 130)), codes[-1])
+
+    return use
+
+
+def _model_kinds(folder: Path) -> list[FileKind]:
+    """A GGUF file, and the files of a checkpoint."""
+    from tests.models.builders import network, save, words
+
+    gguf_builders.write("llama", folder / "good.gguf")
+    made = folder / "good_model"
+    save(network("llama", seed=1), made)
+    words(100).save_pretrained(made)
+    kinds = [FileKind("GGUF model", ".gguf", (folder / "good.gguf").read_bytes(), _use_model, is_text=False)]
+    for name in ("config.json", "generation_config.json", "tokenizer.json", "tokenizer_config.json"):
+        keys = tuple(json.loads((made / name).read_text()))
+        kinds.append(FileKind(f"{name} of a model", ".json", (made / name).read_bytes(), _in_model(name), keys=keys))
+    weights = "model.safetensors"
+    kinds.append(
+        FileKind("weights of a model", ".safetensors", (made / weights).read_bytes(), _in_model(weights), is_text=False)
+    )
+    return kinds
+
+
 def _workload_kinds() -> list[FileKind]:
     """Files of services, of chats and of timings."""
     return [
@@ -237,11 +272,9 @@ def prepare_folder(folder: Path) -> list[FileKind]:
     result = run(Scenario.from_dict({**_SCENARIO, "name": "tape"}), folder / "made")
     assert result.folder is not None
     shutil.copytree(result.folder, folder / "good_run")
-    gguf_builders.write("llama", folder / "good.gguf")
-    model = FileKind("GGUF model", ".gguf", (folder / "good.gguf").read_bytes(), _use_model, is_text=False)
     return [
         *_workload_kinds(),
-        model,
+        *_model_kinds(folder),
         *_prompt_kinds(),
         *_trace_kinds(folder),
         *_tape_kinds(folder),

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from sim.core.files import cache_folder
 from sim.scenario.schema import Scenario
 from sim.sweep.run import sweep
@@ -54,9 +56,12 @@ def small_sweep(folder: Path) -> SmallSweep:
     path = folder / "case.yaml"
     path.write_text(json.dumps(small_keys(pair)))
     scenario = Scenario.from_dict(small_keys(pair))
-    before = set(TapeStore(cache_folder() / "tape").list_keys())
-    result = sweep(scenario, folder / "undisturbed", jobs=1)
-    entries = [path for path in TapeStore(cache_folder() / "tape").files() if path.stem not in before]
+    with pytest.MonkeyPatch.context() as patch:
+        # Of its own, so that nothing of it is on tape already.
+        patch.setenv("SPECRAN_CACHE", str(folder / "undisturbed-cache"))
+        result = sweep(scenario, folder / "undisturbed", jobs=1)
+        entries = list(TapeStore(cache_folder() / "tape").files())
+    assert entries
     return SmallSweep(
         path,
         scenario,

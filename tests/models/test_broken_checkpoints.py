@@ -13,10 +13,11 @@ from safetensors.torch import load_file, save_file
 
 from sim.core.errors import InputError
 from sim.models import loading
+from sim.models.describe import describe_model
 from sim.models.huggingface import HuggingFaceModel
 from sim.models.interface import ForwardPass
 from sim.models.llama_fast import LlamaFast
-from sim.models.loading import load_model, resolve_device
+from sim.models.loading import load_model, load_tokenizer, resolve_device
 from tests.models import builders
 
 UP = "model.layers.1.mlp.up_proj.weight"
@@ -220,3 +221,30 @@ def test_logits_that_are_not_finite_while_a_model_is_timed_name_its_role(broken,
     with pytest.raises(InputError, match="not finite") as caught:
         make_cost_models(scenario, model_info_of(scenario))
     assert "target" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "says"),
+    [
+        ("config.json", {"architectures": [3]}, "the configuration of model .* makes no sense: TypeError"),
+        ("config.json", {"architectures": 3}, "the configuration of model .* makes no sense: TypeError"),
+        ("tokenizer.json", {"model": 3}, "tokenizer.json is no tokenizer, or damaged"),
+    ],
+)
+def test_files_that_make_no_sense_are_told_by_those_who_only_describe(tmp_path, file, content, says):
+    folder = builders.save(builders.network("llama"), tmp_path / "model")
+    builders.words(100).save_pretrained(folder)
+    assert describe_model(str(folder))[0].max_context == builders.MAX_CONTEXT
+    own = json.loads((folder / file).read_text())
+    (folder / file).write_text(json.dumps({**own, **content}))
+    with pytest.raises(InputError, match=says):
+        describe_model(str(folder))
+
+
+def test_a_tokenizer_whose_settings_do_not_fit_says_so(tmp_path):
+    folder = builders.save(builders.network("llama"), tmp_path / "model")
+    builders.words(100).save_pretrained(folder)
+    own = json.loads((folder / "tokenizer_config.json").read_text())
+    (folder / "tokenizer_config.json").write_text(json.dumps({**own, "model_max_length": "long"}))
+    with pytest.raises(InputError, match=f"the tokenizer of {folder} does not work: TypeError"):
+        load_tokenizer(str(folder)).encode("w3 w4")

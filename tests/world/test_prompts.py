@@ -136,6 +136,7 @@ def test_lists_other_suffixes_and_byte_order_marks(tmp_path: Path):
         ({"messages": [{"content": "a"}]}, "expected a role and a content"),
         ({"messages": [{"role": "user", "content": [{"type": "image_url"}]}]}, "a part that is no text"),
         ({"conversations": [{"from": "cat", "value": "a"}]}, "from is one of human, user, gpt"),
+        ({"conversations": [{"from": ["cat"], "value": "a"}]}, "from is one of human, user, gpt"),
         ({"turns": []}, "turns: expected a list of turns"),
         ({"text": "a", "device": -1}, "device must be a whole number, 0 to 10000000, got -1"),
         ({"text": "a", "max_tokens": 0}, "max_tokens must be a whole number, 1 to 10000000, got 0"),
