@@ -260,8 +260,8 @@ def list_names(
     kind: Annotated[
         str,
         typer.Argument(
-            help="keys, protocols, rules, links, controllers, schedulers, compute, figures, hardware, runtimes, "
-            "precisions, sizes, scenarios, columns"
+            help="keys, protocols, rules, links, controllers, schedulers, sharing_modes, orchestrators, compute, "
+            "figures, hardware, runtimes, precisions, sizes, scenarios, columns"
         ),
     ] = "protocols",
     section: Annotated[

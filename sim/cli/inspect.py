@@ -80,6 +80,8 @@ def _registries() -> dict[str, Registry[Any]]:
     from sim.figures.registry import FIGURES
     from sim.links.nr.mac.schedulers.registry import SCHEDULERS
     from sim.links.registry import LINKS
+    from sim.nodes.engine.ran_sharing.orchestrators.registry import ORCHESTRATORS
+    from sim.nodes.engine.ran_sharing.registry import SHARING_MODES
 
     return {
         "protocols": PROTOCOLS,
@@ -87,6 +89,8 @@ def _registries() -> dict[str, Registry[Any]]:
         "links": LINKS,
         "controllers": CONTROLLERS,
         "schedulers": SCHEDULERS,
+        "sharing_modes": SHARING_MODES,
+        "orchestrators": ORCHESTRATORS,
         "compute": COMPUTE,
         "figures": FIGURES,
     }

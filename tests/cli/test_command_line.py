@@ -156,7 +156,9 @@ def test_time_left_is_told_from_work_done_now(monkeypatch):
     assert TimeRemainingColumn().render(task).plain.endswith(("35", "30", "40"))
 
 
-@pytest.mark.parametrize("kind", ["protocols", "rules", "links", "controllers", "compute", "hardware", "scenarios"])
+@pytest.mark.parametrize(
+    "kind", ["protocols", "rules", "links", "controllers", "compute", "hardware", "scenarios", "orchestrators"]
+)
 def test_list_gives_a_line_per_name(cache: Path, kind: str):
     done = specran(cache, "list", kind)
     assert done.returncode == 0, done.stderr
