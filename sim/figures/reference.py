@@ -251,6 +251,13 @@ REFERENCES = (
         "With layer 1 first the night leaves most to work that can wait, at least energy per token; slices that follow"
         " the load leave more than those cut for the busiest hour (hours measured elsewhere, the rest modelled).",
     ),
+    Reference(
+        "orchestrators",
+        "orchestrators",
+        shared_gpu.orchestrators,
+        "Slices that follow predicted load leave as many tokens as those moved by a timetable, without a late slot; "
+        "a rule that waits for misses finds the limit by missing it (hours measured elsewhere, the rest modelled).",
+    ),
 )
 
 
