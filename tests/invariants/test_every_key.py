@@ -135,6 +135,7 @@ VALUES: dict[str, Any] = {
     "protocol.outcome_cache.rule": "target_first",
     "protocol.outcome_cache.draw": "top_k",
     "protocol.outcome_cache.budget": 0,
+    "protocol.outcome_cache.base": {"name": "dssd"},
     "protocol.outcome_cache.prior_acceptance": 0.1,
     "protocol.feature_draft.acceptance": [0.2],
     "protocol.hat.prompt_chunk_tokens": 1,

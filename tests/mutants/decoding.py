@@ -70,14 +70,9 @@ DECODING: tuple[Mutant, ...] = (
         ),
     ),
     *faults_of(
-        "sim/decoding/protocols/outcome_cache.py",
+        "sim/decoding/core/prepared.py",
         ("tests/protocols/test_outcome_cache.py",),
-        ("any_outcome_is_a_hit", "hit = prepared.get(emitted)", "hit = next(iter(prepared.values()), None)"),
-        (
-            "cache_without_whole_drafts",
-            "for place in range(depth)] + [alpha**depth])",
-            "for place in range(depth + 1)])",
-        ),
+        ("any_outcome_is_a_hit", "self.drafts.get(self.emitted)", "next(iter(self.drafts.values()), None)"),
     ),
     *faults_of(
         "sim/decoding/protocols/feature_draft.py",
@@ -100,6 +95,11 @@ DECODING: tuple[Mutant, ...] = (
         ("rejections_count_as_accepted", "+= place < last.accepted", "+= place <= last.accepted"),
     ),
     *faults_of(
+        "sim/decoding/protocols/outcome_cache.py",
+        ("tests/protocols/test_outcome_cache.py",),
+        ("prepared_from_the_text_of_later", "prepare(request.supposing(()), prepared,", "prepare(request, prepared,"),
+    ),
+    *faults_of(
         "sim/decoding/controllers/dip_sd.py",
         ("tests/controllers/test_cohorts.py",),
         ("uploads_take_no_time", "(member.token_bits or 0.0) / (member.uplink_bps or 1.0)", "0.0"),
@@ -107,6 +107,7 @@ DECODING: tuple[Mutant, ...] = (
     *faults_of(
         "sim/decoding/protocols/hat.py",
         ("tests/protocols/test_hat.py",),
+        ("any_guess_is_a_hit", " and verdict.token == guess", ""),
         ("chunks_as_long_as_the_prompt_so_far", "carry_up(hidden(end - begin))", "carry_up(hidden(end))"),
     ),
     # N-grams as a draft.

@@ -48,6 +48,52 @@ def test_a_hit_never_changes_a_token(tables, base, keys):
     assert hits[0] == 0 < hits[-1]
 
 
+BASES = [
+    {"name": "dsd"},
+    {"name": "tslt", "top_k": 5},
+    {"name": "qsv"},
+    {"name": "sqs"},
+    {"name": "dssd"},
+    {"name": "lazy_rows", "top_k": 4},
+    {"name": "asym", "stages": [2, 8], "correction": "lazy"},
+    {"name": "residual"},
+    {"name": "match"},
+    {"name": "gumbel"},
+]
+
+
+@pytest.mark.parametrize("base", BASES, ids=str)
+def test_a_cache_over_any_base_has_its_text_and_hits(tables, base):
+    draft, target = tables.pair(2, vocab_size=8)
+    keys = {"draft_length": 3, **{key: value for key, value in base.items() if key != "name"}}
+    alone = tables.run(base["name"], draft, target, max_new_tokens=50, **keys)
+    hits = []
+    for budget in (0, 4, 30):
+        whole = {"base": {"name": base["name"], **keys}, "budget": budget}
+        done = tables.run("outcome_cache", draft, target, max_new_tokens=50, **whole)
+        assert done.tokens == alone.tokens
+        hits.append(sum(dict(this.stats)["reused"] for this in done.rounds))
+    assert hits == sorted(hits)
+    assert hits[0] == 0 < hits[-1]
+
+
+@pytest.mark.parametrize("base", [{"name": "lazy_rows"}, {"name": "dssd"}], ids=str)
+def test_a_cache_over_another_base_is_exact(assert_exact, base):
+    assert_exact("outcome_cache", seeds=2, base={**base, "draft_length": 1}, budget=2)
+
+
+def test_a_base_that_no_cache_goes_over_is_refused(tables):
+    draft, target = tables.pair(2, vocab_size=8)
+    with pytest.raises(InputError, match=r"base: Value error, got 'hsd'; valid: asym, dsd, dssd"):
+        tables.run("outcome_cache", draft, target, max_new_tokens=4, base="hsd")
+    with pytest.raises(InputError, match=r"of dssd: draft_length: Input should be greater than or equal to 1"):
+        tables.run("outcome_cache", draft, target, max_new_tokens=4, base={"name": "dssd", "draft_length": 0})
+    with pytest.raises(InputError, match=r"conformal depends on the order"):
+        tables.run("outcome_cache", draft, target, max_new_tokens=4, base={"name": "sqs", "set_size": "conformal"})
+    with pytest.raises(InputError, match=r"with base, set top_k there: base.top_k"):
+        tables.run("outcome_cache", draft, target, max_new_tokens=4, base="tslt", top_k=3)
+
+
 def test_a_draft_for_another_outcome_is_caught(tables, monkeypatch):
     """Negative control: what is prepared follows another token than it says, and the text is no longer the base's."""
     draft, target = tables.pair(2, vocab_size=8)

@@ -102,10 +102,19 @@ def draft_tree(
             a recorder may then leave out those that ``verify`` does not get to.
         after_level: Steps to take after each level, such as to send what has been drafted so far.
     """
+    prepared = request.prepared
+    if prepared is not None:
+
+        def redraft(after: Request) -> Generator[Step, Any, DraftTree]:
+            return (yield from draft_tree(after, branching, codec, rng, mode, site, model, always))
+
+        prepared.draft = prepared.find(branching, redraft)
+        if prepared.draft is not None:
+            return prepared.draft
     controller = request.controller
     keep = controller.keep_drafting if keep_drafting is None else keep_drafting
     is_chain = all(width == 1 for width in branching)
-    may_defer = for_verify and codec.fixed_k is not None and not controller.watches_drafts
+    may_defer = for_verify and prepared is None and codec.fixed_k is not None and not controller.watches_drafts
     tree = DraftTree.empty()
     frontier = [-1]
     limit = request.draft_limit(len(branching))
@@ -130,6 +139,8 @@ def draft_tree(
             yield from after_level(tree, is_last)
         if is_last:
             break
+    if prepared is not None:
+        prepared.draft = tree
     return tree
 
 

@@ -8,6 +8,7 @@ from copy import copy
 from dataclasses import replace
 
 from sim.decoding.core.controller import Controller
+from sim.decoding.core.prepared import PreparedDrafts
 from sim.decoding.core.rows import Sampling
 from sim.decoding.core.steps import Compute, Emit, Location, Round
 from sim.models.interface import ForwardPass, Logits
@@ -31,6 +32,9 @@ class Request:
         wire_vocab_size: Messages are charged as if rows had this width; None charges what they really encode to.
         draft_temperature: Of the draft's rows where a target verifies; None draws them at the target's. Filters are
             the same, applied after it.
+
+    Attributes:
+        prepared: Drafts that were made for what the text might become; None where nobody makes any.
 
     Raises:
         ValueError: An empty prompt, an id outside the vocabulary, or nothing to generate.
@@ -68,6 +72,7 @@ class Request:
         self.tokens: list[int] = []
         self.rounds: list[Round] = []
         self.finished = False
+        self.prepared: PreparedDrafts | None = None
 
     @property
     def text(self) -> list[int]:
@@ -95,6 +100,7 @@ class Request:
         """
         supposed = copy(self)
         supposed.tokens = [*self.tokens, *tokens]
+        supposed.prepared = None
         supposed.rounds = list(self.rounds)
         supposed.finished = supposed.remaining <= 0 or any(token in self.eos_ids for token in tokens)
         return supposed

@@ -1,42 +1,60 @@
 """Outcome caches: while a verdict flies, the device drafts on from the outcomes that it most likely brings.
 
-AceSpec (arXiv 2609.02514) and speculative speculative decoding (2603.03251), over any base scheme whose drafts are
-chains: rows or ids alone, by ``draw`` and ``rule`` as in ``specedge``. An outcome is where the draft is rejected, if
-anywhere, and the token that follows. How many are prepared is the budget, which the round trip bounds; how many of them
-for each position says the profile of rejections so far. A prepared draft is drawn with the random numbers of its own
-positions: it is the one that would be drafted after the verdict, so a hit saves time and never changes a token.
+AceSpec (arXiv 2609.02514) and speculative speculative decoding (2603.03251), over any base scheme that drafts a chain,
+sends it and waits: its steps are passed on, and its drafting finds what was prepared. An outcome is where the draft is
+rejected, if anywhere, and the token that follows. How many are prepared is the budget, which the round trip bounds; how
+many of them for each position says the profile of rejections so far. A prepared draft is drawn with the random numbers
+of its own positions: it is the one that would be drafted after the verdict, so a hit saves time and never changes a
+token.
 """
 
 from __future__ import annotations
 
 from collections.abc import Generator
+from dataclasses import dataclass, replace
 from typing import Annotated, Any, Literal
 
 import numpy as np
-from pydantic import Field, model_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 
+from sim.core.errors import shortened
 from sim.decoding.core.draft_tree import DraftTree
 from sim.decoding.core.drafting import always, draft_tree
+from sim.decoding.core.prepared import PreparedDrafts
 from sim.decoding.core.random_source import RandomSource
 from sim.decoding.core.request import Request
-from sim.decoding.core.steps import Drop, Join, Location, Observation, Observe, Protocol, Start, Step
+from sim.decoding.core.steps import (
+    Drop,
+    Emit,
+    Hop,
+    Join,
+    Location,
+    Observation,
+    Observe,
+    Protocol,
+    Start,
+    Started,
+    Step,
+    Transmit,
+)
 from sim.decoding.core.wire.row_codec import RowCodec, RowFormat
-from sim.decoding.protocols.registry import ChainSettings, protocol
+from sim.decoding.protocols.registry import PROTOCOLS, ChainSettings, protocol
 from sim.decoding.protocols.rounds import speculative_rounds
 from sim.decoding.protocols.specedge import SpecEdgeSettings
 from sim.decoding.verification.base import find_rule
-from sim.decoding.verification.round import finish_round
 
 PRIOR_POSITIONS = 4
 """Tested positions that the prior acceptance is worth."""
 
-Outcomes = dict[tuple[int, ...], DraftTree]
-"""Drafts by the tokens of the round that they follow."""
+BASES = ("asym", "dsd", "dssd", "gumbel", "lazy_rows", "match", "qsv", "residual", "sqs", "tslt")
+"""Protocols that a cache may go over: exact, with one draft a round, nothing of their own beside it, and no clock."""
 
 
 class OutcomeCacheSettings(ChainSettings, RowFormat):
-    """Keys of ``outcome_cache``; ``draw`` and ``rule`` choose the base scheme, by default rows under ``single``."""
+    """Keys of ``outcome_cache``; the base scheme is told by ``draw`` and ``rule``, by default rows under ``single``."""
 
+    base: dict[str, Any] | None = None
+    """The base scheme as a protocol with its keys, such as `{name: dssd}`; its keys then stand there, not below."""
     draw: Literal["iid", "top_k", "shared_noise"] = "iid"
     """How a position's one candidate is drawn: from its row, as its most probable token, or by shared noise."""
     rule: str | None = None
@@ -46,17 +64,47 @@ class OutcomeCacheSettings(ChainSettings, RowFormat):
     prior_acceptance: float = Field(default=0.7, gt=0, lt=1)
     """Acceptance rate assumed before the first round, worth four tested positions; it shapes the cache."""
 
+    @field_validator("base", mode="before")
+    @classmethod
+    def _named(cls, base: object) -> object:
+        return {"name": base} if isinstance(base, str) else base
+
+    @field_validator("base")
+    @classmethod
+    def _known(cls, base: dict[str, Any] | None) -> dict[str, Any] | None:
+        if base is None:
+            return None
+        if base.get("name") not in BASES:
+            raise ValueError(f"got {shortened(base.get('name'))}; valid: {', '.join(BASES)}")
+        keys = {key: value for key, value in base.items() if key != "name"}
+        try:
+            parsed = PROTOCOLS.find(base["name"]).settings.model_validate(keys)
+        except ValidationError as error:
+            problem = error.errors()[0]
+            where = ".".join(str(part) for part in problem["loc"])
+            raise ValueError(f"of {base['name']}: {where}: {problem['msg']}") from error
+        if getattr(parsed, "set_size", None) == "conformal":
+            raise ValueError("of sqs: set_size conformal depends on the order in which rows are coded; valid: fixed")
+        return {"name": base["name"], **parsed.model_dump(mode="json")}
+
     @model_validator(mode="after")
     def _sensible(self) -> OutcomeCacheSettings:
         if self.top_k is not None and self.top_p is not None:
             raise ValueError("set top_k or top_p, not both")
         find_rule(self.rule or "single", self.draw, 1)
+        fields = type(self).model_fields
+        own = [key for key in fields if key not in _OF_THE_CACHE and getattr(self, key) != fields[key].default]
+        if self.base is not None and own:
+            raise ValueError(f"with base, set {own[0]} there: base.{own[0]}")
         return self
 
     @property
-    def base(self) -> SpecEdgeSettings:
-        """The base scheme."""
-        return SpecEdgeSettings(**self.model_dump(exclude={"budget", "prior_acceptance"}))
+    def own_base(self) -> SpecEdgeSettings:
+        """The base scheme as ``draw`` and ``rule`` tell it."""
+        return SpecEdgeSettings(**self.model_dump(exclude=_OF_THE_CACHE))
+
+
+_OF_THE_CACHE = {"base", "budget", "prior_acceptance"}
 
 
 def looks_at_the_clock(settings: OutcomeCacheSettings) -> bool:
@@ -73,50 +121,98 @@ def looks_at_the_clock(settings: OutcomeCacheSettings) -> bool:
 )
 def outcome_cache(request: Request, settings: OutcomeCacheSettings, rng: RandomSource) -> Protocol:
     """Prepared outcomes: next drafts for the likely rejections are made while the verdict flies; as the base scheme."""
-    codec = RowCodec(request.vocab_size, settings)
-    base = settings.base
+    prepared = request.prepared = PreparedDrafts()
+    base, step, flying = base_scheme(request, settings, rng), None, None
+    try:
+        while True:
+            step = base.send((yield step) if step is not None else None)
+            if isinstance(step, Transmit) and step.hop is Hop.UPLINK and prepared.draft is not None and flying is None:
+                flying = yield from begin(request, prepared, settings)
+            elif isinstance(step, Emit):
+                reused, prepared.emitted = float(prepared.is_hit), step.round.tokens
+                request.rounds[-1] = replace(step.round, stats=(*step.round.stats, ("reused", reused)))
+                yield Emit(request.rounds[-1])
+                step = None
+                if flying is not None:
+                    is_likely = flying.holds(prepared.emitted)
+                    prepared.drafts = (yield Join(flying.started)) if is_likely else (yield Drop(flying.started)) or {}
+                flying, prepared.draft, prepared.is_hit = None, None, False
+    except StopIteration:
+        return
+
+
+def base_scheme(request: Request, settings: OutcomeCacheSettings, rng: RandomSource) -> Protocol:
+    """The protocol that the cache goes over."""
+    if settings.base is not None:
+        entry = PROTOCOLS.find(settings.base["name"])
+        keys = {key: value for key, value in settings.base.items() if key != "name"}
+        yield from entry.make(request, entry.settings.model_validate(keys), rng)
+        return
+    codec, base = RowCodec(request.vocab_size, settings), settings.own_base
     exchange = base.exchange(codec, request)
-    prepared: Outcomes = {}
-    emitted: tuple[int, ...] = ()
-
-    def drafted(after: Request) -> Generator[Step, Any, DraftTree]:
-        return (yield from draft_tree(after, base.branching, codec, rng, settings.draw, keep_drafting=always))
-
-    def prepare(draft: DraftTree, tokens_at: list[list[int]], num_bonus: int) -> Generator[Step, Any, Outcomes]:
-        found: Outcomes = {}
-        whole = request.supposing(draft.tokens)
-        if num_bonus and not whole.finished:
-            logits = yield whole.forward(Location.DEVICE, "draft")
-            row = codec.code(request.draft_sampling.row(logits[0])).row
-            tokens_at = [*tokens_at, likely(row.dense(), num_bonus)]
-        for position, tokens in enumerate(tokens_at):
-            for token in tokens:
-                path = (*draft.tokens[:position], token)
-                supposed = request.supposing(path)
-                if not supposed.finished:
-                    found[path] = yield from drafted(supposed)
-        return found
 
     def one_round(_: object) -> Generator[Step, Any, None]:
-        nonlocal prepared, emitted
-        hit = prepared.get(emitted)
-        draft = hit if hit is not None else (yield from drafted(request))
-        budget = settings.budget if settings.budget != "auto" else outcomes_in((yield Observe()), draft.depth)
-        *numbers, num_bonus = shape(budget, draft.depth, acceptance(request, settings.prior_acceptance))
-        tokens_at = [
-            likely(draft.row_after(place - 1).row.dense(), number, draft.tokens[place])
-            for place, number in enumerate(numbers)
-        ]
-        started = yield Start(prepare(draft, tokens_at, num_bonus))
-        received_verdict, verdict = yield from exchange.round_trip(request, draft, rng)
-        accepted = draft.depth_of(received_verdict.last_accepted)
-        likely_hit = num_bonus > 0 if accepted == draft.depth else received_verdict.token in tokens_at[accepted]
-        prepared = (yield Join(started)) if likely_hit else (yield Drop(started)) or {}
-        emission = finish_round(request, draft, received_verdict, verdict, stats=[("reused", float(hit is not None))])
-        emitted = emission.round.tokens
-        yield emission
+        draft = yield from draft_tree(request, base.branching, codec, rng, settings.draw, keep_drafting=always)
+        yield from exchange.verified(request, draft, rng)
 
     yield from speculative_rounds(request, base.controls, one_round, rng, ask=exchange.ask)
+
+
+@dataclass(frozen=True, slots=True)
+class Flying:
+    """What is prepared while a draft is on its way.
+
+    Attributes:
+        started: The branch that prepares it.
+        paths: Tokens of the rounds that are prepared for, without the last one of those that are accepted whole.
+        whole: The draft, if some outcomes of accepting it whole are prepared for.
+    """
+
+    started: Started
+    paths: frozenset[tuple[int, ...]]
+    whole: tuple[int, ...] | None
+
+    def holds(self, emitted: tuple[int, ...]) -> bool:
+        """Whether a round that emitted this may have been prepared for."""
+        return emitted in self.paths or (self.whole is not None and emitted[:-1] == self.whole)
+
+
+def begin(
+    request: Request, prepared: PreparedDrafts, settings: OutcomeCacheSettings
+) -> Generator[Step, Any, Flying | None]:
+    """Prepare for the likely outcomes of the draft that is about to be sent; not for those of a tree."""
+    draft = prepared.draft
+    assert draft is not None
+    if not draft.tokens or draft.depth < len(draft.tokens):
+        return None
+    budget = settings.budget if settings.budget != "auto" else outcomes_in((yield Observe()), draft.depth)
+    *numbers, num_bonus = shape(budget, draft.depth, acceptance(request, settings.prior_acceptance))
+    paths = [
+        (*draft.tokens[:place], token)
+        for place, number in enumerate(numbers)
+        for token in likely(draft.row_after(place - 1).row.dense(), number, draft.tokens[place])
+    ]
+    # The branch outlasts the round: it goes on from the text as it is now, not as it will be then.
+    started = yield Start(prepare(request.supposing(()), prepared, draft, paths, num_bonus))
+    return Flying(started, frozenset(paths), tuple(draft.tokens) if num_bonus else None)
+
+
+def prepare(
+    request: Request, prepared: PreparedDrafts, draft: DraftTree, paths: list[tuple[int, ...]], num_bonus: int
+) -> Generator[Step, Any, dict[tuple[int, ...], DraftTree]]:
+    """Next drafts by the tokens of the round that they follow."""
+    redraft, whole = prepared.redraft, request.supposing(draft.tokens)
+    assert redraft is not None
+    found: dict[tuple[int, ...], DraftTree] = {}
+    if num_bonus and not whole.finished:
+        logits = yield whole.forward(Location.DEVICE, "draft")
+        row = request.draft_sampling.row(logits[0])
+        paths = [*paths, *((*draft.tokens, token) for token in likely(row.dense(), num_bonus))]
+    for path in paths:
+        supposed = request.supposing(path)
+        if not supposed.finished:
+            found[path] = yield from redraft(supposed)
+    return found
 
 
 def acceptance(request: Request, prior: float) -> float:
