@@ -124,6 +124,14 @@ REFERENCES = (
         "scalars win, at a round trip of 500 ms the target alone does (bold: within 3 % of the best).",
     ),
     Reference(
+        "overlap_costs",
+        "overlap",
+        overlap.costs,
+        "An accepted token costs 25 kbit in rows up, 5 kbit where rows are lazy, and a hundred bits as scalars, where "
+        "a whole row comes down per rejection unless it is cut; nearly all joules are the edge's, and prepared "
+        "outcomes cost the device four times as many.",
+    ),
+    Reference(
         "hidden_states",
         "hidden_states",
         comparisons.latency_of("link.downlink_mbps"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
-from sim.figures.overlap import overlap
+from sim.figures.overlap import costs, overlap
 
 
 def test_cells_hold_milliseconds_and_the_best_of_a_column_is_bold() -> None:
@@ -27,3 +27,30 @@ def test_cells_hold_milliseconds_and_the_best_of_a_column_is_bold() -> None:
     assert [text.get_fontweight() for text in first.texts] == ["bold", "bold", "bold", "normal"]
     assert second.get_title() == "round trip 500 ms"
     assert [label.get_text() for label in first.get_yticklabels()] == ["A", "B"]
+
+
+def test_costs_are_per_accepted_token_at_the_middle_of_the_axes() -> None:
+    """Two tokens of three accepted: figures per token times 1.5; the target alone accepts none and is left out."""
+    rows = [
+        {
+            "variant": name,
+            "link.one_way_delay_s": delay,
+            "link.uplink_mbps": rate,
+            "replication": 0,
+            "uplink_bits_per_token": bits * rate,
+            "downlink_bits_per_token": 10.0,
+            "uplink_bits_per_accepted_token": 1.5 * bits * rate,
+            "device_energy_per_token_j": 0.02,
+            "edge_energy_per_token_j": 2.0,
+        }
+        for name, bits in (("target alone", float("nan")), ("A", 100.0), ("B", 400.0))
+        for rate in (1, 10, 100)
+        for delay in (0.0025, 0.025, 0.25)
+    ]
+    figure = costs(pd.DataFrame(rows), ["link.uplink_mbps", "link.one_way_delay_s"])
+    bits, joules = figure.axes
+    up, down = (list(line.get_xdata()) for line in bits.lines)
+    assert up == [1500.0, 6000.0]
+    assert down == [15.0, 15.0]
+    assert [bar.get_width() for bar in joules.patches] == [0.03, 0.03, 3.0, 3.0]
+    assert [label.get_text() for label in bits.get_yticklabels()] == ["A", "B"]
