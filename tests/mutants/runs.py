@@ -10,7 +10,7 @@ _BOOKINGS = ("tests/nodes/test_model_server.py", "tests/invariants/test_bookings
 RUNS: tuple[Mutant, ...] = (
     *faults_of(
         "sim/nodes/device.py",
-        ("tests/inputs/test_requests.py",),
+        ("tests/world/test_background.py",),
         (
             "chats_end_with_the_run",
             "hooks.watched(self._next_turn(planned.index + 1, think_s))",

@@ -7,7 +7,7 @@ import pytest
 from sim.runs.world import World
 from sim.scenario.overrides import apply_overrides
 from sim.scenario.schema import Scenario
-from tests.worlds import inputs, small_scenario
+from tests.worlds import drawn_inputs, inputs, small_scenario
 
 BUSY = [{"kind": "ftp", "users": 3, "rate_hz": 20, "file_bytes": 12_000}, {"kind": "voip", "users": 0}]
 
@@ -35,6 +35,15 @@ def test_a_run_ends_with_its_requests_and_says_the_same(arrivals):
     assert busy.link["downlink_background_packets"] > 0
     assert busy.link["uplink_messages"] == idle.link["uplink_messages"]
     assert [row["flow"] for row in link.flows()] == [0, 1]
+
+
+def test_a_run_does_not_end_while_somebody_thinks_between_two_turns():
+    """Only who issues requests keeps such a run going: the link never comes to rest."""
+    link = {"kind": "nr", "bandwidth_mhz": 5, "snr_db": 10.0, "background": BUSY[:1]}
+    changes = {"link": link, **OPEN, "devices.count": 1, "devices.think_time_s": 0.5, "workload.turns": 3}
+    scenario = Scenario.from_dict(apply_overrides(small_scenario().dump(), changes))
+    output = World(scenario, drawn_inputs(scenario)).run()
+    assert [row["request"] for row in output.requests] == [0, 1, 2]
 
 
 @pytest.mark.parametrize("in_flight", ["drain", "cut"])
