@@ -113,7 +113,8 @@ _NAMES = {
 
 # Words that a name made of a column keeps in capitals.
 _ABBREVIATIONS = {
-    word.lower(): word for word in ("PRB", "BLER", "HARQ", "RLC", "MAC", "SR", "SNR", "SINR", "MCS", "TDD")
+    word.lower(): word
+    for word in ("PRB", "BLER", "HARQ", "RLC", "MAC", "SR", "SNR", "SINR", "MCS", "TDD", "DRX", "RRC")
 }
 
 _PART_NAMES = {
