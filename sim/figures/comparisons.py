@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 _DELAY = "link.one_way_delay_s"
 _LATENCY = "token_latency_s"
+_ATTAINMENT = "slo_attainment"
 _LENGTH = re.compile(r"gamma (\d+)$")
 _MAX_SERIES = 8
 _PARAMETER = re.compile(r"^(.*) (?:K|ell)=\d+$")
@@ -41,6 +42,30 @@ def latency_of(x: str, by: str = "variant", mark_best: bool = False) -> Callable
                 _mark_best(panel, table, x, by, series)
                 figure.legends[0].remove()
                 legend_above(figure, [panel], 2)
+            return figure
+
+    return draw
+
+
+def attainment_of(x: str, by: str = "variant", share: float = 0.95) -> Callable[[pd.DataFrame, Any], Figure]:
+    """Share of requests that meet their objectives over a varied key: capacity is where a curve falls below a share.
+
+    Args:
+        x: The key on the horizontal axis.
+        by: What makes the curves.
+        share: Where a line is drawn.
+    """
+
+    def draw(table: pd.DataFrame, axes: Sequence[str]) -> Figure:
+        with styled():
+            figure = new_figure("one_column", 2.7)
+            panel = figure.subplots()
+            say_replications(panel, draw_curves(panel, table, x, _ATTAINMENT, by, values_of(table, by)))
+            panel.axhline(share, color="#777777", lw=0.8, ls=":")
+            panel.set_ylim(0.0, 1.05)
+            panel.set_xlabel(label_of(x))
+            panel.set_ylabel(label_of(_ATTAINMENT))
+            legend_above(figure, [panel], 2)
             return figure
 
     return draw

@@ -6,7 +6,14 @@ import pandas as pd
 import pytest
 
 from sim.decoding.theory import break_even_rtt_s, expected_tokens
-from sim.figures.comparisons import break_even_delays_s, latency_of, parts_by, payload_frontier, round_trip
+from sim.figures.comparisons import (
+    attainment_of,
+    break_even_delays_s,
+    latency_of,
+    parts_by,
+    payload_frontier,
+    round_trip,
+)
 
 TARGET_S, DRAFT_S, ALPHA, TOKENS = 0.065, 0.005, 0.7, 400
 
@@ -92,3 +99,16 @@ def test_parts_by_patterns_has_a_bar_for_every_variant_and_pattern() -> None:
     figure = parts_by("link.tdd_pattern", ("full rows", "ids only"))(table, ["link.tdd_pattern"])
     names = [label.get_text() for label in figure.axes[0].get_yticklabels()]
     assert names == ["full rows, FDD", "full rows, DDDSU", "ids only, FDD", "ids only, DDDSU"]
+
+
+def test_attainment_is_drawn_with_the_share_that_is_asked_for() -> None:
+    rows = [
+        {"variant": name, "devices.count": count, "replication": 0, "slo_attainment": value}
+        for name, values in {"A": (1.0, 0.5), "B": (0.9, 0.2)}.items()
+        for count, value in zip((4, 8), values, strict=True)
+    ]
+    figure = attainment_of("devices.count")(pd.DataFrame(rows), ["devices.count"])
+    curves = [list(line.get_ydata()) for line in figure.axes[0].lines]
+    assert [1.0, 0.5] in curves
+    assert [0.9, 0.2] in curves
+    assert [0.95, 0.95] in curves
