@@ -47,7 +47,7 @@ _CATEGORY_COLUMNS = ("category", "requests", "tokens", "acceptance_rate", "overl
 _CATEGORY_COLUMNS += ("target_entropy_bits", "e2e_mean_s")
 _FAILURES_SHOWN = 8
 # Rows of a sweep's table that a terminal is given; typesetting thousands takes longer than resuming them.
-_ROWS_SHOWN = 200
+ROWS_SHOWN = 200
 
 
 def changes_of(set_: list[str], seed: int | None) -> dict[str, Any]:
@@ -167,9 +167,9 @@ def sweep_command(
         print_json({"folder": str(result.folder), "points": result.table.to_dict("records"), "failed": result.failed})
     elif len(result.table):
         columns, rows = result.overview()
-        print_table(f"{scenario.name}: {len(result.table)} runs", columns, rows[:_ROWS_SHOWN])
-        if len(rows) > _ROWS_SHOWN:
-            say(f"         and {len(rows) - _ROWS_SHOWN:,} more rows in sweep.csv; --json prints them all")
+        print_table(f"{scenario.name}: {len(result.table)} runs", columns, rows[:ROWS_SHOWN])
+        if len(rows) > ROWS_SHOWN:
+            say(f"         and {len(rows) - ROWS_SHOWN:,} more rows in sweep.csv; --json prints them all")
     if resume:
         say(f"resumed: {result.resumed} of {len(result.table)} runs were finished already")
     say(f"table:   {result.folder / 'sweep.csv'}")

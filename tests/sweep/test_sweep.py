@@ -201,18 +201,22 @@ def test_a_point_that_fails_is_told_and_stops_no_other(tiny_keys: dict, cache: P
     assert (result.folder / "report.html").exists()
 
 
-def test_the_command_line_says_so_with_exit_code_1(tiny_keys: dict, cache: Path, tmp_path: Path, capsys):
+def test_the_command_line_says_so_with_exit_code_1(tiny_keys: dict, cache: Path, tmp_path: Path, capsys, monkeypatch):
     from sim.cli import _main
 
+    monkeypatch.setattr("sim.cli.run.ROWS_SHOWN", 1)
     with_traces(tiny_keys, tmp_path, "slow", "missing")
     path = tmp_path / "case.yaml"
     path.write_text(json.dumps(tiny_keys))
     assert _main(["sweep", str(path), "--jobs", "1", "--out", str(tmp_path / "out"), "--json"]) == 1
     told = json.loads(capsys.readouterr().out)
     assert len(told["points"]) == 1 and "missing.csv" in told["failed"][0]
-    with_traces(tiny_keys, tmp_path, "slow")
+    with_traces(tiny_keys, tmp_path, "slow", "fast")
     path.write_text(json.dumps(tiny_keys))
     assert _main(["sweep", str(path), "--jobs", "1", "--out", str(tmp_path / "out")]) == 0
+    shown = capsys.readouterr()
+    assert ("slow.csv" in shown.out, "fast.csv" in shown.out) == (True, False)
+    assert "and 1 more rows in sweep.csv; --json prints them all" in shown.err
 
 
 @pytest.mark.usefixtures("no_pictures")
