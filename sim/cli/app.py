@@ -9,6 +9,7 @@ from typing import Annotated, Literal, Optional
 import typer
 
 from sim.cli.answers import advise, explain
+from sim.cli.city import city
 from sim.cli.groups import channel_commands, model_commands, tape_commands
 from sim.cli.load import capacity
 from sim.cli.options import (
@@ -52,6 +53,7 @@ def build() -> typer.Typer:
     app.command()(capacity)
     app.command()(explain)
     app.command()(advise)
+    app.command()(city)
     app.command()(plot)
     app.command()(compare)
     app.command()(validate)

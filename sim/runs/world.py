@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from sim.compute.base import idle_power_w
@@ -48,6 +49,8 @@ class World:
         record: Decodes requests that no recording was foreseen for, or None.
         wrap_link: Makes what devices send over from the scenario's link, or None for that link itself.
         outside: Whether shares of a GPU are moved by whoever has made this world, and by no orchestrator.
+        first_device: Number of the first device, by which its requests are drawn.
+        link_seed: Keys the random numbers of the link; the scenario's seed if left out.
 
     Raises:
         InputError: Kinds of devices ask for different models at one server.
@@ -61,16 +64,19 @@ class World:
         record: RecordMore | None = None,
         wrap_link: Callable[[Link], Link] | None = None,
         outside: bool = False,
+        first_device: int = 0,
+        link_seed: int | None = None,
     ) -> None:
         self.scenario = scenario
         self.inputs = inputs
         self.tables = tables if tables is not None else RunTables()
         self.env = Environment()
         devices = scenario.devices
-        link: Link = scenario.link.entry.make(self.env, devices.count, scenario.seed, scenario.placed_link())
+        seed = scenario.seed if link_seed is None else link_seed
+        link: Link = scenario.link.entry.make(self.env, devices.count, seed, scenario.placed_link())
         self.link = link if wrap_link is None else wrap_link(link)
         self.gpu = self._shared_gpu(link)
-        kinds = scenario.by_kind()
+        kinds = [replace(kind, first=kind.first + first_device) for kind in scenario.by_kind()]
         self.sites = self._all_servers(link, kinds)
         edge = self.sites[Location.EDGE]
         self.edge_sites = edge if isinstance(edge, EdgeSites) else None

@@ -74,11 +74,12 @@ class Preparation:
         Raises:
             InputError: Something that it names cannot be used.
         """
-        objects = (scenario.seed, *(id(getattr(scenario, part)) for part in _PARTS[1:]))
+        placed = tuple((role, *where) for role, where in scenario.placed().items())
+        objects = (scenario.seed, placed, *(id(getattr(scenario, part)) for part in _PARTS[1:]))
         known = self._by_objects.get(objects)
         if known is None:
             plain = scenario.dump()
-            content = canonical([plain[part] for part in _PARTS])
+            content = canonical([placed, *(plain[part] for part in _PARTS)])
             known = self._by_content.get(content)
             if known is None:
                 known = self._by_content[content] = _prepare(scenario)

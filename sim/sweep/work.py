@@ -134,7 +134,8 @@ _prepared: set[str] = set()
 _stores: dict[Path, TapeStore] = {}
 
 
-def _unpacked(inputs_id: str, packed: bytes) -> SimulationInputs:
+def unpacked(inputs_id: str, packed: bytes) -> SimulationInputs:
+    """Shared inputs as a worker uses them; the last few stay unpacked."""
     known = _shared.get(inputs_id)
     if known is not None:
         _shared.move_to_end(inputs_id)
@@ -154,7 +155,7 @@ def _unpacked(inputs_id: str, packed: bytes) -> SimulationInputs:
 def simulate_points(task: PointTask, packed: bytes) -> list[PointDone]:
     """Simulate a task's points; one that fails does not stop the next."""
     FADING_MEMORY.keep(_MAX_FADING_CHUNKS)
-    inputs = _unpacked(task.inputs_id, packed)
+    inputs = unpacked(task.inputs_id, packed)
     done = []
     if inputs.tape is None:
         inputs = inputs.with_models(_models_like(inputs, task.scenario(0)))

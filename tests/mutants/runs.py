@@ -110,6 +110,17 @@ RUNS: tuple[Mutant, ...] = (
         ("carried_without_going", "self._leave(session, to)\n            refused", "refused"),
     ),
     *faults_of(
+        "sim/runs/city/layout.py",
+        ("tests/sweep/test_city.py",),
+        ("a_city_of_one_row", "(number + i + b * j) % num_cells", "(number + i + j) % num_cells"),
+    ),
+    *faults_of(
+        "sim/links/nr/phy/interference.py",
+        ("tests/sweep/test_city.py",),
+        ("neighbours_not_heard", "total += self._from_outside(self.outside, slot, blocks)", "pass"),
+        ("neighbours_not_reported", "self._mean += sent / _WINDOW_SLOTS", "pass"),
+    ),
+    *faults_of(
         "sim/nodes/sites/paths.py",
         ("tests/nodes/test_sites.py",),
         ("transfers_beside_each_other", "waits_ns = max(0, self._free_ns[source] - now_ns)", "waits_ns = 0"),

@@ -169,6 +169,7 @@ def test_moved_bytes_are_those_of_the_model_and_take_their_time_on_xn(engine: st
     assert served.transport_ns == pytest.approx(move_ns, abs=1)
     assert env.now - before == served.transport_ns + served.queue_ns + served.compute_ns
     assert info.served.recomputed_tokens == 0 and info.served.at == 1
+    assert not sites.groups[0].replicas[0].engine.held_tokens(info, "target")
 
 
 @pytest.mark.parametrize("engine", ["continuous", "fcfs"])

@@ -55,8 +55,8 @@ def _succeed(event: simpy.Event, delivery: Delivery, _: simpy.Event) -> None:
 
 def _radio(
     channel: RadioChannel, uniform: dict[Direction, UniformStream]
-) -> tuple[dict[Direction, Adaptation], Receiver, Interference | None]:
-    """Link adaptation of both directions, the receiver, and the downlink's interference, over one channel."""
+) -> tuple[dict[Direction, Adaptation], Receiver, dict[Direction, Interference] | None]:
+    """Link adaptation of both directions, the receiver, and the interference of both, over one channel."""
     settings = channel.settings
     errors = BlockErrors(channel.carrier, settings.bler_table, settings.target_bler)
     explicit = settings.interference == "explicit" and channel.num_cells > 1
@@ -66,7 +66,7 @@ def _radio(
         for direction in Direction
     }
     receiver = RadioReceiver(channel, errors, interference, uniform, settings.harq_combining)
-    return adaptations, receiver, interference[Direction.DOWNLINK] if interference else None
+    return adaptations, receiver, interference
 
 
 class Network:
@@ -80,6 +80,7 @@ class Network:
         decoder: Decides which transport blocks are received; by default the radio receiver that the settings describe.
 
     Attributes:
+        interference: Between cells, of each direction; None where there is none.
         num_slots_run: Slots that had anything to do.
     """
 
@@ -101,7 +102,7 @@ class Network:
         self.segmenter = Segmenter(HeaderModel(), settings.segment_headers)
         uniform = {direction: UniformStream(seed, f"decoding {direction}", num_devices) for direction in Direction}
         self.channel: RadioChannel | None = None
-        self._interference: Interference | None = None
+        self.interference: dict[Direction, Interference] | None = None
         self.records = SlotRecords(settings.max_records, self.carrier.slot_ns) if settings.record_slots else None
         if settings.channel == "ideal":
             assert settings.mcs is not None
@@ -111,7 +112,7 @@ class Network:
             self.num_cells, self.serving = 1, np.zeros(num_devices, dtype=np.int64)
         else:
             self.channel = RadioChannel(self.carrier, settings, num_devices, seed)
-            self.adaptations, receiver, self._interference = _radio(self.channel, uniform)
+            self.adaptations, receiver, self.interference = _radio(self.channel, uniform)
             self.num_cells, self.serving = self.channel.num_cells, self.channel.serving
         self.pdcch = self._control_channel(num_devices)
         self._renew_control()
@@ -120,7 +121,7 @@ class Network:
             settings,
             self.carrier.slot_ns,
             self.channel,
-            self._interference,
+            None if self.interference is None else self.interference[Direction.DOWNLINK],
             self.callbacks,
             self.reachable,
             self._renew,

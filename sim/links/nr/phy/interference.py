@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from sim.links.base import Direction
 from sim.links.nr.phy.channel import RadioChannel
+from sim.links.nr.phy.outside import ActivityLog, Outside
 from sim.links.nr.phy.small_scale import MAX_STREAMS
 
 Array = npt.NDArray[np.float64]
@@ -48,6 +49,10 @@ class Interference:
     Args:
         channel: Gains and powers.
         direction: Uplink or downlink.
+
+    Attributes:
+        outside: Cells that are simulated elsewhere; None if there are none.
+        log: Takes what is sent here; None if nobody asks.
     """
 
     def __init__(self, channel: RadioChannel, direction: Direction) -> None:
@@ -57,6 +62,8 @@ class Interference:
         self._aged = 0
         self._kept_slots = 0
         self._kept: dict[int, Array] = {}
+        self.outside: Outside | None = None
+        self.log: ActivityLog | None = None
 
     # -- what is really there ---------------------------------------------------------------------------------------
 
@@ -71,6 +78,35 @@ class Interference:
             devices, sites, inverse = self._links(victims, sources, blocks)
             fading = self._channel.small_scale.cross_powers(self._direction, slot, devices, sites)[inverse]
             np.add.at(total, victims, strong[:, None] * blocks.loads[sources] * fading)
+        if self.outside is not None:
+            total += self._from_outside(self.outside, slot, blocks)
+        return total
+
+    def _from_outside(self, outside: Outside, slot: int, blocks: SentBlocks) -> Array:
+        """I / N of each block in each group from cells that are simulated elsewhere. [num_blocks, num_groups].
+
+        Downlink: what strong cells send fades as it does where all cells are in one world. Uplink: at mean gains.
+        """
+        sent, channel = outside.at(slot), self._channel
+        if sent is None:
+            return np.zeros(blocks.loads.shape)
+        if self._direction == Direction.UPLINK:
+            return np.asarray(sent[blocks.cells] / channel.noise_mw[self._direction], dtype=np.float64)
+        gain_db = channel.gain_db[blocks.devices] + channel.gnb_psd_dbm
+        mean = 10 ** (gain_db / 10) / channel.noise_mw[self._direction]
+        mean[np.arange(len(blocks.cells)), blocks.cells] = 0.0
+        mean[:, ~sent.any(axis=1)] = 0.0
+        small = channel.small_scale
+        if not small.cross_fades or small.is_multi:
+            return np.asarray(mean @ sent)
+        victims, cells = np.nonzero(mean > _FADING_SHARE * (1 + mean.sum(axis=1))[:, None])
+        strong = mean[victims, cells]
+        mean[victims, cells] = 0.0
+        total = np.asarray(mean @ sent, dtype=np.float64)
+        if len(victims):
+            sites = channel.antennas.cell_site[cells]
+            fading = small.cross_powers(self._direction, slot, blocks.devices[victims], sites)
+            np.add.at(total, victims, strong[:, None] * sent[cells] * fading)
         return total
 
     def covariance(self, slot: int, blocks: SentBlocks) -> Complex:
@@ -85,6 +121,8 @@ class Interference:
         mean[victims, sources] = 0.0
         num_rx = self._channel.small_scale.num_rx[self._direction]
         white = 1 + mean @ blocks.loads
+        if self.outside is not None:
+            white += self._from_outside(self.outside, slot, blocks)
         if len(victims):
             # Layers beyond those that are kept separate.
             layers = blocks.num_layers[sources]
@@ -215,6 +253,13 @@ class Interference:
         return np.asarray(gains @ load / noise_mw)
 
     def _fade(self, slot: int) -> None:
+        if self.outside is not None:
+            for sent_slot, sent in self.outside.before(slot):
+                self._age(sent_slot + 1)
+                self._mean += sent / _WINDOW_SLOTS
+        self._age(slot)
+
+    def _age(self, slot: int) -> None:
         count = self._channel.carrier.num_data_slots(self._direction, slot)
         if count > self._aged:
             self._mean *= (1 - 1 / _WINDOW_SLOTS) ** (count - self._aged)
@@ -232,12 +277,16 @@ class Interference:
         """
         while slot > 0 and not self._channel.carrier.data_symbols(self._direction, slot):
             slot -= 1
-        return self._at_devices(self._kept.get(slot, np.zeros_like(self._mean)), devices)
+        present = self._kept.get(slot, np.zeros_like(self._mean))
+        sent = None if self.outside is None else self.outside.at(slot)
+        return self._at_devices(present if sent is None else present + sent, devices)
 
     def _remember(self, slot: int, present: Array) -> None:
         if self._kept_slots:
             self._kept[slot] = present
             while (oldest := next(iter(self._kept))) < slot - self._kept_slots:
                 del self._kept[oldest]
+        if self.log is not None:
+            self.log.add(slot, present)
         self._fade(slot + 1)
         self._mean += present / _WINDOW_SLOTS

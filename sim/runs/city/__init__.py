@@ -1,0 +1,1 @@
+"""A city: cells as worlds of their own, coupled by what their neighbours send."""
