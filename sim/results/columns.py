@@ -100,7 +100,7 @@ _CELL_MEANINGS = {
     "access_p95_s": "95th percentile of it",
     "access_p99_s": "99th percentile of it",
     "jain_index": "fairness of the bits received from or by each device, those with none left out (nr)",
-    "connection_per_message_s": "waiting for paging, random access and RRC, mean per message (nr)",
+    "connection_per_message_s": "waiting for paging, random access and RRC, mean per message (with rrc_inactivity_s)",
     "queue_per_message_s": "waiting in the send queue, mean per message (nr)",
     "interruption_per_message_s": "without a radio link: handover, radio link failure; mean per message (nr)",
     "air_per_message_s": "on air, mean per message (nr)",

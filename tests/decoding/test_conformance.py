@@ -6,7 +6,7 @@ import pytest
 
 from sim.core.errors import RunError
 from sim.decoding import ChainSettings, decode, protocol
-from sim.decoding.core.steps import Drop, Emit, Join, Location, Observe, Round, Start
+from sim.decoding.core.steps import Drop, Emit, Join, Location, Observe, Round, Start, Together
 from sim.decoding.drivers import conformance
 from sim.decoding.protocols.registry import PROTOCOLS
 from tests.worlds import table_models
@@ -75,6 +75,18 @@ def leaves_a_branch_behind(request):
         yield request.emit([1], drafted=0, tested=0, accepted=0)
 
 
+def drafts(request):
+    yield request.forward(Location.DEVICE, "draft")
+
+
+def starts_and_ends(request):
+    yield Start(a_forward_pass(request))
+
+
+def leaves_a_branch_of_a_branch_behind(request):
+    yield Together((starts_and_ends(request), drafts(request)))
+
+
 def joins_a_branch_twice(request):
     started = yield Start(a_forward_pass(request))
     yield Join(started)
@@ -99,6 +111,7 @@ WRONG = [
     (yields_no_step, "yielded 'draft', which is no step"),
     (runs_a_model_that_it_has_not, "runs a model 'middle'; it was registered with draft, target"),
     (leaves_a_branch_behind, "ended with a branch that it neither joined nor dropped"),
+    (leaves_a_branch_of_a_branch_behind, "ended with a branch that it neither joined nor dropped"),
     (joins_a_branch_twice, "joins or drops a branch that it has joined or dropped"),
     (is_no_generator, "a protocol is a generator that yields steps, got list"),
 ]

@@ -48,7 +48,9 @@ def test_the_slots_of_a_cell_have_the_columns_that_are_declared() -> None:
     result = _result(link=NR)
     assert list(result.link.slots()[0]) == list(SLOT_COLUMNS)
     directed = {name for name in SUMMARY_COLUMNS if name.startswith(("uplink_", "downlink_")) and "_per_m" in name}
-    assert directed <= set(result.summary)
+    assert {name for name in directed if "_connection_" not in name} <= set(result.summary)
+    released = _result(link={**NR, "rrc_inactivity_s": 1.0})
+    assert directed <= set(released.summary)
 
 
 def test_labels_of_a_point_are_declared() -> None:

@@ -226,8 +226,8 @@ def test_other_conditions_change_the_advice(tmp_path: Path):
 def test_a_bad_question_is_one_message(options: list[str], message: str, capsys: pytest.CaptureFixture[str]):
     over = [] if "--over" in options else ["--over", "top_k"]
     assert _main(["advise", "quickstart", *options, *over]) == 2
-    (line,) = capsys.readouterr().err.strip().splitlines()
-    assert re.search(message, line), line
+    errors = capsys.readouterr().err
+    assert errors.count("\n") == 1 and re.search(message, errors), errors
 
 
 def test_constraints_are_read():

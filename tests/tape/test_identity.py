@@ -65,6 +65,8 @@ VALUES: dict[str, Any] = {
     "edge.continuous.policy": "priority",
     "cloud.continuous.policy": "priority",
     "link.nr.kpm_period_s": 0.01,
+    "link.nr.poll_pdus": 4,
+    "link.nr.poll_bytes": 25_000,
     **{f"edge.{engine}.ran_sharing": {"mode": "mig"} for engine in ("fcfs", "continuous")},
     **{f"edge.{engine}.sites": {"placement": "central"} for engine in ("fcfs", "continuous")},
 }
@@ -76,6 +78,7 @@ BASES = {"cloud.continuous.policy": "cloud.continuous.memory_share"}
 ALSO_IN_BASE: dict[str, dict[str, Any]] = {
     "devices.trace_speedup": {"devices.arrivals": "arrivals.csv", "devices.think_time_s": 0},
     **{f"edge.{engine}.ran_sharing": {"link": {"kind": "nr"}} for engine in ("fcfs", "continuous")},
+    **{f"link.nr.{key}": {"link.rlc_feedback": "status"} for key in ("poll_pdus", "poll_bytes")},
 }
 CONTROLLER_VALUES: dict[tuple[str, str], Any] = {
     ("confidence", "max_draft_length"): 3,

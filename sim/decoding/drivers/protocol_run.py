@@ -209,6 +209,7 @@ class ProtocolRun:
         reply = self._reply if self._replies else result
         branches = reply if isinstance(reply, _Branches) else None
         if branches is not None:
+            self._refuse_loose_branches(branches.runs)
             self.records[branches.index] = TogetherRecord(tuple(tuple(b.records) for b in branches.runs))
             reply = [branch.value for branch in branches.runs]
         elif isinstance(reply, _Begun):
@@ -301,13 +302,24 @@ class ProtocolRun:
                 f"protocol {self._checks.name!r} drops a branch that waits for a message or a server; "
                 "only work of the device can be dropped"
             )
+        self._put_records(begun)
+        return None if begun.is_dropped else begun.run.value
+
+    def _put_records(self, begun: _Begun) -> None:
+        """Put a branch's records in their place, and anew where the one that started it has ended before."""
         record = begun.records[begun.index]
         assert isinstance(record, StartRecord)
         begun.records[begun.index] = StartRecord(record.number, tuple(begun.run.records))
-        return None if begun.is_dropped else begun.run.value
+        begun.has_records = True
+        for outer in self._begun:
+            if outer.has_records and outer.run.records is begun.records:
+                self._put_records(outer)
 
-    def _refuse_loose_branches(self) -> None:
-        if not all(begun.is_settled for begun in self._begun):
+    def _refuse_loose_branches(self, of: Sequence[ProtocolRun] | None = None) -> None:
+        """Refuse what was started and left alone, by anybody or by one of these branches."""
+        starters = None if of is None else [id(run.records) for run in of]
+        loose = [begun for begun in self._begun if not begun.is_settled]
+        if any(starters is None or id(begun.records) in starters for begun in loose):
             raise RunError(f"protocol {self._checks.name!r} ended with a branch that it neither joined nor dropped")
 
     def _charged(self, message: Message, payload_bits: int) -> int:
@@ -339,3 +351,4 @@ class _Begun:
     index: int
     is_settled: bool = False
     is_dropped: bool = False
+    has_records: bool = False
