@@ -196,7 +196,7 @@ RADIO: tuple[Mutant, ...] = (
     ),
     *faults_of(
         "sim/links/nr/mac/candidates.py",
-        ("tests/links/nr/test_allocation.py", "tests/links/nr/test_radio.py"),
+        ("tests/links/nr/test_candidates.py",),
         ("cells_mixed_up", 'order = cells.argsort(kind="stable")', "order = np.arange(len(cells))"),
     ),
     *faults_of(
