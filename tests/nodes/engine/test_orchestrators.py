@@ -12,6 +12,7 @@ from gymnasium.utils.env_checker import check_env
 
 from sim.core.errors import InputError, RunError
 from sim.core.kernel import Environment
+from sim.core.user_code import user_code_forgotten
 from sim.inputs.identity import RunAddresses
 from sim.nodes.engine.ran_sharing.gpu import SharedGpu
 from sim.nodes.engine.ran_sharing.layer1_cost import layer1_cost
@@ -160,9 +161,9 @@ def test_a_users_own_orchestrator(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         "        return report.kept_share / 2\n"
     )
     monkeypatch.chdir(tmp_path)
-    scenario = shared(orchestrator="my_orchestrator:Half", mode="mps")
-    assert scenario.dump()["edge"]["ran_sharing"]["orchestrator"] == {"name": "my_orchestrator:Half"}
-    with ORCHESTRATORS.restored_afterwards():
+    with user_code_forgotten(), ORCHESTRATORS.restored_afterwards():
+        scenario = shared(orchestrator="my_orchestrator:Half", mode="mps")
+        assert scenario.dump()["edge"]["ran_sharing"]["orchestrator"] == {"name": "my_orchestrator:Half"}
         given = drawn_inputs(scenario)
         output = World(scenario, given).run()
         before = RunAddresses().of(scenario, given.models_info, given.cost_models)
