@@ -146,8 +146,8 @@ REFERENCES = (
         "batching",
         "batching",
         comparisons.attainment_of("devices.count"),
-        "Within 60 ms per output token one server keeps nearly all requests of 8 devices and some 70 % of those of 16, "
-        "whichever way it batches.",
+        "Within 60 ms per output token one server keeps nearly all requests of 8 devices and two thirds of those of "
+        "16, whichever way it batches; at 12 it keeps all only where it decodes alone.",
     ),
     Reference(
         "hidden_states",

@@ -16,10 +16,11 @@ from sim.decoding.core.steps import Location
 from sim.links.base import Delivery, Direction
 from sim.links.registry import LINKS as REGISTERED
 from sim.nodes.monitor import ServerCounts
+from sim.results.columns import BREAKDOWN_COLUMNS
 from sim.runs.world import World
 from sim.scenario.schema import Scenario
 from tests.invariants.links import LINKS
-from tests.worlds import inputs, small_scenario
+from tests.worlds import FIXED_COMPUTE, inputs, small_scenario
 
 
 def test_every_registered_link_has_a_setting_here():
@@ -128,6 +129,19 @@ def test_9_one_at_a_time_the_servers_busy_time_is_the_verification_of_all():
     run = Watched(small_scenario(devices=devices, edge={"engine": "fcfs", "max_batch": 1}))
     assert run.total_s("verify_compute_s") == pytest.approx(run.edge_counts().busy_ns / NS_PER_S, abs=1e-9)
     assert run.total_s("edge_queue_s") > 0
+
+
+@pytest.mark.parametrize("per_token_s", [0.0005, 0.5])
+def test_9_of_branches_the_one_that_ends_last_is_booked(per_token_s: float):
+    """SpecEdge drafts ahead beside a round trip; either may be the longer one, and what is booked adds up."""
+    compute = {**FIXED_COMPUTE, "device": {"kind": "fixed", "per_forward_s": 0.002, "per_token_s": per_token_s}}
+    devices = {"count": 1, "requests": 2, "think_time_s": 0.01}
+    run = Watched(small_scenario(protocol={"name": "specedge", "draft_length": 3}, devices=devices, compute=compute))
+    for row in run.output.requests:
+        assert sum(row[column] for column in BREAKDOWN_COLUMNS) == pytest.approx(row["e2e_s"], abs=1e-9)
+    on_air_s = sum(d.air_ns for _, _, d in run.deliveries) / NS_PER_S
+    booked_s = run.total_s("uplink_air_s") + run.total_s("downlink_air_s")
+    assert booked_s == pytest.approx(on_air_s, abs=1e-9) if per_token_s < 0.1 else booked_s < 0.9 * on_air_s
 
 
 def test_9_joules_at_the_edge_are_the_servers_own(watched):
