@@ -62,9 +62,9 @@ def test_every_lossless_scheme_has_a_family_and_a_variant():
     drafting = {entry.name for entry in PROTOCOLS if entry.traits["lossless"] and "draft" in entry.traits["models"]}
     # Those with a figure of their own: a chain of models, what overlaps with the air, hidden states.
     elsewhere = {"hsd", "hat", "feature_draft"}
-    overlap = load_scenario("overlap").sweep
-    assert overlap is not None
-    elsewhere |= {changes["protocol.name"] for changes in overlap.variants.values()}
+    overlap = load_scenario("overlap")
+    assert overlap.sweep is not None
+    elsewhere |= {changes.get("protocol.name", overlap.protocol.name) for changes in overlap.sweep.variants.values()}
     assert "edge_only" in shown
     assert drafting - elsewhere <= shown <= drafting | {"edge_only"}
 
