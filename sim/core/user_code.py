@@ -249,7 +249,7 @@ def _load(top: str, spec: ModuleSpec, path: Path) -> None:
 
 
 def _forget(top: str, path: Path) -> None:
-    """Have a module, what lies in it and what it imports from its folder imported anew by whoever asks next."""
+    """Have a module, what lies in it and what it imports from its folder imported anew at the next use."""
     if top not in sys.modules:
         return  # What another module has imported of them stays as it is.
     files = local_files(top, path, _folder_of(path))

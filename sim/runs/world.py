@@ -48,7 +48,7 @@ class World:
         tables: Take the rows as requests end; by default they are kept in memory.
         record: Decodes requests that no recording was foreseen for, or None.
         wrap_link: Makes what devices send over from the scenario's link, or None for that link itself.
-        outside: Whether shares of a GPU are moved by whoever has made this world, and by no orchestrator.
+        outside: Whether the caller moves the shares of a GPU instead of an orchestrator.
         first_device: Number of the first device, by which its requests are drawn.
         link_seed: Keys the random numbers of the link; the scenario's seed if left out.
 

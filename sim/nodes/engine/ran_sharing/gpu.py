@@ -45,7 +45,7 @@ class SharedGpu:
         mode: How both share it.
         cost: What layer 1 takes.
         counts: Up to the last change of what is under way.
-        peak_cells: Most that a slot counted since whoever reads it has set it to 0, in full cells.
+        peak_cells: Largest count of a slot, in full cells, since the reader last reset it to 0.
         num_cells: Cells on the GPU.
         slot_ns: Duration of a slot.
     """

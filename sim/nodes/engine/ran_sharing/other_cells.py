@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 Floats = npt.NDArray[np.float64]
 
-# Slots whose numbers are drawn together; a slot's number is that of its place, whoever asks.
+# Slots whose numbers are drawn together; a slot's number depends on the slot alone, not on the order of queries.
 BLOCK_SLOTS = 4096
 
 

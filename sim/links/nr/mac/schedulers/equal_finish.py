@@ -10,8 +10,9 @@ from sim.links.nr.mac.schedulers.registry import SCHEDULERS
 class EqualFinish(Scheduler):
     """Serves the message whose rest needs most PRBs, so that the uploads of a batch end together (arXiv 2510.11331).
 
-    For uploads that begin together this is the closed form of the paper, T = sum(D_u / e_u) / B, PRB by PRB: whoever is
-    ahead waits until the others have caught up. A batch that is verified when its last draft has come loses nothing.
+    For uploads that begin together this is the closed form of the paper, T = sum(D_u / e_u) / B, PRB by PRB: a device
+    that is ahead waits until the others have caught up. A batch that is verified when its last draft has come loses
+    nothing.
     """
 
     def priority(self, queues: QueueView) -> Array:

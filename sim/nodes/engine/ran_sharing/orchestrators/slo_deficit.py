@@ -23,7 +23,7 @@ class SloDeficitSettings(Settings):
 
 @ORCHESTRATORS.register("slo_deficit", SloDeficitSettings)
 class SloDeficit(Orchestrator):
-    """A step towards whoever misses an objective."""
+    """A step of the share towards the side, layer 1 or the model, that misses its objective."""
 
     @override
     def share(self, report: Report) -> float:
