@@ -124,6 +124,27 @@ def read_records(path: Path | str) -> Iterator[tuple[Any, str]]:
             yield parse_json(line, path, number), f"{path}:{number}"
 
 
+def csv_cells(line: str, path: Path | str, number: int, separator: str = ",") -> list[str]:
+    """Cells of a line of separated values, without surrounding blanks; none of a blank line.
+
+    Args:
+        line: One line without its end; no cell goes on in the next one.
+        path: Its file, for messages.
+        number: Of the line, from 1, for messages.
+        separator: Between cells.
+
+    Raises:
+        TextFileError: The line has an open quotation, a carriage return in it, or a cell of over 131,072 letters.
+    """
+    try:
+        (cells,) = csv.reader([line], delimiter=separator, strict=True) if line.strip() else ([],)
+    except (csv.Error, ValueError) as error:
+        kind = "comma" if separator == "," else repr(separator)
+        reason = str(error).split(" - ")[0]
+        raise TextFileError(path, f"not a line of {kind}-separated values: {reason}", number) from error
+    return [cell.strip() for cell in cells]
+
+
 def read_table(
     path: Path | str, columns: Sequence[str], optional: Sequence[str] = ()
 ) -> Iterator[tuple[int, dict[str, str]]]:
@@ -144,11 +165,7 @@ def read_table(
     for number, line in read_lines(path):
         if line.lstrip().startswith("#"):
             continue
-        try:
-            (cells,) = csv.reader([line], strict=True)
-        except (csv.Error, ValueError) as error:
-            raise TextFileError(path, f"not a line of comma-separated values: {error}", number) from error
-        cells = [cell.strip() for cell in cells]
+        cells = csv_cells(line, path, number)
         if head is None:
             head = cells
             _check_head(path, number, head, columns, optional)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -11,6 +10,7 @@ from pathlib import Path
 
 from channels._validation import require_choice
 from channels.bandwidth_traces import OPPORTUNITY_BITS, read_lines
+from channels.text_files import csv_cells
 
 # Factor that makes Mbit/s of a column's values; "bytes" and "bits" are amounts since the row before.
 RATE_UNITS = {"bit/s": 1e-6, "kbit/s": 1e-3, "Mbit/s": 1.0, "byte/s": 8e-6, "kbyte/s": 8e-3, "Mbyte/s": 8.0}
@@ -143,7 +143,7 @@ def read_rows(path: Path, layout: TraceFormat) -> Iterator[Row]:
     """
     lines = list(read_lines(path))
     if layout.has_header and lines:
-        header = [name.strip() for name in _split(lines[0][1], layout.separator)]
+        header = _split(path, *lines[0], layout.separator)
         lines = lines[1:]
     else:
         header = []
@@ -153,7 +153,7 @@ def read_rows(path: Path, layout: TraceFormat) -> Iterator[Row]:
     idle = _index(path, header, layout.idle[0], is_optional=True) if layout.idle else None
     assert rate is not None
     for position, (number, line) in enumerate(lines):
-        cells = [cell.strip() for cell in _split(line, layout.separator)]
+        cells = _split(path, number, line, layout.separator)
         wanted = max(column for column in (rate, time, other, idle) if column is not None)
         if len(cells) <= wanted:
             raise ValueError(f"{path}:{number}: got {len(cells)} columns; valid: at least {wanted + 1}")
@@ -168,8 +168,8 @@ def read_rows(path: Path, layout: TraceFormat) -> Iterator[Row]:
         yield Row(number, at_s, value, backwards, is_idle)
 
 
-def _split(line: str, separator: str) -> list[str]:
-    return line.split() if separator == " " else next(csv.reader([line], delimiter=separator))
+def _split(path: Path, number: int, line: str, separator: str) -> list[str]:
+    return line.split() if separator == " " else csv_cells(line, path, number, separator)
 
 
 def _index(path: Path, header: list[str], column: str | int | None, is_optional: bool = False) -> int | None:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import csv
 import hashlib
-import io
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from channels.text_files import TextFileError, csv_cells, read_text
 from sim.compute.base import WorkSize
 from sim.core.errors import InputError
 
@@ -117,11 +116,9 @@ def fit_table(path: str | Path) -> TableFit:
         InputError: The file cannot be read, or a row is wrong; the message has file and line.
     """
     try:
-        text = Path(path).expanduser().read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "this is no text in UTF-8"
-        raise InputError(f"cannot read {path}: {reason}") from error
-    return _fit_text(text, str(path))
+        return _fit_text(read_text(Path(path).expanduser()), str(path))
+    except TextFileError as error:
+        raise InputError(str(error)) from error
 
 
 @lru_cache(maxsize=64)
@@ -134,16 +131,16 @@ def read_timings(text: str, name: str) -> list[Timing]:
 
     Raises:
         InputError: The message has ``name`` and line.
+        TextFileError: A line cannot be split into cells.
     """
-    reader = csv.reader(io.StringIO(text, newline=""))
-    header = next(reader, None)
-    columns = [column.strip().lower() for column in header or []]
+    first, *rest = text.split("\n")
+    columns = [column.lower() for column in csv_cells(first.removesuffix("\r"), name, 1)]
     if sorted(columns) != sorted(COLUMNS):
         raise InputError(f"{name}:1: expected the columns {', '.join(COLUMNS)}, got {', '.join(columns) or 'nothing'}")
-    timings = []
-    for cells in reader:
-        line = reader.line_num
-        if not any(cell.strip() for cell in cells):
+    timings: list[Timing] = []
+    for line, row in enumerate(rest, start=2):
+        cells = csv_cells(row.removesuffix("\r"), name, line)
+        if not any(cells):
             continue
         if len(cells) != len(columns):
             raise InputError(f"{name}:{line}: expected {len(columns)} values, got {len(cells)}")

@@ -5,7 +5,6 @@ A trace's format is found by its columns or keys. One that is not understood is 
 
 from __future__ import annotations
 
-import csv
 import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -13,7 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from channels.text_files import TextFileError, has_suffix, parse_json, read_lines, read_table
+from channels.text_files import TextFileError, csv_cells, has_suffix, parse_json, read_lines, read_table
 from sim.core.errors import InputError, shortened
 
 MOONCAKE_BLOCK_TOKENS = 512
@@ -187,7 +186,7 @@ def name_of_csv_trace(first_line: str) -> str | None:
 
 def _read_csv(path: Path) -> Trace:
     number, line = next(((n, text) for n, text in read_lines(path) if not text.lstrip().startswith("#")), (1, ""))
-    columns = [cell.strip() for cell in next(csv.reader([line]), [])]
+    columns = csv_cells(line, path, number)
     for one in CSV_FORMATS:
         if set(one.keys) <= set(columns):
             return _read(path, one, read_table(path, one.keys, one.optional))

@@ -172,6 +172,7 @@ def test_what_is_written_can_be_loaded(tmp_path):
         (["time_s,rate", "0,1"], r"own.csv: no column 'mbps'; valid: time_s, rate"),
         (["time_s,mbps", "0,1", "1,fast"], r"own.csv:3: expected a number >= 0, got 'fast'"),
         (["time_s,mbps", "0,1", "noon,1"], r"own.csv:3: expected a time as 's', got 'noon'"),
+        (["time_s,mbps", "0,1\r2"], r"own.csv:2: not a line of comma-separated values"),
         (["time_s,mbps", "0,1", "1"], r"own.csv:3: got 1 columns; valid: at least 2"),
         (["time_s,mbps", "0,1", "0,2"], r"own.csv: got 1 measurements at different times"),
         (["time_s,mbps", "0,0", "1,0"], r"own.csv: all rates are zero"),

@@ -78,6 +78,8 @@ def test_times_keep_their_origin_and_name_devices(tmp_path: Path) -> None:
         ("x.csv", "time_s,devise\n1,2\n", r"x\.csv:1: unknown column 'devise' \(did you mean 'device'\?\)"),
         ("x.csv", "time_s,device\n1\n", r"x\.csv:2: got 1 cells; valid: 2"),
         ("x.csv", "time_s,time_s\n1,2\n", r"x\.csv:1: expected the columns time_s"),
+        ("x.csv", "TIME\rSTAMP,ContextTokens\n", r"x\.csv:1: not a line of comma-separated values: new-line character"),
+        ("x.csv", "time_s,device\n1,\r2\n", r"x\.csv:2: not a line of comma-separated values"),
         ("x.csv", "", r"workload\.prompts: .*x\.csv:1: columns '' are of no known trace"),
         ("x.csv", BURST_HEAD + "9,G,5,0,5,API log\n", r"holds no request; 1 rows left out: failed"),
         ("m.jsonl", MOONCAKE.replace("[0]", '["a"]'), r"m\.jsonl:1: hash_ids must be a list of whole numbers"),
