@@ -164,13 +164,7 @@ def protocols_page(folder: Path) -> str:
         "computed where, and the bits of each encoded message. The code below a diagram is the protocol itself; it",
         "knows neither a clock nor a channel. *Lossless* means that the emitted text follows the target model's own",
         "distribution, which [an exact test](../concepts/exactness.md) proves for each of them.\n",
-        table(
-            ("name", "lossless", "what it is"),
-            [
-                (f"[`{entry.name}`](#protocol-{entry.name.replace('_', '-')})", _lossless(entry), entry.summary)
-                for entry in PROTOCOLS
-            ],
-        ),
+        protocol_table(linked=True),
     ]
     for entry in PROTOCOLS:
         picture = folder / "protocols" / f"{entry.name}.svg"
@@ -186,6 +180,24 @@ def protocols_page(folder: Path) -> str:
             _source(entry.make),
         ]
     return "\n".join(text)
+
+
+def protocol_table(linked: bool) -> str:
+    """Name, what crosses the air, losslessness and source of every protocol; names link to their sections if asked."""
+    from sim.decoding.protocols.registry import PROTOCOLS
+
+    return table(
+        ("name", "what it is", "lossless", "source"),
+        [
+            (
+                f"[`{entry.name}`](#protocol-{entry.name.replace('_', '-')})" if linked else f"`{entry.name}`",
+                entry.summary,
+                _lossless(entry),
+                entry.traits.get("source") or "",
+            )
+            for entry in PROTOCOLS
+        ],
+    )
 
 
 def _lossless(entry: Any) -> str:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from docs.generators import pages
+from docs.generators import pages, readme
 from docs.generators.schema import parts, yaml_value
 from docs.generators.sequence import one_round, to_svg
 
@@ -104,3 +104,9 @@ def test_gallery_has_every_bundled_scenario(written: Path) -> None:
     for name in bundled_scenarios():
         assert f"## {name}\n" in text
     assert len(list((written / "gallery").glob("*.png"))) >= 15
+
+
+def test_the_readmes_protocols_are_those_of_the_code() -> None:
+    """If this fails: ``python -m docs.generators.readme``."""
+    text = readme.README.read_text(encoding="utf-8")
+    assert readme.with_protocols(text) == text
