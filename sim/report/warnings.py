@@ -19,6 +19,10 @@ _BUSY_EDGE = 0.90
 # A percentile needs about this many values beyond it to be steady.
 _FEWEST_FOR_TAIL = 100
 _POOR_FIT = 0.25
+# Queues that gain so many requests, and such a share of what came, are worth a word even where chance may explain it.
+_FEW_MORE = 8
+_MUCH_MORE = 0.1
+_UNLIKELY = 0.1
 _WIDE_INTERVAL = 0.10
 # What instruction-tuned models show on their own answers at temperature 1 and below.
 _MAX_CHAT_ENTROPY_BITS = 5.0
@@ -138,14 +142,25 @@ def _load_warnings(summary: Mapping[str, Any]) -> list[str]:
 
 
 def overload_warnings(summary: Mapping[str, Any]) -> list[str]:
-    """That more came in the window than was served: no latency of such a run is that of a steady state."""
-    if not _number(summary, "overload") > 0:
-        return []
-    offered, capacity = _number(summary, "offered_rps"), _number(summary, "completed_rps")
-    return [
-        f"overload: offered {offered:.3g} requests/s, capacity {capacity:.3g}; queues and latencies grow for as long "
-        f"as requests come in ({_number(summary, 'in_flight_end'):.0f} were under way at the end of the window)"
-    ]
+    """That more came in the window than was served: no latency of such a run is that of a steady state.
+
+    Or that queues grew over a window too short to tell that from chance.
+    """
+    offered, served = _number(summary, "offered_rps"), _number(summary, "completed_rps")
+    ended = _number(summary, "in_flight_end")
+    if _number(summary, "overload") > 0:
+        return [
+            f"overload: offered {offered:.3g} requests/s, capacity {served:.3g}; queues and latencies grow for as long "
+            f"as requests come in ({ended:.0f} were under way at the end of the window)"
+        ]
+    growth, came = _number(summary, "backlog_growth"), offered * _number(summary, "window_s")
+    if growth > max(_FEW_MORE, _MUCH_MORE * came) and _number(summary, "backlog_growth_chance") < _UNLIKELY:
+        return [
+            f"queues grew: {came:.0f} requests came in the window, and {ended:.0f} were under way at its end, "
+            f"{growth:.0f} more than at its beginning; it is too short to tell overload from chance, so lengthen "
+            "devices.duration_s"
+        ]
+    return []
 
 
 def _compute_warnings(summary: Mapping[str, Any], manifest: Mapping[str, Any]) -> list[str]:

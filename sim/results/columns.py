@@ -176,6 +176,8 @@ SUMMARY_COLUMNS = {
     "completed_rps": "requests ended per second of the window",
     "in_flight_mean": "requests issued and not ended, time average over the window",
     "in_flight_end": "the same when the window ends",
+    "backlog_growth": "how many more are under way when the window ends than when it began",
+    "backlog_growth_chance": "how likely a queue at load .97 would gain as much over this window, or more",
     "overload": "1 if in the window more requests came than were served, beyond what chance explains",
     "e2e_mean_s": "mean end-to-end time of a request",
     "e2e_p50_s": "median of it",

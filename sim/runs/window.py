@@ -12,10 +12,7 @@ from sim.nodes.device import Outcome
 from sim.nodes.executor import RequestMetrics
 from sim.nodes.monitor import QueueCounts, QueueMonitor, ServerCounts
 from sim.nodes.server_group import ServerGroup
-
-# The backlog of a stable queue wanders by chance; it grows if it gains more than so much of what came.
-_GROWTH_SHARE = 0.02
-_GROWTH_DEVIATIONS = 4.0
+from sim.runs.backlog import NUM_PARTS, Backlog
 
 
 @dataclass
@@ -35,11 +32,13 @@ class Window:
         start_ns: When it begins.
         end_ns: When it ends; None for the end of the run.
         tokens: Tokens that arrived at devices within it.
+        backlog: Requests under way at the ends of its parts, if its end is known.
     """
 
     start_ns: int = 0
     end_ns: int | None = None
     tokens: int = 0
+    backlog: Backlog = field(default_factory=Backlog)
     _start: _Moment | None = field(default=None, repr=False)
     _end: _Moment | None = field(default=None, repr=False)
 
@@ -59,10 +58,24 @@ class Window:
 
     def begin(self, now_ns: int, requests: QueueMonitor, groups: Mapping[str, ServerGroup]) -> None:
         """The window begins."""
+        self.backlog.note(requests.num_inside)
         self._start = _moment(now_ns, requests, groups)
+
+    def marks_ns(self) -> list[int]:
+        """The ends of its equal parts but the last; none if its end is not known."""
+        if self.end_ns is None:
+            return []
+        length_ns = self.end_ns - self.start_ns
+        marks = {self.start_ns + part * length_ns // NUM_PARTS for part in range(1, NUM_PARTS)}
+        return sorted(marks - {self.start_ns})
+
+    def mark(self, requests: QueueMonitor) -> None:
+        """The end of a part."""
+        self.backlog.note(requests.num_inside)
 
     def close(self, now_ns: int, requests: QueueMonitor, groups: Mapping[str, ServerGroup]) -> None:
         """It ends."""
+        self.backlog.note(requests.num_inside)
         self._end = _moment(now_ns, requests, groups)
 
     @property
@@ -85,15 +98,13 @@ class Window:
         }
         if self.end_ns is not None:
             figures["in_flight_end"] = after.arrivals - after.departures
-            figures["overload"] = float(self._grows(issued, ended))
+            figures["backlog_growth"] = self.backlog.growth
+            figures["backlog_growth_chance"] = self.backlog.chance(issued)
+            figures["overload"] = float(self.backlog.grows(issued))
         for site, group in groups.items():
             counts = self._end.servers[site].since(self._start.servers[site])
             figures |= group.figures(site, counts, self.duration_ns)
         return figures
-
-    def _grows(self, issued: int, ended: int) -> bool:
-        """Whether more came than was done, beyond what chance explains."""
-        return issued - ended > max(_GROWTH_SHARE * issued, _GROWTH_DEVIATIONS * math.sqrt(issued))
 
 
 def _moment(now_ns: int, requests: QueueMonitor, groups: Mapping[str, ServerGroup]) -> _Moment:

@@ -206,6 +206,9 @@ class World:
         if until_ns is None:
             self._run_to_end()
         else:
+            for mark_ns in window.marks_ns() if until_s is None else ():
+                self.env.run(mark_ns)
+                window.mark(self.requests)
             self.env.run(until_ns)
         window.close(int(self.env.now), self.requests, groups)
         gpu_counts = self._gpu_counts().since(gpu_before)

@@ -328,7 +328,12 @@ RUNS: tuple[Mutant, ...] = (
         ),
         ("tokens_of_all_time", "if self.contains(emitted.time_ns):", "if True:"),
         ("warm_up_counts", "return self.contains(outcome.issued_ns)", "return True"),
-        ("overload_not_told", "return issued - ended > max(", "return ended - issued > max("),
+    ),
+    *faults_of(
+        "sim/runs/backlog.py",
+        ("tests/world/test_overload.py",),
+        ("overload_by_half_the_error", "_LEAST_DEVIATION) * math.sqrt(len(gains))", "_LEAST_DEVIATION) * 2"),
+        ("overload_not_told", "return self.inside[-1] - self.inside[0]", "return self.inside[0] - self.inside[-1]"),
     ),
     *faults_of(
         "sim/nodes/monitor.py",
