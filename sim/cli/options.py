@@ -51,7 +51,10 @@ JobsOption = Annotated[
 ]
 SchedulerOption = Annotated[
     Optional[str],  # noqa: UP045
-    typer.Option(metavar="ADDRESS", help="A Dask scheduler to run on, tcp://HOST:PORT, or tls:// with the following."),
+    typer.Option(
+        metavar="ADDRESS",
+        help="A Dask scheduler to run on, tcp://HOST:PORT, or tls:// with the following; local starts one with --jobs.",
+    ),
 ]
 WhereOption = Annotated[
     Optional[list[str]],  # noqa: UP045

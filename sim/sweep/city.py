@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -66,9 +67,13 @@ class CityResult:
     cpu_s: list[float] = field(default_factory=list)
 
     def rows(self) -> list[dict[str, Any]]:
-        """A row per cell."""
+        """A row per cell; what a cell without any request cannot tell is not a number."""
         return [
-            {"cell": one.cell.number, "devices": one.cell.count, **{name: one.summary[name] for name in COLUMNS}}
+            {
+                "cell": one.cell.number,
+                "devices": one.cell.count,
+                **{name: one.summary.get(name, math.nan) for name in COLUMNS},
+            }
             for one in self.cells
         ]
 

@@ -8,13 +8,17 @@ from typing import Any
 
 from sim.core.errors import InputError
 
+LOCAL = "local"
+"""The address that stands for a scheduler and workers of this machine."""
+
 
 @dataclass(frozen=True)
 class Cluster:
     """A Dask scheduler.
 
     Attributes:
-        address: Such as ``tcp://host:8786``, or ``tls://host:8786`` for one behind TLS.
+        address: Such as ``tcp://host:8786``, ``tls://host:8786`` for one behind TLS, or ``local`` for one started
+            on this machine.
         tls_ca: Certificate of the authority that signed the scheduler's, a PEM file.
         tls_cert: This side's own certificate.
         tls_key: Its key; where it is None, the certificate's file holds it.
@@ -42,6 +46,11 @@ class Cluster:
         for option, path in given.items():
             if not path.is_file():
                 raise InputError(f"{option} {path}: no such file")
+
+    @property
+    def is_local(self) -> bool:
+        """Whether it is started here and ends with the work."""
+        return self.address == LOCAL
 
     def security(self) -> Any:
         """What Dask takes to connect with; None for a connection without TLS."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -21,7 +22,8 @@ class DaskCluster(Executor):
     """A Dask scheduler and whatever workers it has; they need this package installed, and no files of this machine.
 
     Args:
-        cluster: Its scheduler.
+        cluster: Its scheduler; a local one is started, with workers, and ends with this.
+        jobs: Worker processes of a local one.
 
     Raises:
         InputError: Dask is not installed, or no scheduler answers.
@@ -29,16 +31,22 @@ class DaskCluster(Executor):
 
     shares_files = False
 
-    def __init__(self, cluster: Cluster) -> None:
+    def __init__(self, cluster: Cluster, jobs: int = 1) -> None:
         try:
-            from distributed import Client
+            from distributed import Client, LocalCluster
         except ImportError as error:
             raise InputError(
                 "--scheduler needs Dask distributed, which is not installed: pip install 'specran[cluster]'"
             ) from error
+        self._local: Any = None
         try:
             security = cluster.security()
-            self._client = Client(cluster.address, timeout="20s", set_as_default=False, security=security)
+            if cluster.is_local:
+                self._local = LocalCluster(
+                    n_workers=jobs, threads_per_worker=1, dashboard_address=None, silence_logs=logging.ERROR
+                )
+            address = self._local if self._local is not None else cluster.address
+            self._client = Client(address, timeout="20s", set_as_default=False, security=security)
         except (OSError, ValueError, TimeoutError) as error:
             # A certificate that is refused is an OSError, too.
             raise InputError(f"--scheduler {cluster.address}: no Dask scheduler answers there ({error})") from error
@@ -90,6 +98,8 @@ class DaskCluster(Executor):
     @override
     def close(self) -> None:
         self._client.close()
+        if self._local is not None:
+            self._local.close()
 
 
 def _same(data: bytes) -> bytes:
@@ -99,5 +109,6 @@ def _same(data: bytes) -> bytes:
 def make_executor(jobs: int, scheduler: Cluster | str | None, tasks: int) -> Executor:
     """The executor that the user asked for; no process is started for a single worker."""
     if scheduler is not None:
-        return DaskCluster(Cluster(scheduler) if isinstance(scheduler, str) else scheduler)
+        cluster = Cluster(scheduler) if isinstance(scheduler, str) else scheduler
+        return DaskCluster(cluster, min(jobs, tasks))
     return Processes(min(jobs, tasks)) if min(jobs, tasks) > 1 else InProcess()

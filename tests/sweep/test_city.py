@@ -107,14 +107,23 @@ def test_what_is_heard_is_the_interference_of_one_world(direction: Direction):
     assert reported[1] == pytest.approx(reported[0], rel=1e-5) and reported[0].max() > 0
 
 
-def test_a_city_is_the_same_however_it_is_run():
+def test_a_cell_in_which_nothing_ends_has_a_row():
+    idle = scenario(devices={"count": 1, "duration_s": 0.01, "in_flight": "cut", "think_time_s": 9})
+    rows = run_city(idle, 7, max_rounds=2, inputs=recorded_inputs(idle.replace("devices.count", 7))).rows()
+    assert [row["requests"] for row in rows] == [0] * 7
+
+
+def test_a_city_is_the_same_in_this_process_in_two_and_on_a_dask_cluster():
     few = scenario(devices={**scenario().dump()["devices"], "count": 2, "duration_s": 0.3, "warmup_s": 0.1})
     inputs = recorded_inputs(few.replace("devices.count", 14))
-    here, there = (run_city(few, 7, max_rounds=2, jobs=jobs, inputs=inputs) for jobs in (1, 2))
-    assert repr(here.rows()) == repr(there.rows()) and repr(here.rounds) == repr(there.rounds)
-    for own, other in zip(here.cells, there.cells, strict=True):
-        for direction in Direction:
-            assert own.sent[direction].values.tobytes() == other.sent[direction].values.tobytes()
+    here = run_city(few, 7, max_rounds=2, inputs=inputs)
+    processes = run_city(few, 7, max_rounds=2, jobs=2, inputs=inputs)
+    dask = run_city(few, 7, max_rounds=2, jobs=2, scheduler="local", inputs=inputs)
+    for there in (processes, dask):
+        assert repr(here.rows()) == repr(there.rows()) and repr(here.rounds) == repr(there.rounds)
+        for own, other in zip(here.cells, there.cells, strict=True):
+            for direction in Direction:
+                assert own.sent[direction].values.tobytes() == other.sent[direction].values.tobytes()
     assert replace(here.cells[0].cell, positions_m=None) == lattice_city(few, 7)[0]
 
 
