@@ -12,6 +12,19 @@ from sim.core.errors import InputError, shortened
 _POINTER = b"version https://git-lfs"
 _MAX_POINTER_BYTES = 1024
 _PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt")
+_SIZES = (
+    "vocab_size",
+    "hidden_size",
+    "n_embd",
+    "intermediate_size",
+    "num_hidden_layers",
+    "n_layer",
+    "num_attention_heads",
+    "n_head",
+    "num_key_value_heads",
+    "head_dim",
+    "max_position_embeddings",
+)
 _JSON_FILES = ("config.json", "generation_config.json", "tokenizer_config.json")
 # Weights of layers alone; the rest comes from a base model.
 LAYERS_FILE = "layers.safetensors"
@@ -82,7 +95,7 @@ def _json_problem(folder: Path) -> str | None:
             return f"{path}{line} is not JSON: {getattr(error, 'msg', error)}"
         if not isinstance(content, dict):
             return f"{path} must hold an object of keys and values"
-        if problem := _ids_problem(content):
+        if problem := _ids_problem(content) or _sizes_problem(content):
             return f"{path}: {problem}"
     return None
 
@@ -94,6 +107,15 @@ def _ids_problem(content: dict[str, Any]) -> str | None:
         ids = value if isinstance(value, list) and key == "eos_token_id" else [value]
         if not all(one is None or (isinstance(one, int) and not isinstance(one, bool)) for one in ids):
             return f"{key} must be a token id{' or a list of them' * (key == 'eos_token_id')}, got {shortened(value)}"
+    return None
+
+
+def _sizes_problem(content: dict[str, Any]) -> str | None:
+    """What is wrong with the sizes that a configuration states; where layers differ it may list one for each."""
+    for key in _SIZES:
+        value = content.get(key)
+        if not (value is None or isinstance(value, list) or (type(value) is int and value >= 1)):
+            return f"{key} must be a whole number from 1 on, got {shortened(value)}"
     return None
 
 

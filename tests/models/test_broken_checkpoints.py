@@ -69,6 +69,24 @@ def test_the_same_layers_only_partly_there_never_run_with_random_weights(broken)
 
 
 @pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("num_hidden_layers", -2),
+        ("vocab_size", 0),
+        ("num_attention_heads", True),
+        ("hidden_size", 32.5),
+        ("head_dim", "8"),
+    ],
+)
+def test_sizes_that_are_none(broken, key, value):
+    folder, load = broken
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**config, key: value}))
+    with pytest.raises(InputError, match=rf"config\.json: {key} must be a whole number from 1 on, got {value!r}"):
+        load()
+
+
+@pytest.mark.parametrize(
     ("name", "content", "message"),
     [
         ("model.safetensors", b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 1\n", "git lfs pull"),
