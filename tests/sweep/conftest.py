@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -55,3 +56,26 @@ def tiny_keys(tiny_pair: Path) -> dict:
 def tiny(tiny_keys: dict, cache: Path) -> Scenario:
     """The sweep of eight points, over an empty cache."""
     return Scenario.from_dict(tiny_keys)
+
+
+@pytest.fixture()
+def certificate(tmp_path: Path) -> Path:
+    """A certificate that signs itself and its key, valid for a day, in one PEM file."""
+    from cryptography import x509
+    from cryptography.hazmat.primitives import hashes, serialization
+    from cryptography.hazmat.primitives.asymmetric import ec
+
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "127.0.0.1")])
+    now = datetime.now(UTC)
+    signed = (
+        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=1))
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    form = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    path = tmp_path / "certificate.pem"
+    path.write_bytes(signed.public_bytes(serialization.Encoding.PEM) + key.private_bytes(*form))
+    return path

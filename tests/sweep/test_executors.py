@@ -3,17 +3,12 @@
 from __future__ import annotations
 
 import os
-import re
 import signal
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -24,6 +19,7 @@ from sim.sweep.executors import DaskCluster
 from sim.sweep.processes import Processes
 from sim.sweep.run import sweep
 from sim.sweep.tasks import Task
+from tests.sweep.dask_processes import dask_processes
 
 DaskProcesses = tuple[str, list[subprocess.Popen[bytes]]]
 
@@ -67,73 +63,10 @@ def test_dead_workers_are_replaced_and_their_work_is_done_again(tmp_path: Path):
     assert "died again and again" in ended[4][1]
 
 
-@contextmanager
-def dask_processes(
-    folder: Path, certificate: Path | None = None
-) -> Iterator[tuple[str, list[subprocess.Popen[bytes]]]]:
-    """A scheduler and two worker processes on the loopback: its address and the workers.
-
-    Args:
-        folder: Where they run and keep their cache.
-        certificate: PEM file of a certificate that signs itself and its key, for all sides; None for no encryption.
-    """
-    quiet: dict[str, Any] = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "cwd": folder}
-    environment = {**os.environ, "SPECRAN_CACHE": str(folder / "workers-cache"), "OMP_NUM_THREADS": "1"}
-    environment["PYTHONPATH"] = str(Path(__file__).resolve().parents[2])
-    options = ["--no-dashboard", "--host", "127.0.0.1"]
-    if certificate is not None:
-        options += [f"--tls-{part}={certificate}" for part in ("ca-file", "cert", "key")]
-    scheduler = subprocess.Popen(
-        [
-            sys.executable, "-m", "distributed.cli.dask_scheduler", "--port", "0", *options,
-            *([] if certificate is None else ["--protocol", "tls"]),
-        ],
-        stderr=subprocess.PIPE, text=True, cwd=folder,
-    )  # fmt: skip
-    assert scheduler.stderr is not None
-    address = ""
-    for line in scheduler.stderr:
-        if found := re.search(r"Scheduler at:\s+(\w+://\S+)", line):
-            address = found.group(1)
-            break
-    threading.Thread(target=scheduler.stderr.read, daemon=True).start()
-    command = [sys.executable, "-m", "distributed.cli.dask_worker", address, "--nthreads", "1", "--no-nanny", *options]
-    workers = [subprocess.Popen(command, env=environment, **quiet) for _ in range(2)]
-    try:
-        yield address, workers
-    finally:
-        for process in [*workers, scheduler]:
-            process.kill()
-            process.wait()
-
-
 @pytest.fixture()
 def dask_cluster(tmp_path: Path) -> Iterator[DaskProcesses]:
     with dask_processes(tmp_path) as cluster:
         yield cluster
-
-
-@pytest.fixture()
-def certificate(tmp_path: Path) -> Path:
-    """A certificate that signs itself and its key, valid for a day, in one PEM file."""
-    from cryptography import x509
-    from cryptography.hazmat.primitives import hashes, serialization
-    from cryptography.hazmat.primitives.asymmetric import ec
-
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "127.0.0.1")])
-    now = datetime.now(UTC)
-    signed = (
-        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
-        .not_valid_before(now - timedelta(days=1))
-        .not_valid_after(now + timedelta(days=1))
-        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-        .sign(key, hashes.SHA256())
-    )
-    form = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    path = tmp_path / "certificate.pem"
-    path.write_bytes(signed.public_bytes(serialization.Encoding.PEM) + key.private_bytes(*form))
-    return path
 
 
 @pytest.mark.usefixtures("no_pictures")
