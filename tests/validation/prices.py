@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from tests.compute.measured_points import MeasuredPoint, mean_absolute_error, rows
-from tests.validation.registry import Row, between, missing, near, section
+from tests.validation.registry import Row, between, near, section
 
 PRICES = "prices against measured hardware"
 _OF_POINTS = "tests/compute/measured_points.csv"
@@ -42,13 +42,3 @@ def errors_of_all_points() -> Iterable[Row]:
         yield between(f"mean absolute error over {name} [%]", _OF_POINTS, 0.0, 8.0, error)
     note = worst.what
     yield between("largest absolute error of a point [%]", _OF_POINTS, 0.0, 25.0, 100 * abs(worst.error), note=note)
-
-
-@section(PRICES)
-def not_listed() -> Iterable[Row]:
-    """Published figures for which there is nothing to hold against them."""
-    yield missing(
-        "NVIDIA L4, any model",
-        "no numeric measurement found",
-        "the quickstart's L4 is priced from its data sheet; no public per-step time was found to hold it against",
-    )
