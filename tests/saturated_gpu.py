@@ -5,6 +5,7 @@ from __future__ import annotations
 from sim.core.kernel import Environment
 from sim.nodes.engine.ran_sharing.gpu import SharedGpu
 from sim.nodes.engine.ran_sharing.settings import RanSharingSettings
+from sim.nodes.engine.ran_sharing.site_gpus import SiteGpus
 
 SLOT_NS = 500_000
 BURSTY = {"other_load": 1.0, "other_active_share": 0.5}
@@ -24,4 +25,4 @@ def saturated(mode: str, cells: int = 3, slots: int = 120_000, step_ns: int = 20
             env.run(since_ns + more_ns)
             more_ns = gpu.lost_ns(since_ns, int(env.now))
         gpu.end_step()
-    return gpu.figures(gpu.counts, int(env.now), 0.0, 1)
+    return SiteGpus([gpu]).figures(gpu.counts, int(env.now), 0.0, 1)

@@ -20,7 +20,7 @@ def draw_gpu(seconds: pd.DataFrame, folder: Path, style: str = "one_column") -> 
     """Draw the figure of a shared GPU into ``folder``; none for a run of less than three seconds.
 
     Args:
-        seconds: One row per second, columns as in ``sim.results.columns``.
+        seconds: One row per site and second, columns as in ``sim.results.columns``.
         folder: Made if it is missing.
         style: ``one_column`` or ``two_column``.
 
@@ -34,7 +34,9 @@ def draw_gpu(seconds: pd.DataFrame, folder: Path, style: str = "one_column") -> 
 
 
 def _over_time(seconds: pd.DataFrame, style: str) -> Figure:
-    """Shares above, late slots below."""
+    """Shares above, late slots below; of several sites' GPUs the mean."""
+    num_sites = seconds["site"].nunique()
+    seconds = seconds.groupby("time_s", sort=True, as_index=False).mean()
     width = -(-len(seconds) // _MAX_POINTS)
     if width > 1:
         seconds = seconds.groupby(seconds["time_s"] // width, sort=True).mean()
@@ -47,7 +49,7 @@ def _over_time(seconds: pd.DataFrame, style: str) -> Figure:
         upper.plot(seconds["time_s"], seconds[column], color=COLOURS[place], ls=LINES[place], lw=1.0, label=label)
     late = (1e5 * seconds["layer1_late"] / seconds["layer1_slots"].clip(lower=1)).clip(lower=0.1)
     lower.plot(seconds["time_s"], late, color=COLOURS[3], lw=1.0)
-    upper.set_ylabel("Share of the GPU")
+    upper.set_ylabel("Share of the GPU" if num_sites == 1 else f"Share, mean of\n{num_sites} GPUs")
     upper.set_ylim(0, 1.05)
     lower.set_yscale("log")
     lower.set_ylim(0.08, 1.5e5)

@@ -128,6 +128,10 @@ class ModelServer:
         """Jobs waiting or being computed."""
         return self.jobs.num_inside
 
+    def num_waiting(self) -> int:
+        """Jobs that wait."""
+        return self.engine.state().waiting
+
     def submit(self, record: ComputeRecord, work: ForwardPass | None, request: RequestInfo) -> simpy.Event:
         """Queue a forward.
 
@@ -157,6 +161,10 @@ class ModelServer:
             self.engine.prefill(request, model, int(self.env.now), tokens)
             self._wake()
 
+    def priced(self, model: str) -> ComputeModel:
+        """What a model's work costs on what there is of the GPU now."""
+        return self.cost_models[model] if self.gpu is None else self.gpu.priced(self.cost_models[model])
+
     def release(self, request: RequestInfo, text: Text | None) -> None:
         """A request has ended, with this text; or was given up, with None."""
         self._end_jobs(request.id)
@@ -181,6 +189,8 @@ class ModelServer:
             step, price, start_ns = self._under_way
             shares = self.cost_models[step.model].split(step.sizes, price.joules)
             self.engine.complete(step, start_ns, int(self.env.now), shares)
+            if self.gpu is not None:
+                self.gpu.end_step()
         self.engine.forget()
         self._under_way = self._gathering = None
         self._busy = False
@@ -243,10 +253,8 @@ class ModelServer:
             self._observe()
             return
         works = [item.job.work if item.finishes else None for item in step.items]
-        wait_ns, cost_model = 0, self.cost_models[step.model]
-        if self.gpu is not None:
-            wait_ns = self.gpu.begin_step()
-            cost_model = self.gpu.priced(cost_model)
+        wait_ns = 0 if self.gpu is None else self.gpu.begin_step()
+        cost_model = self.priced(step.model)
         logits, price = run_batch(works, self.models.get(step.model), cost_model, step.sizes)
         start_ns, duration_ns = int(self.env.now), wait_ns + to_ns(price.seconds)
         self._under_way, num_crashes = (step, price, start_ns), self._num_crashes
@@ -265,10 +273,12 @@ class ModelServer:
 
     def _wait_on_shared_gpu(self, gpu: SharedGpu, duration_ns: int, finish: Callable[[simpy.Event], None]) -> None:
         """A step whose end moves on by what the slots that begin while it is under way take from it."""
-        since_ns = int(self.env.now)
+        since_ns, num_crashes = int(self.env.now), self._num_crashes
 
         def go_on(event: simpy.Event) -> None:
             nonlocal since_ns
+            if num_crashes != self._num_crashes:
+                return
             now_ns = int(self.env.now)
             more_ns, since_ns = gpu.lost_ns(since_ns, now_ns), now_ns
             if more_ns > 0:

@@ -221,13 +221,13 @@ SUMMARY_COLUMNS = {
     "layer1_slots": "slots with work for layer 1 (edge.ran_sharing), cells that are not simulated included",
     "layer1_late_per_1e5": "of 1e5 of these the ones past the deadline",
     "layer1_own_late_per_1e5": "of 1e5 slots with simulated blocks the ones past the deadline, so that these were lost",
-    "layer1_gpu_share": "time that layer 1 alone would take of its GPU, cells that are not simulated included",
+    "layer1_gpu_share": "time that layer 1 alone would take of its GPU, other cells included; mean of sites",
     "model_gpu_share": "time of a whole GPU that the model's steps had, without what layer 1 took from them",
     "idle_reclaimed_share": "the model's share over what layer 1 leaves idle",
     "layer1_changes": "changes of what is kept for layer 1",
-    "layer1_energy_j": "energy above idle of layer 1 of all cells on the GPU",
+    "layer1_energy_j": "energy above idle of layer 1 of all cells on the GPUs",
     "layer1_energy_per_cell_j": "the same for each of these cells",
-    "gpu_energy_j": "energy of one GPU, or of two where layer 1 has its own: idle, layer 1 and the model's steps",
+    "gpu_energy_j": "energy of a GPU per site, of two where layer 1 has its own: idle, layer 1 and the model's steps",
     "gpu_energy_per_token_j": "the same over the tokens that reached devices",
     "site_handovers": "requests under way whose device came to a cell of another site (edge.sites)",
     "kv_moves": "transfers of keys and values between sites",
@@ -339,6 +339,7 @@ SERVER_COLUMNS = {
 
 # Of a GPU that layer 1 and a model share, a row per second; the last one covers what is left of the run.
 GPU_COLUMNS = {
+    "site": "number of the edge site at which the GPU is; 0 without edge.sites",
     "time_s": "beginning of the second",
     "layer1_gpu_share": "time that layer 1 would take of the whole GPU",
     "model_gpu_share": "time of the whole GPU that the model's steps had",

@@ -123,7 +123,7 @@ class RunTables:
         self.requests = Table("requests", ("device", "request"), folder)
         self.rounds = Table("rounds", ("device", "request", "round"), folder)
         self.servers = Table("servers", ("server", "time_s"), folder, may_be_missing=True)
-        self.gpu = Table("gpu", ("time_s",), folder, may_be_missing=True)
+        self.gpu = Table("gpu", ("site", "time_s"), folder, may_be_missing=True)
         self._on_request = on_request
         self.keep = keep
 

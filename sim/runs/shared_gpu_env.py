@@ -67,6 +67,8 @@ class SharedGpuEnv(gymnasium.Env[Observation, np.int64]):
             raise InputError("shares of a GPU can be moved with mode mig or mps", "edge.ran_sharing.mode")
         if scenario.devices.end_s is None:
             raise InputError("an episode needs a window", "devices.duration_s")
+        if scenario.edge_sites is not None and scenario.edge_sites.placement != "central":
+            raise InputError("an environment moves the shares of one GPU; valid: central", "edge.sites.placement")
         self._scenario, self._reward, self._inputs = scenario, reward, inputs
         self._end_ns = to_ns(scenario.devices.end_s)
         low, high = settings.min_layer1_share - 1e-9, settings.max_layer1_share + 1e-9
@@ -93,8 +95,8 @@ class SharedGpuEnv(gymnasium.Env[Observation, np.int64]):
 
     @property
     def _orchestration(self) -> Orchestration:
-        assert self.world is not None and self.world.orchestration is not None, "reset comes first"
-        return self.world.orchestration
+        assert self.world is not None and self.world.orchestrations, "reset comes first"
+        return self.world.orchestrations[0]
 
     def step(self, action: np.int64) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
         """Keep a share for layer 1 for a period; the episode is truncated when the scenario's window ends."""

@@ -19,6 +19,7 @@ from sim.nodes.engine.ran_sharing.counts import GpuCounts
 from sim.nodes.engine.ran_sharing.gpu import SharedGpu
 from sim.nodes.engine.ran_sharing.orchestration import Orchestration
 from sim.nodes.engine.ran_sharing.receiver import SharedReceiver
+from sim.nodes.engine.ran_sharing.site_gpus import SiteGpus
 from sim.nodes.executor import SimulationContext
 from sim.nodes.handover.registry import HANDOVERS
 from sim.nodes.model_server import ModelServer
@@ -75,7 +76,7 @@ class World:
         seed = scenario.seed if link_seed is None else link_seed
         link: Link = scenario.link.entry.make(self.env, devices.count, seed, scenario.placed_link())
         self.link = link if wrap_link is None else wrap_link(link)
-        self.gpu = self._shared_gpu(link)
+        self.gpus = self._shared_gpus(link)
         kinds = [replace(kind, first=kind.first + first_device) for kind in scenario.by_kind()]
         self.sites = self._all_servers(link, kinds)
         edge = self.sites[Location.EDGE]
@@ -83,8 +84,8 @@ class World:
         self.window = Window(to_ns(devices.warmup_s), None if devices.end_s is None else to_ns(devices.end_s))
         self.requests, self.queue = QueueMonitor("requests"), QueueMonitor("requests at their devices")
         self.completion = Completion(self.env, self.requests)
-        self.orchestration = self._orchestrated(self.sites[Location.EDGE], outside)
-        on_request = None if self.orchestration is None else self.orchestration.on_request
+        self.orchestrations = self._orchestrated(self.sites[Location.EDGE], outside)
+        on_request = self._tell_orchestration if self.orchestrations else None
         self._watchers = watchers = Watchers(
             self.window, self.tables, self.requests, self.queue, self.completion, on_request=on_request
         )
@@ -117,7 +118,7 @@ class World:
         if sites is None:
             return {Location.EDGE: self._servers(Location.EDGE, kinds, "edge"), Location.CLOUD: cloud}
         num_sites = sites.num_sites(link.num_cells)
-        groups = [self._servers(Location.EDGE, kinds, f"edge-{site}") for site in range(num_sites)]
+        groups = [self._servers(Location.EDGE, kinds, f"edge-{site}", site) for site in range(num_sites)]
         cost_models = groups[0].replicas[0].cost_models
         if HANDOVERS.find(sites.handover).make().may_carry and num_sites > 1:
             unknown = [role for role, model in cost_models.items() if model.kv_bytes_per_token is None]
@@ -133,7 +134,7 @@ class World:
         edge = EdgeSites(self.env, sites, groups, routing, idle_w, cloud, link, cost_models, _backhaul(self.scenario))
         return {Location.EDGE: edge, Location.CLOUD: cloud}
 
-    def _servers(self, location: Location, kinds: list[Kind], name: str) -> ServerGroup:
+    def _servers(self, location: Location, kinds: list[Kind], name: str, number: int = 0) -> ServerGroup:
         """The replicas of a site, each with an engine and a memory of its own."""
         site = location.value
         cost_models: dict[str, Any] = {}
@@ -149,7 +150,7 @@ class World:
                 cost_models.setdefault(role, own.cost_models[site][role])
                 if role in own.models:
                     models.setdefault(role, own.models[role])
-        gpu = self.gpu if location is Location.EDGE else None
+        gpu = self.gpus.gpus[number] if self.gpus is not None and location is Location.EDGE else None
         choice = self.scenario.servers[site]
         sliced = [on_share(model, *gpu.least_shares) if gpu else model for model in cost_models.values()]
         memory = engine_memory(sliced, choice.trait("memory_share"))
@@ -170,8 +171,8 @@ class World:
         idle_w = idle_power_w(cost_models.values())
         return ServerGroup(replicas, ROUTINGS.find(settings.routing).make(), idle_w)
 
-    def _shared_gpu(self, link: Link) -> SharedGpu | None:
-        """What layer 1 of the link's cells and the edge's model share, if they do."""
+    def _shared_gpus(self, link: Link) -> SiteGpus | None:
+        """What layer 1 of the link's cells and the edge's models share at each site, if they do."""
         settings = self.scenario.edge.settings
         sharing = getattr(settings, "ran_sharing", None)
         if sharing is None:
@@ -181,18 +182,32 @@ class World:
         assert isinstance(link, NrLink)  # the schema has seen to it
         carrier = link.network.carrier
         network, seed = link.network, self.scenario.seed
-        gpu = SharedGpu(self.env, sharing, carrier.slot_ns, seed, network.num_cells, self.tables.add_gpu_second)
-        network.wrap_receiver(lambda receiver: SharedReceiver(receiver, gpu, carrier, sharing, network.settings))
-        return gpu
+        sites, on_second = self.scenario.edge_sites, self.tables.add_gpu_second
+        of_cell = [0 if sites is None else sites.site_of(cell) for cell in range(network.num_cells)]
+        gpus = SiteGpus(
+            [
+                SharedGpu(self.env, sharing, carrier.slot_ns, seed, of_cell.count(site), on_second, site)
+                for site in range(max(of_cell) + 1)
+            ],
+            of_cell.__getitem__,
+        )
+        network.wrap_receiver(lambda receiver: SharedReceiver(receiver, gpus, carrier, sharing, network.settings))
+        return gpus
 
-    def _orchestrated(self, edge: ServerGroup, outside: bool) -> Orchestration | None:
-        """What moves the shares of a GPU, if anything does."""
-        if self.gpu is None:
-            return None
-        orchestrator = None if outside else self.gpu.settings.make_orchestrator()
-        if orchestrator is None and not outside:
-            return None
-        return Orchestration(self.env, self.gpu, orchestrator, lambda: edge.replicas[0].engine.state().waiting)
+    def _orchestrated(self, edge: ServerGroup, outside: bool) -> list[Orchestration]:
+        """What moves the shares of each site's GPU, if anything does."""
+        if self.gpus is None or not (outside or self.gpus.gpus[0].settings.is_moved):
+            return []
+        return [
+            Orchestration(self.env, gpu, None if outside else gpu.settings.make_orchestrator(), server.num_waiting)
+            for gpu, server in zip(self.gpus.gpus, edge.replicas, strict=True)
+        ]
+
+    def _tell_orchestration(self, row: dict[str, Any]) -> None:
+        """A request has ended: the site of its device's cell is told."""
+        assert self.gpus is not None
+        cell = self.link.cell_of(row["device"]) if len(self.orchestrations) > 1 else 0
+        self.orchestrations[self.gpus.site_of(cell)].on_request(row)
 
     def run(self, until_s: float | None = None) -> RunOutput:
         """Run until the last request has ended, or until a time; requests under way then are in no table."""
@@ -223,26 +238,23 @@ class World:
             if one.record_to is not None:
                 one.record_to.sync()
         figures = {**window.figures(groups), **self._device_idle_energy(), **self._vocabularies()}
-        if self.gpu is not None:
+        if self.gpus is not None:
             model_j = figures.get("edge_busy_energy_j", 0.0)
-            figures |= self.gpu.figures(gpu_counts, window.duration_ns, model_j, window.tokens)
+            figures |= self.gpus.figures(gpu_counts, window.duration_ns, model_j, window.tokens)
         if self.edge_sites is not None:
             figures |= self.edge_sites.site_counts.figures()
         return RunOutput(self.tables, link_figures, figures, int(self.env.now) / NS_PER_S)
 
     def _run_to_end(self) -> None:
         """Run until nothing is left to happen, or all requests have ended where the link itself makes traffic."""
-        if self.link.has_background or self.orchestration is not None or self.edge_sites is not None:
+        if self.link.has_background or self.orchestrations or self.edge_sites is not None:
             self.completion.run(PATIENCE_NS, self._refuse_starvation)
         else:
             self.env.run()
 
     def _gpu_counts(self) -> GpuCounts:
-        """What layer 1 and the model have done on their GPU so far."""
-        if self.gpu is None:
-            return GpuCounts()
-        self.gpu.advance(int(self.env.now))
-        return self.gpu.counts.copy()
+        """What layer 1 and the models have done on their GPUs so far."""
+        return GpuCounts() if self.gpus is None else self.gpus.counts(int(self.env.now))
 
     def _refuse_starvation(self) -> None:
         """Requests go on, or end.
@@ -306,8 +318,8 @@ class World:
             servers.finish(ended_ns)
         self.requests.check(ended_ns, spent_ns[0])
         self.queue.check(ended_ns, spent_ns[1])
-        if self.gpu is not None:
-            self.gpu.finish()
+        if self.gpus is not None:
+            self.gpus.finish()
         self.tables.close()
 
     def _refuse_losses(self) -> None:

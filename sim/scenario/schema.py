@@ -393,8 +393,6 @@ def _sites_misfit(scenario: Scenario) -> list[Problem]:
     sites = scenario.edge_sites
     if sites is None:
         return []
-    if getattr(scenario.edge.settings, "ran_sharing", None) is not None:
-        return [Problem(("edge", "sites"), "edge.ran_sharing knows one site with one GPU; valid: one of both keys")]
     found = []
     if scenario.compute["edge"].name == "measured":
         found.append(Problem(("edge", "sites"), "compute.edge measured has one site, this host; valid: another kind"))

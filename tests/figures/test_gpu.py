@@ -12,7 +12,7 @@ from sim.figures.shared_gpu import day_at_shared_gpu, orchestrators
 
 
 def seconds(count: int) -> pd.DataFrame:
-    row = {"layer1_gpu_share": 0.3, "model_gpu_share": 0.5, "layer1_kept_share": 0.4, "layer1_slots": 2000}
+    row = {"site": 0, "layer1_gpu_share": 0.3, "model_gpu_share": 0.5, "layer1_kept_share": 0.4, "layer1_slots": 2000}
     return pd.DataFrame([{"time_s": time_s, **row, "layer1_late": time_s % 2} for time_s in range(count)])
 
 

@@ -52,7 +52,13 @@ RUNS: tuple[Mutant, ...] = (
             "if True:\n            self._move",
         ),
         ("changes_cost_nothing", "+ to_ns(self.settings.change_s)", ""),
-        ("layer1_draws_nothing", "layer1_j = self.cost.busy_w * counts.layer1_s", "layer1_j = 0.0"),
+    ),
+    *faults_of(
+        "sim/nodes/engine/ran_sharing/site_gpus.py",
+        ("tests/nodes/test_sites_with_shared_gpus.py", "tests/nodes/engine/test_ran_sharing.py"),
+        ("layer1_draws_nothing", "layer1_j = first.cost.busy_w * counts.layer1_s", "layer1_j = 0.0"),
+        ("all_cells_at_the_first_site", "own.setdefault(self.site_of(block.cell), [])", "own.setdefault(0, [])"),
+        ("every_site_does_it_all", "yield self.gpus[site], some", "yield self.gpus[site], blocks"),
     ),
     *faults_of(
         "sim/nodes/engine/ran_sharing/orchestrators/prb_load.py",
@@ -130,6 +136,15 @@ RUNS: tuple[Mutant, ...] = (
         "sim/nodes/model_server.py",
         ("tests/nodes/test_sites.py",),
         ("steps_survive_a_failure", "if num_crashes == self._num_crashes:", "if True:"),
+    ),
+    *faults_of(
+        "sim/nodes/model_server.py",
+        ("tests/nodes/test_sites_with_shared_gpus.py",),
+        (
+            "failed_steps_keep_the_gpu",
+            "                self.gpu.end_step()\n        self.engine",
+            "                pass\n        self.engine",
+        ),
     ),
     *faults_of(
         "sim/compute/shares.py",

@@ -230,7 +230,7 @@ class EdgeSites(ServerGroup):
         now_ns = int(self.env.now)
         tokens = max(held.values(), default=0)
         transfer_s = self._paths.transfer_ns(session.at, num_bytes, now_ns) / NS_PER_S
-        decision = self._policy.decide(Move(tokens, transfer_s, self._prefill_s(held)))
+        decision = self._policy.decide(Move(tokens, transfer_s, self._prefill_s(home, held)))
         if decision is Decision.CARRY:
             self._carry(session, home, held)
         elif decision is Decision.RECOMPUTE:
@@ -253,11 +253,12 @@ class EdgeSites(ServerGroup):
             sum([(self._cost_models[model].kv_bytes_per_token or 0) * tokens for model, tokens in held.items()])
         )
 
-    def _prefill_s(self, held: Mapping[str, int]) -> float:
-        """Time that an idle server takes for texts of these lengths."""
+    def _prefill_s(self, site: int, held: Mapping[str, int]) -> float:
+        """Time that a site's server takes for texts of these lengths while it is idle."""
         if not self._policy.may_carry:
             return 0.0
-        return sum([self._cost_models[model].price([WorkSize(n, n, 0)]).seconds for model, n in held.items()])
+        server = self.groups[site].replicas[0]
+        return sum([server.priced(model).price([WorkSize(n, n, 0)]).seconds for model, n in held.items()])
 
     def _begin_move(self, session: Session, ns: int, arrive: Callable[[], None]) -> None:
         """Let a request's forward passes wait for so long, arrive, and go on."""

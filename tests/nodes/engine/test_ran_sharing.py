@@ -22,6 +22,7 @@ from sim.nodes.engine.ran_sharing.layer1_cost import Load, layer1_cost
 from sim.nodes.engine.ran_sharing.receiver import SharedReceiver
 from sim.nodes.engine.ran_sharing.registry import SHARING_MODES
 from sim.nodes.engine.ran_sharing.settings import RanSharingSettings
+from sim.nodes.engine.ran_sharing.site_gpus import SiteGpus
 from sim.runs.world import World
 from sim.scenario.problems import ScenarioProblems
 from sim.scenario.schema import Scenario
@@ -156,16 +157,16 @@ def test_energy_per_cell_and_token():
     cost = layer1_cost("a100")
     gpu = SharedGpu(Environment(), RanSharingSettings(mode="dedicated", other_cells=3), SLOT_NS)
     gpu.advance(2000 * SLOT_NS)
-    figures = gpu.figures(gpu.counts, 2000 * SLOT_NS, model_j=100.0, tokens=50)
+    figures = SiteGpus([gpu]).figures(gpu.counts, 2000 * SLOT_NS, model_j=100.0, tokens=50)
     busy_s = 2000 * (40e-6 + 1.5 * 115e-6)
     assert figures["layer1_energy_j"] == pytest.approx(cost.busy_w * busy_s, rel=1e-3)
     assert figures["layer1_energy_per_cell_j"] == figures["layer1_energy_j"] / 4
     assert figures["gpu_energy_j"] == pytest.approx(2 * cost.idle_w + figures["layer1_energy_j"] + 100)
     assert figures["gpu_energy_per_token_j"] == figures["gpu_energy_j"] / 50
     shared_gpu = SharedGpu(Environment(), RanSharingSettings(other_cells=3), SLOT_NS)
-    assert shared_gpu.figures(gpu.counts, 2000 * SLOT_NS, 100.0, 50)["gpu_energy_j"] == figures["gpu_energy_j"] - (
-        cost.idle_w
-    )
+    assert SiteGpus([shared_gpu]).figures(gpu.counts, 2000 * SLOT_NS, 100.0, 50)["gpu_energy_j"] == figures[
+        "gpu_energy_j"
+    ] - (cost.idle_w)
 
 
 def test_a_slice_draws_the_power_of_a_slice():
@@ -182,7 +183,7 @@ def test_antennas_and_iterations_are_layer_1_work():
     assert seconds["one antenna"] < seconds["four antennas"] and seconds["one antenna"] < seconds["iterations"]
     settings, antennas = RanSharingSettings(), AntennaSettings(num_rx=4, num_tx=2)
     gpu, carrier = SharedGpu(Environment(), settings, SLOT_NS), Carrier(NrLinkSettings())
-    receiver = SharedReceiver(IdealReceiver(0.0, {}), gpu, carrier, settings, antennas)
+    receiver = SharedReceiver(IdealReceiver(0.0, {}), SiteGpus([gpu]), carrier, settings, antennas)
     block = TransportBlock(0, 0, 3000, 10, 20, 12, [20], 0, num_layers=2)
     lost = receiver.load_of(Direction.UPLINK, [block])
     block.received = True

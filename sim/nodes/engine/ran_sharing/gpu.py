@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from typing import Any
 
@@ -13,7 +12,7 @@ import simpy
 from sim.compute.base import ComputeModel
 from sim.compute.shares import on_share
 from sim.core.clock import NS_PER_S, to_ns
-from sim.nodes.engine.ran_sharing.counts import GpuCounts, second_row, shares
+from sim.nodes.engine.ran_sharing.counts import GpuCounts, second_row
 from sim.nodes.engine.ran_sharing.layer1_cost import Load, layer1_cost
 from sim.nodes.engine.ran_sharing.other_cells import BLOCK_SLOTS, OtherCells
 from sim.nodes.engine.ran_sharing.registry import SHARING_MODES, SharingMode
@@ -40,6 +39,7 @@ class SharedGpu:
         seed: Master seed.
         cells: Simulated cells.
         on_second: Takes a row for every full second, or None.
+        site: Number of the edge site at which it is.
 
     Attributes:
         mode: How both share it.
@@ -48,6 +48,7 @@ class SharedGpu:
         peak_cells: Largest count of a slot, in full cells, since the reader last reset it to 0.
         num_cells: Cells on the GPU.
         slot_ns: Duration of a slot.
+        site: Number of its edge site.
     """
 
     def __init__(
@@ -58,8 +59,9 @@ class SharedGpu:
         seed: int = 0,
         cells: int = 1,
         on_second: Callable[[dict[str, Any]], None] | None = None,
+        site: int = 0,
     ) -> None:
-        self.env, self.settings = env, settings
+        self.env, self.settings, self.site = env, settings, site
         self.mode: SharingMode = SHARING_MODES.find(settings.mode).make(settings)
         self.cost = layer1_cost(settings.gpu)
         self.num_cells = cells + settings.other_cells
@@ -67,7 +69,7 @@ class SharedGpu:
         self.peak_cells = 0.0
         self._deadline_s = settings.deadline_s
         self.slot_ns = slot_ns
-        self._others = OtherCells(settings, slot_ns, seed)
+        self._others = OtherCells(settings, slot_ns, seed, site)
         self._on_second = on_second
         self._slot = -1
         self._load, self._is_late = Load(), False
@@ -208,7 +210,7 @@ class SharedGpu:
         assert self._on_second is not None
         start_ns = self._second_ends_ns - NS_PER_S
         counts, kept = self.counts.since(self._second), self.mode.layer1_share
-        self._on_second(second_row(start_ns, end_ns - start_ns, counts, self.slot_ns, kept))
+        self._on_second({"site": self.site, **second_row(start_ns, end_ns - start_ns, counts, self.slot_ns, kept)})
         self._second = self.counts.copy()
 
     def _count_up_to(self, now_ns: int) -> None:
@@ -253,30 +255,3 @@ class SharedGpu:
         if since is not None and self.mode.follows_steps:
             since_s = ((first + np.arange(len(alone_s))) * self.slot_ns - since) / NS_PER_S
         return self.mode.layer1_s(alone_s, since is not None, since_s)
-
-    def figures(self, counts: GpuCounts, duration_ns: int, model_j: float, tokens: int) -> dict[str, float]:
-        """Columns of the summary.
-
-        Args:
-            counts: What was done in the measurement window.
-            duration_ns: Its length.
-            model_j: Energy of the model's steps in it, above idle.
-            tokens: Tokens that reached devices in it.
-        """
-        found = shares(counts, duration_ns)
-        left = 1 - found["layer1_gpu_share"]
-        idle_j = self.mode.num_gpus * self.cost.idle_w * duration_ns / NS_PER_S
-        layer1_j = self.cost.busy_w * counts.layer1_s
-        all_j = idle_j + layer1_j + model_j
-        return {
-            "layer1_slots": counts.slots,
-            "layer1_late_per_1e5": counts.late_per_1e5,
-            "layer1_own_late_per_1e5": counts.own_late_per_1e5,
-            **found,
-            "idle_reclaimed_share": found["model_gpu_share"] / left if left > 0 else 0.0,
-            "layer1_changes": counts.changes,
-            "layer1_energy_j": layer1_j,
-            "layer1_energy_per_cell_j": layer1_j / self.num_cells,
-            "gpu_energy_j": all_j,
-            "gpu_energy_per_token_j": all_j / tokens if tokens else math.nan,
-        }

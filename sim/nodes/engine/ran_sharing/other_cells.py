@@ -30,15 +30,17 @@ class OtherCells:
         settings: Keys of ``ran_sharing``.
         slot_ns: Duration of a slot.
         seed: Master seed.
+        site: Number of the edge site whose GPU they are on.
 
     Attributes:
         count: Cells.
         is_constant: Whether they do the same in every slot.
     """
 
-    def __init__(self, settings: RanSharingSettings, slot_ns: int, seed: int) -> None:
+    def __init__(self, settings: RanSharingSettings, slot_ns: int, seed: int, site: int = 0) -> None:
         self.count, self._load = settings.other_cells, settings.other_load
         self._slot_ns, self._seed = slot_ns, seed
+        self._site = (site,) if site else ()
         self._active = settings.other_active_share
         profile = settings.other_profile
         self._factors = np.ones(1) if profile is None else np.array(profile_factors(profile))
@@ -71,7 +73,7 @@ class OtherCells:
             places = times_ns / self._day_ns * len(self._factors)
             factors = self._factors[places.astype(np.int64)]
             active, load = (1.0, factors) if self._is_load else (factors, np.ones(BLOCK_SLOTS))
-            rng = generator(self._seed, "layer 1 of other cells", block)
+            rng = generator(self._seed, "layer 1 of other cells", block, *self._site)
             numbers = rng.binomial(self.count, np.broadcast_to(self._active * active, BLOCK_SLOTS))
             self._block, self._cells = block, numbers * self._load * load
         return self._cells

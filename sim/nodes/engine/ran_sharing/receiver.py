@@ -8,9 +8,9 @@ import numpy as np
 
 from channels.nr import segment
 from sim.links.base import Direction
-from sim.nodes.engine.ran_sharing.gpu import SharedGpu
 from sim.nodes.engine.ran_sharing.layer1_cost import Load
 from sim.nodes.engine.ran_sharing.settings import RanSharingSettings
+from sim.nodes.engine.ran_sharing.site_gpus import SiteGpus
 
 if TYPE_CHECKING:
     from sim.links.nr.antenna_settings import AntennaSettings
@@ -24,7 +24,7 @@ class SharedReceiver:
 
     Args:
         receiver: Decides about blocks of slots that are in time.
-        gpu: Runs layer 1.
+        gpus: Run layer 1, each that of its site's cells.
         carrier: Tells code rates.
         settings: Tells iterations.
         antennas: Those of the base stations.
@@ -33,12 +33,12 @@ class SharedReceiver:
     def __init__(
         self,
         receiver: Receiver,
-        gpu: SharedGpu,
+        gpus: SiteGpus,
         carrier: Carrier,
         settings: RanSharingSettings,
         antennas: AntennaSettings,
     ) -> None:
-        self._receiver, self._gpu, self._settings = receiver, gpu, settings
+        self._receiver, self._gpus, self._settings = receiver, gpus, settings
         self._rates = np.asarray(carrier.mcs_table.code_rate, dtype=np.float64)
         ports = antennas.beam_ports
         self._antennas = {
@@ -49,16 +49,17 @@ class SharedReceiver:
     def receive(self, direction: Direction, slot: int, blocks: list[TransportBlock]) -> None:
         """Set ``received`` (and what is combined) of each block."""
         self._receiver.receive(direction, slot, blocks)
-        if not self._gpu.process(slot, self.load_of(direction, blocks)):
-            for block in blocks:
-                block.received = False
+        for gpu, own in self._gpus.of_blocks(blocks):
+            if not gpu.process(slot, self.load_of(direction, own)):
+                for block in own:
+                    block.received = False
 
     def load_of(self, direction: Direction, blocks: list[TransportBlock]) -> Load:
         """What they are for layer 1.
 
         Decoding in the uplink takes ``ldpc_iterations``, and ``max_ldpc_iterations`` where it fails in the end.
         """
-        cost, settings = self._gpu.cost, self._settings
+        cost, settings = self._gpus.gpus[0].cost, self._settings
         sizes = np.array([8 * block.size_bytes for block in blocks])
         counts = segment(sizes, self._rates[[block.mcs for block in blocks]]).num_code_blocks.astype(np.float64)
         if direction is Direction.UPLINK:
