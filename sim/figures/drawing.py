@@ -34,6 +34,8 @@ NOTE: dict[str, Any] = {"fontsize": 6.5, "color": "#555555"}
 _DODGE = 0.5
 # Parts that are below this share of every bar are drawn together.
 _SMALL_PART = 0.01
+# Marks the areas and edges of intervals.
+_BAND = "band"
 
 
 def spans_decades(values: npt.ArrayLike, decades: float = _LOG_DECADES) -> bool:
@@ -174,9 +176,9 @@ def _draw_band(axes: Axes, points: pd.DataFrame, colour: str) -> None:
     """The interval as a band with edges, so that bands on top of each other can be distinguished."""
     half = points["half"].fillna(0.0)
     low, high = points["mean"] - half, points["mean"] + half
-    axes.fill_between(points["x"], low, high, color=colour, alpha=0.13, linewidth=0)
+    axes.fill_between(points["x"], low, high, color=colour, alpha=0.13, linewidth=0, gid=_BAND)
     for edge in (low, high):
-        axes.plot(points["x"], edge, color=colour, lw=0.5, alpha=0.6)
+        axes.plot(points["x"], edge, color=colour, lw=0.5, alpha=0.6, gid=_BAND)
 
 
 def say_replications(axes: Axes, counts: set[int], what: str = "bands") -> None:
@@ -224,10 +226,25 @@ def set_scales(axes: Axes, x_values: npt.ArrayLike, y_values: npt.ArrayLike, log
         if log:
             axis.axes.set(**{f"{axis.axis_name}scale": "log"})
             log_axis(axis, values)
+    if log_y:
+        _end_bands_at_the_bottom(axes)
     y = np.asarray(y_values, dtype=float)
     y = y[np.isfinite(y)]
     if not log_y and len(y) and y.min() >= 0:
         axes.set_ylim(bottom=0)
+
+
+def _end_bands_at_the_bottom(axes: Axes) -> None:
+    """Let bands that reach zero or below run out of a logarithmic axis in a slope instead of a vertical drop."""
+    bottom, top = axes.get_ylim()
+    for line in (one for one in axes.lines if one.get_gid() == _BAND):
+        edge = np.asarray(line.get_ydata(), dtype=float)
+        line.set_ydata(np.where(edge <= 0, bottom, edge))
+    for band in (one for one in axes.collections if one.get_gid() == _BAND):
+        for path in band.get_paths():
+            corners = np.asarray(path.vertices)
+            corners[corners[:, 1] <= 0, 1] = bottom
+    axes.set_ylim(bottom, top)
 
 
 def log_axis(axis: Any, values: npt.ArrayLike) -> None:

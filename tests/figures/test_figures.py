@@ -15,7 +15,7 @@ from scipy import stats
 
 from sim.core.errors import InputError
 from sim.figures.cell import colours_of
-from sim.figures.drawing import draw_breakdown, draw_curves, parts_of
+from sim.figures.drawing import draw_breakdown, draw_curves, parts_of, set_scales
 from sim.figures.heatmap import best_series
 from sim.figures.labels import label_of, panel_label, unit_of, value_label
 from sim.figures.pareto import pareto_front
@@ -59,6 +59,19 @@ def test_curve_is_mean_over_replications_and_band_its_interval() -> None:
     half = chosen.sem() * stats.t.ppf(0.975, 2)
     np.testing.assert_allclose(np.asarray(low.get_ydata(), float), chosen.mean() - half)
     np.testing.assert_allclose(np.asarray(high.get_ydata(), float), chosen.mean() + half)
+
+
+def test_a_band_below_zero_leaves_a_logarithmic_axis_in_a_slope() -> None:
+    table = pd.DataFrame({"x": [1, 1, 2, 2], "y": [10.0, 11.0, 1.0, 9.0], "variant": "one"})
+    axes = new_figure("one_column", 2).add_subplot()
+    draw_curves(axes, table, "x", "y", "variant", ["one"])
+    set_scales(axes, table["x"], table["y"], log_x=False, log_y=True)
+    bottom = axes.get_ylim()[0]
+    _, low, high = axes.lines
+    assert np.asarray(low.get_ydata(), float).tolist() == pytest.approx([10.5 - 12.7062 / 2, bottom], rel=1e-4)
+    assert bottom > 0 and min(np.asarray(high.get_ydata(), float)) > 10
+    (band,) = axes.collections
+    assert min(path.vertices[:, 1].min() for path in band.get_paths()) == bottom
 
 
 def test_bars_add_up_and_small_parts_are_other() -> None:
