@@ -99,6 +99,24 @@ def from_plain(plain: Sequence[Sequence[Any]]) -> list[Record]:
     return [(len(item) == 6 and known(tuple(item))) or readers[item[0]](item) for item in plain]
 
 
+def check_plain(plain: Sequence[Sequence[Any]]) -> None:
+    """That ``from_plain`` would read these nested lists, without making the records of rounds.
+
+    Raises:
+        ValueError, TypeError, KeyError, IndexError, RecursionError: It would not.
+    """
+    known = _known
+    for item in plain:
+        if len(item) == 6 and tuple(item) in known:
+            continue
+        kind = item[0]
+        if kind == "e":
+            _, own_round = item
+            _check_round(own_round)
+        else:
+            _READERS[kind](item)
+
+
 def _read_compute(item: Sequence[Any]) -> Record:
     _, site, model, new_tokens, context_tokens, num_rows = item
     _check_counts(new_tokens, context_tokens, num_rows)
@@ -167,19 +185,25 @@ def _read_drop(item: Sequence[Any]) -> Record:
 
 
 def _read_round(item: Sequence[Any]) -> Round:
+    tokens, drafted, tested, accepted, _ = item
+    return Round(tuple(tokens), drafted, tested, accepted, tuple(_check_round(item)))
+
+
+def _check_round(item: Sequence[Any]) -> list[tuple[str, float]]:
+    """The figures of a round whose counts are counts."""
     tokens, drafted, tested, accepted, stats = item
     _check_counts(drafted, tested, accepted, *tokens)
-    figures = [
+    return [
         (intern(name), value if type(value) is float and value - value == 0 else _figure(value))
         for name, value in stats
     ]
-    return Round(tuple(tokens), drafted, tested, accepted, tuple(figures))
 
 
 def _check_counts(*counts: object) -> None:
-    # By type: a boolean is no count.
-    if set(map(type, counts)) != {int} or min(counts) < 0 or max(counts) > _MAX_COUNT:  # type: ignore[type-var, operator]
-        raise ValueError(f"{counts!r} are no counts")
+    for count in counts:
+        # By type: a boolean is no count.
+        if type(count) is not int or not 0 <= count <= _MAX_COUNT:
+            raise ValueError(f"{counts!r} are no counts")
 
 
 def _check_text(text: object) -> None:

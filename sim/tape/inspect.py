@@ -9,7 +9,7 @@ from typing import Any
 
 from sim.core.files import cannot_write, write_atomically
 from sim.tape.encoding import rounds_of
-from sim.tape.store import Entry, Header, TapeOutdated, TapeProblem, TapeStore, check_entry, decode_entry
+from sim.tape.store import Entry, Header, TapeOutdated, TapeProblem, TapeStore, check_entry, verify_entry
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ def verify_tape(store: TapeStore) -> TapeCheck:
     check = TapeCheck({}, [])
     for key, data in store.entries():
         try:
-            decode_entry(key, data)
+            verify_entry(key, data)
         except TapeOutdated:
             check.outdated.append(key)
         except TapeProblem as problem:

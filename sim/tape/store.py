@@ -19,13 +19,14 @@ from pydantic_core import from_json
 from sim.core.addresses import canonical
 from sim.core.files import cannot_write, remove_leftovers, sync_file, sync_folder, write_atomically
 from sim.decoding.drivers.protocol_run import Record
-from sim.tape.encoding import from_plain, rounds_of, to_plain
+from sim.tape.encoding import check_plain, from_plain, rounds_of, to_plain
 from sim.tape.key import address_of, split_description
 
 FORMAT = "specran-tape-3"
 # How the first line of an entry names its format, in this version's entries and in those of earlier ones (JSON).
 _OTHER_FORMAT = re.compile(rb'^specran-tape-\d+ |"format":"specran-tape-\d+"')
 
+_SENSELESS = (ValueError, KeyError, TypeError, IndexError, AttributeError, RecursionError)
 # Records that one process keeps parsed, so that points over the same recording do not parse it again; 0.2 kB each.
 KEPT_RECORDS = 400_000
 
@@ -148,15 +149,32 @@ def decode_entry(key: str, data: bytes) -> Entry:
     header = check_entry(key, data)
     try:
         plain = from_json(header.body)
-        payloads = plain.get("payloads")
-        return Entry(
-            key,
-            {**header.shared, **json.loads(header.own)},
-            from_plain(plain["records"]),
-            None if payloads is None else [bytes.fromhex(text) for text in payloads],
-        )
-    except (ValueError, KeyError, TypeError, IndexError, AttributeError, RecursionError) as error:
+        about = {**header.shared, **json.loads(header.own)}
+        return Entry(key, about, from_plain(plain["records"]), _payloads_of(plain))
+    except _SENSELESS as error:
         raise TapeProblem("its records make no sense") from error
+
+
+def verify_entry(key: str, data: bytes) -> None:
+    """That ``decode_entry`` would parse an entry's bytes, in less time.
+
+    Raises:
+        TapeProblem: They cannot be trusted.
+    """
+    header = check_entry(key, data)
+    try:
+        plain = from_json(header.body)
+        if not isinstance(from_json(header.own), dict):
+            raise TypeError("its own part is no description")
+        check_plain(plain["records"])
+        _payloads_of(plain)
+    except _SENSELESS as error:
+        raise TapeProblem("its records make no sense") from error
+
+
+def _payloads_of(plain: Mapping[str, Any]) -> list[bytes] | None:
+    payloads = plain.get("payloads")
+    return None if payloads is None else [bytes.fromhex(text) for text in payloads]
 
 
 class TapeStore:
@@ -289,25 +307,30 @@ class TapeStore:
 
     def files(self) -> Iterator[Path]:
         """Files of all entries, in the order of their keys."""
+        return (folder / name for folder, name in self._names())
+
+    def _names(self) -> Iterator[tuple[Path, str]]:
+        """Folder and name of each entry's file, in the order of keys."""
         for folder in sorted(self.folder.glob("??")):
             try:
                 names = sorted(os.listdir(folder))
             except OSError:
                 continue
-            yield from (folder / name for name in names if name.endswith(".json") and not name.startswith("."))
+            yield from ((folder, name) for name in names if name.endswith(".json") and not name.startswith("."))
 
     def entries(self) -> Iterator[tuple[str, bytes]]:
         """Key and bytes of each entry, in the order of keys; one that cannot be read has none."""
-        for path in self.files():
+        for folder, name in self._names():
             try:
-                with open(path, "rb") as file:
-                    yield path.stem, file.read()
+                with open(f"{folder}/{name}", "rb", buffering=0) as file:
+                    data = file.read()
             except OSError:
-                yield path.stem, b""
+                data = b""
+            yield name.removesuffix(".json"), data
 
     def list_keys(self) -> list[str]:
         """Keys of all entries, sorted."""
-        return [path.stem for path in self.files()]
+        return [name.removesuffix(".json") for _, name in self._names()]
 
     def clean(self) -> int:
         """Remove what killed recorders have left half written; returns how many files."""

@@ -310,6 +310,15 @@ RUNS: tuple[Mutant, ...] = (
         ),
     ),
     *faults_of(
+        "sim/tape/encoding.py",
+        ("tests/tape/test_tape.py",),
+        (
+            "rounds_unverified",
+            '        if kind == "e":\n            _, own_round = item',
+            '        if kind == "e":\n            continue',
+        ),
+    ),
+    *faults_of(
         "sim/results/point_log.py",
         ("tests/sweep/test_sweep.py",),
         ("point_unsealed", "if left or digest.hexdigest().encode() != header[1]:", "if left:"),

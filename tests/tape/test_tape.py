@@ -8,7 +8,9 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -34,7 +36,7 @@ from sim.links.registry import LINKS
 from sim.runs.prepare import tape_store
 from sim.runs.run import run
 from sim.scenario.schema import Scenario
-from sim.tape.encoding import from_plain, to_plain
+from sim.tape.encoding import check_plain, from_plain, to_plain
 from sim.tape.inspect import list_tape, rounds_of, verify_tape
 from sim.tape.key import key_of
 from sim.tape.pruning import max_tape_bytes, prune
@@ -73,6 +75,31 @@ def bytes_of(result) -> tuple[str, str]:
 
 def test_records_survive_the_tape():
     assert from_plain(json.loads(json.dumps(to_plain(RECORDS)))) == RECORDS
+
+
+def _mutated(plain: Any) -> Iterator[Any]:
+    """The same nested lists with one place changed."""
+    if isinstance(plain, list):
+        for place, item in enumerate(plain):
+            yield from ([*plain[:place], own, *plain[place + 1 :]] for own in _mutated(item))
+        yield from (plain[:-1], [*plain, 1], {}, "ab")
+    yield from (None, True, -1, 0.5, 1 << 60, "", "x", [])
+
+
+def test_what_verification_lets_pass_can_be_read_and_nothing_else():
+    """Every value of records of all kinds put to another type or size: both agree, and both refuse some."""
+    refused = read = 0
+    for plain in _mutated(to_plain(RECORDS)):
+        outcomes = []
+        for look in (from_plain, check_plain):
+            try:
+                look(plain)
+                outcomes.append(True)
+            except (ValueError, TypeError, KeyError, IndexError, AttributeError):
+                outcomes.append(False)
+        assert outcomes[0] == outcomes[1], plain
+        read, refused = read + outcomes[0], refused + (not outcomes[0])
+    assert read > 100 and refused > 500
 
 
 def test_bits_and_rounds_are_counted_from_records():
