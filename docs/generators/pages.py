@@ -216,38 +216,19 @@ def _source(thing: Any) -> str:
 
 def registries_page(folder: Path) -> str:
     """Everything else that can be named in YAML."""
-    from sim.compute.registry import COMPUTE
-    from sim.decoding.controllers.registry import CONTROLLERS
-    from sim.links.nr import NrLinkSettings  # noqa: F401 -- its module registers the schedulers
-    from sim.links.registry import LINKS
+    from sim.cli.registries import registries
 
     text = [
         "# Names\n",
-        "What can be named in a scenario. Any of these can also be a file of your own, named as `module:Name`.\n",
+        "What can be named in a scenario, as `specran list KIND` prints it, too. Any of these can also be a file of",
+        "your own, named as `module:Name`.\n",
     ]
-    registries: list[tuple[str, str, Any]] = [
-        ("Controllers", "controller: {name: ...}", CONTROLLERS),
-        ("Links", "link: {kind: ...}", LINKS),
-        ("Compute models", "compute: {edge: {kind: ...}}", COMPUTE),
-        ("Verification rules", "protocol: {name: tslt, rule: ...}", _rules()),
-        ("Schedulers", "link: {kind: nr, scheduler: ...}", _schedulers()),
-    ]
-    for title, where, registry in registries:
-        rows = [(f"`{entry.name}`", entry.summary) for entry in registry]
-        text += [f"## {title}\n", f"In YAML: `{where}`.\n", table(("name", "what it is"), rows)]
+    for kind, part in registries().items():
+        if kind == "protocols":  # They have a page of their own.
+            continue
+        rows = [(f"`{entry.name}`", entry.summary) for entry in part.registry]
+        text += [f"## {part.title}\n", f"Named by `{part.where}`.\n", table(("name", "what it is"), rows)]
     return "\n".join(text)
-
-
-def _rules() -> Any:
-    from sim.decoding.verification.base import RULES
-
-    return RULES
-
-
-def _schedulers() -> Any:
-    from sim.links.nr.mac.schedulers.registry import SCHEDULERS
-
-    return SCHEDULERS
 
 
 def hardware_page(folder: Path) -> str:

@@ -262,8 +262,9 @@ def list_names(
     kind: Annotated[
         str,
         typer.Argument(
-            help="keys, protocols, rules, links, controllers, schedulers, sharing_modes, orchestrators, compute, "
-            "figures, hardware, runtimes, precisions, sizes, scenarios, columns"
+            help="keys, protocols, rules, controllers, links, schedulers, xapps, engines, policies, routings, "
+            "handovers, sharing_modes, orchestrators, compute, figures, hardware, runtimes, precisions, sizes, "
+            "scenarios, columns"
         ),
     ] = "protocols",
     section: Annotated[

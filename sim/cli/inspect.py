@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from sim.cli.price import PRICE_TABLES, price_table
+from sim.cli.registries import registries
 from sim.cli.terminal import note, print_lines
 from sim.core.errors import InputError, unknown_name_message
 from sim.scenario.loading import bundled_scenarios, load_scenario
 
 if TYPE_CHECKING:
-    from sim.core.registry import Registry
     from sim.scenario.schema import Scenario
 
 Form = Literal["table", "json", "csv"]
@@ -72,30 +72,6 @@ def _texts(prefix: str, value: Any) -> Iterator[tuple[str, str]]:
             yield from _texts(prefix, inner)
 
 
-def _registries() -> dict[str, Registry[Any]]:
-    from sim.compute.registry import COMPUTE
-    from sim.decoding.controllers.registry import CONTROLLERS
-    from sim.decoding.protocols.registry import PROTOCOLS
-    from sim.decoding.verification.base import RULES
-    from sim.figures.registry import FIGURES
-    from sim.links.nr.mac.schedulers.registry import SCHEDULERS
-    from sim.links.registry import LINKS
-    from sim.nodes.engine.ran_sharing.orchestrators.registry import ORCHESTRATORS
-    from sim.nodes.engine.ran_sharing.registry import SHARING_MODES
-
-    return {
-        "protocols": PROTOCOLS,
-        "rules": RULES,
-        "links": LINKS,
-        "controllers": CONTROLLERS,
-        "schedulers": SCHEDULERS,
-        "sharing_modes": SHARING_MODES,
-        "orchestrators": ORCHESTRATORS,
-        "compute": COMPUTE,
-        "figures": FIGURES,
-    }
-
-
 def list_command(kind: str, section: str | None = None, form: Form = "table") -> None:
     """One line per name, or per key."""
     if section is not None and kind != "keys":
@@ -129,9 +105,9 @@ def _key_lines(rows: Sequence[Mapping[str, str]]) -> list[str]:
 
 
 def _names_of(kind: str) -> list[tuple[str, str]]:
-    registries = _registries()
-    if kind in registries:
-        return [(entry.name, _marked(entry)) for entry in registries[kind]]
+    parts = registries()
+    if kind in parts:
+        return [(entry.name, _marked(entry)) for entry in parts[kind].registry]
     if kind == "scenarios":
         return [(name, _first_comment(path)) for name, path in bundled_scenarios().items()]
     if kind == "columns":
@@ -145,7 +121,7 @@ def _names_of(kind: str) -> list[tuple[str, str]]:
     if kind in PRICE_TABLES:
         return price_table(kind)
     raise InputError(
-        unknown_name_message("kind", kind, [*registries, "keys", "scenarios", "columns", "hardware", *PRICE_TABLES])
+        unknown_name_message("kind", kind, [*parts, "keys", "scenarios", "columns", "hardware", *PRICE_TABLES])
     )
 
 

@@ -5,11 +5,14 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
+from pathlib import Path
 
 import pytest
 
 from sim.cli import _main
 from sim.cli.keys import list_keys
+from sim.cli.registries import registries
 from sim.core.settings import UNITS
 from sim.scenario.json_schema import scenario_json_schema
 from sim.scenario.loading import bundled_scenarios, read_yaml
@@ -112,6 +115,22 @@ def test_lists_as_json_and_csv(capsys, kind):
     assert _main(["list", kind, "--csv"]) == 0
     assert list(csv.DictReader(io.StringIO(capsys.readouterr().out))) == told
     assert all(set(row) == {"name", "meaning"} for row in told)
+
+
+def test_every_registry_is_listed_and_named_in_the_help(capsys):
+    """All registries of the code, wherever they are made."""
+    root = Path(__file__).resolve().parents[2]
+    made = sum(len(re.findall(r"\] = Registry\(", path.read_text())) for path in (root / "sim").rglob("*.py"))
+    parts = registries()
+    assert len({id(part.registry) for part in parts.values()}) == len(parts) == made
+    assert _main(["list", "--help"]) == 0
+    words = set(re.findall(r"\w+", capsys.readouterr().out))
+    assert set(parts) <= words
+    for kind, part in parts.items():
+        assert _main(["list", kind]) == 0
+        lines = capsys.readouterr().out.splitlines()
+        assert [line.split()[0] for line in lines] == [entry.name for entry in part.registry]
+        assert all(len(line.split()) > 3 for line in lines), kind
 
 
 @pytest.fixture(scope="module")
