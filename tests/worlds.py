@@ -44,7 +44,7 @@ def small_scenario(**changes: Any) -> Scenario:
         "seed": 5,
         "devices": {"count": 3, "requests": 2, "think_time_s": 0.05},
         "workload": {"max_new_tokens": 12},
-        "models": {"middle": "middle"},
+        "models": {"draft": "draft", "middle": "middle", "target": "embedded/target"},
         "protocol": {"name": "tslt", "draft_length": 3, "top_k": 6},
         "link": {"kind": "fixed", "uplink_mbps": 0.2, "downlink_mbps": 1, "one_way_delay_s": 0.004},
         "edge": {"max_batch": 4, "batch_window_s": 0.001},

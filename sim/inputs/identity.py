@@ -14,7 +14,7 @@ from typing import Any
 
 from sim.compute.base import ComputeModel
 from sim.core.addresses import digest
-from sim.inputs.prompts import SHIPPED
+from sim.inputs.prompts import SHIPPED, prompts_named
 from sim.inputs.versions import decoding_code, simulator_code
 from sim.models.fingerprint import file_digest
 from sim.models.info import ModelInfo
@@ -123,7 +123,7 @@ class RunAddresses:
         shared = (scenario.protocol, scenario.controller, workload, scenario.models, models)
         parts = {
             "decoding": self._digest("decoding", shared, lambda: decoding_inputs(scenario, models)),
-            "workload": self._digest("workload", (workload,), lambda: _workload(scenario)),
+            "workload": self._digest("workload", (workload, scenario.models), lambda: _workload(scenario)),
             "costs": self._digest("costs", (scenario.protocol, cost_models), lambda: _costs(scenario, cost_models)),
             "link": self._digest("link", (link,), lambda: _with_code(link.dump())),
             "devices": self._digest(
@@ -156,8 +156,8 @@ def _with_code(plain: dict[str, Any]) -> dict[str, Any]:
 
 def _workload(scenario: Scenario) -> dict[str, Any]:
     keys = scenario.workload.model_dump(mode="json")
-    prompts = SHIPPED.get(keys["prompts"], keys["prompts"])
-    return {**keys, "prompts": with_contents(str(prompts))}
+    named = prompts_named(scenario.workload, scenario.models)
+    return {**keys, "prompts": with_contents(str(SHIPPED.get(named, named)))}
 
 
 def _costs(scenario: Scenario, cost_models: Mapping[str, Mapping[str, ComputeModel]]) -> dict[str, Any]:

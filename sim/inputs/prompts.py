@@ -10,6 +10,8 @@ from typing import Any
 from channels.text_files import JSON_LINES, TextFileError, has_suffix, read_lines, read_records
 from sim.core.errors import InputError, shortened
 from sim.inputs.trace_files import Trace, TraceEntry, name_of_csv_trace, read_trace
+from sim.scenario.schema import ModelsSettings
+from sim.scenario.workload import WorkloadSettings
 
 _MODELS = Path(__file__).parent.parent / "models"
 EMBEDDED_PROMPTS = _MODELS / "embedded" / "prompts.jsonl"
@@ -55,6 +57,16 @@ class Prompt:
 
     def __str__(self) -> str:
         return self.text
+
+
+def prompts_named(workload: WorkloadSettings, models: ModelsSettings) -> str:
+    """Where a workload's prompts come from: as ``read_prompts`` takes it, ``auto`` resolved."""
+    return shipped_for(models) if workload.prompts == "auto" else workload.prompts
+
+
+def shipped_for(models: ModelsSettings) -> str:
+    """The prompts that ship with SpecRAN and suit a target."""
+    return "embedded" if models.target.startswith("embedded/") else "chat"
 
 
 def read_prompts(source: str) -> list[Prompt]:

@@ -15,7 +15,7 @@ from typing_extensions import override
 from sim.core.errors import InputError, RunError
 from sim.inputs.arrivals import Arrivals, generator, turn_think_time_s
 from sim.inputs.lengths import draw_length
-from sim.inputs.prompts import Prompt, read_prompts, trace_of
+from sim.inputs.prompts import Prompt, prompts_named, read_prompts, trace_of
 from sim.inputs.workload import (
     REQUESTS_PER_DEVICE,
     Encode,
@@ -116,8 +116,9 @@ class DrawnRequests(RequestSource):
         self._encode: Encode | None = encode
         self._leader = models.get("target") or next(iter(models.values()))
         self._context = min(model.max_context for model in models.values())
-        trace = trace_of(workload.prompts)
-        self._prompts = read_prompts(workload.prompts)
+        self._models, self._named = scenario.models, prompts_named(workload, scenario.models)
+        trace = trace_of(self._named)
+        self._prompts = read_prompts(self._named)
         self._is_paired = trace is not None and devices.arrivals in ("trace", workload.prompts)
         if self._is_paired and workload.turns > 1:
             message = "turns above 1 need arrivals of their own: each entry of a trace is one request"
@@ -203,9 +204,8 @@ class DrawnRequests(RequestSource):
         """Each device walks through the prompts in an order of its own: none repeats before all were used."""
         numbers = self._own_prompts.get(device) or self._own_prompts.get(None)
         if not numbers:
-            source = self._workload.prompts
             raise InputError(
-                f"{source!r} holds no prompt for device {device}: all are for other devices", "workload.prompts"
+                f"{self._named!r} holds no prompt for device {device}: all are for other devices", "workload.prompts"
             )
         order = self._orders.get(device)
         if order is None:
@@ -351,7 +351,7 @@ class DrawnRequests(RequestSource):
         if not self._corpus:
             assert self._encode is not None
             special, vocab_size = set(self._leader.special_ids), self._leader.vocab_size
-            for prompt in texts_to_cut_from(self._prompts):
+            for prompt in texts_to_cut_from(self._prompts, self._models):
                 ids = prompt.ids if prompt.ids is not None else self._encode(prompt.text)
                 self._corpus += tuple(int(token) for token in ids if token < vocab_size and token not in special)
             if not self._corpus:

@@ -10,9 +10,9 @@ from sim.decoding.core.controller import Controller
 from sim.decoding.core.random_source import KeyedRandom
 from sim.decoding.core.request import Request
 from sim.decoding.core.rows import Sampling
-from sim.inputs.prompts import Chat, Prompt, read_prompts
+from sim.inputs.prompts import Chat, Prompt, prompts_named, read_prompts, shipped_for
 from sim.models.info import ModelInfo
-from sim.scenario.schema import Scenario
+from sim.scenario.schema import ModelsSettings, Scenario
 from sim.scenario.workload import WorkloadSettings
 
 Encode = Callable[[str | Chat], Sequence[int]]
@@ -100,19 +100,20 @@ def _to_encode(prompt: Prompt, chat_template: str) -> str | Chat | None:
     return prompt.text if chat_template == "never" else prompt.chat
 
 
-def contents_to_encode(workload: WorkloadSettings) -> list[str | Chat]:
-    """All texts and chats of a workload that a tokenizer has to turn into token ids."""
-    prompts = read_prompts(workload.prompts)
+def contents_to_encode(scenario: Scenario) -> list[str | Chat]:
+    """All texts and chats of a scenario's workload that a tokenizer has to turn into token ids."""
+    workload = scenario.workload
+    prompts = read_prompts(prompts_named(workload, scenario.models))
     contents = [_to_encode(prompt, workload.chat_template) for prompt in prompts if prompt.num_tokens is None]
     if workload.prompt_tokens is not None or workload.system_prompt_tokens or len(contents) < len(prompts):
-        contents += [prompt.text for prompt in texts_to_cut_from(prompts) if prompt.ids is None]
+        contents += [prompt.text for prompt in texts_to_cut_from(prompts, scenario.models) if prompt.ids is None]
     return [content for content in contents if content is not None]
 
 
-def texts_to_cut_from(prompts: Sequence[Prompt]) -> Sequence[Prompt]:
+def texts_to_cut_from(prompts: Sequence[Prompt], models: ModelsSettings) -> Sequence[Prompt]:
     """Prompts whose text those of a given length are cut from: a workload's own, or those that ship if it has none."""
     own = [prompt for prompt in prompts if prompt.num_tokens is None]
-    return own or read_prompts("embedded")
+    return own or read_prompts(shipped_for(models))
 
 
 def cut_start(ids: Sequence[int], limit: int, model: ModelInfo) -> list[int]:

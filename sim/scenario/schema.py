@@ -42,13 +42,13 @@ MAX_SEED = (1 << 64) - 1
 class ModelsSettings(Settings):
     """The language models, by role; `models: embedded` or `models: smollm2` names all that ship under that name."""
 
-    draft: str = "embedded/draft"
+    draft: str = "smollm2/draft"
     """Draft model: `smollm2/draft` or `embedded/draft`, a Hugging Face name, a local folder, a GGUF file; with
     `#layers=8` its first eight layers only, with `#layers=0,7,14` those three. `target#layers=8` takes the target's."""
-    target: str = "embedded/target"
-    """Target model."""
+    target: str = "smollm2/target"
+    """Target model; `smollm2/target` is fetched once (93 MB). With no network: `models: embedded`."""
     middle: str = "embedded/middle"
-    """Model between draft and target, for hierarchical protocols."""
+    """Model between draft and target, for hierarchical protocols; that of the default goes with `embedded/target`."""
     draft_vocabulary: Literal["same", "shared_tokens"] = "same"
     """`same`: draft and target must have the same tokens. `shared_tokens`: a draft of another family proposes those
     that both have, compared by their text (arXiv 2502.05202, token-level intersection); exact like any other draft."""

@@ -38,11 +38,11 @@ class WorkloadSettings(Settings):
     ) = None
     """Lengths and attachments by a name of AI traffic in 3GPP S4-260115; the numbers are this project's own, and keys
     that are set come first."""
-    prompts: str = "embedded"
-    """`embedded` (beginnings of Python code) or `chat` (eight kinds of requests), which ship with SpecRAN; or a file:
-    JSON lines or a JSON list of `text`, `ids`, or chats as OpenAI, ShareGPT, MT-bench, Spec-Bench, HumanEval, GSM8K,
-    Alpaca and vLLM have them, with `category`, `device` and `max_new_tokens` of their own; or plain text, a prompt per
-    line."""
+    prompts: str = "auto"
+    """`chat` (eight kinds of requests) or `embedded` (beginnings of Python code), which ship with SpecRAN; `auto` is
+    `embedded` with the target `embedded/target`, which writes nothing else, and `chat` with any other; or a file: JSON
+    lines or a JSON list of `text`, `ids`, or chats as OpenAI, ShareGPT, MT-bench, Spec-Bench, HumanEval, GSM8K, Alpaca
+    and vLLM have them, with `category`, `device` and `max_new_tokens` of their own; or plain text, a prompt a line."""
     chat_template: Literal["auto", "always", "never"] = "auto"
     """Whether the target's chat template is applied: `auto` to chats, `always` to plain texts too, `never` at all."""
     max_prompt_tokens: int | None = Field(default=None, ge=1, le=MAX_TOKENS)

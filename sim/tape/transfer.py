@@ -88,7 +88,7 @@ def _note_prompts(
 ) -> None:
     leader = models_info.get("target") or next(iter(models_info.values()))
     known = prompts.setdefault(leader.fingerprint, {})
-    for content in contents_to_encode(scenario.workload):
+    for content in contents_to_encode(scenario):
         if (key := prompt_key(content)) not in known:
             known[key] = list(encode_prompt(leader, remote_code_is_trusted(), content))
 

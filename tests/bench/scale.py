@@ -14,6 +14,7 @@ NUM_ENTRIES = 100_000
 _SWEEP: dict[str, Any] = {
     "name": "wide",
     "devices": {"count": 1, "requests": 1},
+    "models": "embedded",
     "workload": {"max_new_tokens": 4},
     "protocol": {"name": "dsd", "draft_length": 4},
     "link": "fixed",
@@ -32,6 +33,7 @@ main()
 _RECORDED: dict[str, Any] = {
     "name": "recorded",
     "devices": {"count": 4, "requests": 4},
+    "models": "embedded",
     "workload": {"max_new_tokens": 48},
     "protocol": {"name": "tslt", "draft_length": 4, "top_k": 64},
     "link": "fixed",

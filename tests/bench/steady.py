@@ -16,6 +16,7 @@ DURATION_S = 600
 STEADY: dict[str, Any] = {
     "name": "steady",
     "devices": {"count": 1000, "arrivals": "poisson", "arrival_rate_hz": 0.01, "warmup_s": 30},
+    "models": "embedded",
     "workload": {"max_new_tokens": 32, "stop_at_eos": False, "distinct_requests": 200},
     "slo": {"ttft_s": 0.5, "tpot_s": 0.1},
     "protocol": {"name": "tslt", "draft_length": 4, "top_k": 64},

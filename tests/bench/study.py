@@ -16,6 +16,7 @@ STUDY: dict[str, Any] = {
     "name": "study",
     "seed": 1,
     "devices": {"count": 50, "requests": 4, "think_time_s": 0.5},
+    "models": "embedded",
     "workload": {"max_new_tokens": 64},
     "protocol": {"name": "tslt", "draft_length": 4, "top_k": 64},
     "link": {"kind": "shannon", "uplink_bandwidth_mhz": 5, "downlink_bandwidth_mhz": 20, "snr_db": 12},

@@ -14,7 +14,7 @@ import pytest
 QUICK = [
     "--set", "devices.count=2", "--set", "devices.requests=1", "--set", "workload.max_new_tokens=6",
     "--set", "compute={device: {kind: fixed, per_token_s: 0.001}, edge: {kind: fixed, per_forward_s: 0.003}}",
-    "--set", "link={kind: fixed, uplink_mbps: 2}", "--set", "models=embedded", "--set", "workload.prompts=embedded",
+    "--set", "link={kind: fixed, uplink_mbps: 2}", "--set", "models=embedded",
 ]  # fmt: skip
 
 

@@ -21,6 +21,7 @@ from tests.figures.tables import UPLINK, sweep_table
 _TINY = """devices: {count: 1, requests: 1}
 workload: {max_new_tokens: 2}
 protocol: {name: edge_only}
+models: embedded
 compute:
   device: {kind: fixed, per_forward_s: 0.01}
   edge: {kind: fixed, per_forward_s: 0.01}

@@ -11,6 +11,7 @@ from sim.cli import _main
 _TINY = """devices: {count: 1, requests: 1}
 workload: {max_new_tokens: 2}
 protocol: {name: edge_only}
+models: embedded
 """
 
 
@@ -139,7 +140,7 @@ def test_wrong_options(tmp_path, monkeypatch, capsys, options: str, says: str):
 def test_vary_over_a_sweep_that_is_wrong_or_zipped(tmp_path, monkeypatch, capsys):
     text = f"{_TINY}sweep:\n  axes: [1]\n"
     says = wrong(tmp_path, monkeypatch, capsys, text, "sweep @ --vary link.uplink_mbps=1,2")
-    assert "case.yaml:5: sweep.axes: expected a mapping of keys, got [1]" in says
+    assert "case.yaml:6: sweep.axes: expected a mapping of keys, got [1]" in says
     Path("case.yaml").write_text(f"{_TINY}sweep:\n  zip: {{link.uplink_mbps: [1]}}\n")
     assert _main(["sweep", "case.yaml", "--vary", "link.uplink_mbps=1,2"]) == 2
     assert "--vary link.uplink_mbps: 'link.uplink_mbps' is both an axis and a zip" in capsys.readouterr().err
@@ -163,7 +164,8 @@ def test_vary_over_a_sweep_that_is_wrong_or_zipped(tmp_path, monkeypatch, capsys
 )
 def test_files_that_are_not_there(tmp_path, monkeypatch, capsys, line: str, says: str):
     """Found by the run, and told with file, line and key all the same."""
-    text = f"seed: 1\nprotocol: {{name: edge_only}}\n{line}\n"
+    head = "seed: 1" if line.startswith("models") else "models: embedded"
+    text = f"{head}\nprotocol: {{name: edge_only}}\n{line}\n"
     assert says in wrong(tmp_path, monkeypatch, capsys, text, "run @")
 
 

@@ -176,7 +176,8 @@ def test_the_run_says_whose_code_it_runs_and_keeps_its_prints_off_stdout(tmp_pat
     path = write_module(tmp_path, "own_h", "h")
     path.write_text(path.read_text() + "print('hello from own code')\n")
     more = (
-        "devices: {requests: 1}\nworkload: {max_new_tokens: 2}\ncompute: {edge: {kind: fixed, per_forward_s: 0.01}}\n"
+        "devices: {requests: 1}\nmodels: embedded\nworkload: {max_new_tokens: 2}\n"
+        "compute: {edge: {kind: fixed, per_forward_s: 0.01}}\n"
     )
     scenario = write_scenario(tmp_path, "own_h:own", more)
     assert _main(["run", str(scenario), "--json"]) == 0

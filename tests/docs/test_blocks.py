@@ -2,8 +2,8 @@
 
 Blocks of one page share a folder and a namespace, in order. A block that opens with ``# NAME.py`` or ``# NAME.yaml`` is
 a file of that name; other Python blocks are executed. Commands are run in this process. A comment before a block says
-what keeps it small: ``<!-- test: --set devices.count=1 -->`` is added to its runs, sweeps and recordings (those of the
-quickstart then take the embedded models, too), and
+what keeps it small: ``<!-- test: --set devices.count=1 -->`` is added to its runs, sweeps and recordings. Scenarios
+that name no models run with the embedded ones, the quickstart only where such a comment stands.
 ``<!-- test: parse -->`` marks commands that need what a test cannot have (a network, a cluster, minutes): of those the
 command line itself is parsed, and scenarios and keys that it names are checked.
 """
@@ -130,9 +130,17 @@ def run_command(words: list[str], more: list[str]) -> None:
     arguments = [match for word in words[1:] for match in expanded(word)]
     if " ".join(words[1:3]) in _SIMULATING or words[1] in _SIMULATING:
         arguments += more
-        if more and "quickstart" in words and "models" not in " ".join(words):
-            arguments += ["--set", "models=embedded", "--set", "workload.prompts=embedded"]
+    if names_no_models(words) and (more or "quickstart" not in words):
+        arguments += ["--set", "models=embedded"]
     assert _main(arguments) == 0, " ".join(arguments)
+
+
+def names_no_models(words: list[str]) -> bool:
+    """Whether a command decodes, and neither it nor a scenario of the page says with which models."""
+    if words[1] not in (*_SIMULATING, "tape", "capacity") or "models" in " ".join(words):
+        return False
+    files = [Path(word) for word in words if word.endswith(".yaml") and Path(word).is_file()]
+    return "quickstart" in words or any("models:" not in path.read_text(encoding="utf-8") for path in files)
 
 
 def expanded(word: str) -> list[str]:

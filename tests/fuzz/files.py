@@ -26,6 +26,7 @@ from tests.worlds import FIXED_COMPUTE
 _SCENARIO: dict[str, Any] = {
     "name": "fuzz",
     "devices": {"count": 2, "requests": 1},
+    "models": "embedded",
     "workload": {"max_new_tokens": 4, "stop_at_eos": False},
     "compute": FIXED_COMPUTE,
 }

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from sim.cli import _main
 from sim.core.errors import InputError
 from sim.scenario import Scenario, load_scenario
 from sim.scenario.loading import bundled_scenarios
@@ -107,6 +108,20 @@ def test_renaming_a_protocol_keeps_the_keys_that_both_have():
 def test_one_model_of_a_set_can_be_changed():
     models = load_scenario("quickstart", {"models": "smollm2", "models.draft": "embedded/draft"}).models
     assert (models.draft, models.target) == ("embedded/draft", "smollm2/target")
+
+
+def test_a_scenario_without_models_needs_no_weights_to_be_validated(tmp_path, monkeypatch, capsys):
+    """It means the real pair; without weights and network a run says how to go without, and takes nothing else."""
+    monkeypatch.setenv("SPECRAN_MODELS", str(tmp_path / "models"))
+    monkeypatch.setenv("SPECRAN_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    path = write(tmp_path, "devices: {requests: 1}\nlink: fixed\ncompute: {device: fixed, edge: fixed}\n")
+    assert _main(["validate", str(path)]) == 0
+    capsys.readouterr()
+    assert _main(["run", str(path), "--out", str(tmp_path / "out")]) == 2
+    told = capsys.readouterr().err
+    assert "cannot fetch smollm2/target" in told and "--set models=embedded" in told
+    assert not (tmp_path / "out").exists()
 
 
 def test_relative_paths_are_relative_to_the_scenario(tmp_path: Path):

@@ -76,6 +76,7 @@ REFUSED = {f"cloud.{engine}.{key}" for engine in ("fcfs", "continuous") for key 
 # Keys that change no output of small worlds, and another one that has a base scenario in which both are in use.
 BASES = {"cloud.continuous.policy": "cloud.continuous.memory_share"}
 ALSO_IN_BASE: dict[str, dict[str, Any]] = {
+    "models.target": {"workload.prompts": "chat"},  # which otherwise go by the target's name
     "devices.trace_speedup": {"devices.arrivals": "arrivals.csv", "devices.think_time_s": 0},
     **{f"edge.{engine}.ran_sharing": {"link": {"kind": "nr"}} for engine in ("fcfs", "continuous")},
     **{f"link.nr.{key}": {"link.rlc_feedback": "status"} for key in ("poll_pdus", "poll_bytes")},

@@ -23,6 +23,7 @@ def scenario(uplink_mbps: float, edge: dict[str, Any], **changes: Any) -> Scenar
     """One device whose steps follow each other, so that nothing overlaps."""
     keys = {
         "name": "explained",
+        "models": "embedded",
         "devices": {"count": 1, "requests": 1},
         "workload": {"max_new_tokens": 6, "stop_at_eos": False},
         "protocol": {"name": "tslt", "draft_length": 2, "top_k": 16},

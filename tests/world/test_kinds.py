@@ -158,6 +158,7 @@ def test_kinds_with_drafts_and_prompts_of_their_own_run_from_end_to_end(tmp_path
         {"name": "jetsons", "count": 2, "protocol": "edge_only"},
     ]
     keys = {"devices": kinds, "workload": {"max_new_tokens": 4, "max_prompt_tokens": 20}, "compute": FIXED_COMPUTE}
+    keys["models"] = "embedded"
     scenario = Scenario.from_dict({"name": "kinds", "protocol": {"name": "tslt", "draft_length": 2}, **keys})
     result = run(scenario, tmp_path)
     assert set(result.manifest["kinds"]) == {"phones", "jetsons"}
@@ -173,6 +174,7 @@ def test_each_kind_is_told_and_plotted(
     monkeypatch.setenv("SPECRAN_CACHE", str(tmp_path / "cache"))
     kinds = [{"name": "phones", "count": 1, "compute": SLOW}, {"name": "jetsons", "count": 1}]
     keys = {"devices": kinds, "workload": {"max_new_tokens": 4, "max_prompt_tokens": 20}, "compute": FIXED_COMPUTE}
+    keys["models"] = "embedded"
     axes = {"axes": {"devices.phones.count": [1, 2]}}
     scenario = Scenario.from_dict(
         {"name": "kinds", "protocol": {"name": "tslt", "draft_length": 2}, "sweep": axes, **keys}

@@ -6,13 +6,17 @@ from pathlib import Path
 
 import pytest
 
+from sim.compute.fixed import FixedCompute, FixedSettings
 from sim.core.errors import InputError
-from sim.inputs.prompts import read_prompts
+from sim.inputs.identity import RunAddresses
+from sim.inputs.prompts import prompts_named, read_prompts
 from sim.inputs.requests import DrawnRequests
 from sim.inputs.scenario_models import model_names
-from sim.inputs.workload import make_request
+from sim.inputs.workload import contents_to_encode, make_request
 from sim.models.info import ModelInfo
 from sim.models.tabular import TabularModel
+from sim.scenario.overrides import apply_overrides
+from sim.scenario.schema import Scenario
 from tests.worlds import inputs, simulate, small_scenario, table_models
 
 FACTS = {
@@ -114,3 +118,27 @@ def test_a_model_that_the_protocol_needs_must_be_named():
 def test_models_are_those_that_are_named(role: str):
     scenario = small_scenario(models={"draft": "a", "target": "b", "middle": "c", role: "mine"})
     assert model_names(scenario.models, ("draft", "middle", "target"))[role] == "mine"
+
+
+def address(scenario: Scenario) -> str:
+    """The address of a scenario's run over fixed costs."""
+    fixed = {role: FixedCompute(FixedSettings()) for role in FACTS}
+    return RunAddresses().of(scenario, FACTS, dict.fromkeys(("device", "edge"), fixed))
+
+
+def test_prompts_suit_the_target_unless_they_are_named():
+    """Prompts of the default pair are chats, those of the embedded pair, which knows no language, Python code."""
+    plain = Scenario.from_dict({})
+    assert (plain.models.draft, plain.models.target) == ("smollm2/draft", "smollm2/target")
+    for changes, expected in (
+        ({}, "chat"),
+        ({"models": "embedded"}, "embedded"),
+        ({"models.draft": "embedded/draft"}, "chat"),
+        ({"models.target": "facebook/opt-125m"}, "chat"),
+        ({"models": "embedded", "workload.prompts": "chat"}, "chat"),
+    ):
+        scenario = Scenario.from_dict(apply_overrides(plain.dump(), changes))
+        assert prompts_named(scenario.workload, scenario.models) == expected, changes
+        named = scenario.replace("workload.prompts", expected)
+        assert contents_to_encode(scenario) == contents_to_encode(named)
+        assert address(scenario) == address(named)

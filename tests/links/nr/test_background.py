@@ -215,6 +215,7 @@ def test_a_run_that_background_starves_ends_with_a_message(monkeypatch):
     flow = {"kind": "ftp", "users": 0, "direction": "uplink", "rate_hz": 50, "file_bytes": 100_000, "five_qi": 7}
     keys = {
         "devices": {"count": 1, "think_time_s": 0.5},
+        "models": "embedded",
         "workload": {"max_new_tokens": 4},
         "protocol": {"name": "edge_only"},
         "compute": {"device": {"kind": "fixed"}, "edge": {"kind": "fixed"}},

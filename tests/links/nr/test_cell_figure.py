@@ -58,7 +58,7 @@ def test_a_run_writes_its_slots_and_pictures_when_asked(tmp_path):
     import sim
     from sim.scenario.loading import load_scenario
 
-    small = {"devices.count": 2, "workload.max_new_tokens": 4, "models": "embedded", "workload.prompts": "embedded"}
+    small = {"devices.count": 2, "workload.max_new_tokens": 4, "models": "embedded"}
     folder = sim.run(load_scenario("quickstart", small | {"link.record_slots": True}), tmp_path).folder
     slots = pd.read_csv(folder / "slots.csv")
     assert set(slots["direction"]) == {"uplink", "downlink"}
