@@ -31,6 +31,7 @@ from sim.decoding.verification.base import RULES
 from sim.figures.registry import FIGURES
 from sim.links.nr.mac.schedulers.registry import SCHEDULERS
 from sim.links.registry import LINKS
+from sim.scenario.loading import bundled_scenarios
 
 ROOT = Path(__file__).parents[2]
 _BLOCK = re.compile(
@@ -140,7 +141,7 @@ def names_no_models(words: list[str]) -> bool:
     if words[1] not in (*_SIMULATING, "tape", "capacity") or "models" in " ".join(words):
         return False
     files = [Path(word) for word in words if word.endswith(".yaml") and Path(word).is_file()]
-    return "quickstart" in words or any("models:" not in path.read_text(encoding="utf-8") for path in files)
+    return not bundled_scenarios().keys().isdisjoint(words) or any("models:" not in path.read_text(encoding="utf-8") for path in files)
 
 
 def expanded(word: str) -> list[str]:
