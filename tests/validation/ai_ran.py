@@ -62,7 +62,9 @@ def cells_per_gpu() -> Iterable[Row]:
 @section(SYSTEMS)
 def single_blocks() -> Iterable[Row]:
     """What a transport block takes that is alone on a GPU, against measured times, and beside those of full cells."""
-    source = "CloudRIC, MobiCom 2024, its artefacts: blocks decoded alone on a V100, cuBB Alpha-3, at most 10 iterations"
+    source = (
+        "CloudRIC, MobiCom 2024, its artefacts: blocks decoded alone on a V100, cuBB Alpha-3, at most 10 iterations"
+    )
     cost, to_v100 = layer1_cost("a100"), hardware_of("a100").memory_bandwidth_bytes_per_s / _V100_BYTES_PER_S
     note = (
         "median over the file's blocks of that size; all 2,786 are 60 us + 4.5 us per code block (median error 2 %). "
@@ -73,7 +75,9 @@ def single_blocks() -> Iterable[Row]:
         what = f"time of a transport block of {code_blocks} code blocks alone on a GPU (us)"
         yield within_factor(what, source, measured_us, 1e6 * alone_s, 2, note)
     peak = cost.peak.code_blocks
-    note = "a block alone leaves most of the GPU idle: the time of full cells, not this one, is what the cost is fitted to"
+    note = (
+        "a block alone leaves most of the GPU idle: the time of full cells, not this one, is what the cost is fitted to"
+    )
     what = "time of a code block among those of 4 full cells, over that of one more in a block alone (by bandwidth)"
     yield between(what, source + "; Aerial SDK 23-1", 0, 1, SLOT_NS / 1e9 / (4 * peak) / (4.52e-6 / to_v100), note)
 
