@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from sim.core.errors import InputError
 from sim.models.fingerprint import combine
+from sim.models.importance import Weights
 from sim.models.interface import ForwardPass, LanguageModel, Logits
 from sim.models.token_bytes import bytes_by_id
 from sim.models.tokenizer import TextTokenizer
@@ -127,6 +128,10 @@ class CrossVocabularyModel(WrappedModel):
     def new_tokens(self, forward: ForwardPass) -> int:
         """Tokens of its own that the draft must feed for a forward in the target's ids."""
         return self.model.new_tokens(self._reading(forward).forward)
+
+    def attention(self, text: Sequence[int]) -> Weights:
+        """That of the draft over its own tokens of the text."""
+        return self.model.attention([own for token in text for own in self._map.read(token)])
 
     def _run(self, batch: Sequence[ForwardPass]) -> list[Logits]:
         readings = [self._reading(forward) for forward in batch]

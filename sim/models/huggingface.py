@@ -14,6 +14,7 @@ from typing_extensions import override
 from sim.core.errors import InputError
 from sim.models.cached_model import CachedModel, ancestor_matrix
 from sim.models.fingerprint import library_versions
+from sim.models.importance import Weights
 from sim.models.interface import Logits
 from sim.models.kv_store import DEFAULT_MAX_BYTES, DEFAULT_MAX_SLOTS, KvStore, LayerShape
 from sim.models.layout import PassLayout, Piece
@@ -168,6 +169,19 @@ class HuggingFaceModel(CachedModel):
         ).logits
         rows = to_numpy(logits[:, :, : self.vocab_size])
         return [rows[row, rows.shape[1] - piece.num_rows :] for row, piece in enumerate(pieces)]
+
+    def attention(self, text: Sequence[int]) -> Weights:
+        """What a text's last token attends to in the last layer, mean over heads, [num_tokens]; by eager attention."""
+        before = self.network.config._attn_implementation
+        self.network.set_attn_implementation("eager")
+        try:
+            with torch.inference_mode():
+                ids = torch.tensor([list(text)], device=self._store.device)
+                found = self.network(input_ids=ids, use_cache=False, output_attentions=True).attentions[-1]
+        finally:
+            self.network.set_attn_implementation(before)
+        weights: Weights = found[0, :, -1].double().mean(0).cpu().numpy()
+        return weights
 
     def _mask(self, seen: torch.Tensor) -> torch.Tensor:
         """Boolean for sdpa, additive for eager attention: each silently misreads the other's."""

@@ -5,13 +5,14 @@ from __future__ import annotations
 import sys
 from abc import ABC, abstractmethod
 from collections.abc import Hashable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
 from sim.core.errors import InputError
+from sim.models.importance import Weights, importance
 
 if TYPE_CHECKING:
     from sim.models.tokenizer import TextTokenizer
@@ -33,6 +34,7 @@ class ForwardPass:
         parents: Parent of each node as an index into ``block``, -1 for the context's last token; a node's parent
             comes before the node. None means a chain.
         first_row: First row wanted; earlier positions are only fed to the model if its cache lacks them.
+        with_importance: Whether each row of a chain has one more column, the ``importance`` of the token it follows.
     """
 
     session: Hashable
@@ -40,8 +42,11 @@ class ForwardPass:
     block: Sequence[int] = ()
     parents: tuple[int, ...] | None = None
     first_row: int = 0
+    with_importance: bool = False
 
     def __post_init__(self) -> None:
+        if self.with_importance and self.parents is not None:
+            raise ValueError("importance is told of chains")
         if not self.context:
             raise ValueError("a forward needs at least one token of context")
         if self.parents is not None:
@@ -207,7 +212,7 @@ class LanguageModel(ABC):
         return self._texts.get(forward.session, CachedText()).match(forward).new_tokens
 
     def forward(self, batch: Sequence[ForwardPass]) -> list[Logits]:
-        """Run a batch; returns for each forward its logits [num_rows, vocab_size].
+        """Run a batch; returns for each forward its logits [num_rows, vocab_size], and its importances behind them.
 
         Raises:
             ValueError: A text is longer than ``max_context``, or two forwards of the batch share a session.
@@ -217,11 +222,28 @@ class LanguageModel(ABC):
             raise ValueError("two forwards of one batch share a session")
         for forward in batch:
             self._check_length(forward)
-        logits = self._run(batch)
+        asks = any(forward.with_importance for forward in batch)
+        logits = self._run([replace(one, with_importance=False) for one in batch] if asks else batch)
         for forward, rows in zip(batch, logits, strict=True):
             self.refuse_unusable(rows, forward.session)
             self._note_cached(forward)
-        return logits
+        return [self._with_importance(*both) for both in zip(batch, logits, strict=True)] if asks else logits
+
+    def _with_importance(self, forward: ForwardPass, rows: Logits) -> Logits:
+        """Rows with a column of importances, if the forward asks for them."""
+        if not forward.with_importance:
+            return rows
+        texts = ([*forward.context, *forward.block[: forward.first_row + place]] for place in range(len(rows)))
+        column = np.array([[importance(self.attention(text))] for text in texts], dtype=rows.dtype)
+        return np.concatenate([rows, column], axis=1)
+
+    def attention(self, text: Sequence[int]) -> Weights:  # noqa: ARG002 (most models have none)
+        """What a text's last token attends to in the last layer, mean over heads, [num_tokens].
+
+        Raises:
+            InputError: The model does not tell.
+        """
+        raise InputError(f"{self.name} does not tell its attention; valid: checkpoints of transformers")
 
     def refuse_unusable(self, rows: Logits, session: Hashable = None) -> None:
         """Refuse logits that no probabilities can be made of.

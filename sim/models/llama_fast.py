@@ -24,6 +24,7 @@ import torch.nn.functional as F
 from sim.models.attention import SharedColumns, attend
 from sim.models.cached_model import CachedModel
 from sim.models.fingerprint import library_versions
+from sim.models.importance import Weights
 from sim.models.interface import Logits
 from sim.models.kv_store import DEFAULT_MAX_BYTES, DEFAULT_MAX_SLOTS, KvStore, LayerShape
 from sim.models.layout import PassLayout, Piece, SlotGrid
@@ -120,6 +121,18 @@ class LlamaFast(CachedModel):
     def _feed_one(self, piece: Piece) -> Logits:
         keys, values = self._slot_arrays(piece.slot)
         return self._single.feed(piece, keys, values)
+
+    def attention(self, text: Sequence[int]) -> Weights:
+        """What a text's last token attends to in the last layer, mean over heads, [num_tokens]."""
+        sizes = self.sizes
+        watched: list[Array] = []
+        shape = (sizes.num_kv_heads, len(text), sizes.head_dim)
+        keys, values = ([np.empty(shape, self._single.dtype) for _ in self._layers] for _ in range(2))
+        with torch.inference_mode():
+            self._single.feed(Piece(0, 0, tuple(text), 1, len(text)), keys, values, watched)
+        heads = watched[0].astype(np.float64)
+        weights: Weights = (heads / heads.sum(-1, keepdims=True)).mean(0)
+        return weights
 
     def _slot_arrays(self, slot: int) -> tuple[list[Array], list[Array]]:
         """One slot's keys and values by layer, as arrays on the same memory, until the store is laid out anew."""

@@ -54,14 +54,22 @@ class SinglePass:
         self._final_gain: Array = final_gain.numpy()[: sizes.hidden_size]
         self._turns: Array = turns.numpy()
 
-    def feed(self, piece: Piece, keys: Sequence[Array], values: Sequence[Array]) -> Array:
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Of keys, values and logits."""
+        return self._embedding.dtype
+
+    def feed(
+        self, piece: Piece, keys: Sequence[Array], values: Sequence[Array], watched: list[Array] | None = None
+    ) -> Array:
         """Logits [num_rows, vocab_size] of a piece.
 
         Args:
             piece: What to feed.
             keys, values: Per layer those of the piece's slot, [num_kv_heads, capacity, head_dim]; written to.
+            watched: Gets what the last token attends to in the last layer, not normalised, [num_heads, stop].
         """
-        sizes = self.sizes
+        sizes, last = self.sizes, len(self._layers) - 1
         count, start, stop = len(piece.tokens), piece.start, piece.stop
         first_bias, bias = _bias(piece, self._embedding.dtype)
         turns = self._turns[start:stop] if piece.ancestors is None else self._turns[piece.positions]
@@ -82,6 +90,8 @@ class SinglePass:
                     scores.reshape(sizes.num_kv_heads, -1, count, stop)[..., first_bias:] += bias
                 scores -= np.maximum.reduce(scores, axis=-1, keepdims=True)
                 np.exp(scores, out=scores)
+                if watched is not None and index == last:
+                    watched.append(scores.reshape(sizes.num_heads, count, stop)[:, -1].copy())
                 seen = np.matmul(scores, own_values)
                 seen /= np.add.reduce(scores, axis=-1, keepdims=True)
                 hidden = hidden + attention_out(self._ungroup(seen, count))

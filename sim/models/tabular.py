@@ -9,6 +9,7 @@ from functools import lru_cache
 import numpy as np
 import numpy.typing as npt
 
+from sim.models.importance import Weights
 from sim.models.interface import ForwardPass, LanguageModel, Logits
 
 Probabilities = npt.NDArray[np.float64]
@@ -147,6 +148,11 @@ class TabularModel(LanguageModel):
     def row(self, text: Sequence[int]) -> Probabilities:
         """Probabilities [vocab_size] of the token after a text; read-only."""
         return self._row(tuple(text))
+
+    def attention(self, text: Sequence[int]) -> Weights:
+        """Weights that are drawn once and for all from the text."""
+        rng = np.random.Generator(np.random.Philox(key=_key(-1, tuple(text))))
+        return rng.dirichlet(np.ones(len(text)))
 
     def _checked(self, given: npt.ArrayLike, text: tuple[int, ...]) -> Probabilities:
         row = np.array(given, dtype=np.float64)

@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from sim.models.fingerprint import combine
+from sim.models.importance import Weights
 from sim.models.interface import ForwardPass, LanguageModel, Logits
 
 
@@ -32,6 +33,10 @@ class WrappedModel(LanguageModel):
         self.numerics = model.numerics
         self.notes = model.notes
         self.tokenizer = model.tokenizer
+
+    def attention(self, text: Sequence[int]) -> Weights:
+        """That of the model behind."""
+        return self.model.attention(text)
 
     def max_sessions(self, num_tokens: int) -> int:
         """How many the model behind can cache."""
@@ -79,15 +84,17 @@ class WidenedModel(WrappedModel):
     def _run(self, batch: Sequence[ForwardPass]) -> list[Logits]:
         return [self._widened(rows) for rows in self.model.forward([self._known(forward) for forward in batch])]
 
+    def attention(self, text: Sequence[int]) -> Weights:
+        """That of the model behind, which reads ids that it does not know as the one that begins a text."""
+        return self.model.attention(self._known_ids(text))
+
     def _known(self, forward: ForwardPass) -> ForwardPass:
-        width = self.model.vocab_size
-        if max(*forward.context, max(forward.block, default=0)) < width:
+        if max(*forward.context, max(forward.block, default=0)) < self.model.vocab_size:
             return forward
+        return replace(forward, context=self._known_ids(forward.context), block=tuple(self._known_ids(forward.block)))
 
-        def known(tokens: Sequence[int]) -> list[int]:
-            return [token if token < width else self.model.bos_id for token in tokens]
-
-        return replace(forward, context=known(forward.context), block=tuple(known(forward.block)))
+    def _known_ids(self, tokens: Sequence[int]) -> list[int]:
+        return [token if token < self.model.vocab_size else self.model.bos_id for token in tokens]
 
     def _widened(self, rows: Logits) -> Logits:
         wide = np.full((len(rows), self.vocab_size), -np.inf, dtype=rows.dtype)

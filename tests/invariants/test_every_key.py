@@ -187,6 +187,8 @@ VALUES: dict[str, Any] = {
     "protocol.sqs.threshold": 0.3,
     "protocol.u_hlm.threshold": 0.6,
     "protocol.cu_hlm.threshold": 0.6,
+    "protocol.u_hlm_importance.threshold": 0.6,
+    "protocol.u_hlm_importance.min_importance": 2.0,
     "protocol.tk_slt.top_k": 4,
     "protocol.tk_slt.draft_length": 3,
     "protocol.tk_slt.max_draft_length": 1,

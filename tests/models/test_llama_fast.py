@@ -7,6 +7,7 @@ moves the last bits only.
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -14,6 +15,7 @@ import pytest
 import torch
 
 from sim.models.huggingface import HuggingFaceModel
+from sim.models.importance import importance
 from sim.models.interface import ForwardPass
 from sim.models.llama_fast import LlamaFast
 from sim.models.llama_weights import LlamaSizes
@@ -199,3 +201,20 @@ def test_reserved_memory_is_laid_out_once_and_used_again(both):
     check(both, ForwardPass("c", second[:7]), ForwardPass("a", first[:30], (4, 5)))
     model.reserve(2, 20)
     assert (store.num_slots, store.capacity) == (3, 64)
+
+
+def test_attention_is_that_of_transformers(both):
+    """Weights of the last layer from the last token; behind both models, and the importance beside a row."""
+    model, network, _ = both
+    ids = text(7, 20)
+    network.set_attn_implementation("eager")
+    with torch.inference_mode():
+        expected = network(input_ids=torch.tensor([ids]), output_attentions=True).attentions[-1][0, :, -1].mean(0)
+    assert model.attention(ids) == pytest.approx(expected.numpy(), abs=1e-6)  # its softmax is in float32
+    stock = HuggingFaceModel(network, "stock", builders.VOCAB_SIZE, frozenset(), 1, "stock")
+    assert stock.attention(ids) == pytest.approx(expected.numpy(), abs=1e-12)
+    forward = ForwardPass(("plain",), ids[:-2], tuple(ids[-2:]), first_row=1)
+    (plain,) = model.forward([forward])
+    (rows,) = model.forward([replace(forward, session=("told",), with_importance=True)])
+    assert rows.shape == (2, builders.VOCAB_SIZE + 1) and np.array_equal(rows[:, :-1], plain)
+    assert rows[:, -1] == pytest.approx([importance(model.attention(ids[:end])) for end in (19, 20)])

@@ -276,7 +276,14 @@ DECODING: tuple[Mutant, ...] = (
     *faults_of(
         "sim/decoding/protocols/u_hlm.py",
         ("tests/protocols/test_u_hlm.py",),
-        ("u_hlm_asks_when_sure", "        if doubt <= settings.threshold:", "        if doubt >= settings.threshold:"),
+        ("u_hlm_asks_when_sure", "asked = doubt > settings.threshold", "asked = doubt < settings.threshold"),
+        ("u_hlm_row_of_a_rejected_token", "ahead = ahead if received_verdict == token else None", "pass"),
+        ("u_hlm_reads_for_nothing", "ahead, importance = yield", "_, importance = yield"),
+    ),
+    *faults_of(
+        "sim/models/importance.py",
+        ("tests/protocols/test_u_hlm.py",),
+        ("importance_with_the_first_token", "others = weights[1:]", "others = weights"),
     ),
     *faults_of(
         "sim/decoding/protocols/tk_slt.py",

@@ -12,7 +12,7 @@ from sim.models.interface import ForwardPass
 PROMPT = [0]
 TOLD = ("target_entropy_bits", "surprisal_bits")
 # Of these the target sees some tokens only, or none.
-NAMES = [name for name in PROTOCOLS.names() if name not in ("device_only", "u_hlm", "cu_hlm")]
+NAMES = [name for name in PROTOCOLS.names() if name not in ("device_only", "u_hlm", "u_hlm_importance", "cu_hlm")]
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +51,7 @@ def test_rounds_tell_entropy_and_surprisal_of_the_targets_rows(tables, trio, nam
     assert start == 40
 
 
-@pytest.mark.parametrize("name", ["u_hlm", "cu_hlm"])
+@pytest.mark.parametrize("name", ["u_hlm", "u_hlm_importance", "cu_hlm"])
 def test_gated_rounds_tell_them_where_the_target_was_asked(tables, trio, name):
     draft, _, target = trio
     done = tables.run(name, draft, target, max_new_tokens=40, threshold=0.7)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from sim.core.errors import InputError
 from sim.decoding.analysis.gate_distance import gate_distance
 from sim.decoding.analysis.payloads import cu_hlm_bits_per_token
 from sim.decoding.core.rows import Row, Sampling, overlap
@@ -15,7 +16,8 @@ from sim.decoding.protocols.cu_hlm import CuHlmSettings
 from sim.decoding.protocols.registry import PROTOCOLS
 from sim.decoding.protocols.u_hlm import GateSettings
 from sim.inputs.prompts import read_prompts
-from sim.models.interface import ForwardPass
+from sim.models.importance import importance
+from sim.models.interface import ForwardPass, LanguageModel
 from sim.models.loading import load_pair, load_tokenizer
 
 
@@ -44,6 +46,47 @@ def test_asking_always_is_exact_with_rows_rounded_before_drawing(tables, monkeyp
     draft, target = tables.pair(1, vocab_size=4, odd=False)
     cut = tables.distance("cu_hlm", draft, target, length=2, max_deviation=0.2)
     assert 1e-3 < cut < 2 * (0.2 + 0.05)  # eighths of an octave round values by up to 4.4 %
+
+
+def test_important_tokens_alone_are_asked_about(tables):
+    """At 0 it is U-HLM; the more that must matter, the further it is off, up to the draft alone."""
+    assert PROTOCOLS.find("u_hlm_importance").traits["lossless"] is False
+    draft, target = tables.pair(1, odd=False)
+
+    def measured(name: str, **keys: float) -> float:
+        return tables.distance(name, draft, target, length=2, samples=2, threshold=0.0, **keys)
+
+    plain = measured("u_hlm")
+    all_matter, some, none = (measured("u_hlm_importance", min_importance=least) for least in (0.0, 1.0, 1000.0))
+    assert all_matter == plain
+    alone = tables.distance("device_only", draft, target, length=2)
+    assert plain < some < none == pytest.approx(alone, abs=1e-3)
+
+
+def test_a_token_that_is_read_early_is_not_read_again(tables):
+    """The device's passes: one per token, and one for each row after a correction, which nobody has read."""
+    draft, target = tables.pair(2, vocab_size=8, odd=False)
+    keys = {"max_new_tokens": 40, "threshold": 0.0, "samples": 4, "min_importance": 1.0}
+    done = tables.run("u_hlm_importance", draft, target, **keys)
+    reads = sum(getattr(step, "model", "") == "draft" for step in done.steps)
+    figures = [dict(this.stats) for this in done.rounds]
+    told = [row["importance"] for row in figures if "importance" in row]
+    assert all((row["importance"] > 1.0) == bool(row["asked"]) for row in figures if "importance" in row)
+    read_early = [
+        place
+        for place, (row, this) in enumerate(zip(figures, done.rounds, strict=True))
+        if "importance" in row and (not row["asked"] or this.accepted)
+    ]
+    assert reads == len(told) + 40 - sum(place + 1 < 40 for place in read_early)
+    assert 0 < sum(row["asked"] for row in figures) < len(told)
+
+
+def test_importance_is_the_weight_over_the_mean_without_the_first():
+    weights = np.array([0.6, 0.1, 0.1, 0.2])
+    assert importance(weights) == pytest.approx(0.2 / ((0.1 + 0.1 + 0.2) / 3))
+    assert importance(np.array([1.0])) == 1.0 and importance(np.array([1.0, 0.0])) == 1.0
+    with pytest.raises(InputError, match="does not tell its attention"):
+        LanguageModel.attention(load_pair("embedded/draft", "embedded/target")[0], [1, 2])
 
 
 def test_uncertainty_tells_flat_rows_from_peaked_ones(tables):

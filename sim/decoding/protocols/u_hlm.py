@@ -82,11 +82,13 @@ class Gate:
         settings: When the target is asked.
         row_layout: How a row is written and read.
         prepare: Makes of a draft row what is drawn from and what is sent.
+        min_importance: Whether also the drafted token's importance must exceed something for the target to be asked.
     """
 
     settings: GateSettings
     row_layout: Layout
     prepare: Callable[[Row], Prepared]
+    min_importance: float | None = None
 
 
 def gated(request: Request, gate: Gate, rng: RandomSource) -> Protocol:
@@ -101,16 +103,25 @@ def gated(request: Request, gate: Gate, rng: RandomSource) -> Protocol:
     draft_layout = GatedDraftLayout(request.vocab_size, request.max_new_tokens, gate.row_layout)
     token_layout = TokensLayout("verdict", request.vocab_size, max_tokens=1)
     kept: list[int] = []  # tokens kept without asking, which the edge has not heard of
+    ahead: Logits | None = None  # the draft's row after a drafted token that was read to see how important it is
 
     def one_round(_: Controls) -> Generator[Step, Any, None]:
-        nonlocal kept
+        nonlocal kept, ahead
         position = request.position
-        logits = yield request.forward(Location.DEVICE, "draft")
-        prepared = gate.prepare(request.draft_sampling.row(logits[0]))
+        logits, ahead = ahead, None
+        if logits is None:
+            (logits,) = yield request.forward(Location.DEVICE, "draft")
+        prepared = gate.prepare(request.draft_sampling.row(logits))
         token = rng.at("draft", position).categorical(prepared.source)
-        doubt = uncertainty(request, logits[0], token, settings.samples, rng.at("uncertainty", position))
-        stats = (("uncertainty", doubt), ("asked", float(doubt > settings.threshold)))
-        if doubt <= settings.threshold:
+        doubt = uncertainty(request, logits, token, settings.samples, rng.at("uncertainty", position))
+        asked = doubt > settings.threshold
+        stats: tuple[tuple[str, float], ...] = (("uncertainty", doubt),)
+        if asked and gate.min_importance is not None:
+            ahead, importance = yield from read_token(request, token)
+            asked = importance > gate.min_importance
+            stats = (*stats, ("importance", importance))
+        stats = (*stats, ("asked", float(asked)))
+        if not asked:
             kept.append(token)
             yield request.emit([token], drafted=1, stats=stats)
             return
@@ -124,9 +135,17 @@ def gated(request: Request, gate: Gate, rng: RandomSource) -> Protocol:
         (received_verdict,) = yield Transmit(Hop.DOWNLINK, token_layout([verdict]))
         rows = (("overlap", overlap(p, q)), ("tail_mass", prepared.tail_mass), ("draft_entropy_bits", q.entropy_bits))
         figures = (*rows, *target_stats([target_figures(p, received_verdict)]), *stats)
+        ahead = ahead if received_verdict == token else None
         yield request.emit([received_verdict], drafted=1, tested=1, accepted=int(accepted), stats=figures)
 
     yield from speculative_rounds(request, Controls.chain(1), one_round, rng)
+
+
+def read_token(request: Request, token: int) -> Generator[Step, Any, tuple[Logits, float]]:
+    """Have the draft read the token that it has just drafted: its row after that, and how important the token is."""
+    work = request.forward(Location.DEVICE, "draft", [token], first_row=1)
+    (row,) = yield replace(work, work=replace(work.work, with_importance=True))
+    return row[:-1], float(row[-1])
 
 
 def uncertainty(request: Request, logits: Logits, token: int, samples: int, position_rng: RandomSource) -> float:
