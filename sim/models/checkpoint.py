@@ -105,7 +105,7 @@ def _ids_problem(content: dict[str, Any]) -> str | None:
     for key in ("bos_token_id", "eos_token_id", "pad_token_id"):
         value = content.get(key)
         ids = value if isinstance(value, list) and key == "eos_token_id" else [value]
-        if not all(one is None or (isinstance(one, int) and not isinstance(one, bool)) for one in ids):
+        if value is not None and not all(type(one) is int for one in ids):
             return f"{key} must be a token id{' or a list of them' * (key == 'eos_token_id')}, got {shortened(value)}"
     return None
 

@@ -141,7 +141,9 @@ def names_no_models(words: list[str]) -> bool:
     if words[1] not in (*_SIMULATING, "tape", "capacity") or "models" in " ".join(words):
         return False
     files = [Path(word) for word in words if word.endswith(".yaml") and Path(word).is_file()]
-    return not bundled_scenarios().keys().isdisjoint(words) or any("models:" not in path.read_text(encoding="utf-8") for path in files)
+    return not bundled_scenarios().keys().isdisjoint(words) or any(
+        "models:" not in path.read_text(encoding="utf-8") for path in files
+    )
 
 
 def expanded(word: str) -> list[str]:

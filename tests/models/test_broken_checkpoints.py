@@ -99,6 +99,7 @@ def test_sizes_that_are_none(broken, key, value):
             b'{"eos_token_id": "x"}',
             "eos_token_id must be a token id or a list of them, got 'x'",
         ),
+        ("generation_config.json", b'{"eos_token_id": [null]}', r"eos_token_id must be .*, got \[None\]"),
         ("generation_config.json", b'{"eos_token_id": [2, null, 1.5]}', "eos_token_id must be a token id or a list"),
         ("generation_config.json", b'{"bos_token_id": [1]}', r"bos_token_id must be a token id, got \[1\]"),
         ("adapter_config.json", b"{}", "is an adapter .* merge it into its base model"),
