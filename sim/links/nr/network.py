@@ -342,7 +342,7 @@ class Network:
         adaptation, carrier = self.adaptations[direction], self.carrier
         row = np.array([device])
         adaptation.refresh(row, int(self.env.now) // carrier.slot_ns)
-        full_slot_bits = 8 * int(adaptation.widths.full_bytes[device] * adaptation.num_layers[device])
+        full_slot_bits = 8 * int(adaptation.widths.full_bytes(row)[0] * adaptation.num_layers[device])
         return full_slot_bits * carrier.data_fraction(direction) * 1e9 / carrier.slot_ns
 
     def radio_joules(self, device: int) -> float:
@@ -395,13 +395,7 @@ class Network:
         """Wake up for the next slot in which there is something to do, if any; nothing is to be done before a slot."""
         if self._armed is not None and self._armed <= earliest:
             return
-        needed = (
-            self.callbacks.next_slot(),
-            self.links.next_needed(),
-            self.uplink.next_needed(earliest),
-            self.downlink.next_needed(earliest),
-        )
-        slot = min((slot for slot in needed if slot is not None), default=None)
+        slot = self._next_needed(earliest)
         if slot is None or (self._armed is not None and self._armed <= slot):
             return
         self._armed = slot
@@ -410,6 +404,14 @@ class Network:
         wake._ok, wake._value = True, None
         delay = slot * self.carrier.slot_ns - int(self.env.now)
         self.env.schedule(wake, priority=_AFTER_MESSAGES, delay=delay)  # type: ignore[arg-type]
+
+    def _next_needed(self, earliest: int) -> int | None:
+        """First slot >= ``earliest`` in which there is something to do, if any."""
+        slot = self.uplink.next_needed(earliest)
+        if slot == earliest:
+            return slot
+        needed = slot, self.downlink.next_needed(earliest), self.callbacks.next_slot(), self.links.next_needed()
+        return min([slot for slot in needed if slot is not None], default=None)
 
     def _on_slot(self, slot: int, _: simpy.Event) -> None:
         if slot != self._armed:

@@ -147,7 +147,7 @@ def test_widths_beyond_the_headroom_follow_the_thinner_power():
     widths: GrantWidths = ran.link.network.uplink.adaptation.widths
     rows = np.array([0])
     assert widths.headroom_prb[0] == 1
-    assert widths.full_bytes[0] > 10 * widths.headroom_bytes[0]
+    assert widths.full_bytes(rows)[0] > 10 * widths.headroom_bytes[0]
     needed = [int(widths.needed(rows, np.array([want]), 14)[0]) for want in (24, 90, 200, 512, 1000, 10**6)]
     assert needed == sorted(needed)
     assert needed[0] == 1

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import numpy.typing as npt
 
@@ -20,33 +22,43 @@ class GrantWidths:
 
     Within its power headroom (TS 38.213 7.7.1) a device's SINR per PRB does not depend on the width, and a block's size
     follows from the table at one MCS. Beyond it the power is spread thinner, the MCS falls, and each further PRB brings
-    less; the sizes there are kept for some widths.
+    less; the sizes there are kept for some widths, and found when a backlog first asks for them: most never do.
 
     Args:
         carrier: The carrier.
         num_devices: Devices of all cells.
         mcs: MCS to begin with.
+        spread_mcs: MCS of devices by width, [num_rows] to [num_rows, num_widths], read beyond the headroom only; the
+            same at all widths if left out.
 
     Attributes:
         mcs: MCS of each device over the whole carrier at its headroom's width, [num_devices].
         headroom_prb: PRBs up to which a device's power meets the target of its power control, [num_devices].
         max_prb: PRBs beyond which it would not carry the lowest MCS, [num_devices].
         headroom_bytes: Block of a full slot at ``mcs`` and ``headroom_prb``, [num_devices].
-        full_bytes: Largest block of a full slot on any width up to ``max_prb``, [num_devices].
         smallest_prb: PRBs of the smallest useful grant of each device, [num_devices].
         grid: Widths for which sizes beyond the headroom are kept, [num_widths].
     """
 
-    def __init__(self, carrier: Carrier, num_devices: int, mcs: int) -> None:
-        self._carrier = carrier
+    def __init__(
+        self,
+        carrier: Carrier,
+        num_devices: int,
+        mcs: int,
+        spread_mcs: Callable[[Indices], Indices] | None = None,
+    ) -> None:
+        self._carrier, self._spread_mcs = carrier, spread_mcs
         self._sizes = carrier.block_bytes(carrier.symbols)
         self.mcs = np.full(num_devices, mcs, dtype=np.int64)
         self.headroom_prb = np.full(num_devices, carrier.num_prb, dtype=np.int64)
         self.max_prb = self.headroom_prb.copy()
         self.grid: Indices = np.unique(np.geomspace(1, carrier.num_prb, _NUM_WIDTHS).round().astype(np.int64))
         self._beyond = np.zeros((num_devices, len(self.grid)), dtype=np.int64)
+        # Which devices' rows of it are still to be found; until then the largest block is no more than that of any MCS.
+        self._is_open = np.zeros(num_devices, dtype=bool)
+        self._most = self._sizes.max(axis=0)
         self.headroom_bytes = self._sizes[self.mcs, self.headroom_prb]
-        self.full_bytes = self.headroom_bytes.copy()
+        self._full_bytes = self.headroom_bytes.copy()
         self.smallest_prb = np.ones(num_devices, dtype=np.int64)
         self._renew_sizes(np.arange(num_devices))
 
@@ -54,39 +66,48 @@ class GrantWidths:
         """Renew what the devices' power allows."""
         self.max_prb = max_prb
         self.headroom_prb = np.clip(headroom_prb, 1, max_prb)
+        self._is_open[:] = False
         self._renew_sizes(np.arange(len(max_prb)))
 
-    def set_mcs(self, rows: Indices, mcs: Indices, beyond: Indices | None = None) -> None:
-        """Renew the MCS at the headroom's width of some devices.
+    def set_mcs(self, rows: Indices, mcs: Indices) -> None:
+        """Renew the MCS at the headroom's width of some devices, whose channels are known anew.
 
         Args:
             rows: Devices, [num_rows].
             mcs: [num_rows].
-            beyond: MCS at the widths of ``grid``, read beyond the headroom only, [num_rows, num_widths]; ``mcs`` at all
-                widths if left out.
         """
         self.mcs[rows] = mcs
-        at_grid = np.broadcast_to(mcs[:, None], (len(rows), len(self.grid))) if beyond is None else beyond
-        self._beyond[rows] = np.maximum.accumulate(self._sizes[at_grid, self.grid], axis=1)
+        self._is_open[rows] = True
         self._renew_sizes(rows)
 
+    def full_bytes(self, devices: Indices) -> Indices:
+        """Largest block of a full slot on any width up to ``max_prb``. [num_devices]."""
+        self._find_beyond(devices)
+        return self._full_bytes[devices]
+
     def _renew_sizes(self, rows: Indices) -> None:
-        self._renew_largest(rows)
+        headroom, widest = self.headroom_prb[rows], self.max_prb[rows]
+        self.headroom_bytes[rows] = own = self._sizes[self.mcs[rows], headroom]
+        self._full_bytes[rows] = np.where(headroom < widest, self._most[widest], own)
         least = np.full(len(rows), MIN_BLOCK_BYTES)
         self.smallest_prb[rows] = self.needed(rows, least, self._carrier.symbols)
 
-    def _renew_largest(self, rows: Indices) -> None:
-        headroom, widest = self.headroom_prb[rows], self.max_prb[rows]
-        self.headroom_bytes[rows] = self._sizes[self.mcs[rows], headroom]
-        last = np.searchsorted(self.grid, widest, side="right") - 1
-        spread = np.where(headroom < widest, self._beyond[rows, last], 0)
-        self.full_bytes[rows] = np.maximum(self.headroom_bytes[rows], spread)
+    def _find_beyond(self, devices: Indices) -> None:
+        """Find the sizes beyond the headroom of those devices whose are not known."""
+        rows = devices[self._is_open[devices] & (self.headroom_prb[devices] < self.max_prb[devices])]
+        if not len(rows):
+            return
+        self._is_open[rows] = False
+        mcs = self.mcs[rows, None] if self._spread_mcs is None else self._spread_mcs(rows)
+        self._beyond[rows] = found = np.maximum.accumulate(self._sizes[mcs, self.grid], axis=1)
+        last = np.searchsorted(self.grid, self.max_prb[rows], side="right") - 1
+        self._full_bytes[rows] = np.maximum(self.headroom_bytes[rows], found[np.arange(len(rows)), last])
 
     def needed(self, devices: Indices, want_bytes: Indices, num_symbols: int) -> Indices:
         """PRBs that so many bytes need in a slot of so many symbols, at most ``max_prb``. [num_devices]."""
         needed = self.max_prb.take(devices)
         # Blocks of a full slot are the largest: who wants more needs all PRBs in any slot.
-        fits = want_bytes <= self.full_bytes.take(devices)
+        fits = want_bytes <= self._full_bytes.take(devices)
         if not np.logical_or.reduce(fits):
             return needed
         within = want_bytes <= self.headroom_bytes.take(devices)
@@ -96,6 +117,8 @@ class GrantWidths:
             enough = (sizes[self.mcs[devices[small]]] < want_bytes[small, None]).sum(axis=1)
             needed[small] = np.minimum(enough, needed[small])
         wide = (fits & ~within).nonzero()[0]
+        if len(wide):
+            wide = wide[want_bytes[wide] <= self.full_bytes(devices[wide])]
         if len(wide):
             whole_slot = want_bytes[wide] * self._carrier.symbols // num_symbols
             step = (self._beyond[devices[wide]] < whole_slot[:, None]).sum(axis=1)

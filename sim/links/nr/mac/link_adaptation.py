@@ -64,7 +64,9 @@ class ReportedChannel:
         deepest_db = lowest_db - 10 * log10(self._ceiling)
         self.loops = OuterLoops(channel, errors, direction, self._ceiling, deepest_db)
         mcs = lowest if settings.mcs is None else settings.mcs
-        self.widths = GrantWidths(carrier, count, mcs)
+        self.widths = GrantWidths(carrier, count, mcs, self._spread_mcs)
+        # Of each device's last report: SINR at its headroom's width, and the greatest capacity that counts.
+        self._report_sinr, self._report_ceiling = np.zeros((count, carrier.num_groups)), np.zeros(count)
         self.rate_bps = np.zeros((count, carrier.num_groups))
         self._group_shares = carrier.group_sizes / carrier.num_prb
         self._max_capacity = errors.top_capacity
@@ -163,44 +165,36 @@ class ReportedChannel:
         if self._fixed_mcs is None:
             ceiling = np.log2(1 + self._ceiling * self.loops.offset[rows])
             mcs = self._wideband_mcs(rows, capacity, width, ceiling)
-            self.widths.set_mcs(rows, mcs, self._spread_mcs(rows, sinr, mcs, ceiling))
+            self._report_sinr[rows], self._report_ceiling[rows] = sinr, ceiling
+            self.widths.set_mcs(rows, mcs)
 
     def _wideband_mcs(self, rows: Indices, capacity: Array, num_prb: Indices, ceiling: Array) -> Indices:
         """MCS by the mean capacity over the whole carrier, capacity [num_rows, num_groups]. [num_rows]."""
-        mean = np.minimum(capacity @ self._group_shares, ceiling).tolist()
-        layers = self.num_layers[rows].tolist() if self._is_multi else None
+        mean = np.minimum(capacity @ self._group_shares, ceiling)
+        layers = self.num_layers[rows] if self._is_multi else None
         losses = self._reduction.losses_db(rows, num_prb) if self._reduction else None
-        return np.array(self._errors.choose(mean, num_prb.tolist(), self._carrier.symbols, layers, losses))
+        symbols = self._carrier.symbols
+        if losses is None and (layers is None or np.maximum.reduce(layers) == 1):
+            return self._errors.choose_at(mean, num_prb, symbols)
+        many = None if layers is None else layers.tolist()
+        return np.array(self._errors.choose(mean.tolist(), num_prb.tolist(), symbols, many, losses))
 
-    def _spread_mcs(self, rows: Indices, sinr: Array, mcs: Indices, ceiling: Array) -> Indices | None:
-        """MCS of devices whose power is spread over more PRBs than their headroom, by width; None if there are none.
-
-        Args:
-            rows: Devices, [num_rows].
-            sinr: At the headroom's width, [num_rows, num_groups].
-            mcs: At the headroom's width, [num_rows].
-            ceiling: Greatest capacity that counts, [num_rows].
+    def _spread_mcs(self, rows: Indices) -> Indices:
+        """MCS by width of devices whose power is spread over more PRBs than their headroom.
 
         Returns:
             [num_rows, num_widths]
         """
-        widths = self.widths
-        limited = (widths.headroom_prb[rows] < widths.max_prb[rows]).nonzero()[0]
-        if not len(limited):
-            return None
-        spread = np.repeat(mcs[:, None], len(widths.grid), axis=1)
-        devices, own, most = rows[limited], sinr[limited], ceiling[limited]
-        headroom = widths.headroom_prb[devices]
-        is_plain = self._reduction is None and not (self._is_multi and (self.num_layers[devices] > 1).any())
-        for column, width in enumerate(widths.grid.tolist()):
-            capacity = np.log2(1 + own * np.minimum(headroom / width, 1.0)[:, None])
-            if is_plain:
-                mean = np.minimum(capacity @ self._group_shares, most)
-                spread[limited, column] = self._errors.choose_at(mean, width, self._carrier.symbols)
-            else:
-                count = np.full(len(limited), width)
-                spread[limited, column] = self._wideband_mcs(devices, capacity, count, most)
-        return spread
+        own, most = self._report_sinr[rows], self._report_ceiling[rows]
+        grid = self.widths.grid[:, None]
+        share = np.minimum(self.widths.headroom_prb[rows] / grid, 1.0)
+        capacity = np.log2(1 + own * share[..., None])  # [num_widths, num_rows, num_groups]
+        if self._reduction is None and not self._is_multi:
+            mean = np.minimum(capacity @ self._group_shares, most)
+            return self._errors.choose_at(mean, grid, self._carrier.symbols).T
+        by_width = zip(self.widths.grid.tolist(), capacity, strict=True)
+        columns = [self._wideband_mcs(rows, one, np.full(len(rows), width), most) for width, one in by_width]
+        return np.stack(columns, axis=1)
 
     def group_quality(self, devices: Indices, slot: int) -> Array:
         """Reported gain of each PRB group over noise and interference, relative. [num_devices, num_groups]."""

@@ -81,17 +81,18 @@ class Modems:
         self._paging_units = mean_paging_units(power, settings.paging_cycle_frames * _FRAME_S, slot_s)
         self._receive_more = power.state_units("pdcch_pdsch") - pdcch
         self._instead_of_sending = 0.0 if pattern.is_fdd else micro
-        self._transmit_units = np.zeros(num_devices)
+        # Plain numbers: a slot has a few blocks, each of one device.
+        self._transmit_units = [0.0] * num_devices
         # Of a device on so many PRBs; mean gains that do not change leave it as it is.
         self._units: dict[tuple[int, int], float] = {}
-        self._receive_units = np.zeros(num_devices)
+        self._receive_units = [0.0] * num_devices
         self._from = np.zeros((num_devices, len(_STATES)))
 
     def on_air(self, direction: Direction, blocks: list[TransportBlock]) -> None:
         """A slot's blocks of all devices, one each at most."""
-        devices = np.array([block.device for block in blocks], dtype=np.int64)
         if direction == Direction.DOWNLINK:
-            self._receive_units[devices] += self._receive_more
+            for block in blocks:
+                self._receive_units[block.device] += self._receive_more
             return
         units = self._units
         if self._channel is not None and not self._channel.is_static:
@@ -101,15 +102,17 @@ class Modems:
             power_dbm = self._transmit_power_dbm(*np.array(missing, dtype=np.int64).T)
             found = self._power.uplink_units(power_dbm) - self._instead_of_sending
             units.update(zip(missing, found.tolist(), strict=True))
-        self._transmit_units[devices] += [
-            units[block.device, block.num_prb] * block.num_symbols / self._carrier.symbols for block in blocks
-        ]
+        total, symbols = self._transmit_units, self._carrier.symbols
+        for block in blocks:
+            total[block.device] += units[block.device, block.num_prb] * block.num_symbols / symbols
 
     def on_random_access(self, devices: list[int]) -> None:
         """Preambles or messages 3 of some devices, a slot each."""
         rows = np.array(devices, dtype=np.int64)
         power_dbm = self._transmit_power_dbm(rows, np.full(len(rows), min(_PREAMBLE_PRB, self._carrier.num_prb)))
-        np.add.at(self._transmit_units, rows, self._power.uplink_units(power_dbm) - self._instead_of_sending)
+        units = (self._power.uplink_units(power_dbm) - self._instead_of_sending).tolist()
+        for device, drawn in zip(devices, units, strict=True):
+            self._transmit_units[device] += drawn
 
     def _transmit_power_dbm(self, devices: npt.NDArray[np.int64], num_prb: npt.NDArray[np.int64]) -> npt.ArrayLike:
         highest = self._settings.ue_power_dbm
@@ -123,11 +126,12 @@ class Modems:
 
     def _by_state(self, devices: npt.NDArray[np.int64], slot: int) -> npt.NDArray[np.float64]:
         """Energies of devices by state [J]. [num_devices, 4]."""
-        awake = np.array([self._drx.awake_slots(device, slot) for device in devices.tolist()])
-        released = np.array([self._drx.released_slots(device, slot) for device in devices.tolist()])
+        names = devices.tolist()
+        awake = np.array([self._drx.awake_slots(device, slot) for device in names])
+        released = np.array([self._drx.released_slots(device, slot) for device in names])
         parts = (
-            self._transmit_units[devices],
-            self._receive_units[devices],
+            np.array([self._transmit_units[device] for device in names]),
+            np.array([self._receive_units[device] for device in names]),
             self._listen_units * awake,
             self._sleep_units * (slot - awake - released) + self._paging_units * released,
         )

@@ -122,17 +122,19 @@ class BlockErrors:
                 chosen[row] = self._choose_with_loss(capacity[row], num_prb[row], shape, loss_db[row])
         return chosen
 
-    def choose_at(self, capacity: Array, num_prb: int, num_symbols: int) -> Indices:
-        """`choose` for blocks of one layer that are all of one width. [num_blocks].
+    def choose_at(self, capacity: Array, num_prb: Indices, num_symbols: int) -> Indices:
+        """`choose` for many blocks of one layer, without losses. Broadcasts.
 
         Args:
-            capacity: Mean log2(1 + SINR), [num_blocks].
+            capacity: Mean log2(1 + SINR), [...].
+            num_prb: PRBs, [...].
         """
         shape = num_symbols, 1
         rows = self._capacity_rows.get(shape)
         if rows is None:
             rows = self._capacity_rows[shape] = np.array(self._needed(shape))
-        return np.asarray(np.maximum(rows[num_prb].searchsorted(capacity, side="right") - 1, self._lowest))
+        reached = np.add.reduce(rows[num_prb] <= capacity[..., None], axis=-1)
+        return np.asarray(np.maximum(reached - 1, self._lowest))
 
     def _choose_with_loss(self, capacity: float, num_prb: int, shape: _Shape, loss_db: Array) -> int:
         sinr_db = 10 * log10(max(2.0**capacity - 1.0, 1e-12))
