@@ -132,15 +132,15 @@ class FadingChannel:
         self._profile_index = np.asarray(profile_index, dtype=np.int64)
         self._is_uniform = len(self.bank.k_linear) == 1
         k = self.bank.k_linear[self._profile_index] if k_linear is None else np.asarray(k_linear, dtype=np.float64)
-        self._scatter_amplitudes = np.sqrt(1 / (1 + k)).astype(np.float32)
-        self._los_amplitudes = np.sqrt(k / (1 + k)).astype(np.float32)
+        # Of the scattered and the specular part, [num_devices, 2].
+        self._part_amplitudes = np.sqrt(np.stack([1 / (1 + k), k / (1 + k)], axis=1)).astype(np.float32)
         self._has_los = bool(np.any(k > 0))
 
     def _draw_sinusoids(self, dopplers_hz: Array, ids: npt.NDArray[np.int64], seed: int, link: str) -> None:
         """Frequency [Hz] of every pair of sinusoids, and what its cosine and sine bring to real and imaginary part.
 
-        ``_frequencies_hz`` [num_devices, pairs * taps]; ``_amplitudes`` [num_devices, 2 (parts), 2 (cosine, sine),
-        pairs * taps].
+        ``_frequencies_hz`` [num_devices, pairs * taps + 1], the last that of the specular path, which starts at
+        ``_los_turns``; ``_amplitudes`` [num_devices, 2 (parts), 2 (cosine, sine), pairs * taps].
         """
         count, num_taps, num_links = self._num_sinusoids, self.bank.num_taps, len(ids)
         half = count // 2
@@ -148,13 +148,15 @@ class FadingChannel:
         # One angle in each of S equal sectors, turned by one offset per tap: uniform, and evenly spread.
         offsets = draws[:, :num_taps].reshape(num_links, 1, num_taps)
         angles = 2 * np.pi * (np.arange(half)[:, None] + offsets) / count
-        self._frequencies_hz = (dopplers_hz[:, None, None] * np.cos(angles)).reshape(num_links, half * num_taps)
+        self._frequencies_hz = np.empty((num_links, half * num_taps + 1))
+        self._frequencies_hz[:, :-1] = (dopplers_hz[:, None, None] * np.cos(angles)).reshape(num_links, -1)
+        self._frequencies_hz[:, -1] = dopplers_hz * LOS_DOPPLER_FRACTION
         phasors = np.exp(2j * np.pi * draws[:, num_taps:-1]).reshape(num_links, 2, half * num_taps) / np.sqrt(count)
         cosine, sine = phasors[:, 0] + phasors[:, 1], 1j * (phasors[:, 0] - phasors[:, 1])
         self._amplitudes = np.empty((num_links, 2, 2, half * num_taps), dtype=np.float32)
         for part, of in enumerate((np.real, np.imag)):
             self._amplitudes[:, part, 0], self._amplitudes[:, part, 1] = of(cosine), of(sine)
-        self._los_hz, self._los_turns = dopplers_hz * LOS_DOPPLER_FRACTION, draws[:, -1].copy()
+        self._los_turns = draws[:, -1].copy()
 
     @property
     def num_devices(self) -> int:
@@ -176,11 +178,11 @@ class FadingChannel:
         """
         rows = np.arange(self.num_devices) if devices is None else devices
         if len(rows) <= _CHUNK_DEVICES:
-            return self._evaluate(time_s, rows)
+            return self._evaluate(time_s, rows)[0]
         response = np.empty((len(rows), self.num_groups), dtype=np.complex64)
         for first in range(0, len(rows), _CHUNK_DEVICES):
             chunk = slice(first, first + _CHUNK_DEVICES)
-            response[chunk] = self._evaluate(time_s, rows[chunk])
+            response[chunk] = self._evaluate(time_s, rows[chunk])[0]
         return response
 
     def power_gains(self, time_s: float, devices: npt.NDArray[np.int64] | None = None) -> npt.NDArray[np.float32]:
@@ -190,33 +192,43 @@ class FadingChannel:
         power += np.square(response.imag)
         return power
 
-    def specular_phasors(self, time_s: float, devices: npt.NDArray[np.int64]) -> npt.NDArray[np.complex64]:
-        """Unit phasor of the specular path of devices at one time, turning at 0.7 fd. [num_devices] complex64."""
-        waves = _cosine_sine(self._los_hz.take(devices) * time_s + self._los_turns.take(devices))
-        return np.asarray(waves[:, 0] + 1j * waves[:, 1], dtype=np.complex64)
+    def response_and_phasors(
+        self, time_s: float, devices: npt.NDArray[np.int64]
+    ) -> tuple[npt.NDArray[np.complex64], npt.NDArray[np.complex64]]:
+        """Channel of devices at one time, and the unit phasor of their specular path, which turns at 0.7 fd.
 
-    def _evaluate(self, time_s: float, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.complex64]:
-        count = len(rows)
-        # [devices, 1, 2, pairs * taps]
-        waves = _cosine_sine(self._frequencies_hz.take(rows, axis=0) * time_s)[:, None]
+        Returns:
+            [num_devices, num_groups], [num_devices] complex64.
+        """
+        chunks = range(0, max(1, len(devices)), _CHUNK_DEVICES)
+        found = [self._evaluate(time_s, devices[first : first + _CHUNK_DEVICES]) for first in chunks]
+        response, waves = found[0] if len(found) == 1 else map(np.concatenate, zip(*found, strict=True))
+        return response, waves.view(np.complex64)[:, 0]
+
+    def _evaluate(
+        self, time_s: float, rows: npt.NDArray[np.int64]
+    ) -> tuple[npt.NDArray[np.complex64], npt.NDArray[np.float32]]:
+        """Channel of some devices, and cosine and sine of their specular paths. [rows, groups], [rows, 2]."""
+        turns = self._frequencies_hz.take(rows, axis=0)
+        turns *= time_s
+        turns[:, -1] += self._los_turns.take(rows)
+        waves = _cosine_sine(turns)
         terms = self._amplitudes.take(rows, axis=0)
-        terms *= waves
+        terms *= waves[:, None, :, :-1]
         # [devices, 2, taps]
         parts = self._sum_of_pairs(terms[:, :, 0] + terms[:, :, 1])
-        taps = np.empty((count, 1, self.bank.num_taps), dtype=np.complex64)
-        taps.real[:, 0], taps.imag[:, 0] = parts[:, 0], parts[:, 1]
+        taps = np.ascontiguousarray(parts.swapaxes(1, 2)).view(np.complex64).swapaxes(1, 2)
         # One product of fixed shape per device: a product over all would round differently with their number, and
         # adding a device must leave every bit of the others' channels alone.
         bank = self.bank.responses
         matrices = bank[0] if self._is_uniform else bank.take(self._profile_index.take(rows), axis=0)
         response: npt.NDArray[np.complex64] = (taps @ matrices)[:, 0]
+        specular = np.ascontiguousarray(waves[:, :, -1])
         if self._has_los:
-            direct = _cosine_sine(self._los_hz.take(rows) * time_s + self._los_turns.take(rows))
-            direct *= self._los_amplitudes.take(rows)[:, None]
-            response *= self._scatter_amplitudes.take(rows)[:, None]
-            response.real += direct[:, 0, None]
-            response.imag += direct[:, 1, None]
-        return response
+            amplitudes = self._part_amplitudes.take(rows, axis=0)
+            response *= amplitudes[:, :1]
+            response += (specular * amplitudes[:, 1:]).view(np.complex64)
+        return response, specular
 
     def _sum_of_pairs(self, terms: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
         """Sum over the pairs, half by half while they are even: long rows add faster than short ones."""

@@ -117,7 +117,7 @@ class MimoFading:
         self._roots = tuple(root.astype(np.float32) for root in arrays.roots())
         self._is_correlated = arrays.correlation != "low"
         self._scale = np.float32(np.sqrt(0.5) if arrays.is_crossed else 1.0)
-        self._amplitudes = np.ones((2, self.num_links), dtype=np.float32)
+        self._amplitudes = np.ones((self.num_links, 2), dtype=np.float32)
         self._direct = np.zeros((self.num_links, arrays.num_bs, arrays.num_ue), dtype=np.complex64)
         self.use_profiles(np.zeros(len(ids), dtype=np.int64), np.zeros(len(ids)))
 
@@ -132,7 +132,9 @@ class MimoFading:
         """Give each link its tap profile, its K and the angles of its direct path, [num_links] each."""
         num_pairs, k = self.arrays.num_pairs, np.asarray(k_linear, dtype=np.float64)
         self._scatter.use_profiles(np.repeat(profile_index, num_pairs), np.zeros(self.num_links * num_pairs))
-        self._amplitudes = np.sqrt(np.stack([1 / (1 + k), k / (1 + k)])).astype(np.float32)
+        # Of the scattered and the direct part, [num_links, 2].
+        self._amplitudes = np.sqrt(np.stack([1 / (1 + k), k / (1 + k)], axis=1)).astype(np.float32)
+        self._amplitudes[:, 0] *= self._scale
         self._has_direct = bool(np.any(k > 0))
         if self._has_direct:
             zeros = np.zeros(self.num_links)
@@ -155,7 +157,7 @@ class MimoFading:
         if pairs is None:
             pairs = self._pairs[bs, ue] = (np.arange(bs)[:, None] * arrays.num_ue + np.arange(ue)).ravel()
         rows = (links[:, None] * self._num_pairs + pairs).ravel()
-        scatter = self._scatter.frequency_response(time_s, rows)
+        scatter, phasors = self._scatter.response_and_phasors(time_s, rows)
         # [links, bs, ue, groups] -> [links, groups, bs, ue]
         matrix: npt.NDArray[np.complex64] = scatter.reshape(len(links), bs, ue, -1).transpose(0, 3, 1, 2)
         if self._is_correlated:
@@ -163,7 +165,10 @@ class MimoFading:
             matrix = np.asarray(left[:bs, :bs] @ matrix @ right[:ue, :ue].T, dtype=np.complex64)
         if not self._has_direct:
             return matrix if self._scale == 1 else np.asarray(matrix * self._scale)
-        scattered, direct = self._amplitudes.take(links, axis=1)
-        phasor = self._scatter.specular_phasors(time_s, links * self._num_pairs) * direct
-        path = self._direct[links, :bs, :ue] * phasor[:, None, None]
-        return np.asarray(matrix * (scattered * self._scale)[:, None, None, None] + path[:, None], dtype=np.complex64)
+        amplitudes = self._amplitudes.take(links, axis=0)
+        # The phases of a link's specular path are those of its first pair of antennas.
+        path = self._direct.take(links, axis=0)[:, :bs, :ue]
+        path *= (phasors[:: len(pairs)] * amplitudes[:, 1])[:, None, None]
+        matrix *= amplitudes[:, :1, None, None]
+        matrix += path[:, None]
+        return matrix

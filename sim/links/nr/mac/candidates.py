@@ -49,8 +49,12 @@ class Candidates:
 
     def parted(self, chosen: Collection[int]) -> tuple[Candidates, Candidates]:
         """Those among some devices, and the others."""
-        inside = np.array([device in chosen for device in self.devices.tolist()], dtype=bool)
+        inside = self._are_in(chosen)
         return self._at(inside), self._at(~inside)
+
+    def without(self, chosen: Collection[int]) -> Candidates:
+        """Those that are not among some devices."""
+        return self._at(~self._are_in(chosen))
 
     def joined(self, others: Candidates) -> Candidates:
         """These and others of the same cell, in order."""
@@ -62,6 +66,9 @@ class Candidates:
             np.concatenate([self.needed, others.needed])[order],
             np.concatenate([self.quality, others.quality])[order],
         )
+
+    def _are_in(self, chosen: Collection[int]) -> np.typing.NDArray[np.bool_]:
+        return np.array([device in chosen for device in self.devices.tolist()], dtype=bool)
 
     def _at(self, rows: np.typing.NDArray[np.bool_]) -> Candidates:
         return Candidates(self.devices[rows], self.needed[rows], self.quality[rows])

@@ -87,7 +87,7 @@ class Downlink(MacEntity):
             if own is None or not grid.num_free:
                 continue
             if again:
-                own = own.parted({block.device for block in again})[1]
+                own = own.without({block.device for block in again})
             placed += self.schedule_new(cell, (slot, slot), grid, own, budget)
         for block in self.make_blocks(placed, slot, slot, num_symbols):
             if self.fill(block, block.size_bytes, slot):

@@ -163,9 +163,13 @@ class MacEntity(Transmission):
         gain = 8e9 / self.carrier.slot_ns / self.settings.average_window_slots / self._served_scale
         blocks = []
         draw, granted, drx = self.deps.uniforms.next, self.granted_bytes, self.deps.drx
+        served, num_free, last_grant = self._served, self.num_free, self.last_grant
         rows = zip(placed, sizes, mcs, num_prb, layers, precoders, strict=True)
         for (cell, device, row), size, index, count, num_layers, precoder in rows:
             granted[device] += size
+            served[device] += size * gain
+            num_free[device] -= 1
+            last_grant[device] = data_slot
             block = TransportBlock(cell, device, size, index, count, num_symbols, row, grant_slot, granted[device])
             block.uniform = draw(device)
             if adaptation.has_layers:
@@ -173,9 +177,6 @@ class MacEntity(Transmission):
             if drx.is_used and configured_mcs is None:
                 drx.granted(device, grant_slot)
             blocks.append(block)
-        self._served[devices] += np.array(sizes) * gain
-        self.num_free[devices] -= 1
-        self.last_grant[devices] = data_slot
         return blocks
 
     def useful(self, devices: Indices, num_symbols: int) -> tuple[Indices, Indices]:

@@ -172,7 +172,7 @@ class Uplink(MacEntity):
                 continue
             busy.update(block.device for block in again)
             if busy:
-                own = own.parted(busy)[1]
+                own = own.without(busy)
             if self._urgent and not self._urgent.isdisjoint(own.devices.tolist()):
                 urgent, own = own.parted(self._urgent)
                 answered, late = self._answer_requests(cell, grid, urgent, budget)
@@ -202,7 +202,7 @@ class Uplink(MacEntity):
                 placed.append((cell, device, taken))
         if placed and self.settings.multiplexing == "tdma":
             grid.close()
-        return placed, urgent.parted({device for _, device, _ in placed})[1]
+        return placed, urgent.without({device for _, device, _ in placed})
 
     def within_power(
         self, devices: Indices, needed: Indices, priority: Array, num_prb: int, budget: GrantBudget
