@@ -66,6 +66,7 @@ class RadioChannel:
         speeds_m_s = self._speeds_m_s()
         self._mobility = make_mobility(settings.mobility, self._drop(), speeds_m_s, self._radius_m(), seed)
         self._state: LargeScaleState | None = None
+        self._linear: dict[float, tuple[Array, Array]] = {}
         self.is_static = settings.mobility == "fixed" or not speeds_m_s.any()
         self.gain_db = np.zeros((num_devices, self.num_cells))
         self._width_db = 10 * np.log10(np.maximum(np.arange(carrier.num_prb + 1), 1))
@@ -243,6 +244,13 @@ class RadioChannel:
     def headroom_db(self, devices: Indices, num_prb: Indices) -> Array:
         """How far a device's power on so many PRBs is below its largest [dB], negative if it is short of it."""
         return np.asarray(self._max_db.take(devices) - self._asked_db.take(devices) - self._width_db.take(num_prb))
+
+    def linear_gain(self, power_dbm: float = 0.0) -> Array:
+        """Mean gain to each cell, linear, or what a power brings over it [mW]; made once. [num_devices, num_cells]."""
+        held = self._linear.get(power_dbm)
+        if held is None or held[0] is not self.gain_db:
+            held = self._linear[power_dbm] = self.gain_db, 10 ** ((self.gain_db + power_dbm) / 10)
+        return held[1]
 
     def max_prb(self, needed_snr_db: float) -> Indices:
         """PRBs over which a device's greatest power still gives an SNR, at least 1. [num_devices]."""

@@ -92,8 +92,7 @@ class Interference:
             return np.zeros(blocks.loads.shape)
         if self._direction == Direction.UPLINK:
             return np.asarray(sent[blocks.cells] / channel.noise_mw[self._direction], dtype=np.float64)
-        gain_db = channel.gain_db[blocks.devices] + channel.gnb_psd_dbm
-        mean = 10 ** (gain_db / 10) / channel.noise_mw[self._direction]
+        mean = channel.linear_gain(channel.gnb_psd_dbm)[blocks.devices] / channel.noise_mw[self._direction]
         mean[np.arange(len(blocks.cells)), blocks.cells] = 0.0
         mean[:, ~sent.any(axis=1)] = 0.0
         small = channel.small_scale
@@ -109,8 +108,11 @@ class Interference:
             np.add.at(total, victims, strong[:, None] * sent[cells] * fading)
         return total
 
-    def covariance(self, slot: int, blocks: SentBlocks) -> Complex:
+    def covariance(self, slot: int, blocks: SentBlocks, own: Complex | None = None) -> Complex:
         """Covariance of interference and noise over the noise of one antenna, at each block's receiver.
+
+        Args:
+            own: Channels of the blocks' devices in this slot, if they are at hand (``SmallScale.matrices``).
 
         Returns:
             [num_blocks, num_groups, num_rx, num_rx]
@@ -123,9 +125,9 @@ class Interference:
         white = 1 + mean @ blocks.loads
         if self.outside is not None:
             white += self._from_outside(self.outside, slot, blocks)
-        if len(victims):
+        layers = blocks.num_layers[sources]
+        if len(victims) and np.maximum.reduce(layers) > MAX_STREAMS:
             # Layers beyond those that are kept separate.
-            layers = blocks.num_layers[sources]
             separate = np.minimum(layers, MAX_STREAMS)
             is_other = ~self._are_at_home(victims, sources, blocks)
             rest = np.where(is_other, strong * (layers - separate) / layers, 0.0)
@@ -133,7 +135,7 @@ class Interference:
         result = np.zeros((*white.shape, num_rx, num_rx), dtype=np.complex128)
         result[..., np.arange(num_rx), np.arange(num_rx)] = white[..., None]
         if len(victims):
-            vectors = self._vectors(slot, victims, sources, blocks)
+            vectors = self._vectors(slot, victims, sources, blocks, own)
             power = strong[:, None] * blocks.loads[sources]
             outer = vectors @ vectors.conj().swapaxes(-1, -2)
             np.add.at(result, victims, power[..., None, None] * outer)
@@ -146,14 +148,13 @@ class Interference:
         if self._direction == Direction.UPLINK:
             sent = self._sent_mw(blocks)
             self._remember(slot, self._received_mw(sent, blocks))
-            gain_db = channel.gain_db[devices[None, :], cells[:, None]]
-            mean = sent * 10 ** (gain_db / 10) / channel.noise_mw[self._direction]
+            mean = sent * channel.linear_gain()[devices, cells[:, None]] / channel.noise_mw[self._direction]
         else:
             used = np.zeros_like(self._mean)
             np.add.at(used, cells, blocks.loads)
             self._remember(slot, used)
-            gain_db = channel.gain_db[devices[:, None], cells[None, :]]
-            mean = 10 ** ((gain_db + channel.gnb_psd_dbm) / 10) / channel.noise_mw[self._direction]
+            received = channel.linear_gain(channel.gnb_psd_dbm)[devices[:, None], cells]
+            mean = received / channel.noise_mw[self._direction]
         mean[cells[:, None] == cells] = 0.0
         if channel.antennas.has_beams:
             victims, sources = np.nonzero(mean)
@@ -176,7 +177,7 @@ class Interference:
 
     def _received_mw(self, sent_mw: Array, blocks: SentBlocks) -> Array:
         """Power per PRB at each cell from the devices of others, fading and beams 1. [num_cells, num_groups]."""
-        received = sent_mw[:, None] * 10 ** (self._channel.gain_db[blocks.devices] / 10)
+        received = sent_mw[:, None] * self._channel.linear_gain()[blocks.devices]
         received[np.arange(len(sent_mw)), blocks.cells] = 0.0
         return np.asarray(received.T @ blocks.loads)
 
@@ -184,8 +185,8 @@ class Interference:
         """(victim, source) of the pairs of blocks that share PRBs and are not drowned by noise and all others."""
         if not self._channel.small_scale.cross_fades and not self._channel.small_scale.is_multi:
             return np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64)
-        used = blocks.loads > 0
-        shares = used.astype(np.float64) @ used.T.astype(np.float64)
+        used = (blocks.loads > 0).astype(np.float64)
+        shares = used @ used.T
         mean_if_shared = np.where(shares > 0, mean, 0.0)
         least = _FADING_SHARE * (1 + mean_if_shared.sum(axis=1))
         victims, sources = np.nonzero(mean_if_shared > least[:, None])
@@ -202,8 +203,10 @@ class Interference:
         """Devices and sites of all links, each once, and which of them each pair uses."""
         devices, sites = self._ends(victims, sources, blocks)
         num_sites = self._channel.settings.num_sites
-        links, inverse = np.unique(devices * num_sites + sites, return_inverse=True)
-        return links // num_sites, links % num_sites, inverse
+        places: dict[int, int] = {}
+        inverse = [places.setdefault(link, len(places)) for link in (devices * num_sites + sites).tolist()]
+        links = np.array(list(places), dtype=np.int64)
+        return links // num_sites, links % num_sites, np.array(inverse, dtype=np.int64)
 
     def _are_at_home(self, victims: Indices, sources: Indices, blocks: SentBlocks) -> npt.NDArray[np.bool_]:
         """Whether a link leads to the site that serves its device: another sector of it."""
@@ -211,7 +214,9 @@ class Interference:
         channel = self._channel
         return np.asarray(channel.antennas.cell_site[channel.serving[devices]] == sites)
 
-    def _vectors(self, slot: int, victims: Indices, sources: Indices, blocks: SentBlocks) -> Complex:
+    def _vectors(
+        self, slot: int, victims: Indices, sources: Indices, blocks: SentBlocks, own: Complex | None
+    ) -> Complex:
         """What each layer of the sources brings to the victims' antennas, at the mean gain and its share of the power.
 
         Returns:
@@ -220,19 +225,26 @@ class Interference:
         channel, direction = self._channel, self._direction
         small = channel.small_scale
         layers = blocks.num_layers[sources]
-        devices, sites, inverse = self._links(victims, sources, blocks)
-        separate = small.cross_vectors(direction, slot, devices, sites)[inverse]
-        width = max(separate.shape[-1], int(layers.max()))
-        vectors = np.zeros((*separate.shape[:-1], width), dtype=np.complex128)
-        vectors[..., : separate.shape[-1]] = separate / np.sqrt(layers)[:, None, None, None]
-        vectors *= (np.arange(width) < layers[:, None])[:, None, None, :]
-        for pair in np.flatnonzero(self._are_at_home(victims, sources, blocks)).tolist():
-            source = sources[pair]
-            device = self._ends(victims[[pair]], sources[[pair]], blocks)[0]
-            count = int(layers[pair])
-            own = channel.spatial.layers(direction, slot, device, count, blocks.precoder[[source]])
-            vectors[pair] = 0.0
-            vectors[pair, ..., :count] = own[0]
+        num_streams = min(small.num_tx[direction], MAX_STREAMS)
+        width = max(num_streams, int(layers.max()))
+        shape = len(victims), blocks.loads.shape[1], small.num_rx[direction], width
+        vectors = np.zeros(shape, dtype=np.complex128)
+        is_at_home = self._are_at_home(victims, sources, blocks)
+        other, home = (~is_at_home).nonzero()[0], is_at_home.nonzero()[0]
+        if len(other):
+            devices, sites, inverse = self._links(victims[other], sources[other], blocks)
+            separate = small.cross_vectors(direction, slot, devices, sites)[inverse]
+            count = layers[other]
+            found = separate / np.sqrt(count)[:, None, None, None]
+            vectors[other, ..., :num_streams] = found * (np.arange(num_streams) < count[:, None])[:, None, None, :]
+        if len(home):
+            # The block whose device is at the moving end.
+            ends = sources if direction == Direction.UPLINK else victims
+            channels = small.matrices(direction, slot, blocks.devices) if own is None else own
+            for rank in set(layers[home].tolist()):
+                pairs = home[layers[home] == rank]
+                precoder = blocks.precoder[sources[pairs]]
+                vectors[pairs, ..., :rank] = channel.spatial.precoded(direction, channels[ends[pairs]], rank, precoder)
         return vectors
 
     # -- what is reported of it -------------------------------------------------------------------------------------
@@ -248,7 +260,7 @@ class Interference:
         noise_mw = channel.noise_mw[self._direction]
         if self._direction == Direction.UPLINK:
             return np.asarray(load[channel.serving[devices]] / noise_mw)
-        gains = 10 ** ((channel.gain_db[devices] + channel.gnb_psd_dbm) / 10)
+        gains = channel.linear_gain(channel.gnb_psd_dbm)[devices]
         gains[np.arange(len(devices)), channel.serving[devices]] = 0.0
         return np.asarray(gains @ load / noise_mw)
 

@@ -119,11 +119,13 @@ class RadioReceiver:
         self, direction: Direction, slot: int, blocks: list[TransportBlock], sent: SentBlocks, snr: Array
     ) -> list[float]:
         """Effective SINR over all layers and PRB groups of each block, behind the receiver of several antennas."""
-        covariance = None if self._interference is None else self._interference[direction].covariance(slot, sent)
+        own = self._channel.small_scale.matrices(direction, slot, sent.devices)
+        covariance = None if self._interference is None else self._interference[direction].covariance(slot, sent, own)
         effective = [0.0] * len(blocks)
-        for num_layers in np.unique(sent.num_layers).tolist():
+        for num_layers in sorted({block.num_layers for block in blocks}):
             rows = np.flatnonzero(sent.num_layers == num_layers)
-            layers = self._channel.spatial.layers(direction, slot, sent.devices[rows], num_layers, sent.precoder[rows])
+            channel = own if len(rows) == len(own) else own[rows]
+            layers = self._channel.spatial.precoded(direction, channel, num_layers, sent.precoder[rows])
             # Only the groups that a block uses. [entries]
             which, group = np.nonzero(sent.loads[rows])
             received = layers[which, group] * np.sqrt(snr[rows])[which, None, None]
@@ -131,15 +133,13 @@ class RadioReceiver:
                 sinr = white_mmse_sinr(received, np.ones(len(which)))
             else:
                 sinr = layer_sinr(received, covariance[rows[which], group], self._channel.settings.receiver)
-            ends = np.searchsorted(which, np.arange(len(rows) + 1)).tolist()
-            values = sinr.tolist()
-            for place, row in enumerate(rows.tolist()):
+            values, start = sinr.ravel().tolist(), 0
+            for row in rows.tolist():
                 block = blocks[row]
-                shares = [count for count in block.prbs_per_group if count]
-                entries = values[ends[place] : ends[place + 1]]
-                flat = [value for entry in entries for value in entry]
-                weights = [share for share in shares for _ in range(num_layers)]
-                effective[row] = block_effective_sinr(flat, self._betas[block.mcs], weights)
+                weights = [count for count in block.prbs_per_group if count for _ in range(num_layers)]
+                end = start + len(weights)
+                effective[row] = block_effective_sinr(values[start:end], self._betas[block.mcs], weights)
+                start = end
         return effective
 
     def _combined(self, block: TransportBlock, effective: float, elements: float) -> tuple[float, float, float]:

@@ -67,7 +67,10 @@ class Spatial:
         Returns:
             [num_blocks, num_groups, num_rx, num_layers]
         """
-        channel = self._small_scale.matrices(direction, slot, devices)
+        return self.precoded(direction, self._small_scale.matrices(direction, slot, devices), num_layers, index)
+
+    def precoded(self, direction: Direction, channel: Complex, num_layers: int, index: Indices) -> Complex:
+        """`layers` of channels that are at hand, [num_blocks, num_groups, num_rx, num_tx]."""
         if channel.shape[-1] == 1:
             return channel
         return np.asarray(channel @ self.precoders(direction, num_layers, index))
