@@ -44,6 +44,18 @@ def incremental_combine(
     return np.asarray(floor - scale * np.log(total / (w_before + w_new)))
 
 
+def block_incremental_combine(
+    effective_before: float, weight_before: float, effective_new: float, weight_new: float, beta: float
+) -> float:
+    """`incremental_combine` of one block whose transmissions all have resource elements, in plain numbers."""
+    floor = min(effective_before, effective_new)
+    before, new = (
+        weight if value == floor else weight * np.exp((floor - value) / beta)
+        for value, weight in ((effective_before, weight_before), (effective_new, weight_new))
+    )
+    return float(floor - beta * np.log((before + new) / (weight_before + weight_new)))
+
+
 def incremental_code_rate(code_rate: npt.ArrayLike, num_transmissions: npt.ArrayLike, base_graph: int = 1) -> Array:
     """Effective code rate after M transmissions of fresh parity: max(R / M, mother rate, but never above R)."""
     require_choice("base_graph", base_graph, tuple(MOTHER_CODE_RATE))
@@ -70,6 +82,14 @@ def incremental_equivalent_sinr(
 
     Notes: never below the chase gain M, and equal to it as Qm R tends to 0.
     """
+    shift, repetition = incremental_factors(modulation_order, code_rate, num_transmissions, base_graph)
+    return np.asarray(np.asarray(effective, dtype=np.float64) * shift * repetition)
+
+
+def incremental_factors(
+    modulation_order: npt.ArrayLike, code_rate: npt.ArrayLike, num_transmissions: npt.ArrayLike, base_graph: int = 1
+) -> tuple[Array, Array]:
+    """What a lower code rate and what repeated bits multiply the SINR by, see `incremental_equivalent_sinr`."""
     order, rate = np.asarray(modulation_order, dtype=np.float64), np.asarray(code_rate, dtype=np.float64)
     count = np.asarray(num_transmissions, dtype=np.float64)
     if np.any(count < 1):
@@ -77,7 +97,7 @@ def incremental_equivalent_sinr(
     lower = incremental_code_rate(rate, count, base_graph)
     repetition = count * lower / rate
     shift = np.expm1(np.log(2) * order * rate) / np.expm1(np.log(2) * order * lower)
-    return np.asarray(np.asarray(effective, dtype=np.float64) * shift * repetition)
+    return np.asarray(shift), np.asarray(repetition)
 
 
 def incremental_gain_db(

@@ -192,7 +192,7 @@ RADIO: tuple[Mutant, ...] = (
     *faults_of(
         "sim/links/nr/mac/uplink.py",
         ("tests/links/nr/test_allocation.py",),
-        ("waiting_devices_fill_the_carrier", "start = order[can_start][: budget.grants_left]", "start = order"),
+        ("waiting_devices_fill_the_carrier", "if cce_left < 0 or len(first) == budget.grants_left:", "if not len(order):"),
     ),
     *faults_of(
         "sim/links/nr/mac/candidates.py",
@@ -202,7 +202,7 @@ RADIO: tuple[Mutant, ...] = (
     *faults_of(
         "sim/links/nr/mac/allocation.py",
         ("tests/links/nr/test_allocation.py", "tests/links/nr/test_schedulers.py"),
-        ("winners_stay", "if left and winner[g] in out]", "if left and winner[g] not in out]"),
+        ("winners_stay", "if winner[g] in gone]", "if winner[g] not in gone]"),
     ),
     *faults_of(
         "sim/links/nr/phy/power_reduction.py",

@@ -7,7 +7,7 @@ carrier first, best groups of that first, so that lightly loaded neighbours keep
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Protocol
 
 import numpy as np
@@ -59,16 +59,23 @@ class ResourceGrid:
         if reuse:
             self._part = {group: place * _REUSE // count for place, group in enumerate(self.rotation)}
 
-    def order(self, preference: Sequence[float] | Array, avoid: Sequence[int] | None = None) -> list[int]:
+    def order(
+        self,
+        preference: Sequence[float] | Array,
+        avoid: Sequence[int] | None = None,
+        among: Collection[int] | None = None,
+    ) -> list[int]:
         """Groups by falling preference, ties by the rotation.
 
         Args:
             preference: Higher is better, [num_groups].
             avoid: PRBs per group of an earlier transmission; groups with any come after all others.
+            among: Groups that are wanted; all if left out.
         """
         values = preference.tolist() if isinstance(preference, np.ndarray) else preference
+        wanted = self.rotation if among is None else [group for group in self.rotation if group in among]
         # Some groups are sorted faster as numbers than as arrays. Sorting is stable, also from high to low.
-        order = sorted(self.rotation, key=values.__getitem__, reverse=True)
+        order = sorted(wanted, key=values.__getitem__, reverse=True)
         if self._part:
             order.sort(key=self._part.__getitem__)
         if avoid is None:
@@ -84,18 +91,28 @@ class ResourceGrid:
         if num_prb > self.num_free:
             return None
         taken = [0] * len(self.free)
-        left = num_prb
-        for group in order:
-            free = self.free[group]
-            if free:
-                share = free if free < left else left
-                taken[group] = share
-                self.free[group] = free - share
+        self.take_from(order, num_prb, taken)
+        return taken
+
+    def take_from(self, groups: Iterable[int], num_prb: int, taken: list[int]) -> int:
+        """Take up to so many PRBs from groups in this order, and add them to those taken of each, [num_groups].
+
+        Returns:
+            How many.
+        """
+        left, free = num_prb, self.free
+        for group in groups:
+            share = free[group]
+            if share:
+                if share > left:
+                    share = left
+                taken[group] += share
+                free[group] -= share
                 left -= share
                 if not left:
                     break
-        self.num_free -= num_prb
-        return taken
+        self.num_free -= num_prb - left
+        return num_prb - left
 
     def close(self) -> None:
         """Leave nothing for others (TDMA)."""
@@ -169,16 +186,16 @@ def _by_group(
     """
     free = grid.free
     fits = {level: budget.fits(level) for level in set(cost)}
-    # Queues that may not go on count as -inf.
-    live = np.array(priority, dtype=np.float64)
+    # [num_groups, num_queues]; queues that may not go on count as -inf.
+    live = np.array(priority.T, dtype=np.float64, order="C")
     if not all(fits.values()) or min(needed) <= 0:
         rows = enumerate(zip(needed, cost, strict=True))
-        live[[queue for queue, (need, level) in rows if need <= 0 or not fits[level]]] = -np.inf
-    winner: list[int] = live.argmax(axis=0).tolist()
-    value: list[float] = live.max(axis=0).tolist()
-    while grid.num_free:
-        still_open = [g for g, left in enumerate(free) if left]
-        group = max(still_open, key=value.__getitem__)
+        live[:, [queue for queue, (need, level) in rows if need <= 0 or not fits[level]]] = -np.inf
+    winner: list[int] = live.argmax(axis=1).tolist()
+    value: list[float] = live.max(axis=1).tolist()
+    is_open = [g for g, left in enumerate(free) if left]
+    while is_open:
+        group = max(is_open, key=value.__getitem__)
         if value[group] == -np.inf:
             return
         queue = winner[group]
@@ -187,27 +204,20 @@ def _by_group(
             given[queue] = [0] * len(free)
             budget.take(cost[queue])
             gone = _unannounced(fits, budget, cost, given)
-        row, own = given[queue], live[queue].tolist()
-        won = [g for g in still_open if own[g] == value[g]]
+        own = live[:, queue].tolist()
+        won = [g for g in is_open if own[g] == value[g]]
         if sum([free[g] for g in won]) > needed[queue]:
-            won = [g for g in grid.order(preference[queue]) if g in won]
-        for chosen in won:
-            share = min(free[chosen], needed[queue])
-            row[chosen] += share
-            needed[queue] -= share
-            free[chosen] -= share
-            grid.num_free -= share
-            if not needed[queue]:
-                break
+            won = grid.order(preference[queue], among=won)
+        needed[queue] -= grid.take_from(won, needed[queue], given[queue])
+        is_open = [g for g in is_open if free[g]]
         if not needed[queue]:
             gone.append(queue)
-        if gone:
-            live[gone] = -np.inf
-            out = set(gone)
-            for lost in [g for g, left in enumerate(free) if left and winner[g] in out]:
-                column = live[:, lost]
-                winner[lost] = int(column.argmax())
-                value[lost] = float(column[winner[lost]])
+        for out in gone:
+            live[:, out] = -np.inf
+        for lost in [g for g in is_open if winner[g] in gone] if gone else ():
+            column = live[lost]
+            winner[lost] = int(column.argmax())
+            value[lost] = column.item(winner[lost])
 
 
 def _unannounced(fits: dict[int, bool], budget: Budget, cost: Sequence[int], given: dict[int, list[int]]) -> list[int]:

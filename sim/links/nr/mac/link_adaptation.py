@@ -210,17 +210,15 @@ class ReportedChannel:
         if self._fixed_mcs is not None:
             return [self._fixed_mcs] * len(devices)
         self.loops.prepare(devices, num_prb, num_symbols)
-        sinr = self._sinr(devices, np.array(num_prb), slot).tolist()
-        most = (self._ceiling * self.loops.offset.take(devices)).tolist()
-        capacity = [
-            min(
-                sum([weight * log2(1.0 + value) for value, weight in zip(row, used, strict=True) if weight]) / count,
-                log2(1.0 + ceiling),
-            )
-            for row, used, count, ceiling in zip(sinr, prbs_per_group, num_prb, most, strict=True)
-        ]
+        widths = np.array(num_prb)
+        sinr = self._sinr(devices, widths, slot).tolist()
+        capacity = []
+        rows = zip(sinr, prbs_per_group, num_prb, self.loops.offset.take(devices).tolist(), strict=True)
+        for row, used, count, offset in rows:
+            bits = [weight * log2(1.0 + value) for value, weight in zip(row, used, strict=True) if weight]
+            capacity.append(min(sum(bits) / count, log2(1.0 + self._ceiling * offset)))
         layers = self.num_layers.take(devices).tolist() if self._is_multi else None
-        losses = self._reduction.losses_db(devices, np.array(num_prb), prbs_per_group) if self._reduction else None
+        losses = self._reduction.losses_db(devices, widths, prbs_per_group) if self._reduction else None
         return self._errors.choose(capacity, num_prb, num_symbols, layers, losses)
 
     def mean_snr_db(self, device: int, num_prb: int) -> float:

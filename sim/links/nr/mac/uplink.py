@@ -214,12 +214,17 @@ class Uplink(MacEntity):
             return None, needed
         order = (-np.add.reduce(priority, axis=1)).argsort(kind="stable")
         # As many as there are CCEs for, in the order of priority.
-        can_start = self.deps.pdcch.cost_row.take(devices.take(order)).cumsum() <= budget.cce_left
-        start = order[can_start][: budget.grants_left]
-        limit = np.maximum(headroom[start], widths.smallest_prb[devices[start]])
-        shared = share_leftover(needed[start], limit, num_prb)
+        costs, cce_left, first = self.deps.pdcch.costs, budget.cce_left, []
+        for queue in order.tolist():
+            cce_left -= costs[devices.item(queue)]
+            if cce_left < 0 or len(first) == budget.grants_left:
+                break
+            first.append(queue)
+        start = np.array(first, dtype=np.int64)
+        limit = np.maximum(headroom.take(start), widths.smallest_prb.take(devices.take(start)))
+        shared = share_leftover(needed.take(start), limit, num_prb)
         by_device = start.argsort()
-        return start[by_device], shared[by_device]
+        return start.take(by_device), shared.take(by_device)
 
     # -- sending ----------------------------------------------------------------------------------------------------
 

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from channels.eesm import block_effective_sinr, eesm_betas
-from channels.harq import chase_combine, incremental_combine, incremental_equivalent_sinr
+from channels.harq import block_incremental_combine, chase_combine, incremental_factors
 from channels.mimo import layer_sinr, white_mmse_sinr
 from channels.nr import segment
 from sim.links.base import Direction
@@ -27,6 +27,12 @@ Indices = npt.NDArray[np.int64]
 @cache
 def _base_graph(size_bytes: int, code_rate: float) -> int:
     return int(segment(8 * size_bytes, code_rate).base_graph)
+
+
+@cache
+def _factors(order: int, code_rate: float, num_transmissions: int, base_graph: int) -> tuple[float, float]:
+    shift, repetition = incremental_factors(order, code_rate, num_transmissions, base_graph)
+    return float(shift), float(repetition)
 
 
 class RadioReceiver:
@@ -62,7 +68,7 @@ class RadioReceiver:
     def receive(self, direction: Direction, slot: int, blocks: list[TransportBlock]) -> None:
         """Set ``received``, ``sinr_db``, ``error_rate`` and what is combined of each block."""
         effective = self._effective_sinr(direction, slot, blocks)
-        combines = self._combining != "none"
+        combines, error_rate = self._combining != "none", self._errors.error_rate
         for block, value in zip(blocks, effective, strict=True):
             read = kept = value
             elements = float(block.num_prb * block.num_symbols)
@@ -71,10 +77,8 @@ class RadioReceiver:
                     read, kept, elements = self._combined(block, kept, elements)
                 else:
                     block.uniform = self._uniforms[direction].next(block.device)
-            block.sinr_db = 10 * log10(max(read, 1e-12))
-            block.error_rate = self._errors.error_rate(
-                block.mcs, block.num_prb, block.num_symbols, block.sinr_db, block.num_layers
-            )
+            block.sinr_db = sinr_db = 10 * log10(max(read, 1e-12))
+            block.error_rate = error_rate(block.mcs, block.num_prb, block.num_symbols, sinr_db, block.num_layers)
             block.received = block.uniform >= block.error_rate
             if not block.received:
                 block.effective, block.combined_re = kept, elements
@@ -152,9 +156,8 @@ class RadioReceiver:
             total = float(chase_combine(block.effective, effective))
             return total, total, elements
         beta = self._betas[block.mcs]
-        union = float(incremental_combine(block.effective, block.combined_re, effective, elements, beta))
+        union = block_incremental_combine(block.effective, block.combined_re, effective, elements, beta)
         table = self._channel.carrier.mcs_table
-        order, rate = table.modulation_order[block.mcs], table.code_rate[block.mcs]
-        base_graph = _base_graph(block.size_bytes, float(rate))
-        read = float(incremental_equivalent_sinr(union, order, rate, block.attempt + 1, base_graph))
-        return read, union, elements + block.combined_re
+        order, rate = int(table.modulation_order[block.mcs]), float(table.code_rate[block.mcs])
+        shift, repetition = _factors(order, rate, block.attempt + 1, _base_graph(block.size_bytes, rate))
+        return union * shift * repetition, union, elements + block.combined_re
