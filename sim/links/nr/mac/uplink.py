@@ -56,6 +56,7 @@ class Uplink(MacEntity):
         self._planned: dict[int, list[TransportBlock]] = {}
         self._reports = {form: bsr_levels_bytes(form).tolist() for form in _REPORT_BYTES}
         self._configured = ConfiguredGrants(deps) if settings.configured_grant else None
+        self._one_group = self._format_of(1)
         self._waiting: set[int] = set()
         self._reported_at = [0] * count
 
@@ -268,9 +269,11 @@ class Uplink(MacEntity):
 
         One logical channel group with data sends the short one, several the long one with a byte for each.
         """
-        form = self.settings.bsr_format
         queue = self.queues[device]
-        num_groups = len(queue.groups()) if isinstance(queue, LogicalChannels) else 1
+        return self._format_of(len(queue.groups())) if isinstance(queue, LogicalChannels) else self._one_group
+
+    def _format_of(self, num_groups: int) -> tuple[str, int]:
+        form = self.settings.bsr_format
         if form == "auto":
             form = "short" if num_groups <= 1 else "long"
         if not self.settings.segment_headers:
