@@ -192,7 +192,11 @@ RADIO: tuple[Mutant, ...] = (
     *faults_of(
         "sim/links/nr/mac/uplink.py",
         ("tests/links/nr/test_allocation.py",),
-        ("waiting_devices_fill_the_carrier", "if cce_left < 0 or len(first) == budget.grants_left:", "if not len(order):"),
+        (
+            "waiting_devices_fill_the_carrier",
+            "if cce_left < 0 or len(first) == budget.grants_left:",
+            "if not len(order):",
+        ),
     ),
     *faults_of(
         "sim/links/nr/mac/candidates.py",

@@ -39,12 +39,12 @@ class Candidates:
             return {0: self}
         cells = serving.take(self.devices)
         order = cells.argsort(kind="stable")
-        devices, needed, quality = self.devices[order], self.needed[order], self.quality[order]
-        found, starts = np.unique(cells[order], return_index=True)
-        ends = [*starts.tolist()[1:], len(order)]
+        devices, needed, quality = (rows.take(order, axis=0) for rows in (self.devices, self.needed, self.quality))
+        sorted_cells = cells.take(order).tolist()
+        starts = [place for place, cell in enumerate(sorted_cells) if not place or cell != sorted_cells[place - 1]]
         return {
-            cell: Candidates(devices[start:end], needed[start:end], quality[start:end])
-            for cell, start, end in zip(found.tolist(), starts.tolist(), ends, strict=True)
+            sorted_cells[start]: Candidates(devices[start:end], needed[start:end], quality[start:end])
+            for start, end in zip(starts, [*starts[1:], len(order)], strict=True)
         }
 
     def parted(self, chosen: Collection[int]) -> tuple[Candidates, Candidates]:

@@ -51,6 +51,8 @@ class ReportedChannel:
         self._carrier = carrier
         self._times = MeasurementTimes(settings, carrier, direction, count)
         self._held = np.full(count, _NO_REPORT, dtype=np.int64)
+        # The measurement that all devices' reports are of, if it is one.
+        self._held_by_all: int | None = None
         self._gains = np.ones((count, carrier.num_groups))
         self.num_layers, self.precoder = np.ones(count, dtype=np.int64), np.zeros(count, dtype=np.int64)
         self._is_multi = self.has_layers = channel.small_scale.is_multi
@@ -91,10 +93,13 @@ class ReportedChannel:
             widest = np.maximum(self._channel.max_prb(self._needed_db), self.min_prb)
             self.widths.set_power(self._channel.headroom_prb, widest)
         self._held[:] = _NO_REPORT
+        self._held_by_all = None
 
     def refresh(self, devices: Indices, slot: int) -> None:
         """Take in the reports of these devices that have become known by ``slot``."""
         newest = self._times.newest(devices, slot)
+        if isinstance(newest, int) and newest == self._held_by_all:
+            return
         stale = self._held.take(devices) != newest
         if np.logical_or.reduce(stale):
             rows = devices[stale]
@@ -104,6 +109,7 @@ class ReportedChannel:
                     self._measure(rows[own == measured_slot], max(0, measured_slot), slot)
             else:
                 self._held[rows] = newest
+                self._held_by_all = newest if np.logical_and.reduce(self._held == newest) else None
                 # Before the first measurement has come in, the one of slot 0 serves.
                 self._measure(rows, max(0, newest), slot)
             self._evaluate(rows, slot)

@@ -83,8 +83,8 @@ class Modems:
         self._instead_of_sending = 0.0 if pattern.is_fdd else micro
         # Plain numbers: a slot has a few blocks, each of one device.
         self._transmit_units = [0.0] * num_devices
-        # Of a device on so many PRBs; mean gains that do not change leave it as it is.
-        self._units: dict[tuple[int, int], float] = {}
+        # Of a device on so many PRBs, where mean gains do not change. [num_devices][num_prb + 1].
+        self._units: list[list[float]] | None = None
         self._receive_units = [0.0] * num_devices
         self._from = np.zeros((num_devices, len(_STATES)))
 
@@ -94,23 +94,28 @@ class Modems:
             for block in blocks:
                 self._receive_units[block.device] += self._receive_more
             return
-        units = self._units
-        if self._channel is not None and not self._channel.is_static:
-            units.clear()
-        missing = [(block.device, block.num_prb) for block in blocks if (block.device, block.num_prb) not in units]
-        if missing:
-            power_dbm = self._transmit_power_dbm(*np.array(missing, dtype=np.int64).T)
-            found = self._power.uplink_units(power_dbm) - self._instead_of_sending
-            units.update(zip(missing, found.tolist(), strict=True))
         total, symbols = self._transmit_units, self._carrier.symbols
-        for block in blocks:
-            total[block.device] += units[block.device, block.num_prb] * block.num_symbols / symbols
+        for block, units in zip(blocks, self._units_of(blocks), strict=True):
+            total[block.device] += units * block.num_symbols / symbols
+
+    def _units_of(self, blocks: list[TransportBlock]) -> list[float]:
+        """Power of transmissions beyond that of the state in which a device would else be. [num_blocks]."""
+        if self._channel is not None and not self._channel.is_static:
+            return self._sending_units(*np.array([(block.device, block.num_prb) for block in blocks]).T)
+        if self._units is None:
+            widths = np.arange(self._carrier.num_prb + 1)
+            rows = (np.full(len(widths), device) for device in range(len(self._transmit_units)))
+            self._units = [self._sending_units(row, widths) for row in rows]
+        return [self._units[block.device][block.num_prb] for block in blocks]
+
+    def _sending_units(self, devices: npt.NDArray[np.int64], num_prb: npt.NDArray[np.int64]) -> list[float]:
+        power_dbm = self._transmit_power_dbm(devices, num_prb)
+        return (self._power.uplink_units(power_dbm) - self._instead_of_sending).tolist()
 
     def on_random_access(self, devices: list[int]) -> None:
         """Preambles or messages 3 of some devices, a slot each."""
         rows = np.array(devices, dtype=np.int64)
-        power_dbm = self._transmit_power_dbm(rows, np.full(len(rows), min(_PREAMBLE_PRB, self._carrier.num_prb)))
-        units = (self._power.uplink_units(power_dbm) - self._instead_of_sending).tolist()
+        units = self._sending_units(rows, np.full(len(rows), min(_PREAMBLE_PRB, self._carrier.num_prb)))
         for device, drawn in zip(devices, units, strict=True):
             self._transmit_units[device] += drawn
 

@@ -226,7 +226,7 @@ class RadioChannel:
             if self._uplink_snr is None:
                 every = np.arange(self.num_devices)[:, None]
                 self._uplink_snr = self._uplink_levels(every, np.arange(self.carrier.num_prb + 1), 0.0)
-            return np.asarray(self._uplink_snr[devices, num_prb])
+            return self._uplink_snr.take(devices * self._uplink_snr.shape[1] + num_prb)
         return self._uplink_levels(devices, num_prb, reduction_db)
 
     def _uplink_levels(self, devices: Indices, num_prb: Indices, reduction_db: npt.ArrayLike) -> Array:

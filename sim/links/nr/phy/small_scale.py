@@ -84,6 +84,8 @@ class SmallScale:
         self.num_rx = {up: settings.bs_num_rx, down: settings.num_rx}
         self.num_tx = {up: settings.ue_num_tx, down: settings.num_tx}
         self.is_multi = max(*self.num_rx.values(), *self.num_tx.values()) > 1
+        # What the fading of a direction is addressed by: nothing, on a carrier that they share.
+        self._name = {one: str(one) if carrier.pattern.is_fdd else "reciprocal" for one in Direction}
         self._states: LinkStates | None = None
         self._ue_orientation = (
             2 * np.pi * uniforms(seed, "device orientation", entities=np.arange(self.num_devices), count=1).ravel()
@@ -95,7 +97,7 @@ class SmallScale:
             tick_s = carrier.slot_ns * 1e-9
             self._independent = {
                 name: IndependentFading(self.num_devices, carrier.num_groups, seed, name, tick_s)
-                for name in self._names()
+                for name in sorted(set(self._name.values()))
             }
         self._profiles = self._cross_profiles = None
         if settings.fading_trace is None and settings.fading not in ("none", "independent"):
@@ -117,13 +119,6 @@ class SmallScale:
                 "link.fading_trace",
             )
         return recorded
-
-    def _name(self, direction: Direction) -> str:
-        """What the fading of a direction is addressed by: nothing, on a carrier that they share."""
-        return str(direction) if self.carrier.pattern.is_fdd else "reciprocal"
-
-    def _names(self) -> list[str]:
-        return sorted({self._name(direction) for direction in Direction})
 
     def renew(self, states: LinkStates) -> None:
         """Take the links' states anew; profiles follow where they have changed, directions of paths always."""
@@ -163,7 +158,7 @@ class SmallScale:
     # -- serving links ----------------------------------------------------------------------------------------------
 
     def _serving_fading(self, direction: Direction) -> FadingChannel | MimoFading:
-        name = self._name(direction)
+        name = self._name[direction]
         fading = self._serving.get(name)
         if fading is None:
             fading = self._serving[name] = self._make(name, np.arange(self.num_devices), self._serving_arrays())
@@ -233,7 +228,7 @@ class SmallScale:
         if self._fixed is not None:
             return self._fixed.power_gains(time_s, devices).astype(np.float64)
         if self.settings.fading == "independent":
-            return self._independent[self._name(direction)].power_gains(time_s, devices).astype(np.float64)
+            return self._independent[self._name[direction]].power_gains(time_s, devices).astype(np.float64)
         if self.settings.fading == "none":
             return np.ones((len(devices), self.carrier.num_groups))
         fading = self._serving_fading(direction)
@@ -259,7 +254,7 @@ class SmallScale:
         return self._fixed is None and self.settings.fading != "none"
 
     def _cross_fading(self, direction: Direction) -> FadingChannel | MimoFading:
-        key = str(direction) if self.is_multi else self._name(direction)
+        key = str(direction) if self.is_multi else self._name[direction]
         fading = self._cross.get(key)
         if fading is None:
             ids = (np.arange(self.num_devices)[:, None] * MAX_SITES + np.arange(self._num_sites)).ravel()
@@ -308,7 +303,7 @@ class SmallScale:
         return gains
 
     def _independent_cross(self, direction: Direction) -> IndependentFading:
-        name = f"{self._name(direction)} to sites"
+        name = f"{self._name[direction]} to sites"
         if name not in self._independent:
             count = self.num_devices * self._num_sites
             tick_s = self.carrier.slot_ns * 1e-9
