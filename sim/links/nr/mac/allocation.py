@@ -104,8 +104,7 @@ class ResourceGrid:
         for group in groups:
             share = free[group]
             if share:
-                if share > left:
-                    share = left
+                share = min(share, left)
                 taken[group] += share
                 free[group] -= share
                 left -= share

@@ -39,7 +39,7 @@ class Candidates:
             return {0: self}
         cells = serving.take(self.devices)
         order = cells.argsort(kind="stable")
-        devices, needed, quality = (rows.take(order, axis=0) for rows in (self.devices, self.needed, self.quality))
+        devices, needed, quality = self.devices.take(order), self.needed.take(order), self.quality.take(order, axis=0)
         sorted_cells = cells.take(order).tolist()
         starts = [place for place, cell in enumerate(sorted_cells) if not place or cell != sorted_cells[place - 1]]
         return {

@@ -120,7 +120,8 @@ class MacEntity(Transmission):
         start, needed = self.within_power(own.devices, own.needed, priority, grid.num_free, budget)
         devices, quality = own.devices, own.quality
         if start is not None:
-            devices, priority, quality = (rows.take(start, axis=0) for rows in (devices, priority, quality))
+            devices, priority = devices.take(start), priority.take(start, axis=0)
+            quality = quality.take(start, axis=0)
         names = devices.tolist()
         own_costs = [costs[device] for device in names]
         given = allocate_prbs(grid, priority, needed.tolist(), budget, one_device, quality, own_costs)

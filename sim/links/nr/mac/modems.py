@@ -110,7 +110,8 @@ class Modems:
 
     def _sending_units(self, devices: npt.NDArray[np.int64], num_prb: npt.NDArray[np.int64]) -> list[float]:
         power_dbm = self._transmit_power_dbm(devices, num_prb)
-        return (self._power.uplink_units(power_dbm) - self._instead_of_sending).tolist()
+        units: list[float] = (self._power.uplink_units(power_dbm) - self._instead_of_sending).tolist()
+        return units
 
     def on_random_access(self, devices: list[int]) -> None:
         """Preambles or messages 3 of some devices, a slot each."""

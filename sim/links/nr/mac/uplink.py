@@ -215,7 +215,8 @@ class Uplink(MacEntity):
             return None, needed
         order = (-np.add.reduce(priority, axis=1)).argsort(kind="stable")
         # As many as there are CCEs for, in the order of priority.
-        costs, cce_left, first = self.deps.pdcch.costs, budget.cce_left, []
+        costs, cce_left = self.deps.pdcch.costs, budget.cce_left
+        first: list[int] = []
         for queue in order.tolist():
             cce_left -= costs[devices.item(queue)]
             if cce_left < 0 or len(first) == budget.grants_left:

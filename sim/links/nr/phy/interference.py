@@ -14,6 +14,7 @@ from sim.links.nr.phy.small_scale import MAX_STREAMS
 
 Array = npt.NDArray[np.float64]
 Complex = npt.NDArray[np.complex128]
+AnyComplex = npt.NDArray[np.complexfloating]
 Indices = npt.NDArray[np.int64]
 # Data slots over which receivers average the interference that they report.
 _WINDOW_SLOTS = 20.0
@@ -108,7 +109,7 @@ class Interference:
             np.add.at(total, victims, strong[:, None] * sent[cells] * fading)
         return total
 
-    def covariance(self, slot: int, blocks: SentBlocks, own: Complex | None = None) -> Complex:
+    def covariance(self, slot: int, blocks: SentBlocks, own: AnyComplex | None = None) -> Complex:
         """Covariance of interference and noise over the noise of one antenna, at each block's receiver.
 
         Args:
@@ -215,7 +216,7 @@ class Interference:
         return np.asarray(channel.antennas.cell_site[channel.serving[devices]] == sites)
 
     def _vectors(
-        self, slot: int, victims: Indices, sources: Indices, blocks: SentBlocks, own: Complex | None
+        self, slot: int, victims: Indices, sources: Indices, blocks: SentBlocks, own: AnyComplex | None
     ) -> Complex:
         """What each layer of the sources brings to the victims' antennas, at the mean gain and its share of the power.
 
