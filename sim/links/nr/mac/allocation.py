@@ -25,6 +25,9 @@ class Budget(Protocol):
     def fits(self, cost: int) -> bool:
         """Whether a grant of this cost can be announced."""
 
+    def fits_all(self, costs: Sequence[int]) -> bool:
+        """Whether grants of all these costs can be announced."""
+
     def take(self, cost: int) -> None:
         """Announce it."""
 
@@ -185,6 +188,7 @@ def _by_group(
     """
     free = grid.free
     fits = {level: budget.fits(level) for level in set(cost)}
+    all_fit = budget.fits_all(cost)
     # [num_groups, num_queues]; queues that may not go on count as -inf.
     live = np.array(priority.T, dtype=np.float64, order="C")
     if not all(fits.values()) or min(needed) <= 0:
@@ -202,7 +206,7 @@ def _by_group(
         if queue not in given:
             given[queue] = [0] * len(free)
             budget.take(cost[queue])
-            gone = _unannounced(fits, budget, cost, given)
+            gone = [] if all_fit else _unannounced(fits, budget, cost, given)
         own = live[:, queue].tolist()
         won = [g for g in is_open if own[g] == value[g]]
         if sum([free[g] for g in won]) > needed[queue]:

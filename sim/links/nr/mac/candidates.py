@@ -49,12 +49,17 @@ class Candidates:
 
     def parted(self, chosen: Collection[int]) -> tuple[Candidates, Candidates]:
         """Those among some devices, and the others."""
-        inside = self._are_in(chosen)
-        return self._at(inside), self._at(~inside)
+        inside = [device in chosen for device in self.devices.tolist()]
+        if all(inside):
+            return self, self._first(0)
+        if not any(inside):
+            return self._first(0), self
+        rows = np.array(inside)
+        return self._at(rows), self._at(~rows)
 
     def without(self, chosen: Collection[int]) -> Candidates:
         """Those that are not among some devices."""
-        return self._at(~self._are_in(chosen))
+        return self.parted(chosen)[1]
 
     def joined(self, others: Candidates) -> Candidates:
         """These and others of the same cell, in order."""
@@ -67,8 +72,8 @@ class Candidates:
             np.concatenate([self.quality, others.quality])[order],
         )
 
-    def _are_in(self, chosen: Collection[int]) -> np.typing.NDArray[np.bool_]:
-        return np.array([device in chosen for device in self.devices.tolist()], dtype=bool)
+    def _first(self, count: int) -> Candidates:
+        return Candidates(self.devices[:count], self.needed[:count], self.quality[:count])
 
     def _at(self, rows: np.typing.NDArray[np.bool_]) -> Candidates:
         return Candidates(self.devices[rows], self.needed[rows], self.quality[rows])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import log
 
 import numpy as np
 
@@ -16,7 +17,7 @@ from sim.links.nr.rlc.message import Message
 _BIN_RATIO = 1.01
 _FIRST_BIN_NS = 1e3
 _NUM_BINS = 2084
-_LOG_RATIO = np.log(_BIN_RATIO)
+_LOG_RATIO = log(_BIN_RATIO)
 
 
 # Parts of a message's delay, in the order in which they pass.
@@ -44,7 +45,7 @@ class DelayHistogram:
 
     def add(self, delay_ns: int) -> None:
         """Count a delay."""
-        place = int(np.log(max(delay_ns, _FIRST_BIN_NS) / _FIRST_BIN_NS) / _LOG_RATIO)
+        place = int(log(max(delay_ns, _FIRST_BIN_NS) / _FIRST_BIN_NS) / _LOG_RATIO)
         self._counts[min(place, _NUM_BINS - 1)] += 1
 
     def include(self, other: DelayHistogram) -> None:

@@ -142,6 +142,9 @@ class ReportedChannel:
         if not self._is_multi:
             self._gains[rows] = self._channel.power_gains(self._direction, measured_slot, rows)
             return
+        if self._channel.small_scale.num_tx[self._direction] == 1:
+            self._gains[rows] = self._channel.spatial.combined_gains(self._direction, measured_slot, rows)
+            return
         mean = self._channel.snr(self._direction, rows, self.widths.headroom_prb[rows])
         snr = np.repeat(mean[:, None], self._gains.shape[1], axis=1)
         if self._interference is not None:

@@ -43,25 +43,23 @@ class OuterLoops:
         num_blocks = settings.olla_warm_up_blocks if self._adapts else 0
         self.warm_up = OuterLoopWarmUp(channel, errors, direction, num_blocks or _SAMPLES, ceiling, lowest_db)
         self.offset = np.ones(channel.num_devices)
-        self._is_cold = np.full(channel.num_devices, num_blocks > 0)
-        self._any_cold = num_blocks > 0
+        self._cold = set(range(channel.num_devices)) if num_blocks else set()
         self._num_blocks = np.zeros(channel.num_devices, dtype=np.int64)
         self._first = self.offset.copy()
 
     def prepare(self, devices: Indices, num_prb: list[int], num_symbols: int) -> None:
         """Warm up the loops of devices that are about to get their first block, on so many PRBs."""
-        if not self._any_cold:
+        if not self._cold:
             return
         for device, width in zip(devices.tolist(), num_prb, strict=True):
-            if self._is_cold[device]:
+            if device in self._cold:
                 self.offset[device] = self._first[device] = self.warm_up.offset(device, width, num_symbols)
-                self._is_cold[device] = False
-        self._any_cold = bool(self._is_cold.any())
+                self._cold.remove(device)
 
     def learn(self, device: int, received: bool) -> None:
         """Move a device's offset by the outcome of a first transmission."""
         low, high = self._range
-        self.offset[device] = min(max(self.offset[device] * self._steps[received], low), high)
+        self.offset[device] = min(max(self.offset.item(device) * self._steps[received], low), high)
         self._num_blocks[device] += 1
 
     def restart(self) -> None:

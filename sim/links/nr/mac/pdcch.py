@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import numpy.typing as npt
 
@@ -69,6 +71,10 @@ class GrantBudget:
     def fits(self, cost: int) -> bool:
         """Whether one more grant can be announced that takes so many CCEs."""
         return self.grants_left > 0 and cost <= self.cce_left
+
+    def fits_all(self, costs: Sequence[int]) -> bool:
+        """Whether grants of all these costs can be announced."""
+        return len(costs) <= self.grants_left and sum(costs) <= self.cce_left
 
     def take(self, cost: int) -> None:
         """Announce one."""

@@ -141,7 +141,7 @@ class Transmission(ABC):
 
     def set_backlog(self, device: int, waiting_bytes: int) -> None:
         """Renew what the base station believes to wait at a device."""
-        self.total_backlog += waiting_bytes - int(self.backlog[device])
+        self.total_backlog += waiting_bytes - self.backlog.item(device)
         self.backlog[device] = waiting_bytes
 
     @property

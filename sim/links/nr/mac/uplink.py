@@ -183,7 +183,7 @@ class Uplink(MacEntity):
         for block in self.make_blocks(placed, slot, target, num_symbols):
             blocks.append(block)
             self._urgent.discard(block.device)
-            self.set_backlog(block.device, max(0, int(self.backlog[block.device]) - block.size_bytes))
+            self.set_backlog(block.device, max(0, self.backlog.item(block.device) - block.size_bytes))
         return blocks
 
     def _answer_requests(

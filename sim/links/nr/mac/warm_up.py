@@ -57,11 +57,18 @@ class OuterLoopWarmUp:
 
     def offset(self, device: int, num_prb: int, num_symbols: int) -> float:
         """Linear offset for blocks of a device on so many PRBs, by bisection of the mean error rate."""
-        reported, present = self._at_best_groups(device, num_prb)
+        reported, (sinr, weights) = self._at_best_groups(device, num_prb)
         low, high = self._lowest_db, _TOP_DB
+        rates: dict[tuple[int, int], float] = {}
         for _ in range(_NUM_HALVINGS):
             middle = (low + high) / 2
-            if self._mean_error(reported, present, middle, num_prb, num_symbols) > self._errors.target_bler:
+            chosen = list(enumerate(self._choose(reported, weights, middle, num_prb, num_symbols)))
+            missing = [one for one in chosen if one not in rates]
+            if missing:
+                blocks, mcs = map(list, zip(*missing, strict=True))
+                found = self._error_rates(mcs, sinr[blocks], weights[blocks], num_prb, num_symbols)
+                rates.update(zip(missing, found, strict=True))
+            if sum([rates[one] for one in chosen]) / len(chosen) > self._errors.target_bler:
                 high = middle
             else:
                 low = middle
@@ -81,7 +88,8 @@ class OuterLoopWarmUp:
         while high - low > 1:
             middle = (low + high) // 2
             indices = [available[middle]] * len(present)
-            if self._error_rate(indices, snr * present, row, num_prb, num_symbols) > self._errors.target_bler:
+            rates = self._error_rates(indices, snr * present, row, num_prb, num_symbols)
+            if sum(rates) / len(rates) > self._errors.target_bler:
                 high = middle
             else:
                 low = middle
@@ -127,21 +135,18 @@ class OuterLoopWarmUp:
                 decided -= 1
         return decided
 
-    def _mean_error(
-        self, reported: Array, present: tuple[Array, Array], offset_db: float, num_prb: int, num_symbols: int
-    ) -> float:
+    def _choose(self, reported: Array, weights: Array, offset_db: float, num_prb: int, num_symbols: int) -> list[int]:
+        """MCS of each block by its report with an offset. [num_blocks]."""
         offset = 10 ** (offset_db / 10)
-        sinr, weights = present
         capacity = (np.log2(1 + offset * reported) * weights).sum(axis=1) / num_prb
         capacity = np.minimum(capacity, np.log2(1 + self._ceiling * offset))
-        mcs = self._errors.choose(capacity.tolist(), [num_prb] * len(capacity), num_symbols)
-        return self._error_rate(mcs, sinr, weights, num_prb, num_symbols)
+        chosen: list[int] = self._errors.choose_at(capacity, np.array(num_prb), num_symbols).tolist()
+        return chosen
 
-    def _error_rate(self, mcs: list[int], sinr: Array, weights: Array, num_prb: int, num_symbols: int) -> float:
-        """Mean error rate of blocks, SINR and weights [num_blocks, num_groups]."""
+    def _error_rates(self, mcs: list[int], sinr: Array, weights: Array, num_prb: int, num_symbols: int) -> list[float]:
+        """Error rates of blocks, SINR and weights [num_blocks, num_groups]. [num_blocks]."""
         effective = effective_sinr(sinr, self._betas[mcs], weights).tolist()
-        rates = [
+        return [
             self._errors.error_rate(index, num_prb, num_symbols, 10 * log10(max(value, 1e-12)))
             for index, value in zip(mcs, effective, strict=True)
         ]
-        return sum(rates) / len(rates)

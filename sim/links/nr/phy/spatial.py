@@ -75,10 +75,19 @@ class Spatial:
             return channel
         return np.asarray(channel @ self.precoders(direction, num_layers, index))
 
+    def combined_gains(self, direction: Direction, slot: int, devices: Indices) -> Array:
+        """Gain of maximum-ratio combining of what one antenna sends. [num_devices, num_groups]."""
+        channel = self._small_scale.matrices(direction, slot, devices)
+        power = np.abs(channel[..., 0]).astype(np.float64)
+        power *= power
+        return np.asarray(np.add.reduce(power, axis=-1))
+
     def report(
         self, direction: Direction, slot: int, devices: Indices, snr: Array, max_capacity: float
     ) -> SpatialReport:
         """Rank and precoder that carry most by the channel of a slot, and the gain that they give.
+
+        Of several antennas that send; of one, there is nothing to choose (``combined_gains``).
 
         The precoder is that of the whole carrier: of one layer the one of most power, of more layers the one of most
         mutual information over the mean correlation of the band. The rank is the one whose layers together carry most,
@@ -91,9 +100,6 @@ class Spatial:
         """
         channel = self._small_scale.matrices(direction, slot, devices)
         count = len(devices)
-        if channel.shape[-1] == 1:
-            gains = np.sum(np.abs(channel[..., 0]).astype(np.float64) ** 2, axis=-1)
-            return SpatialReport(gains, np.ones(count, dtype=np.int64), np.zeros(count, dtype=np.int64))
         # Mean over the band of H^H H. [devices, num_tx, num_tx]
         gram = np.einsum("dgrt,dgru->dtu", channel.conj(), channel) / channel.shape[1]
         mean_snr = snr.mean(axis=1)
