@@ -7,7 +7,7 @@ carrier first, best groups of that first, so that lightly loaded neighbours keep
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Protocol
 
 import numpy as np
@@ -62,23 +62,16 @@ class ResourceGrid:
         if reuse:
             self._part = {group: place * _REUSE // count for place, group in enumerate(self.rotation)}
 
-    def order(
-        self,
-        preference: Sequence[float] | Array,
-        avoid: Sequence[int] | None = None,
-        among: Collection[int] | None = None,
-    ) -> list[int]:
+    def order(self, preference: Sequence[float] | Array, avoid: Sequence[int] | None = None) -> list[int]:
         """Groups by falling preference, ties by the rotation.
 
         Args:
             preference: Higher is better, [num_groups].
             avoid: PRBs per group of an earlier transmission; groups with any come after all others.
-            among: Groups that are wanted; all if left out.
         """
         values = preference.tolist() if isinstance(preference, np.ndarray) else preference
-        wanted = self.rotation if among is None else [group for group in self.rotation if group in among]
         # Some groups are sorted faster as numbers than as arrays. Sorting is stable, also from high to low.
-        order = sorted(wanted, key=values.__getitem__, reverse=True)
+        order = sorted(self.rotation, key=values.__getitem__, reverse=True)
         if self._part:
             order.sort(key=self._part.__getitem__)
         if avoid is None:
@@ -210,7 +203,7 @@ def _by_group(
         own = live[:, queue].tolist()
         won = [g for g in is_open if own[g] == value[g]]
         if sum([free[g] for g in won]) > needed[queue]:
-            won = grid.order(preference[queue], among=won)
+            won = [g for g in grid.order(preference[queue]) if g in won]
         needed[queue] -= grid.take_from(won, needed[queue], given[queue])
         is_open = [g for g in is_open if free[g]]
         if not needed[queue]:
