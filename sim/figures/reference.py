@@ -106,7 +106,8 @@ REFERENCES = (
         "round_trip",
         "round_trip",
         comparisons.round_trip,
-        "Distributed speculation pays up to the round trip that the closed form at measured rates predicts (dotted).",
+        "Of this draft .37 is accepted: distributed speculation pays up to a one-way delay of 13 ms, with drafts of "
+        "eight tokens 8 ms, as the closed form at measured rates predicts (dotted).",
     ),
     Reference(
         "payload_frontier",
@@ -229,13 +230,15 @@ REFERENCES = (
         "hundred_devices",
         "hundred_devices",
         sweep_figures.breakdown,
-        "A hundred devices share 20 MHz: beyond 512 entries a row's air time outgrows what it gains in acceptance.",
+        "A hundred devices share 20 MHz: rows of 2,048 entries are mostly air time and hardly accepted more often "
+        "than those of 64; the target alone on an H100 takes a third of the time that any draft takes.",
     ),
     Reference(
         "thousand_devices",
         "thousand_devices",
         sweep_figures.breakdown,
-        "A thousand devices in 100 MHz wait longer for access than for the edge; small rows take next to no air time.",
+        "A thousand devices in 100 MHz wait twice as long for access as in the edge's queue; small rows take next to "
+        "no air time.",
     ),
     Reference(
         "chunked_prefill",
