@@ -27,7 +27,7 @@ _WORDS = {
     "uplink_access": "access to the uplink",
     "uplink_air": "its bits on the uplink",
     "uplink_retransmission": "uplink retransmissions",
-    "transport": "fixed delays beyond the air",
+    "transport": "wires and fixed delays beyond the air",
     "edge_queue": "a place in a step of a server",
     "verify_compute": "the target's forward passes",
     "downlink_access": "access to the downlink",

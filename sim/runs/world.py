@@ -206,7 +206,7 @@ class World:
     def _tell_orchestration(self, row: dict[str, Any]) -> None:
         """A request has ended: the site of its device's cell is told."""
         assert self.gpus is not None
-        cell = self.link.cell_of(row["device"]) if len(self.orchestrations) > 1 else 0
+        cell = 0 if self.edge_sites is None else self.edge_sites.link.cell_of(row["device"])
         self.orchestrations[self.gpus.site_of(cell)].on_request(row)
 
     def run(self, until_s: float | None = None) -> RunOutput:
