@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 _EQUAL = 0.01
 # Parts of less than this share of the latency are not put in words.
 _SMALL = 0.005
+# Acceptance rates from here on are those of a draft that is never rejected.
+_ALL = 0.995
 _KEYS = ["device", "request"]
 
 _WORDS = {
@@ -233,6 +235,8 @@ def _with_free(one: WhatIf, found: Explanation) -> str:
     name, less = one.part.replace("_", " "), f"it takes {_s(one.e2e_s)}, {one.saved_share:.0%} less"
     if one.part == ACCEPTANCE.name:
         rates = f"acceptance rate {one.acceptance_rate:.2f} instead of {found.acceptance_rate:.2f}"
+        if one.acceptance_rate < _ALL:
+            rates += "; what is rejected then comes from the protocol, such as rows that are cut"
         return f"{name}: with {one.meaning}, {less} ({rates})"
     text = f"{name}: with {one.meaning} free {less}"
     if math.isnan(one.booked_s) or abs(one.saved_s - one.booked_s) < _EQUAL * found.e2e_s:

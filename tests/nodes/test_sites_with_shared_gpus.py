@@ -21,6 +21,7 @@ from sim.nodes.engine.ran_sharing.other_cells import OtherCells
 from sim.nodes.engine.ran_sharing.receiver import SharedReceiver
 from sim.nodes.engine.ran_sharing.settings import RanSharingSettings
 from sim.nodes.engine.ran_sharing.site_gpus import SiteGpus
+from sim.runs.counterfactual import free_direction
 from sim.runs.world import World
 from sim.scenario.schema import Scenario
 from tests.nodes.test_sites import DRIVE, ROOFLINE, run
@@ -117,9 +118,10 @@ def test_cells_that_are_not_simulated_are_others_at_each_site():
     assert first == same != other
 
 
-def test_each_site_has_an_orchestrator_that_hears_of_its_own_requests():
+@pytest.mark.parametrize("wrap_link", [None, free_direction(Direction.UPLINK)], ids=["as it is", "uplink free"])
+def test_each_site_has_an_orchestrator_that_hears_of_its_own_requests(wrap_link: Any):
     scenario = shared(PER_CELL, {"mode": "mig", "orchestrator": "prb_load", "period_s": 0.2})
-    world = World(scenario, inputs(scenario), outside=True)
+    world = World(scenario, inputs(scenario), wrap_link=wrap_link, outside=True)
     output = world.run()
     reports = [one.report() for one in world.orchestrations]
     assert sum(report.requests for report in reports) == len(output.tables.requests.rows) == 4
