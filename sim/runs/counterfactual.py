@@ -43,11 +43,13 @@ class Part:
 UPLINK = Part("uplink", "the uplink", ("uplink_access", "uplink_air", "uplink_retransmission"))
 DOWNLINK = Part("downlink", "the downlink", ("downlink_access", "downlink_air", "downlink_retransmission"))
 DRAFT = Part("draft", "the draft model's forward passes", ("draft_compute",))
+SITE_WAYS = Part("site_ways", "ways and moves between sites")
+FAILURES = Part("failures", "no site failing")
 ACCEPTANCE = Part("acceptance", "a draft model as good as the target, at the draft's price")
 
 
 def parts_of(scenario: Scenario) -> list[Part]:
-    """The parts of a scenario that can be made free: both directions, draft, acceptance, and compute by site."""
+    """The parts of a scenario that can be made free: both directions, draft, acceptance, compute by site, and sites."""
     placed: dict[str, set[str]] = {}
     for kind in scenario.by_kind():
         protocol = kind.scenario.protocol
@@ -59,7 +61,9 @@ def parts_of(scenario: Scenario) -> list[Part]:
     compute = [
         Part(f"{site}_compute", f"the {site}'s forward passes and what waits for them", booked) for site in others
     ]
-    return [UPLINK, DOWNLINK, *compute, *([DRAFT, ACCEPTANCE] if has_draft else [])]
+    sites = scenario.edge_sites
+    ways = [] if sites is None else [SITE_WAYS, *([FAILURES] if sites.outages else [])]
+    return [UPLINK, DOWNLINK, *compute, *([DRAFT, ACCEPTANCE] if has_draft else []), *ways]
 
 
 class FreeCompute(ComputeModel):
@@ -171,6 +175,8 @@ class Counterfactuals:
     def run(self, part: Part | None = None) -> RunResult:
         """Run with a part made free; with None as it is."""
         scenario, bare = (self.scenario, self._bare) if part is not ACCEPTANCE else self._with_target_as_draft()
+        if part in (SITE_WAYS, FAILURES):
+            scenario = with_free_sites(scenario, part)
         with needed(tape_store(), keys_of(scenario, bare)):
             inputs = prepare(scenario, self._progress, bare=bare)
             return run_with_free(scenario, inputs, part)
@@ -190,20 +196,30 @@ class Counterfactuals:
         return scenario, replace(kinds[0], others=kinds[1:])
 
 
+def with_free_sites(scenario: Scenario, part: Part) -> Scenario:
+    """A scenario whose sites are no way apart, or do not fail."""
+    free: dict[str, Any] = {"outages": []}
+    if part is SITE_WAYS:
+        free = {"xn_delay_s": 0.0, "xn_mbps": 1e9, "pause_s": 0.0, "fronthaul_delay_s": 0.0, "fronthaul_mbps": 1e9}
+    for key, value in free.items():
+        scenario = scenario.replace(f"edge.sites.{key}", value)
+    return scenario
+
+
 def run_with_free(scenario: Scenario, inputs: SimulationInputs, part: Part | None) -> RunResult:
     """Run prepared inputs with a part made free.
 
     Args:
         scenario: What is run.
         inputs: As prepared for it.
-        part: What is free; None and ``ACCEPTANCE``, which the inputs themselves hold, change nothing.
+        part: What is free; None, and what the scenario or the inputs themselves hold, change nothing.
     """
     if part in (UPLINK, DOWNLINK):
         direction = Direction.UPLINK if part is UPLINK else Direction.DOWNLINK
         return simulate(scenario, inputs, keep="requests", wrap_link=free_direction(direction))
     if part is DRAFT:
         inputs = free_compute(inputs, None, lambda role: role == "draft")
-    elif part is not None and part is not ACCEPTANCE:
+    elif part is not None and part not in (ACCEPTANCE, SITE_WAYS, FAILURES):
         inputs = free_compute(inputs, part.name.removesuffix("_compute"), lambda role: role != "draft")
     return simulate(scenario, inputs, keep="requests")
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from sim.core.breakdown import PARTS
 from sim.core.errors import InputError
-from sim.runs.counterfactual import ACCEPTANCE, DOWNLINK, UPLINK, Counterfactuals, Part, parts_of
+from sim.runs.counterfactual import ACCEPTANCE, DOWNLINK, FAILURES, UPLINK, Counterfactuals, Part, parts_of
 from sim.runs.prepare import Progress, no_progress
 from sim.scenario.schema import Scenario
 
@@ -227,7 +227,7 @@ def _sentences(found: Explanation) -> list[str]:
     rest = [one for one in found.what_ifs[1:] if one.saved_share >= _SMALL]
     sentences += [f"Next: {_with_free(one, found)}." for one in rest]
     harmful = [one for one in found.what_ifs if one.saved_share <= -_SMALL]
-    sentences += [f"Made free, {one.meaning} would have cost {_s(-one.saved_s)} more." for one in harmful]
+    sentences += [f"With {_free(one)} it would have taken {_s(-one.saved_s)} more." for one in harmful]
     return sentences
 
 
@@ -238,13 +238,17 @@ def _with_free(one: WhatIf, found: Explanation) -> str:
         if one.acceptance_rate < _ALL:
             rates += "; what is rejected then comes from the protocol, such as rows that are cut"
         return f"{name}: with {one.meaning}, {less} ({rates})"
-    text = f"{name}: with {one.meaning} free {less}"
+    text = f"{name}: with {_free(one)} {less}"
     if math.isnan(one.booked_s) or abs(one.saved_s - one.booked_s) < _EQUAL * found.e2e_s:
         return text
     if one.saved_s < one.booked_s:
         return f"{text}; of the {_s(one.booked_s)} spent on it, the rest is then waited for elsewhere"
-    beside = "its fixed delay" if one.part in (UPLINK.name, DOWNLINK.name) else "what waited behind it"
+    beside = "its fixed delay" if one.part in (UPLINK.name, DOWNLINK.name) else "what waited behind it or came later"
     return f"{text}; more than the {_s(one.booked_s)} spent on it, because {beside} goes too"
+
+
+def _free(one: WhatIf) -> str:
+    return one.meaning if one.part in (ACCEPTANCE.name, FAILURES.name) else f"{one.meaning} free"
 
 
 def _s(seconds: float) -> str:
