@@ -209,6 +209,12 @@ RADIO: tuple[Mutant, ...] = (
         ("winners_stay", "if winner[g] in gone]", "if winner[g] not in gone]"),
     ),
     *faults_of(
+        "sim/links/nr/mac/share_out.py",
+        ("tests/links/nr/test_share_out.py",),
+        ("ties_to_the_last", "column[queue] > column[best]", "column[queue] >= column[best]"),
+        ("grants_without_end", "if cce_left < 0:", "if cce_left < -8:"),
+    ),
+    *faults_of(
         "sim/links/nr/phy/power_reduction.py",
         ("tests/links/nr/test_power_reduction.py",),
         (

@@ -38,6 +38,11 @@ def rotated_groups(num_groups: int, cell: int) -> list[int]:
     return [(group + first) % num_groups for group in range(num_groups)]
 
 
+def group_parts(rotation: Sequence[int]) -> dict[int, int]:
+    """Seventh of a rotation in which each group lies."""
+    return {group: place * _REUSE // len(rotation) for place, group in enumerate(rotation)}
+
+
 class ResourceGrid:
     """The PRBs of one slot that are still free, by group.
 
@@ -56,11 +61,8 @@ class ResourceGrid:
     def __init__(self, group_sizes: Sequence[int], rotation: Sequence[int] | None = None, reuse: bool = False) -> None:
         self.free = list(group_sizes)
         self.num_free = sum(self.free)
-        count = len(self.free)
-        self.rotation: Sequence[int] = range(count) if rotation is None else rotation
-        self._part: dict[int, int] = {}
-        if reuse:
-            self._part = {group: place * _REUSE // count for place, group in enumerate(self.rotation)}
+        self.rotation: Sequence[int] = range(len(self.free)) if rotation is None else rotation
+        self._part = group_parts(self.rotation) if reuse else {}
 
     def order(self, preference: Sequence[float] | Array, avoid: Sequence[int] | None = None) -> list[int]:
         """Groups by falling preference, ties by the rotation.
@@ -108,6 +110,10 @@ class ResourceGrid:
                     break
         self.num_free -= num_prb - left
         return num_prb - left
+
+    def leave(self, free: list[int]) -> None:
+        """Leave so many PRBs of each group, [num_groups]."""
+        self.free, self.num_free = free, sum(free)
 
     def close(self) -> None:
         """Leave nothing for others (TDMA)."""

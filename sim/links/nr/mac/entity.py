@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import cache
 
 import numpy as np
 
-from sim.links.nr.mac.allocation import ResourceGrid, allocate_prbs, rotated_groups
+from sim.links.nr.mac.allocation import ResourceGrid, allocate_prbs, group_parts, rotated_groups
 from sim.links.nr.mac.candidates import Candidates
 from sim.links.nr.mac.deps import MacDeps
 from sim.links.nr.mac.grant_width import HEADERS_BYTES, MIN_BLOCK_BYTES
@@ -19,6 +20,15 @@ from sim.links.nr.phy.block import TransportBlock
 
 Placement = tuple[int, int, list[int]]
 """Cell, device, and PRBs of each group, [num_groups], of a new block."""
+MANY_QUEUES = 32
+"""Candidates of a cell from which on their grants are found by compiled code, which takes a while to be imported."""
+
+
+@cache
+def _share_out() -> Callable[..., int]:
+    from sim.links.nr.mac.share_out import share_out
+
+    return share_out
 
 
 class MacEntity(Transmission):
@@ -32,6 +42,13 @@ class MacEntity(Transmission):
         super().__init__(deps)
         self._group_sizes: list[int] = deps.carrier.group_sizes.tolist()
         self._rotations = [rotated_groups(len(self._group_sizes), cell) for cell in range(deps.num_cells)]
+        reuses, count = self.settings.prb_placement == "reuse", len(self._group_sizes)
+        parts = [group_parts(rotation) if reuses else dict.fromkeys(range(count), 0) for rotation in self._rotations]
+        # Order and part of the groups of each cell. [2, num_groups].
+        self._group_orders = [
+            np.array([rotation, [part[group] for group in range(count)]], dtype=np.int64)
+            for rotation, part in zip(self._rotations, parts, strict=True)
+        ]
         self.granted_bytes = [0] * len(deps.serving)
 
     def empty_grid(self, cell: int) -> ResourceGrid:
@@ -86,7 +103,7 @@ class MacEntity(Transmission):
 
         All cells together: many cells have one such device or two.
         """
-        wanted = (self.backlog > 0) & (self.num_free > 0)
+        wanted = np.logical_and(self.backlog, self.num_free)
         if self.deps.drx.is_used:
             wanted &= self.deps.drx.listening(slot)
         devices = wanted.nonzero()[0]
@@ -99,6 +116,8 @@ class MacEntity(Transmission):
 
     def cells_with_work(self, candidates: dict[int, Candidates]) -> list[int]:
         """Cells that have anything to grant, in order."""
+        if not any(self.resend):
+            return sorted(candidates)
         return sorted({*candidates, *(cell for cell, waiting in enumerate(self.resend) if waiting)})
 
     def schedule_new(
@@ -117,6 +136,8 @@ class MacEntity(Transmission):
             # Nobody to choose from, and the carrier is the limit.
             return self._place_alone(cell, grid, own, budget)
         priority = self.deps.scheduler.priority(SchedulerView(self, own.devices, own.needed, slots))
+        if len(own) >= MANY_QUEUES and priority.shape[1] > 1 and not one_device:
+            return self._share_among_many(cell, grid, own, priority, budget)
         start, needed = self.within_power(own.devices, own.needed, priority, grid.num_free, budget)
         devices, quality = own.devices, own.quality
         if start is not None:
@@ -126,6 +147,37 @@ class MacEntity(Transmission):
         own_costs = [costs[device] for device in names]
         given = allocate_prbs(grid, priority, needed.tolist(), budget, one_device, quality, own_costs)
         return [(cell, names[queue], row) for queue, row in given.items()]
+
+    def _share_among_many(
+        self, cell: int, grid: ResourceGrid, own: Candidates, priority: Array, budget: GrantBudget
+    ) -> list[Placement]:
+        """``within_power`` and ``allocate_prbs`` by compiled code."""
+        limits = self.power_limits(own.devices, own.needed)
+        costs = self.deps.pdcch.cost_row.take(own.devices)
+        rotation, parts = self._group_orders[cell]
+        free = np.array(grid.free)
+        order, given = np.empty(len(own), dtype=np.int64), np.zeros(own.quality.shape, dtype=np.int64)
+        count = _share_out()(
+            np.ascontiguousarray(priority),
+            own.quality,
+            np.add.reduce(priority, axis=1),
+            own.needed,
+            order[:0] if limits is None else limits,
+            costs,
+            free,
+            rotation,
+            parts,
+            budget.grants_left,
+            budget.cce_left,
+            order,
+            given,
+        )
+        grid.leave(free.tolist())
+        queues = order[:count]
+        for cost in costs.take(queues).tolist():
+            budget.take(cost)
+        rows = zip(own.devices.take(queues).tolist(), given.take(queues, axis=0).tolist(), strict=True)
+        return [(cell, device, row) for device, row in rows]
 
     def _place_alone(self, cell: int, grid: ResourceGrid, own: Candidates, budget: GrantBudget) -> list[Placement]:
         device = int(own.devices[0])
@@ -159,14 +211,14 @@ class MacEntity(Transmission):
         layers = precoders = [1] * len(placed)
         if adaptation.has_layers:
             layers, precoders = (row.take(devices).tolist() for row in (adaptation.num_layers, adaptation.precoder))
-        tables = [self.carrier.block_bytes_list(num_symbols, count) for count in layers]
-        sizes = [table[index][count] for table, index, count in zip(tables, mcs, num_prb, strict=True)]
+        size_of = self.carrier.block_bytes_list
         gain = 8e9 / self.carrier.slot_ns / self.settings.average_window_slots / self._served_scale
         blocks = []
         draw, granted, drx = self.deps.uniforms.next, self.granted_bytes, self.deps.drx
         served, num_free, last_grant = self._served, self.num_free, self.last_grant
-        rows = zip(placed, sizes, mcs, num_prb, layers, precoders, strict=True)
-        for (cell, device, row), size, index, count, num_layers, precoder in rows:
+        rows = zip(placed, mcs, num_prb, layers, precoders, strict=True)
+        for (cell, device, row), index, count, num_layers, precoder in rows:
+            size = size_of(num_symbols, num_layers)[index][count]
             granted[device] += size
             served[device] += size * gain
             num_free[device] -= 1
@@ -196,6 +248,10 @@ class MacEntity(Transmission):
             fits = sizes[widths.mcs[devices], needed] >= HEADERS_BYTES
             return devices[fits], needed[fits]
         return devices, needed
+
+    def power_limits(self, devices: Indices, needed: Indices) -> Indices | None:  # noqa: ARG002
+        """PRBs beyond which devices that need so many should not go, [num_devices]; None where power sets no limit."""
+        return None
 
     def within_power(
         self,

@@ -93,7 +93,7 @@ class ControlChannel:
         max_grants: Grants per slot, cell and direction.
 
     Attributes:
-        costs: CCEs of a grant to each device: its aggregation level, [num_devices].
+        costs: CCEs of a grant to each device: its aggregation level, [num_devices]; ``cost_row`` has them as an array.
 
     Notes: every device can be reached on any free CCEs (no search-space blocking), and none misses its grant.
     """
@@ -102,12 +102,14 @@ class ControlChannel:
         self.num_cce = num_cce(num_prb, num_symbols) if num_symbols else _UNLIMITED
         self._max_grants = max_grants
         self.costs: list[int] = [1] * num_devices
+        self.cost_row = np.ones(num_devices, dtype=np.int64)
         self._used, self._common = [0] * num_cells, [0] * num_cells
         self._reserved = 0
 
     def set_snr(self, snr_db: Array) -> None:
         """Renew the aggregation levels by the mean SNR of the downlink, [num_devices]."""
-        self.costs = aggregation_levels(snr_db, self.num_cce).tolist()
+        self.cost_row = aggregation_levels(snr_db, self.num_cce)
+        self.costs = self.cost_row.tolist()
 
     def open(self, slot: int, downlink_share: float) -> None:
         """Begin a slot, in which the uplink decides first and leaves a share of the CCEs to the downlink.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from bisect import bisect_left
 
 import numpy as np
+from typing_extensions import override
 
 from channels.nr import bsr_levels_bytes
 from sim.links.base import Direction
@@ -205,13 +206,20 @@ class Uplink(MacEntity):
             grid.close()
         return placed, urgent.without({device for _, device, _ in placed})
 
+    @override
+    def power_limits(self, devices: Indices, needed: Indices) -> Indices | None:
+        widths = self.adaptation.widths
+        headroom = widths.headroom_prb.take(devices)
+        if self.settings.multiplexing == "tdma" or np.logical_and.reduce(headroom >= needed):
+            return None
+        return np.maximum(headroom, widths.smallest_prb.take(devices))
+
     def within_power(
         self, devices: Indices, needed: Indices, priority: Array, num_prb: int, budget: GrantBudget
     ) -> tuple[Indices | None, Indices]:
         """PRBs within the devices' power headroom, raised evenly where that leaves some free; TDMA takes all."""
-        widths = self.adaptation.widths
-        headroom = widths.headroom_prb.take(devices)
-        if self.settings.multiplexing == "tdma" or np.logical_and.reduce(headroom >= needed):
+        limit = self.power_limits(devices, needed)
+        if limit is None:
             return None, needed
         order = (-np.add.reduce(priority, axis=1)).argsort(kind="stable")
         # As many as there are CCEs for, in the order of priority.
@@ -223,8 +231,7 @@ class Uplink(MacEntity):
                 break
             first.append(queue)
         start = np.array(first, dtype=np.int64)
-        limit = np.maximum(headroom.take(start), widths.smallest_prb.take(devices.take(start)))
-        shared = share_leftover(needed.take(start), limit, num_prb)
+        shared = share_leftover(needed.take(start), limit.take(start), num_prb)
         by_device = start.argsort()
         return start.take(by_device), shared.take(by_device)
 

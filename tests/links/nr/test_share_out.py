@@ -1,0 +1,82 @@
+"""The compiled way of sharing a slot out is the plain one, PRB by PRB."""
+
+import numpy as np
+import pytest
+
+from sim.links.nr.full_buffer import run_full_buffer
+from sim.links.nr.mac import entity
+from sim.links.nr.mac.allocation import ResourceGrid, allocate_prbs, group_parts, rotated_groups
+from sim.links.nr.mac.grant_width import share_leftover
+from sim.links.nr.mac.pdcch import ControlChannel
+from sim.links.nr.mac.share_out import share_out
+from sim.links.nr.settings import NrLinkSettings
+
+GROUPS = [4, 4, 4, 4, 4, 4, 3]
+
+
+def plain(priority, quality, needed, limits, costs, grid, budget):
+    """First those who may start and what each may have, then group by group."""
+    start, allowed = np.arange(len(needed)), needed
+    if limits is not None:
+        order = np.argsort(-priority.sum(axis=1), kind="stable")
+        order = order[np.cumsum(costs[order]) <= budget.cce_left][: budget.grants_left]
+        shared = share_leftover(needed[order], limits[order], grid.num_free)
+        start, allowed = np.sort(order), shared[np.argsort(order)]
+    own = costs[start].tolist()
+    given = allocate_prbs(grid, priority[start], allowed.tolist(), budget, False, quality[start], own)
+    return [(int(start[queue]), row) for queue, row in given.items()]
+
+
+@pytest.mark.parametrize("reuse", [False, True])
+def test_compiled_code_gives_what_the_plain_steps_give(reuse):
+    """Few levels of priority and quality, so that ties are common; 400 slots of 1 to 40 queues."""
+    draw = np.random.default_rng(7)
+    several = 0
+    for slot in range(400):
+        num_queues, cell = int(draw.integers(1, 41)), slot % 5
+        priority = draw.integers(0, 6, (num_queues, len(GROUPS))) / 4.0
+        quality = draw.integers(0, 4, priority.shape) / 2.0
+        needed, costs = draw.integers(0, 20, num_queues), draw.choice([1, 2, 4], num_queues)
+        limits = draw.integers(1, 12, num_queues) if slot % 3 else None
+        sizes = [int(draw.integers(0, size + 1)) for size in GROUPS]
+        rotation = rotated_groups(len(GROUPS), cell)
+        channel = ControlChannel(51, 2, num_queues, 8, int(draw.integers(1, 9)))
+        grid, budget = ResourceGrid(sizes, rotation, reuse), channel.budget(cell, "downlink")
+        if not grid.num_free:
+            continue
+        free, order, given = np.array(sizes), np.zeros(num_queues, dtype=int), np.zeros(priority.shape, dtype=int)
+        parts = group_parts(rotation) if reuse else dict.fromkeys(rotation, 0)
+        count = share_out(
+            priority,
+            quality,
+            np.add.reduce(priority, axis=1),
+            needed,
+            order[:0] if limits is None else limits,
+            costs,
+            free,
+            np.array(rotation),
+            np.array([parts[group] for group in range(len(GROUPS))]),
+            budget.grants_left,
+            budget.cce_left,
+            order,
+            given,
+        )
+        expected = plain(priority, quality, needed, limits, costs, grid, budget)
+        assert [(queue, given[queue].tolist()) for queue in order[:count].tolist()] == expected
+        assert free.tolist() == grid.free
+        several += count > 2
+    assert several > 150
+
+
+@pytest.mark.parametrize(("scheduler", "placement"), [("proportional_fair", "report"), ("max_ci", "reuse")])
+def test_a_cell_is_the_same_either_way(monkeypatch, scheduler, placement):
+    """40 devices with power for few PRBs each: every transmission, its PRBs and its outcome."""
+
+    def blocks(many):
+        monkeypatch.setattr(entity, "MANY_QUEUES", many)
+        settings = NrLinkSettings(tdd_pattern="F", record_slots=True, scheduler=scheduler, prb_placement=placement)
+        return list(run_full_buffer(settings, 40, 60, warm_up_slots=20).link.network.records.blocks)
+
+    compiled = blocks(2)
+    assert len(compiled) > 100
+    assert compiled == blocks(10**6)
