@@ -73,7 +73,8 @@ def test_the_best_of_who_wins_is_found_within_2_percent_at_a_tenth_of_its_runs(
 
 
 def small() -> Scenario:
-    return Scenario.from_dict({"name": "asked", "protocol": {"name": "tslt", "top_k": 64}, "link": {"kind": "fixed"}})
+    protocol = {"name": "tslt", "top_k": 64}
+    return Scenario.from_dict({"name": "asked", "models": "embedded", "protocol": protocol, "link": {"kind": "fixed"}})
 
 
 def known_world(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int]]:
@@ -192,7 +193,7 @@ def test_other_conditions_change_the_advice(tmp_path: Path):
         "name": "turns",
         "devices": {"count": 1, "requests": 1},
         "workload": {"max_new_tokens": 10},
-        "models": {"draft": "embedded/target"},
+        "models": {"draft": "embedded/target", "target": "embedded/target"},
         "link": {"kind": "fixed", "uplink_mbps": 2},
         "compute": {
             "device": {"kind": "fixed", "per_forward_s": 0.0001},
