@@ -120,7 +120,8 @@ REFERENCES = (
         "draft_length",
         "draft_length",
         lengths.draft_length,
-        "The best draft length grows from none on slow uplinks to three or more; controllers that see the rate follow.",
+        "At 20 ms each way and .38 of the draft accepted nothing beats the target alone; of drafts the best length "
+        "grows from one on slow uplinks to three, and controllers that see the rate follow.",
     ),
     Reference(
         "tk_slt_table",
