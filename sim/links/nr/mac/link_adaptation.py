@@ -219,15 +219,19 @@ class ReportedChannel:
         if self._fixed_mcs is not None:
             return [self._fixed_mcs] * len(devices)
         self.loops.prepare(devices, num_prb, num_symbols)
-        widths = np.array(num_prb)
-        sinr = self._sinr(devices, widths, slot).tolist()
-        capacity = []
-        rows = zip(sinr, prbs_per_group, num_prb, self.loops.offset.take(devices).tolist(), strict=True)
-        for row, used, count, offset in rows:
-            bits = [weight * log2(1.0 + value) for value, weight in zip(row, used, strict=True) if weight]
+        # Some blocks of a few groups each are worked out faster as plain numbers than as arrays.
+        names, offsets, capacity = devices.tolist(), self.loops.offset.take(devices).tolist(), []
+        if self._interference is None:
+            snr = self._channel.snr_of_blocks(self._direction, names, num_prb)
+            scales = [value * offset for value, offset in zip(snr, offsets, strict=True)]
+            gains = [self._gains[device].tolist() for device in names]
+        else:
+            gains, scales = self._sinr(devices, np.array(num_prb), slot).tolist(), [1.0] * len(names)
+        for row, scale, used, count, offset in zip(gains, scales, prbs_per_group, num_prb, offsets, strict=True):
+            bits = [weight * log2(1.0 + gain * scale) for gain, weight in zip(row, used, strict=True) if weight]
             capacity.append(min(sum(bits) / count, log2(1.0 + self._ceiling * offset)))
         layers = self.num_layers.take(devices).tolist() if self._is_multi else None
-        losses = self._reduction.losses_db(devices, widths, prbs_per_group) if self._reduction else None
+        losses = self._reduction.losses_db(devices, np.array(num_prb), prbs_per_group) if self._reduction else None
         return self._errors.choose(capacity, num_prb, num_symbols, layers, losses)
 
     def mean_snr_db(self, device: int, num_prb: int) -> float:

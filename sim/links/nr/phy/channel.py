@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import numpy.typing as npt
 
@@ -223,11 +225,23 @@ class RadioChannel:
             downlink: Array = self._downlink_snr.take(devices)
             return downlink
         if isinstance(reduction_db, float) and reduction_db == 0.0:
-            if self._uplink_snr is None:
-                every = np.arange(self.num_devices)[:, None]
-                self._uplink_snr = self._uplink_levels(every, np.arange(self.carrier.num_prb + 1), 0.0)
-            return self._uplink_snr.take(devices * self._uplink_snr.shape[1] + num_prb)
+            table = self._uplink_table()
+            return table.take(devices * table.shape[1] + num_prb)
         return self._uplink_levels(devices, num_prb, reduction_db)
+
+    def snr_of_blocks(self, direction: Direction, devices: Sequence[int], num_prb: Sequence[int]) -> list[float]:
+        """`snr` of a few blocks without reduction, in plain numbers. [num_blocks]."""
+        if direction == _DOWN:
+            return [self._downlink_snr.item(device) for device in devices]
+        table = self._uplink_table()
+        return [table.item(device, width) for device, width in zip(devices, num_prb, strict=True)]
+
+    def _uplink_table(self) -> Array:
+        """SNR by device and PRBs, without reduction. [num_devices, num_prb + 1]."""
+        if self._uplink_snr is None:
+            every = np.arange(self.num_devices)[:, None]
+            self._uplink_snr = self._uplink_levels(every, np.arange(self.carrier.num_prb + 1), 0.0)
+        return self._uplink_snr
 
     def _uplink_levels(self, devices: Indices, num_prb: Indices, reduction_db: npt.ArrayLike) -> Array:
         width_db = self._width_db.take(num_prb)
