@@ -1,4 +1,7 @@
-"""The NR cell: slots per second under full buffers, against real time and against a plain loop of Sionna SYS blocks."""
+"""The NR cell: slots per second under full buffers, against real time and against a plain loop of Sionna SYS blocks.
+
+Seconds are those of one core: on a quiet machine wall time is the same, on others it is not the cell's.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,7 @@ import os
 import resource
 import statistics
 from collections.abc import Sequence
-from time import perf_counter
+from time import perf_counter, process_time
 from typing import TYPE_CHECKING, Any
 
 from tests.bench.measure import result
@@ -47,7 +50,7 @@ def sionna_slots_per_s(num_devices: int, num_prb: int, num_slots: int) -> float:
     with torch.inference_mode():
         for slot in range(num_slots + 5):
             if slot == 5:
-                start = perf_counter()
+                start = process_time()
             gain = torch.empty(1, num_prb, num_devices).exponential_(generator=generator)
             achievable = torch.log2(1 + gain / path_loss * 0.2 / num_prb / noise_w)
             scheduled = scheduler(rate, achievable)
@@ -61,7 +64,7 @@ def sionna_slots_per_s(num_devices: int, num_prb: int, num_slots: int) -> float:
             bits, feedback, _, _, _ = phy(mcs, sinr_eff=effective, num_allocated_re=elements, mcs_category=1)
             sinr_eff = torch.where(prbs > 0, effective, sinr_eff)
             rate = bits.to(torch.float32)
-    return num_slots / (perf_counter() - start)
+    return num_slots / (process_time() - start)
 
 
 def run() -> list[dict[str, Any]]:
@@ -72,7 +75,7 @@ def run() -> list[dict[str, Any]]:
     four = [loaded_cell(100, 2000, num_rx=4) for _ in range(5)]
     pairs = [(loaded_cell(100, 2000), sionna_slots_per_s(100, 51, 150)) for _ in range(5)]
     hundred, theirs = zip(*pairs, strict=True)
-    ratio = statistics.median(ours.slots_per_s / their for ours, their in pairs)
+    ratio = statistics.median(ours.slots_per_cpu_s / their for ours, their in pairs)
     thousand = [loaded_cell(1000, 500) for _ in range(3)]
     return [
         _slots("NR cell, 100 full-buffer devices, 51 PRB, TDL, PF, OLLA, HARQ", hundred, 6000.0),
@@ -103,10 +106,10 @@ def _look_ups() -> dict[str, Any]:
 
 
 def _slots(what: str, runs: Sequence[FullBufferRun], at_least: float) -> dict[str, Any]:
-    """Median slots per second of wall time, and of processor time beside it: they agree on a quiet core."""
+    """Median slots per second of processor time, and of wall time beside it."""
     per_cpu_s = statistics.median(run.slots_per_cpu_s for run in runs)
     per_s = statistics.median(run.slots_per_s for run in runs)
-    return result(what, per_s, "slots/s", at_least=at_least, slots_per_cpu_s=per_cpu_s)
+    return result(what, per_cpu_s, "slots per core second", at_least=at_least, slots_per_wall_s=per_s)
 
 
 def _idle() -> dict[str, Any]:
