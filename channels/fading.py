@@ -193,20 +193,24 @@ class FadingChannel:
         return power
 
     def response_and_phasors(
-        self, time_s: float, devices: npt.NDArray[np.int64]
+        self, time_s: float, devices: npt.NDArray[np.int64], num_alike: int = 1
     ) -> tuple[npt.NDArray[np.complex64], npt.NDArray[np.complex64]]:
         """Channel of devices at one time, and the unit phasor of their specular path, which turns at 0.7 fd.
+
+        Args:
+            num_alike: so many in a row have the same profile.
 
         Returns:
             [num_devices, num_groups], [num_devices] complex64.
         """
-        chunks = range(0, max(1, len(devices)), _CHUNK_DEVICES)
-        found = [self._evaluate(time_s, devices[first : first + _CHUNK_DEVICES]) for first in chunks]
+        size = max(1, _CHUNK_DEVICES // num_alike) * num_alike
+        chunks = range(0, max(1, len(devices)), size)
+        found = [self._evaluate(time_s, devices[first : first + size], num_alike) for first in chunks]
         response, waves = found[0] if len(found) == 1 else map(np.concatenate, zip(*found, strict=True))
         return response, waves.view(np.complex64)[:, 0]
 
     def _evaluate(
-        self, time_s: float, rows: npt.NDArray[np.int64]
+        self, time_s: float, rows: npt.NDArray[np.int64], num_alike: int = 1
     ) -> tuple[npt.NDArray[np.complex64], npt.NDArray[np.float32]]:
         """Channel of some devices, and cosine and sine of their specular paths. [rows, groups], [rows, 2]."""
         turns = self._frequencies_hz.take(rows, axis=0)
@@ -221,8 +225,12 @@ class FadingChannel:
         # One product of fixed shape per device: a product over all would round differently with their number, and
         # adding a device must leave every bit of the others' channels alone.
         bank = self.bank.responses
-        matrices = bank[0] if self._is_uniform else bank.take(self._profile_index.take(rows), axis=0)
-        response: npt.NDArray[np.complex64] = (taps @ matrices)[:, 0]
+        if num_alike > 1:
+            matrices = bank.take(self._profile_index.take(rows[::num_alike]), axis=0)[:, None]
+            taps = taps.reshape(len(matrices), num_alike, 1, -1)
+        else:
+            matrices = bank[0] if self._is_uniform else bank.take(self._profile_index.take(rows), axis=0)
+        response: npt.NDArray[np.complex64] = (taps @ matrices).reshape(len(rows), -1)
         specular = np.ascontiguousarray(waves[:, :, -1])
         if self._has_los:
             amplitudes = self._part_amplitudes.take(rows, axis=0)

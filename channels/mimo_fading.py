@@ -157,7 +157,7 @@ class MimoFading:
         if pairs is None:
             pairs = self._pairs[bs, ue] = (np.arange(bs)[:, None] * arrays.num_ue + np.arange(ue)).ravel()
         rows = (links[:, None] * self._num_pairs + pairs).ravel()
-        scatter, phasors = self._scatter.response_and_phasors(time_s, rows)
+        scatter, phasors = self._scatter.response_and_phasors(time_s, rows, len(pairs))
         # [links, bs, ue, groups] -> [links, groups, bs, ue]
         matrix: npt.NDArray[np.complex64] = scatter.reshape(len(links), bs, ue, -1).transpose(0, 3, 1, 2)
         if self._is_correlated:

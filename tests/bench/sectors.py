@@ -1,4 +1,4 @@
-"""Many cells under light load: slots per second of one core, of 19 sites of three sectors, and the cost of a cell more."""
+"""Many cells under light load: slots per second of one core, 19 sites of three sectors, and the cost of a cell more."""
 
 from __future__ import annotations
 

@@ -55,7 +55,8 @@ class ReportedChannel:
         self._held_by_all: int | None = None
         self._gains = np.ones((count, carrier.num_groups))
         self.num_layers, self.precoder = np.ones(count, dtype=np.int64), np.zeros(count, dtype=np.int64)
-        self._is_multi = self.has_layers = channel.small_scale.is_multi
+        self._is_multi = channel.small_scale.is_multi
+        self.has_layers = self._is_multi and channel.spatial.max_layers[direction] > 1
         reduces_power = settings.power_reduction and direction == Direction.UPLINK and channel.fixed_snr_db is None
         self._reduction = PowerReduction(channel) if reduces_power else None
         self._fixed_mcs = settings.mcs
@@ -180,7 +181,7 @@ class ReportedChannel:
     def _wideband_mcs(self, rows: Indices, capacity: Array, num_prb: Indices, ceiling: Array) -> Indices:
         """MCS by the mean capacity over the whole carrier, capacity [num_rows, num_groups]. [num_rows]."""
         mean = np.minimum(capacity @ self._group_shares, ceiling)
-        layers = self.num_layers[rows] if self._is_multi else None
+        layers = self.num_layers[rows] if self.has_layers else None
         losses = self._reduction.losses_db(rows, num_prb) if self._reduction else None
         symbols = self._carrier.symbols
         if losses is None and (layers is None or np.maximum.reduce(layers) == 1):
@@ -198,7 +199,7 @@ class ReportedChannel:
         grid = self.widths.grid[:, None]
         share = np.minimum(self.widths.headroom_prb[rows] / grid, 1.0)
         capacity = np.log2(1 + own * share[..., None])  # [num_widths, num_rows, num_groups]
-        if self._reduction is None and not self._is_multi:
+        if self._reduction is None and not self.has_layers:
             mean = np.minimum(capacity @ self._group_shares, most)
             return self._errors.choose_at(mean, grid, self._carrier.symbols).T
         by_width = zip(self.widths.grid.tolist(), capacity, strict=True)
@@ -230,7 +231,7 @@ class ReportedChannel:
         for row, scale, used, count, offset in zip(gains, scales, prbs_per_group, num_prb, offsets, strict=True):
             bits = [weight * log2(1.0 + gain * scale) for gain, weight in zip(row, used, strict=True) if weight]
             capacity.append(min(sum(bits) / count, log2(1.0 + self._ceiling * offset)))
-        layers = self.num_layers.take(devices).tolist() if self._is_multi else None
+        layers = self.num_layers.take(devices).tolist() if self.has_layers else None
         losses = self._reduction.losses_db(devices, np.array(num_prb), prbs_per_group) if self._reduction else None
         return self._errors.choose(capacity, num_prb, num_symbols, layers, losses)
 

@@ -134,7 +134,7 @@ class RadioReceiver:
             which, group = np.nonzero(sent.loads[rows])
             received = layers[which, group] * np.sqrt(snr[rows])[which, None, None]
             if covariance is None:
-                sinr = white_mmse_sinr(received, np.ones(len(which)))
+                sinr = white_mmse_sinr(received, 1.0)
             else:
                 sinr = layer_sinr(received, covariance[rows[which], group], self._channel.settings.receiver)
             values, start = sinr.ravel().tolist(), 0
