@@ -111,11 +111,11 @@ class HardwareBlock(Settings):
 
 
 def _form(value: object) -> str:
-    return "named" if isinstance(value, str) else "described-block"
+    return "named-hardware" if isinstance(value, str) else "described-block"
 
 
 HardwareChoice = Annotated[
-    Annotated[str, Tag("named")] | Annotated[HardwareBlock, Tag("described-block")], Discriminator(_form)
+    Annotated[str, Tag("named-hardware")] | Annotated[HardwareBlock, Tag("described-block")], Discriminator(_form)
 ]
 """A name, or a block of keys."""
 

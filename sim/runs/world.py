@@ -14,7 +14,7 @@ from sim.core.kernel import Environment
 from sim.decoding.core.steps import Location
 from sim.decoding.protocols.registry import sites_of
 from sim.links.base import Link
-from sim.nodes.engine.base import engine_memory
+from sim.nodes.engine.base import Engine, EngineMemory, engine_memory
 from sim.nodes.engine.ran_sharing.counts import GpuCounts
 from sim.nodes.engine.ran_sharing.gpu import SharedGpu
 from sim.nodes.engine.ran_sharing.orchestration import Orchestration
@@ -160,7 +160,7 @@ class World:
         replicas = [
             ModelServer(
                 self.env,
-                choice.entry.make(settings, memory),
+                self._engine(site, memory),
                 cost_models,
                 models,
                 ServerMonitor(name if count == 1 else f"{name}-{index}", on_second),
@@ -170,6 +170,15 @@ class World:
         ]
         idle_w = idle_power_w(cost_models.values())
         return ServerGroup(replicas, ROUTINGS.find(settings.routing).make(), idle_w)
+
+    def _engine(self, site: str, memory: EngineMemory) -> Engine:
+        """An engine as a site's settings say."""
+        choice = self.scenario.servers[site]
+        try:
+            engine: Engine = choice.entry.make(choice.settings, memory)
+            return engine
+        except InputError as error:
+            raise InputError(error.message, (site, *error.key)) from error
 
     def _shared_gpus(self, link: Link) -> SiteGpus | None:
         """What layer 1 of the link's cells and the edge's models share at each site, if they do."""

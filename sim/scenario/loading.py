@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -94,7 +95,7 @@ def load_scenario(
                 check(scenario)
         return scenario
     except ScenarioProblems as error:
-        raise _located(error.problems[0], path, lines, changes, axes) from error
+        raise _located(_by_kind(error.problems[0], data), path, lines, changes, axes) from error
 
 
 def _located(
@@ -104,14 +105,33 @@ def _located(
     where, message = problem.where, problem.message
     if where[:1] == ("sweep",) and where[1:2] in (("axes",), ("zip",)) and where[2:3] and where[2] in axes:
         return InputError(message, (where[2],), "--vary")
-    key = dotted(where)
+    key = dotted(problem.named or where)
     for changed in changes:
         if f"{key}.".startswith(f"{changed}."):
-            return InputError(message, where, "--set")
-        if changed.startswith(f"{key}."):
-            return InputError(message, changed, "--set")
+            return InputError(message, key, "--set")
+    # Of several changes within what is wrong, the one that the message speaks of first.
+    within = [changed for changed in changes if changed.startswith(f"{key}.")]
+    if within:
+        return InputError(message, min(within, key=lambda changed: _mentioned(changed, message)), "--set")
     where = _as_written(where, lines)
     return InputError(message, where, f"{path}:{line_of(where, lines)}:")
+
+
+def _mentioned(key: str, message: str) -> int:
+    """Where a message names the last part of a key."""
+    found = re.search(rf"\b{re.escape(key.rsplit('.', 1)[-1])}\b", message)
+    return found.start() if found else len(message)
+
+
+def _by_kind(problem: Problem, data: Mapping[str, Any]) -> Problem:
+    """A problem of a kind of devices, by the name with which options speak of it."""
+    devices = data.get("devices")
+    section, rest = problem.where[:1], problem.where[1:]
+    if section == ("devices",) and isinstance(devices, list) and rest and isinstance(rest[0], int):
+        kind = devices[rest[0]] if rest[0] < len(devices) else None
+        if isinstance(kind, Mapping) and isinstance(kind.get("name"), str):
+            return replace(problem, named=("devices", kind["name"], *rest[1:]))
+    return problem
 
 
 def _with_axes(data: dict[str, Any], axes: Mapping[str, Any]) -> dict[str, Any]:

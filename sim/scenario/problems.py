@@ -18,10 +18,12 @@ class Problem:
     Attributes:
         where: Keys from the scenario's root down to the value.
         message: What was expected and what was got.
+        named: The same keys with the name of a kind of devices in place of its number; empty if there is none.
     """
 
     where: Key
     message: str
+    named: Key = ()
 
     @property
     def key(self) -> str:
@@ -91,12 +93,14 @@ def _pydantic_errors() -> frozenset[str]:
 
 
 _PYDANTIC_ERRORS = _pydantic_errors()
+# What tells the forms of a value apart, which no user has written.
+_FORMS = ("named-hardware", "described-block", "all-roles", "per-role")
 
 
 def _path_in(data: object, loc: Key, kind: str) -> Key:
     """The part of pydantic's path that the data has, and the key that it lacks, if that is what is wrong."""
     if kind not in _PYDANTIC_ERRORS:
-        return loc  # This package's own errors name keys only.
+        return tuple(part for part in loc if part not in _FORMS)  # This package's own errors name keys only.
     path: list[str | int] = []
     current = data
     for place, part in enumerate(loc):

@@ -113,6 +113,23 @@ def test_wrong_scenarios(tmp_path, monkeypatch, capsys, text: str | bytes, says:
     [
         ("run @ --set seed.x=1", "--set seed.x: input should be a valid integer"),
         ("run @ --set link..x=1", "--set link..x: unknown key ''"),
+        ("run @ --set edge.max_batch=2 --set edge.batch_windows_s=1", "--set edge.batch_windows_s: unknown key"),
+        (
+            "run @ --set devices.duration_s=3 --set devices.requests=5",
+            "--set devices.requests: requests has no meaning with duration_s",
+        ),
+        (
+            "run @ --set devices.duration_s=3 --set devices.arrivals=gamma",
+            "--set devices.arrivals: arrivals: gamma needs arrival_rate_hz or total_rate_hz",
+        ),
+        (
+            'run @ --set devices=[{"name":"phones","count":1}] --set devices.phones.colour=1',
+            "--set devices.phones.colour: unknown key 'colour' (did you mean 'count'?)",
+        ),
+        (
+            'run @ --set compute.edge={"kind":"roofline","model_size":"8B","hardware":{"hardwareclass":"hbm-gpu"}}',
+            "--set compute.edge.hardware.hardwareclass: unknown key 'hardwareclass' (did you mean 'hardware_class'?)",
+        ),
         ("run @ --set link.kind=nrr", "--set link.kind: unknown link 'nrr' (did you mean 'nr'?)"),
         ("sweep @ --vary link.uplink_mbps=", "--vary link.uplink_mbps: the axis is empty"),
         ("sweep @ --vary link.uplink_mbps=a,b", "--vary link.uplink_mbps: input should be a valid number"),

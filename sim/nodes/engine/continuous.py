@@ -169,5 +169,9 @@ def make_continuous(settings: ContinuousSettings, memory: EngineMemory) -> Conti
     """Continuous batching: a running set, chunked prefill, key-value memory in blocks, preemption, prefix cache."""
     num_blocks = settings.kv_blocks if settings.kv_blocks is not None else memory.num_blocks(settings.block_tokens)
     if num_blocks is not None and num_blocks < 1:
-        raise InputError("the weights leave no key-value memory: use hardware with more memory, or fewer bytes")
+        raise InputError(
+            f"the weights leave no key-value memory in {settings.memory_share:g} of it: give a larger share, use "
+            "hardware with more memory, or fewer bytes per weight",
+            "memory_share",
+        )
     return ContinuousEngine(settings, num_blocks)
