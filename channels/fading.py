@@ -169,11 +169,12 @@ class FadingChannel:
         return self.bank.num_groups
 
     def frequency_response(
-        self, time_s: float, devices: npt.NDArray[np.int64] | None = None
+        self, time_s: float | Array, devices: npt.NDArray[np.int64] | None = None
     ) -> npt.NDArray[np.complex64]:
         """Complex channel at one time for all devices or those indexed. [num_devices, num_groups] complex64.
 
         Args:
+            time_s: when; or when for each device, [num_devices].
             devices: row numbers (not ids) of the devices wanted; None for all.
         """
         rows = np.arange(self.num_devices) if devices is None else devices
@@ -182,11 +183,14 @@ class FadingChannel:
         response = np.empty((len(rows), self.num_groups), dtype=np.complex64)
         for first in range(0, len(rows), _CHUNK_DEVICES):
             chunk = slice(first, first + _CHUNK_DEVICES)
-            response[chunk] = self._evaluate(time_s, rows[chunk])[0]
+            when = time_s[chunk] if isinstance(time_s, np.ndarray) else time_s
+            response[chunk] = self._evaluate(when, rows[chunk])[0]
         return response
 
-    def power_gains(self, time_s: float, devices: npt.NDArray[np.int64] | None = None) -> npt.NDArray[np.float32]:
-        """|H|^2 at one time for all devices or those indexed, mean 1. [num_devices, num_groups] float32."""
+    def power_gains(
+        self, time_s: float | Array, devices: npt.NDArray[np.int64] | None = None
+    ) -> npt.NDArray[np.float32]:
+        """|H|^2 for all devices or those indexed, see `frequency_response`, mean 1. [num_devices, num_groups]."""
         response = self.frequency_response(time_s, devices)
         power = np.square(response.real)
         power += np.square(response.imag)
@@ -210,11 +214,11 @@ class FadingChannel:
         return response, waves.view(np.complex64)[:, 0]
 
     def _evaluate(
-        self, time_s: float, rows: npt.NDArray[np.int64], num_alike: int = 1
+        self, time_s: float | Array, rows: npt.NDArray[np.int64], num_alike: int = 1
     ) -> tuple[npt.NDArray[np.complex64], npt.NDArray[np.float32]]:
         """Channel of some devices, and cosine and sine of their specular paths. [rows, groups], [rows, 2]."""
         turns = self._frequencies_hz.take(rows, axis=0)
-        turns *= time_s
+        turns *= time_s[:, None] if isinstance(time_s, np.ndarray) else time_s
         turns[:, -1] += self._los_turns.take(rows)
         waves = _cosine_sine(turns)
         terms = self._amplitudes.take(rows, axis=0)

@@ -235,6 +235,11 @@ class ReportedChannel:
         losses = self._reduction.losses_db(devices, np.array(num_prb), prbs_per_group) if self._reduction else None
         return self._errors.choose(capacity, num_prb, num_symbols, layers, losses)
 
+    def expect(self, slot: int, devices: list[int]) -> None:
+        """Blocks of these devices will be sent in a slot to come."""
+        if not self._is_multi:
+            self._channel.small_scale.expect(self._direction, slot, devices)
+
     def mean_snr_db(self, device: int, num_prb: int) -> float:
         """Mean SNR per PRB of a block on so many PRBs."""
         return 10 * log10(float(self._channel.snr(self._direction, np.array([device]), np.array([num_prb]))[0]))

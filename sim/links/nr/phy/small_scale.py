@@ -105,6 +105,9 @@ class SmallScale:
             self._cross_profiles = LinkProfiles(settings.fading, carrier.group_centres_hz, _CROSS_TAPS)
         self._serving: dict[str, FadingChannel | MimoFading] = {}
         self._cross: dict[str, FadingChannel | MimoFading] = {}
+        # By direction, slot and devices whose gains are known to be wanted, and gains that were worked out before.
+        self._expected: dict[Direction, tuple[int, list[int]]] = {}
+        self._ahead: dict[Direction, tuple[int, dict[int, int], Array]] = {}
 
     # -- set-up -----------------------------------------------------------------------------------------------------
 
@@ -124,6 +127,7 @@ class SmallScale:
         """Take the links' states anew; profiles follow where they have changed, directions of paths always."""
         is_same = states.are_those_of(self._states)
         self._states = states
+        self._ahead.clear()
         if is_same and not self.is_multi:
             return
         for fading in self._serving.values():
@@ -233,9 +237,33 @@ class SmallScale:
             return np.ones((len(devices), self.carrier.num_groups))
         fading = self._serving_fading(direction)
         if isinstance(fading, FadingChannel):
-            return fading.power_gains(time_s, devices).astype(np.float64)
+            return self._gains_with_those_ahead(fading, direction, slot, devices)
         power = np.abs(self.matrices(direction, slot, devices)).astype(np.float64) ** 2
         return np.asarray(power.sum(axis=-2).mean(axis=-1))
+
+    def expect(self, direction: Direction, slot: int, devices: list[int]) -> None:
+        """Gains of these devices will be wanted in a slot to come: they may be worked out together with others."""
+        self._expected[direction] = slot, devices
+
+    def _gains_with_those_ahead(
+        self, fading: FadingChannel, direction: Direction, slot: int, devices: Indices
+    ) -> Array:
+        """|H|^2 of one antenna at either end; two slots at once take little longer than one."""
+        ahead = self._ahead.get(direction)
+        if ahead is not None and ahead[0] == slot:
+            rows = [ahead[1].get(device, -1) for device in devices.tolist()]
+            if min(rows, default=-1) >= 0:
+                return ahead[2].take(rows, axis=0)
+        expected = self._expected.pop(direction, None)
+        if expected is None:
+            return fading.power_gains(self._time_s(slot), devices).astype(np.float64)
+        later, names = expected
+        both = np.concatenate([devices, np.array(names, dtype=np.int64)])
+        times_s = np.repeat([self._time_s(slot), self._time_s(later)], [len(devices), len(names)])
+        gains = fading.power_gains(times_s, both).astype(np.float64)
+        own, rest = gains[: len(devices)], gains[len(devices) :]
+        self._ahead[direction] = later, {device: row for row, device in enumerate(names)}, rest
+        return own
 
     def matrices(self, direction: Direction, slot: int, devices: Indices) -> npt.NDArray[np.complex64]:
         """Channels of devices to or from their sites. [num_devices, num_groups, num_rx, num_tx]."""
