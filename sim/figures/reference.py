@@ -224,8 +224,8 @@ REFERENCES = (
     Reference(
         "fdd_tdd",
         "fdd_tdd",
-        comparisons.parts_by("link.tdd_pattern", ("full rows", "ids only")),
-        "Full rows need the uplink slots that DDDSU does not have; ids do not notice the slot pattern.",
+        comparisons.parts_by("link.tdd_pattern", ("top-4096", "ids only")),
+        "Rows of 4,096 entries need the uplink slots that DDDSU does not have; ids do not notice the slot pattern.",
     ),
     Reference(
         "hundred_devices",
