@@ -245,7 +245,8 @@ REFERENCES = (
         "chunked_prefill",
         "chunked_prefill",
         sweep_figures.breakdown,
-        "A prompt that is computed whole holds up the verifications beside it; in chunks requests end sooner.",
+        "A prompt that is computed whole holds up the verifications beside it: in chunks of 512 requests end a tenth "
+        "sooner; in chunks of 256 prompts themselves wait, and nothing is gained.",
     ),
     Reference(
         "serving_load",
