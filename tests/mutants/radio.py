@@ -209,6 +209,11 @@ RADIO: tuple[Mutant, ...] = (
         ("winners_stay", "if winner[g] in gone]", "if winner[g] not in gone]"),
     ),
     *faults_of(
+        "sim/links/nr/phy/small_scale.py",
+        ("tests/links/nr/test_small_scale.py",),
+        ("gains_of_the_cell_before", "        self._ahead.clear()\n", ""),
+    ),
+    *faults_of(
         "sim/links/nr/mac/share_out.py",
         ("tests/links/nr/test_share_out.py",),
         ("ties_to_the_last", "column[queue] > column[best]", "column[queue] >= column[best]"),

@@ -259,7 +259,8 @@ class SmallScale:
             return fading.power_gains(self._time_s(slot), devices).astype(np.float64)
         later, names = expected
         both = np.concatenate([devices, np.array(names, dtype=np.int64)])
-        times_s = np.repeat([self._time_s(slot), self._time_s(later)], [len(devices), len(names)])
+        times_s = np.full(len(both), self._time_s(later))
+        times_s[: len(devices)] = self._time_s(slot)
         gains = fading.power_gains(times_s, both).astype(np.float64)
         own, rest = gains[: len(devices)], gains[len(devices) :]
         self._ahead[direction] = later, {device: row for row, device in enumerate(names)}, rest
