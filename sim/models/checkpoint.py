@@ -121,6 +121,9 @@ def _sizes_problem(content: dict[str, Any]) -> str | None:
 
 def _weights_problem(folder: Path) -> str | None:
     files = weight_files(folder)
+    folders = [path.name for path in files if path.is_dir()]
+    if folders:
+        return f"{folder / folders[0]} is a folder, not a file of weights"
     missing = [path.name for path in files if not path.is_file()]
     if missing:
         return f"{folder} lacks {listed(missing)}, which {INDEX_FILE} names; the download is incomplete"
@@ -152,9 +155,14 @@ def weight_files(folder: Path) -> list[Path]:
 def _shards(index: Path) -> list[str]:
     try:
         homes = json.loads(index.read_text(encoding="utf-8"))["weight_map"]
-        return sorted({str(home) for home in homes.values()})
+        names = sorted({str(home) for home in homes.values()})
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(f"{index} is no index of shards: {type(error).__name__}: {error}") from error
+    # What is loaded is what is hashed: files of this folder.
+    elsewhere = [name for name in names if "/" in name or "\\" in name or not name.endswith(".safetensors")]
+    if elsewhere:
+        raise InputError(f"{index} names {listed(elsewhere)}; valid: *.safetensors files beside it")
+    return names
 
 
 def read_json(path: Path) -> dict[str, Any]:

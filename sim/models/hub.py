@@ -40,9 +40,11 @@ _MAX_CHARS = 300
 
 
 def first_line(error: Exception) -> str:
-    """What an error of a library says, in one line of bounded length."""
-    text = str(error).strip()
-    return f"{type(error).__name__}: {text.splitlines()[0][:_MAX_CHARS]}" if text else type(error).__name__
+    """What an error of a library says, in one line of bounded length; what a colon announces comes along."""
+    first, *others = [line.strip() for line in str(error).strip().splitlines()] or [""]
+    if first.endswith(":") and others:
+        first = f"{first} {others[0]}"
+    return f"{type(error).__name__}: {first[:_MAX_CHARS]}" if first else type(error).__name__
 
 
 def quiet_transformers() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from safetensors.torch import load_file, save_file
 from sim.core.errors import InputError
 from sim.models import loading
 from sim.models.describe import describe_model
+from sim.models.hub import first_line
 from sim.models.huggingface import HuggingFaceModel
 from sim.models.interface import ForwardPass
 from sim.models.llama_fast import LlamaFast
@@ -144,6 +146,28 @@ def test_shards_that_are_missing(broken):
     homes = {"model.norm.weight": "model-00001-of-00002.safetensors", UP: "model-00002-of-00002.safetensors"}
     (folder / "model.safetensors.index.json").write_text(json.dumps({"weight_map": homes}))
     with pytest.raises(InputError, match=r"lacks model-00002-of-00002\.safetensors.* the download is incomplete"):
+        load()
+
+
+@pytest.mark.parametrize("home", ["../pair/model.safetensors", "/tmp/model.safetensors", "sub/a.safetensors", "a.bin"])
+def test_shards_that_are_not_files_beside_the_index(broken, home):
+    """What is loaded is what the fingerprint hashes, and nothing but safetensors is read."""
+    folder, load = broken
+    (folder / "model.safetensors").unlink()
+    (folder / "model.safetensors.index.json").write_text(json.dumps({"weight_map": {UP: home}}))
+    with pytest.raises(InputError, match=rf"names {re.escape(home)}; valid: \*\.safetensors files beside it"):
+        load()
+
+
+def test_a_folder_in_place_of_weights_and_a_complaint_of_two_lines(broken):
+    folder, load = broken
+    assert first_line(ValueError("Validation error:\n    the hidden size\nand more")) == (
+        "ValueError: Validation error: the hidden size"
+    )
+    assert first_line(KeyError()) == "KeyError"
+    (folder / "model.safetensors").unlink()
+    (folder / "model.safetensors").mkdir()
+    with pytest.raises(InputError, match=r"model\.safetensors is a folder, not a file of weights"):
         load()
 
 
