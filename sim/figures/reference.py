@@ -180,7 +180,7 @@ REFERENCES = (
         "mobility",
         "mobility",
         comparisons.latency_of("link.speed_kmh"),
-        "At speed full rows pay for outdated channel reports, 3 to 12 % at 120 km/h; rows of 512 entries do not.",
+        "At speed full rows pay for outdated channel reports, 7 to 11 % at 120 km/h; rows of 512 entries do not.",
     ),
     Reference(
         "drive",
