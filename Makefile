@@ -22,7 +22,7 @@ bench: .venv/ready
 	$(BIN)/python -m tests.bench
 
 figures: .venv/ready
-	$(BIN)/python -m sim.figures.reference
+	$(BIN)/python -m sim.reference
 
 # Every oracle beside what the simulator gives: one table, results/reference/validation.json.
 validate: .venv/ready

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from sim.core.kernel import Environment
-from sim.nodes.engine.ran_sharing.gpu import SharedGpu
-from sim.nodes.engine.ran_sharing.settings import RanSharingSettings
-from sim.nodes.engine.ran_sharing.site_gpus import SiteGpus
+from sim.serving.ran_sharing.gpu import SharedGpu
+from sim.serving.ran_sharing.settings import RanSharingSettings
+from sim.serving.ran_sharing.site_gpus import SiteGpus
 
 SLOT_NS = 500_000
 BURSTY = {"other_load": 1.0, "other_active_share": 0.5}

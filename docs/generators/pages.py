@@ -343,7 +343,7 @@ def gallery_page(folder: Path) -> str:
     """Each bundled scenario with its figure, what it shows and the command that makes it."""
     import shutil
 
-    from sim.figures.reference import PICTURES, REFERENCES
+    from sim.reference import PICTURES, REFERENCES
     from sim.scenario.loading import bundled_scenarios
 
     pictures = folder / "gallery"

@@ -18,8 +18,8 @@ from sim.core.settings import Settings, default_bound, field_docstrings, unit_of
 from sim.decoding.controllers.registry import CONTROLLERS
 from sim.decoding.protocols.registry import PROTOCOLS
 from sim.links.registry import LINKS
-from sim.nodes.engine.registry import ENGINES
 from sim.scenario.schema import BACKHAUL_KEYS, SITES, CloudSettings, Scenario
+from sim.serving.registry import ENGINES
 
 # Parts that are chosen by name: the key that chooses, and the registry.
 CHOSEN: dict[str, tuple[str, Registry[Any]]] = {

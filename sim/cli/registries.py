@@ -34,12 +34,12 @@ def registries() -> dict[str, Extensible]:
     from sim.links.nr.mac.schedulers.registry import SCHEDULERS
     from sim.links.nr.mac.xapps.registry import XAPPS
     from sim.links.registry import LINKS
-    from sim.nodes.engine.policies.registry import POLICIES
-    from sim.nodes.engine.ran_sharing.orchestrators.registry import ORCHESTRATORS
-    from sim.nodes.engine.ran_sharing.registry import SHARING_MODES
-    from sim.nodes.engine.registry import ENGINES
-    from sim.nodes.handover.registry import HANDOVERS
-    from sim.nodes.routing.registry import ROUTINGS
+    from sim.serving.handover.registry import HANDOVERS
+    from sim.serving.policies.registry import POLICIES
+    from sim.serving.ran_sharing.orchestrators.registry import ORCHESTRATORS
+    from sim.serving.ran_sharing.registry import SHARING_MODES
+    from sim.serving.registry import ENGINES
+    from sim.serving.routing.registry import ROUTINGS
 
     return {
         "protocols": Extensible("Protocols", "protocol: {name: ...}", PROTOCOLS),

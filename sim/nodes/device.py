@@ -15,10 +15,10 @@ from sim.inputs.requests import RequestSource
 from sim.inputs.workload import PlannedRequest
 from sim.links.base import LinkFailureError
 from sim.nodes.compiled_trace import Step
-from sim.nodes.engine.base import RequestInfo
 from sim.nodes.executor import Process, RequestExecutor, RequestMetrics, SimulationContext
 from sim.nodes.monitor import QueueMonitor
 from sim.scenario.slo import SloSettings
+from sim.serving.base import RequestInfo
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,12 +25,12 @@ from sim.decoding.drivers.protocol_run import (
 from sim.links.base import Delivery, Direction, Link, LinkFailureError, Packet
 from sim.models.interface import LanguageModel
 from sim.nodes.compiled_trace import Begin, DraftSegment, Parallel, Step
-from sim.nodes.engine.base import RequestInfo
 from sim.nodes.live_trace import LiveTrace
 from sim.nodes.model_server import ForwardResult, SiteLost
 from sim.nodes.server_group import ServerGroup
 from sim.nodes.sites.edge_sites import EdgeSites
 from sim.nodes.sites.session import Session
+from sim.serving.base import RequestInfo
 
 Process = Generator[simpy.Event, Any, Any]
 Streams = list[tuple[simpy.Event, int]]

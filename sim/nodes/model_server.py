@@ -14,9 +14,9 @@ from sim.core.clock import to_ns
 from sim.core.kernel import LAST, FastTimeout, Pending
 from sim.decoding.drivers.protocol_run import ComputeRecord
 from sim.models.interface import ForwardPass, LanguageModel, Logits
-from sim.nodes.engine.base import Engine, Job, RequestInfo, Step, Text
-from sim.nodes.engine.ran_sharing.gpu import SharedGpu
 from sim.nodes.monitor import QueueMonitor, ServerMonitor
+from sim.serving.base import Engine, Job, RequestInfo, Step, Text
+from sim.serving.ran_sharing.gpu import SharedGpu
 
 
 class ForwardResult(NamedTuple):

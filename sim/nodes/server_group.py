@@ -11,10 +11,10 @@ import simpy
 from sim.core.clock import NS_PER_S
 from sim.decoding.drivers.protocol_run import ComputeRecord
 from sim.models.interface import ForwardPass
-from sim.nodes.engine.base import RequestInfo, Text
 from sim.nodes.model_server import ModelServer
 from sim.nodes.monitor import ServerCounts
-from sim.nodes.routing.registry import Routing
+from sim.serving.base import RequestInfo, Text
+from sim.serving.routing.registry import Routing
 
 
 class ServerGroup:

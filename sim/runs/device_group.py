@@ -18,7 +18,6 @@ from sim.inputs.requests import DrawnRequests, ListedRequests
 from sim.inputs.workload import PlannedRequest, make_controller, make_request, rng_for
 from sim.nodes.compiled_trace import CompiledTrace, Step
 from sim.nodes.device import Device, DeviceHooks, Outcome, feed
-from sim.nodes.engine.base import engine_memory
 from sim.nodes.executor import SimulationContext
 from sim.nodes.lengthened import Lengthening
 from sim.nodes.live_trace import LiveTrace
@@ -29,6 +28,7 @@ from sim.runs.draft_alone import DraftAlone, RecordMore
 from sim.runs.inputs import SimulationInputs
 from sim.runs.window import Window
 from sim.scenario.schema import Kind
+from sim.serving.base import engine_memory
 from sim.tape.key import Addresses, describe
 from sim.tape.store import TapeStore
 

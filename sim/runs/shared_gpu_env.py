@@ -17,12 +17,12 @@ import numpy.typing as npt
 from sim.core.clock import to_ns
 from sim.core.errors import InputError
 from sim.inputs.workload import PlannedRequest
-from sim.nodes.engine.ran_sharing.orchestration import Orchestration
-from sim.nodes.engine.ran_sharing.orchestrators.base import Report
 from sim.runs.inputs import SimulationInputs
 from sim.runs.prepare import prepare, record_all
 from sim.runs.world import World
 from sim.scenario.schema import Scenario
+from sim.serving.ran_sharing.orchestration import Orchestration
+from sim.serving.ran_sharing.orchestrators.base import Report
 
 Observation = npt.NDArray[np.float32]
 SHARES = tuple(slices / 7 for slices in range(1, 7))

@@ -14,17 +14,9 @@ from sim.core.kernel import Environment
 from sim.decoding.core.steps import Location
 from sim.decoding.protocols.registry import sites_of
 from sim.links.base import Link
-from sim.nodes.engine.base import Engine, EngineMemory, engine_memory
-from sim.nodes.engine.ran_sharing.counts import GpuCounts
-from sim.nodes.engine.ran_sharing.gpu import SharedGpu
-from sim.nodes.engine.ran_sharing.orchestration import Orchestration
-from sim.nodes.engine.ran_sharing.receiver import SharedReceiver
-from sim.nodes.engine.ran_sharing.site_gpus import SiteGpus
 from sim.nodes.executor import SimulationContext
-from sim.nodes.handover.registry import HANDOVERS
 from sim.nodes.model_server import ModelServer
 from sim.nodes.monitor import QueueMonitor, ServerMonitor
-from sim.nodes.routing.registry import ROUTINGS
 from sim.nodes.server_group import ServerGroup
 from sim.nodes.sites.edge_sites import EdgeSites
 from sim.results.output import RunOutput
@@ -35,6 +27,14 @@ from sim.runs.draft_alone import RecordMore
 from sim.runs.inputs import SimulationInputs
 from sim.runs.window import Window
 from sim.scenario.schema import Kind, Scenario
+from sim.serving.base import Engine, EngineMemory, engine_memory
+from sim.serving.handover.registry import HANDOVERS
+from sim.serving.ran_sharing.counts import GpuCounts
+from sim.serving.ran_sharing.gpu import SharedGpu
+from sim.serving.ran_sharing.orchestration import Orchestration
+from sim.serving.ran_sharing.receiver import SharedReceiver
+from sim.serving.ran_sharing.site_gpus import SiteGpus
+from sim.serving.routing.registry import ROUTINGS
 
 PATIENCE_NS = 10 * NS_PER_S
 """Background traffic that keeps all messages waiting for so long will not let go of the cell."""

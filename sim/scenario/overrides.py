@@ -132,7 +132,7 @@ def _shared_keys(part: str, old: Mapping[str, Any], name: Any) -> dict[str, Any]
     from sim.decoding.controllers.registry import CONTROLLERS
     from sim.decoding.protocols.registry import PROTOCOLS
     from sim.links.registry import LINKS
-    from sim.nodes.engine.registry import ENGINES
+    from sim.serving.registry import ENGINES
 
     registries: dict[str, tuple[Registry[Any], str]] = {
         "protocol": (PROTOCOLS, "name"),

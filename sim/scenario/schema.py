@@ -22,8 +22,6 @@ from sim.decoding.core.controller import Controls
 from sim.decoding.core.steps import Location
 from sim.decoding.protocols.registry import PROTOCOLS, TreeSettings, refuse_large_trees, sites_of
 from sim.links.registry import LINKS
-from sim.nodes.engine.registry import ENGINES
-from sim.nodes.engine.sites_settings import SitesSettings
 from sim.scenario.devices import MAX_REQUESTS, DevicesSettings
 from sim.scenario.kinds import PLACE_KEYS, KindSettings, MixedDevices, together
 from sim.scenario.model_sets import MODEL_SETS, models_of_set
@@ -32,6 +30,8 @@ from sim.scenario.problems import Problem, ScenarioProblems, problems_of
 from sim.scenario.slo import SloSettings
 from sim.scenario.sweep_schema import SEED_STRIDE, SweepSettings
 from sim.scenario.workload import WorkloadSettings
+from sim.serving.registry import ENGINES
+from sim.serving.sites_settings import SitesSettings
 
 _NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from sim import reference
 from sim.core.errors import InputError
-from sim.figures import reference
 from sim.scenario.loading import bundled_scenarios
 from tests.figures.tables import UPLINK, sweep_table
 

@@ -23,10 +23,10 @@ from sim.core.settings import Settings
 from sim.decoding.protocols.registry import PROTOCOLS
 from sim.inputs.identity import RunAddresses
 from sim.links.registry import LINKS
-from sim.nodes.engine.registry import ENGINES
 from sim.runs.world import World
 from sim.scenario.overrides import apply_overrides
 from sim.scenario.schema import CloudSettings, Scenario
+from sim.serving.registry import ENGINES
 from tests.invariants import nr_keys, server_keys
 from tests.worlds import drawn_inputs, inputs, small_scenario
 
@@ -232,12 +232,12 @@ ELSEWHERE: dict[str, str] = {
         for engine in ("continuous", "fcfs")
         for key, test in (("ran_sharing", "engine/test_ran_sharing"), ("sites", "test_sites"))
     },
-    "edge.continuous.policy": "tests/nodes/engine",
+    "edge.continuous.policy": "tests/serving",
     "link.nr.kpm_period_s": "tests/links/nr/test_kpm.py",
     "link.nr.poll_pdus": "tests/links/nr/test_acknowledged.py",
     "link.nr.poll_bytes": "tests/links/nr/test_acknowledged.py",
     "link.nr.record_pcap": "tests/links/nr/test_pcap.py",
-    "cloud.continuous.policy": "tests/nodes/engine",
+    "cloud.continuous.policy": "tests/serving",
 }
 BASE: dict[str, dict[str, Any]] = {
     "link.fixed": {"kind": "fixed", "uplink_mbps": 0.2, "downlink_mbps": 0.5, "one_way_delay_s": 0.004},

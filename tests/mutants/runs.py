@@ -33,8 +33,8 @@ RUNS: tuple[Mutant, ...] = (
         ("speeds_of_all_kinds", "kind.link.get(key, None if isinstance(own, list) else own)", "own"),
     ),
     *faults_of(
-        "sim/nodes/engine/ran_sharing/receiver.py",
-        ("tests/nodes/engine/test_ran_sharing.py",),
+        "sim/serving/ran_sharing/receiver.py",
+        ("tests/serving/test_ran_sharing.py",),
         ("late_slots_lose_nothing", "                block.received = False", "                pass"),
         (
             "failed_blocks_decoded_at_once",
@@ -43,8 +43,8 @@ RUNS: tuple[Mutant, ...] = (
         ),
     ),
     *faults_of(
-        "sim/nodes/engine/ran_sharing/gpu.py",
-        ("tests/nodes/engine/test_ran_sharing.py", "tests/nodes/engine/test_orchestrators.py"),
+        "sim/serving/ran_sharing/gpu.py",
+        ("tests/serving/test_ran_sharing.py", "tests/serving/test_orchestrators.py"),
         ("slots_of_others_delay_nothing", "(end - first - len(own)) *", "0 *"),
         (
             "shares_change_within_a_step",
@@ -54,36 +54,36 @@ RUNS: tuple[Mutant, ...] = (
         ("changes_cost_nothing", "+ to_ns(self.settings.change_s)", ""),
     ),
     *faults_of(
-        "sim/nodes/engine/ran_sharing/site_gpus.py",
-        ("tests/nodes/test_sites_with_shared_gpus.py", "tests/nodes/engine/test_ran_sharing.py"),
+        "sim/serving/ran_sharing/site_gpus.py",
+        ("tests/nodes/test_sites_with_shared_gpus.py", "tests/serving/test_ran_sharing.py"),
         ("layer1_draws_nothing", "layer1_j = first.cost.busy_w * counts.layer1_s", "layer1_j = 0.0"),
         ("all_cells_at_the_first_site", "own.setdefault(self.site_of(block.cell), [])", "own.setdefault(0, [])"),
         ("every_site_does_it_all", "yield self.gpus[site], some", "yield self.gpus[site], blocks"),
     ),
     *faults_of(
-        "sim/nodes/engine/ran_sharing/orchestrators/prb_load.py",
-        ("tests/nodes/engine/test_orchestrators.py",),
+        "sim/serving/ran_sharing/orchestrators/prb_load.py",
+        ("tests/serving/test_orchestrators.py",),
         ("loads_have_no_trend", "self._trend += weight**2 * error", "self._trend += 0.0"),
     ),
     *faults_of(
         "sim/runs/shared_gpu_env.py",
-        ("tests/nodes/engine/test_orchestrators.py",),
+        ("tests/serving/test_orchestrators.py",),
         ("agents_are_not_heard", "orchestration.move(self.shares[int(action)])", "orchestration.move(self.shares[0])"),
     ),
     *faults_of(
-        "sim/nodes/engine/ran_sharing/other_cells.py",
-        ("tests/nodes/engine/test_ran_sharing.py",),
+        "sim/serving/ran_sharing/other_cells.py",
+        ("tests/serving/test_ran_sharing.py",),
         ("cells_all_have_data_at_once", "rng.binomial(self.count, ", "self.count * rng.binomial(1, "),
     ),
     *faults_of(
-        "sim/nodes/engine/policies/wisp.py",
-        ("tests/nodes/engine/test_verify_batching.py",),
+        "sim/serving/policies/wisp.py",
+        ("tests/serving/test_verify_batching.py",),
         ("deadlines_of_others_ignored", "if step_s + draft.own_s <= limit_s and", "if"),
         ("any_draft_helps", "draft.tokens * step_s >= tokens * draft.own_s", "True"),
     ),
     *faults_of(
-        "sim/nodes/engine/policies/cohort.py",
-        ("tests/nodes/engine/test_verify_batching.py",),
+        "sim/serving/policies/cohort.py",
+        ("tests/serving/test_verify_batching.py",),
         ("batches_wait_for_nobody", "if batch not in awaited:", "if True:"),
     ),
     *faults_of(
@@ -148,7 +148,7 @@ RUNS: tuple[Mutant, ...] = (
     ),
     *faults_of(
         "sim/compute/shares.py",
-        ("tests/nodes/engine/test_ran_sharing.py",),
+        ("tests/serving/test_ran_sharing.py",),
         (
             "bandwidth_not_sliced",
             "whole.memory_bandwidth_bytes_per_s * memory_share",
@@ -184,15 +184,15 @@ RUNS: tuple[Mutant, ...] = (
     ),
     # Engines, key-value memory, routing.
     *faults_of(
-        "sim/nodes/engine/blocks.py",
-        ("tests/nodes/engine/test_blocks.py",),
+        "sim/serving/blocks.py",
+        ("tests/serving/test_blocks.py",),
         ("blocks_evicted_newest_first", "self._cached.popitem(last=False)", "self._cached.popitem()"),
         ("blocks_hashed_without_parent", "parent = hash((parent, content) if", "parent = hash((0, content) if"),
         ("blocks_shared_with_everybody", "else (parent, content, salt))", "else (parent, content))"),
     ),
     *faults_of(
-        "sim/nodes/engine/step_scheduler.py",
-        ("tests/nodes/engine/test_step_scheduler.py", "tests/nodes/test_model_server.py"),
+        "sim/serving/step_scheduler.py",
+        ("tests/serving/test_step_scheduler.py", "tests/nodes/test_model_server.py"),
         ("prefix_reused_to_the_last_row", "pending.extent - pending.job.size.num_rows)", "pending.extent)"),
         ("preempted_keep_progress", "            pending.progress = None", "            pass"),
         (
@@ -212,7 +212,7 @@ RUNS: tuple[Mutant, ...] = (
         ),
     ),
     *faults_of(
-        "sim/nodes/routing/session_affinity.py",
+        "sim/serving/routing/session_affinity.py",
         ("tests/nodes/test_routing.py",),
         ("affinity_forgotten", "            self._replica_of[request.salt] = chosen", "            pass"),
     ),
@@ -230,7 +230,7 @@ RUNS: tuple[Mutant, ...] = (
     ),
     # Nodes: queue, batches, breakdown, energy.
     *faults_of(
-        "sim/nodes/engine/fcfs.py",
+        "sim/serving/fcfs.py",
         ("tests/nodes", *_WORLD),
         ("batch_over_limit", "fits = len(taken) < self._max_batch and", "fits = len(taken) <= self._max_batch and"),
     ),

@@ -13,12 +13,12 @@ from sim.compute.roofline import RooflineSettings, make_roofline
 from sim.core.clock import NS_PER_S, to_ns
 from sim.decoding.core.steps import Location
 from sim.decoding.drivers.protocol_run import ComputeRecord
-from sim.nodes.engine.base import Engine, EngineMemory, RequestInfo, engine_memory
-from sim.nodes.engine.continuous import ContinuousSettings, make_continuous
-from sim.nodes.engine.fcfs import FcfsEngine, FcfsSettings
 from sim.nodes.model_server import Batch, ForwardResult, ModelServer
-from sim.nodes.routing.registry import ROUTINGS
 from sim.nodes.server_group import ServerGroup
+from sim.serving.base import Engine, EngineMemory, RequestInfo, engine_memory
+from sim.serving.continuous import ContinuousSettings, make_continuous
+from sim.serving.fcfs import FcfsEngine, FcfsSettings
+from sim.serving.routing.registry import ROUTINGS
 
 FIXED = FixedCompute(FixedSettings(per_forward_s=0.05, per_token_s=0.001))
 # No measured point of an L4 is known; at seven tenths of its memory bandwidth a step takes the 67 ms expected below.

@@ -17,10 +17,10 @@ import simpy
 from sim.compute.fixed import FixedCompute, FixedSettings
 from sim.decoding.core.steps import Location
 from sim.decoding.drivers.protocol_run import ComputeRecord
-from sim.nodes.engine.base import Engine, EngineMemory, RequestInfo
-from sim.nodes.engine.continuous import ContinuousSettings, make_continuous
-from sim.nodes.engine.fcfs import FcfsEngine, FcfsSettings
 from sim.nodes.model_server import ModelServer
+from sim.serving.base import Engine, EngineMemory, RequestInfo
+from sim.serving.continuous import ContinuousSettings, make_continuous
+from sim.serving.fcfs import FcfsEngine, FcfsSettings
 
 Ints = npt.NDArray[np.int64]
 LOADS = (0.3, 0.8, 0.95)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from sim.nodes.engine.base import RequestInfo
-from sim.nodes.routing.registry import ROUTINGS
+from sim.serving.base import RequestInfo
+from sim.serving.routing.registry import ROUTINGS
 
 
 def chosen(name: str, *asked: tuple[int | None, list[int]]) -> list[int]:

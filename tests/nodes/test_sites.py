@@ -14,12 +14,7 @@ from sim.core.kernel import Environment
 from sim.decoding.core.steps import Location
 from sim.decoding.drivers.protocol_run import ComputeRecord
 from sim.links.base import Link
-from sim.nodes.engine.base import EngineMemory, RequestInfo
-from sim.nodes.engine.registry import ENGINES
-from sim.nodes.engine.sites_settings import SitesSettings
-from sim.nodes.handover.registry import HANDOVERS, Decision, Move
 from sim.nodes.model_server import ModelServer, SiteLost
-from sim.nodes.routing.registry import ROUTINGS
 from sim.nodes.server_group import ServerGroup
 from sim.nodes.sites.edge_sites import EdgeSites
 from sim.results.columns import BREAKDOWN_COLUMNS
@@ -27,6 +22,11 @@ from sim.runs.counterfactual import FAILURES, SITE_WAYS, parts_of, run_with_free
 from sim.runs.world import World
 from sim.scenario.problems import ScenarioProblems
 from sim.scenario.schema import Scenario
+from sim.serving.base import EngineMemory, RequestInfo
+from sim.serving.handover.registry import HANDOVERS, Decision, Move
+from sim.serving.registry import ENGINES
+from sim.serving.routing.registry import ROUTINGS
+from sim.serving.sites_settings import SitesSettings
 from tests.worlds import FIXED_COMPUTE, drawn_inputs, inputs, recorded_inputs, small_scenario
 
 LLAMA_7B_BYTES = 2 * 32 * 32 * 128 * 2  # keys and values, layers, KV heads, head size, bytes of fp16: of one token

@@ -15,15 +15,15 @@ from sim.links.nr.phy.block import TransportBlock
 from sim.links.nr.phy.carrier import Carrier
 from sim.links.nr.phy.receiver import IdealReceiver
 from sim.links.nr.settings import NrLinkSettings
-from sim.nodes.engine.ran_sharing.gpu import SharedGpu
-from sim.nodes.engine.ran_sharing.layer1_cost import layer1_cost
-from sim.nodes.engine.ran_sharing.other_cells import OtherCells
-from sim.nodes.engine.ran_sharing.receiver import SharedReceiver
-from sim.nodes.engine.ran_sharing.settings import RanSharingSettings
-from sim.nodes.engine.ran_sharing.site_gpus import SiteGpus
 from sim.runs.counterfactual import free_direction
 from sim.runs.world import World
 from sim.scenario.schema import Scenario
+from sim.serving.ran_sharing.gpu import SharedGpu
+from sim.serving.ran_sharing.layer1_cost import layer1_cost
+from sim.serving.ran_sharing.other_cells import OtherCells
+from sim.serving.ran_sharing.receiver import SharedReceiver
+from sim.serving.ran_sharing.settings import RanSharingSettings
+from sim.serving.ran_sharing.site_gpus import SiteGpus
 from tests.nodes.test_sites import DRIVE, ROOFLINE, run
 from tests.saturated_gpu import SLOT_NS
 from tests.worlds import FIXED_COMPUTE, inputs, small_scenario

@@ -5,14 +5,14 @@ from __future__ import annotations
 import ast
 import tomllib
 from collections import defaultdict
+from functools import cache
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 
-# From the bottom up; a package imports from those before it only. Engines, routing and handover policies have a
-# layer of their own: the schema of scenarios knows their keys.
+# From the bottom up; a package imports from those before it only.
 LAYERS = (
     "channels",
     "core",
@@ -20,7 +20,7 @@ LAYERS = (
     "decoding",
     "compute",
     "links",
-    "nodes.engine",
+    "serving",
     "scenario",
     "inputs",
     "nodes",
@@ -37,9 +37,10 @@ DECODING = ("core", "verification", "theory", "cohorts", "controllers", "protoco
 NR = ("rlc", "phy", "mac", "rrc")
 
 # Packages of scripts that make what is shipped; they stand outside the layers.
-SCRIPTS = ("sim.models.training", "sim.figures.reference", "channels.tables.make_bler_tables")
+SCRIPTS = ("sim.models.training", "sim.reference", "channels.tables.make_bler_tables")
 
 
+@cache
 def _files() -> dict[str, Path]:
     """Python files by module name."""
     files = {}
@@ -68,6 +69,7 @@ def _imports(path: Path, files: dict[str, Path]) -> set[str]:
     return found
 
 
+@cache
 def _graph() -> dict[str, set[str]]:
     files = _files()
     return {name: _imports(path, files) - {name} for name, path in files.items()}
@@ -78,7 +80,7 @@ def _package(module: str) -> str | None:
     if parts[0] == "channels":
         return "channels"
     if parts[1:3] in (["nodes", "engine"], ["nodes", "routing"], ["nodes", "handover"]):
-        return "nodes.engine"
+        return "serving"
     return parts[1] if len(parts) > 1 else None
 
 

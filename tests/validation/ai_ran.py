@@ -7,10 +7,10 @@ from math import inf
 
 from sim.compute.hardware import hardware_of
 from sim.core.kernel import Environment
-from sim.nodes.engine.ran_sharing.gpu import SharedGpu
-from sim.nodes.engine.ran_sharing.layer1_cost import layer1_cost
-from sim.nodes.engine.ran_sharing.registry import SHARING_MODES
-from sim.nodes.engine.ran_sharing.settings import RanSharingSettings
+from sim.serving.ran_sharing.gpu import SharedGpu
+from sim.serving.ran_sharing.layer1_cost import layer1_cost
+from sim.serving.ran_sharing.registry import SHARING_MODES
+from sim.serving.ran_sharing.settings import RanSharingSettings
 from tests.saturated_gpu import SLOT_NS, saturated
 from tests.validation.published import SYSTEMS
 from tests.validation.registry import Row, between, same, section, within_factor

@@ -13,10 +13,10 @@ from sim.core.clock import NS_PER_S, to_ns
 from sim.decoding.core.steps import Location
 from sim.decoding.drivers.protocol_run import ComputeRecord
 from sim.nodes.device import Outcome
-from sim.nodes.engine.base import RequestInfo
-from sim.nodes.engine.fcfs import FcfsEngine, FcfsSettings
 from sim.nodes.model_server import Batch, ForwardResult, ModelServer
 from sim.runs.world import World
+from sim.serving.base import RequestInfo
+from sim.serving.fcfs import FcfsEngine, FcfsSettings
 from tests.worlds import inputs, small_scenario
 
 _NUMBERS = count()

@@ -15,14 +15,14 @@ from sim.core.kernel import FastTimeout, Pending
 from sim.decoding.drivers.protocol_run import ComputeRecord
 from sim.links.base import Delivery, Direction, Link, Packet
 from sim.models.interface import ForwardPass
-from sim.nodes.engine.base import RequestInfo, Text
-from sim.nodes.engine.sites_settings import SitesSettings
-from sim.nodes.handover.registry import HANDOVERS, Decision, Move
 from sim.nodes.model_server import ForwardResult, SiteLost
-from sim.nodes.routing.registry import Routing
 from sim.nodes.server_group import ServerGroup
 from sim.nodes.sites.paths import Paths
 from sim.nodes.sites.session import CLOUD, Call, Session, SiteCounts, relay
+from sim.serving.base import RequestInfo, Text
+from sim.serving.handover.registry import HANDOVERS, Decision, Move
+from sim.serving.routing.registry import Routing
+from sim.serving.sites_settings import SitesSettings
 
 _TOKEN_BITS = 32  # of a token id in a text that is sent between sites
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from sim.core.clock import to_ns
-from sim.nodes.engine.sites_settings import SitesSettings
 from sim.nodes.sites.session import CLOUD
+from sim.serving.sites_settings import SitesSettings
 
 
 class Paths:

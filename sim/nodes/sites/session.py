@@ -9,7 +9,7 @@ import simpy
 
 from sim.decoding.drivers.protocol_run import ComputeRecord
 from sim.models.interface import ForwardPass
-from sim.nodes.engine.base import RequestInfo
+from sim.serving.base import RequestInfo
 
 CLOUD = -1
 """Number of the cloud among sites."""

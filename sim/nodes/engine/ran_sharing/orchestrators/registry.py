@@ -1,8 +1,0 @@
-"""The orchestrators that a scenario may name."""
-
-from __future__ import annotations
-
-from sim.core.registry import Registry
-from sim.nodes.engine.ran_sharing.orchestrators.base import Orchestrator
-
-ORCHESTRATORS: Registry[type[Orchestrator]] = Registry("orchestrator", "sim.nodes.engine.ran_sharing.orchestrators")
