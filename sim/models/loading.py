@@ -15,7 +15,7 @@ from sim.models.info import files_stamp
 from sim.models.interface import LanguageModel
 from sim.models.pairing import compare_tokens
 from sim.models.sources import EMBEDDED, SMOLLM2, ModelSource, find_model, resolve_folder
-from sim.models.tokenizer import TextTokenizer, light_tokenizer, transformers_tokenizer
+from sim.models.tokenizer import TextTokenizer, light_tokenizer, refuse_huge_ids, transformers_tokenizer
 
 if TYPE_CHECKING:
     from sim.models.cached_model import CachedModel
@@ -250,6 +250,7 @@ def _load_tokenizer(name: str, trust_remote_code: bool, stamp: str) -> TextToken
     quiet_transformers()
     from transformers import AutoTokenizer
 
+    refuse_huge_ids(folder / "tokenizer.json")
     try:
         tokenizer = AutoTokenizer.from_pretrained(str(folder), trust_remote_code=trust_remote_code)
     except Exception as error:

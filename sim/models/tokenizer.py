@@ -10,8 +10,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from sim.core.errors import InputError
+from sim.core.errors import InputError, shortened
 from sim.models.hub import first_line
+
+MAX_IDS = 10_000_000
+"""Ids of a vocabulary are below this."""
 
 Message = Mapping[str, str]
 """One message of a chat: its ``role`` (system, user, assistant) and its ``content``."""
@@ -106,6 +109,7 @@ def light_tokenizer(folder: Path, name: str) -> TextTokenizer:
         tokenizer = Tokenizer.from_file(str(path))
     except Exception as error:  # the library has no other
         raise InputError(f"{path} is no tokenizer, or damaged: {first_line(error)}") from error
+    check_ids(tokenizer.get_vocab(with_added_tokens=True), path)
     config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     special = {role: config.get(f"{role}_token_id") for role in ("bos", "eos", "pad", "unk")}
     roles = {role: token for role, token in special.items() if isinstance(token, int)}
@@ -129,6 +133,28 @@ def light_tokenizer(folder: Path, name: str) -> TextTokenizer:
         chat_encoder=None if render is None else encode_chat,
         definition=tokenizer.to_str(),
     )
+
+
+def check_ids(vocabulary: Mapping[str, int], path: Path) -> None:
+    """Refuse ids that no vocabulary has; the tokenizers library visits all numbers up to the largest one.
+
+    Raises:
+        InputError: An id is ``MAX_IDS`` or more.
+    """
+    text, token = max(vocabulary.items(), key=lambda item: item[1], default=("", 0))
+    if token >= MAX_IDS:
+        raise InputError(f"{path}: token {shortened(text)} has the id {token}; valid: below {MAX_IDS}")
+
+
+def refuse_huge_ids(path: Path) -> None:
+    """``check_ids`` of a file that is there and that the tokenizers library can read; others are not its matter."""
+    from tokenizers import Tokenizer
+
+    try:
+        vocabulary = Tokenizer.from_file(str(path)).get_vocab(with_added_tokens=True)
+    except Exception:  # the library has no other
+        return
+    check_ids(vocabulary, path)
 
 
 def chat_renderer(template: str, special_tokens: Mapping[str, str]) -> Callable[[Sequence[Message]], str]:

@@ -284,6 +284,18 @@ def test_files_that_make_no_sense_are_told_by_those_who_only_describe(tmp_path, 
         describe_model(str(folder))
 
 
+@pytest.mark.parametrize("read", [describe_model, load_tokenizer])
+def test_ids_beyond_any_vocabulary_are_refused(tmp_path, read):
+    """The tokenizers library would visit each number up to the largest, for minutes."""
+    folder = builders.save(builders.network("llama"), tmp_path / "model")
+    builders.words(100).save_pretrained(folder)
+    own = json.loads((folder / "tokenizer.json").read_text())
+    own["model"]["vocab"]["w43"] = 2**31
+    (folder / "tokenizer.json").write_text(json.dumps(own))
+    with pytest.raises(InputError, match=r"tokenizer\.json: token 'w43' has the id 2147483648; valid: below 10000000"):
+        read(str(folder))
+
+
 def test_a_tokenizer_whose_settings_do_not_fit_says_so(tmp_path):
     folder = builders.save(builders.network("llama"), tmp_path / "model")
     builders.words(100).save_pretrained(folder)
