@@ -325,8 +325,9 @@ REFERENCES = (
         "site_failure",
         "site_failure",
         sites.site_failure,
-        "While the site is down the cloud gives every answer at twice the latency or more; the draft alone stays fast, "
-        "with half of all tokens by its own law; with nobody to go on half of the requests are given up.",
+        "While the site is down the cloud gives every answer, which doubles the 95th percentile of the latency; the "
+        "draft alone stays fast where the failure is soon known, with half of all tokens by its own law; with nobody "
+        "to go on more than half of the requests are given up.",
     ),
 )
 
