@@ -43,7 +43,7 @@ class DaskCluster(Executor):
             security = cluster.security()
             if cluster.is_local:
                 self._local = LocalCluster(
-                    n_workers=jobs, threads_per_worker=1, dashboard_address=None, silence_logs=logging.ERROR
+                    n_workers=jobs, threads_per_worker=1, dashboard_address="127.0.0.1:0", silence_logs=logging.ERROR
                 )
             address = self._local if self._local is not None else cluster.address
             self._client = Client(address, timeout="20s", set_as_default=False, security=security)
