@@ -108,9 +108,9 @@ class ChosenFrom:
         if isinstance(value, str):
             value = {self.selector: value}
         if not isinstance(value, Mapping):
-            raise problems_error(
-                [((), f"expected a {self.registry.kind} with its keys, got {shortened(value)}", value)]
-            )
+            article = "an" if self.registry.kind[0] in "aeiou" else "a"
+            message = f"expected {article} {self.registry.kind} with its keys, got {shortened(value)}"
+            raise problems_error([((), message, value)])
         keys = dict(value)
         name = keys.pop(self.selector, self.default)
         if not isinstance(name, str):

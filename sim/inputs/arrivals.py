@@ -203,6 +203,18 @@ class Arrivals:
             raise InputError(message, "devices.arrivals")
         return read_trace(Path(source), "devices.arrivals")
 
+    @property
+    def left_out(self) -> str | None:
+        """How many requests of a trace are not issued, in words; None if all are, or without a trace."""
+        if self._trace is None:
+            return None
+        known, devices = len(self._trace.entries), self._devices
+        if self._limit is not None and (issued := min(known, self._limit * devices.count)) < known:
+            why = f"{self._limit} from each device (devices.requests); devices.duration_s takes all up to its end"
+            return f"{issued} of the trace's {known} requests are issued, {why}"
+        in_time = sum(self._is_in_time(entry.time_s / devices.trace_speedup) for entry in self._trace.entries)
+        return f"{in_time} of the trace's {known} requests come before the window ends" if in_time < known else None
+
     def streams(self) -> list[Iterator[Arrival]]:
         """Streams that are independent of each other, each ascending in time and with an end."""
         devices = self._devices

@@ -143,8 +143,10 @@ class DrawnRequests(RequestSource):
     @property
     def notes(self) -> list[str]:
         """What the user should know of what was left out or cut since ``begin``, a sentence each."""
+        not_issued = self.arrivals.left_out if self.arrivals is not None else None
         return [
             *(f"workload.prompts: {note}" for note in self._left_out),
+            *([f"devices.arrivals: {not_issued}"] if not_issued else []),
             *(f"{number} requests: {what}" for what, number in self._cut.items()),
         ]
 

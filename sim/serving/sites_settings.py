@@ -25,7 +25,7 @@ class OutageSettings(Settings):
     @classmethod
     def _ends_after_its_begin(cls, to_s: float, info: ValidationInfo) -> float:
         if to_s <= info.data.get("from_s", 0.0):
-            raise ValueError(f"to_s: got {to_s}; valid: above from_s, {info.data.get('from_s')}")
+            raise ValueError(f"to_s: got {to_s}; valid: above from_s ({info.data.get('from_s')})")
         return to_s
 
 

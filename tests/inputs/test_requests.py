@@ -49,6 +49,20 @@ def test_a_trace_gives_times_and_lengths_to_the_same_requests(tmp_path: Path) ->
     assert (len(short[0].prompt), short[0].num_prompt_tokens) == (100, 4808)
 
 
+def test_requests_of_a_trace_that_are_not_issued_are_told(tmp_path: Path) -> None:
+    path = tmp_path / "arrivals.csv"
+    path.write_text("time_s\n0\n1\n2\n3\n4\n")
+    assert source({"count": 2, "arrivals": str(path)}).notes == [
+        "devices.arrivals: 2 of the trace's 5 requests are issued, 1 from each device (devices.requests); "
+        "devices.duration_s takes all up to its end"
+    ]
+    assert source({"count": 2, "arrivals": str(path), "duration_s": 2.5}).notes == [
+        "devices.arrivals: 3 of the trace's 5 requests come before the window ends"
+    ]
+    assert source({"count": 2, "arrivals": str(path), "duration_s": 10}).notes == []
+    assert source({"count": 5, "arrivals": str(path)}).notes == []
+
+
 def test_what_of_a_trace_is_left_out_or_cut_is_told(tmp_path: Path) -> None:
     path = tmp_path / "burst.csv"
     path.write_text(BURST)

@@ -24,7 +24,7 @@ from sim.links.nr.mac.link_adaptation import ReportedChannel
 from sim.links.nr.mac.modems import Modems
 from sim.links.nr.mac.pcap import MacCapture
 from sim.links.nr.mac.pdcch import ControlChannel
-from sim.links.nr.mac.schedulers.registry import SCHEDULERS
+from sim.links.nr.mac.schedulers.checked import make_scheduler
 from sim.links.nr.mac.slot_callbacks import SlotCallbacks
 from sim.links.nr.mac.uplink import Uplink
 from sim.links.nr.mac.xapps.registry import XAPPS
@@ -207,7 +207,7 @@ class Network:
     def _make_macs(self, receiver: Receiver, uniform: dict[Direction, UniformStream]) -> tuple[Uplink, Downlink]:
         """The MAC of both directions."""
         settings = self.settings
-        scheduler = SCHEDULERS.find(settings.scheduler).make(settings.delay_budget_s)
+        scheduler = make_scheduler(settings.scheduler, settings.delay_budget_s)
         common: dict[str, Any] = {
             "carrier": self.carrier,
             "settings": settings,

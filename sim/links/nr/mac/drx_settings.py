@@ -28,5 +28,5 @@ class SleepSettings(Settings):
     @model_validator(mode="after")
     def _on_is_within_the_cycle(self) -> Self:
         if self.drx_cycle_s and self.drx_on_s > self.drx_cycle_s:
-            raise ValueError(f"drx_on_s: got {self.drx_on_s}; valid: drx_cycle_s, {self.drx_cycle_s}, at most")
+            raise ValueError(f"drx_on_s: got {self.drx_on_s}; valid: at most drx_cycle_s ({self.drx_cycle_s})")
         return self
