@@ -102,7 +102,7 @@ def _latex(asked: PlotRequest, tables: Sequence[pd.DataFrame], y: str, rows: dic
         raise InputError(f"--latex has a meaning with --kind line, not {asked.kind}")
     table, _ = only(join(tables), rows)
     roles = find_roles(table, asked.x, y, asked.by, asked.facet, asked.kind)
-    return latex_table(table, roles.x, y, roles.by, _options(asked))
+    return latex_table(table, roles.x, y, roles.by, _options(asked), roles.facet)
 
 
 def _options(asked: PlotRequest) -> FigureOptions:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from sim.core.errors import InputError
 from sim.figures.conditions import check_columns, check_numeric, hold, values_of
-from sim.figures.labels import label_of, value_label
+from sim.figures.drawing import held_note
+from sim.figures.labels import label_of, panel_label, value_label
 from sim.figures.options import FigureOptions, ordered
 from sim.figures.pareto import MORE_IS_BETTER
 from sim.figures.statistics import mean_interval
@@ -30,9 +32,17 @@ _SYMBOLS = {"γ": r"$\gamma$", "α": r"$\alpha$", "±": r"$\pm$"}
 
 
 def latex_table(
-    table: pd.DataFrame, x: str, y: str, by: str | None = None, options: FigureOptions | None = None
+    table: pd.DataFrame,
+    x: str,
+    y: str,
+    by: str | None = None,
+    options: FigureOptions | None = None,
+    facet: str | None = None,
 ) -> str:
     """A table with a row per value of ``x``, a column per series, and means with 95 % half widths.
+
+    Each panel of the figure is a group of rows under a head of its own. What is neither shown nor a panel is held at
+    its middle value, as in the figure, and the comment above the table says so.
 
     The best mean of a row is bold only where its paired difference to every other series, over replications that share
     their random numbers, has a 95 % interval without zero; without replications nothing is bold. The intervals are not
@@ -44,14 +54,15 @@ def latex_table(
         y: Column of the values.
         by: Column of the series; one column of values if None.
         options: Names and order of the series, labels of rows and values.
+        facet: Column of the panels; one group of rows without a head if None.
 
     Raises:
         InputError: An unknown column, or one that holds no numbers.
     """
-    check_columns(table, x=x, y=y, by=by)
+    check_columns(table, x=x, y=y, by=by, facet=facet)
     check_numeric(table, y=y)
     options = options or FigureOptions()
-    table, _ = hold(table, [column for column in (x, by) if column is not None])
+    table, held = hold(table, [column for column in (x, by, facet) if column is not None])
     series = ordered(by, [None] if by is None else values_of(table, by), options)
     heads = [label_of(y) if name is None else _label(str(by), name, options) for name in series]
     if not heads:
@@ -60,16 +71,30 @@ def latex_table(
         r"\begin{tabular}{l" + "r" * len(heads) + "}",
         r"\toprule",
         " & ".join([escape(options.x_label or label_of(x)), *map(escape, heads)]) + r" \\",
-        r"\midrule",
     ]
+    for panel in [None] if facet is None else values_of(table, facet):
+        lines.append(r"\midrule")
+        rows = table
+        if panel is not None:
+            rows = table[table[facet] == panel]
+            head = escape(panel_label(str(facet), panel))
+            lines += [rf"\multicolumn{{{len(heads) + 1}}}{{l}}{{\textit{{{head}}}}} \\", r"\midrule"]
+        lines += _rows(rows, x, y, by, series)
+    caption = f"% {options.y_label or label_of(y)}: means and 95 % half widths; bold: paired intervals without zero"
+    caption = "; ".join(filter(None, [caption, held_note(held)]))
+    return "\n".join([caption, *lines, r"\bottomrule", r"\end{tabular}", ""])
+
+
+def _rows(table: pd.DataFrame, x: str, y: str, by: str | None, series: Sequence[Any]) -> list[str]:
+    """A row per value of ``x`` that a panel has."""
+    lines = []
     for value in values_of(table, x):
         here = table[table[x] == value]
         groups = [here if name is None else here[here[by] == name] for name in series]
         winner = _winner(groups, y)
         cells = [_cell(group[y], place == winner) for place, group in enumerate(groups)]
         lines.append(" & ".join([escape(_row_label(value)), *cells]) + r" \\")
-    caption = f"% {options.y_label or label_of(y)}: means and 95 % half widths; bold: paired intervals without zero"
-    return "\n".join([caption, *lines, r"\bottomrule", r"\end{tabular}", ""])
+    return lines
 
 
 def escape(text: str) -> str:

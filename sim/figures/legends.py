@@ -12,6 +12,10 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+_TITLE_POINTS = 9.0
+# Label of legends that stand above the panels.
+_ABOVE = "above the panels"
+
 
 def place_legend(
     figure: Figure, panels: Sequence[Axes], place: str, columns: int, handle_length: float = 2.8, note: str = ""
@@ -38,6 +42,36 @@ def place_legend(
         panels[0].legend(handles, labels, loc="best", handlelength=handle_length, frameon=True, framealpha=0.85)
     else:
         figure.legend(handles, labels, loc="outside right center", handlelength=handle_length)
+
+
+def place_title(figure: Figure, title: str | None) -> None:
+    """The title of a figure on a strip of its own, above its panels and the legends and notes on top of them.
+
+    Args:
+        figure: Whose legends are placed already.
+        title: Text; nothing is done if None or empty.
+    """
+    if not title:
+        return
+    from matplotlib.layout_engine import ConstrainedLayoutEngine
+
+    room = int(figure.get_figwidth() / (CHARACTER_INCHES["head"] * _TITLE_POINTS / 8))
+    lines = [line for part in title.splitlines() for line in textwrap.wrap(part, room) or [""]]
+    margin_in = 0.05
+    strip_in = 2 * margin_in + len(lines) * _TITLE_POINTS * 1.25 / 72
+    top = 1.0 - strip_in / figure.get_figheight()
+    text = figure.suptitle(
+        "\n".join(lines), fontsize=_TITLE_POINTS, y=1.0 - margin_in / figure.get_figheight(), va="top"
+    )
+    # The layout would give title and legend the same place.
+    text.set_in_layout(False)
+    engine = figure.get_layout_engine()
+    if isinstance(engine, ConstrainedLayoutEngine):
+        engine.set(rect=(0.0, 0.0, 1.0, top))
+    for legend in figure.legends:
+        if legend.get_label() == _ABOVE:
+            # An anchor of its own would take it out of the layout; its distance from the top does not.
+            legend.borderaxespad += strip_in * 72 / legend.prop.get_size_in_points()
 
 
 def legend_of_each(panels: Sequence[Axes], columns: int, handle_length: float) -> None:
@@ -99,6 +133,7 @@ def legend_above(
             title_fontproperties={"size": NOTE["fontsize"]},
         )
         legend.get_title().set_color(NOTE["color"])
+        legend.set_label(_ABOVE)
         # Its extent has an empty margin that may lie outside.
         margin = 2 * legend.borderpad * legend.prop.get_size_in_points() / 72 * figure.dpi
         if columns == 1 or legend.get_window_extent().width - margin <= figure.bbox.width:

@@ -23,7 +23,7 @@ from sim.figures.drawing import (
 )
 from sim.figures.heatmap import draw_best, mean_limits
 from sim.figures.labels import label_of, panel_label
-from sim.figures.legends import legend_of_each, place_legend
+from sim.figures.legends import legend_of_each, place_legend, place_title
 from sim.figures.options import FigureOptions, Look, looks_of, ordered
 from sim.figures.pareto import draw_front
 from sim.figures.roles import Roles, has_curves, off_axis, shown_columns
@@ -94,6 +94,7 @@ def draw_panels(
     elif counts:
         notes.insert(0, intervals_note(counts, what))
     _legends(figure, grid, kind, options, split, "; ".join(filter(None, notes)))
+    place_title(figure, options.title)
     return figure
 
 
@@ -179,8 +180,6 @@ def _label_axes(figure: Figure, grid: Sequence[Axes], columns: int, options: Fig
         for set_limits, (low, high) in ((axes.set_xlim, options.x_limits), (axes.set_ylim, options.y_limits)):
             if low is not None or high is not None:
                 set_limits(low, high)
-    if options.title is not None:
-        figure.suptitle(options.title, fontsize=9)
 
 
 def _legends(figure: Figure, grid: Sequence[Axes], kind: str, options: FigureOptions, split: bool, note: str) -> None:

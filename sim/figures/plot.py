@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from sim.core.errors import InputError, unknown_name_message
 from sim.figures.conditions import check_columns, join, only, varied_columns
+from sim.figures.legends import place_title
 from sim.figures.options import FigureOptions
 from sim.figures.panels import draw_panels
 from sim.figures.registry import FIGURES
@@ -96,8 +97,7 @@ def _relabel(figure: Figure, options: FigureOptions) -> None:
             axes.set_xlim(*options.x_limits)
         if options.y_limits != (None, None):
             axes.set_ylim(*options.y_limits)
-    if options.title is not None:
-        figure.suptitle(options.title, fontsize=9)
     if options.legend == "none":
         for legend in list(figure.legends):
             legend.remove()
+    place_title(figure, options.title)

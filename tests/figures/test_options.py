@@ -9,14 +9,16 @@ import numpy as np
 import pandas as pd
 import pytest
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 
+from sim.cli.plot import PlotRequest, plot_command
 from sim.core.errors import InputError
 from sim.figures.latex import escape, latex_table
 from sim.figures.options import FigureOptions, parse_limits
 from sim.figures.plot import plot
 from sim.figures.registry import FIGURES
 from sim.figures.style import save, size_in
-from tests.figures.tables import UPLINK, sweep_table
+from tests.figures.tables import DELAY, UPLINK, sweep_table, two_axes_table
 
 
 def drawn(**options: Any) -> Figure:
@@ -183,3 +185,61 @@ def test_missing_values_and_special_letters() -> None:
     assert r"a\_b \& 5 \%" in text
     assert text.splitlines()[5].endswith(r"-- \\")
     assert escape("α ± γ") == r"$\alpha$ $\pm$ $\gamma$"
+
+
+def test_every_panel_is_a_group_of_rows() -> None:
+    table = two_axes_table()
+    lines = latex_table(table, UPLINK, "e2e_mean_s", "variant", facet=DELAY).splitlines()
+    heads = [place for place, line in enumerate(lines) if "multicolumn" in line]
+    assert [lines[place] for place in heads] == [
+        rf"\multicolumn{{4}}{{l}}{{\textit{{One-way delay {delay} s}}}} \\" for delay in ("0.001", "0.1")
+    ]
+    for place, delay in zip(heads, (0.001, 0.1), strict=True):
+        rows = lines[place + 2 : place + 6]
+        assert [row.split(" & ")[0] for row in rows] == ["0.5", "2", "10", "100"]
+        alone = latex_table(table[table[DELAY] == delay], UPLINK, "e2e_mean_s", "variant").splitlines()
+        assert rows == alone[5:9]
+
+
+def test_what_a_table_holds_is_said() -> None:
+    assert "; at one-way delay 0.1 s" in latex_table(two_axes_table(), UPLINK, "e2e_mean_s", "variant").splitlines()[0]
+
+
+@pytest.mark.parametrize(("facet", "by"), [(None, DELAY), (DELAY, "variant")])
+def test_the_written_table_has_all_panels_of_the_figure(tmp_path: Path, facet: str | None, by: str) -> None:
+    whole = two_axes_table()
+    names = ["first", "second"] if facet is None else ["first"]
+    for place, name in enumerate(names):
+        rows = whole[whole["variant"] == "top-8"] if facet is None else whole
+        rows.assign(e2e_mean_s=rows["e2e_mean_s"] + 10 * place).to_parquet(tmp_path / f"{name}.parquet")
+    results = [f"{letter}={tmp_path / name}.parquet" for letter, name in zip("AB", names, strict=False)]
+    plot_command(PlotRequest(results, UPLINK, by=by, facet=facet, latex=tmp_path / "t.tex", out=tmp_path / "x.png"))
+    text = (tmp_path / "t.tex").read_text()
+    heads = ("A", "B") if facet is None else ("One-way delay 0.001 s", "One-way delay 0.1 s")
+    assert text.count("multicolumn") == 2
+    assert all(rf"\textit{{{head}}}" in text for head in heads)
+    rows_at_half = [line for line in text.splitlines() if line.startswith("0.5 & ")]
+    assert len(set(rows_at_half)) == 2
+
+
+# ---- title ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("legend", ["outside", "inside", "right", "none"])
+@pytest.mark.parametrize("title", ["Two folders", "A title that is far too long for a column " * 3])
+def test_a_title_covers_neither_notes_nor_legend_nor_panels(legend: str, title: str) -> None:
+    options = FigureOptions(size="ieee1", title=title, legend=legend)
+    figure = plot([two_axes_table()], UPLINK, "e2e_mean_s", by="variant", facet=DELAY, options=options)
+    figure.canvas.draw()
+    renderer = figure.canvas.get_renderer()  # type: ignore[attr-defined]
+    (text,) = figure.findobj(lambda item: isinstance(item, Text) and item.get_text() == figure.get_suptitle())
+    box = text.get_window_extent(renderer)
+    assert 0 <= box.x0 <= box.x1 <= figure.bbox.width
+    assert box.y1 <= figure.bbox.height
+    assert "bands: 95 % CI, n = 3" in " ".join(item.get_title().get_text() for item in figure.legends)
+    boxes = [(item, item.get_tightbbox(renderer)) for item in [*figure.legends, *figure.axes]]
+    for item, other in boxes:
+        assert other is not None
+        assert other.y1 <= box.y0
+        if item in figure.legends:
+            assert not any(inner.overlaps(other) for axes, inner in boxes if axes in figure.axes)
