@@ -258,7 +258,7 @@ REFERENCES = (
         ),
         "On one L4 at least 19 of 20 requests meet their objectives up to 8 a second with the target alone and 12 "
         "with TSLT; the rows of DSSD, a megabit per token, fill a downlink of 200 Mbit/s at 8, and with both models "
-        "at the edge tokens come too slowly (two replications).",
+        "at the edge tokens come too slowly.",
     ),
     Reference(
         "kv_pressure",
