@@ -92,15 +92,20 @@ def run(
     out: OutOption = Path("results"),
     live: Annotated[bool, typer.Option(help="Decode while simulating, even where a tape would do.")] = False,
     timeline: Annotated[bool, typer.Option(help="Write timeline.json, which Perfetto opens.")] = False,
-    window: Annotated[str, typer.Option(metavar="FROM:TO", help="Simulated seconds that the timeline shows.")] = "0:10",
+    window: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(metavar="FROM:TO", help="Simulated seconds that --timeline shows; 0:10 if not given."),
+    ] = None,
     trust_remote_code: TrustOption = False,
     json: JsonOption = False,
 ) -> None:
     """Run one scenario: table, figures, files."""
     from sim.cli.run import run_command
 
+    if window is not None and not timeline:
+        raise typer.BadParameter("--window is about --timeline, which is not given")
     trust(trust_remote_code)
-    run_command(scenario, set_ or [], seed, out, live, json, window if timeline else None)
+    run_command(scenario, set_ or [], seed, out, live, json, (window or "0:10") if timeline else None)
 
 
 def sweep(

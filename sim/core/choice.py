@@ -134,6 +134,11 @@ class ChosenFrom:
         for key in keys:
             if key in known:
                 continue
+            if key in self.registry.names():
+                text = f"unknown key {key!r}: the keys of {self.registry.kind} {key!r} stand beside {self.selector!r}, "
+                text += f"without {key!r} in front of them"
+                problems.append(((key,), text, keys[key]))
+                continue
             others = [other.name for other in self.registry if key in other.settings.model_fields]
             text = unknown_key(key, known)
             if others:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Literal
 
 from pydantic import Field, ValidationInfo, field_validator
@@ -56,6 +57,18 @@ class SitesSettings(Settings):
     model alone (another text than the target's), or nobody, so that they are given up."""
     detection_s: float = Field(default=0.05, ge=0, le=3600)
     """From the failure of a site until its cells know of it."""
+
+    @field_validator("outages")
+    @classmethod
+    def _do_not_overlap(cls, outages: list[OutageSettings]) -> list[OutageSettings]:
+        ordered = sorted(outages, key=lambda outage: (outage.site, outage.from_s))
+        for before, after in pairwise(ordered):
+            if before.site == after.site and after.from_s < before.to_s:
+                raise ValueError(
+                    f"site {after.site} is down from {before.from_s} to {before.to_s} s and again from {after.from_s} "
+                    "s; valid: outages of a site one after the other"
+                )
+        return outages
 
     @field_validator("handover")
     @classmethod

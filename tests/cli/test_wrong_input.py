@@ -113,6 +113,11 @@ def test_wrong_scenarios(tmp_path, monkeypatch, capsys, text: str | bytes, says:
     [
         ("run @ --set seed.x=1", "--set seed.x: input should be a valid integer"),
         ("run @ --set link..x=1", "--set link..x: unknown key ''"),
+        (
+            "run @ --set edge.continuous.max_num_seqs=2",
+            "the keys of engine 'continuous' stand beside 'engine', without 'continuous' in front",
+        ),
+        ("run @ --window 0:1", "--window is about --timeline"),
         ("run @ --set edge.max_batch=2 --set edge.batch_windows_s=1", "--set edge.batch_windows_s: unknown key"),
         (
             "run @ --set devices.duration_s=3 --set devices.requests=5",

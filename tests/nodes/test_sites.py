@@ -363,6 +363,14 @@ def test_every_key_of_sites_changes_some_output():
     [
         ({"edge": {"sites": {"outages": [{"site": 1, "from_s": 0, "to_s": 1}]}}}, "got 1; valid: 0 to 0"),
         ({"edge": {"sites": {"outages": [{"site": 0, "from_s": 2, "to_s": 1}]}}}, "valid: above from_s"),
+        (
+            {
+                "edge": {
+                    "sites": {"outages": [{"site": 0, "from_s": 1, "to_s": 3}, {"site": 0, "from_s": 2, "to_s": 4}]}
+                }
+            },
+            "site 0 is down from 1.0 to 3.0 s and again from 2.0 s",
+        ),
         ({"edge": {"sites": {"handover": "teleport"}}}, "unknown handover policy 'teleport'"),
         ({"cloud": {"sites": {}}}, "the cloud is one site"),
         (
