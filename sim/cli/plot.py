@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from sim.core.errors import InputError
+from sim.core.errors import InputError, unknown_name_message
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 # What is drawn and compared if no column is named: of sweeps, and of the requests of runs.
 _SWEEP_LATENCY, _REQUEST_LATENCY = "e2e_mean_s", "e2e_s"
+# So many names stand in a message.
+_MAX_LISTED = 8
 
 
 @dataclass(frozen=True)
@@ -23,7 +25,7 @@ class PlotRequest:
     """What ``specran plot`` was asked for, as it was typed.
 
     Attributes:
-        results: Folders or tables, each ``PATH`` or ``NAME=PATH``.
+        results: Folders or tables, each ``PATH`` or ``NAME=PATH``; a path may be a pattern that matches one.
         x, y, by, facet: Columns.
         where: ``COLUMN=VALUE`` each.
         kind: ``line``, ``pareto``, ``heatmap`` or a registered figure.
@@ -159,9 +161,31 @@ def _latency_of(tables: Sequence[pd.DataFrame], column: str) -> str:
 
 
 def _named(text: str) -> tuple[str | None, Path]:
-    """A name of one's own and a path, from ``NAME=PATH`` or ``PATH``."""
+    """A name of one's own and a path, from ``NAME=PATH`` or ``PATH``; shells leave patterns after ``NAME=`` to us."""
     name, equals, path = text.partition("=")
-    return (name, Path(path)) if equals and not Path(text).exists() else (None, Path(text))
+    if equals and not Path(text).exists():
+        return name, _matched(text, path)
+    return None, _matched(text, text)
+
+
+def _matched(text: str, path: str) -> Path:
+    """The one path that a pattern matches; a path without a pattern, or of that very name, as it is.
+
+    Raises:
+        InputError: Nothing matches, or several do.
+    """
+    import glob
+
+    place = Path(path).expanduser()
+    if place.exists() or not glob.has_magic(path):
+        return place
+    found = sorted(map(Path, glob.glob(str(place))), key=lambda match: (-match.stat().st_mtime_ns, match))
+    if not found:
+        raise InputError(f"{text}: no file or folder matches")
+    if len(found) > 1:
+        names = ", ".join(map(str, found[:_MAX_LISTED])) + (", ..." if len(found) > _MAX_LISTED else "")
+        raise InputError(f"{text}: {len(found)} files or folders match; name one of them, newest first: {names}")
+    return found[0]
 
 
 def _tables_of(results: Sequence[str], columns: list[str]) -> list[pd.DataFrame]:
@@ -212,10 +236,34 @@ def _side(table: pd.DataFrame, path: Path, option: str, text: str | None) -> pd.
     column, equals, value = text.partition("=")
     if not equals:
         column, value = "variant", text
+        _check_variant(table, option, text)
     try:
         return only(with_settings(table, path, [column]), {column: [value]})[0]
     except InputError as error:
         raise InputError(str(error).replace("--where", f"--{option}", 1)) from error
+
+
+def _check_variant(table: pd.DataFrame, option: str, text: str) -> None:
+    """Refuse a name that no variant has, with the variants and the axes there are."""
+    from sim.figures.conditions import text_of, values_of, varied_columns
+
+    variants = [str(value) for value in values_of(table, "variant") if str(value)] if "variant" in table else []
+    if text in variants:
+        return
+    axes = {}
+    for column in varied_columns(table):
+        if column != "variant":
+            axes[column] = [text_of(value) for value in values_of(table, column)]
+    such = next((f", such as {column}={text}" for column, values in axes.items() if text in values), "")
+    listed = "; ".join(f"{column}={', '.join(values[:_MAX_LISTED])}" for column, values in axes.items())
+    if variants:
+        unknown = unknown_name_message("variant", text, variants)
+        raise InputError(f"--{option}: {unknown}" + (f"; or COLUMN=VALUE{such} of {listed}" if axes else ""))
+    if not axes:
+        raise InputError(f"--{option} {text}: there are no variants here, and nothing was varied")
+    raise InputError(
+        f"--{option} {text}: there are no variants here; name rows by COLUMN=VALUE{such}; varied here: {listed}"
+    )
 
 
 def compare_command(

@@ -40,8 +40,9 @@ def compare(a: pd.DataFrame, b: pd.DataFrame, metric: str) -> pd.DataFrame:
         well; ``per``, what is independent; and ``alone``, how many rows of A and of B found no partner.
 
     Raises:
-        InputError: A column that is missing, or no pairs.
+        InputError: A column that is missing, a sweep beside a run, or no pairs.
     """
+    _check_same_kind(a, b)
     for table in (a, b):
         check_columns(table, metric=metric)
         check_numeric(table, metric=metric)
@@ -55,6 +56,17 @@ def compare(a: pd.DataFrame, b: pd.DataFrame, metric: str) -> pd.DataFrame:
     table.attrs["per"] = "seeds" if "seed" in pairs else "pairs"
     table.attrs["alone"] = tuple(int(side[metric].notna().sum()) - len(pairs) for side in (a, b))
     return table
+
+
+def _check_same_kind(a: pd.DataFrame, b: pd.DataFrame) -> None:
+    """Refuse a table of a sweep beside one of requests: their rows mean different things."""
+    rows = {"run_id": "a sweep (a row per point)", "request": "a run (a row per request)"}
+    kinds = [next((kind for column, kind in rows.items() if column in table), "") for table in (a, b)]
+    if all(kinds) and kinds[0] != kinds[1]:
+        raise InputError(
+            f"A is {kinds[0]}, B is {kinds[1]}: compare two sweeps, two runs, or two sides of one sweep; "
+            "a point of a sweep, SWEEP/points/RUN_ID, is a run as well"
+        )
 
 
 def _pairing_keys(a: pd.DataFrame, b: pd.DataFrame) -> list[str]:

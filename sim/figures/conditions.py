@@ -67,18 +67,18 @@ def only(table: pd.DataFrame, where: Mapping[str, Sequence[str]]) -> tuple[pd.Da
     for column, texts in where.items():
         if column not in table:
             raise InputError(f"--where: {unknown_name_message('column', column, table.columns)}")
-        known = {_text_of(value): value for value in values_of(table, column)}
+        known = {text_of(value): value for value in values_of(table, column)}
         for text in texts:
-            if _text_of(text) not in known:
+            if text_of(text) not in known:
                 raise InputError(f"--where {column}: {unknown_name_message('value', text, known)}")
-        chosen = [known[_text_of(text)] for text in texts]
+        chosen = [known[text_of(text)] for text in texts]
         table = table[table[column].isin(chosen)]
         if len(chosen) == 1 and len(known) > 1:
             fixed[column] = chosen[0]
     return table, fixed
 
 
-def _text_of(value: Any) -> str:
+def text_of(value: Any) -> str:
     """What a value is called: numbers of equal size alike, however they are written."""
     try:
         return f"{float(value):g}" if not isinstance(value, bool) else str(value)

@@ -57,7 +57,8 @@ def test_ratio_is_undefined_for_zeros_and_the_difference_is_not() -> None:
     [
         (sweep_table(), sweep_table(), "e2e_mean", "--metric: unknown column .*'e2e_mean_s'"),
         (sweep_table(), sweep_table().assign(seed=99), "e2e_mean_s", "belong together"),
-        (sweep_table(), requests_table(), "e2e_mean_s", "unknown column"),
+        (sweep_table(), requests_table(), "e2e_mean_s", r"A is a sweep .*, B is a run .a row per request.: compare"),
+        (requests_table(), sweep_table(), "e2e_s", "A is a run .*, B is a sweep"),
         (pd.DataFrame({"e2e_s": [1.0]}), pd.DataFrame({"e2e_s": [1.0]}), "e2e_s", "nothing to pair"),
         (sweep_table().rename(columns={UPLINK: "x.y"}), sweep_table(), "e2e_mean_s", f"x.y in A alone; {UPLINK} in B"),
         (pd.concat([requests_table()] * 2), requests_table(), "e2e_s", "pairs are not unique"),
