@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sim.cli.output import ProgressBars, only_results_on_stdout, print_json, print_table, say
+from sim.cli.output import ProgressBars, answer_folder, only_results_on_stdout, print_json, print_table, say
 from sim.cli.run import changes_of, say_price_notes, say_user_code
 from sim.cli.terminal import print_lines
 from sim.scenario.loading import load_scenario, locate_errors
@@ -47,8 +48,8 @@ def advise_command(
                 scheduler=cluster,
                 progress=progress,
             )
-    folder = out / scenario.name / f"advice-{question.metric}"
-    folder.mkdir(parents=True, exist_ok=True)
+    asked = {**asdict(question), "over": over, "with_sensitivity": with_sensitivity}
+    folder = answer_folder(out, scenario, f"advice-{question.metric}", asked)
     table, described = advice.table(), advice.as_dict()
     table.to_csv(folder / "candidates.csv", index=False)
     write_json(described, folder / "advice.json")

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sim.cli.output import ProgressBars, only_results_on_stdout, print_json, print_table, say
+from sim.cli.output import ProgressBars, answer_folder, only_results_on_stdout, print_json, print_table, say
 from sim.cli.run import changes_of
 from sim.core.errors import InputError
 from sim.scenario.loading import load_scenario, locate_errors
@@ -41,28 +42,43 @@ def capacity_command(
         scenario = load_scenario(name, changes)
         with locate_errors(name, changes), ProgressBars() as progress:
             found = find_capacity(scenario, search, out, jobs=jobs, scheduler=cluster, progress=progress)
-    folder = out / scenario.name / f"capacity-{key}"
-    folder.mkdir(parents=True, exist_ok=True)
+    folder = answer_folder(out, scenario, f"capacity-{key}", asdict(search))
     found.runs.to_csv(folder / "capacity.csv", index=False)
     described = _described(found, search)
     write_json(described, folder / "capacity.json")
     draw_capacity(found, search, folder)
     if as_json:
-        print_json(described)
+        print_json({**described, "folder": str(folder)})
     else:
-        rows = [[point.load, point.mean, point.half] for point in found.points]
-        print_table(f"{scenario.name}: share of {metric} over {key}", (key, "share", "95 % interval ±"), rows)
-        above = "no load that surely breaks it" if math.isinf(found.high) else f"{found.high:.4g}"
-        print(f"capacity: {found.load:.4g} (95 % interval {found.low:.4g} to {above})")
+        columns = (key, "share", "95 % interval ±") if found.has_interval else (key, "share")
+        rows = [[point.load, point.mean, point.half][: len(columns)] for point in found.points]
+        print_table(f"{scenario.name}: share of {metric} over {key}", columns, rows)
+        print(f"capacity: {found.load:.4g}{_range_text(found)}")
     say(f"files:   {folder}")
 
 
 def _described(found: Capacity, search: Search) -> dict[str, Any]:
     points = [{"load": point.load, "mean": point.mean, "half_width": point.half} for point in found.points]
-    interval = {"low": found.low, "high": found.high}
-    return {"key": search.key, "metric": search.metric, "share": search.share, "capacity": found.load, **interval} | {
-        "points": points
+    low, high = found.bracket
+    return {
+        "key": search.key,
+        "metric": search.metric,
+        "share": search.share,
+        "replications": search.replications,
+        "capacity": found.load,
+        "bracket": {"low": low, "high": high},
+        "interval": {"low": found.low, "high": found.high} if found.has_interval else None,
+        "points": points,
     }
+
+
+def _range_text(found: Capacity) -> str:
+    """The interval, or that there is none."""
+    if not found.has_interval:
+        low, high = found.bracket
+        return f", between {low:.4g} and {high:.4g} (bracket of the search; one replication gives no interval)"
+    above = "no load that surely breaks it" if math.isinf(found.high) else f"{found.high:.4g}"
+    return f" (95 % interval {found.low:.4g} to {above})"
 
 
 def _load_of(vary: str) -> tuple[str, float | None, float | None]:

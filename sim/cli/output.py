@@ -13,7 +13,8 @@ import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
@@ -22,7 +23,11 @@ from rich.table import Table
 from rich.text import Text
 
 from sim.cli.terminal import inert
+from sim.core.addresses import digest
 from sim.results.csv_file import csv_text
+
+if TYPE_CHECKING:
+    from sim.scenario.schema import Scenario
 
 # Without a terminal there is no width to fit; wide enough that no column name is broken.
 _WIDTH = 140
@@ -39,6 +44,20 @@ def only_results_on_stdout() -> Iterator[None]:
     """Within the block, whatever libraries or a user's own code print goes to stderr."""
     with contextlib.redirect_stdout(sys.stderr):
         yield
+
+
+def answer_folder(out: Path, scenario: Scenario, name: str, asked: Mapping[str, Any]) -> Path:
+    """Make the folder of an answer; another question, or another scenario of the same name, has another one.
+
+    Args:
+        out: Folder of results.
+        scenario: What is asked about.
+        name: What the folder's name begins with.
+        asked: All that the answer depends on beside the scenario.
+    """
+    folder = out / scenario.name / f"{name}-{digest({'scenario': scenario.dump(), 'asked': asked})[:12]}"
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
 
 
 def print_json(value: Any) -> None:

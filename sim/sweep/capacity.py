@@ -74,17 +74,25 @@ class Capacity:
 
     Attributes:
         load: Where the metric crosses the share, between the loads that bracket it.
-        low: Up to here the metric reaches the share, its interval included.
+        bracket: The loads between which the search ended: the mean reaches the share at the lower one and not at
+            the upper one.
+        low: Up to here the metric reaches the share, its interval included; 0 if no such load was run.
         high: From here on it does not, its interval included; infinite if no such load was run.
         points: All loads that were run, ascending.
         runs: All runs, one row each.
     """
 
     load: float
+    bracket: tuple[float, float]
     low: float
     high: float
     points: list[LoadPoint]
     runs: pd.DataFrame = field(repr=False)
+
+    @property
+    def has_interval(self) -> bool:
+        """Whether there is an interval, from ``low`` to ``high``; a single replication gives none."""
+        return all(math.isfinite(point.half) for point in self.points)
 
 
 def find_capacity(
@@ -148,12 +156,13 @@ class _Bracketing:
                 high = middle
         points = [self._known[load] for load in sorted(self._known)]
         share = self.search.share
-        sure = [point.load for point in points if point.mean - _finite(point.half) >= share]
-        broken = [point.load for point in points if point.mean + _finite(point.half) < share]
+        sure = [point.load for point in points if point.mean - point.half >= share]
+        broken = [point.load for point in points if point.mean + point.half < share]
         load = _crossing(self._known[low], self._known[high], share)
         surely_low = max((value for value in sure if value <= load), default=0.0)
         surely_high = min((value for value in broken if value >= load), default=math.inf)
-        return Capacity(load, surely_low, surely_high, points, pd.concat(self._tables, ignore_index=True))
+        runs = pd.concat(self._tables, ignore_index=True)
+        return Capacity(load, (low, high), surely_low, surely_high, points, runs)
 
     def _bracket(self) -> tuple[float, float]:
         search = self.search
@@ -226,10 +235,6 @@ def _check(scenario: Scenario, search: Search) -> None:
         raise InputError("a load is one over a window; set devices.duration_s", "devices.duration_s")
 
 
-def _finite(half: float) -> float:
-    return half if math.isfinite(half) else 0.0
-
-
 def _crossing(low: LoadPoint, high: LoadPoint, share: float) -> float:
     """Where the share is crossed between two loads, by a straight line over the logarithm of the load."""
     if low.mean <= high.mean:
@@ -247,7 +252,7 @@ def draw_capacity(capacity: Capacity, search: Search, folder: Path, style: str =
     with styled():
         figure = new_figure(style, 2.2)
         axes = figure.add_subplot()
-        halves = [_finite(point.half) for point in capacity.points]
+        halves = [point.half for point in capacity.points] if capacity.has_interval else None
         means = [point.mean for point in capacity.points]
         axes.errorbar(loads, means, yerr=halves, marker="o", ms=3, color=COLOURS[0], capsize=2)
         axes.axhline(search.share, color="0.4", lw=0.8, ls=":")

@@ -9,6 +9,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
+from matplotlib.axes import Axes
 
 from sim.cli import _main
 from sim.core.errors import InputError
@@ -101,9 +102,36 @@ def test_the_command_finds_what_queueing_theory_says(
     assert _main(["capacity", str(path), *options]) == 0
     told = json.loads(capsys.readouterr().out)
     assert told["capacity"] == pytest.approx(5.0, rel=0.08)
-    assert told["low"] <= told["capacity"] <= (told["high"] or math.inf)
-    folder = tmp_path / "small" / "capacity-devices.total_rate_hz"
+    assert told["interval"]["low"] <= told["capacity"] <= (told["interval"]["high"] or math.inf)
+    folder = Path(told["folder"])
+    assert folder.parent == tmp_path / "small" and folder.name.startswith("capacity-devices.total_rate_hz-")
     assert {path.name for path in folder.iterdir()} >= {"capacity.csv", "capacity.json", "capacity.png"}
+
+
+def test_one_replication_gives_a_bracket_and_no_interval(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The bracket of the search is told as one; three replications give an interval, in a folder of their own."""
+    curve(monkeypatch, 10.0)
+    path = tmp_path / "load.yaml"
+    path.write_text(Scenario.from_dict({**scenario(ttft_s=1.0).dump(), "models": "embedded"}).to_yaml(), "utf-8")
+    options = ["capacity", str(path), "--slo-share", "0.5", "--tolerance", "0.1", "--out", str(tmp_path)]
+    folders = set()
+    for replications in ("1", "3"):
+        own = [*options, "--replications", replications]
+        assert _main([*own, "--json"]) == 0
+        told = json.loads(capsys.readouterr().out)
+        assert told["bracket"]["low"] <= told["capacity"] <= told["bracket"]["high"] <= 1.1 * told["bracket"]["low"]
+        assert json.loads((Path(told["folder"]) / "capacity.json").read_text())["interval"] == told["interval"]
+        folders.add(told["folder"])
+        assert _main(own) == 0
+        text = capsys.readouterr().out
+        assert (told["interval"] is None) == (replications == "1") == ("95 % interval" not in text)
+        if replications == "1":
+            low, high = told["bracket"].values()
+            remark = f"between {low:.4g} and {high:.4g} (bracket of the search; one replication gives no interval)"
+            assert remark in " ".join(text.split())
+    assert len(folders) == 2
 
 
 @pytest.mark.parametrize(
@@ -150,3 +178,13 @@ def test_the_curve_is_drawn(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> 
     search = Search("devices.total_rate_hz", share=0.5)
     written = draw_capacity(find_capacity(scenario(ttft_s=1.0), search), search, tmp_path)
     assert {path.suffix for path in written} == {".png", ".pdf", ".svg"}
+
+
+def test_a_curve_of_single_replications_has_no_error_bars(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    drawn: list[Any] = []
+    monkeypatch.setattr(Axes, "errorbar", lambda *_, yerr, **__: drawn.append(yerr))
+    curve(monkeypatch, 10.0, noise=0.02)
+    for replications in (1, 3):
+        search = Search("devices.total_rate_hz", share=0.5, replications=replications)
+        draw_capacity(find_capacity(scenario(ttft_s=1.0), search), search, tmp_path)
+    assert drawn[0] is None and all(half > 0 for half in drawn[1])
