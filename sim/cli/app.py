@@ -301,9 +301,13 @@ def prove(
     vocab_size: Annotated[int, typer.Option(min=2, max=6, help="Tokens of the tables.")] = 3,
     tokens: Annotated[int, typer.Option(min=1, max=5, help="Tokens generated; a draft is cut to them.")] = 3,
     pairs: Annotated[int, typer.Option(min=1, max=100, help="Pairs of draft and target tables.")] = 4,
+    max_outcomes: Annotated[
+        int,
+        typer.Option(min=1, help="Random outcomes to follow at most, some 500 a second; more end with exit code 2."),
+    ] = 20_000,
     json: JsonOption = False,
 ) -> int:
     """Enumerate a protocol's output distribution on small tables; exit code 1 if it is not the target's own."""
     from sim.cli.prove import prove_command
 
-    return prove_command(name, set_ or [], vocab_size, tokens, pairs, json)
+    return prove_command(name, set_ or [], vocab_size, tokens, pairs, max_outcomes, json)

@@ -57,6 +57,12 @@ def goes_round_in_circles(request):
         yield Observe()
 
 
+def never_ends_a_round(request):
+    while not request.finished:
+        yield request.forward(Location.DEVICE, "draft")
+        yield request.forward(Location.EDGE, "target")
+
+
 def yields_no_step(request):
     yield "draft"
 
@@ -107,7 +113,8 @@ WRONG = [
     (has_tested_more_than_it_drafts, "0 accepted, 2 tested and 1 drafted"),
     (emits_tokens_that_are_not_in_the_text, "emits tokens that are not in its request's text"),
     (keeps_tokens_that_it_does_not_emit, "8 tokens in its request's text, of which its rounds emitted 1"),
-    (goes_round_in_circles, "steps without emitting a round"),
+    (goes_round_in_circles, r"emitted no token in 5\d\d steps, 0 of them forward passes of the target"),
+    (never_ends_a_round, r"in 30 steps, 15 of them forward passes of the target; a round ends with finish_round"),
     (yields_no_step, "yielded 'draft', which is no step"),
     (runs_a_model_that_it_has_not, "runs a model 'middle'; it was registered with draft, target"),
     (leaves_a_branch_behind, "ended with a branch that it neither joined nor dropped"),
@@ -121,6 +128,7 @@ WRONG = [
 def registered(monkeypatch: pytest.MonkeyPatch):
     """Registers a coroutine under the name ``wrong``."""
     monkeypatch.setattr(conformance, "MAX_STEPS_PER_ROUND", 500)
+    monkeypatch.setattr(conformance, "MAX_TARGET_FORWARDS_PER_ROUND", 12)
 
     def register(coroutine):
         def wrong(request, settings, rng):

@@ -11,7 +11,7 @@ import pytest
 from sim.cli import _main
 from sim.core.errors import InputError, RunError
 from sim.core.registry import RegistryEntry
-from sim.decoding.analysis.proof import EXACT, prove
+from sim.decoding.analysis.proof import EXACT, SMALL_SETTINGS, prove
 from sim.decoding.protocols.guarantee import guarantee_of
 from sim.decoding.protocols.registry import PROTOCOLS, ChainSettings
 
@@ -41,6 +41,16 @@ def silent(request, settings, rng):
     '''Says nothing.'''
     return
     yield
+
+@protocol("own_nofin", ChainSettings, lossless=True)
+def nofin(request, settings, rng):
+    '''Drafts and verifies, and never ends a round.'''
+    from sim.decoding import Location
+    from sim.decoding.core.rows import Sampling
+    while not request.finished:
+        yield request.forward(Location.DEVICE, "draft")
+        logits = yield request.forward(Location.EDGE, "target")
+        rng.at("own", request.position).categorical(Sampling().row(logits[0]))
 """
 
 
@@ -98,10 +108,43 @@ def test_the_command_takes_the_protocols_keys_and_refuses_others(own, capsys):
     assert "ended without having emitted a round" in capsys.readouterr().err
 
 
-def test_more_branches_than_can_be_followed_are_told(monkeypatch):
-    monkeypatch.setattr("sim.decoding.analysis.proof.MAX_PATHS", 50)
+def test_more_outcomes_than_are_followed_are_told_with_what_makes_them_fewer(capsys, monkeypatch):
+    monkeypatch.setattr("sim.cli.prove.PROGRESS_S", 0.0)
     with pytest.raises(InputError, match="protocol 'tslt' has more than 50"):
-        prove("tslt", {})
+        prove("tslt", {}, max_outcomes=50)
+    assert _main(["prove", "u_hlm", "--set", "samples=20", "--max-outcomes", "30"]) == 2
+    said = capsys.readouterr().err
+    assert "running: pair 1 of 4, 30 outcomes followed" in said
+    assert "more than 30 random outcomes" in said
+    assert "--tokens, --vocab-size, --pairs, the protocol's own keys (--set KEY=VALUE: samples)" in said
+    assert "--max-outcomes follows more" in said
+
+
+def test_the_limit_is_of_all_pairs_together_and_no_outcome_is_lost():
+    counted: list[tuple[int, int]] = []
+    proof = prove("match", {}, tokens=2, pairs=2, progress=lambda pair, outcomes: counted.append((pair, outcomes)))
+    assert [outcomes for _, outcomes in counted] == list(range(1, len(counted) + 1))
+    assert sorted({pair for pair, _ in counted}) == [0, 1]
+    assert prove("match", {}, tokens=2, pairs=2, max_outcomes=len(counted)) == proof
+    with pytest.raises(InputError, match=r"\(pair 1\)"):
+        prove("match", {}, tokens=2, pairs=2, max_outcomes=len(counted) - 1)
+
+
+@pytest.mark.parametrize("name", sorted(SMALL_SETTINGS))
+def test_protocols_of_many_draws_are_proved_with_fewer(name, capsys):
+    """Without keys, within a small part of the limit; what was made smaller is said."""
+    expected = 0 if PROTOCOLS.find(name).traits["lossless"] else 1
+    assert _main(["prove", name, "--max-outcomes", "8000", "--pairs", "1", "--json"]) == expected
+    captured = capsys.readouterr()
+    (key,) = SMALL_SETTINGS[name]
+    assert json.loads(captured.out)["settings"] == {key: 1}
+    assert f"smaller: {key}=1 instead of the protocol's default" in captured.err
+
+
+def test_rounds_that_are_never_emitted_end_a_proof(own, capsys):
+    assert _main(["prove", "own_proof:nofin"]) == 1
+    said = capsys.readouterr().err
+    assert "emitted no token in" in said and "a round ends with finish_round(...)" in said
 
 
 def test_what_is_known_of_a_text(own):

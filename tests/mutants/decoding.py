@@ -10,6 +10,16 @@ _WIRE = ("tests/decoding/test_wire.py",)
 _PROTOCOLS = ("tests/protocols/test_every_protocol.py", "tests/decoding/test_protocol_laws.py")
 
 DECODING: tuple[Mutant, ...] = (
+    *faults_of(
+        "sim/decoding/drivers/conformance.py",
+        ("tests/decoding/test_conformance.py",),
+        ("forwards_without_a_round_uncounted", "self._target_forwards += runs_target", "self._target_forwards += 0"),
+    ),
+    *faults_of(
+        "sim/decoding/analysis/proof.py",
+        ("tests/decoding/test_proof.py",),
+        ("one_outcome_beyond_the_limit", "if self.count >= self.limit:", "if self.count > self.limit:"),
+    ),
     # Figures of the target's rows, and the standard error of the acceptance rate.
     *faults_of(
         "sim/decoding/verification/round.py",

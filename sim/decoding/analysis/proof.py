@@ -6,11 +6,12 @@ sampled. What is enumerated is a vocabulary of a few tokens, so this proves the 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from sim.core.errors import InputError
+from sim.core.registry import RegistryEntry
 from sim.decoding.analysis.exact import output_distribution, sequence_distribution
 from sim.decoding.core.random_source import RandomSource
 from sim.decoding.core.rows import Sampling
@@ -22,8 +23,15 @@ from sim.models.tabular import TabularModel
 # Enumeration adds up at most some ten thousand products of doubles; measured errors are below 1e-14.
 EXACT = 1e-12
 PROMPT = (0,)
-# What a minute or so follows.
-MAX_PATHS = 200_000
+# Random outcomes that are followed in all, pairs together; some 500 a second.
+MAX_OUTCOMES = 20_000
+# Keys of protocols whose own defaults draw so often that no proof would end: the same code with fewer draws.
+SMALL_SETTINGS: Mapping[str, Mapping[str, Any]] = {
+    "u_hlm": {"samples": 1},
+    "cu_hlm": {"samples": 1},
+    "u_hlm_importance": {"samples": 1},
+    "residual": {"max_messages": 1},
+}
 
 
 @dataclass(frozen=True)
@@ -57,6 +65,7 @@ class Proof:
         vocab_size: Tokens of the tables.
         tokens: Tokens generated.
         tables: One entry per pair of tables.
+        settings: Keys that differ from the protocol's own defaults.
     """
 
     protocol: str
@@ -64,6 +73,7 @@ class Proof:
     vocab_size: int
     tokens: int
     tables: tuple[TableDistance, ...]
+    settings: Mapping[str, Any]
 
     @property
     def distance(self) -> float:
@@ -90,22 +100,32 @@ def table_pair(seed: int, vocab_size: int = 3) -> tuple[TabularModel, TabularMod
 
 
 def prove(
-    protocol: str, settings: Mapping[str, Any] | None = None, vocab_size: int = 3, tokens: int = 3, pairs: int = 4
+    protocol: str,
+    settings: Mapping[str, Any] | None = None,
+    vocab_size: int = 3,
+    tokens: int = 3,
+    pairs: int = 4,
+    max_outcomes: int | None = None,
+    progress: Callable[[int, int], None] | None = None,
 ) -> Proof:
     """Enumerate a protocol's text on pairs of tables; in every second pair one of the tokens ends a text.
 
     Args:
         protocol: RegistryEntry name, or ``module:Name``.
-        settings: The protocol's own keys.
+        settings: The protocol's own keys; those in ``SMALL_SETTINGS`` are smaller unless given here.
         vocab_size: Tokens of the tables.
         tokens: Tokens generated, the draft cut to them.
         pairs: How many pairs.
+        max_outcomes: Random outcomes that are followed at most, all pairs together; ``MAX_OUTCOMES`` by default.
+        progress: Told the pair's number and how many outcomes have been followed, at each of them.
 
     Raises:
         InputError: Unknown protocol, wrong keys, or more branches than can be followed.
         RunError: The protocol breaks a rule that all protocols keep.
     """
     entry = PROTOCOLS.find(protocol)
+    chosen = {**SMALL_SETTINGS.get(entry.name, {}), **(settings or {})}
+    outcomes = _Outcomes(entry, MAX_OUTCOMES if max_outcomes is None else max_outcomes, progress)
     tables = []
     for pair in range(pairs):
         draft, target = table_pair(pair, vocab_size)
@@ -117,15 +137,45 @@ def prove(
             model.eos_ids = frozenset({vocab_size - 1}) if ends else frozenset()
         roles: dict[str, LanguageModel] = {"draft": draft, "middle": middle, "target": target}
         needed = {role: model for role, model in roles.items() if role in entry.traits["models"]}
-        got = _text_distribution(protocol, needed, tokens, settings or {})
+        outcomes.pair = pair
+        got = _text_distribution(protocol, needed, tokens, chosen, outcomes)
         tables.append(_compared(pair, ends, got, _target_distribution(target, tokens)))
-    return Proof(protocol, bool(entry.traits["lossless"]), vocab_size, tokens, tuple(tables))
+    return Proof(protocol, bool(entry.traits["lossless"]), vocab_size, tokens, tuple(tables), chosen)
+
+
+@dataclass
+class _Outcomes:
+    """Counts the outcomes that are followed, and ends a proof that has too many."""
+
+    entry: RegistryEntry[Any]
+    limit: int
+    progress: Callable[[int, int], None] | None
+    pair: int = 0
+    count: int = 0
+
+    def another(self) -> None:
+        if self.count >= self.limit:
+            keys = [name for name, key in self.entry.settings.model_fields.items() if key.annotation is int]
+            own = f", the protocol's own keys (--set KEY=VALUE: {', '.join(keys)})" if keys else ""
+            raise InputError(
+                f"protocol {self.entry.name!r} has more than {self.limit} random outcomes on these tables (pair "
+                f"{self.pair}); smaller values make fewer: --tokens, --vocab-size, --pairs{own}; "
+                "--max-outcomes follows more of them"
+            )
+        self.count += 1
+        if self.progress is not None:
+            self.progress(self.pair, self.count)
 
 
 def _text_distribution(
-    protocol: str, models: Mapping[str, LanguageModel], tokens: int, settings: Mapping[str, Any]
+    protocol: str,
+    models: Mapping[str, LanguageModel],
+    tokens: int,
+    settings: Mapping[str, Any],
+    outcomes: _Outcomes,
 ) -> dict[tuple[int, ...], float]:
     def once(rng: RandomSource) -> tuple[int, ...]:
+        outcomes.another()
         done = decode(
             protocol,
             models.get("draft"),
@@ -138,10 +188,7 @@ def _text_distribution(
         )
         return tuple(done.tokens)
 
-    try:
-        return output_distribution(once, MAX_PATHS)
-    except RuntimeError as error:
-        raise InputError(f"protocol {protocol!r} has {error}") from error
+    return output_distribution(once, outcomes.limit + 1)
 
 
 def _target_distribution(target: TabularModel, tokens: int) -> dict[tuple[int, ...], float]:

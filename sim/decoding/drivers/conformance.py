@@ -16,8 +16,12 @@ if TYPE_CHECKING:
     from sim.decoding.core.request import Request
     from sim.decoding.core.steps import Round
 
-# Steps without a round after which a protocol is taken to go round in circles; the largest token tree takes some 4,000.
-MAX_STEPS_PER_ROUND = 100_000
+# Without a round, a protocol is taken to go round in circles after so many steps (256 prepared branches of 64 tokens
+# are the most that the drafts of one round take) or forward passes of the target (a round takes a few). A prompt may be
+# sent and read token by token in four steps each, so its length comes on top.
+MAX_STEPS_PER_ROUND = 20_000
+MAX_TARGET_FORWARDS_PER_ROUND = 256
+STEPS_PER_PROMPT_TOKEN = 4
 _PACKAGE = Path(__file__).resolve().parent.parent.parent
 
 
@@ -39,16 +43,26 @@ class RoundChecks:
         self._request = request
         self._emitted = 0
         self._steps = 0
+        self._target_forwards = 0
 
-    def step(self) -> None:
+    def step(self, runs_target: bool = False) -> None:
         """Another step was yielded.
+
+        Args:
+            runs_target: Whether it is a forward pass of the target.
 
         Raises:
             RunError: There were far too many since the last round.
         """
         self._steps += 1
-        if self._steps > MAX_STEPS_PER_ROUND:
-            raise RunError(f"protocol {self.name!r} has taken {MAX_STEPS_PER_ROUND} steps without emitting a round")
+        self._target_forwards += runs_target
+        prompt_tokens = 0 if self._request is None else len(self._request.prompt)
+        over_steps = self._steps > MAX_STEPS_PER_ROUND + STEPS_PER_PROMPT_TOKEN * prompt_tokens
+        if over_steps or self._target_forwards > MAX_TARGET_FORWARDS_PER_ROUND + prompt_tokens:
+            raise RunError(
+                f"protocol {self.name!r} emitted no token in {self._steps} steps, {self._target_forwards} of them "
+                "forward passes of the target; a round ends with finish_round(...) or request.emit(...), yielded"
+            )
 
     def round(self, this: Round) -> None:
         """A round is to be emitted.
@@ -56,7 +70,7 @@ class RoundChecks:
         Raises:
             RunError: It emits nothing, or tokens that its verdicts do not cover, or counts that cannot be.
         """
-        self._steps = 0
+        self._steps = self._target_forwards = 0
         count, sums = len(this.tokens), (this.accepted, this.tested, this.drafted)
         if count < 1:
             raise RunError(f"protocol {self.name!r} emits a round without a token")
