@@ -221,6 +221,8 @@ def test_other_conditions_change_the_advice(tmp_path: Path):
         (["--minimise", METRIC, "--over", "link.uplink"], "--over link.uplink: unknown key 'uplink'"),
         (["--minimise", METRIC, "--over", "compute.edge.hardware"], "no bounds to search within"),
         (["--minimise", METRIC, "--over", "blocks"], "'blocks' belongs to hsd, none of which is tried"),
+        (["--minimise", METRIC, "--over", "draft_length=0,4"], r"--over protocol\.draft_length: .* equal to 1, got 0"),
+        (["--minimise", METRIC, "--over", "phones.draft_length=2,4"], "--over phones: unknown key 'phones'"),
         (["--minimise", METRIC, "--over", "protocol=tsl"], "unknown protocol 'tsl'"),
     ],
 )

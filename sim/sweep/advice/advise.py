@@ -120,9 +120,12 @@ def advise(
     runner = Runner(scenario, question.metrics, Path(out), jobs, scheduler, progress)
     found = search(question, space, runner)
     conditions: list[Condition] = []
-    if with_sensitivity:
-        conditions = sensitivity(question, scenario, found.best, _others(found, question), runner)
-    sentences = _sentences(question, found, conditions, with_sensitivity)
+    others = _others(found, question)
+    if with_sensitivity and others:
+        conditions = sensitivity(question, scenario, found.best, others, runner)
+    sentences = _sentences(question, found, conditions if with_sensitivity and others else None)
+    if not others:
+        sentences.append("No other candidate could be run, so there is nothing to compare it with.")
     return Advice(question, found, conditions, sentences, runner.runs)
 
 
@@ -135,7 +138,7 @@ def _others(found: Found, question: Question) -> list[Candidate]:
     return [*first, *rest][:_MAX_OTHERS]
 
 
-def _sentences(question: Question, found: Found, conditions: Sequence[Condition], with_sensitivity: bool) -> list[str]:
+def _sentences(question: Question, found: Found, conditions: Sequence[Condition] | None) -> list[str]:
     best, metric = found.best, question.metric
     means = best.means()
     holds = "".join(
@@ -148,7 +151,7 @@ def _sentences(question: Question, found: Found, conditions: Sequence[Condition]
     sentences = [f"{verb} {label_text(best.proposal.labels)}: {metric} is {value} (95 %, {count}){holds}."]
     if found.runner_up is not None:
         sentences.append(_runner_up(question, best, found.runner_up))
-    if with_sensitivity:
+    if conditions is not None:
         sentences.append(_changes({one.name: one for one in (best, *found.candidates)}, conditions))
     return sentences
 
@@ -168,17 +171,17 @@ def _runner_up(question: Question, best: Candidate, other: Candidate) -> str:
 
 
 def _changes(candidates: dict[str, Candidate], conditions: Sequence[Condition]) -> str:
-    """In one sentence, where another candidate is better, where it may be, and where none is."""
+    """Where another candidate is better, where it may be, and where none is."""
     if not conditions:
         return "Nothing of uplink, load or hardware could be changed here."
     own = next(iter(candidates), "")
     changed = [_told(candidates, one) for one in conditions if one.changes]
     maybe = [_told(candidates, one) for one in conditions if not one.changes and one.best not in ("", own)]
     stays = [f"{one.key} {_number(one.value)}" for one in conditions if not one.changes and one.best == own]
-    parts = [f"It would change with {'; '.join(changed)}"] if changed else []
-    parts += [f"{'it' if parts else 'It'} may, within the intervals, with {'; '.join(maybe)}"] if maybe else []
-    parts += [f"{'it' if parts else 'It'} would not with {', '.join(stays)}"] if stays else []
-    return f"{'; '.join(parts)}."
+    parts = [f"It would change with {'; '.join(changed)}."] if changed else []
+    parts += [f"It may change, within the intervals, with {'; '.join(maybe)}."] if maybe else []
+    parts += [f"The advice stays the same with {', '.join(stays)}."] if stays else []
+    return " ".join(parts) or "No candidate could be run under other conditions."
 
 
 def _told(candidates: dict[str, Candidate], one: Condition) -> str:

@@ -6,7 +6,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from sim.core.errors import InputError, did_you_mean
+from pydantic import ValidationError
+
+from sim.core.errors import InputError, did_you_mean, dotted
 from sim.core.registry import Registry
 from sim.core.settings import Settings
 from sim.decoding.controllers.registry import CONTROLLERS
@@ -14,7 +16,7 @@ from sim.decoding.protocols.registry import PROTOCOLS
 from sim.inputs.scenario_models import model_info_of
 from sim.scenario.overrides import apply_overrides, parse_axes
 from sim.scenario.points import value_of
-from sim.scenario.problems import ScenarioProblems
+from sim.scenario.problems import Problem, ScenarioProblems, problems_of
 from sim.scenario.schema import Scenario
 from sim.sweep.advice.values import Values, values_of_field
 
@@ -121,7 +123,12 @@ class Space:
             raise InputError(f"{key!r} belongs to {named}, none of which is tried; name protocol, too", place="--over")
         # A key that both have is the protocol's, whose keys stand before those of controllers.
         part = self._part_of[key] = possible[0][0]
-        for _, name in [owner for owner in possible if owner[0] == part and key not in self._given]:
+        names = [name for owner, name in possible if owner == part]
+        if key in self._given:
+            for value in self._given[key]:
+                _refuse_out_of_bounds(part, names, key, value)
+            return
+        for name in names:
             self._values(part, name, key)
 
     def _possible(self, part: str) -> list[str]:
@@ -173,9 +180,28 @@ class Space:
         try:
             Scenario.from_dict(apply_overrides(self.base, changes))
         except ScenarioProblems as error:
-            problem = error.problems[0]
-            if problem.key == key:
-                raise InputError(problem.message, problem.where, "--over") from None
+            problem = next((one for one in error.problems if self._is_about(one, key)), None)
+            if problem is not None:
+                hint = self._hint_of_kinds(key)
+                raise InputError(problem.message + hint, problem.named or problem.where, "--over") from None
+
+    def _is_about(self, problem: Problem, key: str) -> bool:
+        """Whether a problem is that of a key or its value, and not one of what other keys the candidates may set."""
+        for where in (dotted(problem.where), dotted(problem.named)):
+            if where == key or where.startswith((f"{key}.", f"{key}[")):
+                return True
+            if where and key.startswith(f"{where}.") and not _has(self.scenario, key):
+                return True
+        return False
+
+    def _hint_of_kinds(self, key: str) -> str:
+        """How keys of kinds of devices are written, where a key begins with the name of a kind."""
+        kind, _, rest = key.partition(".")
+        if kind not in {one.name for one in self.scenario.by_kind()}:
+            return ""
+        parts = [part for part, registry in _PARTS.items() if any(rest in _fields(entry) for entry in registry)]
+        written = ".".join(["devices", kind, *parts[:1], rest])
+        return f"; keys of a kind are written devices.KIND.PART.KEY: {written}"
 
     def _is_possible(self, changes: Mapping[str, Any]) -> bool:
         try:
@@ -255,9 +281,37 @@ def _fields(entry: Any) -> Iterable[str]:
     return fields
 
 
+def _has(scenario: Scenario, key: str) -> bool:
+    try:
+        value_of(scenario, key)
+    except (AttributeError, KeyError, StopIteration):
+        return False
+    return True
+
+
+def _refuse_out_of_bounds(part: str, names: Sequence[str], key: str, value: Any) -> None:
+    """Refuse a value that no entry which has the key takes."""
+    problem: Problem | None = None
+    for name in names:
+        settings = _PARTS[part].find(name).settings
+        if key not in _fields(_PARTS[part].find(name)):
+            continue
+        try:
+            settings.model_validate({key: value})
+        except ValidationError as error:
+            own = [one for one in problems_of(error, {key: value}, (part,)) if one.where[1:2] == (key,)]
+            if not own:
+                return
+            problem = problem or own[0]
+        else:
+            return
+    if problem is not None:
+        raise InputError(problem.message, problem.where, "--over")
+
+
 def _as_list(values: Any) -> list[Any]:
     """An axis as ``--vary`` takes it: a list, or a range."""
-    from pydantic import TypeAdapter, ValidationError
+    from pydantic import TypeAdapter
 
     from sim.scenario.sweep_schema import Axis
 
