@@ -118,20 +118,20 @@ def multi_spin(
     def rate(lengths: Sequence[int]) -> float:
         return multi_spin_rate(users, lengths, bandwidth_hz, verify_s)[0]
 
-    def most(lengths: Sequence[int]) -> float:
+    def upper_bound(lengths: Sequence[int]) -> float:
         tokens = sum(expected_tokens(user.alpha, length) for user, length in zip(users, lengths, strict=True))
         drafted_s = max(user.draft_token_s * length for user, length in zip(users, lengths, strict=True))
         hertz_s = sum(u.token_bits * length / u.efficiency_bps_hz for u, length in zip(users, lengths, strict=True))
         return tokens / (max(drafted_s, hertz_s / bandwidth_hz) + verify_s)
 
     if not equal_lengths:
-        best = _best_lengths(len(users), max_length, rate, most)
+        best = _best_lengths(len(users), max_length, rate, upper_bound)
     else:
         best = max(((length,) * len(users) for length in range(1, max_length + 1)), key=rate)
     return list(best), rate(best)
 
 
-def _best_lengths(count: int, max_length: int, rate: Rate, most: Rate) -> tuple[int, ...]:
+def _best_lengths(count: int, max_length: int, rate: Rate, upper_bound: Rate) -> tuple[int, ...]:
     """The lengths of the highest rate: those that could have it are tried, the most promising first.
 
     Args:
@@ -142,7 +142,8 @@ def _best_lengths(count: int, max_length: int, rate: Rate, most: Rate) -> tuple[
     """
     if max_length**count > MAX_COMBINATIONS:
         return _climb(max(((length,) * count for length in range(1, max_length + 1)), key=rate), max_length, rate)
-    promising = sorted(((most(some), some) for some in product(range(1, max_length + 1), repeat=count)), reverse=True)
+    every = product(range(1, max_length + 1), repeat=count)
+    promising = sorted(((upper_bound(lengths), lengths) for lengths in every), reverse=True)
     best, best_rate = promising[0][1], 0.0
     for bound, lengths in promising:
         if bound <= best_rate:
@@ -160,8 +161,8 @@ def _climb(start: tuple[int, ...], max_length: int, rate: Rate) -> tuple[int, ..
         moves = [(*best[:user], length, *best[user + 1 :]) for length in steps]
         unchanged += 1
         for move in moves:
-            if (reached := rate(move)) > value:
-                best, value, unchanged = move, reached, 0
+            if (move_rate := rate(move)) > value:
+                best, value, unchanged = move, move_rate, 0
         user = (user + 1) % len(best)
     return best
 
@@ -214,7 +215,7 @@ def dip_sd(
     def rate(lengths: Sequence[int]) -> float:
         return planned(lengths).tokens_per_s
 
-    def most(lengths: Sequence[int]) -> float:
+    def upper_bound(lengths: Sequence[int]) -> float:
         tokens = sum(expected_tokens(user.alpha, length) for user, length in zip(users, lengths, strict=True))
         server_s = verify_fixed_s + verify_token_s * sum(length + 1 for length in lengths)
         alone_s = max(
@@ -223,7 +224,7 @@ def dip_sd(
         )
         return tokens / max(server_s, alone_s)
 
-    return planned(_best_lengths(len(users), max_length, rate, most))
+    return planned(_best_lengths(len(users), max_length, rate, upper_bound))
 
 
 def _best_batches(

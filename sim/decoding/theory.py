@@ -289,8 +289,8 @@ def multi_draft_optimum(p: npt.ArrayLike, q: npt.ArrayLike, candidates: int, rep
     if candidates < 1:
         raise ValueError(f"candidates must be at least 1, got {candidates}")
     target, draft = _pair(p, q)
-    alive = draft > 0
-    target, draft = target[alive], draft[alive]
+    in_support = draft > 0
+    target, draft = target[in_support], draft[in_support]
     order = np.argsort(target / draft, kind="stable")
     target, draft = target[order], draft[order]
     sizes = range(len(draft) + 1)

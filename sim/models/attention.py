@@ -31,12 +31,12 @@ class SharedColumns:
     @classmethod
     def of(cls, grid: SlotGrid) -> SharedColumns | None:
         """The columns in common, or None if that would not pay."""
-        pieces = grid.layout.pieces
-        count = min(min(piece.start, piece.original.columns) if piece.original else 0 for piece in pieces)
+        chunks = grid.layout.chunks
+        count = min(min(chunk.start, chunk.original.columns) if chunk.original else 0 for chunk in chunks)
         if count < MIN_COLUMNS:
             return None
         originals = np.full(grid.num_rows, -1)
-        originals[grid.rows] = [piece.original.slot for piece in pieces if piece.original]
+        originals[grid.rows] = [chunk.original.slot for chunk in chunks if chunk.original]
         # What fillers look at does not matter: the same as the row before them.
         last_known = np.maximum.accumulate(np.where(originals >= 0, np.arange(grid.num_rows), 0))
         originals = originals[last_known]

@@ -11,15 +11,15 @@ import numpy.typing as npt
 
 from sim.models.interface import CacheMatch, ForwardPass, LanguageModel, Logits
 from sim.models.kv_store import KvStore
-from sim.models.layout import Original, Piece
+from sim.models.layout import Chunk, Original
 
 PREFILL_CHUNK = 256  # tokens of one text fed at once; bounds activations and attention scores
 PASS_TOKENS = 2048  # padded tokens of one pass
-ALWAYS_TOGETHER = 16  # pieces up to this length share a pass, however unequal
+ALWAYS_TOGETHER = 16  # chunks up to this length share a pass, however unequal
 
 
 class CachedModel(LanguageModel):
-    """A language model whose keys and values live in a ``KvStore``; subclasses feed the pieces.
+    """A language model whose keys and values live in a ``KvStore``; subclasses feed the chunks.
 
     A cached text is not fed again. Physical reuse follows the logical books (``new_tokens``) until a slot is evicted;
     then the text is fed anew and the rows are the same up to rounding.
@@ -46,8 +46,8 @@ class CachedModel(LanguageModel):
         return "its activations overflow although its weights are finite; the checkpoint may be damaged"
 
     @abstractmethod
-    def _feed(self, pieces: Sequence[Piece]) -> list[Logits]:
-        """Run one pass, writing keys and values; returns for each piece its last ``num_rows`` rows, over vocab_size."""
+    def _feed(self, chunks: Sequence[Chunk]) -> list[Logits]:
+        """Run one pass, writing keys and values; returns for each chunk its last ``num_rows`` rows, over vocab_size."""
 
     def _run(self, batch: Sequence[ForwardPass]) -> list[Logits]:
         if not batch:
@@ -69,18 +69,18 @@ class CachedModel(LanguageModel):
             if reused > match.chain_length:
                 _walk_path(store, slot, match, reused - match.chain_length)
         plans = [
-            plan_pieces(slot, forward, match, store.original(forward.session))
+            plan_chunks(slot, forward, match, store.original(forward.session))
             for forward, match, slot in zip(batch, matches, slots, strict=True)
         ]
         rows: dict[int, Logits] = {}
         if len(plans) == 1:
-            for piece in plans[0]:
-                rows[0] = self._feed([piece])[0]
+            for chunk in plans[0]:
+                rows[0] = self._feed([chunk])[0]
         else:
             for stage in zip_longest(*plans):
-                present = [(index, piece) for index, piece in enumerate(stage) if piece is not None]
-                for group in group_pieces(present):
-                    fed = self._feed([piece for _, piece in group])
+                present = [(index, chunk) for index, chunk in enumerate(stage) if chunk is not None]
+                for group in group_chunks(present):
+                    fed = self._feed([chunk for _, chunk in group])
                     rows.update((index, own) for (index, _), own in zip(group, fed, strict=True))
         for forward in batch:
             store.text(forward.session).remember(forward)
@@ -116,25 +116,25 @@ def _walk_path(store: KvStore, slot: int, match: CacheMatch, num_walked: int) ->
     store.move_columns(slot, [length + node for node in match.path[:num_walked]], target=length)
 
 
-def plan_pieces(slot: int, forward: ForwardPass, match: CacheMatch, original: Original) -> list[Piece]:
-    """Cut what a forward feeds into pieces of at most ``PREFILL_CHUNK`` tokens; block and wanted rows stay whole."""
+def plan_chunks(slot: int, forward: ForwardPass, match: CacheMatch, original: Original) -> list[Chunk]:
+    """Cut what a forward feeds into chunks of at most ``PREFILL_CHUNK`` tokens; block and wanted rows stay whole."""
     context = forward.context
     length = len(context)
     column, reused_nodes = match.reused_context, match.reused_nodes
-    pieces: list[Piece] = []
+    chunks: list[Chunk] = []
     last_split = length - 1 if forward.first_row == 0 else length
     while length - column + len(forward.block) > PREFILL_CHUNK and column < last_split:
         stop = min(column + PREFILL_CHUNK, last_split)
-        pieces.append(Piece(slot, column, tuple(context[column:stop]), 0, length, original=original))
+        chunks.append(Chunk(slot, column, tuple(context[column:stop]), 0, length, original=original))
         column = stop
     tokens = (*context[column:], *forward.block[reused_nodes:])
     start = column + reused_nodes
     if is_chain(forward):
-        pieces.append(Piece(slot, start, tokens, forward.num_rows, length, original=original))
+        chunks.append(Chunk(slot, start, tokens, forward.num_rows, length, original=original))
     else:
         ancestors = ancestor_matrix(forward.parent_nodes)
-        pieces.append(Piece(slot, start, tokens, forward.num_rows, length, ancestors, forward.depths, original))
-    return pieces
+        chunks.append(Chunk(slot, start, tokens, forward.num_rows, length, ancestors, forward.depths, original))
+    return chunks
 
 
 def is_chain(forward: ForwardPass) -> bool:
@@ -151,19 +151,19 @@ def ancestor_matrix(parents: Sequence[int]) -> npt.NDArray[np.bool_]:
     return seen
 
 
-def group_pieces(pieces: Sequence[tuple[int, Piece]]) -> Iterator[list[tuple[int, Piece]]]:
-    """Put pieces of similar length together: little padding, and at most ``PASS_TOKENS`` padded tokens in a pass.
+def group_chunks(chunks: Sequence[tuple[int, Chunk]]) -> Iterator[list[tuple[int, Chunk]]]:
+    """Put chunks of similar length together: little padding, and at most ``PASS_TOKENS`` padded tokens in a pass.
 
     Pieces of one length stand in the order of their slots, as their keys and values do.
     """
-    group: list[tuple[int, Piece]] = []
-    for index, piece in sorted(pieces, key=lambda item: (len(item[1].tokens), item[1].slot)):
-        count = len(piece.tokens)
+    group: list[tuple[int, Chunk]] = []
+    for index, chunk in sorted(chunks, key=lambda item: (len(item[1].tokens), item[1].slot)):
+        count = len(chunk.tokens)
         if group:
             unequal = count > max(ALWAYS_TOGETHER, 2 * len(group[0][1].tokens))
             if unequal or count * (len(group) + 1) > PASS_TOKENS:
                 yield group
                 group = []
-        group.append((index, piece))
+        group.append((index, chunk))
     if group:
         yield group

@@ -154,8 +154,8 @@ def weight_files(folder: Path) -> list[Path]:
 
 def _shards(index: Path) -> list[str]:
     try:
-        homes = json.loads(index.read_text(encoding="utf-8"))["weight_map"]
-        names = sorted({str(home) for home in homes.values()})
+        shard_of = json.loads(index.read_text(encoding="utf-8"))["weight_map"]
+        names = sorted({str(shard) for shard in shard_of.values()})
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(f"{index} is no index of shards: {type(error).__name__}: {error}") from error
     # What is loaded is what is hashed: files of this folder.
@@ -170,10 +170,10 @@ def read_json(path: Path) -> dict[str, Any]:
     return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
 
 
-def listed(names: list[str], most: int = 3) -> str:
+def listed(names: list[str], max_names: int = 3) -> str:
     """A few names, and how many more there are."""
-    shown = ", ".join(names[:most])
-    return shown if len(names) <= most else f"{shown} and {len(names) - most} more"
+    shown = ", ".join(names[:max_names])
+    return shown if len(names) <= max_names else f"{shown} and {len(names) - max_names} more"
 
 
 def refuse_wrong_tensors(

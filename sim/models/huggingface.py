@@ -17,7 +17,7 @@ from sim.models.fingerprint import library_versions
 from sim.models.importance import Weights
 from sim.models.interface import Logits
 from sim.models.kv_store import DEFAULT_MAX_BYTES, DEFAULT_MAX_SLOTS, KvStore, LayerShape
-from sim.models.layout import PassLayout, Piece
+from sim.models.layout import Chunk, PassLayout
 from sim.models.limits import context_limit
 from sim.models.weights import first_unusable
 
@@ -41,7 +41,7 @@ class _Address:
 
     def point_at(self, layout: PassLayout, device: torch.device) -> None:
         self.layout = layout
-        if len(layout.pieces) > 1:
+        if len(layout.chunks) > 1:
             self.slots = torch.from_numpy(layout.slots).to(device)
             self.token_slots = torch.from_numpy(layout.slots[layout.token_rows]).to(device)
             self.token_columns = torch.from_numpy(layout.token_columns).to(device)
@@ -76,11 +76,11 @@ class _SlotLayer(CacheLayerMixin):
 
     def _exchange(self, kept: torch.Tensor, new: torch.Tensor) -> torch.Tensor:
         address = self.address
-        pieces = address.layout.pieces
-        if len(pieces) == 1:
-            piece = pieces[0]
-            kept[piece.slot, :, piece.start : piece.stop] = new[0]
-            return kept[piece.slot : piece.slot + 1, :, : piece.stop]
+        chunks = address.layout.chunks
+        if len(chunks) == 1:
+            chunk = chunks[0]
+            kept[chunk.slot, :, chunk.start : chunk.stop] = new[0]
+            return kept[chunk.slot : chunk.slot + 1, :, : chunk.stop]
         written = new.transpose(1, 2)[address.token_rows, address.token_places]
         kept[address.token_slots, :, address.token_columns] = written
         return kept[:, :, : address.layout.num_columns].index_select(0, address.slots)
@@ -149,16 +149,16 @@ class HuggingFaceModel(CachedModel):
             self._cache = Cache(layers=[_SlotLayer(self._store, index, self._address) for index in range(len(shapes))])
             self._check_tree()
 
-    def _feed(self, pieces: Sequence[Piece]) -> list[Logits]:
+    def _feed(self, chunks: Sequence[Chunk]) -> list[Logits]:
         with torch.inference_mode():
-            return self._feed_tokens(pieces)
+            return self._feed_tokens(chunks)
 
-    def _feed_tokens(self, pieces: Sequence[Piece]) -> list[Logits]:
+    def _feed_tokens(self, chunks: Sequence[Chunk]) -> list[Logits]:
         device = self._store.device
-        layout = PassLayout(pieces)
+        layout = PassLayout(chunks)
         self._address.point_at(layout, device)
         seen = torch.from_numpy(layout.seen()[:, None]).to(device)
-        num_kept = max(1, *(piece.num_rows for piece in pieces))  # 0 would mean all
+        num_kept = max(1, *(chunk.num_rows for chunk in chunks))  # 0 would mean all
         logits = self.network(
             input_ids=torch.from_numpy(layout.padded(layout.ids)).to(device),
             attention_mask=self._mask(seen),
@@ -168,7 +168,7 @@ class HuggingFaceModel(CachedModel):
             **{self._cache_key: self._cache},
         ).logits
         rows = to_numpy(logits[:, :, : self.vocab_size])
-        return [rows[row, rows.shape[1] - piece.num_rows :] for row, piece in enumerate(pieces)]
+        return [rows[row, rows.shape[1] - chunk.num_rows :] for row, chunk in enumerate(chunks)]
 
     def attention(self, text: Sequence[int]) -> Weights:
         """What a text's last token attends to in the last layer, mean over heads, [num_tokens]; by eager attention."""
@@ -196,12 +196,12 @@ class HuggingFaceModel(CachedModel):
         return first_unusable(self.network.named_parameters())
 
     def _check_tree(self) -> None:
-        """Hold a tree's two branches against plain forwards of their paths: not every architecture reads masks."""
+        """Compare a tree's two branches with plain passes over their paths: not every architecture reads masks."""
         a, b, c, d = (token % self.vocab_size for token in (5, 7, 11, 13))
         slot = self._store.admit(["check"], 4)[0]
-        tree = Piece(slot, 1, (b, c, d), 2, 2, ancestor_matrix((-1, -1)), (1, 1))
+        tree = Chunk(slot, 1, (b, c, d), 2, 2, ancestor_matrix((-1, -1)), (1, 1))
         try:
-            self._feed_tokens([Piece(slot, 0, (a,), 0, 2)])
+            self._feed_tokens([Chunk(slot, 0, (a,), 0, 2)])
             rows = self._feed_tokens([tree])[0]
         except (AttributeError, IndexError, RuntimeError, TypeError, ValueError) as error:
             raise InputError(

@@ -178,7 +178,7 @@ class CacheMatch:
 
 
 class LanguageModel(ABC):
-    """A causal language model behind a batch of forwards.
+    """A causal language model behind a batch of forward passes.
 
     Attributes:
         name: What the user called it.
@@ -215,11 +215,11 @@ class LanguageModel(ABC):
         """Run a batch; returns for each forward its logits [num_rows, vocab_size], and its importances behind them.
 
         Raises:
-            ValueError: A text is longer than ``max_context``, or two forwards of the batch share a session.
+            ValueError: A text is longer than ``max_context``, or two forward passes of the batch share a session.
             InputError: The model's logits are not finite.
         """
         if len({forward.session for forward in batch}) != len(batch):
-            raise ValueError("two forwards of one batch share a session")
+            raise ValueError("two forward passes of one batch share a session")
         for forward in batch:
             self._check_length(forward)
         asks = any(forward.with_importance for forward in batch)

@@ -1,4 +1,4 @@
-"""How the pieces of one pass lie side by side: padded rows, slots and columns, positions, and what each token sees."""
+"""How the chunks of one pass lie side by side: padded rows, slots and columns, positions, and what each token sees."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Original(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Piece:
+class Chunk:
     """A run of one forward's tokens that is fed in one pass.
 
     Attributes:
@@ -78,69 +78,69 @@ class Piece:
 
 
 class PassLayout:
-    """Pieces aligned on the right in a padded [num_pieces, width] grid, so that the wanted rows are each one's last.
+    """Chunks aligned on the right in a padded [num_chunks, width] grid, so that the wanted rows are each one's last.
 
     Attributes:
-        width: Tokens of the longest piece.
+        width: Tokens of the longest chunk.
         num_columns: Columns that the longest text needs.
-        slots: [num_pieces].
+        slots: [num_chunks].
     """
 
-    def __init__(self, pieces: Sequence[Piece]) -> None:
-        self.pieces = pieces
-        self.counts = np.array([len(piece.tokens) for piece in pieces])
+    def __init__(self, chunks: Sequence[Chunk]) -> None:
+        self.chunks = chunks
+        self.counts = np.array([len(chunk.tokens) for chunk in chunks])
         self.width = int(self.counts.max())
-        self.num_columns = max(piece.stop for piece in pieces)
-        self.slots = np.array([piece.slot for piece in pieces])
+        self.num_columns = max(chunk.stop for chunk in chunks)
+        self.slots = np.array([chunk.slot for chunk in chunks])
 
     @cached_property
     def ids(self) -> Ints:
-        """Token ids one piece after another, [num_tokens]."""
-        return np.array([token for piece in self.pieces for token in piece.tokens], dtype=np.int64)
+        """Token ids one chunk after another, [num_tokens]."""
+        return np.array([token for chunk in self.chunks for token in chunk.tokens], dtype=np.int64)
 
     @cached_property
     def positions(self) -> Ints:
         """Text position of each token, [num_tokens]."""
-        if all(piece.ancestors is None for piece in self.pieces):
+        if all(chunk.ancestors is None for chunk in self.chunks):
             return self.token_columns
-        return np.concatenate([piece.positions for piece in self.pieces])
+        return np.concatenate([chunk.positions for chunk in self.chunks])
 
     @cached_property
     def token_rows(self) -> Ints:
-        """Piece of each token, [num_tokens]."""
-        return np.repeat(np.arange(len(self.pieces)), self.counts)
+        """Chunk of each token, [num_tokens]."""
+        return np.repeat(np.arange(len(self.chunks)), self.counts)
 
     @cached_property
     def token_places(self) -> Ints:
         """Place of each token in its padded row, [num_tokens]."""
-        return self._runs_ending_at(np.full(len(self.pieces), self.width))
+        return self._runs_ending_at(np.full(len(self.chunks), self.width))
 
     @cached_property
     def token_columns(self) -> Ints:
         """Column that each token's key and value is written to, [num_tokens]."""
-        return self._runs_ending_at(np.array([piece.stop for piece in self.pieces]))
+        return self._runs_ending_at(np.array([chunk.stop for chunk in self.chunks]))
 
     def _runs_ending_at(self, stops: Ints) -> Ints:
-        """For each piece as many consecutive numbers as it has tokens, up to its own stop, one after another."""
+        """For each chunk as many consecutive numbers as it has tokens, up to its own stop, one after another."""
         ends = np.cumsum(self.counts)
         value: Ints = np.arange(ends[-1]) + np.repeat(stops - ends, self.counts)
         return value
 
     def padded(self, values: Ints) -> Ints:
-        """Values of the tokens in the padded grid, [num_pieces, width], zero for fillers."""
-        grid = np.zeros((len(self.pieces), self.width), dtype=np.int64)
+        """Values of the tokens in the padded grid, [num_chunks, width], zero for fillers."""
+        grid = np.zeros((len(self.chunks), self.width), dtype=np.int64)
         grid[self.token_rows, self.token_places] = values
         return grid
 
     def seen(self) -> Bools:
-        """Which columns each token sees, [num_pieces, width, num_columns].
+        """Which columns each token sees, [num_chunks, width, num_columns].
 
         A filler sees column 0, because a softmax over nothing is not a number.
         """
         last = self.padded(self.token_columns)
         seen = np.arange(self.num_columns) <= last[:, :, None]
-        for row, piece in enumerate(self.pieces):
-            piece.show_tree(seen[row, self.width - len(piece.tokens) :])
+        for row, chunk in enumerate(self.chunks):
+            chunk.show_tree(seen[row, self.width - len(chunk.tokens) :])
         return seen
 
 
@@ -148,12 +148,12 @@ class SlotGrid:
     """The padded grid of a pass laid over the slots that it attends over.
 
     Where the wanted slots fill at least half of the run that they span, the whole run is taken, because a slice of the
-    store copies nothing; the rows of slots that no piece wants hold fillers, and what comes of those is dropped.
+    store copies nothing; the rows of slots that no chunk wants hold fillers, and what comes of those is dropped.
 
     Attributes:
         slots: A slice of the store's slots, or the wanted ones.
         num_rows: How many they are.
-        rows: Which of them each piece has, [num_pieces].
+        rows: Which of them each chunk has, [num_chunks].
         places: Place of each token in the flattened grid, [num_tokens].
         is_padded: Whether the grid is anything but the tokens in their order.
         fill: Token at each place of the flattened grid, the first one for fillers, [num_rows * width].

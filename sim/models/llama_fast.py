@@ -27,7 +27,7 @@ from sim.models.fingerprint import library_versions
 from sim.models.importance import Weights
 from sim.models.interface import Logits
 from sim.models.kv_store import DEFAULT_MAX_BYTES, DEFAULT_MAX_SLOTS, KvStore, LayerShape
-from sim.models.layout import PassLayout, Piece, SlotGrid
+from sim.models.layout import Chunk, PassLayout, SlotGrid
 from sim.models.llama_single import Array, SinglePass
 from sim.models.llama_weights import (
     HEAD,
@@ -112,15 +112,15 @@ class LlamaFast(CachedModel):
         layers = [(f"layer {index}", part) for index, layer in enumerate(self._layers) for part in layer.weights]
         return first_unusable([*ends, *layers])
 
-    def _feed(self, pieces: Sequence[Piece]) -> list[Logits]:
+    def _feed(self, chunks: Sequence[Chunk]) -> list[Logits]:
         with torch.inference_mode():
-            if len(pieces) == 1:
-                return [self._feed_one(pieces[0])]
-            return self._feed_batch(PassLayout(pieces))
+            if len(chunks) == 1:
+                return [self._feed_one(chunks[0])]
+            return self._feed_batch(PassLayout(chunks))
 
-    def _feed_one(self, piece: Piece) -> Logits:
-        keys, values = self._slot_arrays(piece.slot)
-        return self._single.feed(piece, keys, values)
+    def _feed_one(self, chunk: Chunk) -> Logits:
+        keys, values = self._slot_arrays(chunk.slot)
+        return self._single.feed(chunk, keys, values)
 
     def attention(self, text: Sequence[int]) -> Weights:
         """What a text's last token attends to in the last layer, mean over heads, [num_tokens]."""
@@ -129,7 +129,7 @@ class LlamaFast(CachedModel):
         shape = (sizes.num_kv_heads, len(text), sizes.head_dim)
         keys, values = ([np.empty(shape, self._single.dtype) for _ in self._layers] for _ in range(2))
         with torch.inference_mode():
-            self._single.feed(Piece(0, 0, tuple(text), 1, len(text)), keys, values, watched)
+            self._single.feed(Chunk(0, 0, tuple(text), 1, len(text)), keys, values, watched)
         heads = watched[0].astype(np.float64)
         weights: Weights = (heads / heads.sum(-1, keepdims=True)).mean(0)
         return weights
@@ -169,9 +169,9 @@ class LlamaFast(CachedModel):
 
         embedded = self._embedding.index_select(0, torch.from_numpy(layout.ids))
         hidden = self._run_layers(embedded, self._turns[torch.from_numpy(layout.positions)], attend_in)
-        wanted = [piece.num_rows for piece in layout.pieces]
+        wanted = [chunk.num_rows for chunk in layout.chunks]
         if sum(wanted) == 0:
-            return [np.empty((0, self.vocab_size))] * len(layout.pieces)
+            return [np.empty((0, self.vocab_size))] * len(layout.chunks)
         ends = np.cumsum(layout.counts)
         kept = np.concatenate([np.arange(end - rows, end) for end, rows in zip(ends, wanted, strict=True)])
         rows = self._rows(hidden.index_select(0, torch.from_numpy(kept)))

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from sim.models.layout import Piece
+from sim.models.layout import Chunk
 
 if TYPE_CHECKING:
     import torch
@@ -24,7 +24,7 @@ Array = npt.NDArray[Any]
 
 
 class SinglePass:
-    """The network over the tokens of one piece; chains and trees.
+    """The network over the tokens of one chunk; chains and trees.
 
     Args:
         sizes: Of the network.
@@ -60,22 +60,22 @@ class SinglePass:
         return self._embedding.dtype
 
     def feed(
-        self, piece: Piece, keys: Sequence[Array], values: Sequence[Array], watched: list[Array] | None = None
+        self, chunk: Chunk, keys: Sequence[Array], values: Sequence[Array], watched: list[Array] | None = None
     ) -> Array:
-        """Logits [num_rows, vocab_size] of a piece.
+        """Logits [num_rows, vocab_size] of a chunk.
 
         Args:
-            piece: What to feed.
-            keys, values: Per layer those of the piece's slot, [num_kv_heads, capacity, head_dim]; written to.
+            chunk: What to feed.
+            keys, values: Per layer those of the chunk's slot, [num_kv_heads, capacity, head_dim]; written to.
             watched: Gets what the last token attends to in the last layer, not normalised, [num_heads, stop].
         """
         sizes, last = self.sizes, len(self._layers) - 1
-        count, start, stop = len(piece.tokens), piece.start, piece.stop
-        first_bias, bias = _bias(piece, self._embedding.dtype)
-        turns = self._turns[start:stop] if piece.ancestors is None else self._turns[piece.positions]
+        count, start, stop = len(chunk.tokens), chunk.start, chunk.stop
+        first_bias, bias = _bias(chunk, self._embedding.dtype)
+        turns = self._turns[start:stop] if chunk.ancestors is None else self._turns[chunk.positions]
         turns = turns[:, None]
         num_turned, num_gates = sizes.num_heads + sizes.num_kv_heads, sizes.intermediate_size
-        hidden = self._embedding[list(piece.tokens)]
+        hidden = self._embedding[list(chunk.tokens)]
         # A gate far below zero is closed: exp overflows to infinity, and what is divided by it is zero, as it should.
         with np.errstate(over="ignore"):
             for index, (qkv, attention_out, gate_up, down) in enumerate(self._layers):
@@ -100,7 +100,7 @@ class SinglePass:
                 gated = gate / (1 + np.exp(-gate))
                 gated *= gates[:, num_gates:]
                 hidden += down(gated)
-        wanted = hidden[count - piece.num_rows :]
+        wanted = hidden[count - chunk.num_rows :]
         return self._head.of_array(rms_norm(wanted, sizes.norm_epsilon) * self._final_gain)
 
     def _group(self, query: Array, count: int) -> Array:
@@ -133,14 +133,14 @@ def rms_norm(hidden: Array, epsilon: float) -> Array:
     return scaled
 
 
-def _bias(piece: Piece, dtype: np.dtype[Any]) -> tuple[int, Array | None]:
+def _bias(chunk: Chunk, dtype: np.dtype[Any]) -> tuple[int, Array | None]:
     """First column that not every token sees, and what is added to the scores from there on; None for nothing."""
-    count = len(piece.tokens)
-    if piece.ancestors is None:
-        return piece.start, None if count == 1 else _causal_bias(count, dtype)
-    first = min(piece.start, piece.context_length)
-    seen = np.arange(piece.stop) <= np.arange(piece.start, piece.stop)[:, None]
-    piece.show_tree(seen)
+    count = len(chunk.tokens)
+    if chunk.ancestors is None:
+        return chunk.start, None if count == 1 else _causal_bias(count, dtype)
+    first = min(chunk.start, chunk.context_length)
+    seen = np.arange(chunk.stop) <= np.arange(chunk.start, chunk.stop)[:, None]
+    chunk.show_tree(seen)
     return first, bias_of(seen[:, first:], dtype)
 
 

@@ -3,13 +3,13 @@
 A verification forward returns a row per drafted token, but a rule walks down one path and stops at the first
 rejection. Where arithmetic is what costs (a CPU with many requests side by side), only the rows on that path are
 computed, those of many requests in one batch. Prompts that requests have in common are fed once. Sizes, times and texts
-are those of whole forwards.
+are those of whole forward passes.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Hashable, Sequence
+from collections.abc import Generator, Hashable, Sequence
 from dataclasses import dataclass
 
 from sim.models.interface import ForwardPass, LanguageModel, Logits
@@ -64,8 +64,14 @@ class AwaitRow:
     index: int
 
 
+def wait_for_row(rows: Logits | PromisedRows, index: int) -> Generator[AwaitRow, None, None]:
+    """Have one row of a forward computed, if it was promised and is not there yet."""
+    if isinstance(rows, PromisedRows) and not rows.has(index):
+        yield AwaitRow(rows, index)
+
+
 class OnDemandModel(WrappedModel):
-    """A model in front of another one that keeps the books of whole forwards and computes promised rows only.
+    """A model in front of another one that counts whole forward passes and computes promised rows only.
 
     Args:
         model: Computes the rows.
@@ -106,10 +112,10 @@ class OnDemandModel(WrappedModel):
         return PromisedRows(work, self)
 
     def fulfil(self, wanted: Sequence[tuple[PromisedRows, int]], works: Sequence[ForwardPass] = ()) -> list[Logits]:
-        """Compute rows of several promises and whole forwards, of one session each, in one batch.
+        """Compute promised rows and whole forward passes, of one session each, in one batch.
 
         Returns:
-            The logits of the whole forwards, as of ``forward``.
+            The logits of the whole forward passes, as of ``forward``.
         """
         for work in works:
             self._check_length(work)

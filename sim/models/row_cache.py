@@ -12,11 +12,11 @@ from sim.models.wrapped import WrappedModel
 # Logits that one model may keep in memory; a row of 8,192 in float32 takes 33 kB.
 MAX_BYTES = 1 << 30
 
-Text = tuple[int, ...]
+TokenIds = tuple[int, ...]
 
 
 class CachingModel(WrappedModel):
-    """A model in front of another one, which it asks only for forwards of whose rows it does not remember all.
+    """A model in front of another one, which it asks only for forward passes of which it lacks a row.
 
     A row is addressed by the text that it follows: it depends on nothing else, whichever round, draft length or
     request asks for it. What a forward is charged for (``new_tokens``) follows the texts that its sessions have seen,
@@ -37,7 +37,7 @@ class CachingModel(WrappedModel):
         self.max_bytes = max_bytes
         self.num_run = 0
         self.num_remembered = 0
-        self._rows: dict[Text, Logits] = {}
+        self._rows: dict[TokenIds, Logits] = {}
         self._bytes = 0
 
     def _run(self, batch: Sequence[ForwardPass]) -> list[Logits]:
@@ -61,14 +61,14 @@ class CachingModel(WrappedModel):
                 self._remember(text, row)
         return results
 
-    def _remember(self, text: Text, row: Logits) -> None:
+    def _remember(self, text: TokenIds, row: Logits) -> None:
         if text not in self._rows and self._bytes + row.nbytes <= self.max_bytes:
             # A copy of its own: rows are views on the whole forward's logits.
             self._rows[text] = np.array(row)
             self._bytes += row.nbytes
 
 
-def texts_of_rows(forward: ForwardPass) -> list[Text]:
+def texts_of_rows(forward: ForwardPass) -> list[TokenIds]:
     """The text that each row of a forward follows, in the order of the rows."""
     context = tuple(forward.context)
     texts = [context]

@@ -99,7 +99,7 @@ class TabularModel(LanguageModel):
         Args:
             seed: Same seed and text, same row.
             vocab_size: Width of the rows.
-            concentration: Of the symmetric Dirichlet law; small is peaky.
+            concentration: Of the symmetric Dirichlet distribution; small is peaky.
             zeros: Chance that a token gets probability zero; at least one token keeps some.
             ties: Chance that a row is made of a few equal levels, so that tokens tie.
             near: A model towards which rows are mixed, so that the two agree in part.

@@ -16,7 +16,7 @@ from sim.models.hub import first_line
 MAX_IDS = 10_000_000
 """Ids of a vocabulary are below this."""
 
-Message = Mapping[str, str]
+ChatMessage = Mapping[str, str]
 """One message of a chat: its ``role`` (system, user, assistant) and its ``content``."""
 
 
@@ -38,14 +38,14 @@ class TextTokenizer:
     encoder: Callable[[str], Sequence[int]] = field(repr=False)
     decoder: Callable[[Sequence[int]], str] = field(repr=False)
     all_special_ids: frozenset[int] = frozenset()
-    chat_encoder: Callable[[Sequence[Message]], Sequence[int]] | None = field(default=None, repr=False)
+    chat_encoder: Callable[[Sequence[ChatMessage]], Sequence[int]] | None = field(default=None, repr=False)
 
     @property
     def has_chat_template(self) -> bool:
         """Whether the model came with a template for chats."""
         return self.chat_encoder is not None
 
-    def encode_chat(self, messages: Sequence[Message]) -> list[int]:
+    def encode_chat(self, messages: Sequence[ChatMessage]) -> list[int]:
         """Token ids of a chat up to where the assistant's answer begins, by the model's own template.
 
         A model without one gets the messages' texts, a blank line between them.
@@ -118,7 +118,7 @@ def light_tokenizer(folder: Path, name: str) -> TextTokenizer:
     texts = {f"{role}_token": added[token].content for role, token in roles.items() if token in added}
     render = chat_renderer(template.read_text(encoding="utf-8"), texts) if template.is_file() else None
 
-    def encode_chat(messages: Sequence[Message]) -> Sequence[int]:
+    def encode_chat(messages: Sequence[ChatMessage]) -> Sequence[int]:
         assert render is not None
         ids: list[int] = tokenizer.encode(render(messages), add_special_tokens=False).ids
         return ids
@@ -157,7 +157,7 @@ def refuse_huge_ids(path: Path) -> None:
     check_ids(vocabulary, path)
 
 
-def chat_renderer(template: str, special_tokens: Mapping[str, str]) -> Callable[[Sequence[Message]], str]:
+def chat_renderer(template: str, special_tokens: Mapping[str, str]) -> Callable[[Sequence[ChatMessage]], str]:
     """A chat template as a function from messages to text, rendered as transformers renders it.
 
     Args:
@@ -176,7 +176,7 @@ def chat_renderer(template: str, special_tokens: Mapping[str, str]) -> Callable[
     environment.globals["raise_exception"] = refuse
     compiled = environment.from_string(template)
 
-    def render(messages: Sequence[Message]) -> str:
+    def render(messages: Sequence[ChatMessage]) -> str:
         plain = [dict(message) for message in messages]
         return compiled.render(messages=plain, add_generation_prompt=True, **special_tokens)
 
@@ -187,7 +187,7 @@ def transformers_tokenizer(source: Any, name: str) -> TextTokenizer:
     """Wrap a transformers tokenizer."""
     special = {role: getattr(source, f"{role}_token_id", None) for role in ("bos", "eos", "pad", "unk")}
 
-    def chat(messages: Sequence[Message]) -> Sequence[int]:
+    def chat(messages: Sequence[ChatMessage]) -> Sequence[int]:
         plain = [dict(message) for message in messages]
         text = source.apply_chat_template(plain, tokenize=False, add_generation_prompt=True)
         ids: list[int] = source(text, add_special_tokens=False)["input_ids"]

@@ -31,42 +31,42 @@ class TensorFiles:
 
     def __init__(self, files: Iterable[Path | tuple[Path, Collection[str]]], dtype: torch.dtype) -> None:
         self.dtype = dtype
-        self._homes: dict[str, Any] = {}
+        self._file_of_name: dict[str, Any] = {}
         for entry in files:
             path, wanted = entry if isinstance(entry, tuple) else (entry, None)
             file = _open(path)
             names = [name for name in file.keys() if wanted is None or name in wanted]  # noqa: SIM118 (no mapping)
-            self._homes.update(dict.fromkeys(names, file))
+            self._file_of_name.update(dict.fromkeys(names, file))
 
     def __enter__(self) -> TensorFiles:
         return self
 
     def __exit__(self, *error: object) -> None:
-        self._homes.clear()
+        self._file_of_name.clear()
 
     @property
     def names(self) -> list[str]:
         """Tensors that are there; scales belong to their weights and are not listed."""
-        return [name for name in self._homes if not self._is_scale(name)]
+        return [name for name in self._file_of_name if not self._is_scale(name)]
 
     def shape(self, name: str) -> Shape:
         """Shape of a tensor; nothing else of it is read."""
-        return tuple(self._homes[name].get_slice(name).get_shape())
+        return tuple(self._file_of_name[name].get_slice(name).get_shape())
 
     def __contains__(self, name: str) -> bool:
-        return name in self._homes
+        return name in self._file_of_name
 
     def __call__(self, name: str) -> torch.Tensor:
         """A tensor, in the dtype asked for."""
-        tensor: torch.Tensor = self._homes[name].get_tensor(name)
+        tensor: torch.Tensor = self._file_of_name[name].get_tensor(name)
         if tensor.dtype is not torch.int8:
             return tensor.to(self.dtype)
-        scale = self._homes[name + SCALE_SUFFIX].get_tensor(name + SCALE_SUFFIX).to(torch.float32)
+        scale = self._file_of_name[name + SCALE_SUFFIX].get_tensor(name + SCALE_SUFFIX).to(torch.float32)
         value: torch.Tensor = (tensor.to(torch.float32) * scale.view(-1, 1)).to(self.dtype)
         return value
 
     def _is_scale(self, name: str) -> bool:
-        return name.endswith(SCALE_SUFFIX) and name.removesuffix(SCALE_SUFFIX) in self._homes
+        return name.endswith(SCALE_SUFFIX) and name.removesuffix(SCALE_SUFFIX) in self._file_of_name
 
 
 def _open(path: Path) -> Any:

@@ -57,22 +57,22 @@ def test_fits_or_is_refused_at_the_door(protocol, name):
     if set(adjusts) <= set(has):
         controlled_scenario(name, protocol=keys)
     else:
-        with pytest.raises(InputError, match=f"controller.name: controller '{name}' turns "):
+        with pytest.raises(InputError, match=f"controller.name: controller '{name}' adjusts "):
             controlled_scenario(name, protocol=keys)
 
 
 def test_refusals_name_the_knob():
     bandit = {"name": "ucb_specstop", "candidates": [1, 2], "top_k": [4, 8]}
     small_scenario(controller=bandit)
-    message = "turns top_k, candidates, but protocol 'dssd' under its settings has only draft_length, speculation"
+    message = "adjusts top_k, candidates, but protocol 'dssd' under its settings has only draft_length, speculation"
     with pytest.raises(InputError, match=message):
         small_scenario(protocol="dssd", controller=bandit)
-    with pytest.raises(InputError, match=r"turns top_k, but protocol 'tslt'"):
+    with pytest.raises(InputError, match=r"adjusts top_k, but protocol 'tslt'"):
         small_scenario(protocol={"name": "tslt", "top_p": 0.9}, controller=bandit)
-    with pytest.raises(InputError, match="'tk_slt' under its settings has none to turn"):
+    with pytest.raises(InputError, match="'tk_slt' under its settings has none to adjust"):
         small_scenario(protocol="tk_slt", controller="odld")
     model = TabularModel.random(1, 6)
-    with pytest.raises(InputError, match="'edge_only' under its settings has none to turn"):
+    with pytest.raises(InputError, match="'edge_only' under its settings has none to adjust"):
         decode("edge_only", None, model, [0], controller="odld")
     with pytest.raises(InputError, match="threshold"):
         decode("tslt", model, model, [0], controller={"name": "confidence", "threshold": 2})

@@ -8,7 +8,7 @@ from math import log
 import numpy as np
 import pytest
 
-from sim.decoding.controllers.goodspeed import GoodputBook, GoodSpeed, GoodSpeedSettings
+from sim.decoding.controllers.goodspeed import GoodputEstimates, GoodSpeed, GoodSpeedSettings
 from sim.decoding.core.controller import Controls
 from sim.decoding.core.messages import VerdictBody, VerdictLayout
 from sim.decoding.core.request import Request
@@ -16,20 +16,20 @@ from sim.decoding.theory import expected_tokens
 from tests.worlds import simulate, small_scenario
 
 
-def play_slots(alphas: tuple[float, ...], budget: int, num_slots: int = 3000) -> tuple[GoodputBook, np.ndarray]:
-    """Grant, draft, verify, learn, slot by slot; returns the book and each user's expected goodput, [num_users]."""
+def play_slots(alphas: tuple[float, ...], budget: int, num_slots: int = 3000) -> tuple[GoodputEstimates, np.ndarray]:
+    """Grant, draft, verify, learn, slot by slot; the estimates and each user's expected goodput, [num_users]."""
     rng = np.random.default_rng(4)
-    book = GoodputBook(GoodSpeedSettings(verify_budget=budget, smoothing=0.02))
+    estimates = GoodputEstimates(GoodSpeedSettings(verify_budget=budget, smoothing=0.02))
     tokens = np.zeros(len(alphas))
     for device in range(len(alphas)):
-        book.serve(book.add_device(), Request(device, [0], 8, 10))
+        estimates.serve(estimates.add_device(), Request(device, [0], 8, 10))
     for slot in range(num_slots):
-        for device, length in book.grants().items():
+        for device, length in estimates.grants().items():
             accepted = min(int(rng.geometric(1 - alphas[device])) - 1, length)
-            book.learn(device, accepted + 1, min(length, accepted + 1), accepted)
+            estimates.learn(device, accepted + 1, min(length, accepted + 1), accepted)
             if slot >= num_slots // 3:
                 tokens[device] += expected_tokens(alphas[device], length)
-    return book, tokens / (num_slots - num_slots // 3)
+    return estimates, tokens / (num_slots - num_slots // 3)
 
 
 USERS = [((0.9, 0.5, 0.3), 9), ((0.8, 0.8, 0.4, 0.6), 8), ((0.7, 0.7), 6)]
@@ -52,24 +52,24 @@ def test_log_utility_reaches_the_best_fixed_split(alphas, budget):
 @pytest.mark.parametrize(("alphas", "budget"), USERS)
 def test_one_token_more_is_worth_the_same_to_everybody(alphas, budget):
     """Proportional fairness: after the grants no user values its next token above what another's last was worth."""
-    book, _ = play_slots(alphas, budget)
-    lengths = book.grants()
+    estimates, _ = play_slots(alphas, budget)
+    lengths = estimates.grants()
     assert sum(lengths.values()) == budget
-    worth = [book.acceptance_rate(device) / book._goodput[device] for device in lengths]
-    rates = [book.acceptance_rate(device) for device in lengths]
+    worth = [estimates.acceptance_rate(device) / estimates._goodput[device] for device in lengths]
+    rates = [estimates.acceptance_rate(device) for device in lengths]
     next_worths = [w * a**k for w, a, k in zip(worth, rates, lengths.values(), strict=True)]
     last_worths = [w * a ** (k - 1) for w, a, k in zip(worth, rates, lengths.values(), strict=True) if k]
     assert max(next_worths) <= min(last_worths) + 1e-12
 
 
 def test_equal_users_get_equal_goodput_and_the_book_forgets_nobody():
-    book, goodput = play_slots((0.7, 0.7), 6)
+    estimates, goodput = play_slots((0.7, 0.7), 6)
     assert goodput[0] == pytest.approx(goodput[1], rel=0.02)
-    assert set(book.grants()) == {0, 1}
+    assert set(estimates.grants()) == {0, 1}
     finished = Request(1, [0], 8, 1)
     finished.emit([1])
-    book.serve(1, finished)
-    assert book.grants() == {0: 6}  # a device without a request leaves the budget to the others
+    estimates.serve(1, finished)
+    assert estimates.grants() == {0: 6}  # a device without a request leaves the budget to the others
 
 
 def test_grants_ride_on_verdicts_and_are_charged():

@@ -45,5 +45,5 @@ def test_the_controller_is_refused_where_nothing_can_be_turned():
     from sim.core.errors import InputError
 
     models = table_models()
-    with pytest.raises(InputError, match="has none to turn"):
+    with pytest.raises(InputError, match="has none to adjust"):
         decode("outcome_cache", models["draft"], models["target"], [0], controller="wisp")

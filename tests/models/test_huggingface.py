@@ -245,6 +245,6 @@ def test_architecture_without_4d_masks_is_refused():
 
 
 def test_architecture_that_misreads_the_tree_is_refused(monkeypatch):
-    monkeypatch.setattr(layout.Piece, "positions", property(lambda piece: np.arange(piece.start, piece.stop)))
+    monkeypatch.setattr(layout.Chunk, "positions", property(lambda chunk: np.arange(chunk.start, chunk.stop)))
     with pytest.raises(InputError, match="does not follow a token tree's attention mask"):
         fresh(builders.network("llama").double())

@@ -1,4 +1,4 @@
-"""Exact output laws: every random branch of the production code is followed and weighted, nothing is sampled."""
+"""Exact output distributions: every random branch of the production code is followed and weighted, none is sampled."""
 
 from __future__ import annotations
 
@@ -135,14 +135,14 @@ def _finishers_after(rows: tuple[bytes, ...], winners: tuple[int, ...], row: byt
     if row in rows:
         return [(winners[rows.index(row)], 1.0)]
     dense = [np.frombuffer(values) for values in (*rows, row)]
-    alive = np.flatnonzero(dense[-1] > 0).tolist()
-    weights = {token: race_probability(dense, (*winners, token)) for token in alive}
+    possible = np.flatnonzero(dense[-1] > 0).tolist()
+    weights = {token: race_probability(dense, (*winners, token)) for token in possible}
     total = sum(weights.values())
     return [(token, weight / total) for token, weight in weights.items() if weight > _NOTHING * total]
 
 
 def output_distribution(run: Callable[[RandomSource], Outcome], max_paths: int = 1_000_000) -> dict[Outcome, float]:
-    """The exact law of whatever ``run`` returns.
+    """The exact distribution of whatever ``run`` returns.
 
     Args:
         run: Draws from the source that it is given and returns something hashable; called once per path.
@@ -170,7 +170,7 @@ def analyse(
     draw: str | None = None,
     row_format: RowFormat | None = None,
 ) -> tuple[Probabilities, float]:
-    """Output law and acceptance probability of a verification rule at one position, by enumeration of its code.
+    """Output distribution and acceptance probability of a verification rule at one position, by enumerating its code.
 
     Args:
         rule: RegistryEntry name or a rule object.
@@ -182,7 +182,7 @@ def analyse(
         row_format: Truncation and value format of the draft's row before drawing; by default none.
 
     Returns:
-        Law of the emitted token [vocab_size], and the probability that one of the candidates is accepted.
+        Distribution of the emitted token [vocab_size], and the probability that one of the candidates is accepted.
 
     Raises:
         InputError: Unknown rule, or rows that are no distributions of one width.
@@ -217,18 +217,18 @@ def _as_row(values: npt.ArrayLike, name: str) -> Row:
 def sequence_distribution(
     row_after: Callable[[tuple[int, ...]], Sequence[float]], length: int
 ) -> dict[tuple[int, ...], float]:
-    """The target's own law of the next ``length`` tokens, the law that a lossless protocol must have.
+    """The target's own distribution of the next ``length`` tokens, the one that a lossless protocol must have.
 
     Args:
         row_after: The target's row after the tokens generated so far.
         length: Tokens.
     """
-    laws: dict[tuple[int, ...], float] = {(): 1.0}
+    weights: dict[tuple[int, ...], float] = {(): 1.0}
     for _ in range(length):
-        laws = {
+        weights = {
             (*text, token): weight * float(p)
-            for text, weight in laws.items()
+            for text, weight in weights.items()
             for token, p in enumerate(row_after(text))
             if p > 0
         }
-    return laws
+    return weights

@@ -1,4 +1,4 @@
-"""How far an uncertainty-gated protocol's tokens are from the target's law, worked out row by row."""
+"""How far an uncertainty-gated protocol's tokens are from the target's distribution, worked out row by row."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def gate_distance(
     """Mean total variation per token between what ``u_hlm`` or ``cu_hlm`` emits and the target, over given texts.
 
     Exact at each position, given the text before it: the gate's chance to ask is summed over the perturbed samples
-    (a Poisson binomial law), rows cross the wire as they would, and nothing is drawn.
+    (a Poisson binomial distribution), rows cross the wire as they would, and nothing is drawn.
 
     Args:
         draft: The device's model.
@@ -43,14 +43,14 @@ def gate_distance(
         (p_logits,), (q_logits,) = target.forward([forward]), draft.forward([forward])
         for p, q in zip(p_logits, q_logits, strict=True):
             row = sampling.row(p)
-            distances.append(float(np.abs(gated_law(gate, sampling, row, q) - row.dense()).sum() / 2))
+            distances.append(float(np.abs(gated_distribution(gate, sampling, row, q) - row.dense()).sum() / 2))
         for model in (draft, target):
             model.close(session)
     return float(np.mean(distances))
 
 
-def gated_law(gate: Gate, sampling: Sampling, p: Row, draft_logits: Logits) -> Probabilities:
-    """Law of the token that a gate emits at one position, [vocab_size].
+def gated_distribution(gate: Gate, sampling: Sampling, p: Row, draft_logits: Logits) -> Probabilities:
+    """Distribution of the token that a gate emits at one position, [vocab_size].
 
     Args:
         gate: Of the protocol.
@@ -74,7 +74,9 @@ def gated_law(gate: Gate, sampling: Sampling, p: Row, draft_logits: Logits) -> P
 def chance_to_ask(settings: GateSettings, sampling: Sampling, draft_logits: Logits) -> Probabilities:
     """Probability that the target is asked about each token, were it the drafted one, [vocab_size]."""
     rows = perturbed_rows(sampling, draft_logits, settings.samples)
-    counts = np.zeros((settings.samples + 1, len(draft_logits)))  # law of how many samples differ from the token
+    counts = np.zeros(
+        (settings.samples + 1, len(draft_logits))
+    )  # distribution of how many samples differ from the token
     counts[0] = 1.0
     for row in rows:
         agree = row.dense()

@@ -49,7 +49,7 @@ def best_chain(
     t_j = min(c_j, min over i < j and N of (N t_i + c_j + hop_ij(N)) / E[tokens](a_ij, N)): an edge from i to j scales
     the time below it and adds to it, and grows with it, so the best chain into each model extends best chains, and
     one pass in model order is exact. Assumes i.i.d. acceptance and long buffers. What level j accepts from level i
-    depends on the two models alone, because a lossless level emits text with its own model's law.
+    depends on the two models alone, because a lossless level emits text with its own model's distribution.
 
     Args:
         costs: Seconds per forward of each model, smallest first, the target last, [num_models].

@@ -1,4 +1,4 @@
-"""Exact laws of several exponential races run on the same noise: what shared random numbers at one address imply."""
+"""Exact distributions of several exponential races on the same noise: what random numbers of one address imply."""
 
 from __future__ import annotations
 

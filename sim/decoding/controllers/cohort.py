@@ -78,7 +78,7 @@ class Member:
         return None not in (self.draft_token_s, self.token_bits, self.uplink_bps, self.uplink_whole_bps)
 
 
-class CohortBook:
+class Cohort:
     """The members of a cohort, and the plan as it was made last.
 
     Args:
@@ -94,7 +94,7 @@ class CohortBook:
         self._rounds = 0
 
     def add_device(self) -> int:
-        """Make room for one more device; returns its number."""
+        """Add a device; returns its number."""
         self.members.append(Member(PRIOR_POSITIONS * self._prior, PRIOR_POSITIONS))
         return len(self.members) - 1
 
@@ -129,13 +129,13 @@ class CohortController(GrantedController):
 
     Args:
         settings: Its keys.
-        book: The base station's, shared by all devices of a run; by default a new one.
+        cohort: The base station's, shared by all devices of a run; by default a new one.
     """
 
-    def __init__(self, settings: Any, book: CohortBook | None = None) -> None:
+    def __init__(self, settings: Any, cohort: Cohort | None = None) -> None:
         super().__init__(settings)
-        self.book = book if book is not None else CohortBook(settings.prior_acceptance, settings.replan_rounds)
-        self._device = self.book.add_device()
+        self.cohort = cohort if cohort is not None else Cohort(settings.prior_acceptance, settings.replan_rounds)
+        self._device = self.cohort.add_device()
         self._request: RequestState | None = None
         self._counted = 0
         self._bits_before = 0
@@ -147,10 +147,10 @@ class CohortController(GrantedController):
 
     @override
     def for_device(self) -> Controller:
-        return self._sharing(self.book)
+        return self._sharing(self.cohort)
 
-    def _sharing(self, book: CohortBook) -> Self:
-        return type(self)(self.settings, book)
+    def _sharing(self, cohort: Cohort) -> Self:
+        return type(self)(self.settings, cohort)
 
     @override
     def decide(self, request: RequestState, controls: Controls) -> Generator[Step, Any, Controls]:
@@ -169,14 +169,14 @@ class CohortController(GrantedController):
         return self._scenario_length if place is None else place.length
 
     def _place(self) -> Place | None:
-        book = self.book
-        if book.is_stale:
-            book.take(self.plan([book.members[device] for device in book.known]))
-        return book.places.get(self._device)
+        cohort = self.cohort
+        if cohort.is_stale:
+            cohort.take(self.plan([cohort.members[device] for device in cohort.known]))
+        return cohort.places.get(self._device)
 
     def _measure(self, request: RequestState, seen: Observation) -> None:
         """Note what a round has shown of the device and its channel."""
-        member, bits = self.book.members[self._device], seen.uplink_bits or 0
+        member, bits = self.cohort.members[self._device], seen.uplink_bits or 0
         if request is self._request and request.rounds and request.rounds[-1].drafted and bits > self._bits_before:
             member.token_bits = (bits - self._bits_before) / request.rounds[-1].drafted
         self._bits_before = bits
@@ -189,5 +189,5 @@ class CohortController(GrantedController):
         if request is not self._request:
             self._request, self._counted = request, 0
         for round_ in request.rounds[self._counted :]:
-            self.book.learn(self._device, round_.tested, round_.accepted)
+            self.cohort.learn(self._device, round_.tested, round_.accepted)
         self._counted = len(request.rounds)

@@ -30,7 +30,7 @@ class GoodSpeedSettings(Settings):
     """Weight of the last round in a device's goodput estimate."""
 
 
-class GoodputBook:
+class GoodputEstimates:
     """What the edge knows of every device: its acceptance rate, its goodput, and whether it is being served.
 
     Args:
@@ -45,7 +45,7 @@ class GoodputBook:
         self._serving: list[RequestState | None] = []
 
     def add_device(self) -> int:
-        """Make room for one more device; returns its number."""
+        """Add a device; returns its number."""
         self._accepted.append(PRIOR_POSITIONS * self._settings.prior_acceptance)
         self._tested.append(PRIOR_POSITIONS)
         self._goodput.append(1.0)
@@ -95,23 +95,23 @@ class GoodSpeed(GrantedController):
 
     Args:
         settings: Budget, bounds, priors.
-        book: The edge's, shared by all devices of a run; by default a new one.
+        estimates: The edge's, shared by all devices of a run; by default a new one.
     """
 
-    def __init__(self, settings: GoodSpeedSettings, book: GoodputBook | None = None) -> None:
+    def __init__(self, settings: GoodSpeedSettings, estimates: GoodputEstimates | None = None) -> None:
         super().__init__(settings)
-        self._book = book if book is not None else GoodputBook(settings)
-        self._device = self._book.add_device()
+        self._estimates = estimates if estimates is not None else GoodputEstimates(settings)
+        self._device = self._estimates.add_device()
         self._request: RequestState | None = None
         self._counted = 0
 
     @override
     def for_device(self) -> Controller:
-        return GoodSpeed(self.settings, self._book)
+        return GoodSpeed(self.settings, self._estimates)
 
     @override
     def decide(self, request: RequestState, controls: Controls) -> Generator[Step, Any, Controls]:
-        self._book.serve(self._device, request)
+        self._estimates.serve(self._device, request)
         return self.as_granted(request, controls)
         yield
 
@@ -121,10 +121,10 @@ class GoodSpeed(GrantedController):
             self._learn()
             self._request, self._counted = request, 0
         self._learn()
-        return self._book.grants().get(self._device, 0)
+        return self._estimates.grants().get(self._device, 0)
 
     def _learn(self) -> None:
         if self._request is not None:
             for round_ in self._request.rounds[self._counted :]:
-                self._book.learn(self._device, len(round_.tokens), round_.tested, round_.accepted)
+                self._estimates.learn(self._device, len(round_.tokens), round_.tested, round_.accepted)
             self._counted = len(self._request.rounds)

@@ -30,7 +30,7 @@ class Spent:
 
 
 class Meter:
-    """Keeps the books of one device over all of its requests.
+    """Keeps account of one device over all of its requests.
 
     Args:
         prior_acceptance: Acceptance rate (alpha) assumed before the first round.

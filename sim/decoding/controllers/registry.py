@@ -13,11 +13,11 @@ CONTROLLERS: Registry[Callable[[Any], Controller]] = Registry("controller", "sim
 
 
 def refuse_misfit(controller: str, adjusts: Sequence[str], protocol: str, controls: Sequence[str]) -> None:
-    """Refuse a controller that turns a control which the protocol does not have.
+    """Refuse a controller that adjusts a control which the protocol does not have.
 
     Args:
         controller: Its name.
-        turns: Controls that it turns.
+        adjusts: Controls that it adjusts.
         protocol: The protocol's name.
         controls: Controls that the protocol has under its settings.
 
@@ -26,7 +26,8 @@ def refuse_misfit(controller: str, adjusts: Sequence[str], protocol: str, contro
     """
     missing = [control for control in adjusts if control not in controls]
     if missing:
-        has = f"has only {', '.join(controls)}" if controls else "has none to turn"
+        has = f"has only {', '.join(controls)}" if controls else "has none to adjust"
         raise InputError(
-            f"controller {controller!r} turns {', '.join(missing)}, but protocol {protocol!r} under its settings {has}"
+            f"controller {controller!r} adjusts {', '.join(missing)}, "
+            f"but protocol {protocol!r} under its settings {has}"
         )

@@ -13,7 +13,7 @@ from sim.decoding.core.rows import Row
 from sim.decoding.core.steps import Round, Step
 
 CONTROL_NAMES = ("draft_length", "candidates", "top_k", "speculation")
-"""Names of the controls, as protocols state which they have and controllers which they turn."""
+"""Names of the controls, as protocols state which they have and controllers which they adjust."""
 
 
 class RequestState(Protocol):
@@ -34,7 +34,7 @@ class RequestState(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Controls:
-    """What may be turned before a round; a protocol offers those that it has.
+    """What may be adjusted before a round; a protocol offers those that it has.
 
     Attributes:
         branching: Candidates per expanded node, by depth; its length is the draft length.
@@ -94,7 +94,7 @@ class Controller:
     """
 
     adjusts: tuple[str, ...] = ()
-    """Controls that it turns, of ``CONTROL_NAMES``; a protocol without one of them refuses it."""
+    """Controls that it adjusts, of ``CONTROL_NAMES``; a protocol without one of them refuses it."""
 
     def __init__(self, settings: Any) -> None:
         self.settings = settings

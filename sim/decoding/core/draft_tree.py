@@ -9,7 +9,7 @@ from typing import Any, overload
 
 from sim.decoding.core.wire.row_codec import CodedRow
 from sim.models.interface import Logits
-from sim.models.on_demand import AwaitRow, PromisedRows
+from sim.models.on_demand import AwaitRow, PromisedRows, wait_for_row
 
 NOT_YET = -1
 """Stands for the token of a candidate that was not drawn yet."""
@@ -87,24 +87,29 @@ class DraftTree:
         self._rows[node] = coded
         return self._grow(node, len(coded.ids), [int(token) for token in tokens])
 
-    def defer(
+    def expand_from(
         self,
         node: int,
+        rows: Logits | PromisedRows,
+        index: int,
         num_candidates: int,
         row_length: int,
-        rows: PromisedRows,
-        index: int,
         make: Callable[[Logits], tuple[CodedRow, list[int]]],
     ) -> list[int]:
-        """Give a node candidates that are drawn when its row is looked at; returns the new nodes' indices.
+        """Give a node its row and its candidates from the draft's logits; returns the new nodes' indices.
+
+        Of logits that were only promised they are made when ``row_after`` asks for them.
 
         Args:
             node: Which.
-            num_candidates: How many there will be.
-            row_length: Entries that the coded row will have.
-            rows: Promised logits, and ``index`` of the node's among them.
-            make: The coded row and the candidates from these logits.
+            rows: Logits of a forward, computed or promised.
+            index: The node's row among them.
+            num_candidates: How many there will be, if the logits were only promised.
+            row_length: Entries that the coded row will have, likewise.
+            make: The coded row and the candidates from the node's logits.
         """
+        if not isinstance(rows, PromisedRows):
+            return self.expand(node, *make(rows[index]))
         self._deferred[node] = _Deferred(rows, index, make)
         return self._grow(node, row_length, [NOT_YET] * num_candidates)
 
@@ -122,8 +127,8 @@ class DraftTree:
     def wait_for(self, node: int) -> Generator[AwaitRow, Any, None]:
         """Have the row after a node computed, where that was put off; its parent's candidates must be drawn."""
         deferred = self._deferred.get(node)
-        if deferred is not None and not deferred.rows.has(deferred.index):
-            yield AwaitRow(deferred.rows, deferred.index)
+        if deferred is not None:
+            yield from wait_for_row(deferred.rows, deferred.index)
 
     @property
     def is_whole(self) -> bool:

@@ -13,7 +13,6 @@ from sim.decoding.core.rows import Row
 from sim.decoding.core.steps import Location, Step
 from sim.decoding.core.wire.row_codec import CodedRow, RowCodec
 from sim.models.interface import Logits
-from sim.models.on_demand import PromisedRows
 
 
 def draw_candidates(mode: str, row: Row, count: int, rng: RandomSource) -> list[int]:
@@ -127,10 +126,7 @@ def draft_tree(
         for node in frontier:
             position_rng = candidate_rng(mode, rng, request.position + tree.depth_of(node), node)
             make = partial(_row_and_candidates, request, codec, mode, width, position_rng)
-            if isinstance(logits, PromisedRows):
-                next_frontier += tree.defer(node, width, codec.keep_k, logits, node + 1 - first_row, make)
-            else:
-                next_frontier += tree.expand(node, *make(logits[node + 1 - first_row]))
+            next_frontier += tree.expand_from(node, logits, node + 1 - first_row, width, codec.keep_k, make)
         frontier = next_frontier
         is_last = level == limit
         if is_chain and not may_defer and not keep([tree.row_after(node).row for node in tree.expanded], tree.tokens):

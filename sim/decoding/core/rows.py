@@ -75,7 +75,7 @@ class Row:
 
 
 def residual(p: Row, q: Row) -> Row:
-    """norm(max(0, p - q)), the law of the correction after a rejection (Leviathan et al., arXiv 2211.17192, Alg. 1).
+    """norm(max(0, p - q)), the distribution of a correction (Leviathan et al., arXiv 2211.17192, Alg. 1).
 
     Where p and q agree to the last bit there is nothing left to correct, and p itself is returned.
     """

@@ -64,25 +64,25 @@ class RoundChecks:
                 "forward passes of the target; a round ends with finish_round(...) or request.emit(...), yielded"
             )
 
-    def round(self, this: Round) -> None:
+    def round(self, round_: Round) -> None:
         """A round is to be emitted.
 
         Raises:
             RunError: It emits nothing, or tokens that its verdicts do not cover, or counts that cannot be.
         """
         self._steps = self._target_forwards = 0
-        count, sums = len(this.tokens), (this.accepted, this.tested, this.drafted)
+        count, sums = len(round_.tokens), (round_.accepted, round_.tested, round_.drafted)
         if count < 1:
             raise RunError(f"protocol {self.name!r} emits a round without a token")
-        if not 0 <= this.accepted <= this.tested <= this.drafted:
+        if not 0 <= round_.accepted <= round_.tested <= round_.drafted:
             raise RunError(
                 f"protocol {self.name!r} emits a round of {sums[0]} accepted, {sums[1]} tested and {sums[2]} drafted "
                 "tokens; valid: accepted <= tested <= drafted"
             )
-        if count > this.accepted + 1:
+        if count > round_.accepted + 1:
             raise RunError(
-                f"protocol {self.name!r} emits {count} tokens in a round whose verdicts cover {this.accepted + 1}: "
-                f"{this.accepted} accepted and one of the target's own"
+                f"protocol {self.name!r} emits {count} tokens in a round whose verdicts cover {round_.accepted + 1}: "
+                f"{round_.accepted} accepted and one of the target's own"
             )
         self._emitted += count
         if self._request is not None and self._emitted > len(self._request.tokens):

@@ -1,4 +1,4 @@
-"""The instant driver: steps take no time. Many requests advance together, and their forwards are batched."""
+"""The instant driver: steps take no time. Many requests advance together, and their forward passes are batched."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class InstantDriver:
 
     Args:
         models: Language models by role.
-        max_batch: Most forwards per batch.
+        max_batch: Largest number of forward passes per batch.
         encodes: Whether messages become bytes; else they are only measured.
     """
 
@@ -36,7 +36,7 @@ class InstantDriver:
         self.encodes = encodes
 
     def run(self, protocol: Protocol, request: Request | None = None) -> ProtocolRun:
-        """Run one protocol; the script returned holds its records."""
+        """Run one protocol; the run returned holds its records."""
         return self.run_all([protocol], requests=[request])[0]
 
     def run_all(
@@ -45,11 +45,11 @@ class InstantDriver:
         on_done: Callable[[int, ProtocolRun], None] | None = None,
         requests: Sequence[Request | None] = (),
     ) -> list[ProtocolRun]:
-        """Run protocols side by side, batching the forwards that wait for the same model.
+        """Run protocols side by side, batching the forward passes that wait for the same model.
 
         Args:
             protocols: Coroutines, all at their start.
-            on_done: Called with index and script as each one ends.
+            on_done: Called with index and run as each one ends.
             requests: Whose texts they generate, which must be finished when they end; none checks the rounds alone.
         """
         runs = [
@@ -77,11 +77,11 @@ class _Waiting:
 
 
 class _Pool:
-    """Scripts that are ready to advance, and what waits for the models.
+    """Runs that are ready to advance, and what waits for the models.
 
-    Whole forwards wait for company: the fullest queue is served next. Where rows are computed on demand, the models
-    take turns: a request that is accepted looks at one row of each in turn, so all requests advance by a token in
-    each cycle, and nearly all of them share every batch.
+    Whole forward passes wait for others to share their batch: the longest queue is served next. Where rows are computed
+    on demand, the models take turns: a request that is accepted looks at one row of each in turn, so all requests
+    advance by a token in each cycle, and nearly all of them share every batch.
     """
 
     def __init__(self, models: Mapping[str, LanguageModel], max_batch: int) -> None:

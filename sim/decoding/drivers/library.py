@@ -42,8 +42,8 @@ class DecodeResult:
     @property
     def acceptance_rate(self) -> float:
         """Accepted over tested positions, nan if none was tested."""
-        tested = sum(this.tested for this in self.rounds)
-        return sum(this.accepted for this in self.rounds) / tested if tested else float("nan")
+        tested = sum(each.tested for each in self.rounds)
+        return sum(each.accepted for each in self.rounds) / tested if tested else float("nan")
 
     @property
     def block_efficiency(self) -> float:
@@ -162,7 +162,7 @@ def controller_name(controller: Controller | str | Mapping[str, Any] | None) -> 
 
 
 def controller_from(controller: Controller | str | Mapping[str, Any] | None) -> Controller:
-    """A controller from its name, its name and keys, or itself; None is one that turns nothing.
+    """A controller from its name, its name and keys, or itself; None is one that adjusts nothing.
 
     Raises:
         InputError: Unknown name or wrong keys.

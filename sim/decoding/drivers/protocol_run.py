@@ -1,4 +1,4 @@
-"""Scripts: a live request's steps as actions with their sizes, and the records that are left of them for replays."""
+"""Runs of protocols: a live request's steps with their sizes, and the records that are left of them for replays."""
 
 from __future__ import annotations
 
@@ -146,8 +146,8 @@ class PendingStep:
         record: Places and sizes.
         work: The forward itself, whose logits must be sent back; None if the record is of no forward.
         on_demand: The forward's rows may be sent back as ``PromisedRows``.
-        awaited: A promised row that is to be computed before going on, and its index; such an action has no record.
-        branches: Scripts of the branches of a ``TogetherRecord``, or of the one that a ``StartRecord`` begins and a
+        awaited: A promised row that is to be computed before going on, and its index; such a step has no record.
+        branches: Runs of the branches of a ``TogetherRecord``, or of the one that a ``StartRecord`` begins and a
             ``JoinRecord`` or ``DropRecord`` ends.
     """
 
@@ -159,7 +159,7 @@ class PendingStep:
 
 
 class ProtocolRun:
-    """Runs a protocol: encodes and decodes its messages, sizes its forwards, and keeps what was done.
+    """Runs a protocol: encodes and decodes its messages, sizes its forward passes, and keeps what was done.
 
     Args:
         protocol: The coroutine.
@@ -205,7 +205,7 @@ class ProtocolRun:
         self.value: Any = None
 
     def advance(self, result: Any = None) -> PendingStep | None:
-        """Send the last action's result (logits, or an ``Observation``), get the next action, None at the end."""
+        """Send the last step's result (logits, or an ``Observation``), get the next step, None at the end."""
         reply = self._reply if self._replies else result
         branches = reply if isinstance(reply, _Branches) else None
         if branches is not None:
@@ -252,14 +252,14 @@ class ProtocolRun:
                 bits, self._reply = self._send(message)
                 charged = self._charged(message, bits) if charged_bits is None else charged_bits
                 return PendingStep(TransmitRecord(hop, message.kind, bits, charged, message.tokens_at_stake))
-            case Stream(hop, message, this):
+            case Stream(hop, message, round_):
                 bits, _ = self._send(message)
-                self._checks.round(this)
+                self._checks.round(round_)
                 charged = self._charged(message, bits)
-                return PendingStep(TransmitRecord(hop, message.kind, bits, charged, message.tokens_at_stake, this))
-            case Emit(this):
-                self._checks.round(this)
-                return PendingStep(EmitRecord(this))
+                return PendingStep(TransmitRecord(hop, message.kind, bits, charged, message.tokens_at_stake, round_))
+            case Emit(round_):
+                self._checks.round(round_)
+                return PendingStep(EmitRecord(round_))
             case Observe():
                 self._replies = False
                 return PendingStep(ObserveRecord())

@@ -49,7 +49,7 @@ class AsymSettings(StageSettings):
     """Keys of ``asym``."""
 
     correction: Literal["full", "lazy"] = "full"
-    """Correct from the whole row, or draw lazily: each stage settles the part of the law that it bounds from below."""
+    """Correct from the whole row, or draw lazily: each stage settles the part of it that it bounds from below."""
 
 
 @protocol("asym", AsymSettings, lossless=True, controls=("draft_length", "speculation"), source="arXiv 2608.04974")
@@ -61,11 +61,11 @@ def asym(request: Request, settings: AsymSettings, rng: RandomSource) -> Protoco
 
 @dataclass(slots=True)
 class Known:
-    """What a device knows of the target's row so far, and how much of the correction's law it has drawn from.
+    """What a device knows of the target's row so far, and how much of the correction's distribution it has drawn from.
 
     Attributes:
         p: Lower bound of the target's row, [vocab_size].
-        spent: Part of the correction's law whose turn has come and gone, [vocab_size].
+        spent: Part of the correction's distribution that has been drawn from in vain, [vocab_size].
     """
 
     p: Probabilities
@@ -81,7 +81,7 @@ class Known:
 
 
 def certified(budget: float) -> Any:
-    """Settle when the known part of the correction's law is provably within ``budget`` of all of it (TV)."""
+    """Settle when the known part of the correction's distribution is provably within ``budget`` of all of it (TV)."""
 
     def settle(known: Known, q: Row, rng: RandomSource) -> int | None:
         part = np.maximum(known.p - q.dense(), 0.0)
@@ -94,7 +94,7 @@ def certified(budget: float) -> Any:
 
 
 def draw_lazily(known: Known, q: Row, rng: RandomSource) -> int | None:
-    """Draw from what this stage adds to the lower bound of the correction's law, with the chance that it has."""
+    """Draw from what this stage adds to the correction's lower bound, with the chance that it has."""
     part = np.maximum(known.p - q.dense(), 0.0)
     bound = part / (float(part.sum()) + known.tail)
     gain = np.maximum(bound - known.spent, 0.0)

@@ -15,7 +15,7 @@ class AsymBoundedSettings(StageSettings):
     """Keys of ``asym_bounded``."""
 
     budget: float = Field(default=0.01, gt=0, lt=1)
-    """Largest total variation between a correction's law and the exact one at which the device stops asking."""
+    """Largest total variation distance between a correction and the exact one at which the device stops asking."""
 
 
 @protocol(

@@ -11,7 +11,7 @@ from sim.decoding.protocols.registry import protocol
 
 @protocol("device_only", NoSettings, lossless=False, models=("draft",))
 def device_only(request: Request, settings: NoSettings, rng: RandomSource) -> Protocol:
-    """Autoregressive decoding by the draft model on the device (lossy: the draft's law, not the target's)."""
+    """Autoregressive decoding by the draft model on the device (lossy: the draft's distribution, not the target's)."""
     while not request.finished:
         logits = yield request.forward(Location.DEVICE, "draft")
         token = rng.at("verify", request.position).categorical(request.sampling.row(logits[0]))

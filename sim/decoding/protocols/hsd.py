@@ -2,8 +2,8 @@
 
 Level 0 drafts. A level above it takes tokens from below, verifies them against its own rows, and so produces tokens
 that follow its own rows exactly; these rows are rounded and truncated as they will cross the air *before* they are
-verified against, so what the next level receives is the law that its block was drawn from. The top level keeps the
-target's rows as they are.
+verified against, so what the next level receives is the distribution that its block was drawn from. The top level keeps
+the target's rows as they are.
 """
 
 from __future__ import annotations

@@ -42,7 +42,7 @@ def protocol(
     Args:
         name: What YAML calls it.
         settings: Its keys.
-        lossless: Whether its output follows the target's law exactly under all of its settings, proved by test.
+        lossless: Whether its output follows the target's distribution exactly under all its settings, proved by test.
         models: Roles it needs.
         adaptive: Whether it looks at clocks or channels, so that it cannot be replayed from a tape; or a function
             that says so from its settings.

@@ -59,7 +59,7 @@ def looks_at_the_clock(settings: TkSltSettings) -> bool:
 
 
 def controls_unless_auto(settings: TkSltSettings) -> tuple[str, ...]:
-    """The controls: with ``auto`` the protocol turns them itself."""
+    """The controls: with ``auto`` the protocol adjusts them itself."""
     return () if settings.draft_length == "auto" else ("draft_length", "top_k", "speculation")
 
 

@@ -1,1 +1,1 @@
-"""Verification rules, one file each: accept a candidate or correct, so that the output follows the target's law."""
+"""Verification rules, a file each: accept a candidate or correct, so that the output has the target's distribution."""

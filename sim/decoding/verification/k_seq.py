@@ -56,7 +56,7 @@ def inflation(p: Probabilities, q: Probabilities, candidates: int) -> float:
     if at_high >= 0:
         return high
     # Secant and bisection in turn: fast where the excess is straight, sure where it is not. An excess of e moves the
-    # output law by no more than e.
+    # output distribution by no more than e.
     for step in range(110):
         ratio = (low * at_high - high * at_low) / (at_high - at_low) if step % 2 == 0 else (low + high) / 2
         here = excess(ratio)

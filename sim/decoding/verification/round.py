@@ -15,7 +15,7 @@ from sim.decoding.core.steps import Emit, Location, Step
 from sim.decoding.core.target_figures import TargetFigures, target_figures, target_stats
 from sim.decoding.verification.base import Rule
 from sim.models.interface import Logits
-from sim.models.on_demand import AwaitRow, PromisedRows
+from sim.models.on_demand import PromisedRows, wait_for_row
 
 
 class TargetRows:
@@ -27,9 +27,7 @@ class TargetRows:
 
     def wait_for(self, node: int) -> Generator[Step, Any, None]:
         """Have the row after a node computed, where that was not done with the others."""
-        logits = self._logits
-        if isinstance(logits, PromisedRows) and not logits.has(node + 1):
-            yield AwaitRow(logits, node + 1)
+        yield from wait_for_row(self._logits, node + 1)
 
     def after(self, node: int) -> Row:
         """The row after a node, -1 for the text's last token."""

@@ -23,13 +23,13 @@ MAX_SETS = 1024
 
 
 class Selection(ABC):
-    """Chooses one of the candidates; its output law is known exactly.
+    """Chooses one of the candidates; its output distribution is known exactly.
 
     With the best choice, an ordinary single-draft test of the chosen candidate against ``row`` accepts as often as
     any lossless verifier of these candidates can (Khisti et al., arXiv 2410.18234, canonical form).
 
     Attributes:
-        row: Law of the chosen candidate's token, over the draw of the candidates.
+        row: Distribution of the chosen candidate's token, over the draw of the candidates.
     """
 
     row: Row
@@ -43,15 +43,15 @@ class IndependentSelection(Selection):
     """The optimum for k independent candidates, any k, in O(K log K) for K tokens with draft probability.
 
     Tokens are ranked by p/q. A choice is a random cut of the ranking into classes: the highest class that has a
-    candidate wins, and within it the first candidate drawn. One cut gives the law whose cumulative mass, seen over
-    the cumulative draft mass Q, interpolates f = Q^k linearly between the class borders. Any convex T >= f is a
+    candidate wins, and within it the first candidate drawn. One cut gives the distribution whose cumulative mass, seen
+    over the cumulative draft mass Q, interpolates f = Q^k linearly between the class borders. Any convex T >= f is a
     mixture of such cuts (extreme points of majorised monotone functions: Kleiner, Moldovanu, Strack, Econometrica
     2021), found here interval by interval: mix in as much of the uncut interval as leaves T >= f, which makes T
     touch f somewhere, and cut there. The T taken is the one closest to the target: P + max(f - P) over lower
     ranks up to the peak of f - P, over higher ranks beyond it; its overlap with p is 1 - max(f - P), the optimum.
 
     Of more than ``MAX_BORDERS`` borders between ranks only that many are used, spread over ranks and mass: still
-    exact in law, since the law is that of the T so coarsened, and short of the optimum by what p/q varies between
+    exact in distribution, since it is that of the T so coarsened, and short of the optimum by what p/q varies between
     neighbouring borders.
 
     Args:
@@ -80,8 +80,8 @@ class IndependentSelection(Selection):
         self._floor = self._draft_mass**candidates
         self._mass = (target_mass + lift)[self._borders]
         density = np.maximum(np.diff(self._mass), 0.0) / np.diff(self._draft_mass)
-        law = np.repeat(density, np.diff(self._borders)) * np.diff(draft_mass)
-        self.row = Row(p.vocab_size, law[self._rank], ids)
+        chosen = np.repeat(density, np.diff(self._borders)) * np.diff(draft_mass)
+        self.row = Row(p.vocab_size, chosen[self._rank], ids)
 
     @override
     def select(self, candidates: Sequence[int], rng: RandomSource) -> int:
@@ -115,7 +115,7 @@ class IndependentSelection(Selection):
 class DistinctSelection(Selection):
     """The optimum for k candidates drawn one after another without replacement, by a linear programme over all sets.
 
-    Whatever the solver's tolerance, the law of the choice is computed from the choice probabilities themselves.
+    Whatever the solver's tolerance, the choice's distribution is computed from the choice probabilities themselves.
 
     Args:
         p: The target's row.
@@ -138,9 +138,9 @@ class DistinctSelection(Selection):
         flow += np.maximum(chances - flow.sum(axis=1), 0.0)[:, None] / size + np.finfo(float).tiny
         self._shares = flow / flow.sum(axis=1, keepdims=True)
         self._place = {members: index for index, members in enumerate(map(tuple, sets.tolist()))}
-        law = np.zeros(len(self._ids))
-        np.add.at(law, sets, self._shares * chances[:, None])
-        self.row = Row(p.vocab_size, law, self._ids)
+        chosen = np.zeros(len(self._ids))
+        np.add.at(chosen, sets, self._shares * chances[:, None])
+        self.row = Row(p.vocab_size, chosen, self._ids)
 
     @override
     def select(self, candidates: Sequence[int], rng: RandomSource) -> int:
@@ -208,8 +208,8 @@ def _spread(draft_mass: Probabilities, peak: int) -> Ids:
 
 
 def _support(q: Row) -> tuple[Ids, Probabilities]:
-    alive = np.flatnonzero(q.probs > 0)
-    return (alive if q.ids is None else q.ids[alive]), q.probs[alive]
+    in_support = np.flatnonzero(q.probs > 0)
+    return (in_support if q.ids is None else q.ids[in_support]), q.probs[in_support]
 
 
 def _cumulative(values: Probabilities) -> Probabilities:

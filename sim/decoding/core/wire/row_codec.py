@@ -261,8 +261,8 @@ def lattice_counts(probs: npt.NDArray[np.float64], levels: int) -> Codes:
     if short > 0:
         counts[np.argsort(counts - scaled, kind="stable")[:short]] += 1
     elif short < 0:
-        most = np.argsort(-counts, kind="stable")[:-short]
-        counts[most] -= 1
+        largest_counts = np.argsort(-counts, kind="stable")[:-short]
+        counts[largest_counts] -= 1
     return counts
 
 

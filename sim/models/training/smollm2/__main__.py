@@ -28,12 +28,12 @@ def say(message: str) -> None:
     print(message, file=sys.stderr, flush=True)
 
 
-def held_out_prompts(tokenizer: TextTokenizer, most: int | None) -> list[list[int]]:
+def held_out_prompts(tokenizer: TextTokenizer, max_prompts: int | None) -> list[list[int]]:
     """Token ids of prompts that ship as ``chat``, spread over the kinds if they are fewer than all."""
     path = SHIPPED_FOLDERS[SMOLLM2] / "prompts.jsonl"
     lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-    step = 1 if most is None else max(1, len(lines) // most)
-    return [tokenizer.encode_chat(line["messages"]) for line in lines[::step][:most]]
+    step = 1 if max_prompts is None else max(1, len(lines) // max_prompts)
+    return [tokenizer.encode_chat(line["messages"]) for line in lines[::step][:max_prompts]]
 
 
 def measure(args: argparse.Namespace, target: Target, tokenizer: TextTokenizer, draft: Parameters) -> list[Overlap]:
