@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from docs.generators.breakdown import breakdown_svg
 from docs.generators.schema import Key, Part, parts
 
 ROOT = Path(__file__).parents[2]
@@ -30,6 +31,7 @@ def write_all(folder: Path) -> list[Path]:
         path = folder / f"{name}.md"
         path.write_text(make(folder), encoding="utf-8")
         written.append(path)
+    (folder / "breakdown.svg").write_text(breakdown_svg(), encoding="utf-8")
     return written
 
 

@@ -172,10 +172,15 @@ def _bounds(node: Mapping[str, Any]) -> str:
     return ", ".join(filter(None, (low, high, each)))
 
 
+# Every number has bounds beyond which it cannot be meant (1e12); they say nothing to a reader.
+_FENCE = 1e12
+
+
 def _end(node: Mapping[str, Any], open_key: str, open_sign: str, closed_key: str, closed_sign: str) -> str:
-    if open_key in node:
-        return f"{open_sign}{node[open_key]:g}"
-    return f"{closed_sign}{node[closed_key]:g}" if closed_key in node else ""
+    key, sign = (open_key, open_sign) if open_key in node else (closed_key, closed_sign)
+    if key not in node or abs(node[key]) >= _FENCE:
+        return ""
+    return f"{sign}{node[key]:g}"
 
 
 def _text(node: Mapping[str, Any]) -> str:

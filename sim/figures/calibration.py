@@ -35,6 +35,7 @@ def draw_calibration(
         return save_all(calibration_figure(drops, scenario, carrier_ghz), folder, name)
 
 
+@styled()
 def calibration_figure(drops: Mapping[str, Array], scenario: str, carrier_ghz: float) -> Figure:
     """The figure of ``draw_calibration``, not saved."""
     figure = new_figure("two_column", _HEIGHT_IN)
@@ -48,5 +49,5 @@ def calibration_figure(drops: Mapping[str, Array], scenario: str, carrier_ghz: f
         axes.set_xlabel(_LABELS[quantity])
         axes.set_ylim(0, 100)
     figure.axes[0].set_ylabel("Share of devices below (%)")
-    figure.axes[0].legend(loc="upper left")
+    figure.axes[1].legend(loc="lower right")
     return figure

@@ -67,6 +67,7 @@ def draw_cell(
         return save_all(cell_figure(link, direction, first_slot, num_slots, cell, style), folder, f"cell_{direction}")
 
 
+@styled()
 def cell_figure(
     link: NrLink,
     direction: Direction = Direction.UPLINK,

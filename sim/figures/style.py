@@ -165,10 +165,11 @@ def new_figure(size: str, height_in: float) -> Figure:
         InputError: Unknown size.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
+
+    from sim.figures.shown import ShownFigure
 
     width, height = size_in(size)
-    figure = Figure(figsize=(width, height or height_in), dpi=_DPI)
+    figure = ShownFigure(figsize=(width, height or height_in), dpi=_DPI)
     FigureCanvasAgg(figure)
     return figure
 

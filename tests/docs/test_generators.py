@@ -110,3 +110,35 @@ def test_the_readmes_protocols_are_those_of_the_code() -> None:
     """If this fails: ``python -m docs.generators.readme``."""
     text = readme.README.read_text(encoding="utf-8")
     assert readme.with_protocols(text) == text
+
+
+def test_every_public_name_of_python_is_in_the_reference() -> None:
+    import sim
+    import sim.decoding
+    import sim.links.nr
+    import sim.models
+    import sim.plotting
+
+    text = (pages.ROOT / "docs/reference/python.md").read_text(encoding="utf-8")
+    public = [f"sim.{name}" for name in sim.__all__ if name != "sweep"] + ["sim.sweep.run.sweep"]
+    public += [f"sim.decoding.{name}" for name in sim.decoding.__all__]
+    public += [f"sim.models.{name}" for name in sim.models._HOMES]
+    public += [f"sim.links.nr.{name}" for name in sim.links.nr.__all__ if not name.startswith("Nr")]
+    # Links and scenarios are described key by key; of sim.plotting the page takes all.
+    missing = [name for name in public if not re.search(rf":: {re.escape(name)}$", text, re.M)]
+    assert missing == []
+    assert ".. automodule:: sim.plotting\n   :imported-members:" in text
+
+
+def test_bounds_beyond_meaning_are_left_out() -> None:
+    assert not [path for path, key in KEYS.items() if "e+12" in key.bounds]
+    assert KEYS["protocol.tslt.top_k"].bounds == "≥ 1"
+
+
+def test_the_drawing_names_every_part() -> None:
+    from docs.generators.breakdown import breakdown_svg
+    from sim.results.columns import BREAKDOWN_COLUMNS
+
+    svg = breakdown_svg()
+    parts_drawn = {part.removesuffix("_s") for part in BREAKDOWN_COLUMNS} - {"downlink_retransmission", "other"}
+    assert [part for part in parts_drawn if f">{part}</text>" not in svg] == []

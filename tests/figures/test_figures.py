@@ -452,3 +452,15 @@ def test_every_panel_is_drawn_up_to_what_a_page_holds() -> None:
 def test_scales_are_what_is_asked_for(wanted: bool, scale: str) -> None:
     axes = plot([sweep_table()], UPLINK, "e2e_mean_s", log_x=wanted, log_y=wanted).axes[0]
     assert (axes.get_xscale(), axes.get_yscale()) == (scale, scale)
+
+
+def test_a_notebook_shows_a_figure_as_its_picture() -> None:
+    def picture() -> bytes:
+        with styled():
+            figure = new_figure("one_column", 2)
+            figure.add_subplot().plot([1, 2])
+        shown: bytes = figure._repr_png_()  # type: ignore[attr-defined]
+        return shown
+
+    assert picture().startswith(b"\x89PNG")
+    assert picture() == picture()

@@ -131,8 +131,8 @@ class AccessSettings(CarrierSettings):
     """From the end of a block's last symbol to its delivery upwards [s]; one slot if left out."""
 
     sr_period_slots: int | None = Field(default=None)
-    """Period of a device's scheduling request opportunities [slots], one that TS 38.331 has; 1 is every uplink slot.
-    Left out, 1, or 40 in the commercial profile."""
+    """Period of a device's scheduling request opportunities [slots], one that TS 38.331 has (at 30 kHz 1, 2, 4, 8,
+    10, 16, 20, 40, 80, 160); 1 is every uplink slot. Left out, 1, or 40 in the commercial profile."""
 
     sr_grant_bytes: int = Field(default=512, ge=1, le=100_000)
     """Size of the grant that answers a scheduling request [byte]; it carries data beside the buffer status report."""
@@ -195,7 +195,7 @@ class ReliabilitySettings(AccessSettings):
     """MCS table of TS 38.214 5.1.3.1: 1 up to 64QAM, 2 up to 256QAM, 3 for low rates."""
 
     mcs: int | None = Field(default=None)
-    """A fixed MCS index; left out, it follows the reported channel."""
+    """A fixed MCS index, 0 to 28 or 27 by ``mcs_table``; left out, it follows the reported channel."""
 
     target_bler: float = Field(default=0.1, ge=0.001, le=0.5)
     """Error rate of first transmissions that the outer loop holds."""

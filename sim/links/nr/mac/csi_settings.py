@@ -24,7 +24,7 @@ class CsiSettings(Settings):
 
     srs_period_slots: int | None = None
     """Slots between two sounding reference signals of a device, by which the base station measures the uplink, one that
-    TS 38.331 has; ``csi_period_slots`` if left out."""
+    TS 38.331 has: 1, 2, 4, 5, 8, 10, 16, 20, 32, 40, 64, 80, 160 ... 2560; ``csi_period_slots`` if left out."""
 
     csi_offsets: Literal["common", "spread"] = "common"
     """``common``: all devices are measured in the same slot; ``spread``: each at an offset of its own in the period, in

@@ -16,8 +16,8 @@ class BearerSettings(Settings):
     """Quality of service of one flow of packets: of the protocols' messages, or of background traffic."""
 
     five_qi: int = 9
-    """5QI (TS 23.501 Table 5.7.4-1): priority level and delay budget; of use to logical channel prioritisation and to
-    the scheduler ``qos``."""
+    """5QI (1 to 9, 80, 82 to 90 of TS 23.501 Table 5.7.4-1): priority level and delay budget; of use to logical
+    channel prioritisation and to the scheduler ``qos``."""
 
     prioritised_mbps: float = Field(default=0.0, ge=0, le=1e6)
     """Rate up to which its logical channel is served before the rest of any other (prioritisedBitRate of TS 38.321
