@@ -11,9 +11,6 @@ class ShownFigure(Figure):
     """A matplotlib figure whose last line in a notebook's cell is its picture."""
 
     def _repr_png_(self) -> bytes:
-        from sim.figures.style import styled
-
         picture = BytesIO()
-        with styled():
-            self.savefig(picture, format="png", metadata={"Software": None})
+        self.savefig(picture, format="png", metadata={"Software": None})
         return picture.getvalue()
