@@ -25,6 +25,7 @@ from sim.figures import (
 from sim.figures.cell import cell_figure
 from sim.figures.plot import plot
 from sim.figures.style import save_all
+from sim.reference_tapes import make_tapes
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -475,8 +476,11 @@ def _as_options(changes: Mapping[str, Any]) -> str:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Make the figures of the named scenarios, or all; exit code as ``specran``'s."""
+    """Make the figures of the named scenarios, or all, or after ``tapes`` the tapes; exit code as ``specran``'s."""
     try:
+        if arguments[:1] == ["tapes"]:
+            print(make_tapes(arguments[1:]))
+            return 0
         for path in make(arguments):
             print(path)
     except (InputError, RunError) as error:

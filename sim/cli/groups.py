@@ -182,20 +182,23 @@ def tape_export(
         Optional[Path],  # noqa: UP045
         typer.Option(help="Write what another machine needs to replay the scenario, without its models."),
     ] = None,
+    archive: Annotated[Optional[Path], typer.Option(help="The same as --folder, in one compressed file.")] = None,  # noqa: UP045
     trust_remote_code: TrustOption = False,
 ) -> None:
     """Rounds and acceptance as a table, or a tape for another machine."""
     from sim.cli.tape import export_command
 
     trust(trust_remote_code)
-    export_command(scenario, vary or [], set_ or [], seed, parquet, folder)
+    export_command(scenario, vary or [], set_ or [], seed, parquet, folder, archive)
 
 
-def tape_import(folder: Annotated[Path, typer.Argument(help="Folder that another machine exported.")]) -> None:
+def tape_import(
+    source: Annotated[Path, typer.Argument(help="Folder or archive that another machine exported.")],
+) -> None:
     """Take over a tape from another machine."""
     from sim.cli.tape import import_command
 
-    import_command(folder)
+    import_command(source)
 
 
 def models_list(json: JsonOption = False) -> None:

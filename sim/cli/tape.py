@@ -11,11 +11,13 @@ from sim.cli.terminal import print_lines
 from sim.core.errors import InputError
 from sim.core.files import clean_cache
 from sim.inputs.tokenised_requests import planned_by_kind
+from sim.inputs.versions import decoding_code
 from sim.runs.prepare import must_be_live, tape_store
 from sim.scenario.loading import load_scenario, locate_errors
 from sim.scenario.overrides import parse_axes
 from sim.scenario.points import expand
 from sim.scenario.schema import Scenario
+from sim.tape.archive import TapeArchive, shipped_tapes
 from sim.tape.pruning import max_tape_bytes, prune
 
 
@@ -28,7 +30,8 @@ def record_command(
 
     axes, changes = parse_axes(vary), changes_of(set_, seed)
     scenarios = _replayed(load_scenario(name, changes, axes, check=expand))
-    store, max_bytes = tape_store(), max_tape_bytes()
+    # Payloads are kept of what is recorded now: what ships has none.
+    store, max_bytes = tape_store(with_shipped=not payloads), max_tape_bytes()
     with locate_errors(name, changes, axes):
         wanted = [one for scenario in scenarios for one in planned_by_kind(scenario)]
     workers = jobs or os.cpu_count() or 1
@@ -100,7 +103,25 @@ def verify_command(remove: bool) -> int:
     say(f"{len(store.list_keys())} entries; {len(check.damaged)} damaged{removed if check.damaged else ''}{outdated}")
     if left_over:
         say(f"{left_over} unfinished files of killed recorders removed")
-    return 1 if check.damaged and not remove else 0
+    damaged_archives = [archive for archive in shipped_tapes().archives if not _archive_is_whole(archive)]
+    return 1 if damaged_archives or (check.damaged and not remove) else 0
+
+
+def _archive_is_whole(archive: TapeArchive) -> bool:
+    """Say what was found in an archive that ships; whether nothing in it is damaged."""
+    from sim.tape.inspect import verify_tape
+
+    try:
+        about = archive.about()
+    except ValueError as error:
+        say(str(error))
+        return False
+    check = verify_tape(archive)
+    for key, problem in check.damaged.items():
+        say(f"{archive.path}: entry {key}: {problem}")
+    other = "" if about.get("code") == decoding_code() else "; recorded by another version's code, not used"
+    say(f"{archive.path}: {len(archive.keys())} entries that ship; {len(check.damaged)} damaged{other}")
+    return not check.damaged
 
 
 def prune_command(max_gb: float | None) -> None:
@@ -113,12 +134,21 @@ def prune_command(max_gb: float | None) -> None:
 
 
 def export_command(
-    name: str | None, vary: list[str], set_: list[str], seed: int | None, parquet: Path | None, folder: Path | None
+    name: str | None,
+    vary: list[str],
+    set_: list[str],
+    seed: int | None,
+    parquet: Path | None,
+    folder: Path | None,
+    archive: Path | None,
 ) -> None:
     """Write rounds as a table, or what another machine needs to replay a scenario."""
     store = tape_store()
-    if (parquet is None) == (folder is None):
-        raise InputError("tape export: give --parquet FILE for a table of rounds, or --folder DIR for another machine")
+    if sum(place is not None for place in (parquet, folder, archive)) != 1:
+        raise InputError(
+            "tape export: give --parquet FILE for a table of rounds, or --folder DIR or --archive FILE for another "
+            "machine"
+        )
     axes, changes = parse_axes(vary), changes_of(set_, seed)
     scenarios = None if name is None else _replayed(load_scenario(name, changes, axes, check=expand))
     if parquet is not None:
@@ -129,17 +159,18 @@ def export_command(
         say(f"{done.rounds} rounds of {done.requests} requests in {parquet}")
         _say_left_out(done.left_out)
         return
-    from sim.tape.transfer import export_folder
+    from sim.tape.transfer import export_archive, export_folder
 
     if scenarios is None:
-        raise InputError("tape export --folder: name the scenario that is to be replayed elsewhere")
-    assert folder is not None
-    say(f"{export_folder(scenarios, store, folder)} requests in {folder}; there: specran tape import {folder.name}")
+        raise InputError("tape export: name the scenario that is to be replayed elsewhere")
+    export, place = (export_archive, archive) if archive is not None else (export_folder, folder)
+    assert place is not None
+    say(f"{export(scenarios, store, place)} requests in {place}; there: specran tape import {place.name}")
 
 
-def import_command(folder: Path) -> None:
-    """Take over a folder that another machine exported."""
-    from sim.tape.transfer import import_folder
+def import_command(source: Path) -> None:
+    """Take over a folder or archive that another machine exported."""
+    from sim.tape.transfer import import_tape
 
     store = tape_store()
-    say(f"{import_folder(folder, store)} new requests on tape in {store.folder}")
+    say(f"{import_tape(source, store)} new requests on tape in {store.folder}")

@@ -14,6 +14,7 @@ from sim.models.info import ModelInfo
 from sim.models.interface import LanguageModel
 from sim.runs.inputs import SimulationInputs
 from sim.scenario.schema import ModelsSettings, Scenario
+from sim.tape.archive import shipped_tapes
 from sim.tape.key import Addresses
 from sim.tape.recorder import Recording, missing_groups, record, wanted_recordings
 from sim.tape.store import TapeStore
@@ -35,9 +36,9 @@ def _must_be_live(scenario: Scenario) -> bool:
     return bool(adaptive) or is_measured(scenario)
 
 
-def tape_store() -> TapeStore:
-    """The user's tape."""
-    return TapeStore(cache_folder() / "tape")
+def tape_store(with_shipped: bool = True) -> TapeStore:
+    """The user's tape, and behind it what ships with the scenarios."""
+    return TapeStore(cache_folder() / "tape", second=shipped_tapes() if with_shipped else None)
 
 
 def wanted_of(scenario: Scenario, inputs: SimulationInputs) -> Wanted:

@@ -22,6 +22,7 @@ from sim.runs.inputs import SimulationInputs
 from sim.runs.prepare import MissingGroup, models_by_kind, record_group
 from sim.runs.run import simulate
 from sim.scenario.schema import ModelsSettings, Scenario
+from sim.tape.archive import shipped_tapes
 from sim.tape.key import Addresses
 from sim.tape.recorder import Recording
 from sim.tape.store import TapeStore
@@ -145,7 +146,7 @@ def unpacked(inputs_id: str, packed: bytes) -> SimulationInputs:
     if shared.entries is not None:
         store = EntryStore(shared.entries)
     elif shared.tape is not None:
-        store = _stores.setdefault(shared.tape, TapeStore(shared.tape))
+        store = _stores.setdefault(shared.tape, TapeStore(shared.tape, second=shipped_tapes()))
     _shared[inputs_id] = ready = shared.inputs.with_tape(store)
     while len(_shared) > _MAX_SHARED:
         _shared.popitem(last=False)

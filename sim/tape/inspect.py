@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from sim.core.files import cannot_write, write_atomically
+from sim.tape.archive import TapeArchive
 from sim.tape.encoding import rounds_of
 from sim.tape.store import Entry, Header, TapeOutdated, TapeProblem, TapeStore, check_entry, verify_entry
 
@@ -76,7 +77,7 @@ class TapeCheck:
     outdated: list[str]
 
 
-def verify_tape(store: TapeStore) -> TapeCheck:
+def verify_tape(store: TapeStore | TapeArchive) -> TapeCheck:
     """Read every entry and check it."""
     check = TapeCheck({}, [])
     for key, data in store.entries():

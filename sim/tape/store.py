@@ -12,7 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from pydantic_core import from_json
 
@@ -177,16 +177,25 @@ def _payloads_of(plain: Mapping[str, Any]) -> list[bytes] | None:
     return None if payloads is None else [bytes.fromhex(text) for text in payloads]
 
 
+class SecondPlace(Protocol):
+    """Where entries are looked for that are not in the store's own folder; nothing is ever written there."""
+
+    def read(self, key: str) -> bytes | None:
+        """The bytes of an entry, or None."""
+
+
 class TapeStore:
     """Recorded requests by key.
 
     Args:
         folder: Where they lie; made when first written to.
         kept_records: Parsed records that this store keeps in memory.
+        second: Where what the folder lacks may be read; lists and checks of the store are of its folder alone.
     """
 
-    def __init__(self, folder: Path, kept_records: int = KEPT_RECORDS) -> None:
+    def __init__(self, folder: Path, kept_records: int = KEPT_RECORDS, second: SecondPlace | None = None) -> None:
         self.folder = folder
+        self._second = second
         self._kept: OrderedDict[str, list[Record]] = OrderedDict()
         self._num_kept = 0
         self._max_kept = kept_records
@@ -202,15 +211,14 @@ class TapeStore:
         if kept is not None:
             self._kept.move_to_end(key)
             return kept
-        data = self.read(key)
-        if data is None:
-            return None
-        try:
-            records = decode_entry(key, data).records
-        except TapeProblem:
-            return None
-        self._keep(key, records)
-        return records
+        for read in (self.read, self._read_second):  # what is damaged in the folder may be whole in the second place
+            data = read(key)
+            if data is not None:
+                with suppress(TapeProblem):
+                    records = decode_entry(key, data).records
+                    self._keep(key, records)
+                    return records
+        return None
 
     def _keep(self, key: str, records: list[Record]) -> None:
         if len(records) > self._max_kept:
@@ -232,19 +240,25 @@ class TapeStore:
         """
         data = self._look(key)
         if data is None:
+            data = self._read_second(key)
+        if data is None:
             raise TapeProblem("it cannot be read")
         return decode_entry(key, data)
 
     def read(self, key: str) -> bytes | None:
         """The bytes of an entry as they are, or None."""
         data = self._look(key)
-        if data is not None:
-            with suppress(OSError):
-                os.utime(self.path(key))  # pruning goes by the time of the last use
+        if data is None:
+            return self._read_second(key)
+        with suppress(OSError):
+            os.utime(self.path(key))  # pruning goes by the time of the last use
         return data
 
+    def _read_second(self, key: str) -> bytes | None:
+        return None if self._second is None else self._second.read(key)
+
     def _look(self, key: str) -> bytes | None:
-        """The bytes of an entry, which is not used by that."""
+        """The bytes of an entry in the folder, which is not used by that."""
         try:
             return self.path(key).read_bytes()
         except OSError:

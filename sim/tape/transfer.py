@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from sim.inputs.versions import decoding_code
 from sim.inputs.workload import contents_to_encode
 from sim.models.info import ModelInfo
 from sim.scenario.schema import Scenario
+from sim.tape.archive import ABOUT, TapeArchive, write_archive
 from sim.tape.key import Addresses
 from sim.tape.store import TapeProblem, TapeStore, decode_entry
 
@@ -36,7 +37,36 @@ def export_folder(scenarios: Sequence[Scenario], store: TapeStore, folder: Path)
         InputError: A request is not on tape yet.
         RunError: The folder cannot be written, or another process has pruned the tape.
     """
-    keys = recorded_keys(scenarios, store)
+    keys, about = recorded_keys(scenarios, store), _describe(scenarios)
+    try:
+        for key, data in _wanted_entries(keys, store):
+            write_atomically(folder / "entries" / f"{key}.json", data)
+        write_atomically(folder / ABOUT, json.dumps(about, sort_keys=True).encode())
+    except OSError as error:
+        raise cannot_write("the tape", folder, error) from error
+    return len(keys)
+
+
+def export_archive(scenarios: Sequence[Scenario], store: TapeStore, path: Path) -> int:
+    """Write what ``export_folder`` writes into one compressed file, which is read where it lies.
+
+    Returns:
+        How many entries.
+
+    Raises:
+        InputError: A request is not on tape yet.
+        RunError: The file cannot be written, or another process has pruned the tape.
+    """
+    keys, about = recorded_keys(scenarios, store), _describe(scenarios)
+    try:
+        write_archive(path, about, _wanted_entries(keys, store))
+    except OSError as error:
+        raise cannot_write("the tape", path, error) from error
+    return len(keys)
+
+
+def _describe(scenarios: Sequence[Scenario]) -> dict[str, Any]:
+    """What a tape says of itself, sealed: the code that decoded, facts of the models, prompts as token ids."""
     models: dict[str, dict[str, Any]] = {}
     prompts: dict[str, dict[str, list[int]]] = {}
     for scenario in (kind.scenario for whole in scenarios for kind in whole.by_kind()):
@@ -44,17 +74,15 @@ def export_folder(scenarios: Sequence[Scenario], store: TapeStore, folder: Path)
         _note_models(scenario, models_info, models)
         _note_prompts(scenario, models_info, prompts)
     about = {"format": FORMAT, "code": decoding_code(), "models": list(models.values()), "prompts": prompts}
-    try:
-        for key in keys:
-            data = store.read(key)
-            if data is None:
-                raise RunError(f"tape entry {key[:12]} vanished while the tape was being exported; export it again")
-            write_atomically(folder / "entries" / f"{key}.json", data)
-        sealed = {**about, "sha256": _seal(about)}
-        write_atomically(folder / "tape.json", json.dumps(sealed, sort_keys=True).encode())
-    except OSError as error:
-        raise cannot_write("the tape", folder, error) from error
-    return len(keys)
+    return {**about, "sha256": _seal(about)}
+
+
+def _wanted_entries(keys: Sequence[str], store: TapeStore) -> Iterator[tuple[str, bytes]]:
+    for key in keys:
+        data = store.read(key)
+        if data is None:
+            raise RunError(f"tape entry {key[:12]} vanished while the tape was being exported; export it again")
+        yield key, data
 
 
 def recorded_keys(scenarios: Sequence[Scenario], store: TapeStore) -> list[str]:
@@ -93,21 +121,21 @@ def _note_prompts(
             known[key] = list(encode_prompt(leader, remote_code_is_trusted(), content))
 
 
-def import_folder(folder: Path, store: TapeStore) -> int:
-    """Take over a folder that ``export_folder`` wrote; damaged entries are refused, known ones left alone.
+def import_tape(source: Path, store: TapeStore) -> int:
+    """Take over what ``export_folder`` or ``export_archive`` wrote; damaged entries are refused, known ones left alone.
 
     Returns:
         How many entries were new.
 
     Raises:
-        InputError: It is no such folder, or holds an entry that cannot be trusted.
+        InputError: It is no such folder or file, or holds an entry that cannot be trusted.
         RunError: The cache cannot be written.
     """
-    about = _read_about(folder)
-    added = 0
-    for path in sorted((folder / "entries").glob("*.json")):
-        added += _import_entry(path, store)
-    store.sync()
+    about = _read_about(source)
+    entries = _entries_of_folder(source) if source.is_dir() else TapeArchive(source).entries()
+    own = TapeStore(store.folder)  # what lies in a second place is not in this tape
+    added = sum(_import_entry(source, key, data, own) for key, data in entries)
+    own.sync()
     try:
         store_models(about["models"])
         store_prompts(about["prompts"])
@@ -117,14 +145,24 @@ def import_folder(folder: Path, store: TapeStore) -> int:
     return added
 
 
-def _read_about(folder: Path) -> dict[str, Any]:
-    """What a tape folder says of itself.
+def _entries_of_folder(folder: Path) -> Iterator[tuple[str, bytes]]:
+    for path in sorted((folder / "entries").glob("*.json")):
+        try:
+            yield path.stem, path.read_bytes()
+        except OSError as error:
+            raise InputError(f"{path}: cannot be trusted: {error}") from error
+
+
+def _read_about(source: Path) -> dict[str, Any]:
+    """What a tape's folder or archive says of itself.
 
     Raises:
-        InputError: It is no tape folder, was changed, or was made by another version of the code.
+        InputError: It is no tape, was changed, or was made by another version of the code.
     """
     try:
-        about: dict[str, Any] = json.loads((folder / "tape.json").read_text(encoding="utf-8"))
+        about: dict[str, Any] = (
+            json.loads((source / ABOUT).read_text(encoding="utf-8")) if source.is_dir() else TapeArchive(source).about()
+        )
         if about["format"] != FORMAT:
             raise ValueError(f"format {about['format']!r}, not {FORMAT!r}")
         if about.pop("sha256") != _seal(about):
@@ -135,21 +173,21 @@ def _read_about(folder: Path) -> dict[str, Any]:
             if not all(type(token) is int for ids in known.values() for token in ids):
                 raise ValueError("a prompt is no list of token ids")
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise InputError(f"{folder}: not a tape folder that specran tape export has written: {error}") from error
+        raise InputError(
+            f"{source}: not a tape folder or archive that specran tape export has written: {error}"
+        ) from error
     if about["code"] != decoding_code():
         raise InputError(
-            f"{folder}: recorded by another version of SpecRAN, whose decoding may differ; use that one here"
+            f"{source}: recorded by another version of SpecRAN, whose decoding may differ; use that one here"
         )
     return about
 
 
-def _import_entry(path: Path, store: TapeStore) -> bool:
-    key = path.stem
+def _import_entry(source: Path, key: str, data: bytes, store: TapeStore) -> bool:
     try:
-        data = path.read_bytes()
         decode_entry(key, data)
-    except (OSError, TapeProblem) as error:
-        raise InputError(f"{path}: cannot be trusted: {error}") from error
+    except TapeProblem as error:
+        raise InputError(f"{source}: entry {key}: cannot be trusted: {error}") from error
     if store.has(key):
         return False
     store.write(key, data)

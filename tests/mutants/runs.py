@@ -310,6 +310,17 @@ RUNS: tuple[Mutant, ...] = (
         ),
     ),
     *faults_of(
+        "sim/tape/store.py",
+        ("tests/tape/test_shipped.py",),
+        ("what_ships_unread", "            return self._read_second(key)", "            return None"),
+    ),
+    *faults_of(
+        "sim/tape/archive.py",
+        ("tests/tape/test_shipped.py",),
+        ("entries_shifted", "range(0, len(lines), _LINES_OF_ENTRY)", "range(1, len(lines), _LINES_OF_ENTRY)"),
+        ("keys_of_other_members", "for key in group}", "for key in group[1:]}"),
+    ),
+    *faults_of(
         "sim/tape/encoding.py",
         ("tests/tape/test_tape.py",),
         (

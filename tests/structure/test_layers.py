@@ -37,7 +37,7 @@ DECODING = ("core", "verification", "theory", "cohorts", "controllers", "protoco
 NR = ("rlc", "phy", "mac", "rrc")
 
 # Packages of scripts that make what is shipped; they stand outside the layers.
-SCRIPTS = ("sim.models.training", "sim.reference", "channels.tables.make_bler_tables")
+SCRIPTS = ("sim.models.training", "sim.reference", "sim.reference_tapes", "channels.tables.make_bler_tables")
 
 
 @cache
