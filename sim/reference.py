@@ -187,7 +187,7 @@ REFERENCES = (
         "drive",
         "drive",
         plotted("link.speed_kmh", "handovers_per_device_minute", by="variant"),
-        "Offset and time to trigger halve the handovers of a drive through 19 sites; requests take the same time.",
+        "Offset and trigger time halve the handovers of a drive through 19 sites; requests take as long (not shown).",
     ),
     Reference(
         "mimo",

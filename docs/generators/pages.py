@@ -365,9 +365,34 @@ def gallery_page(folder: Path) -> str:
             if picture.scenario == name and (REFERENCE / f"{picture.name}.png").exists():
                 shutil.copy(REFERENCE / f"{picture.name}.png", pictures)
                 text.append(f"![{picture.caption}](gallery/{picture.name}.png)\n\n{picture.caption}\n")
-        has_sweep = "\nsweep:" in path.read_text(encoding="utf-8")
-        text.append(f"```sh\nspecran {'sweep' if has_sweep else 'run'} {name}\n```\n")
+        if name.startswith("calibration_"):
+            text.append(_calibrated(name, pictures))
+        text.append(f"```sh\nspecran {_command_of(name, path)} {name}\n```\n")
     return "\n".join(text)
+
+
+def _command_of(name: str, path: Path) -> str:
+    """What a bundled scenario is made for."""
+    if name == "city":
+        return "city"
+    if name.startswith("calibration_"):
+        return "channel calibrate"
+    return "sweep" if "\nsweep:" in path.read_text(encoding="utf-8") else "run"
+
+
+def _calibrated(name: str, folder: Path) -> str:
+    """The figure of a calibration, drawn now from one drop."""
+    from sim.figures.calibration import calibration_figure
+    from sim.figures.style import save
+    from sim.links.nr.calibration import calibration_drop
+    from sim.scenario.loading import load_scenario
+
+    link: Any = load_scenario(name).link.settings
+    drop = calibration_drop(link, 570, seed=1)
+    drops = {"coupling_loss_db": drop.coupling_loss_db, "sir_db": drop.sir_db}
+    save(calibration_figure(drops, link.scenario, link.carrier_ghz), folder / f"{name}.png")
+    caption = "Coupling loss and geometry of 570 devices, with the medians of 3GPP's companies where there are any."
+    return f"![{caption}](gallery/{name}.png)\n\n{caption}\n"
 
 
 def _opening_comment(path: Path) -> str:

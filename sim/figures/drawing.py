@@ -283,7 +283,9 @@ def _ticks_per_decade(axis: Any, decades: float, label_inches: float) -> tuple[f
 
 
 def _tick(value: float, in_thousands: bool) -> str:
-    return f"{value / 1000:g}k" if in_thousands and value >= 1000 else number(value)
+    if not in_thousands or value < 1000:
+        return number(value)
+    return f"{value / 1e6:g}M" if value >= 1e6 else f"{value / 1000:g}k"
 
 
 def draw_breakdown(axes: Axes, names: Sequence[str], means: pd.DataFrame, parts: Sequence[str]) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from sim.figures.conditions import means_by, values_of
+from sim.figures.drawing import NOTE, say_replications
 from sim.figures.legends import legend_above
 from sim.figures.statistics import mean_interval, over_replications
 from sim.figures.style import COLOURS, new_figure, styled
@@ -45,7 +46,9 @@ def shared_gpu(table: pd.DataFrame, axes: Sequence[str]) -> Figure:
         below.set_ylabel("Throughput (tokens/s)")
         below.set_ylim(bottom=0)
         below.set_xlabel("Half-full cells beside the simulated one")
-        above.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=3, fontsize=6.5, borderaxespad=0.2)
+        count = int(table.groupby(["variant", _CELLS]).size().min())
+        above.set_title(f"means of n = {count}", loc="right", pad=3, **NOTE)
+        legend_above(figure, [above], 3)
         return figure
 
 
@@ -86,6 +89,7 @@ def day_at_shared_gpu(table: pd.DataFrame, axes: Sequence[str]) -> Figure:
         lower.minorticks_off()
         lower.set_xlabel("Hour of the day")
         lower.set_xticks(range(0, 25, 4))
+        say_replications(upper, set(shown.groupby(["variant", "hour"]).size()))
         legend_above(figure, [middle], 2)
         return figure
 
@@ -111,6 +115,7 @@ def orchestrators(table: pd.DataFrame, axes: Sequence[str]) -> Figure:
             panel.barh(range(len(variants)), means, xerr=halves, color=COLOURS[: len(variants)], capsize=2, height=0.6)
             panel.set_xlabel(label)
             panel.set_xlim(left=0)
+        say_replications(places[-1], set(table.groupby("variant").size()), "bars")
         places[0].set_yticks(range(len(variants)), [str(name) for name in variants])
         places[0].invert_yaxis()
         return figure

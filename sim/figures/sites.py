@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from sim.figures.conditions import means_by, values_of
+from sim.figures.drawing import say_replications
+from sim.figures.legends import legend_above
 from sim.figures.style import COLOURS, new_figure, styled
 
 if TYPE_CHECKING:
@@ -27,7 +29,7 @@ def handovers(table: pd.DataFrame, axes: Sequence[str]) -> Figure:
     """
     table = table.copy().assign(sent=table["kv_moved_bytes"] / table["simulated_s"] / 1e6)
     with styled():
-        figure = new_figure("one_column", 3.4)
+        figure = new_figure("one_column", 3.8)
         above, below = figure.subplots(2, sharex=True)
         _lines(above, table, _RATE, "e2e_mean_s")
         _lines(below, table, _RATE, "sent")
@@ -39,7 +41,8 @@ def handovers(table: pd.DataFrame, axes: Sequence[str]) -> Figure:
         below.set_ylabel("Keys and values (MB/s)")
         _log_axis(below, table, _RATE)
         below.set_xlabel("Rate between sites (Mbit/s)")
-        above.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=2, fontsize=6.5, borderaxespad=0.2)
+        say_replications(above, set(table.groupby(["variant", _RATE]).size()), "bars")
+        legend_above(figure, [above], 2)
         return figure
 
 
@@ -53,7 +56,7 @@ def site_failure(table: pd.DataFrame, axes: Sequence[str]) -> Figure:
     asked = table["requests"] + table["failed"]
     table = table.copy().assign(lost=table["failed"] / asked, alone=table["draft_alone_tokens"] / table["tokens"])
     with styled():
-        figure = new_figure("one_column", 4.2)
+        figure = new_figure("one_column", 4.5)
         above, middle, below = figure.subplots(3, sharex=True)
         for axis, column in ((above, "e2e_p95_s"), (middle, "lost"), (below, "alone")):
             _lines(axis, table, _DETECTION, column)
@@ -62,7 +65,8 @@ def site_failure(table: pd.DataFrame, axes: Sequence[str]) -> Figure:
         below.set_ylabel("Tokens of the\ndraft alone")
         _log_axis(below, table, _DETECTION)
         below.set_xlabel("Time until a failure is known (s)")
-        above.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=2, fontsize=6.5, borderaxespad=0.2)
+        say_replications(above, set(table.groupby(["variant", _DETECTION]).size()), "bars")
+        legend_above(figure, [above], 2)
         return figure
 
 

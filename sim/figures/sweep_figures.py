@@ -11,6 +11,7 @@ import numpy as np
 
 from sim.figures.conditions import spread, values_of
 from sim.figures.drawing import (
+    NOTE,
     draw_breakdown,
     draw_curves,
     head_panel,
@@ -223,6 +224,8 @@ def _bars(table: pd.DataFrame, roles: AxisRoles, style: str) -> Figure:
         means = pd.DataFrame([frame[mask].mean() for mask in groups.values()])
         labels = ["all" if name is None else value_label(str(roles.by), name) for name in groups]
         draw_breakdown(axes, labels, means, parts)
+        if axes is grid[0] and (count := min(int(mask.sum()) for mask in groups.values())) > 1:
+            axes.set_title(f"means of n = {count}", loc="right", pad=3, **NOTE)
         if roles.x is not None:
             axes.set_title(panel_label(roles.x, value), loc="left", fontsize=7.5)
     grid[-1].set_xlabel("Time per request (s)")
