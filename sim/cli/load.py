@@ -25,7 +25,12 @@ from sim.cli.options import (
 def capacity(
     scenario: ScenarioArgument,
     vary: Annotated[
-        str, typer.Option(metavar="KEY[=LOW,HIGH]", help="Key that sets the load, and loads to begin with.")
+        str,
+        typer.Option(
+            metavar="KEY[=LOW,HIGH]",
+            help="Key that sets the load, and loads to begin with; devices.count and devices.total_rate_hz scale all "
+            "kinds of devices alike.",
+        ),
     ] = "devices.total_rate_hz",
     metric: Annotated[
         Literal["goodput", "ttft", "tpot", "e2e", "completed"],

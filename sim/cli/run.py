@@ -95,10 +95,11 @@ def run_command(
             print_lines([""])
             cells = [[_with_error(row, column) for column in _CATEGORY_COLUMNS] for row in result.by_category]
             print_table("By category of prompt", _CATEGORY_COLUMNS, cells)
-    from sim.report.warnings import overload_warnings, unlike_chat_models, vocabulary_warnings
+    from sim.report.warnings import incident_warnings, overload_warnings, unlike_chat_models, vocabulary_warnings
 
     models = [*unlike_chat_models(result.summary), *vocabulary_warnings(result.manifest)]
-    for warning in [*overload_warnings(result.summary), *models, *result.manifest["workload_notes"]]:
+    load = [*incident_warnings(result.summary), *overload_warnings(result.summary)]
+    for warning in [*load, *models, *result.manifest["workload_notes"]]:
         say(f"warning: {warning}")
     say(f"files:   {result.folder}")
     assert result.folder is not None
@@ -125,10 +126,12 @@ def _with_error(summary: Mapping[str, Any], key: str) -> Any:
 
 
 def _print_run(scenario: Scenario, summary: Mapping[str, Any]) -> None:
-    from sim.results.columns import BREAKDOWN_COLUMNS
+    from sim.figures.labels import name_of
+    from sim.results.columns import BREAKDOWN_COLUMNS, INCIDENT_COLUMNS
 
     title = f"{scenario.name}: {scenario.protocol.name} over {scenario.link.name}, {summary['requests']} requests"
     rows = [(label, _with_error(summary, key), unit) for label, key, unit in _RUN_ROWS if key in summary]
+    rows += [(name_of(key), int(summary[key]), "") for key in INCIDENT_COLUMNS if summary.get(key)]
     print_table(title, ("figure", "value", "unit"), rows)
     total = summary["e2e_mean_s"]
     parts = [

@@ -15,6 +15,7 @@ from sim.figures.labels import name_of, unit_of, value_label, within_line
 from sim.figures.statistics import mean_interval
 from sim.report.page import write_report
 from sim.report.warnings import priced_warnings, run_warnings, sweep_warnings
+from sim.results.columns import INCIDENT_COLUMNS
 from sim.results.portable import scenario_text, without_folders
 
 if TYPE_CHECKING:
@@ -109,7 +110,7 @@ def report_run(
             "unit": unit_of(column),
             "note": _error_of(summary, column),
         }
-        for column in _CARDS
+        for column in (*_CARDS, *(name for name in INCIDENT_COLUMNS if name != "failed" and summary.get(name)))
         if column in summary
     ]
     return write_report(
@@ -215,11 +216,12 @@ def means_with_intervals(table: pd.DataFrame, axes: Sequence[str]) -> pd.DataFra
     if table.empty:
         return table
     groups = [column for column in [*axes, "variant"] if column in table and (table[column] != "").any()]
+    incidents = [name for name in INCIDENT_COLUMNS if name in table and table[name].any()]
     rows = []
     for key, group in table.groupby(groups, sort=False, dropna=False) if groups else [((), table)]:
         values = key if isinstance(key, tuple) else (key,)
         row = dict(zip(groups, values, strict=True))
-        for column in _SWEEP_COLUMNS:
+        for column in (*_SWEEP_COLUMNS, *incidents):
             if column in group:
                 mean, half, count = mean_interval(group[column])
                 row[column] = mean

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from sim.figures.labels import value_label
 from sim.figures.statistics import mean_interval
+from sim.results.columns import INCIDENT_COLUMNS
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -46,6 +47,7 @@ def run_warnings(summary: Mapping[str, Any], manifest: Mapping[str, Any]) -> lis
     """
     return [
         *_lossy_warning(manifest),
+        *incident_warnings(summary),
         *model_notes(manifest),
         *vocabulary_warnings(manifest),
         *manifest.get("workload_notes", ()),
@@ -123,6 +125,26 @@ def _charged(vocab_size: int, wire_vocab_size: int) -> str:
         f"messages are charged as of a vocabulary of {wire_vocab_size:,} tokens (models.wire_vocab_size); the models "
         f"that decode have {vocab_size:,}"
     )
+
+
+def incident_warnings(summary: Mapping[str, Any]) -> list[str]:
+    """That requests were given up, or ended otherwise than by their own site: what latencies then leave out."""
+    found = []
+    count = {name: int(value) for name in INCIDENT_COLUMNS if (value := _number(summary, name)) > 0}
+    asked = count.get("failed", 0) + int(summary.get("requests", 0))
+    if "failed" in count:
+        unserved, unheard = count.get("unserved_requests", 0), count.get("failed_messages", 0)
+        why = f", {unserved} since their site was down and nobody went on with them" if unserved else ""
+        why += f"; {unheard} messages found no radio link" if unheard else ""
+        found.append(f"{count['failed']} of {asked} requests were given up{why}; latencies are those of the others")
+    if "cloud_requests" in count:
+        found.append(f"a site failed: the cloud took over {count['cloud_requests']} requests")
+    if "draft_alone_requests" in count:
+        found.append(
+            f"a site failed: {count['draft_alone_requests']} requests were ended by the draft alone, and "
+            f"{_number(summary, 'draft_alone_tokens'):.0f} of their tokens follow its distribution"
+        )
+    return found
 
 
 def _load_warnings(summary: Mapping[str, Any]) -> list[str]:
@@ -268,6 +290,8 @@ def _sweep_load_warnings(table: pd.DataFrame) -> list[str]:
     runs = len(table)
     if "overload" in table and (over := int((table["overload"] > 0).sum())):
         found.append(f"overload: more requests came than were served in {over} of {runs} runs")
+    if "failed" in table and (gave_up := int((table["failed"] > 0).sum())):
+        found.append(f"requests were given up in {gave_up} of {runs} runs; latencies are those of the others")
     for column, what, limit in (
         ("edge_utilisation", "edge", _BUSY_EDGE),
         ("cloud_utilisation", "cloud", _BUSY_EDGE),

@@ -260,6 +260,18 @@ SUMMARY_COLUMNS = {
     **_MODEM_MEANINGS,
 }
 
+# What went wrong in a run: shown wherever it is not zero.
+INCIDENT_COLUMNS = (
+    "failed",
+    "unserved_requests",
+    "cloud_requests",
+    "draft_alone_requests",
+    "lost_forwards",
+    "radio_link_failures",
+    "outage_messages",
+    "failed_messages",
+)
+
 # Of a sweep's table, beside a column per varied key and those of the summary.
 SWEEP_COLUMNS = {
     "variant": "name of the variant; empty if the sweep has none",

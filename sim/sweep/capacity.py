@@ -12,6 +12,7 @@ from sim.core.errors import InputError, RunError
 from sim.runs.prepare import Progress, no_progress
 from sim.scenario.schema import Scenario
 from sim.sweep.cluster import Cluster
+from sim.sweep.kinds_load import kinds_of, load_of_kinds, scaled_kinds
 from sim.sweep.precision import half_width
 from sim.sweep.run import evaluate
 
@@ -140,6 +141,7 @@ class _Bracketing:
         self._how: dict[str, Any] = {"out": out, "jobs": jobs, "scheduler": scheduler, "progress": progress}
         self._tables: list[pd.DataFrame] = []
         self._known: dict[float, LoadPoint] = {}
+        self._kinds = kinds_of(scenario, search.key)
         _check(scenario, search)
         self._is_whole = isinstance(own_value(scenario, search.key), int) or search.key.endswith("count")
 
@@ -191,7 +193,7 @@ class _Bracketing:
         return high - low <= 1 if self._is_whole else high <= low * (1 + self.search.tolerance)
 
     def _rounded(self, load: float) -> float:
-        return max(1, round(load)) if self._is_whole else float(f"{load:.4g}")
+        return max(len(self._kinds), 1, round(load)) if self._is_whole else float(f"{load:.4g}")
 
     def _holds(self, load: float) -> bool:
         if load not in self._known:
@@ -200,20 +202,26 @@ class _Bracketing:
 
     def _evaluate(self, load: float) -> LoadPoint:
         search = self.search
-        sweep = {"axes": {search.key: [load]}, "replications": search.replications, "keep": "summary"}
+        values = scaled_kinds(self._kinds, search.key, load) if self._kinds else {search.key: load}
+        varied = {key: [value] for key, value in values.items()}
+        sweep = {"zip": varied, "replications": search.replications, "keep": "summary"}
+        if not self._kinds:
+            sweep["axes"] = sweep.pop("zip")
         table, failed = evaluate(Scenario.from_dict({**self.scenario.dump(), "sweep": sweep}), **self._how)
         if failed:
             raise RunError(f"{search.key}={load:g}: {failed[0]}")
         column, *over = METRICS[search.metric]
         values = (table[column] / table[over[0]] if over else table[column]).astype(float).tolist()
-        self._tables.append(table)
+        self._tables.append(table if search.key in table else table.assign(**{search.key: load}))
         return LoadPoint(load, math.fsum(values) / len(values), half_width(values))
 
 
 def own_value(scenario: Scenario, key: str) -> Any:
-    """The value that a scenario has for a dotted key; None if it has none."""
+    """The value that a scenario has for a dotted key, of all kinds together where it stands for them; None if none."""
     from sim.scenario.points import value_of
 
+    if kinds := kinds_of(scenario, key):
+        return load_of_kinds(kinds, key)
     try:
         return value_of(scenario, key)
     except (AttributeError, KeyError, StopIteration):

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from sim.core.errors import InputError
 from sim.core.files import cannot_write, clean_cache, no_empty_folders_of, remove_leftovers, unfinished_folder
+from sim.results.columns import INCIDENT_COLUMNS
 from sim.results.point_log import SavedPoint
 from sim.results.saved_points import SavedPoints
 from sim.results.tables import Keep
@@ -72,6 +73,7 @@ class SweepResult:
         shown = [column for column in _OVERVIEW if column in self.table]
         if any(name in self.table for name in ("ttft_attainment", "tpot_attainment", "e2e_attainment")):
             shown += ["slo_attainment", "goodput_rps"]
+        shown += [name for name in INCIDENT_COLUMNS if name in self.table and self.table[name].any()]
         means = self.table.groupby(groups, sort=False, dropna=False)[shown].mean().reset_index()
         return list(means.columns), [list(row) for row in means.itertuples(index=False)]
 
