@@ -54,6 +54,7 @@ class LlamaFast(CachedModel):
         name, vocab_size, eos_ids, bos_id, fingerprint, max_slots, max_bytes: As for ``HuggingFaceModel``.
         layers: The layers that make up the model, in this order; all by default.
         max_context: Longest text; that of the sizes by default.
+        halves: Multiply in bfloat16 within layers; norms, attention and logits stay in the dtype of the files.
 
     Raises:
         InputError: Tensors are missing, unexpected, or of another shape than the sizes say.
@@ -72,6 +73,7 @@ class LlamaFast(CachedModel):
         max_bytes: int = DEFAULT_MAX_BYTES,
         layers: Sequence[int] | None = None,
         max_context: int | None = None,
+        halves: bool = False,
     ) -> None:
         super().__init__()
         refuse_unless_as_asked(files, tensors_of(sizes), optional_ends(files, sizes), name)
@@ -87,7 +89,7 @@ class LlamaFast(CachedModel):
         self.sizes = sizes
         self._dtype = files.dtype
         with torch.inference_mode():
-            self._read_weights(files, chosen)
+            self._read_weights(files, chosen, halves)
             self._turns = rotary_turns(sizes, self._dtype)
         shapes = [LayerShape(sizes.num_kv_heads, sizes.head_dim, sizes.head_dim)] * sizes.num_layers
         self._store = KvStore(shapes, self._dtype, torch.device("cpu"), max_slots, max_bytes)
@@ -95,12 +97,12 @@ class LlamaFast(CachedModel):
         self._views: dict[int, tuple[list[Array], list[Array]]] = {}
         self._viewed: torch.Tensor | None = None
 
-    def _read_weights(self, read: TensorFiles, layers: Sequence[int]) -> None:
+    def _read_weights(self, read: TensorFiles, layers: Sequence[int], halves: bool) -> None:
         sizes = self.sizes
         self._embedding, head = read_ends(read, sizes)
-        self._head = OutputProjection(head[: self.vocab_size])
+        self._head = OutputProjection(head[: self.vocab_size], packs=halves)
         self._final_gain = read(LAST_NORM).repeat(2)
-        self._layers = [fuse_layer(read, f"model.layers.{index}.", sizes) for index in layers]
+        self._layers = [fuse_layer(read, f"model.layers.{index}.", sizes, halves) for index in layers]
         shapes = tensors_of(sizes, layers)
         if head is self._embedding:
             del shapes[HEAD]

@@ -20,6 +20,7 @@ from sim.models.weights import Reader, TensorFiles
 
 EMBEDDING, HEAD, LAST_NORM = "model.embed_tokens.weight", "lm_head.weight", "model.norm.weight"
 DTYPES = {"float32": torch.float32, "float64": torch.float64}
+HALF_DTYPE = "bfloat16"  # layers' weights and what they are multiplied with; all else in float32
 MAX_COPIED = 1 << 24  # numbers in an output projection, or in all layers, that are kept in several layouts
 # Numbers in a weight, or multiplications of a product, from which on oneDNN's call costs less than its kernels gain.
 LARGE_WEIGHT, LARGE_PRODUCT = 1 << 16, 1 << 20
@@ -216,18 +217,49 @@ class Projection:
         return num_rows > 1 and (self._size >= LARGE_WEIGHT or num_rows * self._size >= LARGE_PRODUCT)
 
 
+class HalfProjection:
+    """x W with x, W and the product rounded to bfloat16, by oneDNN, which sums in float32.
+
+    Args:
+        weight: [out, in].
+    """
+
+    __slots__ = ("_packed", "weight")
+
+    def __init__(self, weight: torch.Tensor) -> None:
+        self.weight = weight.bfloat16()
+        packed: torch.Tensor = torch.ops.mkldnn._reorder_linear_weight(self.weight.clone(), TYPICAL_ROWS)
+        self._packed = packed
+
+    def __call__(self, rows: torch.Tensor) -> torch.Tensor:
+        """[num_rows, in] -> [num_rows, out], both float32."""
+        return packed_product(rows.bfloat16(), self._packed).float()
+
+    def of_array(self, rows: npt.NDArray[np.floating]) -> npt.NDArray[np.floating]:
+        """The same of and to arrays."""
+        product: npt.NDArray[np.floating] = self(torch.from_numpy(rows)).numpy()
+        return product
+
+
+def has_half_products() -> bool:
+    """Whether this processor and this PyTorch multiply bfloat16 by oneDNN."""
+    with contextlib.suppress(AttributeError, RuntimeError):
+        return torch.backends.mkldnn.is_available() and bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+    return False
+
+
 @dataclass(frozen=True, slots=True)
 class LlamaLayer:
     """One layer's weights, fused."""
 
-    qkv: Projection
-    attention_out: Projection
-    gate_up: Projection
-    down: Projection
+    qkv: Projection | HalfProjection
+    attention_out: Projection | HalfProjection
+    gate_up: Projection | HalfProjection
+    down: Projection | HalfProjection
 
     @property
     def weights(self) -> list[torch.Tensor]:
-        """The matrices, each [in, out]."""
+        """The matrices."""
         return [part.weight for part in (self.qkv, self.attention_out, self.gate_up, self.down)]
 
 
@@ -236,14 +268,19 @@ class OutputProjection:
 
     A weight of moderate size is kept in two more layouts, because plain matrix products are slow for a handful of
     rows against a tall matrix: by input for one row, and packed by oneDNN, where there is one, for several.
+
+    Args:
+        weight: [vocab_size, hidden_size].
+        packs: Whether it is packed whatever its size.
     """
 
-    def __init__(self, weight: torch.Tensor) -> None:
+    def __init__(self, weight: torch.Tensor, packs: bool = False) -> None:
         self.weight = weight
         self.by_input: torch.Tensor | None = None
         self.packed: torch.Tensor | None = None
         if weight.numel() <= MAX_COPIED:
             self.by_input = weight.t().contiguous()
+        if self.by_input is not None or packs:
             self.packed = pack(weight)
 
     def of_array(self, hidden: npt.NDArray[np.floating]) -> Logits:
@@ -267,8 +304,8 @@ def rotary_turns(sizes: LlamaSizes, dtype: torch.dtype) -> torch.Tensor:
     return torch.complex(angles.cos().to(dtype), angles.sin().to(dtype))
 
 
-def fuse_layer(read: Reader, prefix: str, sizes: LlamaSizes) -> LlamaLayer:
-    """One layer's weights, by ``read`` from their names under ``prefix``."""
+def fuse_layer(read: Reader, prefix: str, sizes: LlamaSizes, halves: bool = False) -> LlamaLayer:
+    """One layer's weights, by ``read`` from their names under ``prefix``; of halves, if products are in bfloat16."""
     attention_gain = read(f"{prefix}input_layernorm.weight")
     mlp_gain = read(f"{prefix}post_attention_layernorm.weight")
     query = _interleave(read(f"{prefix}self_attn.q_proj.weight"), sizes.head_dim) * sizes.head_dim**-0.5
@@ -281,6 +318,8 @@ def fuse_layer(read: Reader, prefix: str, sizes: LlamaSizes) -> LlamaLayer:
         torch.cat((gate, up)) * mlp_gain,
         read(f"{prefix}mlp.down_proj.weight"),
     )
+    if halves:
+        return LlamaLayer(*map(HalfProjection, weights))
     packs = sizes.layer_numbers <= MAX_COPIED
     return LlamaLayer(*(Projection(weight.t().contiguous(), packs) for weight in weights))
 

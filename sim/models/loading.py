@@ -167,18 +167,19 @@ def _load_lean(source: ModelSource, tokenizer: TextTokenizer, dtype: str, width:
     from sim.models.limits import context_limit
     from sim.models.llama_fast import LlamaFast
     from sim.models.llama_weights import DTYPES as LEAN_DTYPES
-    from sim.models.llama_weights import LlamaSizes, open_weights
+    from sim.models.llama_weights import HALF_DTYPE, LlamaSizes, has_half_products, open_weights
 
     config = read_json(source.folder / "config.json")
     sizes = LlamaSizes.from_config(config)
-    if sizes is None or dtype not in LEAN_DTYPES or not source.has_weights:
+    halves = dtype == HALF_DTYPE and has_half_products()
+    if sizes is None or not (halves or dtype in LEAN_DTYPES) or not source.has_weights:
         return None
     vocab_size = min(len(tokenizer), sizes.vocab_size) if width is None else width
     ends, begin = _special_ids(read_json(source.tokenizer_folder / "generation_config.json").get, config.get, tokenizer)
     limit = context_limit(config, source.name)
     content = ["lean llama", *_content(source), tokenizer.fingerprint, dtype, "cpu", vocab_size]
     try:
-        with open_weights(source, LEAN_DTYPES[dtype]) as files:
+        with open_weights(source, LEAN_DTYPES["float32" if halves else dtype]) as files:
             model = LlamaFast(
                 files,
                 sizes,
@@ -189,6 +190,7 @@ def _load_lean(source: ModelSource, tokenizer: TextTokenizer, dtype: str, width:
                 combine(content),
                 layers=source.layers,
                 max_context=limit.length,
+                halves=halves,
             )
     except (KeyError, RuntimeError, ValueError) as error:
         raise _cannot_load(source, error) from error

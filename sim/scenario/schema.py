@@ -55,7 +55,8 @@ class ModelsSettings(Settings):
     device: str = "auto"
     """Where PyTorch runs them: `auto`, `cpu`, `cuda`."""
     dtype: Literal["float32", "bfloat16", "float16"] = "float32"
-    """Numerics. Half precision makes results depend on batch shapes."""
+    """Numerics. Half precision makes results depend on batch shapes. On a CPU that multiplies `bfloat16`, models of the
+    Llama family decode up to twice as fast with it."""
     wire_vocab_size: int | None = Field(default=None, ge=2, le=10_000_000)
     """Tokens of a larger (or smaller) vocabulary that messages are charged for: rows, ids and sets of indices take the
     bits that they would take there, while texts and acceptance stay those of the models. None charges what is sent."""

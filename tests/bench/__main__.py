@@ -25,6 +25,7 @@ BENCHES = (
     "memory",
     "steady",
     "recording",
+    "halves",
     "quickstart",
     "study",
     "scale",

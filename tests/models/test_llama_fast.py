@@ -7,6 +7,7 @@ moves the last bits only.
 from __future__ import annotations
 
 import json
+from copy import deepcopy
 from dataclasses import replace
 from functools import partial
 
@@ -18,7 +19,7 @@ from sim.models.huggingface import HuggingFaceModel
 from sim.models.importance import importance
 from sim.models.interface import ForwardPass
 from sim.models.llama_fast import LlamaFast
-from sim.models.llama_weights import LlamaSizes
+from sim.models.llama_weights import LlamaSizes, has_half_products
 from sim.models.loading import load_model
 from tests.models import builders
 from tests.models.conftest import uncached_rows
@@ -120,6 +121,26 @@ def test_float32_agrees_with_the_transformers_model_and_picks_the_same_tokens(bo
     assert fast.num_parameters == slow.num_parameters
     assert fast.max_context == slow.max_context
     network.double()
+
+
+def test_products_in_bfloat16_leave_rows_close_to_exact_ones_and_closer_than_a_network_in_bfloat16(both):
+    """Of the layers' products alone: norms, attention and logits are as in float32."""
+    _, network, folder = both
+    exact = load_model(str(folder), dtype="float64", device="cpu")
+    half = load_model(str(folder), dtype="bfloat16", device="cpu")
+    assert isinstance(half, LlamaFast if has_half_products() else HuggingFaceModel)
+    plain = HuggingFaceModel(deepcopy(network).bfloat16(), "oracle", builders.VOCAB_SIZE, frozenset(), 1, "none")
+    off, plain_off = [], []
+    for seed in range(6):
+        batch = [ForwardPass((seed, i), text(10 * seed + i, 12 + 5 * i), (4, 5, 6), (-1, 0, 0)) for i in range(4)]
+        for got, whole, expected in zip(*(model.forward(batch) for model in (half, plain, exact)), strict=True):
+            assert got.dtype == np.float32
+            off.append(np.abs(got - expected).mean())
+            plain_off.append(np.abs(whole - expected).mean())
+    assert 1e-5 < np.mean(off) < (0.9 if has_half_products() else 1.5) * np.mean(plain_off)
+    for single in range(3):
+        one = ForwardPass(("alone", single), text(single, 20), (4, 5))
+        np.testing.assert_allclose(half.forward([one])[0], exact.forward([one])[0], rtol=0, atol=0.5)
 
 
 @pytest.mark.parametrize(

@@ -291,6 +291,16 @@ DECODING: tuple[Mutant, ...] = (
         ("u_hlm_reads_for_nothing", "ahead, importance = yield", "_, importance = yield"),
     ),
     *faults_of(
+        "sim/models/llama_weights.py",
+        ("tests/models/test_llama_fast.py",),
+        ("halves_scaled", "self._packed).float()", "self._packed).float() * 1.02"),
+    ),
+    *faults_of(
+        "sim/models/loading.py",
+        ("tests/models/test_llama_fast.py",),
+        ("halves_by_transformers", "halves = dtype == HALF_DTYPE and has_half_products()", "halves = False"),
+    ),
+    *faults_of(
         "sim/models/importance.py",
         ("tests/protocols/test_u_hlm.py",),
         ("importance_with_the_first_token", "others = weights[1:]", "others = weights"),
