@@ -31,6 +31,6 @@ class ImportanceSettings(GateSettings):
 
 @protocol("u_hlm_importance", ImportanceSettings, lossless=False, source="arXiv 2508.12590")
 def u_hlm_importance(request: Request, settings: ImportanceSettings, rng: RandomSource) -> Protocol:
-    """Uncertainty-gated inference that asks about important tokens only (lossy: all others go unverified)."""
+    """U-HLM that asks about important tokens only, read off the abstract alone (lossy: all others go unverified)."""
     gate = gate_of_whole_rows(request.vocab_size, settings)
     yield from gated(request, replace(gate, min_importance=settings.min_importance), rng)
