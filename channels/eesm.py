@@ -62,9 +62,9 @@ def effective_sinr(sinr: npt.ArrayLike, beta: npt.ArrayLike, weights: npt.ArrayL
     if weights is None:
         if not values.shape[-1]:
             return np.zeros(np.broadcast_shapes(values.shape[:-1], scale.shape))
-        least = values.min(axis=-1)
-        spread = np.exp((least[..., None] - values) / scale[..., None]).mean(axis=-1)
-        return np.asarray(least - scale * np.log(spread))
+        smallest = values.min(axis=-1)
+        spread = np.exp((smallest[..., None] - values) / scale[..., None]).mean(axis=-1)
+        return np.asarray(smallest - scale * np.log(spread))
     share = np.asarray(weights, dtype=np.float64)
     total = np.add.reduce(share, axis=-1)
     # An unused group counts as one of endless SINR, whose share of the sum is nothing.
@@ -92,11 +92,11 @@ def block_effective_sinr(sinr: Sequence[float], beta: float, weights: Sequence[f
     used = [(value, weight) for value, weight in zip(sinr, weights, strict=True) if weight]
     if not used:
         return 0.0
-    least, total, spread = min(used)[0], 0.0, 0.0
+    smallest, total, spread = min(used)[0], 0.0, 0.0
     for value, weight in used:
         total += weight
-        spread += weight * exp((least - value) / beta)
-    return least - beta * log(spread / total)
+        spread += weight * exp((smallest - value) / beta)
+    return smallest - beta * log(spread / total)
 
 
 def effective_sinr_db(sinr_db: npt.ArrayLike, beta: npt.ArrayLike, weights: npt.ArrayLike | None = None) -> Array:

@@ -140,7 +140,7 @@ class LargeScaleModel:
             return shadow
         inside = place.is_indoor & ("o2i" in shadowing_states(self.scenario))
         for site, shadow_map in enumerate(self._shadowing_maps):
-            # A hall that knows LoS only has one law for both states.
+            # A hall that knows LoS only has one set of parameters for both states.
             los = is_los[:, site] | (self.scenario == "inf_hh")
             for state, mask in (("los", los & ~inside), ("nlos", ~los & ~inside), ("o2i", inside)):
                 if np.any(mask):

@@ -36,7 +36,7 @@ class CorrelatedField:
         require_positive("correlation_m", correlation_m)
         require_between("num_waves", num_waves, 8, 65536)
         draw = generator(seed, "shadowing", *address)
-        # Radial law P(k < K) = 1 - 1 / sqrt(1 + K^2 d^2), inverted on one jittered point per equal slice.
+        # Radial distribution P(k < K) = 1 - 1 / sqrt(1 + K^2 d^2), inverted on one jittered point per equal slice.
         share = (np.arange(num_waves) + draw.random(num_waves)) / num_waves
         wave_number = np.sqrt(1 / (1 - share) ** 2 - 1) / correlation_m
         direction = 2 * np.pi * (draw.permutation(num_waves) + draw.random(num_waves)) / num_waves
@@ -62,14 +62,14 @@ class CorrelatedField:
 
 
 @dataclass(frozen=True)
-class ShadowingLaw:
+class ShadowingParameters:
     """Standard deviation [dB] and decorrelation distance [m] of one scenario and state."""
 
     sigma_db: float
     correlation_m: float
 
 
-def shadowing_law(scenario: str, state: str) -> ShadowingLaw:
+def shadowing_parameters(scenario: str, state: str) -> ShadowingParameters:
     """sigma_SF and decorrelation distance (TR 38.901 Tables 7.4.1-1, 7.5-6). RMa LoS is 6 dB beyond the breakpoint.
 
     Args:
@@ -78,7 +78,9 @@ def shadowing_law(scenario: str, state: str) -> ShadowingLaw:
     require_choice("scenario", scenario, SCENARIOS)
     table = load_table("shadowing")
     require_choice(f"state of {scenario}", state, tuple(table["sigma_db"][scenario]))
-    return ShadowingLaw(float(table["sigma_db"][scenario][state]), float(table["correlation_m"][scenario][state]))
+    return ShadowingParameters(
+        float(table["sigma_db"][scenario][state]), float(table["correlation_m"][scenario][state])
+    )
 
 
 def shadowing_states(scenario: str) -> tuple[str, ...]:
@@ -89,7 +91,7 @@ def shadowing_states(scenario: str) -> tuple[str, ...]:
 
 def rma_los_sigma_db(is_beyond_breakpoint: npt.ArrayLike) -> Array:
     """sigma_SF of RMa LoS: 4 dB up to the breakpoint, 6 dB beyond."""
-    near = shadowing_law("rma", "los").sigma_db
+    near = shadowing_parameters("rma", "los").sigma_db
     far = float(load_table("shadowing")["rma_los_beyond_breakpoint_sigma_db"])
     return np.where(np.asarray(is_beyond_breakpoint, dtype=bool), far, near)
 
@@ -110,15 +112,15 @@ class ShadowingMap:
         self._scenario = scenario
         self._fields = {
             state: CorrelatedField(
-                shadowing_law(scenario, state).correlation_m, seed, scenario, site, state, num_waves=num_waves
+                shadowing_parameters(scenario, state).correlation_m, seed, scenario, site, state, num_waves=num_waves
             )
             for state in shadowing_states(scenario)
         }
 
     def shadowing_db(self, positions_m: npt.ArrayLike, state: str, sigma_db: npt.ArrayLike | None = None) -> Array:
         """Shadow fading at positions [..., 2] in one state; `sigma_db` overrides the scenario's. [...]."""
-        law = shadowing_law(self._scenario, state)
-        sigma = law.sigma_db if sigma_db is None else np.asarray(sigma_db, dtype=np.float64)
+        parameters = shadowing_parameters(self._scenario, state)
+        sigma = parameters.sigma_db if sigma_db is None else np.asarray(sigma_db, dtype=np.float64)
         return np.asarray(sigma * self._fields[state].values(positions_m))
 
 

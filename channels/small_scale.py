@@ -20,7 +20,7 @@ _MAX_SIGMAS = 3.0
 
 
 @dataclass(frozen=True)
-class SmallScaleLaw:
+class SmallScaleParameters:
     """Log-normal delay spread and K-factor of one scenario, state and frequency.
 
     Attributes:
@@ -59,12 +59,12 @@ class SmallScaleLaw:
         return spread, np.asarray(10 ** (k_db / 10))
 
 
-def small_scale_law(scenario: str, state: str, carrier_ghz: float) -> SmallScaleLaw:
-    """The law of one scenario and state.
+def small_scale_parameters(scenario: str, state: str, carrier_ghz: float) -> SmallScaleParameters:
+    """Parameters of one scenario and state.
 
     Args:
         scenario: as in `channels.propagation.SCENARIOS`.
-        state: "los", "nlos" or "o2i" (device indoors); where a scenario has no O2I law (inh, inf), that of NLoS.
+        state: "los", "nlos" or "o2i" (device indoors); where a scenario has no O2I parameters (inh, inf), that of NLoS.
         carrier_ghz: 0.5 to 100.
     """
     require_choice("scenario", scenario, SCENARIOS)
@@ -72,8 +72,8 @@ def small_scale_law(scenario: str, state: str, carrier_ghz: float) -> SmallScale
     require_between("carrier_ghz", carrier_ghz, 0.5, 100)
     table = load_table("small_scale")
     family = "inf" if scenario.startswith("inf") else scenario
-    laws = table["laws"][family]
-    row = laws.get(state, laws["nlos"])
+    states = table["laws"][family]
+    row = states.get(state, states["nlos"])
     carrier = max(float(carrier_ghz), float(table["min_carrier_ghz"][family]))
 
     def at(name: str) -> float:
@@ -81,7 +81,7 @@ def small_scale_law(scenario: str, state: str, carrier_ghz: float) -> SmallScale
         return float(slope * np.log10(offset + carrier) + constant)
 
     k_mean, k_sigma = row.get("k_factor_db", (None, 0.0))
-    return SmallScaleLaw(
+    return SmallScaleParameters(
         at("lg_delay_spread"),
         at("lg_delay_spread_sigma"),
         10 ** at("lg_azimuth_spread"),
@@ -100,4 +100,4 @@ def draw_small_scale(
     """
     draws = uniforms(seed, "small scale", state, entities=link_ids, count=2)
     normals = ndtri(np.clip(draws, 1e-12, 1 - 1e-12))
-    return small_scale_law(scenario, state, carrier_ghz).draw(normals.T)
+    return small_scale_parameters(scenario, state, carrier_ghz).draw(normals.T)

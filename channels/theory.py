@@ -39,13 +39,13 @@ def pf_gain(num_devices: int, mean_snr_db: float) -> float:
     """Throughput of proportional fair over round robin: N devices, i.i.d. Rayleigh of equal mean SNR, full buffers.
 
     ``E log2(1 + g max|h|^2) / E log2(1 + g |h|^2)``; tends to the harmonic number H_N at low SNR. The expectation of
-    the maximum is integrated over its law (1 - e^-x)^N, which stays accurate where the alternating sum
+    the maximum is integrated over its distribution (1 - e^-x)^N, which stays accurate where the alternating sum
     sum_k (-1)^(k-1) C(N, k) e^(k/g) E1(k/g) cancels.
     """
     if num_devices < 1:
         raise ValueError(f"num_devices: got {num_devices}; valid: >= 1")
     g = 10 ** (float(mean_snr_db) / 10)
-    # E f(X) = int f'(x) P(X > x) dx, with f = log(1 + g x); [0, 60 + log N] holds all but e^-60 of the law.
+    # E f(X) = int f'(x) P(X > x) dx, with f = log(1 + g x); [0, 60 + log N] holds all but e^-60 of the mass.
     nodes, weights = _quadrature()
     upper = 60 + math.log(num_devices)
     # x = upper * u^2 puts nodes near zero, where f' is steep at high SNR.
@@ -87,7 +87,7 @@ def mrc_outage(rate_bps_hz: npt.ArrayLike, mean_snr_db: npt.ArrayLike, num_rx: i
 def ergodic_mimo_bps_hz(num_tx: int, num_rx: int, mean_snr_db: npt.ArrayLike) -> Array:
     """E log2 det(I + g / n_tx H H^H) of an i.i.d. Rayleigh channel, equal power on all antennas (open loop). [...].
 
-    The law of one unordered eigenvalue of H H^H (Telatar, Eur. Trans. Telecommun. 10(6), 1999), with m = min, n = max:
+    An unordered eigenvalue of H H^H (Telatar, Eur. Trans. Telecommun. 10(6), 1999), with m = min, n = max, follows
     p(x) = 1/m sum_{k<m} k! / (k + n - m)! L_k^(n-m)(x)^2 x^(n-m) e^-x, integrated by quadrature. One transmit antenna
     is maximum-ratio combining.
 

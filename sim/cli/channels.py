@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from channels.trace_import import ImportedTrace
 
 
-def record_command(
+def record_channel_command(
     model: str,
     out: Path,
     devices: int,
@@ -96,7 +96,7 @@ def _ray_traced(
     )
 
 
-def import_command(
+def import_trace_command(
     path: Path,
     format_: str,
     out: Path | None,
@@ -175,7 +175,7 @@ def _show_trace(trace: ImportedTrace, place: Path, gaps: str, as_json: bool) -> 
     )
 
 
-def calibrate_command(
+def calibrate_channel_command(
     name: str, set_: list[str], devices: int, drops: int, seed: int | None, out: Path, as_json: bool
 ) -> None:
     """Coupling loss and geometry of a scenario's cells beside the curves of 3GPP's calibration."""
@@ -207,8 +207,12 @@ def calibrate_command(
         )
     say(f"figure:  {files[0]}")
     if as_json:
-        facts = {"scenario": settings.scenario, "carrier_ghz": settings.carrier_ghz, "num_devices": devices * drops}
-        print_json({**ours, "reference": theirs, **facts})
+        conditions = {
+            "scenario": settings.scenario,
+            "carrier_ghz": settings.carrier_ghz,
+            "num_devices": devices * drops,
+        }
+        print_json({**ours, "reference": theirs, **conditions})
         return
     print_lines([line for quantity in QUANTITIES for line in _compared(quantity, ours[quantity], theirs[quantity])])
 

@@ -69,9 +69,9 @@ def record_channel(
     seed: Annotated[int, typer.Option(help="Master seed.")] = 1,
 ) -> None:
     """Record a CDL or ray-traced channel by Sionna, for links that replay traces."""
-    from sim.cli.channels import record_command
+    from sim.cli.channels import record_channel_command
 
-    record_command(
+    record_channel_command(
         model,
         out,
         devices,
@@ -108,9 +108,11 @@ def import_channel(
     json: JsonOption = False,
 ) -> None:
     """Make a bandwidth trace for the link trace of a published measurement."""
-    from sim.cli.channels import import_command
+    from sim.cli.channels import import_trace_command
 
-    import_command(file, format_, out, direction, column, unit, time_column, time_format, gaps, merge_s, bin_s, json)
+    import_trace_command(
+        file, format_, out, direction, column, unit, time_column, time_format, gaps, merge_s, bin_s, json
+    )
 
 
 def calibrate_channel(
@@ -123,9 +125,9 @@ def calibrate_channel(
     json: JsonOption = False,
 ) -> None:
     """Coupling loss and geometry of a scenario's cells beside those of 3GPP's calibration; simulates no slot."""
-    from sim.cli.channels import calibrate_command
+    from sim.cli.channels import calibrate_channel_command
 
-    calibrate_command(scenario, set_ or [], devices, drops, seed, out, json)
+    calibrate_channel_command(scenario, set_ or [], devices, drops, seed, out, json)
 
 
 def tape_record(
@@ -138,17 +140,17 @@ def tape_record(
     trust_remote_code: TrustOption = False,
 ) -> None:
     """Decode what a scenario and its sweep will replay."""
-    from sim.cli.tape import record_command
+    from sim.cli.tape import record_tape_command
 
     trust(trust_remote_code)
-    record_command(scenario, vary or [], set_ or [], seed, jobs, payloads)
+    record_tape_command(scenario, vary or [], set_ or [], seed, jobs, payloads)
 
 
 def tape_list(json: JsonOption = False) -> None:
     """One line per recorded request."""
-    from sim.cli.tape import list_command
+    from sim.cli.tape import list_tape_command
 
-    list_command(json)
+    list_tape_command(json)
 
 
 def tape_verify(
@@ -196,16 +198,16 @@ def tape_import(
     source: Annotated[Path, typer.Argument(help="Folder or archive that another machine exported.")],
 ) -> None:
     """Take over a tape from another machine."""
-    from sim.cli.tape import import_command
+    from sim.cli.tape import import_tape_command
 
-    import_command(source)
+    import_tape_command(source)
 
 
 def models_list(json: JsonOption = False) -> None:
     """One line per model that ships with SpecRAN or is fetched by name."""
-    from sim.cli.models import list_command
+    from sim.cli.models import list_models_command
 
-    list_command(json)
+    list_models_command(json)
 
 
 def models_get(name: ModelArgument) -> None:

@@ -11,9 +11,9 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 from sim.compute.registry import COMPUTE
-from sim.core.choice import Choice, ChosenFrom
 from sim.core.errors import InputError, unknown_name_message
 from sim.core.registry import Registry, RegistryEntry
+from sim.core.selection import SelectedFrom, Selection
 from sim.core.settings import Settings, default_bound, field_docstrings, unit_of_key
 from sim.decoding.controllers.registry import CONTROLLERS
 from sim.decoding.protocols.registry import PROTOCOLS
@@ -143,7 +143,7 @@ def type_of(annotation: Any) -> str:
     names = {bool: "true or false", int: "whole number", float: "number", str: "text"}
     if annotation in names:
         return names[annotation]
-    if annotation is Choice:
+    if annotation is Selection:
         return "name or module:Name"
     return "one of" if hasattr(annotation, "__members__") else "path" if annotation.__name__ == "Path" else "any"
 
@@ -165,7 +165,7 @@ def bounds_of(settings: type[Settings], name: str, field: FieldInfo) -> str:
 
 def _chosen_from(field: FieldInfo) -> list[RegistryEntry[Any]]:
     """What a key within a part is chosen from by name, if it is."""
-    return [entry for part in field.metadata if isinstance(part, ChosenFrom) for entry in part.registry]
+    return [entry for part in field.metadata if isinstance(part, SelectedFrom) for entry in part.registry]
 
 
 def _limits(metadata: list[Any]) -> Iterator[str]:

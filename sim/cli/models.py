@@ -9,7 +9,7 @@ from sim.cli.output import print_json
 from sim.cli.terminal import print_lines
 
 
-def list_command(as_json: bool) -> None:
+def list_models_command(as_json: bool) -> None:
     """One line per model that ships, can be fetched, or was converted."""
     from sim.models.describe import listed_models
 

@@ -24,8 +24,8 @@ def prove_command(
         say_user_code()
     smaller = {key: value for key, value in proof.settings.items() if key not in settings}
     if smaller:
-        said = " ".join(f"{key}={value}" for key, value in smaller.items())
-        say(f"smaller: {said} instead of the protocol's default, which has too many outcomes; --set changes it")
+        changed = " ".join(f"{key}={value}" for key, value in smaller.items())
+        say(f"smaller: {changed} instead of the protocol's default, which has too many outcomes; --set changes it")
     if as_json:
         print_json(proof.to_plain())
     else:

@@ -21,7 +21,7 @@ from sim.tape.archive import TapeArchive, shipped_tapes
 from sim.tape.pruning import max_tape_bytes, prune
 
 
-def record_command(
+def record_tape_command(
     name: str, vary: list[str], set_: list[str], seed: int | None, jobs: int | None, payloads: bool
 ) -> None:
     """Put on tape whatever a scenario, its sweep included, will replay."""
@@ -60,7 +60,7 @@ def _replayed(scenario: Scenario) -> list[Scenario]:
     return list(by_decoding.values())
 
 
-def list_command(as_json: bool) -> None:
+def list_tape_command(as_json: bool) -> None:
     """One line per recorded request."""
     from sim.tape.inspect import list_tape
 
@@ -168,7 +168,7 @@ def export_command(
     say(f"{export(scenarios, store, place)} requests in {place}; there: specran tape import {place.name}")
 
 
-def import_command(source: Path) -> None:
+def import_tape_command(source: Path) -> None:
     """Take over a folder or archive that another machine exported."""
     from sim.tape.transfer import import_tape
 

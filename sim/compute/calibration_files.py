@@ -17,7 +17,7 @@ from sim.core.errors import InputError
 from sim.core.files import cache_folder
 from sim.models.interface import LanguageModel
 
-FORMAT = "specran calibration 1"
+CALIBRATION_FORMAT = "specran calibration 1"
 
 
 def load_or_measure(
@@ -68,7 +68,10 @@ def calibrate(
 
 def save(calibrations: Sequence[Calibration], path: Path) -> None:
     """Write a calibration file whole or not at all: into a temporary file beside it, then renamed."""
-    text = json.dumps({"format": FORMAT, "calibrations": [item.to_json() for item in calibrations]}, indent=2) + "\n"
+    text = (
+        json.dumps({"format": CALIBRATION_FORMAT, "calibrations": [item.to_json() for item in calibrations]}, indent=2)
+        + "\n"
+    )
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
@@ -94,8 +97,8 @@ def load(path: Path) -> list[Calibration]:
         raise InputError(f"cannot read calibration file {path}: {error.strerror or error}") from error
     except ValueError as error:
         raise InputError(f"calibration file {path} is not JSON: {error}") from error
-    if not isinstance(content, dict) or content.get("format") != FORMAT:
-        raise InputError(f"calibration file {path} does not say format {FORMAT!r}")
+    if not isinstance(content, dict) or content.get("format") != CALIBRATION_FORMAT:
+        raise InputError(f"calibration file {path} does not say format {CALIBRATION_FORMAT!r}")
     items = content.get("calibrations")
     if not isinstance(items, list):
         raise InputError(f"calibration file {path}: 'calibrations' must be a list")
@@ -109,7 +112,7 @@ def cache_path(model_fingerprint: str, host: Host, cache: Path | None = None) ->
     """Where the user's cache keeps the calibration of a model on a host."""
     if cache is None:
         cache = cache_folder() / "calibrations"
-    key = json.dumps({"format": FORMAT, "model": model_fingerprint, **asdict(host)}, sort_keys=True)
+    key = json.dumps({"format": CALIBRATION_FORMAT, "model": model_fingerprint, **asdict(host)}, sort_keys=True)
     return cache / f"{hashlib.sha256(key.encode()).hexdigest()[:24]}.json"
 
 

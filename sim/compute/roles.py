@@ -117,7 +117,7 @@ def make_cost_model(
         entry: Of the registry ``COMPUTE``.
         settings: Its keys, as the scenario has them.
         role: Role of the model.
-        model: The model or its facts, or None where a caller has none.
+        model: The model or its metadata, or None where a caller has none.
         site: Where, for messages.
     """
     if problem := problem_of(settings, role):

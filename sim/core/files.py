@@ -38,7 +38,7 @@ _AT_FDCWD, _RENAME_EXCHANGE = -100, 2
 
 
 def cache_folder() -> Path:
-    """Where tapes, calibrations and model facts are kept: ``SPECRAN_CACHE`` or the user's cache folder."""
+    """Where tapes, calibrations and model metadata are kept: ``SPECRAN_CACHE`` or the user's cache folder."""
     from platformdirs import user_cache_path
 
     path = Path(os.environ.get("SPECRAN_CACHE") or user_cache_path("specran"))

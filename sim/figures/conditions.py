@@ -120,11 +120,11 @@ def values_of(table: pd.DataFrame, column: str) -> list[Any]:
     return sorted(values) if is_numeric(table, column) else values
 
 
-def spread(values: Sequence[Any], most: int) -> list[Any]:
+def spread(values: Sequence[Any], max_values: int) -> list[Any]:
     """At most so many of the values, evenly spread, first and last among them."""
-    if len(values) <= most:
+    if len(values) <= max_values:
         return list(values)
-    return [values[round(i * (len(values) - 1) / (most - 1))] for i in range(most)]
+    return [values[round(i * (len(values) - 1) / (max_values - 1))] for i in range(max_values)]
 
 
 def means_by(table: pd.DataFrame, groups: Sequence[str], columns: Sequence[str]) -> pd.DataFrame:

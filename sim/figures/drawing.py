@@ -190,8 +190,8 @@ def intervals_note(counts: set[int], what: str = "bands") -> str:
     """Over how many replications the intervals are, in words."""
     if not counts or max(counts) < 2:
         return "one replication: no interval"
-    least, most = min(counts), max(counts)
-    return f"{what}: 95 % CI, n = {least}" + ("" if least == most else f" to {most}")
+    min_count, max_count = min(counts), max(counts)
+    return f"{what}: 95 % CI, n = {min_count}" + ("" if min_count == max_count else f" to {max_count}")
 
 
 def held_note(held: Mapping[str, Any]) -> str:

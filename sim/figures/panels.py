@@ -104,10 +104,10 @@ def _panels(
     """A panel per value; where colours alone would not distinguish the series, one per value and eight series."""
     series: list[Any] = [None] if roles.by is None else values_of(table, roles.by)
     series = ordered(roles.by, series, options)
-    most = len(COLOURS) if kind == "heatmap" else _MAX_SERIES
-    if len(series) > most:
-        raise InputError(f"--by: {roles.by!r} has {len(series)} values; at most {most} can be distinguished")
-    size = len(COLOURS) if kind == "line" else most
+    max_series = len(COLOURS) if kind == "heatmap" else _MAX_SERIES
+    if len(series) > max_series:
+        raise InputError(f"--by: {roles.by!r} has {len(series)} values; at most {max_series} can be distinguished")
+    size = len(COLOURS) if kind == "line" else max_series
     chunks = [series[start : start + size] for start in range(0, len(series), size)]
     panels = []
     for value in values:

@@ -104,7 +104,7 @@ def _set_rates(panel: Axes, rates: Sequence[float]) -> None:
     panel.xaxis.set_minor_locator(NullLocator())
 
 
-def spread_out(places: npt.ArrayLike, least: float) -> npt.NDArray[np.float64]:
+def spread_out(places: npt.ArrayLike, min_gap: float) -> npt.NDArray[np.float64]:
     """Places moved apart as little as it takes for neighbours to be at least so far from each other."""
     wanted = np.asarray(places, dtype=np.float64)
     order = np.argsort(wanted, kind="stable")
@@ -112,21 +112,21 @@ def spread_out(places: npt.ArrayLike, least: float) -> npt.NDArray[np.float64]:
     groups: list[list[float]] = []
     for place in wanted[order]:
         groups.append([float(place)])
-        while len(groups) > 1 and _low(groups[-1], least) - _high(groups[-2], least) < least:
+        while len(groups) > 1 and _low(groups[-1], min_gap) - _high(groups[-2], min_gap) < min_gap:
             last = groups.pop()
             groups[-1] += last
-    moved = np.concatenate([_low(group, least) + least * np.arange(len(group)) for group in groups])
+    moved = np.concatenate([_low(group, min_gap) + min_gap * np.arange(len(group)) for group in groups])
     result = np.empty_like(moved)
     result[order] = moved
     return result
 
 
-def _low(group: list[float], least: float) -> float:
-    return float(np.mean(group)) - least * (len(group) - 1) / 2
+def _low(group: list[float], min_gap: float) -> float:
+    return float(np.mean(group)) - min_gap * (len(group) - 1) / 2
 
 
-def _high(group: list[float], least: float) -> float:
-    return float(np.mean(group)) + least * (len(group) - 1) / 2
+def _high(group: list[float], min_gap: float) -> float:
+    return float(np.mean(group)) + min_gap * (len(group) - 1) / 2
 
 
 def slowdowns(table: pd.DataFrame, schemes: Sequence[str]) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.bool_]]:

@@ -164,7 +164,7 @@ def parse_prompt(entry: Any, where: str) -> Prompt:
         content = _READERS[found](inner)
     except _Broken as broken:
         raise InputError(f"{where}: broken prompt line; {found}: {broken}", "workload.prompts") from broken
-    chat, ids = (None, None) if isinstance(content, str) else _told_apart(content)
+    chat, ids = (None, None) if isinstance(content, str) else _chat_or_ids(content)
     return Prompt(
         content if isinstance(content, str) else "\n\n".join(text for _, text in chat or ()),
         where,
@@ -176,7 +176,7 @@ def parse_prompt(entry: Any, where: str) -> Prompt:
     )
 
 
-def _told_apart(content: Chat | tuple[int, ...]) -> tuple[Chat | None, tuple[int, ...] | None]:
+def _chat_or_ids(content: Chat | tuple[int, ...]) -> tuple[Chat | None, tuple[int, ...] | None]:
     messages = tuple(part for part in content if isinstance(part, tuple))
     ids = tuple(part for part in content if isinstance(part, int))
     return (messages, None) if messages else (None, ids)
@@ -193,11 +193,11 @@ def _category(entry: Mapping[str, Any], where: str) -> str:
     return category
 
 
-def _count(entry: Mapping[str, Any], key: str, least: int, where: str) -> int:
+def _count(entry: Mapping[str, Any], key: str, min_value: int, where: str) -> int:
     value = entry[key]
-    if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= _MAX_COUNT:
+    if not isinstance(value, int) or isinstance(value, bool) or not min_value <= value <= _MAX_COUNT:
         raise InputError(
-            f"{where}: {key} must be a whole number, {least} to {_MAX_COUNT}, got {shortened(value)}",
+            f"{where}: {key} must be a whole number, {min_value} to {_MAX_COUNT}, got {shortened(value)}",
             "workload.prompts",
         )
     return value

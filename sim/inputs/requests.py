@@ -131,7 +131,7 @@ class DrawnRequests(RequestSource):
         self._orders: dict[int, np.ndarray] = {}
         self._own_prompts = _by_device(self._prompts)
         self._cut: Counter[str] = Counter()
-        self._said: dict[int, tuple[int, tuple[int, ...]]] = {}
+        self._conversations: dict[int, tuple[int, tuple[int, ...]]] = {}
         self._left_out = list(trace.notes) if trace is not None else []
         self._shared = self._common_beginnings()
         self._encode_ahead()
@@ -153,7 +153,7 @@ class DrawnRequests(RequestSource):
     def begin(self) -> None:
         """A run begins; what was cut before does not count."""
         self._cut.clear()
-        self._said.clear()
+        self._conversations.clear()
 
     @property
     def turns(self) -> int:
@@ -164,9 +164,9 @@ class DrawnRequests(RequestSource):
         """Keep the conversation so far for the next turn of a chat; forget one that is over."""
         session = self._session(planned.device, planned.index)
         if (planned.index + 1) % self.turns:
-            self._said[session] = (planned.index, (*planned.prompt, *answer))
+            self._conversations[session] = (planned.index, (*planned.prompt, *answer))
         else:
-            self._said.pop(session, None)
+            self._conversations.pop(session, None)
 
     def think_time_s(self, planned: PlannedRequest) -> float | None:
         """Time from the answer to the next request of the same chat in an open loop; None if no such one follows."""
@@ -185,7 +185,7 @@ class DrawnRequests(RequestSource):
         if limit is not None and index >= limit and self._devices.total_rate_hz is None:
             return None
         distinct, turn = self._workload.distinct_requests, index % self._workload.turns
-        if turn and self._said.get(self._session(device, index), (None,))[0] != index - 1:
+        if turn and self._conversations.get(self._session(device, index), (None,))[0] != index - 1:
             return None  # the conversation before is not known yet
         if distinct is None:
             place = number % len(self._prompts) if self._is_paired else self._prompt_number(device, index)
@@ -280,7 +280,7 @@ class DrawnRequests(RequestSource):
         workload, system = self._workload, self._system_prompt()
         if index % workload.turns == 0:
             return (*system, *ids), len(system) + shared
-        ids = (*self._said[self._session(device, index)][1], *ids)
+        ids = (*self._conversations[self._session(device, index)][1], *ids)
         room = self._context - (workload.max_new_tokens if limit is None else limit)
         if len(ids) > room > 0:
             self._cut["chats cut to what the models' context leaves"] += 1

@@ -80,10 +80,10 @@ def load_models(settings: ModelsSettings, roles: Sequence[str]) -> dict[str, Lan
 
 
 def info_of_roles(settings: ModelsSettings, roles: tuple[str, ...]) -> dict[str, ModelInfo]:
-    """Facts of the models: from the cache if their files have not changed, else by loading them.
+    """Metadata of the models: from the cache if their files have not changed, else by loading them.
 
-    Models that are not on this machine are known by the facts that came with an imported tape; those that are here are
-    never taken for what a tape says of them.
+    Models that are not on this machine are known by the metadata that came with an imported tape; those that are here
+    are never taken for what a tape says of them.
     """
     names = model_names(settings, roles)
     here = tuple(role for role, name in names.items() if is_here(name))
@@ -111,7 +111,7 @@ def _cached_info(settings: ModelsSettings, roles: tuple[str, ...], cache_key: st
 
 
 def info_cache_key(names: dict[str, str], settings: ModelsSettings) -> str:
-    """What facts are remembered by: names, files and numerics of models on this machine.
+    """What metadata is cached by: names, files and numerics of models on this machine.
 
     Raises:
         InputError: A model is not here.
@@ -123,7 +123,7 @@ def info_cache_key(names: dict[str, str], settings: ModelsSettings) -> str:
 
 
 def store_info(cache_key: str, models_info: dict[str, ModelInfo]) -> None:
-    """Keep facts for the next time."""
+    """Keep metadata for the next time."""
     plain = {role: info.to_plain() for role, info in models_info.items()}
     update_json_object(cache_folder() / "models.json", lambda known: {**known, cache_key: plain})
 

@@ -84,10 +84,10 @@ class TraceFormat:
     has_dates: bool = True
 
 
-def _tokens(row: Row, key: str, least: int = 0) -> int:
+def _tokens(row: Row, key: str, min_tokens: int = 0) -> int:
     number = _number(row[key])
-    if not least <= number <= _MAX_TOKENS or number != int(number):
-        raise ValueError(f"{key} must be a whole number, {least} to {_MAX_TOKENS}, got {shortened(row[key])}")
+    if not min_tokens <= number <= _MAX_TOKENS or number != int(number):
+        raise ValueError(f"{key} must be a whole number, {min_tokens} to {_MAX_TOKENS}, got {shortened(row[key])}")
     return int(number)
 
 

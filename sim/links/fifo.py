@@ -25,7 +25,7 @@ class FifoLink(OneWayLink):
 
     Args:
         env: SimPy environment whose time is in whole nanoseconds.
-        capacity: What the lane offers over time.
+        capacity: What the link offers over time.
         header_bits: Added to each message's payload.
         one_way_delay_s: Fixed delay from the end of the air to the receiver [s].
     """
@@ -76,11 +76,11 @@ class FifoLink(OneWayLink):
 
 
 class DedicatedLinks(OneWayLink):
-    """A first-come-first-served lane per device, none of which disturbs another.
+    """A first-come-first-served link per device, none of which disturbs another.
 
     Args:
         env: SimPy environment whose time is in whole nanoseconds.
-        capacities: What each device's lane offers over time, [num_devices].
+        capacities: What each device's link offers over time, [num_devices].
         header_bits: Added to each message's payload.
         one_way_delay_s: Fixed delay from the end of the air to the receiver [s].
     """
@@ -98,7 +98,7 @@ class DedicatedLinks(OneWayLink):
         return self._one_way_links[packet.device].send(packet)
 
     def expected_bps(self, device: int) -> float:
-        """Rate of the device's own lane."""
+        """Rate of the device's own link."""
         return self._one_way_links[device].expected_bps(device)
 
     def utilisation(self) -> float:

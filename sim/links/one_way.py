@@ -49,7 +49,7 @@ class OneWayLink(ABC):
 
     @abstractmethod
     def utilisation(self) -> float:
-        """Share of what the lane has offered since time zero that carried bits."""
+        """Share of what the link has offered since time zero that carried bits."""
 
 
 class DuplexLink(Link):

@@ -40,7 +40,7 @@ class ShannonLinkSettings(Settings):
     """Each device's mean SNR is shifted by its own uniform draw between minus and plus this [dB]."""
 
     fading: Literal["none", "rayleigh", "rician"] = "rayleigh"
-    """Law of the gain around its mean, independent between devices and directions."""
+    """Distribution of the gain around its mean, independent between devices and directions."""
 
     k_factor_db: float = Field(default=6.0, ge=-40, le=60)
     """K factor [dB] of ``rician`` fading."""
@@ -69,22 +69,22 @@ class FadingMemory:
     """
 
     def __init__(self) -> None:
-        self._most = 0
+        self._max_chunks = 0
         self._count = 0
         self._kept: dict[Hashable, dict[int, list[float]]] = {}
 
-    def keep(self, most: int) -> None:
+    def keep(self, max_chunks: int) -> None:
         """Keep at most so many chunks of blocks, one kilobyte each."""
-        self._most = most
+        self._max_chunks = max_chunks
 
     def chunks_of(self, key: Hashable) -> dict[int, list[float]] | None:
         """Chunks by index of whatever the key names; None if nothing is to be kept."""
-        return self._kept.setdefault(key, {}) if self._most else None
+        return self._kept.setdefault(key, {}) if self._max_chunks else None
 
     def note_one_more(self) -> None:
         """Count a chunk that was added; when they are too many, all are let go."""
         self._count += 1
-        if self._count > self._most:
+        if self._count > self._max_chunks:
             self._count = 0
             for chunks in self._kept.values():
                 chunks.clear()
@@ -113,9 +113,9 @@ class FadingRates:
         self._settings = settings
         self._fadings: dict[int, BlockFading] = {}
         self._latest: dict[int, tuple[int, list[float]]] = {}
-        law = (settings.fading, settings.doppler_hz, settings.block_s, settings.k_factor_db)
+        keys = (settings.fading, settings.doppler_hz, settings.block_s, settings.k_factor_db)
         self._kept = [
-            FADING_MEMORY.chunks_of((seed, self._direction, *law, device, snr)) for device, snr in enumerate(self._snr)
+            FADING_MEMORY.chunks_of((seed, self._direction, *keys, device, snr)) for device, snr in enumerate(self._snr)
         ]
 
     def __call__(self, device: int, chunk_index: int) -> list[float]:

@@ -31,7 +31,7 @@ class ModelInfo:
 
     @classmethod
     def of(cls, model: LanguageModel) -> ModelInfo:
-        """The facts of a loaded model."""
+        """The metadata of a loaded model."""
         special = () if model.tokenizer is None else tuple(sorted(model.tokenizer.all_special_ids))
         fields = [field for field in cls.__dataclass_fields__ if field != "special_ids"]
         return cls(**{field: getattr(model, field) for field in fields}, special_ids=special)
@@ -57,18 +57,18 @@ class ModelInfo:
 
 
 class DeferredModel:
-    """A model that is loaded when something beyond its facts is asked of it.
+    """A model that is loaded when something beyond its metadata is asked of it.
 
     Args:
-        facts: What is known of it.
+        info: What is known of it.
         load: Loads it.
     """
 
-    def __init__(self, facts: ModelInfo, load: Callable[[], LanguageModel]) -> None:
+    def __init__(self, info: ModelInfo, load: Callable[[], LanguageModel]) -> None:
         self._load = load
         self._model: LanguageModel | None = None
         for field in ModelInfo.__dataclass_fields__:
-            setattr(self, field, getattr(facts, field))
+            setattr(self, field, getattr(info, field))
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):

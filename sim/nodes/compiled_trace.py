@@ -35,7 +35,7 @@ class DraftSegment:
 class Parallel:
     """Traces that run at the same time."""
 
-    traces: tuple[Iterable[Step], ...]
+    traces: tuple[Iterable[TraceStep], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,13 +48,13 @@ class Begin:
     """
 
     number: int
-    trace: Iterable[Step]
+    trace: Iterable[TraceStep]
 
 
-Step: TypeAlias = DraftSegment | Parallel | Begin | Record
+TraceStep: TypeAlias = DraftSegment | Parallel | Begin | Record
 
 
-class CompiledTrace(tuple[Step, ...]):
+class CompiledTrace(tuple[TraceStep, ...]):
     """Records of a request in order, the device's forward passes priced and merged."""
 
     __slots__ = ()
@@ -89,7 +89,7 @@ class TraceCompiler:
 
     def of(self, records: Sequence[Record]) -> CompiledTrace:
         """Compile these records."""
-        steps: list[Step] = []
+        steps: list[TraceStep] = []
         model = ""
         each: list[tuple[int, float, int]] = []
         for record in records:
@@ -108,7 +108,7 @@ class TraceCompiler:
             steps.append(self._together(model, each))
         return CompiledTrace(steps)
 
-    def _other(self, record: Record) -> Step:
+    def _other(self, record: Record) -> TraceStep:
         if isinstance(record, TogetherRecord):
             return Parallel(tuple([self.of(branch) for branch in record.branches]))
         return Begin(record.number, self.of(record.branch)) if isinstance(record, StartRecord) else record

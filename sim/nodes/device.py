@@ -14,7 +14,7 @@ from sim.inputs.arrivals import Arrival
 from sim.inputs.requests import RequestSource
 from sim.inputs.workload import PlannedRequest
 from sim.links.base import LinkFailureError
-from sim.nodes.compiled_trace import Step
+from sim.nodes.compiled_trace import TraceStep
 from sim.nodes.executor import Process, RequestExecutor, RequestMetrics, SimulationContext
 from sim.nodes.monitor import QueueMonitor
 from sim.scenario.slo import SloSettings
@@ -22,7 +22,7 @@ from sim.serving.base import RequestInfo
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class RequestOutcome:
     """One request that has ended.
 
     Attributes:
@@ -64,8 +64,8 @@ class DeviceHooks:
     """
 
     source: RequestSource
-    trace_of: Callable[[PlannedRequest], Iterable[Step]]
-    on_outcome: Callable[[Outcome], None]
+    trace_of: Callable[[PlannedRequest], Iterable[TraceStep]]
+    on_outcome: Callable[[RequestOutcome], None]
     requests: QueueMonitor
     queue: QueueMonitor
     end_ns: int | None = None
@@ -73,7 +73,7 @@ class DeviceHooks:
     kind: str = ""
     priority: int = 0
     watched: Callable[[Process], Process] = field(default=lambda process: process)
-    draft_alone: Callable[[PlannedRequest, list[int]], Iterable[Step]] | None = None
+    draft_alone: Callable[[PlannedRequest, list[int]], Iterable[TraceStep]] | None = None
 
 
 class Device:
@@ -190,7 +190,7 @@ class Device:
             if think_s is not None:
                 start(self.env, hooks.watched(self._next_turn(planned.index + 1, think_s)))
         hooks.requests.leave(ended_ns)
-        hooks.on_outcome(Outcome(planned, issued_ns, started_ns, ended_ns, metrics, hooks.slo, hooks.kind))
+        hooks.on_outcome(RequestOutcome(planned, issued_ns, started_ns, ended_ns, metrics, hooks.slo, hooks.kind))
 
     def _execute(self, planned: PlannedRequest, metrics: RequestMetrics, info: RequestInfo) -> Process:
         """Run a request; without a radio link for too long, it is given up."""

@@ -24,7 +24,7 @@ from sim.decoding.drivers.protocol_run import (
 )
 from sim.links.base import Delivery, Direction, Link, LinkFailureError, Packet
 from sim.models.interface import LanguageModel
-from sim.nodes.compiled_trace import Begin, DraftSegment, Parallel, Step
+from sim.nodes.compiled_trace import Begin, DraftSegment, Parallel, TraceStep
 from sim.nodes.live_trace import LiveTrace
 from sim.nodes.model_server import ForwardResult, SiteLost
 from sim.nodes.server_group import ServerGroup
@@ -49,7 +49,7 @@ class SimulationContext:
         link: The air.
         sites: Edge and cloud.
         device_cost_models: Compute model of the devices by model role.
-        models: Language models by role, for live scripts.
+        models: Language models by role, for live runs.
         placed: Roles of the models that the protocol runs, by site.
         backhaul_delay_ns: One-way delay between edge and cloud.
         backhaul_bps: Rate between edge and cloud.
@@ -166,7 +166,7 @@ class RequestExecutor:
         """Simulated time."""
         return int(self.env.now)
 
-    def run(self, trace: Iterable[Step]) -> Process:
+    def run(self, trace: Iterable[TraceStep]) -> Process:
         """Execute a trace to its end, and wait for the last streamed message.
 
         Args:
@@ -178,7 +178,7 @@ class RequestExecutor:
         yield from self._await_streams(streams)
 
     def _execute(  # noqa: C901, PLR0912 -- one loop: a call per step would cost a tenth of a sweep
-        self, trace: Iterable[Step], breakdown: Breakdown, streams: Streams
+        self, trace: Iterable[TraceStep], breakdown: Breakdown, streams: Streams
     ) -> Process:
         """Give each step its seconds, and a live trace the results of its steps.
 
@@ -369,12 +369,12 @@ class RequestExecutor:
             self.metrics.breakdown.add(part, share)
             wait_ns -= share
 
-    def _fork(self, branches: Sequence[Iterable[Step]], breakdown: Breakdown, streams: Streams) -> Process:
+    def _fork(self, branches: Sequence[Iterable[TraceStep]], breakdown: Breakdown, streams: Streams) -> Process:
         """Run branches as processes; the one that ends last is the critical path."""
         ends: list[tuple[int, Breakdown]] = []
         failures: list[LinkFailureError] = []
 
-        def branch(trace: Iterable[Step]) -> Process:
+        def branch(trace: Iterable[TraceStep]) -> Process:
             branch_executor = self._for_branch()
             own = Breakdown()
             try:

@@ -16,7 +16,7 @@ from sim.decoding.drivers.protocol_run import (
     TogetherRecord,
 )
 from sim.models.interface import ForwardPass, LanguageModel
-from sim.nodes.compiled_trace import Begin, DraftSegment, Parallel, Step
+from sim.nodes.compiled_trace import Begin, DraftSegment, Parallel, TraceStep
 from sim.nodes.lengthened import Lengthening
 from sim.nodes.model_server import run_batch
 
@@ -51,10 +51,10 @@ class LiveTrace:
         self._models = models
         self._lengthening = None if lengthening is None or lengthening.changes_nothing else lengthening
 
-    def __iter__(self) -> Iterator[Step]:
+    def __iter__(self) -> Iterator[TraceStep]:
         return self
 
-    def __next__(self) -> Step:
+    def __next__(self) -> TraceStep:
         pending = self.protocol_run.advance(self.result)
         self.work = self.result = None
         if pending is None:

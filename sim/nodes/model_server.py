@@ -15,7 +15,7 @@ from sim.core.kernel import LAST, FastTimeout, Pending
 from sim.decoding.drivers.protocol_run import ComputeRecord
 from sim.models.interface import ForwardPass, LanguageModel, Logits
 from sim.nodes.monitor import QueueMonitor, ServerMonitor
-from sim.serving.base import Engine, Job, RequestInfo, Step, Text
+from sim.serving.base import Engine, EngineStep, Job, RequestInfo, Text
 from sim.serving.ran_sharing.gpu import SharedGpu
 
 
@@ -120,7 +120,7 @@ class ModelServer:
         self._busy = False
         self._is_starting = False
         self._gathering: simpy.Event | None = None
-        self._under_way: tuple[Step, Cost, int] | None = None
+        self._under_way: tuple[EngineStep, Cost, int] | None = None
         self._num_crashes = 0
 
     @property
@@ -289,7 +289,7 @@ class ModelServer:
 
         FastTimeout(self.env, duration_ns, go_on)
 
-    def _count(self, step: Step, price: Cost, start_ns: int, end_ns: int) -> None:
+    def _count(self, step: EngineStep, price: Cost, start_ns: int, end_ns: int) -> None:
         counts, new_tokens = self.monitor.counts, sum([item.size.new_tokens for item in step.items])
         counts.steps += 1
         counts.jobs += len(step.items)
@@ -298,7 +298,7 @@ class ModelServer:
         if self.on_batch is not None:
             self.on_batch(Batch(start_ns, end_ns, step.model, len(step.items), new_tokens))
 
-    def _finish(self, step: Step, price: Cost, logits: Sequence[Logits | None], start_ns: int) -> None:
+    def _finish(self, step: EngineStep, price: Cost, logits: Sequence[Logits | None], start_ns: int) -> None:
         now_ns = int(self.env.now)
         self.engine.complete(step, start_ns, now_ns, self.cost_models[step.model].split(step.sizes, price.joules))
         self._observe()
@@ -308,7 +308,7 @@ class ModelServer:
             if item.finishes and item.job.event is not None:
                 self._succeed(item.job, rows, now_ns)
         if self.engine.has_work:
-            # Work that waited behind a step needs no further window: it has had company already.
+            # Work that waited behind a step needs no further window: others had the time to join it.
             self._start_at_the_end_of_this_instant()
 
     def _succeed(self, job: Job, rows: Logits | None, now_ns: int) -> None:

@@ -52,12 +52,12 @@ class QueueMonitor:
         self._last_ns = now_ns
 
     def enter(self, now_ns: int) -> None:
-        """Somebody comes."""
+        """Count an arrival."""
         self.advance(now_ns)
         self.counts.arrivals += 1
 
     def leave(self, now_ns: int) -> None:
-        """Somebody leaves."""
+        """Count a departure."""
         self.advance(now_ns)
         self.counts.departures += 1
 
@@ -66,10 +66,10 @@ class QueueMonitor:
 
         Args:
             now_ns: Now.
-            spent_ns: Times that each has spent inside so far, added up by those who were there, not by this monitor.
+            spent_ns: Times that each has spent inside so far, added up by the jobs themselves, not by this monitor.
 
         Raises:
-            RunError: It does not hold: somebody was lost or counted twice.
+            RunError: It does not hold: an arrival was lost or counted twice.
         """
         self.advance(now_ns)
         area_ns = self.counts.area_ns

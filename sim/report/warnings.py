@@ -304,12 +304,12 @@ def _sweep_load_warnings(table: pd.DataFrame) -> list[str]:
             continue
         busy = int((table[column] >= limit).sum())
         if busy:
-            most = _percent(table[column].max())
-            found.append(f"{what} up to {most} utilised; {_percent(limit)} or more in {busy} of {runs} runs")
+            highest = _percent(table[column].max())
+            found.append(f"{what} up to {highest} utilised; {_percent(limit)} or more in {busy} of {runs} runs")
     used = [table[name].max() for name in ("uplink_utilisation", "uplink_prb_utilisation") if name in table]
     if used and max(used) < _IDLE:
-        most = _percent(max(used))
-        found.append(f"offered uplink load is {most} of capacity at most: devices hardly contend for the air")
+        highest = _percent(max(used))
+        found.append(f"offered uplink load is {highest} of capacity at most: devices hardly contend for the air")
     return found
 
 

@@ -316,21 +316,21 @@ KPM_COLUMNS = {
     "RRC.InactiveConnMean": "devices in RRC inactive there, at the end of the period (with rrc_inactivity_s)",
     **{
         name: meaning
-        for way, initial, initial_errors, direction in (
+        for suffix, initial, initial_errors, direction in (
             ("Ul", "TB.TotNbrUlInit", "TB.ErrNbrUlInitial", "uplink"),
             ("Dl", "TB.TotNbrDlInitial", "TB.IntialErrNbrDl", "downlink"),
         )
         for name, meaning in {
-            f"RRU.PrbTot{way}": f"{direction}: PRBs used over those of its slots, in per cent",
-            f"RRU.PrbUsed{way}": f"{direction}: PRBs used, mean per slot of this direction",
-            f"RRU.PrbAvail{way}": f"{direction}: PRBs of the carrier",
-            f"DRB.PdcpSduVolume{way.upper()}": f"{direction}: bytes of datagrams received, in Mbit",
-            f"DRB.UEThp{way}": f"{direction}: bits received over the period, mean of devices with any, in kbit/s",
+            f"RRU.PrbTot{suffix}": f"{direction}: PRBs used over those of its slots, in per cent",
+            f"RRU.PrbUsed{suffix}": f"{direction}: PRBs used, mean per slot of this direction",
+            f"RRU.PrbAvail{suffix}": f"{direction}: PRBs of the carrier",
+            f"DRB.PdcpSduVolume{suffix.upper()}": f"{direction}: bytes of datagrams received, in Mbit",
+            f"DRB.UEThp{suffix}": f"{direction}: bits received over the period, mean of devices with any, in kbit/s",
             initial: f"{direction}: first transmissions of transport blocks",
             initial_errors: f"{direction}: first transmissions that were not decoded",
-            f"TB.TotNbr{way}": f"{direction}: transmissions, retransmissions included",
-            f"TB.ErrTotNbr{way}": f"{direction}: transmissions that were not decoded",
-            f"TB.ResidualErrNbr{way}": f"{direction}: transport blocks that their last transmission left undecoded",
+            f"TB.TotNbr{suffix}": f"{direction}: transmissions, retransmissions included",
+            f"TB.ErrTotNbr{suffix}": f"{direction}: transmissions that were not decoded",
+            f"TB.ResidualErrNbr{suffix}": f"{direction}: transport blocks that their last transmission left undecoded",
         }.items()
     },
 }

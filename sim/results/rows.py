@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 from sim.results.columns import BREAKDOWN_COLUMNS
 
 if TYPE_CHECKING:
-    from sim.nodes.device import Outcome
+    from sim.nodes.device import RequestOutcome
     from sim.nodes.executor import RequestMetrics
 
 _NAN = float("nan")
 
 
-def request_row(outcome: Outcome, is_measured: bool = True) -> dict[str, Any]:
+def request_row(outcome: RequestOutcome, is_measured: bool = True) -> dict[str, Any]:
     """One row of ``requests``."""
     metrics, planned = outcome.metrics, outcome.planned
     rounds = [emitted.round for emitted in metrics.emitted]
@@ -78,14 +78,14 @@ def _of_sites(metrics: RequestMetrics) -> dict[str, Any]:
     }
 
 
-def _token_times_s(outcome: Outcome) -> list[float]:
+def _token_times_s(outcome: RequestOutcome) -> list[float]:
     times_s: list[float] = []
     for round_, time_ns, *_ in outcome.metrics.emitted:
         times_s += [time_ns / 1e9] * len(round_.tokens)
     return times_s
 
 
-def round_rows(outcome: Outcome) -> list[dict[str, Any]]:
+def round_rows(outcome: RequestOutcome) -> list[dict[str, Any]]:
     """The rows of ``rounds`` of one request; bits and parts are those since the round before."""
     rows = []
     bits_up = bits_down = 0

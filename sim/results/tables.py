@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import pandas as pd
     import pyarrow.parquet
 
-    from sim.nodes.device import Outcome
+    from sim.nodes.device import RequestOutcome
 
 Keep = Literal["summary", "requests", "rounds"]
 
@@ -127,7 +127,7 @@ class RunTables:
         self._on_request = on_request
         self.keep = keep
 
-    def add(self, outcome: Outcome, is_measured: bool = True) -> dict[str, Any]:
+    def add(self, outcome: RequestOutcome, is_measured: bool = True) -> dict[str, Any]:
         """Take one ended request, and whether it was issued in the measurement window; returns its row."""
         row = request_row(outcome, is_measured)
         if self._on_request is not None and is_measured:

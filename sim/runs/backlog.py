@@ -23,10 +23,10 @@ SPARE = 0.03
 """Share of its capacity that a stable server is taken to have to spare."""
 _LEVEL = 0.005
 # Whatever its certainty, growth by less than so many requests, or so much of what came, is not an overload.
-_LEAST_GROWTH = 4
-_LEAST_SHARE = 0.02
+_MIN_GROWTH = 4
+_MIN_SHARE = 0.02
 # Against a division by zero: parts that all gain the same.
-_LEAST_DEVIATION = 1e-3
+_MIN_DEVIATION = 1e-3
 
 
 @dataclass
@@ -55,7 +55,7 @@ class Backlog:
         gains = np.diff(np.array(self.inside, dtype=float))
         if len(gains) < 2:
             return math.nan
-        error = max(float(gains.std(ddof=1)), _LEAST_DEVIATION) * math.sqrt(len(gains))
+        error = max(float(gains.std(ddof=1)), _MIN_DEVIATION) * math.sqrt(len(gains))
         return float(stdtr(len(gains) - 1, -(self.growth + SPARE * issued) / error))
 
     def grows(self, issued: int) -> bool:
@@ -64,4 +64,4 @@ class Backlog:
         Args:
             issued: Requests that came in the window.
         """
-        return self.growth > max(_LEAST_GROWTH, _LEAST_SHARE * issued) and self.chance(issued) < _LEVEL
+        return self.growth > max(_MIN_GROWTH, _MIN_SHARE * issued) and self.chance(issued) < _LEVEL

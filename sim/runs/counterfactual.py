@@ -43,7 +43,7 @@ class Part:
 UPLINK = Part("uplink", "the uplink", ("uplink_access", "uplink_air", "uplink_retransmission"))
 DOWNLINK = Part("downlink", "the downlink", ("downlink_access", "downlink_air", "downlink_retransmission"))
 DRAFT = Part("draft", "the draft model's forward passes", ("draft_compute",))
-SITE_WAYS = Part("site_ways", "ways and moves between sites")
+SITE_PATHS = Part("site_paths", "transport and moves between sites")
 FAILURES = Part("failures", "no site failing")
 ACCEPTANCE = Part("acceptance", "a draft model as good as the target, at the draft's price")
 
@@ -62,8 +62,8 @@ def parts_of(scenario: Scenario) -> list[Part]:
         Part(f"{site}_compute", f"the {site}'s forward passes and what waits for them", booked) for site in others
     ]
     sites = scenario.edge_sites
-    ways = [] if sites is None else [SITE_WAYS, *([FAILURES] if sites.outages else [])]
-    return [UPLINK, DOWNLINK, *compute, *([DRAFT, ACCEPTANCE] if has_draft else []), *ways]
+    paths = [] if sites is None else [SITE_PATHS, *([FAILURES] if sites.outages else [])]
+    return [UPLINK, DOWNLINK, *compute, *([DRAFT, ACCEPTANCE] if has_draft else []), *paths]
 
 
 class FreeCompute(ComputeModel):
@@ -175,7 +175,7 @@ class Counterfactuals:
     def run(self, part: Part | None = None) -> RunResult:
         """Run with a part made free; with None as it is."""
         scenario, bare = (self.scenario, self._bare) if part is not ACCEPTANCE else self._with_target_as_draft()
-        if part in (SITE_WAYS, FAILURES):
+        if part in (SITE_PATHS, FAILURES):
             scenario = with_free_sites(scenario, part)
         with needed(tape_store(), keys_of(scenario, bare)):
             inputs = prepare(scenario, self._progress, bare=bare)
@@ -199,7 +199,7 @@ class Counterfactuals:
 def with_free_sites(scenario: Scenario, part: Part) -> Scenario:
     """A scenario whose sites are no way apart, or do not fail."""
     free: dict[str, Any] = {"outages": []}
-    if part is SITE_WAYS:
+    if part is SITE_PATHS:
         free = {"xn_delay_s": 0.0, "xn_mbps": 1e9, "pause_s": 0.0, "fronthaul_delay_s": 0.0, "fronthaul_mbps": 1e9}
     for key, value in free.items():
         scenario = scenario.replace(f"edge.sites.{key}", value)
@@ -219,7 +219,7 @@ def run_with_free(scenario: Scenario, inputs: SimulationInputs, part: Part | Non
         return simulate(scenario, inputs, keep="requests", wrap_link=free_direction(direction))
     if part is DRAFT:
         inputs = free_compute(inputs, None, lambda role: role == "draft")
-    elif part is not None and part not in (ACCEPTANCE, SITE_WAYS, FAILURES):
+    elif part is not None and part not in (ACCEPTANCE, SITE_PATHS, FAILURES):
         inputs = free_compute(inputs, part.name.removesuffix("_compute"), lambda role: role != "draft")
     return simulate(scenario, inputs, keep="requests")
 

@@ -16,8 +16,8 @@ from sim.inputs.arrivals import Arrivals, think_times_s
 from sim.inputs.identity import needed_models
 from sim.inputs.requests import DrawnRequests, ListedRequests
 from sim.inputs.workload import PlannedRequest, make_controller, make_request, rng_for
-from sim.nodes.compiled_trace import CompiledTrace, Step
-from sim.nodes.device import Device, DeviceHooks, Outcome, feed
+from sim.nodes.compiled_trace import CompiledTrace, TraceStep
+from sim.nodes.device import Device, DeviceHooks, RequestOutcome, feed
 from sim.nodes.executor import SimulationContext
 from sim.nodes.lengthened import Lengthening
 from sim.nodes.live_trace import LiveTrace
@@ -145,7 +145,7 @@ class DeviceGroup:
             )
         return memory.kv_bytes // memory.bytes_per_token
 
-    def _trace_of(self, planned: PlannedRequest) -> Iterable[Step]:
+    def _trace_of(self, planned: PlannedRequest) -> Iterable[TraceStep]:
         extent = planned.num_prompt_tokens + (planned.max_new_tokens or self.scenario.workload.max_new_tokens)
         if extent > self._room_tokens:
             raise InputError(
@@ -165,7 +165,7 @@ class DeviceGroup:
         protocol_run = self._live[planned.unique_id] = ProtocolRun(protocol, models, request=request)
         return LiveTrace(protocol_run, self.inputs.cost_models["device"], models, Lengthening(planned))
 
-    def _draft_alone(self, planned: PlannedRequest, answer: list[int]) -> Iterable[Step]:
+    def _draft_alone(self, planned: PlannedRequest, answer: list[int]) -> Iterable[TraceStep]:
         """How a device goes on by itself with a request whose site has failed."""
         if self._alone is None:
             self._alone = DraftAlone(self.scenario, self.inputs, self._record)
@@ -196,7 +196,7 @@ class DeviceGroup:
         found = [self.source.request(device, index, 0) for device, index in places]
         return [planned, *(one for one in found if one is not None)]
 
-    def _keep(self, outcome: Outcome) -> None:
+    def _keep(self, outcome: RequestOutcome) -> None:
         window, planned = self._watchers.window, outcome.planned
         window.count(outcome.metrics)
         self._watchers.spent_ns[0] += outcome.ended_ns - outcome.issued_ns

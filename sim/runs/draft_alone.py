@@ -9,7 +9,7 @@ from sim.decoding.core.steps import Location
 from sim.decoding.drivers.protocol_run import ComputeRecord, ProtocolRun, Record
 from sim.inputs.identity import needed_models
 from sim.inputs.workload import PlannedRequest, make_controller, make_request, rng_for
-from sim.nodes.compiled_trace import Step
+from sim.nodes.compiled_trace import TraceStep
 from sim.nodes.live_trace import LiveTrace
 from sim.runs.inputs import SimulationInputs
 from sim.scenario.overrides import apply_overrides
@@ -50,7 +50,7 @@ class DraftAlone:
         )
         self._addresses = Addresses(self.scenario, self._models_info)
 
-    def trace(self, planned: PlannedRequest, answer: list[int]) -> Iterable[Step]:
+    def trace(self, planned: PlannedRequest, answer: list[int]) -> Iterable[TraceStep]:
         """The steps that are left of a request after these tokens of its answer; none if it is complete."""
         left = (planned.max_new_tokens or self._before.workload.max_new_tokens) - len(answer)
         if left <= 0 or (answer and answer[-1] in self._eos_ids):

@@ -1,4 +1,4 @@
-"""What a world is built from besides its scenario: requests, models' facts, prices, and where decoding comes from."""
+"""What a world is built from besides its scenario: requests, model metadata, cost models, models or a tape."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class SimulationInputs:
 
     Attributes:
         planned: Requests that are known before the run, or the recordings that stand for all of them.
-        models_info: Model facts by role.
+        models_info: Model metadata by role.
         cost_models: Compute model by site and role.
         models: Loaded models by role; empty when everything is replayed.
         tape: Recorded requests, or None to decode live.
@@ -50,7 +50,7 @@ class SimulationInputs:
 
     @property
     def parts(self) -> list[tuple[dict[str, ModelInfo], dict[str, dict[str, ComputeModel]]]]:
-        """Model facts and cost models of each kind of devices."""
+        """Model metadata and cost models of each kind of devices."""
         return [(one.models_info, one.cost_models) for one in self.kinds]
 
     @property

@@ -57,7 +57,7 @@ def keys_of(scenario: Scenario, inputs: SimulationInputs) -> list[str]:
 
 
 def bare_inputs(scenario: Scenario) -> SimulationInputs:
-    """Requests, facts and prices of all kinds of a scenario's devices, without models and tape."""
+    """Requests, model metadata and cost models of all kinds of a scenario's devices, without models and tape."""
     found = []
     for kind in scenario.by_kind():
         models_info = model_info_of(kind.scenario)

@@ -24,7 +24,7 @@ from sim.scenario.schema import Scenario
 from sim.serving.ran_sharing.orchestration import Orchestration
 from sim.serving.ran_sharing.orchestrators.base import Report
 
-Observation = npt.NDArray[np.float32]
+ObservationArray = npt.NDArray[np.float32]
 SHARES = tuple(slices / 7 for slices in range(1, 7))
 """What an action may keep for layer 1: sevenths, the slices of MIG."""
 OBSERVED = ("layer 1", "model", "kept", "late", "PRBs", "fullest slot", "waiting", "missed objectives", "sin", "cos")
@@ -35,7 +35,7 @@ def reward_of(report: Report) -> float:
     return report.tokens / report.period_s - 1e4 * report.late_share
 
 
-class SharedGpuEnv(gymnasium.Env[Observation, np.int64]):
+class SharedGpuEnv(gymnasium.Env[ObservationArray, np.int64]):
     """Episodes are runs of a scenario with ``edge.ran_sharing``, steps its periods (``period_s``).
 
     An action is an index into ``shares``. An observation holds, of the period that has ended, what ``OBSERVED`` names:
@@ -80,7 +80,7 @@ class SharedGpuEnv(gymnasium.Env[Observation, np.int64]):
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
-    ) -> tuple[Observation, dict[str, Any]]:
+    ) -> tuple[ObservationArray, dict[str, Any]]:
         """A new run; with the scenario's seed unless another one is given. The first period has begun."""
         super().reset(seed=seed, options=options)
         scenario = self._scenario if seed is None else self._scenario.replace("seed", seed)
@@ -98,7 +98,7 @@ class SharedGpuEnv(gymnasium.Env[Observation, np.int64]):
         assert self.world is not None and self.world.orchestrations, "reset comes first"
         return self.world.orchestrations[0]
 
-    def step(self, action: np.int64) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
+    def step(self, action: np.int64) -> tuple[ObservationArray, float, bool, bool, dict[str, Any]]:
         """Keep a share for layer 1 for a period; the episode is truncated when the scenario's window ends."""
         orchestration = self._orchestration
         orchestration.move(self.shares[int(action)])
@@ -109,7 +109,7 @@ class SharedGpuEnv(gymnasium.Env[Observation, np.int64]):
         is_over = int(env.now) >= self._end_ns
         return self._observe(report), self._reward(report), False, is_over, _info(report)
 
-    def _observe(self, report: Report) -> Observation:
+    def _observe(self, report: Report) -> ObservationArray:
         angle, cells = 2 * math.pi * report.time_of_day, max(1, report.num_cells)
         values = [
             report.layer1_gpu_share,

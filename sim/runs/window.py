@@ -8,7 +8,7 @@ from copy import copy
 from dataclasses import dataclass, field
 
 from sim.core.clock import NS_PER_S
-from sim.nodes.device import Outcome
+from sim.nodes.device import RequestOutcome
 from sim.nodes.executor import RequestMetrics
 from sim.nodes.monitor import QueueCounts, QueueMonitor, ServerCounts
 from sim.nodes.server_group import ServerGroup
@@ -52,7 +52,7 @@ class Window:
             if self.contains(emitted.time_ns):
                 self.tokens += len(emitted.round.tokens)
 
-    def measures(self, outcome: Outcome) -> bool:
+    def measures(self, outcome: RequestOutcome) -> bool:
         """Whether a request's latencies count: it was issued within."""
         return self.contains(outcome.issued_ns)
 

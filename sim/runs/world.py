@@ -85,7 +85,7 @@ class World:
         self.requests, self.queue = QueueMonitor("requests"), QueueMonitor("requests at their devices")
         self.completion = Completion(self.env, self.requests)
         self.orchestrations = self._orchestrated(self.sites[Location.EDGE], outside)
-        on_request = self._tell_orchestration if self.orchestrations else None
+        on_request = self._report_to_orchestration if self.orchestrations else None
         self._watchers = watchers = Watchers(
             self.window, self.tables, self.requests, self.queue, self.completion, on_request=on_request
         )
@@ -152,7 +152,7 @@ class World:
                     models.setdefault(role, own.models[role])
         gpu = self.gpus.gpus[number] if self.gpus is not None and location is Location.EDGE else None
         choice = self.scenario.servers[site]
-        sliced = [on_share(model, *gpu.least_shares) if gpu else model for model in cost_models.values()]
+        sliced = [on_share(model, *gpu.min_shares) if gpu else model for model in cost_models.values()]
         memory = engine_memory(sliced, choice.trait("memory_share"))
         settings: Any = choice.settings
         count = settings.replicas
@@ -212,8 +212,8 @@ class World:
             for gpu, server in zip(self.gpus.gpus, edge.replicas, strict=True)
         ]
 
-    def _tell_orchestration(self, row: dict[str, Any]) -> None:
-        """A request has ended: the site of its device's cell is told."""
+    def _report_to_orchestration(self, row: dict[str, Any]) -> None:
+        """Report a request that has ended to the orchestration at the site of its device's cell."""
         assert self.gpus is not None
         cell = 0 if self.edge_sites is None else self.edge_sites.link.cell_of(row["device"])
         self.orchestrations[self.gpus.site_of(cell)].on_request(row)

@@ -14,7 +14,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from sim.core.addresses import run_id
-from sim.core.choice import Choice
+from sim.core.selection import Selection
 from sim.scenario.kinds import MixedDevices
 from sim.scenario.problems import Problem, ScenarioProblems
 from sim.scenario.schema import MAX_SEED, Scenario
@@ -105,7 +105,7 @@ def _expand(scenario: Scenario) -> list[Point]:
 def _checked_value(scenario: Scenario, key: str, given: Any) -> Any:
     """The value that a key has after checking, of the key's type; a part with keys of its own stays as it was given."""
     value = value_of(scenario, key)
-    return given if isinstance(value, Choice | BaseModel | Mapping) else _plain(value)
+    return given if isinstance(value, Selection | BaseModel | Mapping) else _plain(value)
 
 
 def value_of(scenario: Scenario, key: str) -> Any:
@@ -116,7 +116,7 @@ def value_of(scenario: Scenario, key: str) -> Any:
     """
     value: Any = scenario
     for part in key.split("."):
-        if isinstance(value, Choice):
+        if isinstance(value, Selection):
             value = value.name if part == value.selector else getattr(value.settings, part)
         elif isinstance(value, Mapping):
             value = value[part]
@@ -214,8 +214,8 @@ def _scenario_at(
             part = ("variants", variant) if variant else ()
         text = problem.message if problem.key == blamed else f"{problem.key}: {problem.message}"
         # Other changes that may have a share in it: those of the same part, such as the protocol's name.
-        company = [key for key in every if key != blamed and (blamed is None or part_of(key) == part_of(problem.key))]
-        at = [f"{key}={changes[key]}" for key in company if key in changes]
-        if part[:1] != ("variants",) and any(key in variant_changes for key in company):
+        involved = [key for key in every if key != blamed and (blamed is None or part_of(key) == part_of(problem.key))]
+        at = [f"{key}={changes[key]}" for key in involved if key in changes]
+        if part[:1] != ("variants",) and any(key in variant_changes for key in involved):
             at.append(f"variant {variant!r}")
         raise ScenarioProblems([Problem(("sweep", *part), f"{text} (at {', '.join(at)})" if at else text)]) from error

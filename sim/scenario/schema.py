@@ -13,8 +13,8 @@ from pydantic_core import CoreSchema
 
 from sim.compute.registry import COMPUTE
 from sim.compute.roles import problem_of, problem_together
-from sim.core.choice import Choice, ChosenFrom
 from sim.core.errors import InputError, did_you_mean, shortened, unknown_name_message
+from sim.core.selection import SelectedFrom, Selection
 from sim.core.settings import Settings, problems_error
 from sim.core.yaml_text import write_values
 from sim.decoding.controllers.registry import CONTROLLERS, refuse_misfit
@@ -92,14 +92,14 @@ def _without_code(data: Any) -> Any:
 _PROTOCOL: Any = {"name": "tslt", "top_k": 64}
 _FIXED: Any = "fixed"
 _CONTINUOUS: Any = "continuous"
-ENGINE = ChosenFrom(ENGINES, "engine", "continuous")
+ENGINE = SelectedFrom(ENGINES, "engine", "continuous")
 BACKHAUL_KEYS = ("one_way_delay_s", "backhaul_mbps")
 
 
 class CloudSettings(Settings):
     """The cloud site behind the edge and its backhaul, for protocols that use one; keys of its server stand beside."""
 
-    server: Annotated[Choice, ENGINE] = Field(default=_CONTINUOUS, validate_default=True)
+    server: Annotated[Selection, ENGINE] = Field(default=_CONTINUOUS, validate_default=True)
     """The cloud's model server; in YAML its keys stand beside the following ones."""
     one_way_delay_s: float = Field(default=0.01, ge=0, le=1000)
     """Delay between edge and cloud, each way."""
@@ -118,7 +118,7 @@ class CloudSettings(Settings):
 
 
 SITES = ("device", "edge", "cloud")
-ComputeChoice = Annotated[Choice, ChosenFrom(COMPUTE, "kind")]
+ComputeChoice = Annotated[Selection, SelectedFrom(COMPUTE, "kind")]
 
 
 @dataclass(frozen=True)
@@ -164,13 +164,13 @@ class Scenario(Settings):
     """What latencies are held against."""
     models: ModelsSettings = ModelsSettings()
     """Language models by role."""
-    protocol: Annotated[Choice, ChosenFrom(PROTOCOLS, "name")] = Field(default=_PROTOCOL)
+    protocol: Annotated[Selection, SelectedFrom(PROTOCOLS, "name")] = Field(default=_PROTOCOL)
     """Decoding protocol: `name` and its own keys."""
-    controller: Annotated[Choice, ChosenFrom(CONTROLLERS, "name")] = Field(default=_FIXED)
+    controller: Annotated[Selection, SelectedFrom(CONTROLLERS, "name")] = Field(default=_FIXED)
     """Controller of the protocol's controls: `name` and its own keys."""
-    link: Annotated[Choice, ChosenFrom(LINKS, "kind")] = Field(default=_FIXED)
+    link: Annotated[Selection, SelectedFrom(LINKS, "kind")] = Field(default=_FIXED)
     """The air: `kind` and its own keys."""
-    edge: Annotated[Choice, ENGINE] = Field(default=_CONTINUOUS)
+    edge: Annotated[Selection, ENGINE] = Field(default=_CONTINUOUS)
     """The edge's model server: `engine` and its own keys."""
     cloud: CloudSettings = Field(default_factory=CloudSettings)
     """The cloud site: its model server, and the backhaul to it."""
@@ -235,7 +235,7 @@ class Scenario(Settings):
         keys: dict[str, Any] = {}
         for field in type(self).model_fields:
             value = getattr(self, field)
-            if isinstance(value, Choice):
+            if isinstance(value, Selection):
                 keys[field] = value.dump()
             elif isinstance(value, CloudSettings):
                 keys[field] = {**value.server.dump(), **{key: getattr(value, key) for key in BACKHAUL_KEYS}}
@@ -262,7 +262,7 @@ class Scenario(Settings):
         return {role: [edge, cloud] if stands_in and at is edge else [at] for role, at in found.items()}
 
     @property
-    def servers(self) -> dict[str, Choice]:
+    def servers(self) -> dict[str, Selection]:
         """The model servers by site."""
         return {"edge": self.edge, "cloud": self.cloud.server}
 
@@ -301,7 +301,7 @@ class Scenario(Settings):
             ScenarioProblems: A place that cannot be, or some kinds have places and others none.
         """
         kinds = self.devices.kinds if isinstance(self.devices, MixedDevices) else ()
-        link = ChosenFrom(LINKS, "kind")
+        link = SelectedFrom(LINKS, "kind")
         used = sorted({key for kind in kinds for key in kind.link})
         if not used:
             return self.link.settings
@@ -433,7 +433,7 @@ def _seeds_beyond_bounds(seed: int, sweep: SweepSettings | None) -> list[Problem
     return [Problem(("seed",), f"{message}; valid: 0 to {MAX_SEED - room}")]
 
 
-def _misfits(protocol: Choice, controller: Choice) -> list[Problem]:
+def _misfits(protocol: Selection, controller: Selection) -> list[Problem]:
     if not (protocol.entry.loaded and controller.entry.loaded):
         return []
     made = controller.entry.make(controller.settings)
@@ -466,7 +466,7 @@ def _no_cost_model(scenario: Scenario) -> list[Problem]:
     return found
 
 
-def _not_one_each(link: Choice, num_devices: int) -> list[Problem]:
+def _not_one_each(link: Selection, num_devices: int) -> list[Problem]:
     """Lists of the link that must hold a value per device and do not."""
     found = []
     for key in link.trait("per_device") or ():

@@ -115,7 +115,7 @@ class StepItem:
 
 
 @dataclass(slots=True, eq=False)
-class Step:
+class EngineStep:
     """What a server computes in one go.
 
     Attributes:
@@ -173,11 +173,11 @@ class Engine(ABC):
         """
 
     @abstractmethod
-    def next_step(self, now_ns: int = 0) -> Step | None:
+    def next_step(self, now_ns: int = 0) -> EngineStep | None:
         """What to compute now; None if there is nothing that can be, or if it had better wait for a job to come."""
 
     @abstractmethod
-    def complete(self, step: Step, start_ns: int, end_ns: int, joules: Sequence[float]) -> None:
+    def complete(self, step: EngineStep, start_ns: int, end_ns: int, joules: Sequence[float]) -> None:
         """The step has ended: charge its duration and each item's share of its energy to the jobs."""
 
     @property

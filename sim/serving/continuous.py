@@ -9,7 +9,7 @@ from pydantic import Field, field_validator
 from sim.compute.base import WorkSize
 from sim.core.clock import to_ns
 from sim.core.errors import InputError
-from sim.serving.base import Engine, EngineMemory, EngineState, Job, RequestInfo, Step, Text
+from sim.serving.base import Engine, EngineMemory, EngineState, EngineStep, Job, RequestInfo, Text
 from sim.serving.blocks import BlockPool
 from sim.serving.policies.registry import POLICIES
 from sim.serving.registry import ENGINES
@@ -115,7 +115,7 @@ class ContinuousEngine(Engine):
         """Whether the running set of a model would be full."""
         return any(s.num_waiting >= self._limits.max_num_seqs for s in self._schedulers.values())
 
-    def next_step(self, now_ns: int = 0) -> Step | None:
+    def next_step(self, now_ns: int = 0) -> EngineStep | None:
         """A step of the model whose job comes first; of another one if its requests wait for memory."""
         able = [scheduler for scheduler in self._schedulers.values() if scheduler.has_work]
         for scheduler in sorted(able, key=lambda scheduler: scheduler.first_key) if len(able) > 1 else able:
@@ -124,7 +124,7 @@ class ContinuousEngine(Engine):
                 return step
         return None
 
-    def complete(self, step: Step, start_ns: int, end_ns: int, joules: Sequence[float]) -> None:
+    def complete(self, step: EngineStep, start_ns: int, end_ns: int, joules: Sequence[float]) -> None:
         """Charge the jobs and note what is in memory now."""
         self.unattributed_joules += self._schedulers[step.model].complete(step, start_ns, end_ns, joules)
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pydantic import Field
 
 from sim.core.clock import to_ns
-from sim.serving.base import Engine, EngineMemory, EngineState, Job, RequestInfo, Step, StepItem, Text
+from sim.serving.base import Engine, EngineMemory, EngineState, EngineStep, Job, RequestInfo, StepItem, Text
 from sim.serving.registry import ENGINES
 from sim.serving.settings import ServerSettings
 
@@ -52,7 +52,7 @@ class FcfsEngine(Engine):
         """Whether as many wait as a batch takes."""
         return len(self._queue) >= self._max_batch
 
-    def next_step(self, now_ns: int = 0) -> Step | None:  # noqa: ARG002
+    def next_step(self, now_ns: int = 0) -> EngineStep | None:  # noqa: ARG002
         """The head of the queue and, in order, those behind it that fit: same model, batch and token limits."""
         if not self._queue:
             return None
@@ -75,9 +75,9 @@ class FcfsEngine(Engine):
         left.extend(self._queue)
         self._queue = left
         self._running = taken
-        return Step(first.model, taken)
+        return EngineStep(first.model, taken)
 
-    def complete(self, step: Step, start_ns: int, end_ns: int, joules: Sequence[float]) -> None:
+    def complete(self, step: EngineStep, start_ns: int, end_ns: int, joules: Sequence[float]) -> None:
         """Charge the jobs; nothing else is left of a batch."""
         for item, share in zip(step.items, joules, strict=True):
             if item.job.event is None:  # given up meanwhile

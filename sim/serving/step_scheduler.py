@@ -13,7 +13,7 @@ from itertools import count
 
 from sim.compute.base import WorkSize
 from sim.core.errors import InputError
-from sim.serving.base import EngineState, Job, RequestInfo, Step, StepItem, Text
+from sim.serving.base import EngineState, EngineStep, Job, RequestInfo, StepItem, Text
 from sim.serving.blocks import BlockPool, block_hashes, hashes_of_text_blocks
 from sim.serving.sequence import Batching, KeyOf, OrderKey, PendingJob, RankOf, SequenceState
 
@@ -88,11 +88,12 @@ class StepScheduler:
         """
         sequence = self._sequences.get(job.request.id)
         pending = PendingJob(job, self._key_of(job, next(self._num_jobs)))
-        needed, most = self._num_blocks(pending.extent), self.pool.num_blocks
-        if most is not None and needed > most:
+        needed, num_blocks = self._num_blocks(pending.extent), self.pool.num_blocks
+        if num_blocks is not None and needed > num_blocks:
             raise InputError(
                 f"a text of {pending.extent} tokens needs {needed} blocks of key-value memory, and the {self.model} "
-                f"model has {most} of {self.limits.block_tokens} tokens: use hardware with more memory or fewer bytes"
+                f"model has {num_blocks} of {self.limits.block_tokens} tokens: "
+                "use hardware with more memory or fewer bytes"
             )
         if sequence is None:
             sequence = self._sequences[job.request.id] = self._make_sequence(job.request)
@@ -158,7 +159,7 @@ class StepScheduler:
         keys += [heap[0][0] for heap in (self._ready, self._waiting) if heap]
         return min(keys)
 
-    def next_step(self, now_ns: int = 0) -> Step | None:
+    def next_step(self, now_ns: int = 0) -> EngineStep | None:
         """Form a step; None if nobody can have the memory that is needed, or all drafts are to wait for others."""
         self._drop_idle()
         self._fill_running_set()
@@ -174,7 +175,7 @@ class StepScheduler:
                 tokens = self._add_prefill(sequence, budget, may_overrun, items)
                 may_overrun = may_overrun and not tokens
                 budget -= tokens
-        return Step(self.model, items) if items else None
+        return EngineStep(self.model, items) if items else None
 
     def _chosen(self, ordered: Sequence[SequenceState], now_ns: int) -> Sequence[SequenceState]:
         """Of the running sequences those whose drafts this step may take."""
@@ -297,7 +298,7 @@ class StepScheduler:
         sequence.blocks = []
         sequence.computed = sequence.num_registered = 0
 
-    def complete(self, step: Step, start_ns: int, end_ns: int, joules: Iterable[float]) -> float:
+    def complete(self, step: EngineStep, start_ns: int, end_ns: int, joules: Iterable[float]) -> float:
         """Note what a step has computed; returns the joules that nobody is left to be charged for."""
         left_joules = 0.0
         if self._batching is not None:

@@ -27,15 +27,15 @@ from sim.core.user_code import (
 )
 from sim.sweep.tasks import Executor, Task, TaskResult, ended
 
-# A task that was under way this often when a worker process died is given up: it is what kills them.
+# A task that was under way this often when a worker process crashed is given up: it is what crashes them.
 MAX_CRASHES = 3
 
 
 class _Worker:
-    """One worker process, and the tasks that it was handed: it does them in their order.
+    """One worker process, and the tasks that were submitted to it: it does them in their order.
 
     Attributes:
-        shared: Second argument of the task that it was handed last.
+        shared: Second argument of the task that was submitted last.
         under_way: Numbers of its tasks by future, the one that it is at first.
     """
 
@@ -45,7 +45,7 @@ class _Worker:
         self._pool: ProcessPoolExecutor | None = None
 
     def submit(self, number: int, task: Task) -> None:
-        """Give it another task; a process that has died is replaced first."""
+        """Give it another task; a process that has crashed is replaced first."""
         self.shared = task.shared
         if self._pool is None:
             code = (user_modules(), remote_code_is_trusted())
@@ -54,13 +54,13 @@ class _Worker:
             with hide_main_module():
                 future = self._pool.submit(task.run)
         except BrokenProcessPool:
-            # It died without work, or the news of its death is still to come; in both cases nothing else is lost.
+            # It crashed without work, or its crash is still to be reported; in both cases nothing else is lost.
             future = Future()
             future.set_exception(BrokenProcessPool())
         self.under_way[future] = number
 
     def reap(self) -> list[int]:
-        """It has died: the numbers of all that it had not finished, the one that it was at first."""
+        """After a crash: the numbers of all that it had not finished, the one that was running first."""
         lost = [
             number
             for future, number in self.under_way.items()
@@ -71,7 +71,7 @@ class _Worker:
         return lost
 
     def close(self) -> None:
-        """Let the process go when it has done what it is at."""
+        """End the process when its running task is done."""
         if self._pool is not None:
             self._pool.shutdown(wait=False, cancel_futures=True)
             self._pool = None
@@ -84,35 +84,35 @@ class _Worker:
 
 
 class _TaskQueue:
-    """Pieces that were not handed out yet, by what they share: a worker that has unpacked it goes on with its like."""
+    """Tasks not submitted yet, by the inputs they share: a worker that has unpacked these goes on with them."""
 
     def __init__(self, tasks: Sequence[Task]) -> None:
-        self._pieces = tasks
-        self._alike: dict[int, deque[int]] = {}
+        self._tasks = tasks
+        self._by_shared: dict[int, deque[int]] = {}
         for number in range(len(tasks)):
             self._queue(number).append(number)
 
     def __len__(self) -> int:
-        return sum(len(queue) for queue in self._alike.values())
+        return sum(len(queue) for queue in self._by_shared.values())
 
     def _queue(self, number: int) -> deque[int]:
-        return self._alike.setdefault(id(self._pieces[number].shared), deque())
+        return self._by_shared.setdefault(id(self._tasks[number].shared), deque())
 
     def put_back(self, number: int) -> None:
-        """A task must be done again, next of its like."""
+        """A task must be done again, before the others that share its inputs."""
         self._queue(number).appendleft(number)
 
     def take_for(self, worker: _Worker, others: Iterable[_Worker]) -> int:
         """Next task for a worker: prefers shared inputs it has loaded, then those no other worker has loaded."""
         elsewhere = {id(other.shared) for other in others if other is not worker and other.under_way}
-        open_ones = [shared for shared, queue in self._alike.items() if queue]
+        open_ones = [shared for shared, queue in self._by_shared.items() if queue]
         own = [shared for shared in open_ones if shared == id(worker.shared)]
         free = [shared for shared in open_ones if shared not in elsewhere]
-        return self._alike[(own or free or open_ones)[0]].popleft()
+        return self._by_shared[(own or free or open_ones)[0]].popleft()
 
 
 class Processes(Executor):
-    """Worker processes on this machine; one that dies is replaced, and what it was doing is done again.
+    """Worker processes on this machine; one that crashes is replaced, and what it was doing is done again.
 
     Args:
         jobs: How many.
@@ -132,15 +132,15 @@ class Processes(Executor):
                 yield from self._ended(worker, waiting, crashes)
 
     def _submit_all(self, tasks: Sequence[Task], waiting: _TaskQueue) -> None:
-        """Give everybody something to do, and something to go on with while there is plenty."""
-        for held, min_left in ((0, 0), (1, len(self._workers))):
+        """Give each worker a task, and a second one to go on with while there are more than workers."""
+        for num_held, min_left in ((0, 0), (1, len(self._workers))):
             for worker in self._workers:
-                if len(worker.under_way) == held and len(waiting) > min_left:
+                if len(worker.under_way) == num_held and len(waiting) > min_left:
                     number = waiting.take_for(worker, self._workers)
                     worker.submit(number, tasks[number])
 
     def _ended(self, worker: _Worker, waiting: _TaskQueue, crashes: list[int]) -> Iterator[TaskResult]:
-        """What a worker has finished; if it has died, its tasks wait again, but for one that keeps killing."""
+        """What a worker has finished; after a crash its tasks wait again, but for one that crashed too often."""
         finished = [future for future in worker.under_way if future.done()]
         if any(isinstance(future.exception(), BrokenProcessPool) for future in finished):
             crashed, *others = worker.reap()
@@ -150,7 +150,7 @@ class Processes(Executor):
             if crashes[crashed] < MAX_CRASHES:
                 waiting.put_back(crashed)
             else:
-                yield crashed, None, "its worker process died again and again (killed, or out of memory)"
+                yield crashed, None, "its worker process crashed again and again (killed, or out of memory)"
         for future in [future for future in finished if future in worker.under_way]:
             yield ended(worker.under_way.pop(future), future.result)
 

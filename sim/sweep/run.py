@@ -25,7 +25,7 @@ from sim.sweep.executors import make_executor
 from sim.sweep.gather import Gathered, drawn_axes, gather, kinds_table, sweep_id, table_of
 from sim.sweep.precision import Replications
 from sim.sweep.recording import record_missing
-from sim.sweep.shared_inputs import Preparation, Prepared
+from sim.sweep.shared_inputs import Preparation, PreparedInputs
 from sim.sweep.tasks import Executor, Task
 from sim.sweep.work import TABLES_OF, PointDone, PointTask, simulate_points
 from sim.tape.pruning import max_tape_bytes, needed, prune
@@ -244,7 +244,7 @@ class _Sweep:
                 self.progress("simulating", done, len(wave))
 
     def _simulate(self, points: Sequence[Point], executor: Executor) -> Iterator[list[PointDone]]:
-        """Results as they come. Points that shared a worker which died again and again are tried one by one."""
+        """Results as they come. Points that shared a worker which crashed again and again are tried one by one."""
         tasks = self._tasks(points, executor, per_task=_points_per_task(len(points), self.jobs))
         alone: list[Point] = []
         for number, results, failure in executor.run(tasks):
@@ -305,7 +305,7 @@ class _Sweep:
     def _has_tables(self, point: SavedPoint) -> bool:
         return set(TABLES_OF[self.keep]) <= set(point.tables)
 
-    def _record(self, prepared: Sequence[Prepared], executor: Executor) -> None:
+    def _record(self, prepared: Sequence[PreparedInputs], executor: Executor) -> None:
         """Put on tape what points will replay, in groups that are decoded side by side."""
         wanted = [part for own in prepared if not own.is_live for part in wanted_of(own.scenario, own.inputs)]
         self.recorded += record_missing(wanted, self.store, executor, self.progress)
@@ -325,7 +325,7 @@ class _Sweep:
                 tasks.append(Task(simulate_points, self._task(own, prepared), prepared.packed))
         return tasks
 
-    def _task(self, points: Sequence[Point], prepared: Prepared) -> PointTask:
+    def _task(self, points: Sequence[Point], prepared: PreparedInputs) -> PointTask:
         return PointTask(
             tuple(point.index for point in points),
             tuple(point.scenario for point in points),

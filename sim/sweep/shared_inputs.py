@@ -21,7 +21,7 @@ _PARTS = ("seed", "devices", "workload", "models", "protocol", "controller", "co
 
 
 @dataclass
-class Prepared:
+class PreparedInputs:
     """Inputs that points share.
 
     Attributes:
@@ -64,11 +64,11 @@ class Preparation:
 
     def __init__(self) -> None:
         self._addresses = RunAddresses()
-        self._by_objects: dict[tuple[Any, ...], Prepared] = {}
-        self._by_content: dict[str, Prepared] = {}
+        self._by_objects: dict[tuple[Any, ...], PreparedInputs] = {}
+        self._by_content: dict[str, PreparedInputs] = {}
         self._kept: list[Scenario] = []  # so that the objects stay the ones they are
 
-    def of(self, scenario: Scenario) -> Prepared:
+    def of(self, scenario: Scenario) -> PreparedInputs:
         """What a point shares with others.
 
         Raises:
@@ -92,6 +92,6 @@ class Preparation:
         return self._addresses.of_kinds(point.scenario, self.of(point.scenario).inputs.parts)
 
 
-def _prepare(scenario: Scenario) -> Prepared:
+def _prepare(scenario: Scenario) -> PreparedInputs:
     inputs = bare_inputs(scenario)
-    return Prepared(scenario, inputs, must_be_live(scenario), keys_of(scenario, inputs))
+    return PreparedInputs(scenario, inputs, must_be_live(scenario), keys_of(scenario, inputs))

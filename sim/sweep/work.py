@@ -45,7 +45,7 @@ class SharedInputs:
     """What all points share that differ in link and sites only; sent to the workers.
 
     Attributes:
-        inputs: Requests, facts and prices, without models and tape.
+        inputs: Requests, model metadata and cost models, without models and tape.
         tape: Folder of the tape on this machine, None for points that decode while they simulate.
         entries: Tape entries by key, for workers that cannot read the folder.
     """

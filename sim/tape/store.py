@@ -22,7 +22,7 @@ from sim.decoding.drivers.protocol_run import Record
 from sim.tape.encoding import check_plain, from_plain, rounds_of, to_plain
 from sim.tape.key import address_of, split_description
 
-FORMAT = "specran-tape-3"
+ENTRY_FORMAT = "specran-tape-3"
 # How the first line of an entry names its format, in this version's entries and in those of earlier ones (JSON).
 _OTHER_FORMAT = re.compile(rb'^specran-tape-\d+ |"format":"specran-tape-\d+"')
 
@@ -70,7 +70,7 @@ def encode_entry(
     shared, own = split_description(about)
     head = {"key": key, "figures": _figures_of(records, own)}
     rest = b"\n".join(canonical(part).encode() for part in (shared, own, head, plain))
-    return b"%s %s\n%s" % (FORMAT.encode(), hashlib.sha256(rest).hexdigest().encode(), rest)
+    return b"%s %s\n%s" % (ENTRY_FORMAT.encode(), hashlib.sha256(rest).hexdigest().encode(), rest)
 
 
 def _figures_of(records: Sequence[Record], own: Mapping[str, Any]) -> dict[str, int]:
@@ -113,10 +113,10 @@ def check_entry(key: str, data: bytes) -> Header:
     """
     head, _, rest = data.partition(b"\n")
     name, _, stated = head.partition(b" ")
-    if name != FORMAT.encode():
+    if name != ENTRY_FORMAT.encode():
         if _OTHER_FORMAT.search(head):
-            raise TapeOutdated(f"another version has recorded it, in another format than {FORMAT!r}")
-        raise TapeProblem(f"it is not of format {FORMAT!r}")
+            raise TapeOutdated(f"another version has recorded it, in another format than {ENTRY_FORMAT!r}")
+        raise TapeProblem(f"it is not of format {ENTRY_FORMAT!r}")
     if hashlib.sha256(rest).hexdigest().encode() != stated:
         raise TapeProblem("its content does not have the hash that it states")
     try:

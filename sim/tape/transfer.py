@@ -22,11 +22,11 @@ from sim.tape.archive import ABOUT, TapeArchive, write_archive
 from sim.tape.key import Addresses
 from sim.tape.store import TapeProblem, TapeStore, decode_entry
 
-FORMAT = "specran tape folder 3"
+EXPORT_FORMAT = "specran tape folder 3"
 
 
 def export_folder(scenarios: Sequence[Scenario], store: TapeStore, folder: Path) -> int:
-    """Write what another machine needs to replay these scenarios: entries, models' facts, tokenised prompts.
+    """Write what another machine needs to replay these scenarios: entries, model metadata, tokenised prompts.
 
     Compute that is calibrated needs a calibration file on the other machine, or hardware named in the scenario.
 
@@ -73,7 +73,7 @@ def _describe(scenarios: Sequence[Scenario]) -> dict[str, Any]:
         models_info = model_info_of(scenario)
         _note_models(scenario, models_info, models)
         _note_prompts(scenario, models_info, prompts)
-    about = {"format": FORMAT, "code": decoding_code(), "models": list(models.values()), "prompts": prompts}
+    about = {"format": EXPORT_FORMAT, "code": decoding_code(), "models": list(models.values()), "prompts": prompts}
     return {**about, "sha256": _seal(about)}
 
 
@@ -163,8 +163,8 @@ def _read_about(source: Path) -> dict[str, Any]:
         about: dict[str, Any] = (
             json.loads((source / ABOUT).read_text(encoding="utf-8")) if source.is_dir() else TapeArchive(source).about()
         )
-        if about["format"] != FORMAT:
-            raise ValueError(f"format {about['format']!r}, not {FORMAT!r}")
+        if about["format"] != EXPORT_FORMAT:
+            raise ValueError(f"format {about['format']!r}, not {EXPORT_FORMAT!r}")
         if about.pop("sha256") != _seal(about):
             raise ValueError("its content does not have the hash that it states")
         for described in about["models"]:

@@ -7,7 +7,7 @@ from scipy import stats
 from channels.addressed import uniforms
 from channels.fading import FadingChannel, IndependentFading, ProfileBank, doppler_hz
 from channels.nr import prb_group_centres_hz
-from channels.small_scale import small_scale_law
+from channels.small_scale import small_scale_parameters
 from channels.tap_profiles import (
     TDL_MODELS,
     condensed,
@@ -224,7 +224,7 @@ def test_a_bank_gives_each_device_its_profile():
 
 def test_fourth_moment_of_line_of_sight_devices():
     """E|h|^4 / E^2 = 1 + (1 + 2 K) / (1 + K)^2: 1.21 at the 9 dB of UMi, 2 for Rayleigh; 4000 devices."""
-    law = small_scale_law("umi", "los", 3.5)
+    law = small_scale_parameters("umi", "los", 3.5)
     profile = condensed(with_k_factor(tdl_profile("tdl_d", 1e-7), law.median_k_linear, law.median_delay_spread_s), 12)
     gains = make(profile, 4000, 30).power_gains(2.0)[:, ::6].astype(float)
     assert np.mean(gains**2) / np.mean(gains) ** 2 == pytest.approx(1.21, abs=0.03)

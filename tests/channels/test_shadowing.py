@@ -8,7 +8,7 @@ from channels.shadowing import (
     LineOfSightMap,
     ShadowingMap,
     los_state_correlation_m,
-    shadowing_law,
+    shadowing_parameters,
     shadowing_states,
 )
 
@@ -94,15 +94,27 @@ def test_devices_near_each_other_share_their_shadow():
 
 def test_laws_of_the_scenarios():
     """TR 38.901 Tables 7.4.1-1 and 7.5-6."""
-    assert (shadowing_law("umi", "nlos").sigma_db, shadowing_law("umi", "nlos").correlation_m) == (7.82, 13.0)
-    assert (shadowing_law("uma", "los").sigma_db, shadowing_law("uma", "los").correlation_m) == (4.0, 37.0)
-    assert (shadowing_law("rma", "nlos").sigma_db, shadowing_law("rma", "nlos").correlation_m) == (8.0, 120.0)
-    assert (shadowing_law("inh", "nlos").sigma_db, shadowing_law("inh", "nlos").correlation_m) == (8.03, 6.0)
-    assert (shadowing_law("umi", "o2i").sigma_db, shadowing_law("umi", "o2i").correlation_m) == (7.0, 7.0)
+    assert (shadowing_parameters("umi", "nlos").sigma_db, shadowing_parameters("umi", "nlos").correlation_m) == (
+        7.82,
+        13.0,
+    )
+    assert (shadowing_parameters("uma", "los").sigma_db, shadowing_parameters("uma", "los").correlation_m) == (
+        4.0,
+        37.0,
+    )
+    assert (shadowing_parameters("rma", "nlos").sigma_db, shadowing_parameters("rma", "nlos").correlation_m) == (
+        8.0,
+        120.0,
+    )
+    assert (shadowing_parameters("inh", "nlos").sigma_db, shadowing_parameters("inh", "nlos").correlation_m) == (
+        8.03,
+        6.0,
+    )
+    assert (shadowing_parameters("umi", "o2i").sigma_db, shadowing_parameters("umi", "o2i").correlation_m) == (7.0, 7.0)
     assert shadowing_states("inf_hh") == ("los",)
     assert los_state_correlation_m("rma") == 60.0
     with pytest.raises(ValueError, match="state of inh: got 'o2i'; valid: los, nlos"):
-        shadowing_law("inh", "o2i")
+        shadowing_parameters("inh", "o2i")
 
 
 def test_los_state_has_its_probability_and_is_consistent():

@@ -179,7 +179,7 @@ def test_confidence_stops_after_the_first_unsure_token():
     controller = Watched(ConfidenceSettings(threshold=0.12, max_draft_length=6))
     models = table_models()
     done = decode("tslt", models["draft"], models["target"], [0], top_k=8, max_new_tokens=200, controller=controller)
-    lengths = [this.drafted for this in done.rounds[:-3]]
+    lengths = [round_.drafted for round_ in done.rounds[:-3]]
     assert len(set(lengths)) > 3
     assert max(lengths) == 6
     for probs, goes_on in controller.shown:

@@ -45,7 +45,7 @@ def test_the_law_is_the_targets(bench, protocol, settings, controller):
         clock = bench.Clock(uplink_bps=fading)
         models = {"draft": draft, "target": target}
         request, _ = bench.drive(protocol, models, bench.make(controller), rng, clock, 3, **settings)
-        lengths.update(this.drafted for this in request.rounds)
+        lengths.update(round_.drafted for round_ in request.rounds)
         return tuple(request.tokens)
 
     assert_law_equal(output_distribution(once), target_sequence_distribution(target, (0,), 3, Sampling()))

@@ -21,8 +21,8 @@ def test_acceptance_of_a_class_is_what_was_seen_in_it():
     models = table_models()
     controller = Wisp(WispSettings(classes=2, max_draft_length=4, survival=0.01))
     done = decode("tslt", models["draft"], models["target"], [0], top_k=8, max_new_tokens=300, controller=controller)
-    seen = [this for this in done.rounds[:-1] if this.drafted]
-    tested, accepted = sum(this.tested for this in seen), sum(this.accepted for this in seen)
+    seen = [round_ for round_ in done.rounds[:-1] if round_.drafted]
+    tested, accepted = sum(round_.tested for round_ in seen), sum(round_.accepted for round_ in seen)
     assert sum(controller._tested) == tested
     assert sum(controller._accepted) == accepted
     assert min(controller._tested) > 0
@@ -36,7 +36,7 @@ def test_drafts_are_longer_where_the_draft_agrees_with_the_target():
         done = decode(
             "tslt", draft, models["target"], [0], max_new_tokens=120, controller={"name": "wisp", "survival": 0.5}
         )
-        return sum(this.drafted for this in done.rounds) / len(done.rounds)
+        return sum(round_.drafted for round_ in done.rounds) / len(done.rounds)
 
     assert mean_length(models["target"]) > 1.5 * mean_length(models["draft"])
 

@@ -207,8 +207,8 @@ def test_acceptance_is_counted_to_the_end_of_the_text(name):
     target.eos_ids = frozenset({end})
     done = text()
     assert list(done.tokens) == whole[: whole.index(end) + 1]
-    accepted = sum(this.accepted for this in done.rounds)
-    tested = sum(this.tested for this in done.rounds)
+    accepted = sum(round_.accepted for round_ in done.rounds)
+    tested = sum(round_.tested for round_ in done.rounds)
     assert accepted <= tested <= len(done.tokens)
     cut = text(3)
-    assert sum(this.accepted for this in cut.rounds) <= 3
+    assert sum(round_.accepted for round_ in cut.rounds) <= 3

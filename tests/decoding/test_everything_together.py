@@ -12,7 +12,7 @@ from sim.decoding.controllers.registry import CONTROLLERS
 from sim.decoding.protocols.registry import PROTOCOLS, controls_of
 from sim.models.interface import LanguageModel
 from sim.models.tabular import TabularModel
-from sim.nodes.device import Outcome
+from sim.nodes.device import RequestOutcome
 from sim.runs.device_group import DeviceGroup
 from tests.worlds import VOCABULARY, simulate, small_scenario, table_models
 
@@ -37,9 +37,9 @@ def texts_over(link: dict[str, Any], protocol: dict[str, Any], controller: str, 
     texts: dict[tuple[int, int], list[int]] = {}
     keep = DeviceGroup._keep
 
-    def noted(group: DeviceGroup, outcome: Outcome) -> None:
+    def noted(group: DeviceGroup, outcome: RequestOutcome) -> None:
         rounds = [emitted.round for emitted in outcome.metrics.emitted]
-        texts[outcome.planned.device, outcome.planned.index] = [token for this in rounds for token in this.tokens]
+        texts[outcome.planned.device, outcome.planned.index] = [token for round_ in rounds for token in round_.tokens]
         keep(group, outcome)
 
     with mock.patch.object(DeviceGroup, "_keep", noted):

@@ -208,8 +208,8 @@ def test_texts_end_at_the_first_end_of_text_or_the_limit(name, settings):
         assert len(done.tokens) <= 5
         assert 5 not in done.tokens[:-1]
         assert done.tokens[-1] == 5 or len(done.tokens) == 5
-        assert [token for this in done.rounds for token in this.tokens] == done.tokens
-        assert all(this.tokens for this in done.rounds)
+        assert [token for round_ in done.rounds for token in round_.tokens] == done.tokens
+        assert all(round_.tokens for round_ in done.rounds)
         ended += done.tokens[-1] == 5
     assert 0 < ended < 12
 
@@ -230,25 +230,25 @@ def test_length_limits_are_met_and_no_draft_is_wasted(name, settings, length):
     done = decode(name, draft, target, PROMPT, max_new_tokens=length, **settings)
     assert len(done.tokens) == length
     position = 0
-    for this in done.rounds:
+    for round_ in done.rounds:
         branching = settings.get("candidates", [1] * settings["draft_length"])
         depth = min(len(branching), length - position - 1)
         most, level = 0, 1
         for width in branching[:depth]:
             level *= width
             most += level
-        assert this.drafted <= most
-        position += len(this.tokens)
+        assert round_.drafted <= most
+        position += len(round_.tokens)
 
 
 def test_counts_of_a_round_add_up():
     draft, target = table_pair(2, 6)
     done = decode("tslt", draft, target, PROMPT, max_new_tokens=200, draft_length=3, top_k=4)
-    for this in done.rounds[:-1]:
-        assert len(this.tokens) == this.accepted + 1
-        assert this.accepted <= this.tested <= this.drafted <= 3
-        assert this.tested == min(3, this.accepted + 1)
-    rate = sum(this.accepted for this in done.rounds) / sum(this.tested for this in done.rounds)
+    for round_ in done.rounds[:-1]:
+        assert len(round_.tokens) == round_.accepted + 1
+        assert round_.accepted <= round_.tested <= round_.drafted <= 3
+        assert round_.tested == min(3, round_.accepted + 1)
+    rate = sum(round_.accepted for round_ in done.rounds) / sum(round_.tested for round_ in done.rounds)
     assert done.acceptance_rate == pytest.approx(rate)
     assert done.block_efficiency == pytest.approx(200 / len(done.rounds))
 

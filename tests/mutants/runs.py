@@ -367,7 +367,7 @@ RUNS: tuple[Mutant, ...] = (
     *faults_of(
         "sim/runs/backlog.py",
         ("tests/world/test_overload.py",),
-        ("overload_by_half_the_error", "_LEAST_DEVIATION) * math.sqrt(len(gains))", "_LEAST_DEVIATION) * 2"),
+        ("overload_by_half_the_error", "_MIN_DEVIATION) * math.sqrt(len(gains))", "_MIN_DEVIATION) * 2"),
         ("overload_not_told", "return self.inside[-1] - self.inside[0]", "return self.inside[0] - self.inside[-1]"),
     ),
     *faults_of(

@@ -18,7 +18,7 @@ from sim.nodes.model_server import ModelServer, SiteLost
 from sim.nodes.server_group import ServerGroup
 from sim.nodes.sites.edge_sites import EdgeSites
 from sim.results.columns import BREAKDOWN_COLUMNS
-from sim.runs.counterfactual import FAILURES, SITE_WAYS, parts_of, run_with_free, with_free_sites
+from sim.runs.counterfactual import FAILURES, SITE_PATHS, parts_of, run_with_free, with_free_sites
 from sim.runs.world import World
 from sim.scenario.problems import ScenarioProblems
 from sim.scenario.schema import Scenario
@@ -397,9 +397,9 @@ def test_keys_and_values_of_unknown_size_cannot_be_moved():
 def test_ways_between_sites_and_failures_can_be_made_free():
     """Of a request that moves its keys and values over a slow Xn, and of one whose site fails."""
     slow = drive(handover="move_kv", xn_mbps=200.0)
-    found = run_with_free(with_free_sites(slow, SITE_WAYS), recorded_inputs(slow), SITE_WAYS).requests
+    found = run_with_free(with_free_sites(slow, SITE_PATHS), recorded_inputs(slow), SITE_PATHS).requests
     before = run_with_free(slow, recorded_inputs(slow), None).requests
     assert found["site_moves"].sum() > 0 and found["e2e_s"].sum() < 0.9 * before["e2e_s"].sum()
     fails = with_sites({"outages": DOWN}, compute=FIXED_COMPUTE)
-    assert SITE_WAYS in parts_of(fails) and FAILURES in parts_of(fails) and FAILURES not in parts_of(slow)
+    assert SITE_PATHS in parts_of(fails) and FAILURES in parts_of(fails) and FAILURES not in parts_of(slow)
     assert with_free_sites(fails, FAILURES) == with_sites({}, compute=FIXED_COMPUTE)

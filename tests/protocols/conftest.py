@@ -45,7 +45,7 @@ def distance(
 
     def once(rng: Any) -> tuple[int, ...]:
         done = decode(protocol, draft, target, PROMPT, max_new_tokens=length, sampling=sampling, rng=rng, **settings)
-        assert all(this.tokens for this in done.rounds)
+        assert all(round_.tokens for round_ in done.rounds)
         return tuple(done.tokens)
 
     def row_after(text: tuple[int, ...]) -> list[float]:

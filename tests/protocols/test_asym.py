@@ -43,7 +43,7 @@ def test_lazy_drawing_asks_for_the_whole_row_rarely(tables):
 
     def share_of_whole_rows(correction: str) -> float:
         done = tables.run("asym", draft, target, correction=correction, **common)
-        rejections = sum(this.accepted < this.drafted for this in done.rounds)
+        rejections = sum(round_.accepted < round_.drafted for round_ in done.rounds)
         return sum(down.payload_bits > 64 * 64 for down in tables.sent(done.steps, "verdict")) / rejections
 
     assert share_of_whole_rows("full") == 1.0

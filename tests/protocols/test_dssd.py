@@ -35,11 +35,11 @@ def test_dssd_payload_is_its_closed_form(tables):
     draft, target = tables.pair(3, vocab_size=8)
     done = tables.run("dssd", draft, target, max_new_tokens=40, draft_length=4)
     corrected = False
-    for this, up, down in zip(
+    for round_, up, down in zip(
         done.rounds, tables.sent(done.steps, "draft"), tables.sent(done.steps, "verdict"), strict=True
     ):
-        assert up.payload_bits == tables.padded(1 + 3 * corrected + 3 + this.drafted * (3 + 16))
-        corrected = this.accepted < this.drafted
+        assert up.payload_bits == tables.padded(1 + 3 * corrected + 3 + round_.drafted * (3 + 16))
+        corrected = round_.accepted < round_.drafted
         assert down.payload_bits == tables.padded(3 + 1 + (1 + 8 * 64 if corrected else 3))
 
 
@@ -50,7 +50,7 @@ def test_single_precision_logits_go_down_in_32_bits(tables):
     target._logits = lambda forward: double(forward).astype("float32")
     assert tables.distance("dssd", draft, target, draft_length=2) < tables.tolerance
     done = tables.run("dssd", draft, target, max_new_tokens=30)
-    rejected = [this.accepted < this.drafted for this in done.rounds]
+    rejected = [round_.accepted < round_.drafted for round_ in done.rounds]
     downs = [down.payload_bits for down in tables.sent(done.steps, "verdict")]
     assert any(rejected)
     assert {bits for bits, was in zip(downs, rejected, strict=True) if was} == {tables.padded(3 + 1 + 1 + 3 * 32)}

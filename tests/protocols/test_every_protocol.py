@@ -35,10 +35,10 @@ def test_every_round_emits_and_the_length_limit_holds(tables, trio, name):
     for max_new_tokens in (1, 2, 33):
         done = run(tables, trio, name, max_new_tokens=max_new_tokens)
         assert len(done.tokens) == max_new_tokens
-        assert all(this.tokens for this in done.rounds)
-        assert sum(len(this.tokens) for this in done.rounds) == max_new_tokens
-        assert all(this.accepted <= this.tested <= this.drafted for this in done.rounds)
-        stats = [dict(this.stats) for this in done.rounds if this.tested and "overlap" in dict(this.stats)]
+        assert all(round_.tokens for round_ in done.rounds)
+        assert sum(len(round_.tokens) for round_ in done.rounds) == max_new_tokens
+        assert all(round_.accepted <= round_.tested <= round_.drafted for round_ in done.rounds)
+        stats = [dict(round_.stats) for round_ in done.rounds if round_.tested and "overlap" in dict(round_.stats)]
         assert all(0.0 <= figures["overlap"] <= 1.0 + 1e-9 and figures["tail_mass"] >= 0.0 for figures in stats)
 
 
@@ -46,9 +46,9 @@ def test_a_round_counts_all_that_was_drafted_and_what_was_tested_of_it(tables, t
     """Draft length 4: a round that can still use four tokens drafts four, also where the first is rejected."""
     rounds = run(tables, trio, "dsd", max_new_tokens=60, draft_length=4).rounds
     # The last four tokens leave room for fewer.
-    full = [this for this in rounds[:-4] if this.tested < 4]
-    assert [this.drafted for this in full] == [4] * len(full)
-    assert {this.tested for this in full} == {1, 2, 3}
+    full = [round_ for round_ in rounds[:-4] if round_.tested < 4]
+    assert [round_.drafted for round_ in full] == [4] * len(full)
+    assert {round_.tested for round_ in full} == {1, 2, 3}
 
 
 @pytest.mark.parametrize("name", LOSSLESS)

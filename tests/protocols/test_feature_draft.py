@@ -27,19 +27,19 @@ def test_acceptance_follows_the_stated_profile(tables):
         tables.run("feature_draft", draft, target, max_new_tokens=150, hidden_size=0, acceptance=[0.8], seed=seed)
         for seed in range(10)
     ]
-    rounds = [this for done in runs for this in done.rounds[:-2]]
-    mean = sum(len(this.tokens) for this in rounds) / len(rounds)
+    rounds = [round_ for done in runs for round_ in done.rounds[:-2]]
+    mean = sum(len(round_.tokens) for round_ in rounds) / len(rounds)
     assert mean == pytest.approx(theory.expected_tokens(0.8, 4), abs=4 * 1.56 / len(rounds) ** 0.5)
     stepped = tables.run("feature_draft", draft, target, max_new_tokens=60, hidden_size=0, acceptance=[1.0, 0.0])
-    assert {len(this.tokens) for this in stepped.rounds[:-1]} == {2}
+    assert {len(round_.tokens) for round_ in stepped.rounds[:-1]} == {2}
 
 
 def test_a_verdict_carries_a_hidden_state_per_accepted_token_and_for_the_texts_last_one(tables):
     draft, target = tables.pair(1, vocab_size=8)
     keys = {"hidden_size": 10, "layers_sent": 3, "hidden_bits": 12, "draft_length": 4}
     done = tables.run("feature_draft", draft, target, max_new_tokens=40, **keys)
-    for this, down in zip(done.rounds, tables.sent(done.steps, "verdict"), strict=True):
-        accepted = min(this.accepted, this.drafted)
+    for round_, down in zip(done.rounds, tables.sent(done.steps, "verdict"), strict=True):
+        accepted = min(round_.accepted, round_.drafted)
         assert down.payload_bits == tables.padded(3 + 3 + (accepted + 1) * 3 * 10 * 12)
 
 

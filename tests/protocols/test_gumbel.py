@@ -37,7 +37,7 @@ def test_acceptance_is_that_of_coupled_races(tables):
     p, q = target.row([0]), draft.row([0])
     expected = sum(1 / sum(max(q[y] / q[x], p[y] / p[x]) for y in range(5)) for x in range(5))
     done = tables.run("gumbel", draft, target, max_new_tokens=1500, draft_length=1)
-    tested = sum(this.tested for this in done.rounds)
+    tested = sum(round_.tested for round_ in done.rounds)
     assert done.acceptance_rate == pytest.approx(expected, abs=4 * (0.25 / tested) ** 0.5)
     assert 4 * (0.25 / tested) ** 0.5 < 0.08
     assert expected >= 0.65 / 1.35
@@ -46,6 +46,6 @@ def test_acceptance_is_that_of_coupled_races(tables):
 def test_payload_is_ids_alone(tables):
     draft, target = tables.pair(2, vocab_size=32)
     done = tables.run("gumbel", draft, target, max_new_tokens=40, draft_length=4)
-    for this, up in zip(done.rounds, tables.sent(done.steps, "draft"), strict=True):
-        assert up.payload_bits == tables.padded(3 + 5 * this.drafted)
+    for round_, up in zip(done.rounds, tables.sent(done.steps, "draft"), strict=True):
+        assert up.payload_bits == tables.padded(3 + 5 * round_.drafted)
     assert all(down.payload_bits == tables.padded(3 + 5) for down in tables.sent(done.steps, "verdict"))

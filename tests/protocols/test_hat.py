@@ -32,8 +32,8 @@ def test_a_hidden_state_per_position_goes_up_and_down(tables):
     done = tables.run("hat", draft, target, max_new_tokens=40, draft_length=3, hidden_size=100)
     prompt, *sent = tables.sent(done.steps, "hidden")
     assert prompt.payload_bits == 24 + 1600
-    for this, up, down in zip(done.rounds, sent[::2], sent[1::2], strict=True):
-        assert up.payload_bits == down.payload_bits == 24 + (this.drafted + 1) * 1600
+    for round_, up, down in zip(done.rounds, sent[::2], sent[1::2], strict=True):
+        assert up.payload_bits == down.payload_bits == 24 + (round_.drafted + 1) * 1600
 
 
 @pytest.mark.parametrize("length", [1, 4])

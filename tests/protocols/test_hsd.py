@@ -52,8 +52,8 @@ def test_the_middle_level_follows_its_own_rounded_rows(tables, middles):
         values="lattice",
         lattice_levels=8,
     )
-    assert all(this.accepted == this.drafted for this in done.rounds)
-    inner = [dict(this.stats) for this in done.rounds]
+    assert all(round_.accepted == round_.drafted for round_ in done.rounds)
+    inner = [dict(round_.stats) for round_ in done.rounds]
     assert 0 < sum(s["inner_accepted"] for s in inner) < sum(s["inner_tested"] for s in inner)
 
 
@@ -81,7 +81,7 @@ def test_messages_cross_the_hops_between_the_sites(tables, middles):
 
     edge, cloud = hops(runs["edge"]), hops(runs["cloud"])
     assert set(edge) == {"uplink", "downlink"}
-    rounds, blocks = len(runs["cloud"].rounds), sum(this.drafted > 0 for this in runs["cloud"].rounds)
+    rounds, blocks = len(runs["cloud"].rounds), sum(round_.drafted > 0 for round_ in runs["cloud"].rounds)
     assert cloud == {**edge, "backhaul_up": 1 + blocks, "backhaul_down": rounds}
     where = {(step.model, step.site.value) for step in runs["cloud"].steps if isinstance(step, ComputeRecord)}
     assert where == {("draft", "device"), ("middle", "edge"), ("target", "cloud")}
@@ -95,7 +95,7 @@ def test_block_payload_is_its_closed_form(tables, middles):
     one, two = tables.padded(2 + 131), tables.padded(2 + 2 * 131)
     assert {up.payload_bits for up in ups if up.hop == "uplink"} <= {one, two}
     blocks = [up.payload_bits for up in ups if up.hop == "backhaul_up"]
-    assert blocks == [tables.padded(3 + this.drafted * 131) for this in done.rounds if this.drafted]
+    assert blocks == [tables.padded(3 + round_.drafted * 131) for round_ in done.rounds if round_.drafted]
 
 
 @pytest.mark.parametrize(

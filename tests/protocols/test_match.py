@@ -24,11 +24,11 @@ def test_payload_is_its_closed_form(tables, candidates):
     """One 4-bit id a node; a node of several candidates says how many there are."""
     draft, target = tables.pair(4, vocab_size=16)
     done = tables.run("match", draft, target, max_new_tokens=40, draft_length=3, candidates=candidates)
-    for this, up in zip(done.rounds, tables.sent(done.steps, "draft"), strict=True):
+    for round_, up in zip(done.rounds, tables.sent(done.steps, "draft"), strict=True):
         # At the end of a text levels are missing; all others are full.
-        if this.drafted == (3 if candidates == 1 else 3 + 6 + 6):
+        if round_.drafted == (3 if candidates == 1 else 3 + 6 + 6):
             counts = 0 if candidates == 1 else 2 + 3 * 1 + 0
-            assert up.payload_bits == tables.padded(2 + counts + 4 * this.drafted)
+            assert up.payload_bits == tables.padded(2 + counts + 4 * round_.drafted)
 
 
 def test_ids_layout_round_trip():

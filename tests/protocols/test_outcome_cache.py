@@ -43,7 +43,7 @@ def test_a_hit_never_changes_a_token(tables, base, keys):
     for budget in (0, 1, 4, 30):
         done = tables.run("outcome_cache", draft, target, max_new_tokens=50, draft_length=3, budget=budget, **keys)
         assert done.tokens == alone.tokens
-        hits.append(sum(dict(this.stats)["reused"] for this in done.rounds))
+        hits.append(sum(dict(round_.stats)["reused"] for round_ in done.rounds))
     assert hits == sorted(hits)
     assert hits[0] == 0 < hits[-1]
 
@@ -72,7 +72,7 @@ def test_a_cache_over_any_base_has_its_text_and_hits(tables, base):
         whole = {"base": {"name": base["name"], **keys}, "budget": budget}
         done = tables.run("outcome_cache", draft, target, max_new_tokens=50, **whole)
         assert done.tokens == alone.tokens
-        hits.append(sum(dict(this.stats)["reused"] for this in done.rounds))
+        hits.append(sum(dict(round_.stats)["reused"] for round_ in done.rounds))
     assert hits == sorted(hits)
     assert hits[0] == 0 < hits[-1]
 

@@ -45,7 +45,7 @@ def test_the_text_is_the_same_without_drafting_ahead(tables, name, seed):
     )
     assert ahead.tokens == after.tokens
     assert repr(ahead.rounds) == repr(after.rounds)
-    whole = [len(this.tokens) for this in ahead.rounds[:-1] if this.accepted == this.drafted]
+    whole = [len(round_.tokens) for round_ in ahead.rounds[:-1] if round_.accepted == round_.drafted]
     assert whole and set(whole) == {2}  # no bonus token behind a block that is accepted whole
 
 
@@ -53,11 +53,11 @@ def test_a_block_that_is_accepted_whole_is_answered_by_one_bit(tables):
     """Up: flag, last correction, count, 3 + 16 bits a token; down: one bit, or the verdict and ten rounded entries."""
     draft, target = tables.pair(2, vocab_size=8)
     done = tables.run("picospec_exact", draft, target, max_new_tokens=60, draft_length=2)
-    for this, up, down in list(
+    for round_, up, down in list(
         zip(done.rounds, tables.sent(done.steps, "draft"), tables.sent(done.steps, "verdict"), strict=True)
     )[:-1]:
         assert up.payload_bits <= 50 * 8  # as published
-        whole = this.accepted == this.drafted
+        whole = round_.accepted == round_.drafted
         assert down.payload_bits == tables.padded(1 if whole else 1 + 2 + 1 + 1 + 8 * 64)
 
 

@@ -65,8 +65,8 @@ def test_the_edge_is_sent_the_prompt_alone(tables):
     assert at_edge.tokens == at_device.tokens  # the same draws at the same positions
     assert tables.sent(at_edge.steps, "draft") == []
     drafts = tables.sent(at_device.steps, "draft")
-    for this, up in zip(at_device.rounds, drafts, strict=True):
-        assert up.payload_bits == tables.padded(3 + 4 * this.drafted)  # depths 0 to 4, ids of four bits
+    for round_, up in zip(at_device.rounds, drafts, strict=True):
+        assert up.payload_bits == tables.padded(3 + 4 * round_.drafted)  # depths 0 to 4, ids of four bits
 
 
 def test_repetition_is_accepted():

@@ -24,5 +24,5 @@ def test_qsv_published_payload(levels, bits):
 def test_qsv_payload_is_its_closed_form(tables):
     draft, target = tables.pair(3, vocab_size=8)
     done = tables.run("qsv", draft, target, max_new_tokens=30, draft_length=3, lattice_levels=12)
-    for this, up in zip(done.rounds, tables.sent(done.steps, "draft"), strict=True):
-        assert up.payload_bits == tables.padded(2 + this.drafted * (subset_bits(12 + 7, 7) + 3))
+    for round_, up in zip(done.rounds, tables.sent(done.steps, "draft"), strict=True):
+        assert up.payload_bits == tables.padded(2 + round_.drafted * (subset_bits(12 + 7, 7) + 3))

@@ -26,7 +26,7 @@ def test_one_proposal_per_tested_position_on_average(tables):
     for seed in range(6):
         draft, target = tables.pair(seed, vocab_size=16, odd=False)
         done = tables.run("residual", draft, target, max_new_tokens=60, growth=1, max_messages=64, seed=seed)
-        tested += sum(this.tested for this in done.rounds)
+        tested += sum(round_.tested for round_ in done.rounds)
         rejections = [down.payload_bits for down in tables.sent(done.steps, "verdict")]
         proposals += sum(bits == tables.padded(3 + 1 + 1 + 6 + 4 + 64) for bits in rejections)
     # 300 positions, a geometric count each: standard error about 0.1.

@@ -46,8 +46,8 @@ def test_text_is_that_of_the_same_scheme_without_drafting_ahead(tables, settings
     ahead = tables.run("specedge", draft, target, max_new_tokens=200, **settings)
     without = tables.run(plain, draft, target, max_new_tokens=200, **known)
     assert ahead.tokens == without.tokens
-    assert [this.accepted for this in ahead.rounds] == [this.accepted for this in without.rounds]
-    reused = [dict(this.stats)["reused"] for this in ahead.rounds]
+    assert [round_.accepted for round_ in ahead.rounds] == [round_.accepted for round_ in without.rounds]
+    reused = [dict(round_.stats)["reused"] for round_ in ahead.rounds]
     assert 0 < sum(reused) < len(reused)
 
 
@@ -55,7 +55,7 @@ def test_a_reused_draft_costs_no_drafting_of_its_own(tables):
     """After a right guess the next exchange starts at once: no draft forward stands between two exchanges."""
     draft, target = tables.pair(2, vocab_size=6)
     done = tables.run("specedge", draft, target, max_new_tokens=80, draft_length=1)
-    assert any(dict(this.stats)["reused"] for this in done.rounds)
+    assert any(dict(round_.stats)["reused"] for round_ in done.rounds)
     fresh = 0
     rounds = iter(done.rounds)
     for record in done.steps:
@@ -63,8 +63,8 @@ def test_a_reused_draft_costs_no_drafting_of_its_own(tables):
             assert record.model == "draft"
             fresh += 1
         elif isinstance(record, TogetherRecord):
-            this = next(rounds)
-            assert (fresh == 0) == bool(dict(this.stats)["reused"] or this.drafted == 0)
+            round_ = next(rounds)
+            assert (fresh == 0) == bool(dict(round_.stats)["reused"] or round_.drafted == 0)
             fresh = 0
             assert {step.model for step in record.branches[0] if isinstance(step, ComputeRecord)} == {"target"}
             assert {step.model for step in record.branches[1] if isinstance(step, ComputeRecord)} <= {"draft"}
@@ -74,7 +74,7 @@ def test_the_target_as_draft_is_reused_whenever_it_guesses_the_bonus(tables):
     """Under shared noise draft and target agree always, so every round but the first was drafted ahead."""
     _, target = tables.pair(2, vocab_size=12, odd=False)
     done = tables.run("specedge", target, target, max_new_tokens=41, draft_length=3, draw="shared_noise", rule="gumbel")
-    reused = [dict(this.stats)["reused"] for this in done.rounds]
+    reused = [dict(round_.stats)["reused"] for round_ in done.rounds]
     assert reused[0] == 0.0
     assert all(reused[1:-1])
 
@@ -83,7 +83,7 @@ def test_ids_alone_on_the_air_for_rules_that_need_no_row(tables):
     draft, target = tables.pair(2, vocab_size=16)
     done = tables.run("specedge", draft, target, max_new_tokens=40, draft_length=3)
     ups = tables.sent(done.steps, "draft")
-    assert [up.payload_bits for up in ups] == [tables.padded(2 + 4 * this.drafted) for this in done.rounds]
+    assert [up.payload_bits for up in ups] == [tables.padded(2 + 4 * round_.drafted) for round_ in done.rounds]
 
 
 def test_pairings_that_are_not_exact_are_refused(tables):
@@ -98,7 +98,7 @@ def test_the_enumeration_walks_both_used_and_discarded_drafts(tables):
     def reused(rng) -> bool:
         settings = {"draft_length": 1, "draw": "iid", "rule": "single"}
         done = tables.run("specedge", draft, target, max_new_tokens=4, rng=rng, **settings)
-        return any(dict(this.stats)["reused"] for this in done.rounds)
+        return any(dict(round_.stats)["reused"] for round_ in done.rounds)
 
     outcomes = output_distribution(reused)
     assert sum(outcomes.values()) == pytest.approx(1.0, abs=tables.tolerance)

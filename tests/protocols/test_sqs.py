@@ -35,8 +35,8 @@ def test_sqs_payload_is_its_closed_form(tables):
     draft, target = tables.pair(3, vocab_size=64)
     done = tables.run("sqs", draft, target, max_new_tokens=30, draft_length=3, top_k=5, lattice_levels=12)
     per_token = subset_bits(64, 5) + subset_bits(12 + 4, 4) + 3
-    for this, up in zip(done.rounds, tables.sent(done.steps, "draft"), strict=True):
-        assert up.payload_bits == tables.padded(2 + this.drafted * per_token)
+    for round_, up in zip(done.rounds, tables.sent(done.steps, "draft"), strict=True):
+        assert up.payload_bits == tables.padded(2 + round_.drafted * per_token)
 
 
 def test_conformal_threshold_reaches_its_target():

@@ -41,13 +41,13 @@ def test_rounds_tell_entropy_and_surprisal_of_the_targets_rows(tables, trio, nam
     done = tables.run(name, draft, target, models={"middle": middle}, max_new_tokens=40)
     expected = from_the_text(target, done.tokens)
     start = 0
-    for this in done.rounds:
-        stats = dict(this.stats)
-        means = expected[start : start + len(this.tokens)].mean(axis=0)
+    for round_ in done.rounds:
+        stats = dict(round_.stats)
+        means = expected[start : start + len(round_.tokens)].mean(axis=0)
         for column, mean in zip(TOLD, means, strict=True):
             # A digit may fall to either side where the mean lies between two.
             assert stats[column] == pytest.approx(reproducible(float(mean)), abs=0.0101), (name, column)
-        start += len(this.tokens)
+        start += len(round_.tokens)
     assert start == 40
 
 
@@ -57,8 +57,8 @@ def test_gated_rounds_tell_them_where_the_target_was_asked(tables, trio, name):
     done = tables.run(name, draft, target, max_new_tokens=40, threshold=0.7)
     expected = from_the_text(target, done.tokens)
     asked = 0
-    for place, this in enumerate(done.rounds):
-        stats = dict(this.stats)
+    for place, round_ in enumerate(done.rounds):
+        stats = dict(round_.stats)
         assert (TOLD[0] in stats) is bool(stats["asked"])
         if stats["asked"]:
             asked += 1

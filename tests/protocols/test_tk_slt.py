@@ -73,7 +73,7 @@ def test_the_switch(tables):
     assert request.rounds[0].drafted == min(16, tk_slt_optimal_draft_length(0.8, load)) > 1
     request, script = drive(draft, target, settings, 24, KeyedRandom(1), lambda look: SLOW)
     assert len(request.rounds) == 24
-    assert all(this.drafted == 0 for this in request.rounds)
+    assert all(round_.drafted == 0 for round_ in request.rounds)
     streamed = [step for step in script.records if isinstance(step, TransmitRecord) and step.kind == "token"]
     assert [step.round is None for step in streamed] == ([False] * 7 + [True]) * 3
 
@@ -91,12 +91,12 @@ def test_accounting(tables):
     honest = tables.run("tk_slt", draft, target, **common)
     published = tables.run("tk_slt", draft, target, accounting="published", **common)
     assert honest.tokens == published.tokens
-    for this, up, paper in zip(
+    for round_, up, paper in zip(
         honest.rounds, tables.sent(honest.steps, "draft"), tables.sent(published.steps, "draft"), strict=True
     ):
         assert up.charged_bits == up.payload_bits == paper.payload_bits
-        assert up.payload_bits == tables.padded(2 + this.drafted * (4 * (16 + 4) + 2))
-        assert paper.charged_bits == this.drafted * 4 * 16
+        assert up.payload_bits == tables.padded(2 + round_.drafted * (4 * (16 + 4) + 2))
+        assert paper.charged_bits == round_.drafted * 4 * 16
     assert all(down.charged_bits == 0 for down in tables.sent(published.steps, "verdict"))
 
 

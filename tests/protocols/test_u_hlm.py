@@ -69,13 +69,13 @@ def test_a_token_that_is_read_early_is_not_read_again(tables):
     keys = {"max_new_tokens": 40, "threshold": 0.0, "samples": 4, "min_importance": 1.0}
     done = tables.run("u_hlm_importance", draft, target, **keys)
     reads = sum(getattr(step, "model", "") == "draft" for step in done.steps)
-    figures = [dict(this.stats) for this in done.rounds]
+    figures = [dict(round_.stats) for round_ in done.rounds]
     told = [row["importance"] for row in figures if "importance" in row]
     assert all((row["importance"] > 1.0) == bool(row["asked"]) for row in figures if "importance" in row)
     read_early = [
         place
-        for place, (row, this) in enumerate(zip(figures, done.rounds, strict=True))
-        if "importance" in row and (not row["asked"] or this.accepted)
+        for place, (row, round_) in enumerate(zip(figures, done.rounds, strict=True))
+        if "importance" in row and (not row["asked"] or round_.accepted)
     ]
     assert reads == len(told) + 40 - sum(place + 1 < 40 for place in read_early)
     assert 0 < sum(row["asked"] for row in figures) < len(told)
@@ -95,7 +95,7 @@ def test_uncertainty_tells_flat_rows_from_peaked_ones(tables):
     sure = tables.model.from_table({}, default=np.eye(16)[3])
     for drafter, doubt, spread in ((sure, 0.0, 0.0), (target, 15 / 16, 0.02)):
         done = tables.run("u_hlm", drafter, target, max_new_tokens=100)
-        seen = [dict(this.stats)["uncertainty"] for this in done.rounds]
+        seen = [dict(round_.stats)["uncertainty"] for round_ in done.rounds]
         assert np.mean(seen) == pytest.approx(doubt, abs=spread)
 
 
@@ -105,14 +105,14 @@ def test_payload_is_its_closed_form(tables):
     done = tables.run("u_hlm", draft, target, max_new_tokens=30, threshold=0.5)
     ups = iter(tables.sent(done.steps, "draft"))
     kept = 0
-    for this in done.rounds:
-        if dict(this.stats)["asked"]:
+    for round_ in done.rounds:
+        if dict(round_.stats)["asked"]:
             assert next(ups).payload_bits == tables.padded(5 + 3 * (kept + 1) + 8 * 16)
             kept = 0
         else:
             kept += 1
     assert next(ups, None) is None
-    assert 0 < sum(dict(this.stats)["asked"] for this in done.rounds) < 30
+    assert 0 < sum(dict(round_.stats)["asked"] for round_ in done.rounds) < 30
 
 
 def test_published_payloads():

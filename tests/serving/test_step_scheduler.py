@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from sim.compute.base import WorkSize
 from sim.core.errors import InputError
-from sim.serving.base import Job, RequestInfo, Step
+from sim.serving.base import EngineStep, Job, RequestInfo
 from sim.serving.blocks import BlockPool
 from sim.serving.policies.registry import POLICIES
 from sim.serving.step_scheduler import StepLimits, StepScheduler
@@ -40,7 +40,7 @@ def first_job(info: RequestInfo, drafted: int = 0) -> Job:
     return job(info, length, length, drafted + 1)
 
 
-def finish(engine: StepScheduler, step: Step | None) -> list[int]:
+def finish(engine: StepScheduler, step: EngineStep | None) -> list[int]:
     """Complete a step; returns whose jobs have ended."""
     assert step is not None
     engine.complete(step, 0, 1, [0.0] * len(step.items))
@@ -48,7 +48,7 @@ def finish(engine: StepScheduler, step: Step | None) -> list[int]:
     return [item.job.request.id for item in step.items if item.finishes]
 
 
-def parts(step: Step | None) -> list[tuple[int, int, int, int]]:
+def parts(step: EngineStep | None) -> list[tuple[int, int, int, int]]:
     """Request, new tokens, context and rows of a step's items."""
     assert step is not None
     sizes = [(item.job.request.id, item.size) for item in step.items]
@@ -275,7 +275,7 @@ def test_memory_is_never_overdrawn_and_everybody_is_served(
     infos = {n: RequestInfo(n, (*range(20), *[n] * n), shared_tokens=n % 2 * 20, priority=n % 3) for n in range(8)}
     lengths: dict[int, int] = {}
     waiting: set[int] = set()
-    step: Step | None = None
+    step: EngineStep | None = None
 
     def end_step() -> None:
         nonlocal step

@@ -9,7 +9,7 @@ import pytest
 
 from sim.compute.base import WorkSize
 from sim.runs.world import World
-from sim.serving.base import RequestInfo, Step
+from sim.serving.base import EngineStep, RequestInfo
 from sim.serving.blocks import BlockPool
 from sim.serving.policies.cohort import CohortBatching
 from sim.serving.policies.registry import POLICIES
@@ -99,7 +99,7 @@ def cohort_of(engine: StepScheduler, batches: list[int | None]) -> list[RequestI
     return infos
 
 
-def ids(step: Step | None) -> list[int]:
+def ids(step: EngineStep | None) -> list[int]:
     return [] if step is None else [item.job.request.id for item in step.items]
 
 

@@ -60,7 +60,7 @@ def test_dead_workers_are_replaced_and_their_work_is_done_again(tmp_path: Path):
         ended = {number: (result, failure) for number, result, failure in executor.run(tasks)}
     assert ended[0] == (2, "") and ended[1] == ("done", "") and ended[3] == (8, "") and ended[5] == (12, "")
     assert ended[2] == (None, "3 will not do")
-    assert "died again and again" in ended[4][1]
+    assert "crashed again and again" in ended[4][1]
 
 
 @pytest.fixture()

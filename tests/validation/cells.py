@@ -14,7 +14,7 @@ from channels.geometry import SiteLayout
 from channels.harq import incremental_gain_db
 from channels.line_of_sight import los_probability
 from channels.nr import min_k2, num_prb
-from channels.small_scale import small_scale_law
+from channels.small_scale import small_scale_parameters
 from sim.links.base import Direction
 from sim.links.nr.mac.pdcch import num_cce
 from tests.validation.registry import Row, near, same, section, within_factor
@@ -85,7 +85,7 @@ def redundancy_and_states() -> Iterable[Row]:
         abs=0.005,
     )
     states = (("umi", "los"), ("umi", "nlos"), ("uma", "los"), ("uma", "nlos"))
-    medians = [1e9 * small_scale_law(scenario, state, 3.5).median_delay_spread_s for scenario, state in states]
+    medians = [1e9 * small_scale_parameters(scenario, state, 3.5).median_delay_spread_s for scenario, state in states]
     what = "median delay spread at 3.5 GHz, UMi and UMa, LoS and NLoS [ns]"
     yield near(what, "TR 38.901 Table 7.5-6", [50, 103, 93, 364], medians, abs=1.0)
     got = [float(value) for value in np.asarray(los_probability("umi", [52.0]))]

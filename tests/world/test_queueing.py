@@ -12,7 +12,7 @@ from sim.compute.fixed import FixedCompute, FixedSettings
 from sim.core.clock import NS_PER_S, to_ns
 from sim.decoding.core.steps import Location
 from sim.decoding.drivers.protocol_run import ComputeRecord
-from sim.nodes.device import Outcome
+from sim.nodes.device import RequestOutcome
 from sim.nodes.model_server import Batch, ForwardResult, ModelServer
 from sim.runs.world import World
 from sim.serving.base import RequestInfo
@@ -68,7 +68,7 @@ def test_preempted_requests_keep_their_texts():
         texts: dict[int, tuple[int, ...]] = {}
         keep = world.groups[0]._keep
 
-        def note(outcome: Outcome) -> None:
+        def note(outcome: RequestOutcome) -> None:
             tokens = [token for emitted in outcome.metrics.emitted for token in emitted.round.tokens]
             texts[outcome.planned.unique_id] = tuple(tokens)
             keep(outcome)

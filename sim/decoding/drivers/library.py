@@ -42,8 +42,8 @@ class DecodeResult:
     @property
     def acceptance_rate(self) -> float:
         """Accepted over tested positions, nan if none was tested."""
-        tested = sum(each.tested for each in self.rounds)
-        return sum(each.accepted for each in self.rounds) / tested if tested else float("nan")
+        tested = sum(round_.tested for round_ in self.rounds)
+        return sum(round_.accepted for round_ in self.rounds) / tested if tested else float("nan")
 
     @property
     def block_efficiency(self) -> float:

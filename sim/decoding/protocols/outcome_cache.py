@@ -217,8 +217,8 @@ def prepare(
 
 def acceptance(request: Request, prior: float) -> float:
     """Acceptance rate of the request so far, from the prior on."""
-    tested = sum(each.tested for each in request.rounds)
-    accepted = sum(each.accepted for each in request.rounds)
+    tested = sum(round_.tested for round_ in request.rounds)
+    accepted = sum(round_.accepted for round_ in request.rounds)
     return (accepted + PRIOR_POSITIONS * prior) / (tested + PRIOR_POSITIONS)
 
 

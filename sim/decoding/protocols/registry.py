@@ -1,7 +1,7 @@
 """The registry of protocols, and the settings that many of them share.
 
 Whether a protocol looks at clock or channel can depend on its settings (a draft length of ``auto``), so the fact
-``adaptive`` may be a function of the settings: ask ``Choice.trait``. So may ``controls``, those that a
+``adaptive`` may be a function of the settings: ask ``Selection.trait``. So may ``controls``, those that a
 controller may adjust: ask ``controls_of(entry, settings)``, and ``sites``, where each model runs: ask ``sites_of(entry,
 settings)``. ``lossless`` never depends on them: a scheme that is exact in some of its configurations only is
 registered under two names, and the name of the lossy one says ``lossless=False`` for all of its settings.

@@ -44,12 +44,12 @@ class SlotRecords:
     """The last transmissions, as many as are wanted; of a window of time the first ones.
 
     Args:
-        most: Transmissions kept.
+        max_records: Transmissions kept.
         slot_ns: Duration of a slot.
     """
 
-    def __init__(self, most: int, slot_ns: int) -> None:
-        self.blocks: deque[BlockRecord] = deque(maxlen=most)
+    def __init__(self, max_records: int, slot_ns: int) -> None:
+        self.blocks: deque[BlockRecord] = deque(maxlen=max_records)
         self._slot_ns = slot_ns
         self._window: range | None = None  # slots
 

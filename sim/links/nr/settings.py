@@ -176,9 +176,9 @@ class AccessSettings(CarrierSettings):
             scs_khz = info.data["scs_khz"]
             coreset = max(1, info.data.get("pdcch_symbols", 1))
             unit = info.data.get("mini_slot_symbols") or SYMBOLS_PER_SLOT
-            least = min_k2(scs_khz, 1 if scs_khz == 120 else 2, coreset, unit)
-            if k2_slots < least:
-                raise ValueError(f"k2_slots at {scs_khz} kHz: got {k2_slots}; valid: {least} to 32")
+            min_slots = min_k2(scs_khz, 1 if scs_khz == 120 else 2, coreset, unit)
+            if k2_slots < min_slots:
+                raise ValueError(f"k2_slots at {scs_khz} kHz: got {k2_slots}; valid: {min_slots} to 32")
         return k2_slots
 
     @property

@@ -211,31 +211,31 @@ class EdgeSites(ServerGroup):
         session = self._of_device.get(device)
         if session is None or session.at == CLOUD:
             return
-        home = self.settings.site_of(cell)
-        came_from, session.wanted = session.wanted, home
-        if home != (session.at if came_from is None else came_from):
+        wanted = self.settings.site_of(cell)
+        came_from, session.wanted = session.wanted, wanted
+        if wanted != (session.at if came_from is None else came_from):
             self.site_counts.handovers += 1
         self._follow(session)
 
     def _follow(self, session: Session) -> None:
         """Decide about a handover, if there is one to decide about and no forward pass is under way."""
-        home = session.wanted
-        if home is None or session.is_moving or session.num_open or session.at == CLOUD:
+        wanted = session.wanted
+        if wanted is None or session.is_moving or session.num_open or session.at == CLOUD:
             return
         session.wanted = None
-        if home == session.at or self._num_down[home]:
+        if wanted == session.at or self._num_down[wanted]:
             return
         held = self._held(session)
         num_bytes = self._bytes(held)
         now_ns = int(self.env.now)
         tokens = max(held.values(), default=0)
         transfer_s = self._paths.transfer_ns(session.at, num_bytes, now_ns) / NS_PER_S
-        decision = self._policy.decide(Move(tokens, transfer_s, self._prefill_s(home, held)))
+        decision = self._policy.decide(Move(tokens, transfer_s, self._prefill_s(wanted, held)))
         if decision is Decision.CARRY:
-            self._carry(session, home, held)
+            self._carry(session, wanted, held)
         elif decision is Decision.RECOMPUTE:
             bits = _TOKEN_BITS * tokens
-            self._begin_move(session, self._paths.text_ns(home, bits), lambda: self._settle(session, home, held))
+            self._begin_move(session, self._paths.text_ns(wanted, bits), lambda: self._settle(session, wanted, held))
 
     def _held(self, session: Session) -> dict[str, int]:
         """Tokens by model whose keys and values are at a request's site."""

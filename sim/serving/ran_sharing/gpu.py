@@ -21,7 +21,7 @@ from sim.serving.ran_sharing.settings import RanSharingSettings
 Floats = npt.NDArray[np.float64]
 
 # What a model keeps of each slot at least, however much layer 1 takes.
-_LEAST_SHARE = 0.05
+_MIN_SHARE = 0.05
 # Slots with simulated blocks that are not yet counted; beyond them they are.
 _MAX_OPEN = 256
 
@@ -121,7 +121,7 @@ class SharedGpu:
     def _lost_each_ns(self, alone_s: Floats) -> npt.NDArray[np.int64]:
         """By how much slots delay a step, [n] each; a model keeps a little of each."""
         lost_ns = np.rint(self.mode.lost_s(alone_s) * NS_PER_S).astype(np.int64)
-        return np.where(alone_s > 0, np.minimum(lost_ns, int(self.slot_ns * (1 - _LEAST_SHARE))), 0)
+        return np.where(alone_s > 0, np.minimum(lost_ns, int(self.slot_ns * (1 - _MIN_SHARE))), 0)
 
     def _lost_ns(self, alone_s: float) -> int:
         return int(self._lost_each_ns(np.array([alone_s]))[0])
@@ -178,7 +178,7 @@ class SharedGpu:
             self._ready_ns = int(self.env.now) + to_ns(self.settings.change_s)
 
     @property
-    def least_shares(self) -> tuple[float, float]:
+    def min_shares(self) -> tuple[float, float]:
         """Shares of arithmetic and memory that the model has at any time, at least."""
         if not self.settings.is_moved:
             return self.mode.compute_share, self.mode.memory_share

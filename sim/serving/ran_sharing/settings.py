@@ -7,8 +7,8 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, field_validator, model_validator
 
 from sim.compute.hardware import hardware_of
-from sim.core.choice import Choice, ChosenFrom
 from sim.core.errors import InputError
+from sim.core.selection import SelectedFrom, Selection
 from sim.core.settings import Settings
 from sim.serving.ran_sharing.load_profiles import profile_factors
 from sim.serving.ran_sharing.orchestrators.base import Orchestrator
@@ -66,7 +66,9 @@ class RanSharingSettings(Settings):
     relaunch_s: float = Field(default=10e-6, ge=0, le=0.01)
     """`priority`: what the model loses beside the time of layer 1 each time."""
 
-    orchestrator: Annotated[Choice, ChosenFrom(ORCHESTRATORS, "name")] = Field(default=_STATIC, validate_default=True)
+    orchestrator: Annotated[Selection, SelectedFrom(ORCHESTRATORS, "name")] = Field(
+        default=_STATIC, validate_default=True
+    )
     """What moves the shares of `mig` and `mps` every `period_s`, `name` and its own keys: `static` (nothing),
     `time_of_day`, `prb_load`, `slo_deficit`, or `module:Name`."""
     period_s: float = Field(default=1.0, ge=1e-3, le=1e6)

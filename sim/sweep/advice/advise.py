@@ -175,8 +175,8 @@ def _changes(candidates: dict[str, Candidate], conditions: Sequence[Condition]) 
     if not conditions:
         return "Nothing of uplink, load or hardware could be changed here."
     own = next(iter(candidates), "")
-    changed = [_told(candidates, one) for one in conditions if one.changes]
-    maybe = [_told(candidates, one) for one in conditions if not one.changes and one.best not in ("", own)]
+    changed = [_condition_text(candidates, one) for one in conditions if one.changes]
+    maybe = [_condition_text(candidates, one) for one in conditions if not one.changes and one.best not in ("", own)]
     stays = [f"{one.key} {_number(one.value)}" for one in conditions if not one.changes and one.best == own]
     parts = [f"It would change with {'; '.join(changed)}."] if changed else []
     parts += [f"It may change, within the intervals, with {'; '.join(maybe)}."] if maybe else []
@@ -184,7 +184,7 @@ def _changes(candidates: dict[str, Candidate], conditions: Sequence[Condition]) 
     return " ".join(parts) or "No candidate could be run under other conditions."
 
 
-def _told(candidates: dict[str, Candidate], one: Condition) -> str:
+def _condition_text(candidates: dict[str, Candidate], one: Condition) -> str:
     name = label_text(candidates[one.best].proposal.labels)
     values = f"{_number(one.value_of_best)} instead of {_number(one.value_of_advice)}"
     return f"{one.key} {_number(one.value)} ({name}, {values})"

@@ -219,7 +219,7 @@ def _propose_all(question: Question, space: Space, runner: Runner) -> list[Candi
         batch = [_candidate(space, trial, known) for trial in trials]
         runner.run([one for one in batch if one is not None], 1)
         for trial, one in zip(trials, batch, strict=True):
-            _tell(study, trial, question, one)
+            _report_trial(study, trial, question, one)
     return list(known.values())
 
 
@@ -232,7 +232,7 @@ def _candidate(space: Space, trial: optuna.Trial, known: dict[str, Candidate]) -
     return known.setdefault(place, Candidate(f"candidate-{len(known):03d}", proposal))
 
 
-def _tell(study: optuna.Study, trial: optuna.Trial, question: Question, candidate: Candidate | None) -> None:
+def _report_trial(study: optuna.Study, trial: optuna.Trial, question: Question, candidate: Candidate | None) -> None:
     import optuna
 
     means: Mapping[str, float] = candidate.means(1) if candidate is not None and candidate.rows else {}

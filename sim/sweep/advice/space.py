@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 _PARTS: dict[str, Registry[Any]] = {"protocol": PROTOCOLS, "controller": CONTROLLERS}
 # Keys whose settings state no upper bound: what is tried of them.
-_MOST = {"candidates": 8}
+_LIMITS = {"candidates": 8}
 
 
 @dataclass(frozen=True)
@@ -170,8 +170,8 @@ class Space:
         return found
 
     def _values(self, part: str, entry: str, key: str) -> Values:
-        most = self._vocab_size if key == "top_k" else _MOST.get(key)
-        found = values_of_field(_PARTS[part].find(entry).settings, key, most)
+        limit = self._vocab_size if key == "top_k" else _LIMITS.get(key)
+        found = values_of_field(_PARTS[part].find(entry).settings, key, limit)
         if found is None:
             raise InputError(f"{key} has no bounds to search within; give them: --over {key}=V1,V2,...", place="--over")
         return found

@@ -50,13 +50,13 @@ class Values:
         return float(f"{trial.suggest_float(name, self.low, self.high, log=is_log):.4g}")
 
 
-def values_of_field(settings: type[Settings], name: str, most: float | None = None) -> Values | None:
+def values_of_field(settings: type[Settings], name: str, limit: float | None = None) -> Values | None:
     """What a field may be; None if its class does not say.
 
     Args:
         settings: The class.
         name: Of the field.
-        most: Greatest number where the class states none.
+        limit: Greatest number where the class states none.
     """
     field = settings.model_fields.get(name)
     if field is None:
@@ -71,7 +71,7 @@ def values_of_field(settings: type[Settings], name: str, most: float | None = No
         elif kind is NoneType:
             choices.append(None)
         elif kind in (int, float):
-            numbers.append(_range(metadata, kind is int, most))
+            numbers.append(_range(metadata, kind is int, limit))
     found = numbers[0] if numbers else None
     if found is not None and not (math.isfinite(found.low) and math.isfinite(found.high)):
         return None
@@ -95,21 +95,21 @@ def _alternatives(annotation: Any, metadata: tuple[Any, ...]) -> Iterator[tuple[
         yield annotation, metadata
 
 
-def _range(metadata: tuple[Any, ...], is_whole: bool, most: float | None) -> Values:
+def _range(metadata: tuple[Any, ...], is_whole: bool, limit: float | None) -> Values:
     low, high = _bound(metadata, "ge", "gt"), _bound(metadata, "le", "lt")
-    least = low[0] if low is not None else 1.0 if most is not None else -math.inf
-    greatest = high[0] if high is not None else most if most is not None else math.inf
-    if most is not None:
-        greatest = min(greatest, most)
+    smallest = low[0] if low is not None else 1.0 if limit is not None else -math.inf
+    greatest = high[0] if high is not None else limit if limit is not None else math.inf
+    if limit is not None:
+        greatest = min(greatest, limit)
     if is_whole:
         # Whole numbers beside an open bound.
-        least += low is not None and low[1]
+        smallest += low is not None and low[1]
         greatest -= high is not None and high[1]
-    elif math.isfinite(least) and math.isfinite(greatest):
-        inside = _INSIDE * (greatest - least)
-        least += inside if low is not None and low[1] else 0.0
+    elif math.isfinite(smallest) and math.isfinite(greatest):
+        inside = _INSIDE * (greatest - smallest)
+        smallest += inside if low is not None and low[1] else 0.0
         greatest -= inside if high is not None and high[1] else 0.0
-    return Values((), is_whole, least, greatest)
+    return Values((), is_whole, smallest, greatest)
 
 
 def _bound(metadata: tuple[Any, ...], closed: str, opened: str) -> tuple[float, bool] | None:

@@ -8,7 +8,7 @@ import simpy
 
 from sim.links.base import Direction, Packet
 from sim.links.nr import NrLink, NrLinkSettings
-from sim.links.nr.rlc.acknowledged import Receiver, Sender, StatusReport
+from sim.links.nr.rlc.acknowledged import ReceivingSide, StatusReport, TransmittingSide
 from sim.links.nr.rlc.message import Message, Pdu, Segment
 from tests.links.nr.traffic import run
 
@@ -166,7 +166,7 @@ def test_a_receiver_walked_by_hand():
     """PDUs 0, 2, 1 with a poll on 2: no report before 1, as TS 38.322 5.3.4 says; the timer stops by itself."""
     message = Message(Packet(0, DOWN, 800), None, 0, 0, 300)
     pdus = [Pdu(message, 100 * n, 100 * (n + 1)) for n in range(3)]
-    receiver = Receiver()
+    receiver = ReceivingSide()
     for number in (0, 2):
         pdus[number].receive(100 * number, 100 * (number + 1))
         assert not receiver.receive([(number, pdus[number])], 2 if number == 2 else -1)
@@ -185,7 +185,7 @@ def test_a_receiver_walked_by_hand():
 
 def test_what_is_under_way_is_not_sent_once_more():
     message = Message(Packet(0, DOWN, 800), None, 0, 0, 200)
-    sender = Sender(None, None)
+    sender = TransmittingSide(None, None)
     segments = [Segment(message, 0, 100), Segment(message, 100, 200)]
     assert sender.send(segments, True)
     told = StatusReport(2, (0,), 5)

@@ -8,7 +8,7 @@ import pytest
 from channels.harq import incremental_gain_db
 from channels.nr import mcs_table
 from channels.power import MAX_POWER_REDUCTION_DB
-from channels.small_scale import small_scale_law
+from channels.small_scale import small_scale_parameters
 from sim.links.base import Direction
 from sim.links.nr import NrLinkSettings
 from sim.links.nr.full_buffer import run_full_buffer
@@ -58,7 +58,7 @@ def test_coherence_over_frequency_follows_the_delay_spread(scenario):
     channel = channel_of(5000, scenario=scenario, los="nlos", delay_spread_ns="median")
     gains = channel.power_gains(DOWN, 77, np.arange(5000))
     got = np.corrcoef(gains[:, 3], gains[:, 6])[0, 1]
-    law = small_scale_law(scenario, "nlos", 3.5)
+    law = small_scale_parameters(scenario, "nlos", 3.5)
     from channels.tap_profiles import tdl_profile
 
     spacing_hz = channel.carrier.group_centres_hz[6] - channel.carrier.group_centres_hz[3]

@@ -25,10 +25,11 @@ class ConfiguredGrants:
     """
 
     def __init__(self, parts: MacDeps) -> None:
-        wanted, least = parts.settings.configured_grant_prb, parts.adaptation.min_prb
-        if wanted is not None and wanted < least:
+        wanted, min_prb = parts.settings.configured_grant_prb, parts.adaptation.min_prb
+        if wanted is not None and wanted < min_prb:
             raise ValueError(
-                f"configured_grant_prb: got {wanted}; valid: {least} or more, which the lowest MCS needs for one header"
+                f"configured_grant_prb: got {wanted}; valid: {min_prb} or more, "
+                "which the lowest MCS needs for one header"
             )
         self._parts = parts
         self._tables: dict[int, tuple[bytes, list[Turn]]] = {}

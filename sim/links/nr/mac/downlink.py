@@ -6,7 +6,7 @@ from typing_extensions import override
 
 from sim.links.base import Direction
 from sim.links.nr.mac.counters import ACCESS_PARTS, DELAY_PARTS
-from sim.links.nr.mac.entity import MacEntity, Placement
+from sim.links.nr.mac.entity import MacEntity, PrbPlacement
 from sim.links.nr.phy.block import TransportBlock
 from sim.links.nr.rlc.logical_channels import LogicalChannels
 from sim.links.nr.rlc.message import Message, StatusPdu
@@ -77,7 +77,7 @@ class Downlink(MacEntity):
         candidates = self.candidates(slot, num_symbols)
         self._age(slot)
         blocks: list[TransportBlock] = []
-        placed: list[Placement] = []
+        placed: list[PrbPlacement] = []
         for cell in self.cells_with_work(candidates):
             grid = self.empty_grid(cell)
             budget = self.deps.pdcch.budget(cell, self.direction)

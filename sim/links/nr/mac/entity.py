@@ -18,7 +18,7 @@ from sim.links.nr.mac.schedulers.base import Array, Indices
 from sim.links.nr.mac.transmission import Transmission
 from sim.links.nr.phy.block import TransportBlock
 
-Placement = tuple[int, int, list[int]]
+PrbPlacement = tuple[int, int, list[int]]
 """Cell, device, and PRBs of each group, [num_groups], of a new block."""
 MANY_QUEUES = 32
 """Candidates of a cell from which on their grants are found by compiled code, which takes a while to be imported."""
@@ -65,11 +65,11 @@ class MacEntity(Transmission):
         placed: list[TransportBlock] = []
         busy: set[int] = set()
         kept: deque[TransportBlock] = deque()
-        most = 1 if self.settings.multiplexing == "tdma" else len(waiting)
+        max_blocks = 1 if self.settings.multiplexing == "tdma" else len(waiting)
         costs = self.deps.pdcch.costs
         for block in waiting:
             prbs_per_group = None
-            may_send = len(placed) < most and block.device not in busy and num_symbols >= block.num_symbols
+            may_send = len(placed) < max_blocks and block.device not in busy and num_symbols >= block.num_symbols
             if may_send and budget.fits(costs[block.device]):
                 prbs_per_group = self.configured_prbs(block, slots[1]) or self._other_prbs(block, grid, slots[0])
             if prbs_per_group is None:
@@ -122,7 +122,7 @@ class MacEntity(Transmission):
 
     def schedule_new(
         self, cell: int, slots: tuple[int, int], grid: ResourceGrid, own: Candidates, budget: GrantBudget
-    ) -> list[Placement]:
+    ) -> list[PrbPlacement]:
         """PRBs of new blocks for some of a cell's devices by the scheduler's priorities.
 
         Args:
@@ -150,7 +150,7 @@ class MacEntity(Transmission):
 
     def _share_among_many(
         self, cell: int, grid: ResourceGrid, own: Candidates, priority: Array, budget: GrantBudget
-    ) -> list[Placement]:
+    ) -> list[PrbPlacement]:
         """``within_power`` and ``allocate_prbs`` by compiled code."""
         limits = self.power_limits(own.devices, own.needed)
         costs = self.deps.pdcch.cost_row.take(own.devices)
@@ -179,10 +179,10 @@ class MacEntity(Transmission):
         rows = zip(own.devices.take(queues).tolist(), given.take(queues, axis=0).tolist(), strict=True)
         return [(cell, device, row) for device, row in rows]
 
-    def _place_alone(self, cell: int, grid: ResourceGrid, own: Candidates, budget: GrantBudget) -> list[Placement]:
+    def _place_alone(self, cell: int, grid: ResourceGrid, own: Candidates, budget: GrantBudget) -> list[PrbPlacement]:
         device = int(own.devices[0])
         cost = self.deps.pdcch.costs[device]
-        placed: list[Placement] = []
+        placed: list[PrbPlacement] = []
         if budget.fits(cost):
             row = grid.take(min(int(own.needed[0]), grid.num_free), grid.order(own.quality[0]))
             if row:
@@ -194,7 +194,7 @@ class MacEntity(Transmission):
 
     def make_blocks(
         self,
-        placed: Sequence[Placement],
+        placed: Sequence[PrbPlacement],
         grant_slot: int,
         data_slot: int,
         num_symbols: int,

@@ -56,7 +56,7 @@ class GrantWidths:
         self._beyond = np.zeros((num_devices, len(self.grid)), dtype=np.int64)
         # Which devices' rows of it are still to be found; until then the largest block is no more than that of any MCS.
         self._is_open = np.zeros(num_devices, dtype=bool)
-        self._most = self._sizes.max(axis=0)
+        self._max_bytes = self._sizes.max(axis=0)
         self.headroom_bytes = self._sizes[self.mcs, self.headroom_prb]
         self._full_bytes = self.headroom_bytes.copy()
         self.smallest_prb = np.ones(num_devices, dtype=np.int64)
@@ -88,9 +88,9 @@ class GrantWidths:
     def _renew_sizes(self, rows: Indices) -> None:
         headroom, widest = self.headroom_prb[rows], self.max_prb[rows]
         self.headroom_bytes[rows] = own = self._sizes[self.mcs[rows], headroom]
-        self._full_bytes[rows] = np.where(headroom < widest, self._most[widest], own)
-        least = np.full(len(rows), MIN_BLOCK_BYTES)
-        self.smallest_prb[rows] = self.needed(rows, least, self._carrier.symbols)
+        self._full_bytes[rows] = np.where(headroom < widest, self._max_bytes[widest], own)
+        min_bytes = np.full(len(rows), MIN_BLOCK_BYTES)
+        self.smallest_prb[rows] = self.needed(rows, min_bytes, self._carrier.symbols)
 
     def _find_beyond(self, devices: Indices) -> None:
         """Find the sizes beyond the headroom of those devices whose are not known."""

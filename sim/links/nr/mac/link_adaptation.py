@@ -195,15 +195,15 @@ class ReportedChannel:
         Returns:
             [num_rows, num_widths]
         """
-        own, most = self._report_sinr[rows], self._report_ceiling[rows]
+        own, ceiling = self._report_sinr[rows], self._report_ceiling[rows]
         grid = self.widths.grid[:, None]
         share = np.minimum(self.widths.headroom_prb[rows] / grid, 1.0)
         capacity = np.log2(1 + own * share[..., None])  # [num_widths, num_rows, num_groups]
         if self._reduction is None and not self.has_layers:
-            mean = np.minimum(capacity @ self._group_shares, most)
+            mean = np.minimum(capacity @ self._group_shares, ceiling)
             return self._errors.choose_at(mean, grid, self._carrier.symbols).T
         by_width = zip(self.widths.grid.tolist(), capacity, strict=True)
-        columns = [self._wideband_mcs(rows, one, np.full(len(rows), width), most) for width, one in by_width]
+        columns = [self._wideband_mcs(rows, one, np.full(len(rows), width), ceiling) for width, one in by_width]
         return np.stack(columns, axis=1)
 
     def group_quality(self, devices: Indices, slot: int) -> Array:

@@ -383,14 +383,14 @@ class Transmission(ABC):
             self._end(block)
             self.kpis.num_lost += 1
             at_ns = slot * self.carrier.slot_ns + self._status_delay_ns
-            then = self._send_again if self.acknowledged is None else self._tell_again
+            then = self._send_again if self.acknowledged is None else self._report_again
             self.callbacks.schedule(max(slot + 1, self.carrier.first_slot_from(at_ns)), then, block)
 
     def _send_again(self, block: TransportBlock, slot: int) -> None:
         """The RLC sender learns that a block is lost and takes its bytes back."""
         self._requeue(block.device, block.segments, slot)
 
-    def _tell_again(self, block: TransportBlock, slot: int) -> None:
+    def _report_again(self, block: TransportBlock, slot: int) -> None:
         """The buffer status report of a lost block is lost, too (retxBSR-Timer, TS 38.321 5.4.5)."""
         if self.queues[block.device].stream_bytes and self.deps.reachable[block.device]:
             self.on_requeued(block.device, slot)

@@ -13,7 +13,7 @@ from sim.links.nr.mac.allocation import ResourceGrid
 from sim.links.nr.mac.candidates import Candidates
 from sim.links.nr.mac.configured_grants import ConfiguredGrants
 from sim.links.nr.mac.deps import MacDeps
-from sim.links.nr.mac.entity import MacEntity, Placement
+from sim.links.nr.mac.entity import MacEntity, PrbPlacement
 from sim.links.nr.mac.grant_width import share_leftover
 from sim.links.nr.mac.pdcch import GrantBudget
 from sim.links.nr.mac.schedulers.base import Array, Indices
@@ -162,7 +162,7 @@ class Uplink(MacEntity):
         candidates = self.candidates(slot, num_symbols)
         self._age(target)
         blocks: list[TransportBlock] = []
-        placed: list[Placement] = []
+        placed: list[PrbPlacement] = []
         for cell in self.cells_with_work(candidates):
             grid = self.empty_grid(cell)
             busy = set(self._configured.reserve(cell, target, grid)) if self._configured else set()
@@ -189,9 +189,9 @@ class Uplink(MacEntity):
 
     def _answer_requests(
         self, cell: int, grid: ResourceGrid, urgent: Candidates, budget: GrantBudget
-    ) -> tuple[list[Placement], Candidates]:
+    ) -> tuple[list[PrbPlacement], Candidates]:
         """PRBs of small grants for devices that have asked, before all other new blocks; and those that got none."""
-        placed: list[Placement] = []
+        placed: list[PrbPlacement] = []
         limit = 1 if self.settings.multiplexing == "tdma" else len(urgent)
         costs = self.deps.pdcch.costs
         for place, (device, count) in enumerate(zip(urgent.devices.tolist(), urgent.needed.tolist(), strict=True)):
@@ -338,8 +338,8 @@ class Uplink(MacEntity):
             self.weight[device] = block.reported_weight
         since = self.granted_bytes[device] - block.granted_bytes
         # A request that waits for its grant is newer than any report.
-        least = self.settings.sr_grant_bytes if device in self._urgent else 0
-        self.set_backlog(device, max(least, block.reported_bytes - since))
+        min_bytes = self.settings.sr_grant_bytes if device in self._urgent else 0
+        self.set_backlog(device, max(min_bytes, block.reported_bytes - since))
 
     def on_requeued(self, device: int, slot: int) -> None:
         """Lost bytes make the device ask anew, even if others wait (retxBSR-Timer, TS 38.321 5.4.5)."""

@@ -9,7 +9,7 @@ from channels.antenna import Antenna, ColumnAntenna, OmniAntenna
 from channels.beams import BeamGrid
 from channels.geometry import SECTOR_BORESIGHTS_DEG
 from channels.large_scale import LargeScaleState
-from channels.small_scale import small_scale_law
+from channels.small_scale import small_scale_parameters
 from sim.links.nr.settings import NrLinkSettings
 
 Array = npt.NDArray[np.float64]
@@ -58,10 +58,12 @@ class BaseStationAntennas:
         self._azimuth_deg = state.azimuth_deg[:, site] - self.boresight_deg  # [num_devices, num_cells]
         self._zenith_deg = state.zenith_deg[:, site]
         settings = self._settings
-        laws = [small_scale_law(settings.scenario, name, settings.carrier_ghz) for name in ("los", "nlos", "o2i")]
+        parameters = [
+            small_scale_parameters(settings.scenario, name, settings.carrier_ghz) for name in ("los", "nlos", "o2i")
+        ]
         which = np.where(is_indoor[:, None], 2, np.where(state.is_los, 0, 1))[:, site]
-        self._spread_deg = np.array([law.azimuth_spread_deg for law in laws])[which]
-        self._k_linear = np.array([law.median_k_linear for law in laws])[which]
+        self._spread_deg = np.array([of_state.azimuth_spread_deg for of_state in parameters])[which]
+        self._k_linear = np.array([of_state.median_k_linear for of_state in parameters])[which]
         rows = np.arange(len(serving))
         self._beam = self._grid.best(self._azimuth_deg[rows, serving], self._zenith_deg[rows, serving])
         self.serving_gain_db = 10 * np.log10(self.beam_gain(rows, rows, serving))

@@ -130,7 +130,7 @@ class Interference:
         if len(victims) and np.maximum.reduce(layers) > MAX_STREAMS:
             # Layers beyond those that are kept separate.
             separate = np.minimum(layers, MAX_STREAMS)
-            is_other = ~self._are_at_home(victims, sources, blocks)
+            is_other = ~self._are_own_site(victims, sources, blocks)
             rest = np.where(is_other, strong * (layers - separate) / layers, 0.0)
             np.add.at(white, victims, rest[:, None] * blocks.loads[sources])
         result = np.zeros((*white.shape, num_rx, num_rx), dtype=np.complex128)
@@ -189,8 +189,8 @@ class Interference:
         used = (blocks.loads > 0).astype(np.float64)
         shares = used @ used.T
         mean_if_shared = np.where(shares > 0, mean, 0.0)
-        least = _FADING_SHARE * (1 + mean_if_shared.sum(axis=1))
-        victims, sources = np.nonzero(mean_if_shared > least[:, None])
+        threshold = _FADING_SHARE * (1 + mean_if_shared.sum(axis=1))
+        victims, sources = np.nonzero(mean_if_shared > threshold[:, None])
         return victims, sources
 
     def _ends(self, victims: Indices, sources: Indices, blocks: SentBlocks) -> tuple[Indices, Indices]:
@@ -209,7 +209,7 @@ class Interference:
         links = np.array(list(places), dtype=np.int64)
         return links // num_sites, links % num_sites, np.array(inverse, dtype=np.int64)
 
-    def _are_at_home(self, victims: Indices, sources: Indices, blocks: SentBlocks) -> npt.NDArray[np.bool_]:
+    def _are_own_site(self, victims: Indices, sources: Indices, blocks: SentBlocks) -> npt.NDArray[np.bool_]:
         """Whether a link leads to the site that serves its device: another sector of it."""
         devices, sites = self._ends(victims, sources, blocks)
         channel = self._channel
@@ -230,20 +230,20 @@ class Interference:
         width = max(num_streams, int(layers.max()))
         shape = len(victims), blocks.loads.shape[1], small.num_rx[direction], width
         vectors = np.zeros(shape, dtype=np.complex128)
-        is_at_home = self._are_at_home(victims, sources, blocks)
-        other, home = (~is_at_home).nonzero()[0], is_at_home.nonzero()[0]
+        is_own_site = self._are_own_site(victims, sources, blocks)
+        other, own_site = (~is_own_site).nonzero()[0], is_own_site.nonzero()[0]
         if len(other):
             devices, sites, inverse = self._links(victims[other], sources[other], blocks)
             separate = small.cross_vectors(direction, slot, devices, sites)[inverse]
             count = layers[other]
             found = separate / np.sqrt(count)[:, None, None, None]
             vectors[other, ..., :num_streams] = found * (np.arange(num_streams) < count[:, None])[:, None, None, :]
-        if len(home):
+        if len(own_site):
             # The block whose device is at the moving end.
             ends = sources if direction == Direction.UPLINK else victims
             channels = small.matrices(direction, slot, blocks.devices) if own is None else own
-            for rank in set(layers[home].tolist()):
-                pairs = home[layers[home] == rank]
+            for rank in set(layers[own_site].tolist()):
+                pairs = own_site[layers[own_site] == rank]
                 precoder = blocks.precoder[sources[pairs]]
                 vectors[pairs, ..., :rank] = channel.spatial.precoded(direction, channels[ends[pairs]], rank, precoder)
         return vectors

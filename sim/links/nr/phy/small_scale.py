@@ -14,7 +14,7 @@ from channels.fading import FadingChannel, IndependentFading, ProfileBank
 from channels.link_profiles import LinkProfiles
 from channels.mimo_fading import AntennaArrays, MimoFading
 from channels.recorded import FadingTrace, RecordedFading
-from channels.small_scale import draw_small_scale, small_scale_law
+from channels.small_scale import draw_small_scale, small_scale_parameters
 from channels.tap_profiles import rayleigh_profile
 from sim.core.errors import InputError
 from sim.links.base import Direction
@@ -145,10 +145,10 @@ class SmallScale:
             rows = np.flatnonzero(states == code)
             if not len(rows):
                 continue
-            law = small_scale_law(scenario, state, carrier_ghz)
+            parameters = small_scale_parameters(scenario, state, carrier_ghz)
             # A profile with a direct path that the scenario does not give one takes that of links in sight.
-            sight = small_scale_law(scenario, "los", carrier_ghz)
-            spread[rows], k[rows] = law.median_delay_spread_s, sight.median_k_linear
+            sight = small_scale_parameters(scenario, "los", carrier_ghz)
+            spread[rows], k[rows] = parameters.median_delay_spread_s, sight.median_k_linear
             if settings.delay_spread_ns == "drawn":
                 spread[rows] = draw_small_scale(scenario, state, carrier_ghz, self._seed, links[rows])[0]
             if settings.rician_k_db == "drawn":

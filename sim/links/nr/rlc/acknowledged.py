@@ -20,7 +20,7 @@ class StatusReport(NamedTuple):
     num_bytes: int
 
 
-class Sender:
+class TransmittingSide:
     """Transmitting side of one bearer.
 
     Args:
@@ -124,7 +124,7 @@ class Sender:
         ]
 
 
-class Receiver:
+class ReceivingSide:
     """Receiving side of one bearer.
 
     Attributes:
@@ -172,9 +172,9 @@ class Receiver:
             return True
         return False
 
-    def starts_waiting(self, is_told: bool = False) -> bool:
-        """Start t-Reassembly if something is missing, or missing and not told yet; returns whether it was started."""
-        if self.is_waiting or self._next_highest <= (self._highest_status if is_told else self._next):
+    def starts_waiting(self, is_reported: bool = False) -> bool:
+        """Start t-Reassembly if something is missing, or missing and not reported; returns whether it was started."""
+        if self.is_waiting or self._next_highest <= (self._highest_status if is_reported else self._next):
             return False
         self.is_waiting = True
         self._trigger = self._next_highest
@@ -182,7 +182,7 @@ class Receiver:
         return True
 
     def give_up_waiting(self, timer: int) -> bool:
-        """T-Reassembly has ended: what is missing is to be told; returns whether a report is due."""
+        """T-Reassembly has ended: what is missing is to be reported; returns whether a report is due."""
         if timer != self.timer or not self.is_waiting:
             return False
         self.is_waiting = False
@@ -235,8 +235,8 @@ class AcknowledgedMode:
         self._reassembly, self._prohibit, self._poll_retransmit = (max(1, slots) for slots in timers_slots)
         self._schedule, self._send_report, self._resend = schedule, send_report, resend
         self._anything_waits = anything_waits
-        self._senders = [Sender(poll_pdus, poll_bytes) for _ in range(num_bearers)]
-        self._receivers = [Receiver() for _ in range(num_bearers)]
+        self._senders = [TransmittingSide(poll_pdus, poll_bytes) for _ in range(num_bearers)]
+        self._receivers = [ReceivingSide() for _ in range(num_bearers)]
         self._epoch = [0] * num_bearers
         self._may_report_from = [0] * num_bearers
         self._is_due = [False] * num_bearers
@@ -295,7 +295,7 @@ class AcknowledgedMode:
     def restart(self, bearer: int) -> list[Segment]:
         """Begin anew after the radio link was lost (TS 38.322 5.1.2); returns all that has not been received."""
         lost = self._senders[bearer].lost()
-        self._senders[bearer], self._receivers[bearer] = Sender(*self._poll), Receiver()
+        self._senders[bearer], self._receivers[bearer] = TransmittingSide(*self._poll), ReceivingSide()
         self._epoch[bearer] += 1
         self._is_due[bearer] = False
         return lost
@@ -341,7 +341,7 @@ class AcknowledgedMode:
         bearer, epoch, timer = about
         receiver = self._receivers[bearer]
         if epoch == self._epoch[bearer] and receiver.give_up_waiting(timer):
-            if receiver.starts_waiting(is_told=True):
+            if receiver.starts_waiting(is_reported=True):
                 self._start_reassembly(bearer, slot)
             self._report(bearer, slot)
 

@@ -63,7 +63,7 @@ class LogicalChannels:
         self._order = sorted(range(len(channels)), key=lambda index: channels[index].priority)
         self._buckets = [0.0] * len(channels)
         self._filled_ns = 0
-        self._datagram_bytes = segmenter.sdu_bytes + segmenter.piece_header_bytes
+        self._datagram_bytes = segmenter.sdu_bytes + segmenter.segment_header_bytes
 
     def __len__(self) -> int:
         return sum(len(queue) for queue in self.queues)

@@ -16,7 +16,7 @@ class Segmenter:
     """How bytes of a message become bytes of a transport block.
 
     A message is a row of SDUs (datagrams with UDP, IP, SDAP and PDCP headers); its position counts their bytes. Every
-    piece of an SDU in a block costs an RLC and a MAC header (TS 38.322 6.2.2, TS 38.321 6.1.2).
+    segment of an SDU in a block costs an RLC and a MAC header (TS 38.322 6.2.2, TS 38.321 6.1.2).
 
     Args:
         headers: Sizes of the headers.
@@ -30,7 +30,7 @@ class Segmenter:
         self._first = headers.rlc_header_bytes("first")
         self._later = headers.rlc_header_bytes("later")
         self.sdu_bytes = headers.max_udp_payload_bytes + headers.above_rlc_bytes
-        self.piece_header_bytes = 0 if self._plain else self._later + headers.mac_subheader_bytes(self.sdu_bytes)
+        self.segment_header_bytes = 0 if self._plain else self._later + headers.mac_subheader_bytes(self.sdu_bytes)
 
     def layer2_bytes(self, payload_bytes: int) -> int:
         """Bytes at the MAC if no SDU is cut."""
@@ -76,7 +76,7 @@ class Segmenter:
 
     @staticmethod
     def _part(rest: int, header: int, room: int) -> tuple[int, int]:
-        """Largest piece of ``rest`` bytes that fits ``room`` with its headers, and its cost."""
+        """Largest segment of ``rest`` bytes that fits ``room`` with its headers, and its cost."""
         part = min(rest, room - header - 2)
         if part + header >= 256:
             part = max(255 - header, min(rest, room - header - 3))

@@ -61,8 +61,8 @@ class SendQueue:
         if not self.stream_bytes:
             return 0
         segmenter = self._segmenter
-        pieces = len(self) + self.stream_bytes // segmenter.sdu_bytes
-        return self.stream_bytes + pieces * segmenter.piece_header_bytes
+        segments = len(self) + self.stream_bytes // segmenter.sdu_bytes
+        return self.stream_bytes + segments * segmenter.segment_header_bytes
 
     def push(self, message: Message) -> None:
         """Append a message."""

@@ -161,7 +161,7 @@ class RadioLinks:
         for device in range(len(self._reachable)):
             self._monitor.restart(device)
         for device in changed:
-            self._tell(device)
+            self._report_cell(device)
 
     def _sinr_db(self, slot: int) -> Array:
         """Mean SINR of the downlink of each device in its cell. [num_devices]."""
@@ -194,12 +194,12 @@ class RadioLinks:
         self.counters.handover(device, old, cell, measured_slot * self._slot_ns)
         self._block(device, slot)
         self._channel.serving[device] = cell
-        self._tell(device)
+        self._report_cell(device)
         self._event.moved(device)
         self._monitor.restart(device)
         self._resume_after(device, slot, self._settings.handover_interruption_s)
 
-    def _tell(self, device: int) -> None:
+    def _report_cell(self, device: int) -> None:
         if self.on_cell_change is not None and self._channel is not None:
             self.on_cell_change(device, int(self._channel.serving[device]))
 
@@ -231,7 +231,7 @@ class RadioLinks:
             if best != channel.serving[device]:
                 channel.serving[device] = best
                 channel.renew_links()
-                self._tell(device)
+                self._report_cell(device)
             if self._sinr_db(slot)[device] < self._settings.rlf_in_db:
                 return
             if self._event is not None:

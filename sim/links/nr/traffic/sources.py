@@ -27,7 +27,7 @@ _JITTER_RANGE = 2.0
 # Log-normal sizes cut at both ends, and a Pareto number of embedded objects (NGMN, annex A.2).
 _MAIN = (8.37, 1.37, 100, 2_000_000)
 _EMBEDDED = (6.17, 2.36, 50, 2_000_000)
-_PARETO_SHAPE, _PARETO_LEAST, _PARETO_MOST = 1.1, 2.0, 55.0
+_PARETO_SHAPE, _PARETO_MIN, _PARETO_MAX = 1.1, 2.0, 55.0
 _PARSING_S = 0.13
 
 
@@ -96,10 +96,10 @@ def xr(settings: XrFlow, port: Port, rng: np.random.Generator) -> Process:
         number += 1
 
 
-def _object_bytes(rng: np.random.Generator, mean_log: float, deviation: float, least: int, most: int) -> int:
+def _object_bytes(rng: np.random.Generator, mean_log: float, deviation: float, min_bytes: int, max_bytes: int) -> int:
     while True:
         size = float(rng.lognormal(mean_log, deviation))
-        if least <= size <= most:
+        if min_bytes <= size <= max_bytes:
             return round(size)
 
 
@@ -108,8 +108,8 @@ def web(settings: WebFlow, port: Port, rng: np.random.Generator) -> Process:
     yield port.wait(rng.exponential(settings.reading_s))
     while True:
         yield port.send(_object_bytes(rng, *_MAIN))
-        drawn = _PARETO_LEAST * (1 - rng.random()) ** (-1 / _PARETO_SHAPE)
-        num_embedded = int(min(drawn, _PARETO_MOST) - _PARETO_LEAST)
+        drawn = _PARETO_MIN * (1 - rng.random()) ** (-1 / _PARETO_SHAPE)
+        num_embedded = int(min(drawn, _PARETO_MAX) - _PARETO_MIN)
         yield port.wait(rng.exponential(_PARSING_S))
         pending = [port.send(_object_bytes(rng, *_EMBEDDED)) for _ in range(num_embedded)]
         while pending:

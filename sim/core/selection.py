@@ -19,7 +19,7 @@ USER_CODE_PATTERN = r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$"
 
 
 @dataclass(frozen=True)
-class Choice:
+class Selection:
     """One part of a scenario that is chosen by name.
 
     Attributes:
@@ -48,7 +48,7 @@ class Choice:
 
 
 @dataclass(frozen=True)
-class ChosenFrom:
+class SelectedFrom:
     """Pydantic's view of a part chosen by name: a union discriminated by its selector, open to users' entries.
 
     Only the entry that is named is imported; a union of all of them would import every protocol and link.
@@ -65,7 +65,7 @@ class ChosenFrom:
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         return core_schema.no_info_plain_validator_function(
-            self.parse, serialization=core_schema.plain_serializer_function_ser_schema(Choice.dump)
+            self.parse, serialization=core_schema.plain_serializer_function_ser_schema(Selection.dump)
         )
 
     def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
@@ -94,7 +94,7 @@ class ChosenFrom:
             "required": [*([self.selector] if self.default is None else []), *keys.get("required", [])],
         }
 
-    def parse(self, value: object) -> Choice:
+    def parse(self, value: object) -> Selection:
         """Check one named part.
 
         Args:
@@ -103,7 +103,7 @@ class ChosenFrom:
         Raises:
             ValidationError: Unknown name or wrong keys.
         """
-        if isinstance(value, Choice):
+        if isinstance(value, Selection):
             return value
         if isinstance(value, str):
             value = {self.selector: value}
@@ -121,7 +121,7 @@ class ChosenFrom:
             raise problems_error([((self.selector,), error.message, name)]) from error
         self._refuse_keys_of_others(entry, keys)
         try:
-            return Choice(self.selector, entry, entry.settings.model_validate(keys))
+            return Selection(self.selector, entry, entry.settings.model_validate(keys))
         except InputError as error:
             raise problems_error([(error.key, error.message, keys)]) from error
 
