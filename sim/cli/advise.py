@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sim.cli.output import ProgressBars, answer_folder, only_results_on_stdout, print_json, print_table, say
-from sim.cli.run import changes_of, say_price_notes, say_user_code
+from sim.cli.run import changes_of, say_notes, say_user_code
 from sim.cli.terminal import print_lines
 from sim.scenario.loading import load_scenario, locate_errors
 
@@ -36,7 +36,7 @@ def advise_command(
     with only_results_on_stdout():
         scenario = load_scenario(name, changes)
         say_user_code()
-        say_price_notes([scenario])
+        say_notes([scenario])
         with locate_errors(name, changes), ProgressBars() as progress:
             advice = advise(
                 scenario,

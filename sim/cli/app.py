@@ -211,11 +211,14 @@ def _form(json: bool, csv: bool) -> Literal["json", "csv", "table"]:
 
 def validate(
     scenarios: Annotated[list[str], typer.Argument(help="YAML files or names of bundled scenarios.")],
+    vary: VaryOption = None,
+    set_: SetOption = None,
+    seed: SeedOption = None,
 ) -> None:
-    """Check scenarios: schema and sense, with file and line."""
+    """Check scenarios: schema and sense, with file and line; changed as run and sweep would change them."""
     from sim.cli.inspect import validate_command
 
-    validate_command(scenarios)
+    validate_command(scenarios, vary or [], set_ or [], seed)
 
 
 def calibrate(

@@ -66,7 +66,7 @@ def city_command(
     import pandas as pd
 
     from sim.cli.output import ProgressBars, only_results_on_stdout, print_json, print_table, say
-    from sim.cli.run import changes_of, say_price_notes, say_user_code
+    from sim.cli.run import changes_of, say_notes, say_user_code
     from sim.results.csv_file import write_csv
     from sim.results.folder import write_json
     from sim.runs.manifest import code_and_versions, host
@@ -78,7 +78,7 @@ def city_command(
     with only_results_on_stdout():
         scenario = load_scenario(name, changes)
         say_user_code()
-        say_price_notes([scenario])
+        say_notes([scenario])
         with locate_errors(name, changes), ProgressBars() as progress:
             found = run_city(scenario, num_cells, max_rounds, tolerance, workers, cluster, progress)
     folder = out / scenario.name / f"city-{'explicit' if num_cells is None else num_cells}"

@@ -28,20 +28,24 @@ def version_command() -> None:
     print(f"specran {metadata.version('specran')}")
 
 
-def validate_command(names: list[str]) -> None:
-    """Check each scenario; all problems are reported, one line each. No code of a user's own runs."""
+def validate_command(names: list[str], vary: list[str], set_: list[str], seed: int | None) -> None:
+    """Check each scenario, changed likewise; all problems are reported, one line each. No code of a user's own runs."""
+    from sim.cli.run import changes_of
     from sim.core.user_code import user_code_not_run
+    from sim.scenario.notes import scenario_notes
+    from sim.scenario.overrides import parse_axes
     from sim.scenario.points import expand
-    from sim.scenario.price_notes import price_notes
 
+    axes, changes = parse_axes(vary), changes_of(set_, seed)
     wrong = []
     for name in names:
         try:
             with user_code_not_run():
-                scenario = load_scenario(name, check=expand)
-                notes = price_notes([scenario])
+                scenario = load_scenario(name, changes, axes, check=expand)
+                notes = scenario_notes([scenario, *(point.scenario for point in expand(scenario))])
         except InputError as error:
-            wrong.append(str(error))
+            # An option is to blame in one of several scenarios: in which one?
+            wrong.append(f"{name}: {error}" if len(names) > 1 and error.place.startswith("--") else str(error))
         else:
             print_lines([f"{name}: valid"])
             for line in notes:

@@ -58,11 +58,11 @@ def changes_of(set_: list[str], seed: int | None) -> dict[str, Any]:
     return changes
 
 
-def say_price_notes(scenarios: Iterable[Scenario]) -> None:
-    """Tell, a line each, how prices are found where that is not as the scenario says it."""
-    from sim.scenario.price_notes import price_notes
+def say_notes(scenarios: Iterable[Scenario]) -> None:
+    """Tell, a line each, where keys do not do what their names may promise."""
+    from sim.scenario.notes import scenario_notes
 
-    for note in price_notes(scenarios):
+    for note in scenario_notes(scenarios):
         say(f"note:    {note}")
 
 
@@ -74,7 +74,7 @@ def run_command(
     with only_results_on_stdout():
         scenario = load_scenario(name, changes)
         say_user_code()
-        say_price_notes([scenario])
+        say_notes([scenario])
         from sim.runs.run import run
         from sim.runs.timeline import Timeline, parse_window
 
@@ -95,10 +95,11 @@ def run_command(
             print_lines([""])
             cells = [[_with_error(row, column) for column in _CATEGORY_COLUMNS] for row in result.by_category]
             print_table("By category of prompt", _CATEGORY_COLUMNS, cells)
-    from sim.report.warnings import incident_warnings, overload_warnings, unlike_chat_models, vocabulary_warnings
+    from sim.report import warnings as told
 
-    models = [*unlike_chat_models(result.summary), *vocabulary_warnings(result.manifest)]
-    load = [*incident_warnings(result.summary), *overload_warnings(result.summary)]
+    models = [*told.unlike_chat_models(result.summary), *told.whole_rows(result.summary)]
+    models += told.vocabulary_warnings(result.manifest)
+    load = [*told.incident_warnings(result.summary), *told.overload_warnings(result.summary)]
     for warning in [*load, *models, *result.manifest["workload_notes"]]:
         say(f"warning: {warning}")
     say(f"files:   {result.folder}")
@@ -154,7 +155,7 @@ def sweep_command(
     as_json: bool,
 ) -> int:
     """Run a sweep and show its table; 1 if a point failed."""
-    if jobs is not None and cluster is not None:
+    if jobs is not None and cluster is not None and not cluster.is_local:
         raise InputError("--jobs is about processes of this machine, --scheduler about others; give one of them")
     axes, changes = parse_axes(vary), changes_of(set_, seed)
     with only_results_on_stdout():
@@ -163,7 +164,7 @@ def sweep_command(
 
         scenario = load_scenario(name, changes, axes, check=expand)
         say_user_code()
-        say_price_notes(point.scenario for point in expand(scenario))
+        say_notes(point.scenario for point in expand(scenario))
         with locate_errors(name, changes, axes), ProgressBars() as progress:
             result = sweep(scenario, out, jobs=jobs, scheduler=cluster, resume=resume, progress=progress)
     if as_json:

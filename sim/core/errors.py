@@ -7,6 +7,11 @@ from collections.abc import Iterable, Sequence
 
 Key = tuple[str | int, ...]
 
+# What a message lists of valid names: all of them up to so many characters, else the nearest.
+_MAX_CHOICES_CHARS, _NEAREST = 320, 8
+# Commands that print all names of a kind.
+_LISTS = {"hardware": "hardware", "protocol": "protocols", "column": "columns", "figure": "figures"}
+
 
 class InputError(Exception):
     """What the user gave is wrong; the command line prints the message alone and exits with 2.
@@ -52,7 +57,30 @@ def shortened(value: object) -> str:
 def unknown_name_message(kind: str, got: object, valid: Iterable[object]) -> str:
     """Say that a name is unknown, which names are valid, and which one is nearest."""
     names = sorted(str(name) for name in valid)
-    return f"unknown {kind} {shortened(str(got))}{did_you_mean(got, names)}; valid: {', '.join(names)}"
+    all_of_them = f" (specran list {_LISTS[kind]})" if kind in _LISTS else ""
+    return f"unknown {kind} {shortened(str(got))}{did_you_mean(got, names)}; valid: {choices(got, names, all_of_them)}"
+
+
+def choices(got: object, names: Iterable[str], all_of_them: str = "") -> str:
+    """Valid names as a message lists them: all, or of a long list the nearest ones and how many more there are.
+
+    Args:
+        got: What was given.
+        names: The valid names.
+        all_of_them: Where all can be seen, for the end of a list that was cut.
+    """
+    names = list(names)
+    text = ", ".join(names)
+    if len(text) <= _MAX_CHOICES_CHARS:
+        return text
+    wanted = _plain(str(got)[:100])
+    likeness = difflib.SequenceMatcher(b=wanted, autojunk=False)
+    by_name = {}
+    for name in names:
+        likeness.set_seq1(_plain(name))
+        by_name[name] = likeness.ratio()
+    nearest = sorted(sorted(names, key=lambda name: -by_name[name])[:_NEAREST])
+    return f"{', '.join(nearest)}, ... and {len(names) - len(nearest)} more{all_of_them}"
 
 
 def did_you_mean(got: object, valid: Iterable[str]) -> str:

@@ -21,7 +21,7 @@ from pydantic import (
 )
 from pydantic_core import CoreSchema, InitErrorDetails, PydanticCustomError
 
-from sim.core.errors import Key, did_you_mean, shortened
+from sim.core.errors import Key, choices, did_you_mean, shortened
 
 # What a key's suffix says of its unit, and the largest magnitude where the field states no bound of its own: far
 # beyond what can be meant, and small enough that sums of times in nanoseconds stay within 64 bits. Longer ones first.
@@ -51,6 +51,7 @@ UNITS: tuple[tuple[str, str, float], ...] = (
 )
 _LARGEST = 1e12
 _UNKNOWN_KEY = "unknown_key"
+_KEYS_LISTED = " (specran list keys)"
 # Control characters, line separators and marks that turn the direction of writing: none of them belongs in a value.
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff]")
 
@@ -127,7 +128,7 @@ def unknown_key(key: object, valid: Mapping[str, Any]) -> str:
     """Say that a key is none of a part's, and which ones are."""
     if not valid:
         return f"unknown key {shortened(key)}; there are no keys here"
-    return f"unknown key {shortened(key)}{did_you_mean(key, valid)}; valid: {', '.join(sorted(valid))}"
+    return f"unknown key {shortened(key)}{did_you_mean(key, valid)}; valid: {choices(key, sorted(valid), _KEYS_LISTED)}"
 
 
 def add_meanings(settings: type[Settings], properties: dict[str, Any]) -> None:

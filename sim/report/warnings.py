@@ -52,6 +52,7 @@ def run_warnings(summary: Mapping[str, Any], manifest: Mapping[str, Any]) -> lis
         *vocabulary_warnings(manifest),
         *manifest.get("workload_notes", ()),
         *unlike_chat_models(summary),
+        *whole_rows(summary),
         *_load_warnings(summary),
         *_compute_warnings(summary, manifest),
         *_sample_warnings(summary),
@@ -84,6 +85,14 @@ def unlike_chat_models(summary: Mapping[str, Any]) -> list[str]:
             f"{_CHAT_TOP_K} entries drop less than {_percent(_MAX_CHAT_TAIL)}"
         )
     return found
+
+
+def whole_rows(summary: Mapping[str, Any]) -> list[str]:
+    """That rows are to be cut to more entries than they have."""
+    top_k, vocab_size = _number(summary, "row_top_k"), _number(summary, "vocab_size")
+    if not top_k > vocab_size:
+        return []
+    return [f"protocol.top_k ({top_k:,.0f}) is above the vocabulary of {vocab_size:,.0f} tokens: rows are sent whole"]
 
 
 def vocabulary_warnings(manifest: Mapping[str, Any]) -> list[str]:
@@ -236,6 +245,7 @@ def sweep_warnings(
     return (
         found
         + _unlike(table)
+        + _whole_rows_of_some(table)
         + _charged_notes(table)
         + _replication_warnings(table, axes)
         + _sweep_load_warnings(table)
@@ -254,6 +264,15 @@ def _unlike(table: pd.DataFrame) -> list[str]:
     if cut:
         found += unlike_chat_models({**max(cut, key=lambda row: row["tail_mass"]), "target_entropy_bits": math.nan})
     return found
+
+
+def _whole_rows_of_some(table: pd.DataFrame) -> list[str]:
+    """The same of a sweep, of the largest cut."""
+    if "row_top_k" not in table or "vocab_size" not in table:
+        return []
+    pairs = table[["row_top_k", "vocab_size"]].drop_duplicates().to_dict("records")
+    above = [pair for pair in pairs if whole_rows(pair)]
+    return whole_rows(max(above, key=lambda pair: pair["row_top_k"])) if above else []
 
 
 def _charged_notes(table: pd.DataFrame) -> list[str]:

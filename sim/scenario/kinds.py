@@ -10,7 +10,8 @@ from pydantic import Field, ValidationError, ValidationInfo, field_validator
 from sim.core.errors import shortened
 from sim.core.settings import problems_error
 from sim.scenario.devices import DevicesSettings
-from sim.scenario.problems import problems_of
+from sim.scenario.problems import Problem, problems_of
+from sim.scenario.slo import SloSettings
 
 # Parts of a scenario that a kind may change for its own devices; of ``models`` and ``link`` only some keys.
 PARTS = ("workload", "slo", "models", "protocol", "controller", "compute", "link")
@@ -28,8 +29,8 @@ class KindSettings(DevicesSettings):
     """What tables call these devices."""
     workload: dict[str, Any] = Field(default={})
     """Keys of `workload` that are different for them; the following likewise."""
-    slo: dict[str, Any] = Field(default={})
-    """Keys of `slo`."""
+    slo: dict[str, Any] | None = Field(default={})
+    """Keys of `slo`; null for none of the scenario's objectives and no deadline."""
     models: dict[str, Any] = Field(default={})
     """Their `draft` and `middle` model; the target is the same for all."""
     protocol: dict[str, Any] = Field(default={})
@@ -45,7 +46,9 @@ class KindSettings(DevicesSettings):
     @field_validator(*PARTS, mode="before")
     @classmethod
     def _named(cls, value: Any, info: ValidationInfo) -> Any:
-        """A part that is chosen by name may be given by its name alone."""
+        """A part that is chosen by name may be given by its name alone; without objectives there are none at all."""
+        if value is None and info.field_name == "slo":
+            return dict.fromkeys(SloSettings.model_fields)
         if isinstance(value, str) and info.field_name in ("protocol", "controller", "compute"):
             return {"kind" if info.field_name == "compute" else "name": value}
         return value
@@ -73,6 +76,20 @@ class KindSettings(DevicesSettings):
         """Its keys of ``devices`` that are set."""
         names = DevicesSettings.model_fields
         return {name: getattr(self, name) for name in names if name in self.model_fields_set}
+
+
+def problem_of_kind(index: int, problem: Problem) -> Problem:
+    """A problem of the scenario as it is for one kind, at the key with which the kind says it.
+
+    Args:
+        index: Of the kind among those under ``devices``.
+        problem: Its path begins at the root of the kind's own scenario.
+    """
+    where = problem.where
+    own = where[1:] if where[:1] == ("devices",) else where
+    if where[:2] == ("compute", "device"):
+        own = ("compute", *where[2:])
+    return Problem(("devices", index, *own), problem.message)
 
 
 def _only(value: Mapping[str, Any], valid: tuple[str, ...], what: str) -> None:

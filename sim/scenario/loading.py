@@ -5,16 +5,15 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from channels.text_files import TextFileError, read_text
-from sim.core.errors import InputError, Key, did_you_mean, dotted
+from sim.core.errors import InputError, Key, choices, did_you_mean, dotted
 from sim.core.user_code import modules_beside
 from sim.core.yaml_text import MAX_CHARS, Lines, YamlError, read_document
 from sim.scenario.overrides import apply_overrides
-from sim.scenario.problems import Problem, ScenarioProblems
+from sim.scenario.problems import Problem, ScenarioProblems, named_by_kind
 from sim.scenario.schema import Scenario, resolve_paths
 
 
@@ -42,8 +41,9 @@ def find_scenario(name: str) -> Path:
     if name in bundled:
         return bundled[name]
     hint = did_you_mean(path.stem, bundled)
+    listed = choices(path.stem, sorted(bundled), " (specran list scenarios)") or "none"
     kind = "is a folder, not a file" if path.is_dir() else "no such file or bundled scenario"
-    raise InputError(f"{name}: {kind}{hint}; bundled: {', '.join(sorted(bundled)) or 'none'}")
+    raise InputError(f"{name}: {kind}{hint}; bundled: {listed}")
 
 
 def read_yaml(path: Path) -> tuple[dict[str, Any], Lines]:
@@ -95,7 +95,7 @@ def load_scenario(
                 check(scenario)
         return scenario
     except ScenarioProblems as error:
-        raise _located(_by_kind(error.problems[0], data), path, lines, changes, axes) from error
+        raise _located(named_by_kind(error.problems[0], data), path, lines, changes, axes) from error
 
 
 def _located(
@@ -121,17 +121,6 @@ def _mentioned(key: str, message: str) -> int:
     """Where a message names the last part of a key."""
     found = re.search(rf"\b{re.escape(key.rsplit('.', 1)[-1])}\b", message)
     return found.start() if found else len(message)
-
-
-def _by_kind(problem: Problem, data: Mapping[str, Any]) -> Problem:
-    """A problem of a kind of devices, by the name with which options speak of it."""
-    devices = data.get("devices")
-    section, rest = problem.where[:1], problem.where[1:]
-    if section == ("devices",) and isinstance(devices, list) and rest and isinstance(rest[0], int):
-        kind = devices[rest[0]] if rest[0] < len(devices) else None
-        if isinstance(kind, Mapping) and isinstance(kind.get("name"), str):
-            return replace(problem, named=("devices", kind["name"], *rest[1:]))
-    return problem
 
 
 def _with_axes(data: dict[str, Any], axes: Mapping[str, Any]) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from pydantic import ValidationError
@@ -27,8 +27,8 @@ class Problem:
 
     @property
     def key(self) -> str:
-        """The path as a dotted key."""
-        return dotted(self.where)
+        """The path as the dotted key that options and axes take."""
+        return dotted(self.named or self.where)
 
 
 class ScenarioProblems(InputError):
@@ -44,6 +44,22 @@ class ScenarioProblems(InputError):
 
     def __reduce__(self) -> tuple[Any, ...]:
         return (type(self), (self.problems,))
+
+
+def named_by_kind(problem: Problem, data: Mapping[str, Any]) -> Problem:
+    """A problem of a kind of devices, by the name with which options speak of it.
+
+    Args:
+        problem: What is wrong.
+        data: The scenario's nested mappings.
+    """
+    devices = data.get("devices")
+    section, rest = problem.where[:1], problem.where[1:]
+    if section == ("devices",) and isinstance(devices, list) and rest and isinstance(rest[0], int):
+        kind = devices[rest[0]] if rest[0] < len(devices) else None
+        if isinstance(kind, Mapping) and isinstance(kind.get("name"), str):
+            return replace(problem, named=("devices", kind["name"], *rest[1:]))
+    return problem
 
 
 def problems_of(error: ValidationError, data: object, where: Key = ()) -> list[Problem]:

@@ -23,10 +23,10 @@ from sim.decoding.core.steps import Location
 from sim.decoding.protocols.registry import PROTOCOLS, TreeSettings, refuse_large_trees, sites_of
 from sim.links.registry import LINKS
 from sim.scenario.devices import MAX_REQUESTS, DevicesSettings
-from sim.scenario.kinds import PLACE_KEYS, KindSettings, MixedDevices, together
+from sim.scenario.kinds import PLACE_KEYS, KindSettings, MixedDevices, problem_of_kind, together
 from sim.scenario.model_sets import MODEL_SETS, models_of_set
 from sim.scenario.overrides import apply_overrides
-from sim.scenario.problems import Problem, ScenarioProblems, problems_of
+from sim.scenario.problems import Problem, ScenarioProblems, named_by_kind, problems_of
 from sim.scenario.slo import SloSettings
 from sim.scenario.sweep_schema import SEED_STRIDE, SweepSettings
 from sim.scenario.workload import WorkloadSettings
@@ -228,7 +228,7 @@ class Scenario(Settings):
         try:
             return cls.model_validate(dict(data))
         except ValidationError as error:
-            raise ScenarioProblems(problems_of(error, data)) from None
+            raise ScenarioProblems(named_by_kind(problem, data) for problem in problems_of(error, data)) from None
 
     def dump(self) -> dict[str, Any]:
         """As nested plain values, every default filled in; ``from_dict`` of it is an equal scenario."""
@@ -286,9 +286,7 @@ class Scenario(Settings):
             try:
                 found.append(Kind(kind.name, first, Scenario.from_dict(apply_overrides(base, changes))))
             except ScenarioProblems as error:
-                raise ScenarioProblems(
-                    [Problem(("devices", index, *problem.where), problem.message) for problem in error.problems]
-                ) from error
+                raise ScenarioProblems([problem_of_kind(index, problem) for problem in error.problems]) from error
             first += kind.count
         return found
 

@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
+import re
+import socket
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sim.core.errors import InputError
+from sim.core.errors import InputError, shortened
 
 LOCAL = "local"
 """The address that stands for a scheduler and workers of this machine."""
+# A host that drops what is sent to it does not answer at all; what listens there may be no scheduler.
+_LISTENS_WITHIN_S, _ANSWERS_WITHIN_S = 5.0, 10.0
+_SOCKET = re.compile(r"(?:(?P<scheme>tcp|tls)://)?(?P<host>\[[0-9A-Fa-f:.%]+\]|[^:/\[\]\s]+):(?P<port>\d+)/?")
+_MAX_PORT = 65_535
+# What Dask can connect by beside sockets, with a package of its own.
+_OTHER_SCHEMES = ("ucx://", "ws://", "wss://")
 
 
 @dataclass(frozen=True)
@@ -33,6 +42,11 @@ class Cluster:
     tls_key: Path | None = None
 
     def __post_init__(self) -> None:
+        socket_ = _SOCKET.fullmatch(self.address)
+        is_address = int(socket_["port"]) <= _MAX_PORT if socket_ else self.address.startswith(_OTHER_SCHEMES)
+        if not (self.is_local or is_address):
+            valid = f"tcp://HOST:PORT, tls://HOST:PORT or {LOCAL}"
+            raise InputError(f"--scheduler: expected {valid}, got {shortened(self.address)}")
         files = {"--tls-ca": self.tls_ca, "--tls-cert": self.tls_cert, "--tls-key": self.tls_key}
         given = {option: path for option, path in files.items() if path is not None}
         encrypted = self.address.startswith("tls://")
@@ -52,6 +66,39 @@ class Cluster:
         """Whether it is started here and ends with the work."""
         return self.address == LOCAL
 
+    def refuse_silence(self) -> None:
+        """Find out within seconds that no scheduler answers; a client of Dask would go on trying.
+
+        Raises:
+            InputError: None does.
+        """
+        named = _SOCKET.fullmatch(self.address)
+        if named is None:
+            return
+        where = (named["host"].strip("[]"), int(named["port"]))
+        try:
+            socket.create_connection(where, timeout=_LISTENS_WITHIN_S).close()
+        except (OSError, OverflowError, UnicodeError) as error:
+            raise InputError(f"--scheduler {self.address}: nothing listens there ({_reason(error)})") from error
+        try:
+            who = asyncio.run(self._identity())
+        except Exception as error:  # whatever a server of another kind makes Dask stumble over
+            raise InputError(
+                f"--scheduler {self.address}: no Dask scheduler answers there ({_reason(error)})"
+            ) from error
+        if who != "Scheduler":
+            raise InputError(f"--scheduler {self.address}: a Dask {who.lower()} answers there, which is no scheduler")
+
+    async def _identity(self) -> str:
+        """What kind of Dask server answers."""
+        from distributed.core import rpc
+
+        security = self.security()
+        arguments = security.get_connection_args("client") if security is not None else {}
+        async with rpc(self.address, timeout=_ANSWERS_WITHIN_S, connection_args=arguments) as server:
+            answer = await asyncio.wait_for(server.identity(), _ANSWERS_WITHIN_S)
+        return str(answer["type"])
+
     def security(self) -> Any:
         """What Dask takes to connect with; None for a connection without TLS."""
         if self.tls_ca is None:
@@ -64,3 +111,12 @@ class Cluster:
             tls_client_key=str(self.tls_key if self.tls_key is not None else self.tls_cert),
             require_encryption=True,
         )
+
+
+def _reason(error: BaseException) -> str:
+    """Why there is no connection; the innermost cause says most."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    if not isinstance(error, OSError | OverflowError | UnicodeError):
+        return "what answers speaks another language"
+    return getattr(error, "strerror", None) or str(error) or "it did not answer in time"

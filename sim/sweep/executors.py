@@ -39,7 +39,9 @@ class DaskCluster(Executor):
                 "--scheduler needs Dask distributed, which is not installed: pip install 'specran[cluster]'"
             ) from error
         self._local: Any = None
+        self._client: Any = None
         try:
+            cluster.refuse_silence()
             security = cluster.security()
             if cluster.is_local:
                 self._local = LocalCluster(
@@ -49,8 +51,8 @@ class DaskCluster(Executor):
             self._client = Client(address, timeout="20s", set_as_default=False, security=security)
         except (OSError, ValueError, TimeoutError) as error:
             # A certificate that is refused is an OSError, too.
+            self.close()
             raise InputError(f"--scheduler {cluster.address}: no Dask scheduler answers there ({error})") from error
-
         self._bring_user_code()
 
     def _bring_user_code(self) -> None:
@@ -97,7 +99,8 @@ class DaskCluster(Executor):
 
     @override
     def close(self) -> None:
-        self._client.close()
+        if self._client is not None:
+            self._client.close()
         if self._local is not None:
             self._local.close()
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from sim.cli import _main
+from sim.core.errors import choices
 
 _TINY = """devices: {count: 1, requests: 1}
 workload: {max_new_tokens: 2}
@@ -135,6 +136,18 @@ def test_wrong_scenarios(tmp_path, monkeypatch, capsys, text: str | bytes, says:
             'run @ --set compute.edge={"kind":"roofline","model_size":"8B","hardware":{"hardwareclass":"hbm-gpu"}}',
             "--set compute.edge.hardware.hardwareclass: unknown key 'hardwareclass' (did you mean 'hardware_class'?)",
         ),
+        ("validate @ --set workload.max_new_tokens=0", "--set workload.max_new_tokens: input should be greater"),
+        ("validate @ --vary edge.max_batch=1,0", "--vary edge.max_batch: input should be greater than or equal to 1"),
+        (
+            'sweep @ --set devices=[{"name":"phones"}] --vary devices.phones.link.snr_db=1',
+            "--vary devices.phones.link.snr_db: unknown key 'snr_db' of link 'fixed'",
+        ),
+        (
+            'sweep @ --set devices=[{"name":"phones"}] --vary devices.phones.compute.per_token_s=-1',
+            "--vary devices.phones.compute.per_token_s: ",
+        ),
+        ("sweep @ --scheduler nowhere", "--scheduler: expected tcp://HOST:PORT, tls://HOST:PORT or local"),
+        ("sweep @ --scheduler tcp://127.0.0.1:99999", "--scheduler: expected tcp://HOST:PORT"),
         ("run @ --set link.kind=nrr", "--set link.kind: unknown link 'nrr' (did you mean 'nr'?)"),
         ("sweep @ --vary link.uplink_mbps=", "--vary link.uplink_mbps: the axis is empty"),
         ("sweep @ --vary link.uplink_mbps=a,b", "--vary link.uplink_mbps: input should be a valid number"),
@@ -157,6 +170,14 @@ def test_wrong_scenarios(tmp_path, monkeypatch, capsys, text: str | bytes, says:
 )
 def test_wrong_options(tmp_path, monkeypatch, capsys, options: str, says: str):
     assert says in wrong(tmp_path, monkeypatch, capsys, _TINY, options)
+
+
+def test_long_lists_of_names_are_cut_to_the_nearest(tmp_path, monkeypatch, capsys):
+    hardware = 'compute.edge={"kind":"roofline","model_size":"8B","hardware":"h100-sxm"}'
+    says = wrong(tmp_path, monkeypatch, capsys, _TINY, f"validate @ --set {hardware}")
+    assert "(did you mean 'h100'?); valid: " in says and "h100-nvl, " in says and "raspberry" not in says
+    assert says.endswith(" more (specran list hardware)\n") and len(says) < 300
+    assert choices("b", ["a", "b"]) == "a, b"
 
 
 def test_vary_over_a_sweep_that_is_wrong_or_zipped(tmp_path, monkeypatch, capsys):

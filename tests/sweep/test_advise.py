@@ -24,6 +24,7 @@ from sim.sweep.advice.question import Question, make_question, parse_constraint
 from sim.sweep.advice.search import Runner, search
 from sim.sweep.advice.space import Space
 from sim.sweep.advice.values import values_of_field
+from tests.worlds import small_scenario
 
 METRIC, ENERGY = "e2e_mean_s", "device_energy_per_token_j"
 RATE = "link.uplink_mbps"
@@ -231,6 +232,32 @@ def test_a_bad_question_is_one_message(options: list[str], message: str, capsys:
     assert _main(["advise", "quickstart", *options, *over]) == 2
     errors = capsys.readouterr().err
     assert errors.count("\n") == 1 and re.search(message, errors), errors
+
+
+@pytest.mark.parametrize(
+    ("over", "message"),
+    [
+        ("draft_length=0,4", "input should be greater than or equal to 1, got 0"),
+        ("hardware=l4,h1000", "unknown hardware 'h1000'"),
+        ("temperature=-1,1", "input should be greater than or equal to 0, got -1"),
+    ],
+)
+def test_values_out_of_bounds_of_a_kinds_key_are_refused(over: str, message: str):
+    compute = {"kind": "roofline", "model_size": "160M", "hardware": "l4"}
+    kinds = [{"name": "phones", "compute": compute}, {"name": "others"}]
+    scenario = small_scenario(devices=kinds, models="embedded")
+    part = {"draft_length": "protocol", "hardware": "compute", "temperature": "workload"}[over.partition("=")[0]]
+    with pytest.raises(InputError, match=message) as caught:
+        Space(scenario, [f"devices.phones.{part}.{over}"])
+    assert str(caught.value).startswith(f"--over devices.phones.{part}.{over.partition('=')[0]}: ")
+
+
+def test_bounds_of_a_kinds_key_are_those_of_its_part():
+    space = Space(
+        small_scenario(devices=[{"name": "phones"}], models="embedded"), ["devices.phones.protocol.draft_length"]
+    )
+    proposal = space.propose(optuna.trial.FixedTrial({"devices.phones.protocol.draft_length": 3}))
+    assert proposal is not None and proposal.changes == {"devices.phones.protocol.draft_length": 3}
 
 
 def test_constraints_are_read():

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -117,14 +119,26 @@ def test_points_that_decode_while_simulating_load_their_models_at_the_workers_be
     assert (away.folder / "sweep.csv").read_bytes() == (here.folder / "sweep.csv").read_bytes()
 
 
-def test_no_scheduler_gives_a_clear_message(monkeypatch):
-    monkeypatch.setattr("distributed.Client", _refuse)
-    with pytest.raises(InputError, match="no Dask scheduler answers there"):
+def test_nobody_listens_gives_a_clear_message():
+    with pytest.raises(InputError, match="nothing listens there"):
         DaskCluster(Cluster("tcp://127.0.0.1:1"))
 
 
-def _refuse(*_: object, **__: object) -> None:
-    raise OSError("timed out")
+def test_a_server_of_another_kind_gives_a_clear_message():
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        answers = threading.Thread(target=_answer_twice, args=(server,))
+        answers.start()
+        with pytest.raises(InputError, match="no Dask scheduler answers there"):
+            DaskCluster(Cluster(f"tcp://127.0.0.1:{server.getsockname()[1]}"))
+        answers.join()
+
+
+def _answer_twice(server: socket.socket) -> None:
+    """First somebody looks whether anybody listens, then it is spoken to."""
+    for _ in range(2):
+        connection, _ = server.accept()
+        with connection:
+            connection.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
 
 
 def test_without_dask_the_message_says_what_to_install(monkeypatch):

@@ -81,6 +81,14 @@ def test_summaries_by_kind_stand_beside_that_of_all() -> None:
     assert "ttft_attainment" in result.by_kind[1] and result.by_kind[0]["slo_attainment"] == 1
 
 
+def test_a_kind_may_have_no_objectives() -> None:
+    devices = [TWO[0], {**TWO[1], "slo": None}]
+    scenario = small_scenario(devices=devices, slo={"ttft_s": 0.02, "deadline_s": 9})
+    held, free = (kind.scenario.slo for kind in scenario.by_kind())
+    assert held.ttft_s == 0.02 and free.ttft_s is None and free.deadline_s is None
+    assert Scenario.from_dict(scenario.dump()) == scenario
+
+
 def test_a_scenario_of_kinds_survives_its_dump() -> None:
     scenario = small_scenario(devices=TWO)
     assert Scenario.from_dict(scenario.dump()) == scenario and scenario.devices.count == 5

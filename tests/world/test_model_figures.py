@@ -115,6 +115,10 @@ def test_models_unlike_chat_models_are_warned_about():
     assert "perplexity 43" in entropy
     assert "64 entries drop 36 %" in tail
     assert [entropy, tail] == run_warnings({**flat, "requests": 500}, {})
+    (whole,) = set(run_warnings({**chat, "row_top_k": 9000, "vocab_size": 8192, "requests": 500}, {}))
+    assert whole == "protocol.top_k (9,000) is above the vocabulary of 8,192 tokens: rows are sent whole"
+    some = pd.DataFrame([{**chat, "vocab_size": 8192}, {**chat, "row_top_k": 9000, "vocab_size": 8192}])
+    assert whole in sweep_warnings(some, []) and whole not in sweep_warnings(some[:1], [])
     table = pd.DataFrame([{**chat, "e2e_mean_s": 1.0}, {**flat, "e2e_mean_s": 1.0}])
     assert [entropy, tail] == sweep_warnings(table, [])[:2]
     assert sweep_warnings(table[:1], [])[0].startswith("only 1 replication")

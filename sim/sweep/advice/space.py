@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
-from sim.core.errors import InputError, did_you_mean, dotted
+from sim.core.errors import InputError, choices, did_you_mean, dotted
 from sim.core.registry import Registry
 from sim.core.settings import Settings
 from sim.decoding.controllers.registry import CONTROLLERS
 from sim.decoding.protocols.registry import PROTOCOLS
 from sim.inputs.scenario_models import model_info_of
+from sim.scenario.kinds import PARTS
 from sim.scenario.overrides import apply_overrides, parse_axes
 from sim.scenario.points import value_of
 from sim.scenario.problems import Problem, ScenarioProblems, problems_of
@@ -116,7 +117,7 @@ class Space:
             text = (
                 f"unknown key {key!r}{did_you_mean(key, known)}; valid: variant, protocol, controller, a dotted key, "
             )
-            raise InputError(f"{text}or a key of a protocol or controller: {', '.join(known)}", place="--over")
+            raise InputError(f"{text}or a key of a protocol or controller: {choices(key, known)}", place="--over")
         possible = [(part, name) for part, name in owners if name in self._possible(part)]
         if not possible:
             named = ", ".join(sorted({name for _, name in owners}))
@@ -156,18 +157,29 @@ class Space:
 
     def _dotted(self, key: str) -> Values:
         """The values that a dotted key may have, by the settings that hold it."""
-        try:
-            value_of(self.scenario, key)
-        except (AttributeError, KeyError, StopIteration):
+        if not _has(*self._of_kind(key)):
             self._refuse_impossible({key: 0}, key)
-            raise InputError(f"unknown key {key!r}; see specran list keys", place="--over") from None
-        above, _, name = key.rpartition(".")
-        holder: Any = value_of(self.scenario, above) if above else self.scenario
+            raise InputError(f"unknown key {key!r}; see specran list keys", place="--over")
+        scenario, own = self._of_kind(key)
+        above, _, name = own.rpartition(".")
+        holder: Any = value_of(scenario, above) if above else scenario
         settings = getattr(holder, "settings", holder)
         found = values_of_field(type(settings), name) if isinstance(settings, Settings) else None
         if found is None:
             raise InputError(f"{key} has no bounds to search within; give them: --over {key}=V1,V2,...", place="--over")
         return found
+
+    def _of_kind(self, key: str) -> tuple[Scenario, str]:
+        """The scenario that holds a key, for a kind of devices its own, and the key there."""
+        section, _, rest = key.partition(".")
+        name, _, own = rest.partition(".")
+        kind = next((one for one in self.scenario.by_kind() if one.name and one.name == name), None)
+        if section != "devices" or kind is None or not own:
+            return self.scenario, key
+        part, _, inner = own.partition(".")
+        if part not in PARTS or part == "link":
+            return self.scenario, key
+        return kind.scenario, f"compute.device.{inner}" if part == "compute" else own
 
     def _values(self, part: str, entry: str, key: str) -> Values:
         limit = self._vocab_size if key == "top_k" else _LIMITS.get(key)
