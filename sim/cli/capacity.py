@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sim.cli.output import ProgressBars, answer_folder, only_results_on_stdout, print_json, print_table, say
-from sim.cli.run import changes_of
+from sim.cli.run import changes_of, say_notes, say_user_code
 from sim.core.errors import InputError
 from sim.scenario.loading import load_scenario, locate_errors
 
@@ -40,6 +40,8 @@ def capacity_command(
     changes = changes_of(set_, seed)
     with only_results_on_stdout():
         scenario = load_scenario(name, changes)
+        say_user_code()
+        say_notes([scenario])
         with locate_errors(name, changes), ProgressBars() as progress:
             found = find_capacity(scenario, search, out, jobs=jobs, scheduler=cluster, progress=progress)
     folder = answer_folder(out, scenario, f"capacity-{key}", asdict(search))

@@ -181,7 +181,7 @@ def calibrate_channel_command(
     """Coupling loss and geometry of a scenario's cells beside the curves of 3GPP's calibration."""
     from channels.calibration import QUANTITIES, shown, shown_reference
     from sim.cli.output import print_json, say
-    from sim.cli.run import changes_of
+    from sim.cli.run import changes_of, say_user_code
     from sim.figures.calibration import draw_calibration
     from sim.links.nr import NrLinkSettings
     from sim.links.nr.calibration import calibration_drop
@@ -189,6 +189,7 @@ def calibrate_channel_command(
 
     changes = changes_of(set_, seed)
     scenario = load_scenario(name, changes)
+    say_user_code()
     settings = scenario.link.settings
     if not isinstance(settings, NrLinkSettings):
         raise InputError(f"got {scenario.link.name}; valid: nr, which has cells to calibrate", "link.kind", f"{name}:")

@@ -153,14 +153,16 @@ def schema_command() -> None:
 
 def calibrate_command(name: str, set_: list[str], out: Path | None) -> None:
     """Time the models of a scenario on this host."""
-    from sim.cli.output import print_table, say
-    from sim.cli.run import changes_of
+    from sim.cli.output import only_results_on_stdout, print_table, say
+    from sim.cli.run import changes_of, say_user_code
     from sim.compute.calibration_files import calibrate
     from sim.inputs.scenario_models import load_models
 
-    scenario = load_scenario(name, changes_of(set_, None))
-    models = load_models(scenario.models, tuple(scenario.protocol.trait("models")))
-    made = calibrate(models.values(), out)
+    with only_results_on_stdout():
+        scenario = load_scenario(name, changes_of(set_, None))
+        say_user_code()
+        models = load_models(scenario.models, tuple(scenario.protocol.trait("models")))
+        made = calibrate(models.values(), out)
     rows = [
         (role, model.name, calibration.median_relative_error)
         for (role, model), calibration in zip(models.items(), made, strict=True)

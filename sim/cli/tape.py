@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from sim.cli.output import ProgressBars, print_json, say
-from sim.cli.run import changes_of
+from sim.cli.output import ProgressBars, only_results_on_stdout, print_json, say
+from sim.cli.run import changes_of, say_user_code
 from sim.cli.terminal import print_lines
 from sim.core.errors import InputError
 from sim.core.files import clean_cache
@@ -29,14 +29,16 @@ def record_tape_command(
     from sim.sweep.recording import record_missing
 
     axes, changes = parse_axes(vary), changes_of(set_, seed)
-    scenarios = _replayed(load_scenario(name, changes, axes, check=expand))
-    # Payloads are kept of what is recorded now: what ships has none.
-    store, max_bytes = tape_store(with_shipped=not payloads), max_tape_bytes()
-    with locate_errors(name, changes, axes):
-        wanted = [one for scenario in scenarios for one in planned_by_kind(scenario)]
     workers = jobs or os.cpu_count() or 1
-    with ProgressBars() as progress, make_executor(workers, None, workers) as executor:
-        decoded = record_missing(wanted, store, executor, progress, payloads)
+    with only_results_on_stdout():
+        scenarios = _replayed(load_scenario(name, changes, axes, check=expand))
+        say_user_code()
+        # Payloads are kept of what is recorded now: what ships has none.
+        store, max_bytes = tape_store(with_shipped=not payloads), max_tape_bytes()
+        with locate_errors(name, changes, axes):
+            wanted = [one for scenario in scenarios for one in planned_by_kind(scenario)]
+        with ProgressBars() as progress, make_executor(workers, None, workers) as executor:
+            decoded = record_missing(wanted, store, executor, progress, payloads)
     prune(store, max_bytes)
     total = sum(len(planned) for _, planned in wanted)
     say(f"{decoded} of {total} requests were decoded; the others were on tape already")
@@ -151,6 +153,7 @@ def export_command(
         )
     axes, changes = parse_axes(vary), changes_of(set_, seed)
     scenarios = None if name is None else _replayed(load_scenario(name, changes, axes, check=expand))
+    say_user_code()
     if parquet is not None:
         from sim.tape.inspect import export_rounds
         from sim.tape.transfer import recorded_keys

@@ -172,6 +172,19 @@ def user_modules() -> dict[str, UserModule]:
     return dict(_loaded)
 
 
+def adopt_module(name: str) -> None:
+    """Take a module for the user's that a cluster has brought here, whatever lies in this process's folder.
+
+    Args:
+        name: Dotted name of the module, which can be imported.
+    """
+    top = name.partition(".")[0]
+    file = importlib.import_module(top).__file__
+    assert file is not None
+    path = Path(file).resolve()
+    _loaded[top] = UserModule(path, _hash_of(top, path))
+
+
 def restore_user_modules(modules: Mapping[str, UserModule]) -> None:
     """Load in this process, from the same files, what another one has loaded.
 

@@ -89,7 +89,23 @@ def _paired(a: pd.DataFrame, b: pd.DataFrame, metric: str, keys: list[str]) -> p
                 f"rows of {name.upper()} are not distinguished by {', '.join(keys)}: pairs are not unique{_only(a, b)}"
             )
         sides.append(side)
+    for key in keys:
+        if sides[0][key].dtype != sides[1][key].dtype and not all(_is_number(side[key]) for side in sides):
+            # One table has numbers, the other names, some of which may be such numbers.
+            sides = [side.assign(**{key: side[key].map(_name_of)}) for side in sides]
     return sides[0].merge(sides[1], on=keys, how="inner")
+
+
+def _name_of(value: object) -> str:
+    """Numbers of equal size alike, however they are written."""
+    try:
+        return repr(float(value))  # type: ignore[arg-type]
+    except (TypeError, ValueError):
+        return str(value)
+
+
+def _is_number(column: pd.Series) -> bool:
+    return column.dtype.kind in "biuf"
 
 
 def _only(a: pd.DataFrame, b: pd.DataFrame) -> str:

@@ -270,9 +270,10 @@ def _whole_rows_of_some(table: pd.DataFrame) -> list[str]:
     """The same of a sweep, of the largest cut."""
     if "row_top_k" not in table or "vocab_size" not in table:
         return []
-    pairs = table[["row_top_k", "vocab_size"]].drop_duplicates().to_dict("records")
-    above = [pair for pair in pairs if whole_rows(pair)]
-    return whole_rows(max(above, key=lambda pair: pair["row_top_k"])) if above else []
+    pairs = table[["row_top_k", "vocab_size"]].drop_duplicates().itertuples(index=False)
+    above = [(top_k, vocab_size) for top_k, vocab_size in pairs if top_k > vocab_size]
+    top_k, vocab_size = max(above, default=(0, 0))
+    return whole_rows({"row_top_k": top_k, "vocab_size": vocab_size})
 
 
 def _charged_notes(table: pd.DataFrame) -> list[str]:

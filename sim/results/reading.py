@@ -12,6 +12,11 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
+# Columns of names, which are text even where a name looks like a number or like nothing.
+_NAMES = ("variant", "run_id", "kind", "category")
+_NO_NUMBER = ("", "nan", "NaN", "NA", "N/A", "null", "None")
+
+
 def read_table(path: Path, by_kind: bool = False) -> pd.DataFrame:
     """A sweep's table, else a run's requests, or the table file itself.
 
@@ -30,8 +35,8 @@ def read_table(path: Path, by_kind: bool = False) -> pd.DataFrame:
     for candidate in candidates:
         if candidate.is_file():
             try:
-                csv = has_suffix(candidate, ".csv")
-                return _checked(pd.read_csv(candidate) if csv else pd.read_parquet(candidate))
+                is_csv = has_suffix(candidate, ".csv")
+                return _checked(_read_csv(candidate) if is_csv else pd.read_parquet(candidate))
             except (OSError, ValueError, TypeError, LookupError, MemoryError, RecursionError) as error:
                 # What a damaged Parquet file raises depends on where the damage is.
                 reason = str(error).partition("\n")[0] or type(error).__name__
@@ -42,6 +47,15 @@ def read_table(path: Path, by_kind: bool = False) -> pd.DataFrame:
         raise InputError(f"{path}: no such file or folder")
     looked_for = " or ".join(candidate.name for candidate in candidates)
     raise InputError(f"{path}: no table here; looked for {looked_for}")
+
+
+def _read_csv(path: Path) -> pd.DataFrame:
+    import pandas as pd
+
+    columns = pd.read_csv(path, nrows=0).columns
+    empty = {column: _NO_NUMBER for column in columns if column not in _NAMES}
+    as_text = {column: str for column in columns if column in _NAMES}
+    return pd.read_csv(path, dtype=as_text, na_values=empty, keep_default_na=False)
 
 
 def _checked(table: pd.DataFrame) -> pd.DataFrame:

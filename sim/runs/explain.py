@@ -148,7 +148,8 @@ def _refuse_another_run(base: pd.DataFrame, known: pd.DataFrame) -> None:
     Raises:
         InputError: It is not.
     """
-    both = base.merge(known, on=_KEYS, how="outer", suffixes=("", "_known"))
+    is_table = all(name in known and known[name].dtype.kind in "biuf" for name in [*_KEYS, "e2e_s"])
+    both = base.merge(known if is_table else base[:0], on=_KEYS, how="outer", suffixes=("", "_known"))
     if both[["e2e_s", "e2e_s_known"]].isna().any(axis=None) or not (both.e2e_s - both.e2e_s_known).abs().max() < 1e-9:
         raise InputError(
             "the run cannot be repeated here: its latencies come out otherwise, by another version of SpecRAN or by "

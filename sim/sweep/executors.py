@@ -9,9 +9,9 @@ from typing import Any
 from typing_extensions import override
 
 from sim.core.errors import InputError
-from sim.core.user_code import files_of, remote_code_is_trusted, trust_remote_code, user_modules
+from sim.core.user_code import adopt_module, files_of, remote_code_is_trusted, trust_remote_code, user_modules
 from sim.sweep.cluster import Cluster
-from sim.sweep.processes import Processes
+from sim.sweep.processes import Processes, keep_off_stdout
 from sim.sweep.tasks import Executor, InProcess, Task, TaskResult, ended
 
 # How often a task is tried again whose worker went away.
@@ -57,24 +57,42 @@ class DaskCluster(Executor):
 
     def _bring_user_code(self) -> None:
         """Give the workers the modules that the scenario names, and say whether checkpoints may bring code."""
-        for name in user_modules():
+        from distributed import WorkerPlugin
+        from distributed.diagnostics.plugin import UploadFile
+
+        if self._local is not None:
+
+            class Quiet(WorkerPlugin):
+                """Before any code of the user's."""
+
+                @override
+                def setup(self, worker: object) -> None:
+                    keep_off_stdout()
+
+            self._client.register_plugin(Quiet(), name="specran-results-alone-on-stdout")
+        names = list(user_modules())
+        for name in names:
             files = files_of(name)
             for inner, path in reversed(files.items()):  # The module itself last: it imports the others.
                 if path.name == "__init__.py" or "." in inner:
                     text = f"{inner!r} is in a package; workers take single files, or install it there"
                     raise InputError(f"--scheduler: {text}")
-                self._client.upload_file(str(path), load=inner == name)
-        if remote_code_is_trusted():
-            from distributed import WorkerPlugin
+                if self._local is None:
+                    self._client.upload_file(str(path), load=inner == name)
+                else:  # Its scheduler is in this process, which has the module; another copy must not take its place.
+                    self._client.register_plugin(UploadFile(str(path), load=inner == name), name=str(path))
+        is_trusted = remote_code_is_trusted()
 
-            class Trust(WorkerPlugin):
-                """Also for workers that join later."""
+        class Code(WorkerPlugin):
+            """Also for workers that join later."""
 
-                @override
-                def setup(self, worker: object) -> None:
-                    trust_remote_code(True)
+            @override
+            def setup(self, worker: object) -> None:
+                for name in names:
+                    adopt_module(name)
+                trust_remote_code(is_trusted)
 
-            self._client.register_plugin(Trust(), name="specran-trust-remote-code")
+        self._client.register_plugin(Code(), name="specran-code")
 
     @override
     def run(self, tasks: Sequence[Task]) -> Iterator[TaskResult]:

@@ -179,6 +179,13 @@ def hide_main_module() -> Iterator[None]:
         script.update(seen)
 
 
+def keep_off_stdout() -> None:
+    """Send whatever code of a user's own prints in this process to stderr; stdout has the command's results alone."""
+    with suppress(OSError, ValueError, AttributeError):
+        os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+    sys.stdout = sys.stderr
+
+
 def _begin_worker(modules: Mapping[str, UserModule], trusted: bool) -> None:
     """Leave interrupts to the parent, and end with it even if it is killed.
 
@@ -186,6 +193,7 @@ def _begin_worker(modules: Mapping[str, UserModule], trusted: bool) -> None:
         modules: What the parent has loaded of the user's own code: the same files are loaded here.
         trusted: Whether checkpoints may bring code of their own.
     """
+    keep_off_stdout()
     relax_gc()
     trust_remote_code(trusted)
     with suppress(UserCodeError):

@@ -188,6 +188,28 @@ def test_the_run_says_whose_code_it_runs_and_keeps_its_prints_off_stdout(tmp_pat
     assert manifest["lossless"] == "claimed"
 
 
+@pytest.mark.parametrize("where", [["--jobs", "2"], ["--scheduler", "local", "--jobs", "1"]])
+def test_own_code_in_workers_is_the_scenarios_and_prints_nothing_on_stdout(tmp_path, monkeypatch, capfd, where):
+    monkeypatch.setenv("SPECRAN_CACHE", str(tmp_path / "cache"))
+    monkeypatch.chdir(tmp_path)  # where workers would find a file of that name, too
+    path = write_module(tmp_path, "own_w", "w")
+    path.write_text(f"{path.read_text()}import own_w_helper\nprint('hello from own code')\n")
+    (tmp_path / "own_w_helper.py").write_text("WORD = 'helps'\n")
+    more = (
+        "devices: {requests: 1}\nmodels: embedded\nworkload: {max_new_tokens: 2}\n"
+        "compute: {edge: {kind: fixed, per_forward_s: 0.01}}\n"
+    )
+    scenario = write_scenario(tmp_path, "own_w:own", more)
+    assert _main(["sweep", str(scenario), "--vary", "seed=1,2", "--json", *where]) == 0
+    captured = capfd.readouterr()
+    answer = json.loads(captured.out)
+    assert len(answer["points"]) == 2 and not answer["failed"]
+    assert captured.err.count("hello from own code") > 1
+    # What workers have recorded is found again here: both sides mean the same files by the module's name.
+    assert _main(["tape", "record", str(scenario), "--set", "seed=2", "--jobs", "1"]) == 0
+    assert "0 of 1 requests were decoded" in capfd.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("text", "says"),
     [

@@ -9,6 +9,7 @@ from scipy import stats
 
 from sim.core.errors import InputError
 from sim.figures.compare import compare
+from sim.results.reading import read_table
 from tests.figures.tables import UPLINK, requests_table, sweep_table
 
 
@@ -67,3 +68,20 @@ def test_ratio_is_undefined_for_zeros_and_the_difference_is_not() -> None:
 def test_what_cannot_be_paired_is_refused(a: pd.DataFrame, b: pd.DataFrame, metric: str, message: str) -> None:
     with pytest.raises(InputError, match=message):
         compare(a, b, metric)
+
+
+def test_numbers_and_names_on_one_axis_are_paired_by_what_they_say() -> None:
+    numbers = sweep_table()
+    names = numbers.assign(**{UPLINK: numbers[UPLINK].map(lambda value: "auto" if value == 0.5 else f"{value}")})
+    alike = compare(numbers, names, "e2e_mean_s").iloc[0]
+    assert alike["pairs"] == (numbers[UPLINK] != 0.5).sum() and alike["difference"] == 0
+
+
+def test_names_in_a_csv_stay_names(tmp_path) -> None:
+    table = sweep_table().assign(variant=["", "NA"] * (len(sweep_table()) // 2), run_id="1234e5678901")
+    table.to_csv(tmp_path / "a.csv", index=False)
+    table.to_parquet(tmp_path / "b.parquet")
+    a, b = (read_table(tmp_path / name) for name in ("a.csv", "b.parquet"))
+    assert list(a["run_id"]) == list(b["run_id"]) and list(a["variant"]) == list(b["variant"])
+    a, b = (one.drop_duplicates([UPLINK, "seed"]) for one in (a, b))
+    assert compare(a, b, "e2e_mean_s").iloc[0]["pairs"] == len(a)
