@@ -12,14 +12,11 @@ from sim.cli.options import (
     JsonOption,
     OutOption,
     ScenarioArgument,
-    SchedulerOption,
     SeedOption,
     SetOption,
-    TlsCaOption,
-    TlsCertOption,
-    TlsKeyOption,
-    cluster_of,
+    on_cluster,
 )
+from sim.sweep.cluster import Cluster
 
 
 def explain(
@@ -37,6 +34,7 @@ def explain(
     explain_command(run, request, set_ or [], json)
 
 
+@on_cluster
 def advise(
     scenario: ScenarioArgument,
     over: Annotated[
@@ -64,10 +62,7 @@ def advise(
     set_: SetOption = None,
     seed: SeedOption = None,
     jobs: JobsOption = None,
-    scheduler: SchedulerOption = None,
-    tls_ca: TlsCaOption = None,
-    tls_cert: TlsCertOption = None,
-    tls_key: TlsKeyOption = None,
+    cluster: Optional[Cluster] = None,  # noqa: UP045
     out: OutOption = Path("results"),
     json: JsonOption = False,
 ) -> None:
@@ -76,5 +71,4 @@ def advise(
     from sim.sweep.advice.question import make_question
 
     question = make_question(minimise, maximise, subject_to or [], against, trials, replications)
-    cluster = cluster_of(scheduler, tls_ca, tls_cert, tls_key)
     advise_command(scenario, question, over, set_ or [], seed, sensitivity, jobs, cluster, out, json)

@@ -23,18 +23,15 @@ from sim.cli.options import (
     LogYOption,
     OutOption,
     ScenarioArgument,
-    SchedulerOption,
     SeedOption,
     SetOption,
-    TlsCaOption,
-    TlsCertOption,
-    TlsKeyOption,
     TrustOption,
     VaryOption,
     WhereOption,
-    cluster_of,
+    on_cluster,
     trust,
 )
+from sim.sweep.cluster import Cluster
 
 
 def build() -> typer.Typer:
@@ -108,16 +105,14 @@ def run(
     run_command(scenario, set_ or [], seed, out, live, json, (window or "0:10") if timeline else None)
 
 
+@on_cluster
 def sweep(
     scenario: ScenarioArgument,
     vary: VaryOption = None,
     set_: SetOption = None,
     seed: SeedOption = None,
     jobs: JobsOption = None,
-    scheduler: SchedulerOption = None,
-    tls_ca: TlsCaOption = None,
-    tls_cert: TlsCertOption = None,
-    tls_key: TlsKeyOption = None,
+    cluster: Optional[Cluster] = None,  # noqa: UP045
     resume: Annotated[bool, typer.Option(help="Skip points that a sweep of this scenario has finished.")] = False,
     out: OutOption = Path("results"),
     trust_remote_code: TrustOption = False,
@@ -127,7 +122,6 @@ def sweep(
     from sim.cli.run import sweep_command
 
     trust(trust_remote_code)
-    cluster = cluster_of(scheduler, tls_ca, tls_cert, tls_key)
     return sweep_command(scenario, vary or [], set_ or [], seed, jobs, cluster, resume, out, json)
 
 

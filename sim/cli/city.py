@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Optional
+from typing import Annotated, Optional
 
 import typer
 
@@ -12,19 +12,14 @@ from sim.cli.options import (
     JobsOption,
     JsonOption,
     OutOption,
-    SchedulerOption,
     SeedOption,
     SetOption,
-    TlsCaOption,
-    TlsCertOption,
-    TlsKeyOption,
-    cluster_of,
+    on_cluster,
 )
-
-if TYPE_CHECKING:
-    from sim.sweep.cluster import Cluster
+from sim.sweep.cluster import Cluster
 
 
+@on_cluster
 def city(
     scenario: Annotated[str, typer.Argument(metavar="SCENARIO", help="That of one cell.")] = "city",
     cells: Annotated[
@@ -38,15 +33,11 @@ def city(
     set_: SetOption = None,
     seed: SeedOption = None,
     jobs: JobsOption = None,
-    scheduler: SchedulerOption = None,
-    tls_ca: TlsCaOption = None,
-    tls_cert: TlsCertOption = None,
-    tls_key: TlsKeyOption = None,
+    cluster: Optional[Cluster] = None,  # noqa: UP045
     out: OutOption = Path("results"),
     json: JsonOption = False,
 ) -> None:
     """Simulate a city: cells as worlds of their own that hear each other, in two to four rounds."""
-    cluster = cluster_of(scheduler, tls_ca, tls_cert, tls_key)
     city_command(scenario, cells, rounds, tolerance, set_ or [], seed, jobs, cluster, out, json)
 
 

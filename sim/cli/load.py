@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Optional
 
 import typer
 
@@ -12,16 +12,14 @@ from sim.cli.options import (
     JsonOption,
     OutOption,
     ScenarioArgument,
-    SchedulerOption,
     SeedOption,
     SetOption,
-    TlsCaOption,
-    TlsCertOption,
-    TlsKeyOption,
-    cluster_of,
+    on_cluster,
 )
+from sim.sweep.cluster import Cluster
 
 
+@on_cluster
 def capacity(
     scenario: ScenarioArgument,
     vary: Annotated[
@@ -46,17 +44,13 @@ def capacity(
     set_: SetOption = None,
     seed: SeedOption = None,
     jobs: JobsOption = None,
-    scheduler: SchedulerOption = None,
-    tls_ca: TlsCaOption = None,
-    tls_cert: TlsCertOption = None,
-    tls_key: TlsKeyOption = None,
+    cluster: Optional[Cluster] = None,  # noqa: UP045
     out: OutOption = Path("results"),
     json: JsonOption = False,
 ) -> None:
     """Find the largest load under which a share of the requests still meets the objectives."""
     from sim.cli.capacity import capacity_command
 
-    cluster = cluster_of(scheduler, tls_ca, tls_cert, tls_key)
     capacity_command(
         scenario, vary, metric, slo_share, tolerance, replications, set_ or [], seed, jobs, cluster, out, json
     )

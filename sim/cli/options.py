@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import inspect
+from collections.abc import Callable
+from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Optional
+from typing import Annotated, Any, Optional, TypeVar
 
 import typer
 
-if TYPE_CHECKING:
-    from sim.sweep.cluster import Cluster
+from sim.sweep.cluster import Cluster
+
+Result = TypeVar("Result")
 
 ScenarioArgument = Annotated[str, typer.Argument(help="A YAML file, or the name of a bundled scenario.")]
 SetOption = Annotated[
@@ -96,18 +100,40 @@ def trust(trusted: bool) -> None:
 
 
 def cluster_of(
-    scheduler: str | None, tls_ca: Path | None, tls_cert: Path | None, tls_key: Path | None
+    scheduler: SchedulerOption = None,
+    tls_ca: TlsCaOption = None,
+    tls_cert: TlsCertOption = None,
+    tls_key: TlsKeyOption = None,
 ) -> Cluster | None:
-    """The Dask cluster that ``--scheduler`` and the options of TLS name; None without one.
+    """The Dask cluster that these options name; None without one.
 
     Raises:
         BadParameter: There are certificates and no scheduler.
         InputError: Address and files do not fit together, or a file is not there.
     """
-    from sim.sweep.cluster import Cluster
-
     if scheduler is not None:
         return Cluster(scheduler, tls_ca, tls_cert, tls_key)
     if any(option is not None for option in (tls_ca, tls_cert, tls_key)):
         raise typer.BadParameter("--tls-ca, --tls-cert and --tls-key are about --scheduler tls://HOST:PORT")
     return None
+
+
+def on_cluster(command: Callable[..., Result]) -> Callable[..., Result]:
+    """Give a command the options of ``cluster_of`` in the place of its parameter ``cluster``, which takes the result.
+
+    Typer makes options from a function's signature, so the command gets one with the parameters of both.
+    """
+    options = inspect.signature(cluster_of, eval_str=True).parameters
+    own = inspect.signature(command, eval_str=True)
+    merged: list[inspect.Parameter] = []
+    for parameter in own.parameters.values():
+        merged += options.values() if parameter.name == "cluster" else [parameter]
+
+    @wraps(command)
+    def with_options(**given: Any) -> Result:
+        cluster = cluster_of(**{name: given.pop(name) for name in options})
+        return command(**given, cluster=cluster)
+
+    with_options.__signature__ = own.replace(parameters=merged)  # type: ignore[attr-defined]
+    with_options.__annotations__ = {parameter.name: parameter.annotation for parameter in merged}
+    return with_options

@@ -29,7 +29,8 @@ from sim.runs.inputs import SimulationInputs
 from sim.runs.window import Window
 from sim.scenario.schema import Kind
 from sim.serving.base import engine_memory
-from sim.tape.key import Addresses, describe
+from sim.tape.key import Addresses
+from sim.tape.live_recorder import LiveRecorder
 from sim.tape.store import TapeStore
 
 # Requests of each device that are decoded at once, where no recording was foreseen.
@@ -68,6 +69,9 @@ class DeviceGroup:
         context: The simulation around them.
         watchers: What they report to.
         record: Decodes requests that no recording was foreseen for, or None.
+
+    Attributes:
+        recorder: Puts on tape what is decoded while simulating, or None.
     """
 
     def __init__(
@@ -88,6 +92,9 @@ class DeviceGroup:
         self._controllers: dict[int, Controller] = {}
         self._model_info = needed_models(self.scenario, inputs.models_info)
         self._addresses = Addresses(self.scenario, self._model_info)
+        self.recorder: LiveRecorder | None = None
+        if inputs.record_to is not None:
+            self.recorder = LiveRecorder(inputs.record_to, self.scenario, self._model_info, self._addresses)
         self._live: dict[int, ProtocolRun] = {}
         self._room_tokens = self._memory_tokens()
         self._alone: DraftAlone | None = None
@@ -207,9 +214,6 @@ class DeviceGroup:
         for model in self.inputs.models.values():
             model.close_request(planned.unique_id)
         protocol_run = self._live.pop(planned.unique_id, None)
-        store = self.inputs.record_to
-        if protocol_run is not None and store is not None and not outcome.metrics.given_up:
-            key = self._addresses.of(planned)
-            if not store.has(key):
-                store.put(key, protocol_run.records, describe(planned, self.scenario, self._model_info))
+        if protocol_run is not None and self.recorder is not None and not outcome.metrics.given_up:
+            self.recorder.keep(planned, protocol_run.records)
         self._watchers.completion.check()

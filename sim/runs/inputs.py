@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from sim.compute.base import ComputeModel
@@ -62,10 +62,21 @@ class SimulationInputs:
         """These inputs, replayed from a tape."""
         return replace(self, tape=tape, others=[one.with_tape(tape) for one in self.others])
 
-    def with_models(self, models: list[Mapping[str, LanguageModel]]) -> SimulationInputs:
-        """These inputs, decoded while simulating by models, those of each kind."""
-        others = [replace(one, models=own) for one, own in zip(self.others, models[1:], strict=True)]
-        return replace(self, models=models[0], others=others)
+    def with_models(
+        self, models: Sequence[Mapping[str, LanguageModel]], record_to: Sequence[TapeStore | None] = ()
+    ) -> SimulationInputs:
+        """These inputs, decoded while simulating.
+
+        Args:
+            models: Those of each kind.
+            record_to: Where each kind's requests are put on tape, or None; nowhere if left out.
+        """
+        stores = record_to or [None] * len(models)
+        first, *others = (
+            replace(one, models=own, record_to=store)
+            for one, own, store in zip(self.kinds, models, stores, strict=True)
+        )
+        return replace(first, others=others)
 
     def all_models(self) -> list[LanguageModel]:
         """Loaded models of all kinds, each once."""

@@ -84,12 +84,8 @@ def prepare(
     inputs, store = bare_inputs(scenario) if bare is None else bare, tape_store()
     kinds = scenario.by_kind()
     if live or must_be_live(scenario):
-        inputs = inputs.with_models(models_by_kind(scenario, inputs))
-        for kind, own in zip(kinds, inputs.kinds, strict=True):
-            part = kind.scenario
-            if not (part.protocol.trait("adaptive") or part.controller.trait("adaptive")):
-                own.record_to = store
-        return inputs
+        adaptive = [k.scenario.protocol.trait("adaptive") or k.scenario.controller.trait("adaptive") for k in kinds]
+        return inputs.with_models(models_by_kind(scenario, inputs), [None if one else store for one in adaptive])
     record_all(wanted_of(scenario, inputs), store, progress)
     return inputs.with_tape(store)
 

@@ -243,9 +243,9 @@ class World:
         elif until_ns is None:
             self._refuse_losses()
         self._finish()
-        for one in self.inputs.kinds:
-            if one.record_to is not None:
-                one.record_to.sync()
+        for group in self.groups:
+            if group.recorder is not None:
+                group.recorder.sync()
         figures = {**window.figures(groups), **self._device_idle_energy(), **self._vocabularies()}
         if self.gpus is not None:
             model_j = figures.get("edge_busy_energy_j", 0.0)

@@ -149,7 +149,7 @@ class ContinuousEngine(Engine):
     def forget(self) -> None:
         """Empty the prefix cache."""
         for scheduler in self._schedulers.values():
-            scheduler.pool.forget()
+            scheduler.memory.pool.forget()
 
     def state(self) -> EngineState:
         """Sums over the models; of their memory the fullest."""

@@ -8,16 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from heapq import heapify, heappop, heappush
 from itertools import count
 
 from sim.compute.base import WorkSize
 from sim.core.errors import InputError
 from sim.serving.base import EngineState, EngineStep, Job, RequestInfo, StepItem, Text
-from sim.serving.blocks import BlockPool, block_hashes, hashes_of_text_blocks
+from sim.serving.blocks import BlockPool
 from sim.serving.sequence import Batching, KeyOf, OrderKey, PendingJob, RankOf, SequenceState
-
-_Heap = list[tuple[OrderKey, int, SequenceState]]
+from sim.serving.sequence_memory import SequenceMemory
+from sim.serving.sequence_queues import SequenceQueues
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,20 +64,16 @@ class StepScheduler:
     ) -> None:
         self.model = model
         self.limits = limits
-        self.pool = pool
+        self.memory = SequenceMemory(pool, limits.block_tokens, limits.prefix_cache)
         self.running: list[SequenceState] = []
         self.num_preemptions = 0
-        self.prefix_queries = 0
-        self.prefix_hits = 0
         self._key_of = key_of
         self._rank_of = rank_of
         self._batching = batching
         self._sequences: dict[int, SequenceState] = {}
-        self._ready: _Heap = []  # in memory, without a place in the running set
-        self._waiting: _Heap = []  # not in memory
+        self._queues = SequenceQueues()  # of those without a place in the running set
         self._num_jobs = count()
         self._num_sequences = count()
-        self._num_queued = count()
 
     def submit(self, job: Job) -> None:
         """Take a job; the first one of a request takes over from its prompt that is computed ahead.
@@ -88,7 +83,7 @@ class StepScheduler:
         """
         sequence = self._sequences.get(job.request.id)
         pending = PendingJob(job, self._key_of(job, next(self._num_jobs)))
-        needed, num_blocks = self._num_blocks(pending.extent), self.pool.num_blocks
+        needed, num_blocks = self.memory.num_blocks(pending.extent), self.memory.pool.num_blocks
         if num_blocks is not None and needed > num_blocks:
             raise InputError(
                 f"a text of {pending.extent} tokens needs {needed} blocks of key-value memory, and the {self.model} "
@@ -105,7 +100,7 @@ class StepScheduler:
         self._learn_round(sequence, job)
         sequence.pending.append(pending)
         if len(sequence.pending) == 1 and not sequence.is_running:
-            self._queue(sequence)
+            self._queues.add(sequence)
 
     def _learn_round(self, sequence: SequenceState, job: Job) -> None:
         """Tell the batching what came of a request's last draft."""
@@ -121,43 +116,24 @@ class StepScheduler:
             self.submit(job)
 
     def _make_sequence(self, request: RequestInfo) -> SequenceState:
-        hashes: list[int] = []
-        if self.limits.prefix_cache and request.text_blocks:
-            hashes = hashes_of_text_blocks(request.text_blocks, self.limits.block_tokens, request.num_prompt_tokens)
-        elif self.limits.prefix_cache and (request.shared_tokens or request.salt is not None):
-            hashes = self._hashes(request, request.prompt)
-        return SequenceState(request, self._rank_of(request, next(self._num_sequences)), hashes)
-
-    def _hashes(self, request: RequestInfo, text: Sequence[int]) -> list[int]:
-        return block_hashes(text, self.limits.block_tokens, request.shared_tokens, request.salt)
-
-    def _queue(self, sequence: SequenceState) -> None:
-        heap = self._ready if sequence.blocks else self._waiting
-        heappush(heap, (sequence.pending[0].key, next(self._num_queued), sequence))
-
-    def _unqueue(self, sequence: SequenceState) -> None:
-        for heap in (self._ready, self._waiting):
-            kept = [entry for entry in heap if entry[2] is not sequence]
-            if len(kept) < len(heap):
-                heap[:] = kept
-                heapify(heap)
+        rank = self._rank_of(request, next(self._num_sequences))
+        return SequenceState(request, rank, self.memory.prompt_hashes(request))
 
     @property
     def has_work(self) -> bool:
         """Whether any job is left."""
-        return bool(self._ready or self._waiting) or any(sequence.pending for sequence in self.running)
+        return bool(self._queues) or any(sequence.pending for sequence in self.running)
 
     @property
     def num_waiting(self) -> int:
         """Sequences with a job and without a place in the running set."""
-        return len(self._ready) + len(self._waiting)
+        return len(self._queues)
 
     @property
     def first_key(self) -> OrderKey:
         """Place of the job that comes first; only where there is one."""
         keys = [sequence.pending[0].key for sequence in self.running if sequence.pending]
-        keys += [heap[0][0] for heap in (self._ready, self._waiting) if heap]
-        return min(keys)
+        return min([*keys, *self._queues.keys])
 
     def next_step(self, now_ns: int = 0) -> EngineStep | None:
         """Form a step; None if nobody can have the memory that is needed, or all drafts are to wait for others."""
@@ -195,41 +171,20 @@ class StepScheduler:
         prompt_tokens = sum(sequence.remaining() for sequence in self.running if sequence.is_prefill)
         may_admit = True
         while len(self.running) < self.limits.max_num_seqs:
-            may_admit = may_admit and bool(self._waiting) and prompt_tokens < self.limits.max_tokens
-            if may_admit and (not self._ready or self._waiting[0] < self._ready[0]):
-                sequence = self._waiting[0][2]
-                if not self._admit(sequence):
+            has_room = may_admit and prompt_tokens < self.limits.max_tokens
+            sequence = self._queues.first_waiting() if has_room else None
+            if sequence is not None:
+                if not self.memory.admit(sequence):
                     may_admit = False
                     continue
-                heappop(self._waiting)
+                self._queues.pop_waiting()
                 prompt_tokens += sequence.remaining()
-            elif self._ready:
-                sequence = heappop(self._ready)[2]
             else:
-                return
+                sequence = self._queues.pop_ready()
+                if sequence is None:
+                    return
             sequence.is_running = True
             self.running.append(sequence)
-
-    def _admit(self, sequence: SequenceState) -> bool:
-        """Give a sequence the blocks for its whole job, those of known prefixes shared; False if there are too few."""
-        pending = sequence.pending[0]
-        reusable = min(sequence.request.num_prompt_tokens, pending.extent - pending.job.size.num_rows)
-        shared = self.pool.lookup(sequence.hashes[: reusable // self.limits.block_tokens])
-        self.pool.acquire(shared)
-        missing = self._num_blocks(pending.extent) - len(shared)
-        if missing > self.pool.num_available:
-            self.pool.release(shared)
-            return False
-        sequence.blocks = [*shared, *self.pool.allocate(missing)]
-        sequence.computed = len(shared) * self.limits.block_tokens
-        sequence.num_registered = len(shared)
-        if self.limits.prefix_cache and pending.job.base_tokens == 0:
-            self.prefix_queries += sequence.request.num_prompt_tokens
-            self.prefix_hits += sequence.computed
-        return True
-
-    def _num_blocks(self, tokens: int) -> int:
-        return -(-tokens // self.limits.block_tokens)
 
     def _add_whole(self, sequence: SequenceState, budget: int, items: list[StepItem]) -> int:
         """Add a job whose text is in memory; one that is larger than any budget runs alone."""
@@ -268,35 +223,30 @@ class StepScheduler:
 
     def _grow(self, sequence: SequenceState) -> bool:
         """Get the blocks for a sequence's job, if need be from those that come after it in order of service."""
-        missing = self._num_blocks(sequence.pending[0].extent) - len(sequence.blocks)
+        missing = self.memory.num_missing(sequence)
         if missing <= 0:
             return True
-        while missing > self.pool.num_available:
+        while missing > self.memory.pool.num_available:
             others = (other for other in self._sequences.values() if other.blocks and not other.in_step)
             last = max(others, key=lambda other: other.rank)
             if last is sequence:
                 return False
             self._preempt(last)
-        sequence.blocks += self.pool.allocate(missing)
+        self.memory.extend(sequence, missing)
         return True
 
     def _preempt(self, sequence: SequenceState) -> None:
         """Take a sequence's memory; what was computed is computed anew when its turn comes again."""
         self.num_preemptions += 1
-        self._unqueue(sequence)
-        self._free(sequence)
+        self._queues.remove(sequence)
+        self.memory.free(sequence)
         for pending in sequence.pending:
             pending.progress = None
         if sequence.is_running:
             sequence.is_running = False
             self.running.remove(sequence)
         if sequence.pending:
-            self._queue(sequence)
-
-    def _free(self, sequence: SequenceState) -> None:
-        self.pool.release(sequence.blocks)
-        sequence.blocks = []
-        sequence.computed = sequence.num_registered = 0
+            self._queues.add(sequence)
 
     def complete(self, step: EngineStep, start_ns: int, end_ns: int, joules: Iterable[float]) -> float:
         """Note what a step has computed; returns the joules that nobody is left to be charged for."""
@@ -308,26 +258,19 @@ class StepScheduler:
             sequence.in_step = False
             if sequence.is_released:
                 left_joules += share
-                self._free(sequence)
+                self.memory.free(sequence)
                 continue
             sequence.charge(item.job, start_ns, end_ns, share)
             pending = sequence.pending[0]
             assert pending.job is item.job and pending.progress is not None
             sequence.computed = pending.progress
-            self._register(sequence)
+            self.memory.register(sequence)
             if item.finishes or (pending.is_ahead and len(sequence.pending) > 1):
                 sequence.pending.popleft()
             if item.finishes and not pending.is_ahead:
                 item.job.joules += sequence.owed_joules
                 sequence.owed_joules = 0.0
         return left_joules
-
-    def _register(self, sequence: SequenceState) -> None:
-        """Let the prefix cache know the full blocks that have been computed."""
-        full = min(sequence.computed // self.limits.block_tokens, len(sequence.hashes))
-        for index in range(sequence.num_registered, full):
-            self.pool.register(sequence.blocks[index], sequence.hashes[index])
-        sequence.num_registered = max(sequence.num_registered, full)
 
     def release(self, request: RequestInfo, text: Text | None) -> float:
         """Free a request's memory; with its text, followers of the same salt find it in the prefix cache.
@@ -341,7 +284,7 @@ class StepScheduler:
         if self._batching is not None:
             self._batching.forget(request.id)
         if sequence.pending and not sequence.is_running:
-            self._unqueue(sequence)
+            self._queues.remove(sequence)
         if sequence.is_running:
             sequence.is_running = False
             self.running.remove(sequence)
@@ -351,11 +294,8 @@ class StepScheduler:
         if sequence.in_step:
             return left_joules
         if text is not None and sequence.hashes and request.salt is not None:
-            tokens = text()
-            sequence.hashes = self._hashes(request, tokens)
-            sequence.computed = min(sequence.computed, len(tokens) - 1)  # its last token was never fed
-            self._register(sequence)
-        self._free(sequence)
+            self.memory.register_text(sequence, text())
+        self.memory.free(sequence)
         return left_joules
 
     def held_tokens(self, request: RequestInfo) -> int:
@@ -365,12 +305,12 @@ class StepScheduler:
 
     def adopt(self, request: RequestInfo, tokens: int) -> bool:
         """Give a request memory that holds the keys and values of so many tokens, unless there are too few blocks."""
-        missing = self._num_blocks(tokens)
-        if request.id in self._sequences or missing > self.pool.num_available:
+        if request.id in self._sequences:
             return False
-        sequence = self._sequences[request.id] = self._make_sequence(request)
-        sequence.blocks = self.pool.allocate(missing)
-        sequence.computed = tokens
+        sequence = self._make_sequence(request)
+        if not self.memory.adopt(sequence, tokens):
+            return False
+        self._sequences[request.id] = sequence
         return True
 
     def lose_all(self) -> float:
@@ -382,8 +322,8 @@ class StepScheduler:
         return EngineState(
             running=len(self.running),
             waiting=self.num_waiting,
-            kv_share=self.pool.used_share,
+            kv_share=self.memory.pool.used_share,
             preemptions=self.num_preemptions,
-            prefix_queries=self.prefix_queries,
-            prefix_hits=self.prefix_hits,
+            prefix_queries=self.memory.prefix_queries,
+            prefix_hits=self.memory.prefix_hits,
         )

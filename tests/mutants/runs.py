@@ -193,7 +193,6 @@ RUNS: tuple[Mutant, ...] = (
     *faults_of(
         "sim/serving/step_scheduler.py",
         ("tests/serving/test_step_scheduler.py", "tests/nodes/test_model_server.py"),
-        ("prefix_reused_to_the_last_row", "pending.extent - pending.job.size.num_rows)", "pending.extent)"),
         ("preempted_keep_progress", "            pending.progress = None", "            pass"),
         (
             "preempts_the_first",
@@ -201,15 +200,16 @@ RUNS: tuple[Mutant, ...] = (
             "last = min(others, key=lambda other: other.rank)",
         ),
         (
-            "block_count_rounded_down",
-            "return -(-tokens // self.limits.block_tokens)",
-            "return tokens // self.limits.block_tokens",
-        ),
-        (
             "decodes_outside_the_budget",
             "budget -= self._add_whole(sequence, budget, items)",
             "self._add_whole(sequence, budget, items)",
         ),
+    ),
+    *faults_of(
+        "sim/serving/sequence_memory.py",
+        ("tests/serving/test_step_scheduler.py", "tests/nodes/test_model_server.py"),
+        ("prefix_reused_to_the_last_row", "pending.extent - pending.job.size.num_rows)", "pending.extent)"),
+        ("block_count_rounded_down", "return -(-tokens // self._block_tokens)", "return tokens // self._block_tokens"),
     ),
     *faults_of(
         "sim/serving/routing/session_affinity.py",

@@ -44,7 +44,7 @@ def finish(engine: StepScheduler, step: EngineStep | None) -> list[int]:
     """Complete a step; returns whose jobs have ended."""
     assert step is not None
     engine.complete(step, 0, 1, [0.0] * len(step.items))
-    engine.pool.check()
+    engine.memory.pool.check()
     return [item.job.request.id for item in step.items if item.finishes]
 
 
@@ -156,7 +156,7 @@ def test_who_waits_for_a_draft_gives_up_the_place_and_keeps_the_memory() -> None
     engine.submit(first_job(two))
     assert finish(engine, engine.next_step()) == [1]
     assert finish(engine, engine.next_step()) == [2]
-    assert engine.pool.num_used == 2
+    assert engine.memory.pool.num_used == 2
     engine.submit(job(one, 5, 21, 5))
     assert parts(engine.next_step()) == [(1, 5, 21, 5)]
 
@@ -224,8 +224,8 @@ def test_shared_prefixes_are_found_once_they_are_computed() -> None:
     finish(engine, engine.next_step())
     engine.submit(first_job(infos[1]))
     assert parts(engine.next_step()) == [(2, 36, 100, 1)]
-    assert engine.pool.num_used == 7 + 3  # four blocks are shared
-    assert (engine.prefix_hits, engine.prefix_queries) == (64, 200)
+    assert engine.memory.pool.num_used == 7 + 3  # four blocks are shared
+    assert (engine.memory.prefix_hits, engine.memory.prefix_queries) == (64, 200)
 
 
 def test_a_chat_session_finds_its_history() -> None:
@@ -307,7 +307,7 @@ def test_memory_is_never_overdrawn_and_everybody_is_served(
             engine.release(info, None)
             lengths.pop(number, None)
             waiting.discard(number)
-            engine.pool.check()
+            engine.memory.pool.check()
     end_step()
     while (step := engine.next_step()) is not None:
         end_step()
@@ -322,5 +322,5 @@ def test_memory_is_never_overdrawn_and_everybody_is_served(
     assert not waiting and not engine.has_work
     for info in infos.values():
         engine.release(info, None)
-    engine.pool.check()
-    assert engine.pool.num_used == 0
+    engine.memory.pool.check()
+    assert engine.memory.pool.num_used == 0

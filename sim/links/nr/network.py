@@ -207,39 +207,40 @@ class Network:
     def _make_macs(self, receiver: Receiver, uniform: dict[Direction, UniformStream]) -> tuple[Uplink, Downlink]:
         """The MAC of both directions."""
         settings = self.settings
-        scheduler = make_scheduler(settings.scheduler, settings.delay_budget_s)
-        common: dict[str, Any] = {
-            "carrier": self.carrier,
-            "settings": settings,
-            "callbacks": self.callbacks,
-            "serving": self.serving,
-            "reachable": self.reachable,
-            "drx": self.drx,
-            "modems": self.modems,
-            "num_cells": self.num_cells,
-            "scheduler": scheduler,
-            "receiver": receiver,
-            "segmenter": self.segmenter,
-            "pdcch": self.pdcch,
-            "deliver": self._deliver,
-            "fail": self._fail,
-            "give_up": self.links.fail,
-            "records": self.records,
-            "kpm": self.kpm,
-            "capture": self.capture,
-            "active_slot": None if self.states is None else self.states.active_slot,
-        }
-        deps = {
-            direction: MacDeps(
-                adaptation=self.adaptations[direction],
-                uniforms=uniform[direction],
-                channels=self.bearers.channels[direction],
-                bearers=self.bearers.bearers[direction],
-                **common,
-            )
-            for direction in Direction
-        }
-        uplink, downlink = Uplink(deps[Direction.UPLINK]), Downlink(deps[Direction.DOWNLINK])
+        up, down = Direction.UPLINK, Direction.DOWNLINK
+        deps = MacDeps(
+            carrier=self.carrier,
+            settings=settings,
+            callbacks=self.callbacks,
+            serving=self.serving,
+            reachable=self.reachable,
+            channels=self.bearers.channels[up],
+            bearers=self.bearers.bearers[up],
+            drx=self.drx,
+            modems=self.modems,
+            num_cells=self.num_cells,
+            adaptation=self.adaptations[up],
+            scheduler=make_scheduler(settings.scheduler, settings.delay_budget_s),
+            receiver=receiver,
+            uniforms=uniform[up],
+            segmenter=self.segmenter,
+            pdcch=self.pdcch,
+            deliver=self._deliver,
+            fail=self._fail,
+            give_up=self.links.fail,
+            records=self.records,
+            kpm=self.kpm,
+            capture=self.capture,
+            active_slot=None if self.states is None else self.states.active_slot,
+        )
+        of_downlink = replace(
+            deps,
+            adaptation=self.adaptations[down],
+            uniforms=uniform[down],
+            channels=self.bearers.channels[down],
+            bearers=self.bearers.bearers[down],
+        )
+        uplink, downlink = Uplink(deps), Downlink(of_downlink)
         uplink.peer, downlink.peer = downlink, uplink
         return uplink, downlink
 
