@@ -141,6 +141,8 @@ class Network:
         self._kpis_since_ns = 0
         self._last_slot = -1
         self.background = self._make_background(seed)
+        # Devices that no cell reaches from the start have something due.
+        self._arm(self.callbacks.next_slot())
 
     def _make_capture(self) -> MacCapture | None:
         """Decoded MAC PDUs, if they are wanted."""
@@ -263,19 +265,24 @@ class Network:
     def _push(self, message: Message) -> simpy.Event:
         """Queue a message; returns the event of its delivery."""
         packet = message.packet
+        slot = max(self._last_slot + 1, self.carrier.first_slot_from(message.sent_ns))
         if packet.direction == Direction.UPLINK:
             self.uplink.push(message)
+            needed = self.uplink.next_needed(slot)
         else:
-            self.downlink.push(message)
-        slot = max(self._last_slot + 1, self.carrier.first_slot_from(message.sent_ns))
-        self.links.waits(packet.device, slot, is_counted=message.flow is None)
+            needed = self.downlink.push(message)
+        if not self.links.is_covered(packet.device):
+            self.links.waits(packet.device, slot, is_counted=message.flow is None)
+            needed = self._next_needed(slot)
         if self.states is not None:
             if packet.direction == Direction.UPLINK:
                 self.states.wants(packet.device, slot)
             else:
                 known = max(slot, self.carrier.first_slot_from(message.ready_ns) + self.carrier.decision_slots)
                 self.callbacks.schedule(known, self.states.page, packet.device)
-        self._arm(slot)
+            needed = self._next_needed(slot)
+        # Whatever else is to be done has been armed for.
+        self._arm(needed)
         return message.event
 
     def _send_background(self, packet: Packet, place: FlowPlace, meter: FlowMeter) -> simpy.Event:
@@ -392,11 +399,8 @@ class Network:
             )
         )
 
-    def _arm(self, earliest: int) -> None:
-        """Wake up for the next slot in which there is something to do, if any; nothing is to be done before a slot."""
-        if self._armed is not None and self._armed <= earliest:
-            return
-        slot = self._next_needed(earliest)
+    def _arm(self, slot: int | None) -> None:
+        """Wake up for a slot in which there is something to do, if any."""
         if slot is None or (self._armed is not None and self._armed <= slot):
             return
         self._armed = slot
@@ -429,4 +433,4 @@ class Network:
         self.uplink.decide(slot)
         self.downlink.run(slot)
         self.uplink.run(slot)
-        self._arm(slot + 1)
+        self._arm(self._next_needed(slot + 1))

@@ -254,3 +254,18 @@ def test_a_link_that_carries_nothing_fails_by_its_retransmissions():
         env.run(until=link.send(Packet(0, UP, 8000)))
     env.run()
     assert link.summary()["radio_link_failures"] == 4
+
+
+def test_time_never_runs_back_though_a_device_is_out_of_reach_from_the_start():
+    """Its messages are due to fail after a second; the first message of all comes after five."""
+    place = {"positions_m": [(50.0, 0.0), (90_000.0, 0.0)], "wrap_around": False, "num_sites": 7}
+    env = simpy.Environment()
+    link = NrLink(env, 2, 1, NrLinkSettings(outage_timeout_s=1.0, **place))
+    assert not link.network.links.is_covered(1)
+    sent_ns = 5_000_000_000
+    env.timeout(sent_ns).callbacks.append(lambda _: link.send(Packet(0, UP, 800)))
+    times = []
+    while env.peek() < 2 * sent_ns:
+        env.step()
+        times.append(env.now)
+    assert times == sorted(times) and times[-1] > sent_ns

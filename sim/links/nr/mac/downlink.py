@@ -25,10 +25,11 @@ class Downlink(MacEntity):
     direction = Direction.DOWNLINK
     delay_parts = ("drx", *(part for part in DELAY_PARTS if part not in ACCESS_PARTS))
 
-    def push(self, message: Message) -> None:
-        """The edge sends a message to a device, now."""
+    def push(self, message: Message) -> int:
+        """The edge sends a message to a device, now; returns the slot in which it is queued."""
         slot = self.carrier.first_slot_from(message.ready_ns) + self.carrier.decision_slots
         self.callbacks.schedule(slot, self._enqueue, message)
+        return slot
 
     def push_report(self, report: StatusPdu, slot: int) -> None:
         """The base station has a status report to send."""
@@ -78,12 +79,18 @@ class Downlink(MacEntity):
         self._age(slot)
         blocks: list[TransportBlock] = []
         placed: list[PrbPlacement] = []
-        for cell in self.cells_with_work(candidates):
+        alone = self.place_alone(candidates)
+        cells, by_cell = self.by_cell(candidates, alone)
+        for cell in cells:
+            if cell in alone:
+                if (placement := alone[cell]) is not None:
+                    placed.append(placement)
+                continue
             grid = self.empty_grid(cell)
             budget = self.deps.pdcch.budget(cell, self.direction)
             again = self.schedule_retransmissions(cell, (slot, slot), num_symbols, grid, budget)
             blocks += again
-            own = candidates.get(cell)
+            own = by_cell.get(cell)
             if own is None or not grid.num_free:
                 continue
             if again:
