@@ -11,6 +11,8 @@ A = exp(j phi_1), B = exp(j phi_2): one cosine and one sine for two sinusoids.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
+from types import ModuleType
 
 import numpy as np
 import numpy.typing as npt
@@ -25,6 +27,14 @@ _CHUNK_DEVICES = 64
 # A single tap needs more sinusoids than one of many: E|h|^4 / E|h|^2^2 = 2 - sum(P_l^2) / S.
 _FLAT_SINUSOIDS = 64
 _TAP_SINUSOIDS = 8
+
+
+@cache
+def kernels() -> ModuleType:
+    """`channels.fading_kernels`, imported when it is first needed."""
+    from channels import fading_kernels
+
+    return fading_kernels
 
 
 def doppler_hz(speed_m_s: npt.ArrayLike, carrier_ghz: npt.ArrayLike) -> Array:
@@ -87,6 +97,7 @@ class FadingChannel:
         num_sinusoids: per tap, even; None takes 8 for a multi-tap profile and 64 for a flat one.
         profile_index: profile of each device in the bank, [num_devices]; None is the first for all.
         k_linear: Rician K of each device, [num_devices]; None is that of its profile.
+        is_compiled: work with compiled code, which gives the same numbers sooner and takes a while to be imported.
 
     Notes: reciprocal, so uplink and downlink of a TDD carrier share it. Single antenna at both ends. The specular path
     of a LoS profile shifts by 0.7 fd (TR 38.901 7.7.2). Phases are reduced to one turn in double precision before the
@@ -105,7 +116,9 @@ class FadingChannel:
         num_sinusoids: int | None = None,
         profile_index: npt.NDArray[np.int64] | None = None,
         k_linear: npt.ArrayLike | None = None,
+        is_compiled: bool = False,
     ) -> None:
+        self._is_compiled = is_compiled
         speeds = np.atleast_1d(np.asarray(speeds_m_s, dtype=np.float64))
         require_between("speeds_m_s", speeds, 0, 1000)
         require_positive("carrier_ghz", carrier_ghz)
@@ -191,6 +204,8 @@ class FadingChannel:
         self, time_s: float | Array, devices: npt.NDArray[np.int64] | None = None
     ) -> npt.NDArray[np.float32]:
         """|H|^2 for all devices or those indexed, see `frequency_response`, mean 1. [num_devices, num_groups]."""
+        if self._is_compiled and devices is not None:
+            return self._compiled_power_gains(time_s, devices)
         response = self.frequency_response(time_s, devices)
         power = np.square(response.real)
         power += np.square(response.imag)
@@ -217,6 +232,18 @@ class FadingChannel:
         self, time_s: float | Array, rows: npt.NDArray[np.int64], num_alike: int = 1
     ) -> tuple[npt.NDArray[np.complex64], npt.NDArray[np.float32]]:
         """Channel of some devices, and cosine and sine of their specular paths. [rows, groups], [rows, 2]."""
+        taps, specular = (self._compiled_taps if self._is_compiled else self._taps)(time_s, rows)
+        response = self._scattered(taps, rows, num_alike)
+        if self._has_los:
+            amplitudes = self._part_amplitudes.take(rows, axis=0)
+            response *= amplitudes[:, :1]
+            response += (specular * amplitudes[:, 1:]).view(np.complex64)
+        return response, specular
+
+    def _taps(
+        self, time_s: float | Array, rows: npt.NDArray[np.int64]
+    ) -> tuple[npt.NDArray[np.complex64], npt.NDArray[np.float32]]:
+        """Taps of some devices, and cosine and sine of their specular paths. [rows, 1, taps], [rows, 2]."""
         turns = self._frequencies_hz.take(rows, axis=0)
         turns *= time_s[:, None] if isinstance(time_s, np.ndarray) else time_s
         turns[:, -1] += self._los_turns.take(rows)
@@ -226,6 +253,33 @@ class FadingChannel:
         # [devices, 2, taps]
         parts = self._sum_of_pairs(terms[:, :, 0] + terms[:, :, 1])
         taps = np.ascontiguousarray(parts.swapaxes(1, 2)).view(np.complex64).swapaxes(1, 2)
+        return taps, np.ascontiguousarray(waves[:, :, -1])
+
+    def _compiled_taps(
+        self, time_s: float | Array, rows: npt.NDArray[np.int64]
+    ) -> tuple[npt.NDArray[np.complex64], npt.NDArray[np.float32]]:
+        """`_taps` by compiled code around NumPy's cosines and sines."""
+        compiled, num_taps = kernels(), self.bank.num_taps
+        angles = np.empty((len(rows), self._frequencies_hz.shape[1]), dtype=np.float32)
+        when = time_s if isinstance(time_s, np.ndarray) else np.array([time_s])
+        compiled.wave_angles(self._frequencies_hz, self._los_turns, rows, when, angles)
+        taps = np.empty((len(rows), num_taps, 2), dtype=np.float32)
+        specular = np.empty((len(rows), 2), dtype=np.float32)
+        compiled.tap_sums(self._amplitudes, rows, np.cos(angles), np.sin(angles), num_taps, taps, specular)
+        return taps.view(np.complex64).swapaxes(1, 2), specular
+
+    def _compiled_power_gains(self, time_s: float | Array, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
+        """`power_gains` by compiled code around NumPy's functions and products."""
+        taps, specular = self._compiled_taps(time_s, rows)
+        scattered = self._scattered(taps, rows, 1).view(np.float32)
+        power = np.empty((len(rows), self.num_groups), dtype=np.float32)
+        kernels().power_of_parts(scattered, self._part_amplitudes, rows, specular, self._has_los, power)
+        return power
+
+    def _scattered(
+        self, taps: npt.NDArray[np.complex64], rows: npt.NDArray[np.int64], num_alike: int
+    ) -> npt.NDArray[np.complex64]:
+        """Fourier sums of taps, [rows, 1, taps]. [rows, groups]."""
         # One product of fixed shape per device: a product over all would round differently with their number, and
         # adding a device must leave every bit of the others' channels alone.
         bank = self.bank.responses
@@ -234,13 +288,7 @@ class FadingChannel:
             taps = taps.reshape(len(matrices), num_alike, 1, -1)
         else:
             matrices = bank[0] if self._is_uniform else bank.take(self._profile_index.take(rows), axis=0)
-        response: npt.NDArray[np.complex64] = (taps @ matrices).reshape(len(rows), -1)
-        specular = np.ascontiguousarray(waves[:, :, -1])
-        if self._has_los:
-            amplitudes = self._part_amplitudes.take(rows, axis=0)
-            response *= amplitudes[:, :1]
-            response += (specular * amplitudes[:, 1:]).view(np.complex64)
-        return response, specular
+        return np.asarray((taps @ matrices).reshape(len(rows), -1))
 
     def _sum_of_pairs(self, terms: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
         """Sum over the pairs, half by half while they are even: long rows add faster than short ones."""

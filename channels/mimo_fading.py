@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from channels._validation import require_between, require_choice
-from channels.fading import FadingChannel, ProfileBank
+from channels.fading import FadingChannel, ProfileBank, kernels
 from channels.mimo import CORRELATION_LEVELS, correlation_root, steering_vectors
 
 Array = npt.NDArray[np.float64]
@@ -94,6 +94,7 @@ class MimoFading:
         link_ids: identity of each link, [num_links].
         link: distinguishes sets of links, as in `FadingChannel`.
         num_sinusoids: per tap.
+        is_compiled: as in `FadingChannel`.
     """
 
     def __init__(
@@ -106,6 +107,7 @@ class MimoFading:
         link_ids: npt.ArrayLike,
         link: str = "",
         num_sinusoids: int | None = None,
+        is_compiled: bool = False,
     ) -> None:
         ids = np.asarray(link_ids, dtype=np.int64)
         self.arrays, self.num_links, self.num_groups = arrays, len(ids), bank.num_groups
@@ -113,8 +115,11 @@ class MimoFading:
         self._pairs: dict[tuple[int, int], Indices] = {}
         pairs = (ids[:, None] * _MAX_ANTENNAS**2 + self._pair_numbers()).ravel()
         speeds = np.repeat(np.broadcast_to(np.asarray(speeds_m_s, dtype=np.float64), len(ids)), arrays.num_pairs)
-        self._scatter = FadingChannel(bank, speeds, carrier_ghz, [0.0], seed, pairs, link, num_sinusoids)
+        self._scatter = FadingChannel(
+            bank, speeds, carrier_ghz, [0.0], seed, pairs, link, num_sinusoids, is_compiled=is_compiled
+        )
         self._roots = tuple(root.astype(np.float32) for root in arrays.roots())
+        self._is_compiled = is_compiled
         self._is_correlated = arrays.correlation != "low"
         self._scale = np.float32(np.sqrt(0.5) if arrays.is_crossed else 1.0)
         self._amplitudes = np.ones((self.num_links, 2), dtype=np.float32)
@@ -165,10 +170,12 @@ class MimoFading:
             matrix = np.asarray(left[:bs, :bs] @ matrix @ right[:ue, :ue].T, dtype=np.complex64)
         if not self._has_direct:
             return matrix if self._scale == 1 else np.asarray(matrix * self._scale)
-        amplitudes = self._amplitudes.take(links, axis=0)
         # The phases of a link's specular path are those of its first pair of antennas.
         path = self._direct.take(links, axis=0)[:, :bs, :ue]
-        path *= (phasors[:: len(pairs)] * amplitudes[:, 1])[:, None, None]
-        matrix *= amplitudes[:, :1, None, None]
+        path *= (phasors[:: len(pairs)] * self._amplitudes[:, 1].take(links))[:, None, None]
+        if self._is_compiled and not self._is_correlated:
+            kernels().add_direct_path(scatter, self._amplitudes, links, np.ascontiguousarray(path).ravel())
+            return matrix
+        matrix *= self._amplitudes[:, :1].take(links, axis=0)[:, :, None, None]
         matrix += path[:, None]
         return matrix

@@ -18,6 +18,12 @@ RADIO: tuple[Mutant, ...] = (
         ("fading_conjugate_delay", "np.exp(-2j * np.pi * turns)", "np.exp(-1j * np.pi * turns)"),
     ),
     *faults_of(
+        "channels/fading_kernels.py",
+        ("tests/channels/test_compiled.py",),
+        ("compiled_without_direct_path", "turns += los_turns[row]", "turns += 0.0"),
+        ("compiled_leaves_pairs_out", "for more in range(1, left):", "for more in range(2, left):"),
+    ),
+    *faults_of(
         "channels/harq.py",
         ("tests/channels", "tests/links/nr/test_harq_closed_form.py"),
         (

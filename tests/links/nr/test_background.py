@@ -175,9 +175,9 @@ def test_saturated_flows_share_by_their_weights(direction):
 def test_a_critical_message_gains_weight_with_its_delay():
     """Of two messages of delay-critical flows the one with less of its budget left comes first; of others not."""
     link = cell([], five_qi=85)
-    assert link.network.downlink.head_is_critical.all()
+    assert link.network.downlink.heads.is_critical.all()
     assert link.network.downlink.weight.tolist() == [79.0, 79.0]
-    assert not cell([]).network.downlink.head_is_critical.any()
+    assert not cell([]).network.downlink.heads.is_critical.any()
     late = {"head_of_line_s": [0.002, 0.008], "time_to_deadline_s": [0.008, 0.002], "weight": [80, 80]}
     qos = SCHEDULERS.find("qos").make(0.1)
     for is_critical, ratio in ((True, 4.0), (False, 1.0)):

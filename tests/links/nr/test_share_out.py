@@ -37,7 +37,6 @@ def test_compiled_code_gives_what_the_plain_steps_give(reuse):
         priority = draw.integers(0, 6, (num_queues, len(GROUPS))) / 4.0
         quality = draw.integers(0, 4, priority.shape) / 2.0
         needed, costs = draw.integers(0, 20, num_queues), draw.choice([1, 2, 4], num_queues)
-        limits = draw.integers(1, 12, num_queues) if slot % 3 else None
         sizes = [int(draw.integers(0, size + 1)) for size in GROUPS]
         rotation = rotated_groups(len(GROUPS), cell)
         channel = ControlChannel(51, 2, num_queues, 8, int(draw.integers(1, 9)))
@@ -46,23 +45,26 @@ def test_compiled_code_gives_what_the_plain_steps_give(reuse):
             continue
         free, order, given = np.array(sizes), np.zeros(num_queues, dtype=int), np.zeros(priority.shape, dtype=int)
         parts = group_parts(rotation) if reuse else dict.fromkeys(rotation, 0)
+        headroom, smallest = draw.integers(1, 12, (2, num_queues))
+        power = (headroom, smallest) if slot % 3 else (order[:0], order[:0])
+        is_limited = slot % 3 and (headroom < needed).any()
         count = share_out(
             priority,
             quality,
             np.add.reduce(priority, axis=1),
+            np.arange(num_queues),
             needed,
-            order[:0] if limits is None else limits,
+            power,
             costs,
             free,
-            np.array(rotation),
-            np.array([parts[group] for group in range(len(GROUPS))]),
-            budget.grants_left,
-            budget.cce_left,
+            (np.array(rotation), np.array([parts[group] for group in range(len(GROUPS))])),
+            (budget.grants_left, budget.cce_left),
             order,
             given,
         )
+        limits = np.maximum(headroom, smallest) if is_limited else None
         expected = plain(priority, quality, needed, limits, costs, grid, budget)
-        assert [(queue, given[queue].tolist()) for queue in order[:count].tolist()] == expected
+        assert list(zip(order[:count].tolist(), given[:count].tolist(), strict=True)) == expected
         assert free.tolist() == grid.free
         several += count > 2
     assert several > 150

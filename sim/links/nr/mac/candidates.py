@@ -10,7 +10,7 @@ import numpy as np
 from sim.links.nr.mac.schedulers.base import Array, Indices
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Candidates:
     """Devices that may get a new block in a slot, of all cells or of one.
 
@@ -27,13 +27,14 @@ class Candidates:
     def __len__(self) -> int:
         return len(self.devices)
 
-    def by_cell(self, serving: Indices, num_cells: int) -> dict[int, Candidates]:
+    def by_cell(self, serving: Indices, num_cells: int, but: Collection[int] = ()) -> dict[int, Candidates]:
         """Those of each cell that has any.
 
         Args:
             serving: Cell of each device, [num_devices].
+            but: Cells to leave out, each with one candidate.
         """
-        if not len(self):
+        if len(self) == len(but):
             return {}
         if num_cells == 1:
             return {0: self}
@@ -45,16 +46,24 @@ class Candidates:
         return {
             sorted_cells[start]: Candidates(devices[start:end], needed[start:end], quality[start:end])
             for start, end in zip(starts, [*starts[1:], len(order)], strict=True)
+            if sorted_cells[start] not in but
         }
 
     def parted(self, chosen: Collection[int]) -> tuple[Candidates, Candidates]:
         """Those among some devices, and the others."""
-        inside = [device in chosen for device in self.devices.tolist()]
-        if all(inside):
+        if len(self) < len(chosen):
+            rows = np.array([device in chosen for device in self.devices.tolist()])
+        else:
+            rows = np.zeros(len(self), dtype=bool)
+            for device in chosen:
+                place = self.devices.searchsorted(device)
+                if place < len(rows) and self.devices[place] == device:
+                    rows[place] = True
+        count = np.count_nonzero(rows)
+        if count == len(rows):
             return self, self._first(0)
-        if not any(inside):
+        if not count:
             return self._first(0), self
-        rows = np.array(inside)
         return self._at(rows), self._at(~rows)
 
     def without(self, chosen: Collection[int]) -> Candidates:

@@ -41,7 +41,7 @@ class DelayHistogram:
     """Delays in logarithmic bins: any quantile to within 1 %."""
 
     def __init__(self) -> None:
-        self._counts = np.zeros(_NUM_BINS, dtype=np.int64)
+        self._counts = [0] * _NUM_BINS
 
     def add(self, delay_ns: int) -> None:
         """Count a delay."""
@@ -50,11 +50,11 @@ class DelayHistogram:
 
     def include(self, other: DelayHistogram) -> None:
         """Count all delays of another one."""
-        self._counts += other._counts
+        self._counts = [own + more for own, more in zip(self._counts, other._counts, strict=True)]
 
     def quantile_s(self, probability: float) -> float:
         """Quantile [s]; NaN without delays."""
-        total = int(self._counts.sum())
+        total = sum(self._counts)
         if not total:
             return float("nan")
         place = int(np.searchsorted(np.cumsum(self._counts), probability * total, side="left"))
@@ -107,8 +107,9 @@ class MacCounters:
         self.num_messages += 1
         self.payload_bits[message.packet.device] += message.packet.payload_bits
         self.access.add(delivery.access_ns)
+        totals = self.delay_ns
         for part, delay_ns in delivery.notes.items():
-            self.delay_ns[part] += delay_ns
+            totals[part] += delay_ns
 
     def figures(self, elapsed_s: float, prbs_offered: int) -> dict[str, float]:
         """Cell figures by name, units in the names."""

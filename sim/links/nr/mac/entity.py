@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Collection, Sequence
 from functools import cache
+from types import ModuleType
 
 import numpy as np
 
@@ -17,6 +18,7 @@ from sim.links.nr.mac.scheduler_view import SchedulerView
 from sim.links.nr.mac.schedulers.base import Array, Indices
 from sim.links.nr.mac.transmission import Transmission
 from sim.links.nr.phy.block import TransportBlock
+from sim.links.nr.phy.small_scale import are_many
 
 PrbPlacement = tuple[int, int, list[int]]
 """Cell, device, and PRBs of each group, [num_groups], of a new block."""
@@ -25,8 +27,8 @@ MANY_QUEUES = 32
 
 
 @cache
-def _share_out() -> Callable[..., int]:
-    from sim.links.nr.mac.share_out import share_out
+def _kernels() -> ModuleType:
+    from sim.links.nr.mac import share_out
 
     return share_out
 
@@ -36,7 +38,12 @@ class MacEntity(Transmission):
 
     Args:
         deps: What it is built from.
+
+    Attributes:
+        has_power_limits: Whether a device's power says how many PRBs it should be given at most.
     """
+
+    has_power_limits = False
 
     def __init__(self, deps: MacDeps) -> None:
         super().__init__(deps)
@@ -44,11 +51,16 @@ class MacEntity(Transmission):
         self._rotations = [rotated_groups(len(self._group_sizes), cell) for cell in range(deps.num_cells)]
         reuses, count = self.settings.prb_placement == "reuse", len(self._group_sizes)
         parts = [group_parts(rotation) if reuses else dict.fromkeys(range(count), 0) for rotation in self._rotations]
-        # Order and part of the groups of each cell. [2, num_groups].
+        # Order and part of the groups of each cell. [num_groups] each.
         self._group_orders = [
-            np.array([rotation, [part[group] for group in range(count)]], dtype=np.int64)
+            (np.array(rotation), np.array([part[group] for group in range(count)]))
             for rotation, part in zip(self._rotations, parts, strict=True)
         ]
+        self._all_orders = tuple(np.array(rows) for rows in zip(*self._group_orders, strict=True))
+        has_many = are_many(len(deps.serving)) and deps.num_cells > 1
+        self._places_alone = has_many and not self.settings.configured_grant
+        # Room for what is shared out: queues in order, and PRBs of each group.
+        self._shares = np.empty(len(deps.serving), dtype=np.int64), np.empty((len(deps.serving), count), dtype=np.int64)
         self.granted_bytes = [0] * len(deps.serving)
 
     def empty_grid(self, cell: int) -> ResourceGrid:
@@ -80,6 +92,7 @@ class MacEntity(Transmission):
             busy.add(block.device)
             placed.append(block)
         self.resend[cell] = kept
+        self.num_resend -= len(placed)
         if placed and self.settings.multiplexing == "tdma":
             grid.close()
         return placed
@@ -98,27 +111,52 @@ class MacEntity(Transmission):
         """PRBs that are the device's own in a slot and fit its block, if any."""
         return None
 
-    def candidates(self, slot: int, num_symbols: int) -> dict[int, Candidates]:
-        """By cell, devices that may get a new block: a backlog, a free HARQ process, awake; their reports are taken in.
+    def candidates(self, slot: int, num_symbols: int) -> Candidates | None:
+        """Devices of all cells that may get a new block: a backlog, a free HARQ process, awake.
 
-        All cells together: many cells have one such device or two.
+        Their reports are taken in, all cells together: many cells have one such device or two.
         """
         wanted = np.logical_and(self.backlog, self.num_free)
         if self.deps.drx.is_used:
             wanted &= self.deps.drx.listening(slot)
         devices = wanted.nonzero()[0]
         if not len(devices):
-            return {}
+            return None
         self.adaptation.refresh(devices, slot)
         devices, needed = self.useful(devices, num_symbols)
         quality = self.adaptation.group_quality(devices, slot)
-        return Candidates(devices, needed, quality).by_cell(self.serving, self.deps.num_cells)
+        return Candidates(devices, needed, quality)
 
-    def cells_with_work(self, candidates: dict[int, Candidates]) -> list[int]:
-        """Cells that have anything to grant, in order."""
-        if not any(self.resend):
-            return sorted(candidates)
-        return sorted({*candidates, *(cell for cell, waiting in enumerate(self.resend) if waiting)})
+    def place_alone(self, candidates: Candidates | None) -> dict[int, PrbPlacement | None]:
+        """By cell, the new block of a device that is the only candidate, if no retransmission waits there.
+
+        With many cells, in one step for all; None where its grant cannot be announced.
+        """
+        if not self._places_alone or candidates is None:
+            return {}
+        cells = self.serving.take(candidates.devices)
+        queues, given = _kernels().place_alone(
+            cells,
+            self.deps.num_cells,
+            candidates.needed,
+            candidates.quality,
+            self.carrier.group_sizes,
+            self._all_orders,
+        )
+        pdcch, alone = self.deps.pdcch, dict[int, PrbPlacement | None]()
+        rows = zip(cells.take(queues).tolist(), candidates.devices.take(queues).tolist(), given.tolist(), strict=True)
+        for cell, device, row in rows:
+            if not self.resend[cell]:
+                fits = pdcch.announce(cell, self.direction, pdcch.costs[device])
+                alone[cell] = (cell, device, row) if fits else None
+        return alone
+
+    def by_cell(self, candidates: Candidates | None, alone: Collection[int]) -> tuple[list[int], dict[int, Candidates]]:
+        """Cells that have anything to grant, in order; and the candidates of those where none is ``alone``."""
+        own = {} if candidates is None else candidates.by_cell(self.serving, self.deps.num_cells, alone)
+        if not self.num_resend:
+            return sorted([*own, *alone]), own
+        return sorted({*own, *alone, *(cell for cell, waiting in enumerate(self.resend) if waiting)}), own
 
     def schedule_new(
         self, cell: int, slots: tuple[int, int], grid: ResourceGrid, own: Candidates, budget: GrantBudget
@@ -152,32 +190,28 @@ class MacEntity(Transmission):
         self, cell: int, grid: ResourceGrid, own: Candidates, priority: Array, budget: GrantBudget
     ) -> list[PrbPlacement]:
         """``within_power`` and ``allocate_prbs`` by compiled code."""
-        limits = self.power_limits(own.devices, own.needed)
-        costs = self.deps.pdcch.cost_row.take(own.devices)
-        rotation, parts = self._group_orders[cell]
+        widths, pdcch = self.adaptation.widths, self.deps.pdcch
         free = np.array(grid.free)
-        order, given = np.empty(len(own), dtype=np.int64), np.zeros(own.quality.shape, dtype=np.int64)
-        count = _share_out()(
-            np.ascontiguousarray(priority),
+        order, given = self._shares
+        count = _kernels().share_out(
+            priority,
             own.quality,
             np.add.reduce(priority, axis=1),
+            own.devices,
             own.needed,
-            order[:0] if limits is None else limits,
-            costs,
+            (widths.headroom_prb, widths.smallest_prb) if self.has_power_limits else (order[:0], order[:0]),
+            pdcch.cost_row,
             free,
-            rotation,
-            parts,
-            budget.grants_left,
-            budget.cce_left,
+            self._group_orders[cell],
+            (budget.grants_left, budget.cce_left),
             order,
             given,
         )
         grid.leave(free.tolist())
-        queues = order[:count]
-        for cost in costs.take(queues).tolist():
-            budget.take(cost)
-        rows = zip(own.devices.take(queues).tolist(), given.take(queues, axis=0).tolist(), strict=True)
-        return [(cell, device, row) for device, row in rows]
+        devices = own.devices.take(order[:count]).tolist()
+        for device in devices:
+            budget.take(pdcch.costs[device])
+        return [(cell, device, row) for device, row in zip(devices, given[:count].tolist(), strict=True)]
 
     def _place_alone(self, cell: int, grid: ResourceGrid, own: Candidates, budget: GrantBudget) -> list[PrbPlacement]:
         device = int(own.devices[0])
@@ -205,28 +239,26 @@ class MacEntity(Transmission):
             return []
         devices = np.array([device for _, device, _ in placed], dtype=np.int64)
         prbs_per_group = [row for _, _, row in placed]
-        num_prb = [sum(row) for row in prbs_per_group]
+        num_prb = list(map(sum, prbs_per_group))
         adaptation = self.adaptation
         mcs = configured_mcs or adaptation.choose(devices, prbs_per_group, num_prb, num_symbols, grant_slot)
-        layers = precoders = [1] * len(placed)
-        if adaptation.has_layers:
-            layers, precoders = (row.take(devices).tolist() for row in (adaptation.num_layers, adaptation.precoder))
-        size_of = self.carrier.block_bytes_list
+        has_layers, first_sizes = adaptation.has_layers, self.carrier.block_bytes_list(num_symbols)
         gain = 8e9 / self.carrier.slot_ns / self.settings.average_window_slots / self._served_scale
         blocks = []
         draw, granted, drx = self.deps.uniforms.next, self.granted_bytes, self.deps.drx
         served, num_free, last_grant = self._served, self.num_free, self.last_grant
-        rows = zip(placed, mcs, num_prb, layers, precoders, strict=True)
-        for (cell, device, row), index, count, num_layers, precoder in rows:
-            size = size_of(num_symbols, num_layers)[index][count]
+        for (cell, device, row), index, count in zip(placed, mcs, num_prb, strict=True):
+            num_layers = adaptation.num_layers.item(device) if has_layers else 1
+            sizes = first_sizes if num_layers == 1 else self.carrier.block_bytes_list(num_symbols, num_layers)
+            size = sizes[index][count]
             granted[device] += size
             served[device] += size * gain
             num_free[device] -= 1
             last_grant[device] = data_slot
             block = TransportBlock(cell, device, size, index, count, num_symbols, row, grant_slot, granted[device])
             block.uniform = draw(device)
-            if adaptation.has_layers:
-                block.num_layers, block.precoder = num_layers, precoder
+            if has_layers:
+                block.num_layers, block.precoder = num_layers, adaptation.precoder.item(device)
             if drx.is_used and configured_mcs is None:
                 drx.granted(device, grant_slot)
             blocks.append(block)
@@ -248,10 +280,6 @@ class MacEntity(Transmission):
             fits = sizes[widths.mcs[devices], needed] >= HEADERS_BYTES
             return devices[fits], needed[fits]
         return devices, needed
-
-    def power_limits(self, devices: Indices, needed: Indices) -> Indices | None:  # noqa: ARG002
-        """PRBs beyond which devices that need so many should not go, [num_devices]; None where power sets no limit."""
-        return None
 
     def within_power(
         self,

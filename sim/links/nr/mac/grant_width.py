@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
+from types import ModuleType
 
 import numpy as np
 import numpy.typing as npt
 
 from sim.links.nr.phy.carrier import Carrier
+from sim.links.nr.phy.small_scale import are_many
 
 Indices = npt.NDArray[np.int64]
 MIN_BLOCK_BYTES = 24
@@ -15,6 +18,14 @@ MIN_BLOCK_BYTES = 24
 HEADERS_BYTES = 9
 """RLC and MAC header of a segment, a buffer report, and one byte of data."""
 _NUM_WIDTHS = 12
+
+
+@cache
+def kernels() -> ModuleType:
+    """`report_kernels`, imported when it is first needed."""
+    from sim.links.nr.mac import report_kernels
+
+    return report_kernels
 
 
 class GrantWidths:
@@ -49,6 +60,7 @@ class GrantWidths:
     ) -> None:
         self._carrier, self._spread_mcs = carrier, spread_mcs
         self._sizes = carrier.block_bytes(carrier.symbols)
+        self._is_compiled = are_many(num_devices)
         self.mcs = np.full(num_devices, mcs, dtype=np.int64)
         self.headroom_prb = np.full(num_devices, carrier.num_prb, dtype=np.int64)
         self.max_prb = self.headroom_prb.copy()
@@ -57,6 +69,8 @@ class GrantWidths:
         # Which devices' rows of it are still to be found; until then the largest block is no more than that of any MCS.
         self._is_open = np.zeros(num_devices, dtype=bool)
         self._max_bytes = self._sizes.max(axis=0)
+        # PRBs of the smallest useful grant within the headroom, [num_mcs].
+        self._min_prb = (self._sizes < MIN_BLOCK_BYTES).sum(axis=1)
         self.headroom_bytes = self._sizes[self.mcs, self.headroom_prb]
         self._full_bytes = self.headroom_bytes.copy()
         self.smallest_prb = np.ones(num_devices, dtype=np.int64)
@@ -76,9 +90,14 @@ class GrantWidths:
             rows: Devices, [num_rows].
             mcs: [num_rows].
         """
-        self.mcs[rows] = mcs
         self._is_open[rows] = True
-        self._renew_sizes(rows)
+        if self._is_compiled:
+            power, found = (self.headroom_prb, self.max_prb), (self.headroom_bytes, self._full_bytes, self.smallest_prb)
+            kernels().renew_widths(rows, mcs, self._sizes, self._max_bytes, self._min_prb, power, self.mcs, found)
+            self._renew_smallest(rows)
+        else:
+            self.mcs[rows] = mcs
+            self._renew_sizes(rows)
 
     def full_bytes(self, devices: Indices) -> Indices:
         """Largest block of a full slot on any width up to ``max_prb``. [num_devices]."""
@@ -89,8 +108,15 @@ class GrantWidths:
         headroom, widest = self.headroom_prb[rows], self.max_prb[rows]
         self.headroom_bytes[rows] = own = self._sizes[self.mcs[rows], headroom]
         self._full_bytes[rows] = np.where(headroom < widest, self._max_bytes[widest], own)
-        min_bytes = np.full(len(rows), MIN_BLOCK_BYTES)
-        self.smallest_prb[rows] = self.needed(rows, min_bytes, self._carrier.symbols)
+        self.smallest_prb[rows] = np.minimum(self._min_prb.take(self.mcs[rows]), widest)
+        self._renew_smallest(rows)
+
+    def _renew_smallest(self, rows: Indices) -> None:
+        """The smallest useful grant of devices that need more than their headroom for it."""
+        beyond = rows[self.headroom_bytes.take(rows) < MIN_BLOCK_BYTES]
+        if len(beyond):
+            min_bytes = np.full(len(beyond), MIN_BLOCK_BYTES)
+            self.smallest_prb[beyond] = self.needed(beyond, min_bytes, self._carrier.symbols)
 
     def _find_beyond(self, devices: Indices) -> None:
         """Find the sizes beyond the headroom of those devices whose are not known."""
@@ -105,6 +131,17 @@ class GrantWidths:
 
     def needed(self, devices: Indices, want_bytes: Indices, num_symbols: int) -> Indices:
         """PRBs that so many bytes need in a slot of so many symbols, at most ``max_prb``. [num_devices]."""
+        if not self._is_compiled:
+            return self._needed(devices, want_bytes, num_symbols)
+        found = np.empty(len(devices), dtype=np.int64)
+        sizes, bytes_of = self._carrier.block_bytes(num_symbols), (self.headroom_bytes, self._full_bytes)
+        if kernels().needed_prb(devices, want_bytes, sizes, self.mcs, self.max_prb, bytes_of, found):
+            wide = (found < 0).nonzero()[0]
+            found[wide] = self._needed(devices[wide], want_bytes[wide], num_symbols)
+        return found
+
+    def _needed(self, devices: Indices, want_bytes: Indices, num_symbols: int) -> Indices:
+        """`needed` by NumPy."""
         needed = self.max_prb.take(devices)
         # Blocks of a full slot are the largest: who wants more needs all PRBs in any slot.
         fits = want_bytes <= self._full_bytes.take(devices)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from functools import cache
 from math import log2, log10
+from types import ModuleType
 
 import numpy as np
 import numpy.typing as npt
@@ -11,6 +13,7 @@ from sim.links.base import Direction
 from sim.links.nr.mac.adaptation import bits_per_prb, min_grant_prb
 from sim.links.nr.mac.csi import CqiReports, MeasurementTimes
 from sim.links.nr.mac.grant_width import GrantWidths
+from sim.links.nr.mac.grant_width import kernels as report_kernels
 from sim.links.nr.mac.outer_loop import OuterLoops
 from sim.links.nr.phy.block_errors import BlockErrors
 from sim.links.nr.phy.channel import RadioChannel
@@ -26,6 +29,13 @@ _CEILING_DB = 3.0
 it has an end, and small blocks need a little more. Without one, an outer loop in a channel of 50 dB could lower its
 offset for ever and still choose the highest MCS, whatever the interference that no report has seen."""
 _NO_REPORT = np.iinfo(np.int64).min
+
+
+@cache
+def _kernels() -> ModuleType:
+    from sim.links.nr.phy import block_kernels
+
+    return block_kernels
 
 
 class ReportedChannel:
@@ -170,13 +180,26 @@ class ReportedChannel:
         width = self.widths.headroom_prb[rows]
         sinr = self._sinr(rows, width, slot)
         capacity = np.log2(1 + sinr)
+        if self._fixed_mcs is not None:
+            self._renew_rates(rows, capacity)
+            return
+        ceiling = np.log2(1 + self._ceiling * self.loops.offset[rows])
+        self._report_sinr[rows], self._report_ceiling[rows] = sinr, ceiling
+        if self._channel.is_compiled and self._reduction is None and not self.has_layers:
+            mcs, needed = np.empty(len(rows), dtype=np.int64), self._errors.needed_capacity(self._carrier.symbols)
+            means, rates = (capacity @ self._group_shares, ceiling), (self._max_capacity, self._bps_per_capacity)
+            report_kernels().take_reports(
+                rows, capacity, means, width, needed, self._errors.lowest, rates, self.rate_bps, mcs
+            )
+        else:
+            self._renew_rates(rows, capacity)
+            mcs = self._wideband_mcs(rows, capacity, width, ceiling)
+        self.widths.set_mcs(rows, mcs)
+
+    def _renew_rates(self, rows: Indices, capacity: Array) -> None:
+        """Rates per group at capacities of a layer, [num_rows, num_groups]."""
         per_layer = np.minimum(capacity, self._max_capacity) * self._bps_per_capacity
         self.rate_bps[rows] = per_layer * self.num_layers[rows, None]
-        if self._fixed_mcs is None:
-            ceiling = np.log2(1 + self._ceiling * self.loops.offset[rows])
-            mcs = self._wideband_mcs(rows, capacity, width, ceiling)
-            self._report_sinr[rows], self._report_ceiling[rows] = sinr, ceiling
-            self.widths.set_mcs(rows, mcs)
 
     def _wideband_mcs(self, rows: Indices, capacity: Array, num_prb: Indices, ceiling: Array) -> Indices:
         """MCS by the mean capacity over the whole carrier, capacity [num_rows, num_groups]. [num_rows]."""
@@ -220,6 +243,9 @@ class ReportedChannel:
         if self._fixed_mcs is not None:
             return [self._fixed_mcs] * len(devices)
         self.loops.prepare(devices, num_prb, num_symbols)
+        losses = self._reduction.losses_db(devices, np.array(num_prb), prbs_per_group) if self._reduction else None
+        if self._channel.is_compiled and losses is None and not self.has_layers:
+            return self._compiled_choice(devices, prbs_per_group, num_prb, num_symbols, slot)
         # Some blocks of a few groups each are worked out faster as plain numbers than as arrays.
         names, offsets, capacity = devices.tolist(), self.loops.offset.take(devices).tolist(), []
         if self._interference is None:
@@ -232,8 +258,23 @@ class ReportedChannel:
             bits = [weight * log2(1.0 + gain * scale) for gain, weight in zip(row, used, strict=True) if weight]
             capacity.append(min(sum(bits) / count, log2(1.0 + self._ceiling * offset)))
         layers = self.num_layers.take(devices).tolist() if self.has_layers else None
-        losses = self._reduction.losses_db(devices, np.array(num_prb), prbs_per_group) if self._reduction else None
         return self._errors.choose(capacity, num_prb, num_symbols, layers, losses)
+
+    def _compiled_choice(
+        self, devices: Indices, prbs_per_group: list[list[int]], num_prb: list[int], num_symbols: int, slot: int
+    ) -> list[int]:
+        """`choose` of blocks of one layer, without losses, by compiled code."""
+        offset, counts = self.loops.offset.take(devices), np.array(num_prb)
+        mcs = np.empty(len(counts), dtype=np.int64)
+        if self._interference is None:
+            gains, rows, scales = self._gains, devices, self._channel.snr(self._direction, devices, counts) * offset
+        else:
+            gains, rows, scales = self._sinr(devices, counts, slot), np.arange(len(counts)), np.ones(len(counts))
+        needed, lowest = self._errors.needed_capacity(num_symbols), self._errors.lowest
+        levels = scales, self._ceiling * offset
+        _kernels().choose_mcs(gains, rows, levels, np.array(prbs_per_group), needed, lowest, mcs)
+        chosen: list[int] = mcs.tolist()
+        return chosen
 
     def expect(self, slot: int, devices: list[int]) -> None:
         """Blocks of these devices will be sent in a slot to come."""

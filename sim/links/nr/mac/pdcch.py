@@ -124,6 +124,14 @@ class ControlChannel:
         reserved = self._reserved if direction == Direction.UPLINK else 0
         return GrantBudget(self, cell, self._max_grants, self.num_cce - reserved - self._used[cell])
 
+    def announce(self, cell: int, direction: Direction, cost: int) -> bool:
+        """Announce the only grant of a cell and direction in the open slot, if it fits."""
+        reserved = self._reserved if direction == Direction.UPLINK else 0
+        fits = cost <= self.num_cce - reserved - self._used[cell]
+        if fits:
+            self._used[cell] += cost
+        return fits
+
     def spend(self, cell: int, cost: int) -> None:
         """Take CCEs of the open slot."""
         self._used[cell] += cost

@@ -37,22 +37,22 @@ class SchedulerView:
         widths = self._mac.adaptation.widths
         layers = self._mac.adaptation.num_layers[self.device]
         per_byte = widths.headroom_prb[self.device] / np.maximum(layers * widths.headroom_bytes[self.device], 1)
-        return np.asarray(self._mac.head_bytes[self.device] * per_byte)
+        return np.asarray(self._mac.heads.num_bytes[self.device] * per_byte)
 
     @property
     def head_of_line_s(self) -> Array:
         """Time since the first message was sent."""
-        return np.asarray((self._now_ns - self._mac.head_ns[self.device]) * 1e-9, dtype=np.float64)
+        return np.asarray((self._now_ns - self._mac.heads.sent_ns[self.device]) * 1e-9, dtype=np.float64)
 
     @property
     def time_to_deadline_s(self) -> Array:
         """Time until the first message should arrive."""
-        return np.asarray((self._mac.head_deadline_ns[self.device] - self._now_ns) * 1e-9, dtype=np.float64)
+        return np.asarray((self._mac.heads.deadline_ns[self.device] - self._now_ns) * 1e-9, dtype=np.float64)
 
     @property
     def tokens_at_stake(self) -> Array:
         """Tokens that the first message may unblock."""
-        return self._mac.head_tokens[self.device]
+        return self._mac.heads.tokens[self.device]
 
     @property
     def weight(self) -> Array:
@@ -62,7 +62,7 @@ class SchedulerView:
     @property
     def is_delay_critical(self) -> npt.NDArray[np.bool_]:
         """Whether the first message is worth nothing beyond its delay budget."""
-        return self._mac.head_is_critical[self.device]
+        return self._mac.heads.is_critical[self.device]
 
     @property
     def rate_bps(self) -> Array:

@@ -1,42 +1,31 @@
 """A slot's PRBs shared out among many queues by compiled code: the same as the steps in plain Python, to the last PRB.
 
 Only comparisons and whole numbers are compiled, so that no result depends on the compiler. Importing this module
-imports ``numba``; the first call compiles, or reads what another process has compiled from numba's cache.
+imports ``numba``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, TypeVar, cast
-
-import numba
 import numpy as np
 import numpy.typing as npt
 
+from channels.compiled import compiled
 from sim.links.nr.mac.schedulers.base import Array, Indices
 
 Bools = npt.NDArray[np.bool_]
-_Function = TypeVar("_Function", bound=Callable[..., Any])
 
 
-def _compiled(function: _Function) -> _Function:
-    try:
-        return cast(_Function, numba.njit(cache=True)(function))
-    except RuntimeError:  # neither a folder beside this file nor one of the user's may be written
-        return cast(_Function, numba.njit(function))
-
-
-@_compiled
-def _winner(column: Array, is_live: Bools) -> int:
-    """Live queue of highest priority, the first of several; -1 without any."""
+@compiled
+def _winner(priority: Array, group: int, queues: Indices, is_live: Bools) -> int:
+    """Live queue of highest priority in a group, the first of several; -1 without any."""
     best = -1
-    for queue in range(len(column)):
-        if is_live[queue] and (best < 0 or column[queue] > column[best]):
+    for queue in queues:
+        if is_live[queue] and (best < 0 or priority[queue, group] > priority[best, group]):
             best = queue
     return best
 
 
-@_compiled
+@compiled
 def _sort(groups: Indices, quality: Array, parts: Indices) -> None:
     """Sort groups in place by part, then by falling quality; others stay in their order."""
     for place in range(1, len(groups)):
@@ -50,22 +39,22 @@ def _sort(groups: Indices, quality: Array, parts: Indices) -> None:
         groups[before] = group
 
 
-@_compiled
-def _best_group(priority: Array, free: Indices, is_live: Bools, winner: Indices) -> int:
+@compiled
+def _best_group(priority: Array, free: Indices, queues: Indices, is_live: Bools, winner: Indices) -> int:
     """Free group in which a live queue has the highest priority of all, -1 without any; winners are renewed."""
     best = -1
     for group in range(len(free)):
         if not free[group]:
             continue
         if winner[group] < 0 or not is_live[winner[group]]:
-            winner[group] = _winner(priority[:, group], is_live)
+            winner[group] = _winner(priority, group, queues, is_live)
         own = winner[group]
         if own >= 0 and (best < 0 or priority[own, group] > priority[winner[best], best]):
             best = group
     return best
 
 
-@_compiled
+@compiled
 def _take(
     queue: int, priority: Array, quality: Array, needed: Indices, free: Indices, order: Indices, parts: Indices,
     winner: Indices, given: Indices,
@@ -83,12 +72,12 @@ def _take(
         _sort(won[:count], quality[queue], parts)
     for group in won[:count]:
         share = min(free[group], needed[queue])
-        given[queue, group] += share
+        given[group] += share
         needed[queue] -= share
         free[group] -= share
 
 
-@_compiled
+@compiled
 def _by_group(
     priority: Array, quality: Array, needed: Indices, costs: Indices, free: Indices, rotation: Indices, parts: Indices,
     grants_left: int, cce_left: int, order: Indices, given: Indices,
@@ -96,28 +85,31 @@ def _by_group(
     """The steps of `allocation.allocate_prbs`; returns how many queues are given anything."""
     num_queues = len(needed)
     winner = np.full(len(free), -1, dtype=np.int64)
-    is_live, is_started = np.empty(num_queues, dtype=np.bool_), np.zeros(num_queues, dtype=np.bool_)
+    is_live = np.empty(num_queues, dtype=np.bool_)
+    place = np.full(num_queues, -1, dtype=np.int64)
     for queue in range(num_queues):
         is_live[queue] = needed[queue] > 0 and costs[queue] <= cce_left and grants_left > 0
+    queues = is_live.nonzero()[0]
     count = 0
-    best = _best_group(priority, free, is_live, winner)
+    best = _best_group(priority, free, queues, is_live, winner)
     while best >= 0:
         queue = winner[best]
-        if not is_started[queue]:
-            is_started[queue] = True
+        if place[queue] < 0:
+            place[queue] = count
             order[count] = queue
+            given[count] = 0
             count += 1
             grants_left -= 1
             cce_left -= costs[queue]
-            for other in range(num_queues):
-                is_live[other] &= is_started[other] or (grants_left > 0 and costs[other] <= cce_left)
-        _take(queue, priority, quality, needed, free, rotation, parts, winner, given)
+            for other in queues:
+                is_live[other] &= place[other] >= 0 or (grants_left > 0 and costs[other] <= cce_left)
+        _take(queue, priority, quality, needed, free, rotation, parts, winner, given[place[queue]])
         is_live[queue] = needed[queue] > 0
-        best = _best_group(priority, free, is_live, winner)
+        best = _best_group(priority, free, queues, is_live, winner)
     return count
 
 
-@_compiled
+@compiled
 def _first(total: Array, costs: Indices, grants_left: int, cce_left: int, first: Indices) -> int:
     """As many queues as can be announced, by falling priority; returns their number."""
     is_taken = np.zeros(len(total), dtype=np.bool_)
@@ -136,7 +128,7 @@ def _first(total: Array, costs: Indices, grants_left: int, cce_left: int, first:
     return count
 
 
-@_compiled
+@compiled
 def _raised(needed: Indices, cut: Indices, queues: Indices, level: int) -> int:
     """PRBs in all if each queue may have so many at least."""
     total = 0
@@ -145,7 +137,7 @@ def _raised(needed: Indices, cut: Indices, queues: Indices, level: int) -> int:
     return total
 
 
-@_compiled
+@compiled
 def _shared(needed: Indices, limits: Indices, queues: Indices, num_prb: int, cut: Indices) -> None:
     """`grant_width.share_leftover` among some queues, by falling priority."""
     left = num_prb
@@ -167,19 +159,29 @@ def _shared(needed: Indices, limits: Indices, queues: Indices, num_prb: int, cut
             left -= 1
 
 
-@_compiled
+@compiled
+def _power_limits(devices: Indices, needed: Indices, headroom: Indices, smallest: Indices, limits: Indices) -> bool:
+    """PRBs beyond which queues should not go; whether any needs more than its device's headroom."""
+    is_limited = False
+    for queue in range(len(needed)):
+        own = headroom[devices[queue]]
+        is_limited |= own < needed[queue]
+        limits[queue] = max(own, smallest[devices[queue]])
+    return is_limited
+
+
+@compiled
 def share_out(
     priority: Array,
     quality: Array,
     total: Array,
+    devices: Indices,
     needed: Indices,
-    limits: Indices,
-    costs: Indices,
+    power: tuple[Indices, Indices],
+    cost_of_device: Indices,
     free: Indices,
-    rotation: Indices,
-    parts: Indices,
-    grants_left: int,
-    cce_left: int,
+    places: tuple[Indices, Indices],
+    left: tuple[int, int],
     order: Indices,
     given: Indices,
 ) -> int:
@@ -188,25 +190,63 @@ def share_out(
     Args:
         priority, quality: [num_queues, num_groups]; how good each group is for a queue decides where it lies.
         total: Priority of each queue over the groups, [num_queues].
+        devices: Whose queues, [num_queues].
         needed: PRBs that each queue can use, [num_queues].
-        limits: PRBs within each queue's power, [num_queues]; empty where power sets no limit.
-        costs: CCEs of a grant to each queue, [num_queues].
+        power: PRBs within each device's power, and those of the smallest useful grant, [num_devices] each; empty where
+            power sets no limit.
+        cost_of_device: CCEs of a grant to each device, [num_devices].
         free: PRBs left in each group, taken from, [num_groups].
-        rotation, parts: Order and part of the groups, see `ResourceGrid`, [num_groups].
-        grants_left, cce_left: What can still be announced.
+        places: Order and part of the groups, see `ResourceGrid`, [num_groups] each.
+        left: Grants and CCEs that can still be announced.
         order: Takes the queues that are given anything, in order, [num_queues].
-        given: Takes the PRBs of each group, [num_queues, num_groups].
+        given: Takes the PRBs of each group of these, [num_queues, num_groups].
 
     Returns:
         Queues that are given anything.
     """
-    allowed = np.zeros(len(needed), dtype=np.int64)
-    if len(limits):
+    grants_left, cce_left = left
+    headroom, smallest = power
+    costs, allowed = cost_of_device[devices], needed.copy()
+    limits = np.empty(len(needed), dtype=np.int64)
+    if len(headroom) and _power_limits(devices, needed, headroom, smallest, limits):
         num_prb = 0
         for count in free:
             num_prb += count
-        _shared(needed, limits, order[: _first(total, costs, grants_left, cce_left, order)], num_prb, allowed)
-    else:
-        for queue in range(len(needed)):
-            allowed[queue] = needed[queue]
+        first = order[: _first(total, costs, grants_left, cce_left, order)]
+        allowed[:] = 0
+        _shared(needed, limits, first, num_prb, allowed)
+    rotation, parts = places
     return _by_group(priority, quality, allowed, costs, free, rotation, parts, grants_left, cce_left, order, given)
+
+
+@compiled
+def place_alone(
+    cells: Indices, num_cells: int, needed: Indices, quality: Array, sizes: Indices, places: tuple[Indices, Indices]
+) -> tuple[Indices, Indices]:
+    """PRBs of queues that are alone in their cells, with the whole carrier to choose from.
+
+    Args:
+        cells: Of each queue, [num_queues].
+        needed: PRBs that each queue can use, [num_queues].
+        quality: [num_queues, num_groups].
+        sizes: PRBs of each group, [num_groups].
+        places: Order and part of the groups of each cell, see `ResourceGrid`, [num_cells, num_groups] each.
+
+    Returns:
+        Their numbers, by cell, and the PRBs of each group, [num_alone, num_groups].
+    """
+    rotations, parts = places
+    counts, last = np.zeros(num_cells, dtype=np.int64), np.empty(num_cells, dtype=np.int64)
+    for queue in range(len(cells)):
+        counts[cells[queue]] += 1
+        last[cells[queue]] = queue
+    queues = last[counts == 1]
+    given = np.zeros((len(queues), len(sizes)), dtype=np.int64)
+    for place in range(len(queues)):
+        queue = queues[place]
+        order, left = rotations[cells[queue]].copy(), needed[queue]
+        _sort(order, quality[queue], parts[cells[queue]])
+        for group in order:
+            given[place, group] = min(sizes[group], left)
+            left -= given[place, group]
+    return queues, given

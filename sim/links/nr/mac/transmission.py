@@ -11,6 +11,7 @@ from sim.core.clock import to_ns
 from sim.links.base import Delivery, Direction, Packet
 from sim.links.nr.mac.counters import DELAY_PARTS, MacCounters
 from sim.links.nr.mac.deps import MacDeps
+from sim.links.nr.mac.queue_heads import QueueHeads
 from sim.links.nr.mac.schedulers.base import Array, Indices
 from sim.links.nr.phy.block import TransportBlock
 from sim.links.nr.rlc.acknowledged import AcknowledgedMode, StatusReport
@@ -31,7 +32,8 @@ class Transmission(ABC):
         queues: RLC buffer of each device.
         backlog: Bytes that the base station believes to wait, [num_devices]; ``total_backlog`` is their sum.
         num_free: HARQ processes without a block, [num_devices].
-        resend: Blocks that wait for a retransmission, by cell.
+        resend: Blocks that wait for a retransmission, by cell; ``num_resend`` is their number.
+        heads: First messages of the queues.
         kpis: Counters.
         last_progress_ns: When something of a protocol's message last arrived.
         last_grant: Slot of each device's last new block, [num_devices].
@@ -60,20 +62,15 @@ class Transmission(ABC):
         self.total_backlog = 0
         self.num_free = np.full(count, settings.harq_processes, dtype=np.int64)
         self.resend: list[deque[TransportBlock]] = [deque() for _ in range(deps.num_cells)]
+        self.num_resend = 0
         if settings.rrc_inactivity_s is not None:
             self.delay_parts = ("connection", *self.delay_parts)
         self.kpis = MacCounters(count, self.delay_parts)
-        self.head_ns = np.zeros(count, dtype=np.int64)
-        self.head_deadline_ns = np.zeros(count, dtype=np.int64)
-        self.head_tokens = np.ones(count)
-        self.head_bytes = np.zeros(count, dtype=np.int64)
-        self.head_is_critical = np.array([own[0].is_delay_critical for own in deps.channels], dtype=bool)
         self.control_weight = np.ones(count)
         self.weight = np.array([own[0].weight for own in deps.channels], dtype=np.float64)
         self.acknowledged = self._acknowledged_mode() if settings.rlc_feedback == "status" else None
         self.peer: Transmission | None = None
-        self._heads: list[Message | None] = [None] * count
-        self._budget_ns = to_ns(settings.delay_budget_s)
+        self.heads = QueueHeads(deps.channels, to_ns(settings.delay_budget_s))
         self._status_delay_ns = to_ns(settings.rlc_status_delay_s)
         self._after_ns = self.carrier.decode_ns
         self.transport_ns = to_ns(settings.transport_delay_s)
@@ -147,7 +144,7 @@ class Transmission(ABC):
     @property
     def has_work(self) -> bool:
         """Whether blocks wait for a grant."""
-        return self.total_backlog > 0 or any(self.resend)
+        return self.total_backlog > 0 or self.num_resend > 0
 
     # -- queues -----------------------------------------------------------------------------------------------------
 
@@ -159,18 +156,7 @@ class Transmission(ABC):
 
     def sync_head(self, device: int) -> None:
         """Renew what schedulers see of the message that a queue serves next."""
-        queue = self.queues[device]
-        head = queue.head
-        self.head_bytes[device] = queue.head_bytes
-        if head is None or head is self._heads[device]:
-            return
-        self._heads[device] = head
-        packet = head.packet
-        self.head_ns[device] = head.sent_ns
-        deadline = packet.deadline_ns
-        self.head_deadline_ns[device] = head.sent_ns + self._budget_ns if deadline is None else deadline
-        self.head_tokens[device] = packet.tokens_at_stake
-        self.head_is_critical[device] = self.deps.channels[device][head.channel].is_delay_critical
+        self.heads.note(device, self.queues[device])
 
     def average_rate_bps(self, devices: Indices) -> Array:
         """Rates served, averaged over the window. [num_devices]."""
@@ -221,6 +207,7 @@ class Transmission(ABC):
         for cell, waiting in enumerate(self.resend):
             if any(block.device == device for block in waiting):
                 self.resend[cell] = deque(block for block in waiting if block.device != device)
+                self.num_resend -= len(waiting) - len(self.resend[cell])
         self.queues[device].requeue(lost)
         self.num_free[device] = self.settings.harq_processes
         self.set_backlog(device, 0)
@@ -288,9 +275,10 @@ class Transmission(ABC):
                 records.add(slot, self.direction, block)
             if capture is not None:
                 capture.add(slot, self.direction, block)
-            used = sum([segment.used_bytes for segment in block.segments])
+            segments = block.segments
+            used = segments[0].used_bytes if len(segments) == 1 else sum([one.used_bytes for one in segments])
             airtime_ns = slot_ns * block.num_symbols // self.carrier.symbols
-            for segment in block.segments:
+            for segment in segments:
                 message = segment.message
                 message.used_bits += 8 * segment.used_bytes
                 message.airtime_ns += airtime_ns * segment.used_bytes // used
@@ -348,7 +336,8 @@ class Transmission(ABC):
         if message.connecting_ns:
             notes["connection"], notes["queue"] = message.connecting_ns, notes["queue"] - message.connecting_ns
         reordering_ns = end_ns - message.complete_ns
-        notes.update(air=air_ns, retransmission=again_ns - reordering_ns, decode=after_ns, transport=transport_ns)
+        notes["air"], notes["retransmission"] = air_ns, again_ns - reordering_ns
+        notes["decode"], notes["transport"] = after_ns, transport_ns
         if reordering_ns:
             notes["reordering"] = reordering_ns
         if message.interrupted_ns:
@@ -379,6 +368,7 @@ class Transmission(ABC):
         elif block.attempt < self.settings.max_harq_retransmissions:
             block.attempt += 1
             self.resend[int(self.serving[block.device])].append(block)
+            self.num_resend += 1
         else:
             self._end(block)
             self.kpis.num_lost += 1

@@ -5,7 +5,6 @@ from __future__ import annotations
 from bisect import bisect_left
 
 import numpy as np
-from typing_extensions import override
 
 from channels.nr import bsr_levels_bytes
 from sim.links.base import Direction
@@ -46,6 +45,7 @@ class Uplink(MacEntity):
     """
 
     direction = Direction.UPLINK
+    has_power_limits = True
 
     def __init__(self, deps: MacDeps) -> None:
         super().__init__(deps)
@@ -53,6 +53,8 @@ class Uplink(MacEntity):
         self._opportunities = RequestOpportunities(deps.carrier, settings.access.sr_period_slots)
         self._request_slot = np.full(count, _NO_REQUEST, dtype=np.int64)
         self._num_requests = 0
+        # The earliest of them, None where it is to be found anew.
+        self._first_request: int | None = None
         self._urgent: set[int] = set()
         self._planned: dict[int, list[TransportBlock]] = {}
         self._reports = {form: bsr_levels_bytes(form).tolist() for form in _REPORT_BYTES}
@@ -88,10 +90,27 @@ class Uplink(MacEntity):
     def _request(self, device: int, now_ns: int) -> int:
         """Put a scheduling request into its opportunity; returns the slot."""
         if self._request_slot[device] == _NO_REQUEST:
+            slot = self._opportunities.slot(device, now_ns)
+            self._request_slot[device] = slot
+            if not self._num_requests:
+                self._first_request = slot
+            elif self._first_request is not None:
+                self._first_request = min(self._first_request, slot)
             self._num_requests += 1
-            self._request_slot[device] = slot = self._opportunities.slot(device, now_ns)
             self.deps.drx.asks(device, slot)
-        return int(self._request_slot[device])
+        return self._request_slot.item(device)
+
+    def _forget_request(self, device: int) -> None:
+        """A scheduling request is not sent after all."""
+        self._request_slot[device] = _NO_REQUEST
+        self._num_requests -= 1
+        self._first_request = None
+
+    def _earliest_request(self) -> int:
+        """Slot of the first scheduling request, of which there is one."""
+        if self._first_request is None:
+            self._first_request = int(self._request_slot.min())
+        return self._first_request
 
     def flush(self, device: int, slot: int) -> None:
         """Empty a device's HARQ processes, take its grants back, and forget that it has asked."""
@@ -99,8 +118,7 @@ class Uplink(MacEntity):
         for at_slot, blocks in self._planned.items():
             self._planned[at_slot] = [block for block in blocks if block.device != device]
         if self._request_slot[device] != _NO_REQUEST:
-            self._request_slot[device] = _NO_REQUEST
-            self._num_requests -= 1
+            self._forget_request(device)
         self.deps.drx.stops_asking(device, slot)
         self._urgent.discard(device)
         self._waiting.discard(device)
@@ -125,7 +143,7 @@ class Uplink(MacEntity):
         if self.has_work:
             needed.append(self.carrier.next_decision(slot))
         elif self._num_requests:
-            known = int(self._request_slot.min()) + 1 + self.carrier.decision_slots
+            known = self._earliest_request() + 1 + self.carrier.decision_slots
             needed.append(self.carrier.next_decision(max(slot, known)))
         return min(needed, default=None)
 
@@ -149,9 +167,12 @@ class Uplink(MacEntity):
                     self._planned.setdefault(target, []).extend(blocks)
 
     def _take_requests(self, slot: int) -> None:
+        if self._earliest_request() > slot - 1 - self.carrier.decision_slots:
+            return
         heard = np.flatnonzero(self._request_slot <= slot - 1 - self.carrier.decision_slots)
         self._request_slot[heard] = _NO_REQUEST
         self._num_requests -= len(heard)
+        self._first_request = None
         for device in heard.tolist():
             self.set_backlog(device, max(int(self.backlog[device]), self.settings.sr_grant_bytes))
             self._urgent.add(device)
@@ -163,13 +184,19 @@ class Uplink(MacEntity):
         self._age(target)
         blocks: list[TransportBlock] = []
         placed: list[PrbPlacement] = []
-        for cell in self.cells_with_work(candidates):
+        alone = self.place_alone(candidates)
+        cells, by_cell = self.by_cell(candidates, alone)
+        for cell in cells:
+            if cell in alone:
+                if (placement := alone[cell]) is not None:
+                    placed.append(placement)
+                continue
             grid = self.empty_grid(cell)
             busy = set(self._configured.reserve(cell, target, grid)) if self._configured else set()
             budget = self.deps.pdcch.budget(cell, self.direction)
             again = self.schedule_retransmissions(cell, (slot, target), num_symbols, grid, budget)
             blocks += again
-            own = candidates.get(cell)
+            own = by_cell.get(cell)
             if own is None or not grid.num_free:
                 continue
             busy.update(block.device for block in again)
@@ -206,21 +233,15 @@ class Uplink(MacEntity):
             grid.close()
         return placed, urgent.without({device for _, device, _ in placed})
 
-    @override
-    def power_limits(self, devices: Indices, needed: Indices) -> Indices | None:
-        widths = self.adaptation.widths
-        headroom = widths.headroom_prb.take(devices)
-        if self.settings.multiplexing == "tdma" or np.logical_and.reduce(headroom >= needed):
-            return None
-        return np.maximum(headroom, widths.smallest_prb.take(devices))
-
     def within_power(
         self, devices: Indices, needed: Indices, priority: Array, num_prb: int, budget: GrantBudget
     ) -> tuple[Indices | None, Indices]:
         """PRBs within the devices' power headroom, raised evenly where that leaves some free; TDMA takes all."""
-        limit = self.power_limits(devices, needed)
-        if limit is None:
+        widths = self.adaptation.widths
+        headroom = widths.headroom_prb.take(devices)
+        if self.settings.multiplexing == "tdma" or np.logical_and.reduce(headroom >= needed):
             return None, needed
+        limit = np.maximum(headroom, widths.smallest_prb.take(devices))
         order = (-np.add.reduce(priority, axis=1)).argsort(kind="stable")
         # As many as there are CCEs for, in the order of priority.
         costs, cce_left = self.deps.pdcch.costs, budget.cce_left
@@ -268,8 +289,7 @@ class Uplink(MacEntity):
         if report_bytes:
             block.report = report, levels
         if self._num_requests and slot <= self._request_slot[device] < _NO_REQUEST:
-            self._request_slot[device] = _NO_REQUEST
-            self._num_requests -= 1
+            self._forget_request(device)
             self.deps.drx.stops_asking(device, slot)
         if not queue.stream_bytes:
             self._waiting.discard(device)

@@ -28,7 +28,7 @@ class BlockErrors:
         target_bler: Error rate that thresholds are for.
 
     Attributes:
-        available: MCS indices that the table holds, rising.
+        available: MCS indices that the table holds, rising; ``lowest`` is the first.
         target_bler: Error rate that thresholds are for.
     """
 
@@ -37,13 +37,13 @@ class BlockErrors:
         self._table = BlerTable.load(table_name)
         self._index = carrier.mcs_table.index
         self.available = np.flatnonzero(self._table.available_mcs(self._index))
-        self._lowest = int(self.available[0])
+        self.lowest = int(self.available[0])
         self.target_bler = target_bler
         self._cuts: dict[_Shape, tuple[Array, Array]] = {}
         self._curves: dict[_Shape, list[list[tuple[float, float, float]]]] = {}
         self._thresholds: dict[_Shape, Array] = {}
         self._capacities: dict[_Shape, list[list[float]]] = {}
-        self._capacity_rows: dict[_Shape, Array] = {}
+        self._capacity_rows: dict[int, Array] = {}
 
     def _segmentation(self, shape: _Shape) -> tuple[Array, Array]:
         """Code block bits and number of code blocks, each [num_mcs, num_prb + 1]; column 0 repeats column 1."""
@@ -83,6 +83,13 @@ class BlockErrors:
             self._capacities[shape] = held
         return held
 
+    def needed_capacity(self, num_symbols: int) -> Array:
+        """log2(1 + SINR) at which each MCS meets the target with one layer, rising. [num_prb + 1, num_mcs]."""
+        rows = self._capacity_rows.get(num_symbols)
+        if rows is None:
+            rows = self._capacity_rows[num_symbols] = np.array(self._needed((num_symbols, 1)))
+        return rows
+
     @property
     def top_capacity(self) -> float:
         """log2(1 + SINR) at which the highest MCS meets the target over the whole carrier."""
@@ -104,7 +111,7 @@ class BlockErrors:
             num_symbols: Of all.
             loss_db: What is lost of that SINR if the block is sent with each MCS, [num_blocks, num_mcs]; None is none.
         """
-        lowest = self._lowest
+        lowest = self.lowest
         if num_layers is None:
             needed = self._needed((num_symbols, 1))
             chosen = [
@@ -129,17 +136,14 @@ class BlockErrors:
             capacity: Mean log2(1 + SINR), [...].
             num_prb: PRBs, [...].
         """
-        shape = num_symbols, 1
-        rows = self._capacity_rows.get(shape)
-        if rows is None:
-            rows = self._capacity_rows[shape] = np.array(self._needed(shape))
+        rows = self.needed_capacity(num_symbols)
         reached = np.add.reduce(rows[num_prb] <= capacity[..., None], axis=-1)
-        return np.asarray(np.maximum(reached - 1, self._lowest))
+        return np.asarray(np.maximum(reached - 1, self.lowest))
 
     def _choose_with_loss(self, capacity: float, num_prb: int, shape: _Shape, loss_db: Array) -> int:
         sinr_db = 10 * log10(max(2.0**capacity - 1.0, 1e-12))
         good = np.flatnonzero(self.thresholds_db(*shape)[:, num_prb] + loss_db <= sinr_db)
-        return max(int(good[-1]) if len(good) else 0, self._lowest)
+        return max(int(good[-1]) if len(good) else 0, self.lowest)
 
     def error_rate(self, mcs: int, num_prb: int, num_symbols: int, sinr_db: float, num_layers: int = 1) -> float:
         """Transport block error rate of one block, 1 - (1 - BLER)^C."""

@@ -125,6 +125,11 @@ class RadioChannel:
         ]
         return np.array(rows).reshape(-1, 2)
 
+    @property
+    def is_compiled(self) -> bool:
+        """Whether there are so many devices that compiled code is worth its import."""
+        return self.small_scale.is_compiled
+
     def positions_m(self, slot: int) -> Array:
         """Where the devices are at the start of a slot. [num_devices, 2]."""
         return self._mobility.positions_m(slot * self.carrier.slot_ns * 1e-9)
@@ -208,6 +213,7 @@ class RadioChannel:
             downlink_db = self.gnb_psd_dbm + own + self._beam_db - self._noise_dbm[_DOWN] - rise
         self._downlink_snr = np.exp(downlink_db * _NEPER_PER_DB)
         self._uplink_snr: Array | None = None
+        self._serving_loss: Array | None = None
         room_db = np.clip(self._max_db - self._asked_db - self._min_reduction_db, 0, 40)
         self.headroom_prb = np.minimum(np.floor(10 ** (room_db / 10) + 1e-9), self.carrier.num_prb).astype(np.int64)
 
@@ -251,9 +257,12 @@ class RadioChannel:
         level *= _NEPER_PER_DB
         return np.asarray(np.exp(level, out=level))
 
-    def serving_gain_db(self, devices: Indices) -> Array:
-        """Mean gain to the serving cell, its beam counted. [num_blocks]."""
-        return np.asarray(self.gain_db[devices, self.serving[devices]] + self._beam_db[devices])
+    def serving_loss(self, devices: Indices) -> Array:
+        """Over the mean gain to the serving cell, its beam counted, 1: linear. [num_blocks]."""
+        if self._serving_loss is None:
+            own_db = self.gain_db[np.arange(self.num_devices), self.serving] + self._beam_db
+            self._serving_loss = np.asarray(10 ** (-own_db / 10))
+        return np.asarray(self._serving_loss.take(devices))
 
     def headroom_db(self, devices: Indices, num_prb: Indices) -> Array:
         """How far a device's power on so many PRBs is below its largest [dB], negative if it is short of it."""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
+from types import ModuleType
 
 import numpy as np
 import numpy.typing as npt
@@ -20,6 +22,13 @@ Indices = npt.NDArray[np.int64]
 _WINDOW_SLOTS = 20.0
 # A source whose mean is below this share of noise and interference counts with its mean, without fading.
 _FADING_SHARE = 0.02
+
+
+@cache
+def _kernels() -> ModuleType:
+    from sim.links.nr.phy import interference_kernels
+
+    return interference_kernels
 
 
 @dataclass(frozen=True)
@@ -61,6 +70,7 @@ class Interference:
         # Uplink: received interference [mW] per PRB of each cell; downlink: share of PRBs that each cell uses.
         self._mean = np.zeros((channel.num_cells, channel.carrier.num_groups))
         self._aged = 0
+        self._is_compiled = channel.is_compiled
         self._kept_slots = 0
         self._kept: dict[int, Array] = {}
         self.outside: Outside | None = None
@@ -109,14 +119,17 @@ class Interference:
             np.add.at(total, victims, strong[:, None] * sent[cells] * fading)
         return total
 
-    def covariance(self, slot: int, blocks: SentBlocks, own: AnyComplex | None = None) -> Complex:
-        """Covariance of interference and noise over the noise of one antenna, at each block's receiver.
+    def covariance(
+        self, slot: int, blocks: SentBlocks, which: Indices, group: Indices, own: AnyComplex | None = None
+    ) -> Complex:
+        """Covariance of interference and noise over the noise of one antenna, at receivers of blocks.
 
         Args:
+            which, group: Where it is wanted: the block, by number, and the PRB group, [num_entries].
             own: Channels of the blocks' devices in this slot, if they are at hand (``SmallScale.matrices``).
 
         Returns:
-            [num_blocks, num_groups, num_rx, num_rx]
+            [num_entries, num_rx, num_rx]
         """
         mean = self._mean_over_noise(slot, blocks)
         victims, sources = self._that_fade(mean, blocks)
@@ -126,6 +139,12 @@ class Interference:
         white = 1 + mean @ blocks.loads
         if self.outside is not None:
             white += self._from_outside(self.outside, slot, blocks)
+        result = np.zeros((len(which), num_rx, num_rx), dtype=np.complex128)
+        if self._is_compiled and self._channel.small_scale.num_tx[self._direction] == 1:
+            channels, place = self._single_layers(slot, victims, sources, blocks, own)
+            pairs = victims, sources, strong
+            _kernels().covariances((which, group), white, pairs, blocks.loads, channels, place, result)
+            return result
         layers = blocks.num_layers[sources]
         if len(victims) and np.maximum.reduce(layers) > MAX_STREAMS:
             # Layers beyond those that are kept separate.
@@ -133,19 +152,29 @@ class Interference:
             is_other = ~self._are_own_site(victims, sources, blocks)
             rest = np.where(is_other, strong * (layers - separate) / layers, 0.0)
             np.add.at(white, victims, rest[:, None] * blocks.loads[sources])
-        result = np.zeros((*white.shape, num_rx, num_rx), dtype=np.complex128)
-        result[..., np.arange(num_rx), np.arange(num_rx)] = white[..., None]
-        if len(victims):
-            vectors = self._vectors(slot, victims, sources, blocks, own)
-            power = strong[:, None] * blocks.loads[sources]
-            outer = vectors @ vectors.conj().swapaxes(-1, -2)
-            np.add.at(result, victims, power[..., None, None] * outer)
+        diagonal = np.arange(num_rx)
+        result[:, diagonal, diagonal] = white[which, group][:, None]
+        # The pairs of blocks that meet at each entry.
+        loads = blocks.loads[sources].take(group, axis=1)
+        entries, met = np.nonzero((which[:, None] == victims) & (loads.T > 0))
+        if len(entries):
+            vectors = self._vectors(slot, (victims, sources), (met, group[entries]), blocks, own)
+            power = strong[met] * loads[met, entries]
+            np.add.at(result, entries, power[:, None, None] * (vectors @ vectors.conj().swapaxes(-1, -2)))
         return result
 
     def _mean_over_noise(self, slot: int, blocks: SentBlocks) -> Array:
         """I / N on a full PRB that block s brings to the receiver of block b, fading 1. [num_blocks, num_blocks]."""
         channel = self._channel
-        cells, devices = blocks.cells, blocks.devices
+        mean = self._compiled_means(slot, blocks) if self._is_compiled else self._means(slot, blocks)
+        if channel.antennas.has_beams:
+            victims, sources = np.nonzero(mean)
+            mean[victims, sources] *= self._beam_gains(victims, sources, blocks)
+        return np.asarray(mean)
+
+    def _means(self, slot: int, blocks: SentBlocks) -> Array:
+        """`_mean_over_noise` without beams, and what is to be remembered of the slot."""
+        channel, cells, devices = self._channel, blocks.cells, blocks.devices
         if self._direction == Direction.UPLINK:
             sent = self._sent_mw(blocks)
             self._remember(slot, self._received_mw(sent, blocks))
@@ -157,10 +186,23 @@ class Interference:
             received = channel.linear_gain(channel.gnb_psd_dbm)[devices[:, None], cells]
             mean = received / channel.noise_mw[self._direction]
         mean[cells[:, None] == cells] = 0.0
-        if channel.antennas.has_beams:
-            victims, sources = np.nonzero(mean)
-            mean[victims, sources] *= self._beam_gains(victims, sources, blocks)
         return np.asarray(mean)
+
+    def _compiled_means(self, slot: int, blocks: SentBlocks) -> Array:
+        """`_means` by compiled code."""
+        channel, cells, devices = self._channel, blocks.cells, blocks.devices
+        noise_mw = channel.noise_mw[self._direction]
+        mean = np.empty((len(cells), len(cells)))
+        if self._direction == Direction.UPLINK:
+            received = np.empty((len(cells), channel.num_cells))
+            sent = self._sent_mw(blocks)
+            _kernels().uplink_means(sent, channel.linear_gain(), devices, cells, noise_mw, mean, received)
+            self._remember(slot, np.asarray(received.T @ blocks.loads))
+        else:
+            used, gains_mw = np.zeros_like(self._mean), channel.linear_gain(channel.gnb_psd_dbm)
+            _kernels().downlink_means(gains_mw, devices, cells, noise_mw, blocks.loads, mean, used)
+            self._remember(slot, used)
+        return mean
 
     def _beam_gains(self, victims: Indices, sources: Indices, blocks: SentBlocks) -> Array:
         """Gain of the receiving cell's beam towards the source, or of the sending one's towards the victim."""
@@ -174,7 +216,7 @@ class Interference:
         """Power per PRB that devices send. [num_blocks]."""
         channel, devices = self._channel, blocks.devices
         snr = channel.snr(self._direction, devices, blocks.num_prb, blocks.reduction_db)
-        return snr * channel.noise_mw[self._direction] * 10 ** (-channel.serving_gain_db(devices) / 10)
+        return snr * channel.noise_mw[self._direction] * channel.serving_loss(devices)
 
     def _received_mw(self, sent_mw: Array, blocks: SentBlocks) -> Array:
         """Power per PRB at each cell from the devices of others, fading and beams 1. [num_cells, num_groups]."""
@@ -186,6 +228,13 @@ class Interference:
         """(victim, source) of the pairs of blocks that share PRBs and are not drowned by noise and all others."""
         if not self._channel.small_scale.cross_fades and not self._channel.small_scale.is_multi:
             return np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64)
+        if self._is_compiled:
+            shared = np.empty(mean.shape)
+            _kernels().shared_means(mean, blocks.loads, shared)
+            found: tuple[Indices, Indices] = _kernels().pairs_above(
+                shared, _FADING_SHARE * (1 + np.add.reduce(shared, axis=1))
+            )
+            return found
         used = (blocks.loads > 0).astype(np.float64)
         shares = used @ used.T
         mean_if_shared = np.where(shares > 0, mean, 0.0)
@@ -215,37 +264,75 @@ class Interference:
         channel = self._channel
         return np.asarray(channel.antennas.cell_site[channel.serving[devices]] == sites)
 
-    def _vectors(
+    def _single_layers(
         self, slot: int, victims: Indices, sources: Indices, blocks: SentBlocks, own: AnyComplex | None
-    ) -> Complex:
-        """What each layer of the sources brings to the victims' antennas, at the mean gain and its share of the power.
+    ) -> tuple[tuple[AnyComplex, AnyComplex], Indices]:
+        """Channels of sources with one antenna each.
 
         Returns:
-            [num_pairs, num_groups, num_rx, num_layers], columns of no power where a source has fewer layers.
+            Channels of the blocks' devices and of links to other sites, each [..., num_groups, num_rx, 1]; and the row
+            of each pair among the latter, or -1 - row among the former, [num_pairs].
         """
-        channel, direction = self._channel, self._direction
-        small = channel.small_scale
+        small, direction = self._channel.small_scale, self._direction
+        home = small.matrices(direction, slot, blocks.devices) if own is None else own
+        place = np.empty(len(victims), dtype=np.int64)
+        if not len(victims):
+            return (home, home), place
+        is_own_site = self._are_own_site(victims, sources, blocks)
+        other, others = (~is_own_site).nonzero()[0], home
+        if len(other):
+            devices, sites, place[other] = self._links(victims[other], sources[other], blocks)
+            others = small.cross_vectors(direction, slot, devices, sites)
+        if len(other) < len(victims):
+            # The block whose device is at the moving end.
+            moving = sources if direction == Direction.UPLINK else victims
+            place[is_own_site] = -1 - moving[is_own_site]
+        return (home, others), place
+
+    def _vectors(
+        self,
+        slot: int,
+        ends: tuple[Indices, Indices],
+        wanted: tuple[Indices, Indices],
+        blocks: SentBlocks,
+        own: AnyComplex | None,
+    ) -> Complex:
+        """What each layer of sources brings to victims' antennas, at the mean gain and its share of the power.
+
+        Args:
+            ends: Victims and sources of all pairs, [num_pairs] each.
+            wanted: Pairs, by number, and PRB groups, [num_wanted] each.
+
+        Returns:
+            [num_wanted, num_rx, num_layers], columns of no power where a source has fewer layers.
+        """
+        (victims, sources), (pairs, group) = ends, wanted
+        small, direction = self._channel.small_scale, self._direction
         layers = blocks.num_layers[sources]
         num_streams = min(small.num_tx[direction], MAX_STREAMS)
-        width = max(num_streams, int(layers.max()))
-        shape = len(victims), blocks.loads.shape[1], small.num_rx[direction], width
+        shape = len(pairs), small.num_rx[direction], max(num_streams, int(np.maximum.reduce(layers)))
         vectors = np.zeros(shape, dtype=np.complex128)
         is_own_site = self._are_own_site(victims, sources, blocks)
-        other, own_site = (~is_own_site).nonzero()[0], is_own_site.nonzero()[0]
+        other = (~is_own_site).nonzero()[0]
         if len(other):
             devices, sites, inverse = self._links(victims[other], sources[other], blocks)
-            separate = small.cross_vectors(direction, slot, devices, sites)[inverse]
-            count = layers[other]
-            found = separate / np.sqrt(count)[:, None, None, None]
-            vectors[other, ..., :num_streams] = found * (np.arange(num_streams) < count[:, None])[:, None, None, :]
-        if len(own_site):
+            link = np.zeros(len(victims), dtype=np.int64)
+            link[other] = inverse
+            rows = (~is_own_site[pairs]).nonzero()[0]
+            separate = small.cross_vectors(direction, slot, devices, sites)[link[pairs[rows]], group[rows]]
+            count = layers[pairs[rows]]
+            found = separate / np.sqrt(count)[:, None, None]
+            vectors[rows, :, :num_streams] = found * (np.arange(num_streams) < count[:, None])[:, None, :]
+        if len(other) < len(victims):
             # The block whose device is at the moving end.
-            ends = sources if direction == Direction.UPLINK else victims
+            moving = sources if direction == Direction.UPLINK else victims
             channels = small.matrices(direction, slot, blocks.devices) if own is None else own
-            for rank in set(layers[own_site].tolist()):
-                pairs = own_site[layers[own_site] == rank]
-                precoder = blocks.precoder[sources[pairs]]
-                vectors[pairs, ..., :rank] = channel.spatial.precoded(direction, channels[ends[pairs]], rank, precoder)
+            for rank in set(layers[is_own_site].tolist()):
+                rows = (is_own_site[pairs] & (layers[pairs] == rank)).nonzero()[0]
+                own_pairs = pairs[rows]
+                precoder = blocks.precoder[sources[own_pairs]]
+                sent = self._channel.spatial.precoded(direction, channels[moving[own_pairs]], rank, precoder)
+                vectors[rows, :, :rank] = sent[np.arange(len(rows)), group[rows]]
         return vectors
 
     # -- what is reported of it -------------------------------------------------------------------------------------

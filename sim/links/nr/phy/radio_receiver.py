@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import cache
 from math import log10
+from types import ModuleType
 
 import numpy as np
 import numpy.typing as npt
@@ -22,6 +23,13 @@ from sim.links.nr.phy.uniform_stream import UniformStream
 
 Array = npt.NDArray[np.float64]
 Indices = npt.NDArray[np.int64]
+
+
+@cache
+def _kernels() -> ModuleType:
+    from sim.links.nr.phy import block_kernels
+
+    return block_kernels
 
 
 @cache
@@ -60,7 +68,8 @@ class RadioReceiver:
     ) -> None:
         self._channel, self._errors, self._interference, self._uniforms = channel, errors, interference, uniform
         self._combining = combining
-        self._betas: list[float] = eesm_betas(channel.carrier.mcs_table.index).tolist()
+        self._beta_row = eesm_betas(channel.carrier.mcs_table.index)
+        self._betas: list[float] = self._beta_row.tolist()
         self._group_sizes = channel.carrier.group_sizes.astype(np.float64)
         reduces_power = channel.settings.power_reduction and channel.fixed_snr_db is None
         self._reduction = PowerReduction(channel) if reduces_power else None
@@ -86,20 +95,27 @@ class RadioReceiver:
     def _effective_sinr(self, direction: Direction, slot: int, blocks: list[TransportBlock]) -> list[float]:
         """Effective SINR of each block's present transmission, linear."""
         channel = self._channel
-        devices = np.array([block.device for block in blocks])
-        num_prb = np.array([block.num_prb for block in blocks])
+        devices, num_prb, mcs = np.array(
+            [[block.device for block in blocks], [block.num_prb for block in blocks], [block.mcs for block in blocks]]
+        )
         reduction_db: Array | float = 0.0
         if self._reduction is not None and direction == Direction.UPLINK:
-            mcs, rows = [block.mcs for block in blocks], [block.prbs_per_group for block in blocks]
-            reduction_db = self._reduction.of_blocks(devices, num_prb, mcs, rows)
+            rows = [block.prbs_per_group for block in blocks]
+            reduction_db = self._reduction.of_blocks(devices, num_prb, mcs.tolist(), rows)
         snr = channel.snr(direction, devices, num_prb, reduction_db)
+        prbs = np.array([block.prbs_per_group for block in blocks])
         if channel.small_scale.is_multi:
-            sent = self._as_arrays(blocks, devices, num_prb, reduction_db)
-            return self._behind_antennas(direction, slot, blocks, sent, snr)
+            sent = self._as_arrays(blocks, devices, num_prb, prbs, reduction_db)
+            return self._behind_antennas(direction, slot, blocks, sent, (snr, mcs, prbs))
         sinr = channel.power_gains(direction, slot, devices)
+        if self._interference is None and channel.is_compiled:
+            effective = np.empty(len(blocks))
+            _kernels().effective_sinrs(sinr, snr, self._beta_row.take(mcs), prbs, effective)
+            found: list[float] = effective.tolist()
+            return found
         sinr *= snr[:, None]
         if self._interference is not None:
-            sent = self._as_arrays(blocks, devices, num_prb, reduction_db)
+            sent = self._as_arrays(blocks, devices, num_prb, prbs, reduction_db)
             sinr /= 1 + self._interference[direction].over_noise(slot, sent)
         return [
             block_effective_sinr(row, self._betas[block.mcs], block.prbs_per_group)
@@ -107,44 +123,83 @@ class RadioReceiver:
         ]
 
     def _as_arrays(
-        self, blocks: list[TransportBlock], devices: Indices, num_prb: Indices, reduction_db: Array | float
+        self,
+        blocks: list[TransportBlock],
+        devices: Indices,
+        num_prb: Indices,
+        prbs_per_group: Indices,
+        reduction_db: Array | float,
     ) -> SentBlocks:
-        return SentBlocks(
-            np.array([block.cell for block in blocks]),
-            devices,
-            num_prb,
-            np.array([block.num_layers for block in blocks]),
-            np.array([block.precoder for block in blocks]),
-            np.array([block.prbs_per_group for block in blocks]) / self._group_sizes,
-            reduction_db,
+        cells, layers, precoders = np.array(
+            [
+                [block.cell for block in blocks],
+                [block.num_layers for block in blocks],
+                [block.precoder for block in blocks],
+            ]
         )
+        loads = prbs_per_group / self._group_sizes
+        return SentBlocks(cells, devices, num_prb, layers, precoders, loads, reduction_db)
 
     def _behind_antennas(
-        self, direction: Direction, slot: int, blocks: list[TransportBlock], sent: SentBlocks, snr: Array
+        self,
+        direction: Direction,
+        slot: int,
+        blocks: list[TransportBlock],
+        sent: SentBlocks,
+        columns: tuple[Array, Indices, Indices],
     ) -> list[float]:
-        """Effective SINR over all layers and PRB groups of each block, behind the receiver of several antennas."""
+        """Effective SINR over all layers and PRB groups of each block, behind the receiver of several antennas.
+
+        Args:
+            columns: SNR, MCS and PRBs of each group of the blocks, [num_blocks] each.
+        """
+        snr, mcs, prbs_per_group = columns
         own = self._channel.small_scale.matrices(direction, slot, sent.devices)
-        covariance = None if self._interference is None else self._interference[direction].covariance(slot, sent, own)
-        effective = [0.0] * len(blocks)
-        for num_layers in sorted({block.num_layers for block in blocks}):
-            rows = np.flatnonzero(sent.num_layers == num_layers)
-            channel = own if len(rows) == len(own) else own[rows]
+        # Only the groups that blocks use. [entries]
+        which, group = np.nonzero(prbs_per_group)
+        covariance = None
+        if self._interference is not None:
+            covariance = self._interference[direction].covariance(slot, sent, which, group, own)
+        amplitude, effective = np.sqrt(snr), np.zeros(len(blocks))
+        ranks = sorted({block.num_layers for block in blocks})
+        for num_layers in ranks:
+            rows, entries = np.arange(len(blocks)), slice(None)
+            channel, place = own, which
+            if len(ranks) > 1:
+                rows = np.flatnonzero(sent.num_layers == num_layers)
+                entries = np.flatnonzero(sent.num_layers[which] == num_layers)
+                channel, place = own[rows], np.searchsorted(rows, which[entries])
             layers = self._channel.spatial.precoded(direction, channel, num_layers, sent.precoder[rows])
-            # Only the groups that a block uses. [entries]
-            which, group = np.nonzero(sent.loads[rows])
-            received = layers[which, group] * np.sqrt(snr[rows])[which, None, None]
+            received = layers[place, group[entries]] * amplitude[which[entries], None, None]
             if covariance is None:
                 sinr = white_mmse_sinr(received, 1.0)
             else:
-                sinr = layer_sinr(received, covariance[rows[which], group], self._channel.settings.receiver)
-            values, start = sinr.ravel().tolist(), 0
-            for row in rows.tolist():
-                block = blocks[row]
-                weights = [count for count in block.prbs_per_group if count for _ in range(num_layers)]
-                end = start + len(weights)
-                effective[row] = block_effective_sinr(values[start:end], self._betas[block.mcs], weights)
-                start = end
-        return effective
+                sinr = layer_sinr(received, covariance[entries], self._channel.settings.receiver)
+            weights = prbs_per_group[which[entries], group[entries]]
+            self._map(sinr, which[entries], weights, mcs, effective)
+        found: list[float] = effective.tolist()
+        return found
+
+    def _map(self, sinr: Array, which: Indices, weights: Indices, mcs: Indices, effective: Array) -> None:
+        """Effective SINR of blocks from those of their layers and groups.
+
+        Args:
+            sinr: [num_entries, num_layers].
+            which, weights: Block, rising, and PRBs of each entry, [num_entries] each.
+            mcs: Of all blocks, [num_blocks].
+            effective: Takes it, [num_blocks].
+        """
+        if self._channel.is_compiled:
+            _kernels().effective_sinrs_of_entries(sinr, which, weights, self._beta_row.take(mcs), effective)
+            return
+        values, shares, owners = sinr.tolist(), weights.tolist(), which.tolist()
+        by_block: dict[int, tuple[list[float], list[int]]] = {}
+        for block, layers, share in zip(owners, values, shares, strict=True):
+            of_block = by_block.setdefault(block, ([], []))
+            of_block[0].extend(layers)
+            of_block[1].extend([share] * len(layers))
+        for block, (own, counts) in by_block.items():
+            effective[block] = block_effective_sinr(own, self._betas[int(mcs[block])], counts)
 
     def _combined(self, block: TransportBlock, effective: float, elements: float) -> tuple[float, float, float]:
         """Add what earlier rounds have left to a retransmission.

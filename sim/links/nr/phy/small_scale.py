@@ -27,10 +27,17 @@ Bools = npt.NDArray[np.bool_]
 MAX_SITES = 19
 MAX_STREAMS = 2
 """Layers of an interfering block whose directions are kept separate; what further ones bring counts as white noise."""
+MANY_DEVICES = 64
+"""Devices from which on compiled code does what it does faster, to the same bits; it takes a while to be imported."""
 # An interfering link has fewer paths than a serving one: there are many of them.
 _CROSS_TAPS, _CROSS_SINUSOIDS, _CROSS_FLAT_SINUSOIDS = 6, 4, 32
 # Without fading the direct path is all there is.
 _ONLY_DIRECT = 1e9
+
+
+def are_many(num_devices: int) -> bool:
+    """Whether compiled code is worth its import."""
+    return num_devices >= MANY_DEVICES
 
 
 class Fading(Protocol):
@@ -75,6 +82,7 @@ class SmallScale:
     Attributes:
         num_rx, num_tx: Antennas of each direction.
         is_multi: Whether any direction has several antennas at either end.
+        is_compiled: Whether there are so many devices that compiled code is worth its import.
     """
 
     def __init__(self, carrier: Carrier, settings: NrLinkSettings, speeds_m_s: Array, seed: int) -> None:
@@ -83,6 +91,7 @@ class SmallScale:
         up, down = Direction.UPLINK, Direction.DOWNLINK
         self.num_rx = {up: settings.bs_num_rx, down: settings.num_rx}
         self.num_tx = {up: settings.ue_num_tx, down: settings.num_tx}
+        self.is_compiled = are_many(self.num_devices)
         self.is_multi = max(*self.num_rx.values(), *self.num_tx.values()) > 1
         # What the fading of a direction is addressed by: nothing, on a carrier that they share.
         self._name = {one: str(one) if carrier.pattern.is_fdd else "reciprocal" for one in Direction}
@@ -191,8 +200,12 @@ class SmallScale:
         speeds = np.repeat(self._speeds_m_s, len(ids) // max(1, self.num_devices))
         carrier_ghz = self.settings.carrier_ghz
         if arrays is None:
-            return FadingChannel(bank, speeds, carrier_ghz, [0.0], self._seed, ids, name, sinusoids)
-        return MimoFading(arrays, bank, speeds, carrier_ghz, self._seed, ids, name, sinusoids)
+            return FadingChannel(
+                bank, speeds, carrier_ghz, [0.0], self._seed, ids, name, sinusoids, is_compiled=self.is_compiled
+            )
+        return MimoFading(
+            arrays, bank, speeds, carrier_ghz, self._seed, ids, name, sinusoids, is_compiled=self.is_compiled
+        )
 
     def _use_serving_profiles(self, fading: FadingChannel | MimoFading) -> None:
         assert self._states is not None

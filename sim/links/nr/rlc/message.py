@@ -29,7 +29,8 @@ class Segmenter:
         self._complete = headers.rlc_header_bytes("complete")
         self._first = headers.rlc_header_bytes("first")
         self._later = headers.rlc_header_bytes("later")
-        self.sdu_bytes = headers.max_udp_payload_bytes + headers.above_rlc_bytes
+        self._max_payload, self._above_rlc = headers.max_udp_payload_bytes, headers.above_rlc_bytes
+        self.sdu_bytes = self._max_payload + self._above_rlc
         self.segment_header_bytes = 0 if self._plain else self._later + headers.mac_subheader_bytes(self.sdu_bytes)
 
     def layer2_bytes(self, payload_bytes: int) -> int:
@@ -40,8 +41,8 @@ class Segmenter:
         """Bytes of all SDUs of a message, the range of its positions."""
         if self._plain:
             return self._headers.layer2_bytes(payload_bytes)
-        num = len(self._headers.datagram_payloads_bytes(payload_bytes))
-        return payload_bytes + num * self._headers.above_rlc_bytes
+        num = max(1, -(-payload_bytes // self._max_payload))
+        return payload_bytes + num * self._above_rlc
 
     def take(self, start: int, stop: int, total: int, room: int) -> tuple[int, int]:
         """Pack bytes [start, stop) of a message of ``total`` stream bytes into ``room`` bytes of a block.
