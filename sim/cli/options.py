@@ -63,7 +63,7 @@ SchedulerOption = Annotated[
 WhereOption = Annotated[
     Optional[list[str]],  # noqa: UP045
     typer.Option(
-        metavar="COLUMN=VALUE",
+        metavar="COLUMN=VALUE[,...]",
         help="Draw these rows only; else what is not shown is held at its middle value.",
     ),
 ]

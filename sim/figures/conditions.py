@@ -60,14 +60,17 @@ def hold(table: pd.DataFrame, shown: Sequence[str]) -> tuple[pd.DataFrame, dict[
 def only(table: pd.DataFrame, where: Mapping[str, Sequence[str]]) -> tuple[pd.DataFrame, dict[str, Any]]:
     """The rows with one of the values asked for in each of these columns, and those columns that have one value then.
 
+    Several values are given one by one or with commas between them.
+
     Raises:
         InputError: An unknown column, or a value that no row has.
     """
     fixed: dict[str, Any] = {}
-    for column, texts in where.items():
+    for column, asked in where.items():
         if column not in table:
             raise InputError(f"--where: {unknown_name_message('column', column, table.columns)}")
         known = {text_of(value): value for value in values_of(table, column)}
+        texts = [part for text in asked for part in _values_in(text, known)]
         for text in texts:
             if text_of(text) not in known:
                 raise InputError(f"--where {column}: {unknown_name_message('value', text, known)}")
@@ -76,6 +79,11 @@ def only(table: pd.DataFrame, where: Mapping[str, Sequence[str]]) -> tuple[pd.Da
         if len(chosen) == 1 and len(known) > 1:
             fixed[column] = chosen[0]
     return table, fixed
+
+
+def _values_in(text: str, known: Mapping[str, Any]) -> list[str]:
+    """Values that a text names: itself, or its parts between commas where no value is called like the whole."""
+    return [text] if text_of(text) in known or "," not in text else [part.strip() for part in text.split(",")]
 
 
 def text_of(value: Any) -> str:

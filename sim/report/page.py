@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from sim.figures.captions import caption_of
 from sim.figures.labels import name_of, number, unit_of
+from sim.report.asked import script
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -35,6 +36,7 @@ def write_report(
     manifest: Mapping[str, Any],
     warnings: Sequence[str],
     subtitle: str = "",
+    asked: str = "",
 ) -> Path:
     """Write ``report.html``.
 
@@ -48,6 +50,7 @@ def write_report(
         manifest: Versions and whatever else the result came from, nested.
         warnings: What to know before believing it.
         subtitle: A line below the title.
+        asked: The section that a reader's choices draw, as ``sim.report.asked`` makes it.
 
     Returns:
         The page's path.
@@ -56,20 +59,22 @@ def write_report(
         _warnings(warnings),
         _cards(summary_rows),
         _figures(figures),
+        asked,
         *(_table_section(heading, frame) for heading, frame in tables.items()),
         _scenario(scenario_yaml),
         _manifest(manifest),
     ]
-    page = _page(title, subtitle, "\n".join(section for section in sections if section))
+    body = "\n".join(section for section in sections if section)
+    page = _page(title, subtitle, body, script() if asked else "")
     path = folder / "report.html"
     path.write_text(page, encoding="utf-8")
     return path
 
 
-def _page(title: str, subtitle: str, body: str) -> str:
+def _page(title: str, subtitle: str, body: str, more_script: str = "") -> str:
     assets = files("sim.report")
     css = assets.joinpath("page.css").read_text(encoding="utf-8")
-    script = assets.joinpath("page.js").read_text(encoding="utf-8")
+    sorting = assets.joinpath("page.js").read_text(encoding="utf-8")
     return f"""<!DOCTYPE html>
 <html lang="en">
 <head>
@@ -88,7 +93,7 @@ def _page(title: str, subtitle: str, body: str) -> str:
 <footer>Written by SpecRAN. Tables and figures lie beside this page.</footer>
 </main>
 <script>
-{script}</script>
+{sorting}{more_script.removeprefix('"use strict";')}</script>
 </body>
 </html>
 """

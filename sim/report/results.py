@@ -13,6 +13,7 @@ from sim.decoding.protocols.guarantee import guarantee_of
 from sim.decoding.protocols.registry import sites_of
 from sim.figures.labels import name_of, unit_of, value_label, within_line
 from sim.figures.statistics import mean_interval
+from sim.report.asked import asked_of_requests, asked_of_sweep
 from sim.report.page import write_report
 from sim.report.warnings import priced_warnings, run_warnings, sweep_warnings
 from sim.results.columns import INCIDENT_COLUMNS
@@ -74,6 +75,7 @@ _REQUEST_COLUMNS = (
     "uplink_payload_bits",
     "device_energy_j",
 )
+_NOT_ASKED = ("measured", "drafted_tokens", "tested_positions")
 _SWEEP_COLUMNS = (
     "e2e_mean_s",
     "ttft_mean_s",
@@ -127,6 +129,7 @@ def report_run(
         scenario_text(scenario),
         manifest,
         run_warnings(summary, manifest),
+        asked=asked_of_requests(requests[[column for column in requests if column not in _NOT_ASKED]]),
         subtitle=f"{scenario.protocol.name} over {_link_text(scenario)}, {scenario.devices.count} devices, "
         f"seed {scenario.seed}",
     )
@@ -179,6 +182,7 @@ def report_sweep(
         scenario_text(scenario),
         {**manifest, "lossless": _described(known), "failed": len(failures)},
         [*sweep_warnings(table, axes, known["lossy"], len(failures), known["claimed"]), *_priced(points, table)],
+        asked=asked_of_sweep(table, axes),
         subtitle=f"{len(table)} runs over {varied}, {scenario.devices.count} devices, seed {scenario.seed}",
     )
 

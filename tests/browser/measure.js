@@ -11,7 +11,33 @@ addEventListener("load", () => setTimeout(() => {
     if (element.parentElement.closest(".box, figure.wide")) return false;
     return element.getBoundingClientRect().right > innerWidth + 0.5;
   });
+  // The part that can be asked: what it draws at first, after a choice, and under a filter.
+  const asked = document.querySelector(".ask");
+  const chosen = (name, value) => {
+    const select = asked.querySelector(`select[name="${name}"]`);
+    select.value = value;
+    select.dispatchEvent(new Event("change", { bubbles: true }));
+  };
+  const picture = () => ({
+    marks: asked.querySelectorAll("circle").length,
+    lines: asked.querySelectorAll("polyline").length,
+    series: [...asked.querySelectorAll(".legend li")].map((item) => item.textContent),
+    texts: [...asked.querySelectorAll("svg text")].map((text) => text.textContent),
+    command: asked.querySelector(".command").textContent,
+    broken: [...asked.querySelectorAll("svg *")].filter((element) => element.outerHTML.includes("NaN")).length,
+  });
+  const pictures = [picture()];
+  chosen("y", "uplink_bits_per_token");
+  pictures.push(picture());
+  chosen("y", "e2e_mean_s");
+  chosen("by", "");
+  chosen("filter-variant", "1");
+  pictures.push(picture());
+  chosen("x", "variant");
+  pictures.push(picture());
   const found = {
+    pictures,
+    isAskHidden: asked.hidden || getComputedStyle(asked).display === "none",
     innerWidth,
     scrollWidth: document.documentElement.scrollWidth,
     tooWide: wide.map((element) => element.tagName + "." + element.className),

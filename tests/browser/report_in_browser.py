@@ -19,12 +19,14 @@ import pytest
 
 from sim.figures.style import save_all, styled
 from sim.figures.sweep_figures import draw_sweep, latency
+from sim.report.asked import asked_of_sweep
 from sim.report.page import write_report
 from sim.report.results import means_with_intervals, sweep_cards
 from sim.report.warnings import sweep_warnings
 from tests.figures.tables import DELAY, UPLINK, sweep_table, two_axes_table
 
-_WIDTHS = {"phone": 390, "desktop": 1280}
+# Paper is the print style at the width of A4 within its margins.
+_WIDTHS = {"phone": 400, "desktop": 1400, "paper": 696}
 _FLAGS = (
     "--headless",
     "--no-sandbox",
@@ -64,6 +66,7 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "name: " + "x" * 300 + "\n",
         {"seed": 1, "hash": "0123456789abcdef" * 12},
         sweep_warnings(table, [UPLINK], ["u_hlm"], 1),
+        asked=asked_of_sweep(table, [UPLINK]),
     )
 
 
@@ -81,10 +84,12 @@ def measured(request: pytest.FixtureRequest, report: Path) -> tuple[dict[str, An
     width = _WIDTHS[request.param]
     script = Path(__file__).with_name("measure.js").read_text(encoding="utf-8")
     text = report.read_text(encoding="utf-8").replace("<details>", "<details open>")
+    if request.param == "paper":
+        text = text.replace("@media print", "@media all")
     text = text.replace("</head>", f"<script>{script}</script></head>")
     owner = report.with_name(f"{request.param}.html")
     owner.write_text(_framed(text, width), encoding="utf-8")
-    done = _chromium(owner.parent, "--window-size=1400,900", "--dump-dom", owner.as_uri())
+    done = _chromium(owner.parent, "--window-size=1500,900", "--dump-dom", owner.as_uri())
     found = re.search(r'<pre id="measured">([^<]+)</pre>', done.stdout)
     assert found is not None, done.stderr[-2000:]
     return json.loads(base64.b64decode(found.group(1))), done.stderr, width
@@ -109,7 +114,7 @@ def test_a_wide_figure_scrolls_on_a_phone_alone_and_keeps_its_distance(
     found, _, width = measured
     assert (found["wideFigure"] > 100) == (width == _WIDTHS["phone"])
     assert found["wideCaption"] <= width
-    assert found["wideGap"] >= 10
+    assert found["wideGap"] >= 8
 
 
 def test_no_console_errors_and_no_requests(measured: tuple[dict[str, Any], str, int]) -> None:
@@ -126,6 +131,29 @@ def test_heads_sort_their_table_by_number(measured: tuple[dict[str, Any], str, i
     assert found["before"] != found["ascending"]
     assert found["ascending"] == in_order
     assert found["descending"] == in_order[::-1]
+
+
+def test_a_reader_chooses_what_is_drawn(measured: tuple[dict[str, Any], str, int]) -> None:
+    found, _, width = measured
+    assert found["isAskHidden"] == (width == _WIDTHS["paper"])
+    first, payload, filtered, by_name = found["pictures"]
+    assert [picture["broken"] for picture in found["pictures"]] == [0, 0, 0, 0]
+    assert (first["marks"], first["lines"]) == (12, 3)
+    assert first["series"] == ["full rows", "top-8", "edge only"]
+    assert {"Uplink rate (Mbit/s)", "End-to-end latency (s)"} <= set(first["texts"])
+    assert first["command"].endswith("specran plot . --x link.uplink_mbps --y e2e_mean_s --by variant")
+    assert {"Uplink payload (bit/token)", "1,000", "100,000"} <= set(payload["texts"])
+    assert (filtered["marks"], filtered["lines"], filtered["series"]) == (4, 1, [])
+    assert filtered["command"].endswith("--y e2e_mean_s --where variant=top-8")
+    # Names are no order that a line could follow.
+    assert (by_name["lines"], "full rows" in by_name["texts"]) == (0, True)
+
+
+def test_paper_has_pages(report: Path) -> None:
+    printed = report.with_name("page.pdf")
+    _chromium(report.parent, f"--print-to-pdf={printed}", "--no-pdf-header-footer", report.as_uri())
+    pages = re.findall(rb"/Type\s*/Page\b", printed.read_bytes())
+    assert 2 <= len(pages) <= 8
 
 
 def test_page_paints(report: Path) -> None:

@@ -217,6 +217,8 @@ def test_rows_can_be_chosen_by_the_values_of_a_column() -> None:
     np.testing.assert_allclose(np.asarray(drawn.get_ydata(), float), chosen)
     assert "at one-way delay 0.001 s, top-8" in _notes(figure)
     both = plot([table], UPLINK, "e2e_mean_s", by="variant", where={"variant": ["top-8", "edge only"]})
+    listed = plot([table], UPLINK, "e2e_mean_s", by="variant", where={"variant": ["top-8,edge only"]})
+    assert [line.get_label() for line in listed.axes[0].lines] == [line.get_label() for line in both.axes[0].lines]
     assert [text.get_text() for text in both.legends[0].get_texts()] == ["top-8", "edge only"]
     with pytest.raises(InputError, match="--where: unknown column 'varient'"):
         plot([table], UPLINK, "e2e_mean_s", where={"varient": ["top-8"]})
