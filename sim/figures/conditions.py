@@ -53,7 +53,7 @@ def hold(table: pd.DataFrame, shown: Sequence[str]) -> tuple[pd.DataFrame, dict[
         column = free[0]
         values = values_of(table, column)
         held[column] = values[len(values) // 2]
-        table = table[(table[column] == held[column]) | table[column].isna()]
+        table = table[(table[column] == held[column]) | table[column].isna() | (table[column] == "")]
     return table, held
 
 

@@ -214,7 +214,7 @@ def without_note(table: pd.DataFrame, by: str | None) -> str:
     rows = table[table[by].isna()]
     names = rows["variant"].unique().tolist() if "variant" in rows and by != "variant" else []
     listed = f": {', '.join(map(str, names))}" if names else f": {len(rows)} rows"
-    return f"without {name_of(by).lower()}{listed}"
+    return f"without {within_line(by, name_of(by))}{listed}"
 
 
 def set_scales(axes: Axes, x_values: npt.ArrayLike, y_values: npt.ArrayLike, log_x: bool, log_y: bool) -> None:

@@ -67,13 +67,16 @@ def draw_panels(
         fixed: Columns that were given one value.
     """
     held: dict[str, Any] = {}
+    whole = table
+    for column in filter(None, (roles.by, roles.facet)):
+        table = table[table[column].notna()]  # what lacks it is not drawn, and is told below
     if kind == "heatmap":
         shown = [column for column in (roles.x, roles.y, roles.by, roles.facet) if column is not None]
         table, held = hold(table, shown)
     elif kind == "line" and has_curves(table, roles.x):
         table, held = hold(table, shown_columns(table, roles))
     values: list[Any] = [None] if roles.facet is None else spread(values_of(table, roles.facet), _MAX_PANELS)
-    panels = _panels(table, roles, kind, values, options)
+    panels = _with_rows(_panels(table, roles, kind, values, options), table, roles)
     split = len({panel.series for panel in panels}) > 1
     columns = min(len(panels), 1 if options.is_narrow else 3)
     figure, grid = _grid(len(panels), columns, kind, options, split)
@@ -82,14 +85,15 @@ def draw_panels(
         chosen = table if panel.value is None else table[table[roles.facet] == panel.value]
         counts |= _draw_panel(axes, chosen, table, roles, panel, kind)
         if panel.value is not None:
-            _head(axes, panel_label(str(roles.facet), panel.value), kind, roles, split)
+            _head(axes, panel_label(str(roles.facet), panel.value) or "no variant", kind, roles, split)
     if kind != "heatmap":
         _finish_axes(grid, columns, table, roles, log_x, log_y)
     _label_axes(figure, grid, columns, options)
     notes = [held_note({**fixed, **held}), left_out_note(table, roles.facet, values)]
-    notes += [without_note(table, roles.by), *off_axis(table, roles, log_x, log_y)]
+    notes += [without_note(whole, column) for column in dict.fromkeys((roles.by, roles.facet))]
+    notes += off_axis(table, roles, log_x, log_y)
     what = "bands" if is_numeric(table, roles.x) else "bars"
-    if counts and len(panels) == 1:
+    if counts and len(panels) == 1 and panels[0].value is None:
         say_replications(grid[0], counts, what)
     elif counts:
         notes.insert(0, intervals_note(counts, what))
@@ -114,6 +118,17 @@ def _panels(
         for chunk in chunks:
             panels.append(_Panel(value, tuple(chunk), tuple(looks_of(roles.by, chunk, options))))
     return panels
+
+
+def _with_rows(panels: Sequence[_Panel], table: pd.DataFrame, roles: Roles) -> list[_Panel]:
+    """The panels in which something is drawn; the first if that is none."""
+    drawn = table[table[roles.y].notna() & table[roles.x].notna()]
+    found = []
+    for panel in panels:
+        rows = drawn if panel.value is None else drawn[drawn[roles.facet] == panel.value]
+        if roles.by is None or rows[roles.by].isin(panel.series).any():
+            found.append(panel)
+    return found or list(panels[:1])
 
 
 def _grid(count: int, columns: int, kind: str, options: FigureOptions, split: bool) -> tuple[Figure, list[Axes]]:

@@ -466,3 +466,25 @@ def test_a_notebook_shows_a_figure_as_its_picture() -> None:
 
     assert picture().startswith(b"\x89PNG")
     assert picture() == picture()
+
+
+def test_results_with_and_without_variants_share_panels_and_none_is_empty() -> None:
+    lengths = {"full rows": np.nan, "top-8": 8.0, "edge only": np.nan}
+    variants = sweep_table().assign(**{"protocol.top_k": lambda frame: frame["variant"].map(lengths)})
+    varied = pd.concat(
+        [sweep_table()[lambda frame: frame["variant"] == "top-8"].assign(**{"protocol.top_k": k}) for k in (8.0, 64.0)]
+    ).assign(variant="")
+    variants.attrs["name"], varied.attrs["name"] = "variants", "varied"
+    figure = plot([variants, varied], UPLINK, "e2e_mean_s", by="result", facet="protocol.top_k")
+    heads = [axes.get_title() for axes in figure.axes]
+    assert heads == ["Row length K = 8", "Row length K = 64"]
+    drawn = [
+        [line.get_label() for line in axes.lines if not str(line.get_label()).startswith("_")] for axes in figure.axes
+    ]
+    assert drawn[0] == ["variants", "varied"]
+    assert drawn[1] == ["varied"]
+    told = " ".join(text.get_text() for legend in figure.legends for text in [legend.get_title()])
+    assert "without row length K: full rows, edge only" in " ".join(told.split())
+    single = plot([variants], UPLINK, "e2e_mean_s", by="variant", facet="protocol.top_k")
+    assert [axes.get_title() for axes in single.axes] == ["Row length K = 8"]
+    assert single.axes[0].get_title(loc="right") == ""

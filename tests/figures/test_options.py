@@ -128,7 +128,7 @@ def test_series_by_a_key_that_some_variants_lack_say_which() -> None:
     table["protocol.top_k"] = table["variant"].map({"top-8": 8.0, "full rows": 512.0})
     figure = plot([table], UPLINK, "e2e_mean_s", by="protocol.top_k")
     notes = figure.legends[0].get_title().get_text().replace("\n", " ")
-    assert "without row length k: edge only" in notes
+    assert "without row length K: edge only" in notes
     assert legend_of(figure) == ["Row length K = 8", "Row length K = 512"]
 
 
