@@ -9,7 +9,6 @@ from channels._validation import require_choice, require_positive
 from channels.nr.segmentation import segment
 
 Array = npt.NDArray[np.float64]
-COMBINING = ("chase", "incremental")
 # Lowest code rate of the two LDPC base graphs, TS 38.212 5.3.2; below it bits are repeated.
 MOTHER_CODE_RATE = {1: 1 / 3, 2: 1 / 5}
 

@@ -1,4 +1,4 @@
-"""Link adaptation: the MCS for an SINR, and the outer loop that steers the error rate to its target."""
+"""Link adaptation: the outer loop that steers the error rate to its target."""
 
 from __future__ import annotations
 
@@ -10,21 +10,6 @@ import numpy.typing as npt
 from channels._validation import require_between, require_positive
 
 Array = npt.NDArray[np.float64]
-
-
-def select_mcs(sinr_db: npt.ArrayLike, threshold_db: npt.ArrayLike) -> npt.NDArray[np.int64]:
-    """Highest MCS whose threshold the SINR reaches; -1 where it reaches none. [...].
-
-    Args:
-        sinr_db: effective SINR plus outer-loop offset, [...].
-        threshold_db: SINR at which each MCS meets the target error rate, [num_mcs]; need not be monotone, NaN for an
-            MCS that is not available.
-    """
-    thresholds = np.asarray(threshold_db, dtype=np.float64)
-    usable = np.where(np.isnan(thresholds), np.inf, thresholds)
-    # A lower threshold further up makes every MCS below it pointless at that SINR.
-    reachable = np.minimum.accumulate(usable[::-1])[::-1]
-    return (np.searchsorted(reachable, np.asarray(sinr_db, dtype=np.float64), side="right") - 1).astype(np.int64)
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,6 @@ from channels._validation import require_positive
 # kT at 290 K as link budgets write it (exactly -173.98 dBm/Hz).
 THERMAL_NOISE_DBM_HZ = -174.0
 GNB_NOISE_FIGURE_DB = 5.0
-UE_NOISE_FIGURE_DB = 7.0
 
 
 def noise_power_dbm(bandwidth_hz: npt.ArrayLike, noise_figure_db: npt.ArrayLike = 0.0) -> npt.NDArray[np.float64]:

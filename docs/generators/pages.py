@@ -218,14 +218,14 @@ def _source(thing: Any) -> str:
 
 def registries_page(folder: Path) -> str:
     """Everything else that can be named in YAML."""
-    from sim.cli.registries import registries
+    from sim.cli.registries import REGISTRIES
 
     text = [
         "# Names\n",
         "What can be named in a scenario, as `specran list KIND` prints it, too. Any of these can also be a file of",
         "your own, named as `module:Name`.\n",
     ]
-    for kind, part in registries().items():
+    for kind, part in REGISTRIES.items():
         if kind == "protocols":  # They have a page of their own.
             continue
         rows = [(f"`{entry.name}`", entry.summary) for entry in part.registry]

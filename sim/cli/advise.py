@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sim.cli.output import ProgressBars, answer_folder, only_results_on_stdout, print_json, print_table, say
-from sim.cli.run import changes_of, say_notes, say_user_code
+from sim.cli.run import say_notes, say_user_code
 from sim.cli.terminal import print_lines
 from sim.scenario.loading import load_scenario, locate_errors
+from sim.scenario.overrides import changes_of
 
 if TYPE_CHECKING:
     from sim.sweep.advice.question import Question

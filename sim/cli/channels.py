@@ -181,11 +181,12 @@ def calibrate_channel_command(
     """Coupling loss and geometry of a scenario's cells beside the curves of 3GPP's calibration."""
     from channels.calibration import QUANTITIES, shown, shown_reference
     from sim.cli.output import print_json, say
-    from sim.cli.run import changes_of, say_user_code
+    from sim.cli.run import say_user_code
     from sim.figures.calibration import draw_calibration
     from sim.links.nr import NrLinkSettings
     from sim.links.nr.calibration import calibration_drop
     from sim.scenario.loading import load_scenario, locate_errors
+    from sim.scenario.overrides import changes_of
 
     changes = changes_of(set_, seed)
     scenario = load_scenario(name, changes)

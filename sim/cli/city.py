@@ -57,11 +57,12 @@ def city_command(
     import pandas as pd
 
     from sim.cli.output import ProgressBars, only_results_on_stdout, print_json, print_table, say
-    from sim.cli.run import changes_of, say_notes, say_user_code
+    from sim.cli.run import say_notes, say_user_code
     from sim.results.csv_file import write_csv
     from sim.results.folder import write_json
     from sim.runs.manifest import code_and_versions, host
     from sim.scenario.loading import load_scenario, locate_errors
+    from sim.scenario.overrides import changes_of
     from sim.sweep.city import run_city
 
     changes = changes_of(set_, seed)

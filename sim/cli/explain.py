@@ -6,10 +6,11 @@ from contextlib import nullcontext
 from pathlib import Path
 
 from sim.cli.output import ProgressBars, only_results_on_stdout, print_json, print_table
-from sim.cli.run import changes_of, say_user_code
+from sim.cli.run import say_user_code
 from sim.cli.terminal import print_lines
 from sim.core.errors import InputError
 from sim.scenario.loading import load_scenario, locate_errors
+from sim.scenario.overrides import changes_of
 
 
 def explain_command(name: str, request: str | None, set_: list[str], as_json: bool) -> None:

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from sim.cli.price import PRICE_TABLES, price_table
-from sim.cli.registries import registries
 from sim.cli.terminal import note, print_lines
 from sim.core.errors import InputError, unknown_name_message
 from sim.scenario.loading import bundled_scenarios, load_scenario
@@ -30,10 +29,9 @@ def version_command() -> None:
 
 def validate_command(names: list[str], vary: list[str], set_: list[str], seed: int | None) -> None:
     """Check each scenario, changed likewise; all problems are reported, one line each. No code of a user's own runs."""
-    from sim.cli.run import changes_of
     from sim.core.user_code import user_code_not_run
     from sim.scenario.notes import scenario_notes
-    from sim.scenario.overrides import parse_axes
+    from sim.scenario.overrides import changes_of, parse_axes
     from sim.scenario.points import expand
 
     axes, changes = parse_axes(vary), changes_of(set_, seed)
@@ -109,9 +107,10 @@ def _key_lines(rows: Sequence[Mapping[str, str]]) -> list[str]:
 
 
 def _names_of(kind: str) -> list[tuple[str, str]]:
-    parts = registries()
-    if kind in parts:
-        return [(entry.name, _marked(entry)) for entry in parts[kind].registry]
+    from sim.cli.registries import REGISTRIES  # loads parts that no other command here needs
+
+    if kind in REGISTRIES:
+        return [(entry.name, _marked(entry)) for entry in REGISTRIES[kind].registry]
     if kind == "scenarios":
         return [(name, _first_comment(path)) for name, path in bundled_scenarios().items()]
     if kind == "columns":
@@ -125,7 +124,7 @@ def _names_of(kind: str) -> list[tuple[str, str]]:
     if kind in PRICE_TABLES:
         return price_table(kind)
     raise InputError(
-        unknown_name_message("kind", kind, [*parts, "keys", "scenarios", "columns", "hardware", *PRICE_TABLES])
+        unknown_name_message("kind", kind, [*REGISTRIES, "keys", "scenarios", "columns", "hardware", *PRICE_TABLES])
     )
 
 
@@ -154,9 +153,10 @@ def schema_command() -> None:
 def calibrate_command(name: str, set_: list[str], out: Path | None) -> None:
     """Time the models of a scenario on this host."""
     from sim.cli.output import only_results_on_stdout, print_table, say
-    from sim.cli.run import changes_of, say_user_code
+    from sim.cli.run import say_user_code
     from sim.compute.calibration_files import calibrate
     from sim.inputs.scenario_models import load_models
+    from sim.scenario.overrides import changes_of
 
     with only_results_on_stdout():
         scenario = load_scenario(name, changes_of(set_, None))

@@ -3,10 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from sim.core.registry import Registry
+from sim.compute.registry import COMPUTE
+from sim.core.registry import Registry
+from sim.decoding.controllers.registry import CONTROLLERS
+from sim.decoding.protocols.registry import PROTOCOLS
+from sim.decoding.verification.base import RULES
+from sim.figures.registry import FIGURES
+from sim.links.nr.mac.schedulers.registry import SCHEDULERS
+from sim.links.nr.mac.xapps.registry import XAPPS
+from sim.links.registry import LINKS
+from sim.serving.handover.registry import HANDOVERS
+from sim.serving.policies.registry import POLICIES
+from sim.serving.ran_sharing.orchestrators.registry import ORCHESTRATORS
+from sim.serving.ran_sharing.registry import SHARING_MODES
+from sim.serving.registry import ENGINES
+from sim.serving.routing.registry import ROUTINGS
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,38 +37,22 @@ class Extensible:
     registry: Registry[Any]
 
 
-def registries() -> dict[str, Extensible]:
-    """Every registry by the word that ``specran list`` takes; imported when asked for, since they load all parts."""
-    from sim.compute.registry import COMPUTE
-    from sim.decoding.controllers.registry import CONTROLLERS
-    from sim.decoding.protocols.registry import PROTOCOLS
-    from sim.decoding.verification.base import RULES
-    from sim.figures.registry import FIGURES
-    from sim.links.nr.mac.schedulers.registry import SCHEDULERS
-    from sim.links.nr.mac.xapps.registry import XAPPS
-    from sim.links.registry import LINKS
-    from sim.serving.handover.registry import HANDOVERS
-    from sim.serving.policies.registry import POLICIES
-    from sim.serving.ran_sharing.orchestrators.registry import ORCHESTRATORS
-    from sim.serving.ran_sharing.registry import SHARING_MODES
-    from sim.serving.registry import ENGINES
-    from sim.serving.routing.registry import ROUTINGS
-
-    return {
-        "protocols": Extensible("Protocols", "protocol: {name: ...}", PROTOCOLS),
-        "rules": Extensible("Verification rules", "protocol: {name: tslt, rule: ...}", RULES),
-        "controllers": Extensible("Controllers", "controller: {name: ...}", CONTROLLERS),
-        "links": Extensible("Links", "link: {kind: ...}", LINKS),
-        "schedulers": Extensible("Schedulers", "link: {kind: nr, scheduler: ...}", SCHEDULERS),
-        "xapps": Extensible("xApps", "link: {kind: nr, xapp: ...}", XAPPS),
-        "engines": Extensible("Engines of the edge server", "edge: {engine: ...}", ENGINES),
-        "policies": Extensible("Orders of service", "edge: {policy: ...}", POLICIES),
-        "routings": Extensible("Routing among replicas", "edge: {routing: ...}", ROUTINGS),
-        "handovers": Extensible("Handover policies of edge sites", "edge: {sites: {handover: ...}}", HANDOVERS),
-        "sharing_modes": Extensible("Sharing a GPU with layer 1", "edge: {ran_sharing: {mode: ...}}", SHARING_MODES),
-        "orchestrators": Extensible(
-            "Orchestrators of a shared GPU", "edge: {ran_sharing: {orchestrator: {name: ...}}}", ORCHESTRATORS
-        ),
-        "compute": Extensible("Compute models", "compute: {edge: {kind: ...}}", COMPUTE),
-        "figures": Extensible("Figures of reports", "specran plot --kind ...", FIGURES),
-    }
+REGISTRIES = {
+    "protocols": Extensible("Protocols", "protocol: {name: ...}", PROTOCOLS),
+    "rules": Extensible("Verification rules", "protocol: {name: tslt, rule: ...}", RULES),
+    "controllers": Extensible("Controllers", "controller: {name: ...}", CONTROLLERS),
+    "links": Extensible("Links", "link: {kind: ...}", LINKS),
+    "schedulers": Extensible("Schedulers", "link: {kind: nr, scheduler: ...}", SCHEDULERS),
+    "xapps": Extensible("xApps", "link: {kind: nr, xapp: ...}", XAPPS),
+    "engines": Extensible("Engines of the edge server", "edge: {engine: ...}", ENGINES),
+    "policies": Extensible("Orders of service", "edge: {policy: ...}", POLICIES),
+    "routings": Extensible("Routing among replicas", "edge: {routing: ...}", ROUTINGS),
+    "handovers": Extensible("Handover policies of edge sites", "edge: {sites: {handover: ...}}", HANDOVERS),
+    "sharing_modes": Extensible("Sharing a GPU with layer 1", "edge: {ran_sharing: {mode: ...}}", SHARING_MODES),
+    "orchestrators": Extensible(
+        "Orchestrators of a shared GPU", "edge: {ran_sharing: {orchestrator: {name: ...}}}", ORCHESTRATORS
+    ),
+    "compute": Extensible("Compute models", "compute: {edge: {kind: ...}}", COMPUTE),
+    "figures": Extensible("Figures of reports", "specran plot --kind ...", FIGURES),
+}
+"""Every registry by the word that ``specran list`` takes."""

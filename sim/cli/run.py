@@ -12,7 +12,7 @@ from sim.cli.terminal import print_lines
 from sim.core.errors import InputError
 from sim.core.user_code import user_modules
 from sim.scenario.loading import load_scenario, locate_errors
-from sim.scenario.overrides import parse_assignment, parse_axes
+from sim.scenario.overrides import changes_of, parse_axes
 
 if TYPE_CHECKING:
     from sim.scenario.schema import Scenario
@@ -48,14 +48,6 @@ _CATEGORY_COLUMNS += ("target_entropy_bits", "e2e_mean_s")
 _FAILURES_SHOWN = 8
 # Rows of a sweep's table that a terminal is given; typesetting thousands takes longer than resuming them.
 ROWS_SHOWN = 200
-
-
-def changes_of(set_: list[str], seed: int | None) -> dict[str, Any]:
-    """Changes by dotted key from ``--set`` and ``--seed``."""
-    changes = dict(parse_assignment(text, "--set") for text in set_)
-    if seed is not None:
-        changes["seed"] = seed
-    return changes
 
 
 def say_notes(scenarios: Iterable[Scenario]) -> None:

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 from sim.cli.output import ProgressBars, only_results_on_stdout, print_json, say
-from sim.cli.run import changes_of, say_user_code
+from sim.cli.run import say_user_code
 from sim.cli.terminal import print_lines
 from sim.core.errors import InputError
 from sim.core.files import clean_cache
@@ -14,7 +14,7 @@ from sim.inputs.tokenised_requests import planned_by_kind
 from sim.inputs.versions import decoding_code
 from sim.runs.prepare import must_be_live, tape_store
 from sim.scenario.loading import load_scenario, locate_errors
-from sim.scenario.overrides import parse_axes
+from sim.scenario.overrides import changes_of, parse_axes
 from sim.scenario.points import expand
 from sim.scenario.schema import Scenario
 from sim.tape.archive import TapeArchive, shipped_tapes

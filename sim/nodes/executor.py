@@ -8,7 +8,6 @@ from typing import Any, NamedTuple
 
 import simpy
 
-from sim.compute.base import ComputeModel
 from sim.core.breakdown import Breakdown
 from sim.core.clock import NS_PER_S, to_ns
 from sim.core.kernel import FastTimeout
@@ -48,7 +47,6 @@ class SimulationContext:
         env: SimPy environment in nanoseconds.
         link: The air.
         sites: Edge and cloud.
-        device_cost_models: Compute model of the devices by model role.
         models: Language models by role, for live runs.
         placed: Roles of the models that the protocol runs, by site.
         backhaul_delay_ns: One-way delay between edge and cloud.
@@ -62,7 +60,6 @@ class SimulationContext:
     env: simpy.Environment
     link: Link
     sites: Mapping[Location, ServerGroup]
-    device_cost_models: Mapping[str, ComputeModel]
     models: Mapping[str, LanguageModel]
     placed: Mapping[Location, Sequence[str]]
     backhaul_delay_ns: int

@@ -102,7 +102,6 @@ class World:
             self.env,
             self.link,
             self.sites,
-            inputs.cost_models["device"],
             inputs.models,
             _placed(scenario),
             *_backhaul(scenario),

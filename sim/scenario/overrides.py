@@ -156,6 +156,14 @@ def _shared_keys(part: str, old: Mapping[str, Any], name: Any) -> dict[str, Any]
     }
 
 
+def changes_of(set_: list[str], seed: int | None) -> dict[str, Any]:
+    """Changes by dotted key from ``--set`` and ``--seed``."""
+    changes = dict(parse_assignment(text, "--set") for text in set_)
+    if seed is not None:
+        changes["seed"] = seed
+    return changes
+
+
 def parse_axes(texts: Iterable[str]) -> dict[str, Any]:
     """Axes by key from the texts of ``--vary``.
 

@@ -15,6 +15,7 @@ from channels.bandwidth_traces import (
     ConstantRate,
     PacketOpportunities,
     PiecewiseRate,
+    StartedLate,
     load_trace,
 )
 
@@ -24,6 +25,7 @@ CAPACITIES = [
     PiecewiseRate([10.0], [2]),
     PacketOpportunities([0, 3, 3, 7, 10]),
     PacketOpportunities([4], scale=0.3),
+    StartedLate(PiecewiseRate([0, 0.1, 0.35, 0.4], [5, 0, 0.3, 12.5]), 380_000_000),
 ]
 
 

@@ -1,4 +1,4 @@
-"""EESM, HARQ combining, link adaptation and interference against published numbers and as functions."""
+"""EESM, HARQ combining and link adaptation against published numbers and as functions."""
 
 import numpy as np
 import pytest
@@ -12,8 +12,7 @@ from channels.harq import (
     incremental_equivalent_sinr,
     incremental_gain_db,
 )
-from channels.interference import check_interference_model, explicit_interference_mw, rise_over_thermal_mw, sinr
-from channels.link_adaptation import OuterLoop, select_mcs
+from channels.link_adaptation import OuterLoop
 
 BETA = 1.7
 FIRST_DB = np.array([1.0, 3.5])
@@ -138,14 +137,6 @@ def test_incremental_gain_knows_the_base_graph():
     assert incremental_gain_db(2, 0.25, 50_000, 2) == incremental_gain_db(2, 0.25, 500, 2)
 
 
-def test_select_mcs():
-    thresholds = np.array([-5.0, 0.0, 5.0, 4.0, 10.0])
-    np.testing.assert_array_equal(select_mcs([-6, -5, 3.9, 4.0, 9.9, 50], thresholds), [-1, 0, 1, 3, 3, 4])
-    np.testing.assert_array_equal(select_mcs([7.0, 12.0], [np.nan, 0.0, 5.0, np.nan, 10.0]), [2, 4])
-    with_gap = select_mcs([-3.0], [np.nan, 0.0])
-    assert with_gap[0] == -1
-
-
 @pytest.mark.parametrize("target", [0.01, 0.1, 0.3])
 def test_outer_loop_meets_its_target(target):
     """A sigmoid error curve and reports wrong by 4 dB: error rate within half a point over 40 devices x 6000 slots."""
@@ -170,24 +161,3 @@ def test_outer_loop_steps():
     np.testing.assert_allclose(loop.updated([0.0, 19.95, -19.5], [True, True, False]), [1 / 9, 20.0, -20.0])
     with pytest.raises(ValueError, match="target_bler"):
         OuterLoop(0.0)
-
-
-def test_rise_over_thermal():
-    """3.0103 dB doubles noise + interference; 0 dB is none."""
-    assert rise_over_thermal_mw(1e-9, 10 * np.log10(2)) == pytest.approx(1e-9)
-    assert rise_over_thermal_mw(1e-9, 0.0) == 0.0
-
-
-def test_explicit_interference_sums_the_others():
-    power = np.array([[1.0, 0.0], [0.5, 2.0], [0.0, 3.0]])
-    gain_db = np.array([[-80.0, -100.0], [-90.0, -70.0], [-95.0, -75.0]])
-    got = explicit_interference_mw(power, gain_db, [0, 1, 1])
-    expected = [[0.5 * 1e-9, 2 * 1e-9 + 3 * 10**-9.5], [1e-10, 0.0]]
-    np.testing.assert_allclose(got, expected, rtol=1e-12)
-    faded = explicit_interference_mw(power, gain_db, [0, 1, 1], np.full((3, 2, 2), 2.0))
-    np.testing.assert_allclose(faded, 2 * got, rtol=1e-12)
-    assert sinr(4.0, 1.0, 1.0) == 2.0
-    with pytest.raises(ValueError, match="serving_cell"):
-        explicit_interference_mw(power, gain_db, [0, 1, 2])
-    with pytest.raises(ValueError, match="valid: none, rise_over_thermal, explicit"):
-        check_interference_model("full")

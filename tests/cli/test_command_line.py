@@ -208,8 +208,8 @@ def test_a_users_own_protocol_is_found_by_module_and_name(cache: Path, tmp_path:
 
 def test_the_readmes_sweeps_and_runs_are_not_refused():
     """As far as their points, without running them; the models that one names are those of a hub."""
-    from sim.cli.run import changes_of, parse_axes
     from sim.scenario.loading import load_scenario
+    from sim.scenario.overrides import changes_of, parse_axes
     from sim.scenario.points import expand
 
     readme = (Path(__file__).resolve().parent.parent.parent / "README.md").read_text()

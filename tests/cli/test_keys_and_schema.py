@@ -12,7 +12,7 @@ import pytest
 
 from sim.cli import _main
 from sim.cli.keys import list_keys
-from sim.cli.registries import registries
+from sim.cli.registries import REGISTRIES
 from sim.core.settings import UNITS
 from sim.scenario.json_schema import scenario_json_schema
 from sim.scenario.loading import bundled_scenarios, read_yaml
@@ -121,12 +121,11 @@ def test_every_registry_is_listed_and_named_in_the_help(capsys):
     """All registries of the code, wherever they are made."""
     root = Path(__file__).resolve().parents[2]
     made = sum(len(re.findall(r"\] = Registry\(", path.read_text())) for path in (root / "sim").rglob("*.py"))
-    parts = registries()
-    assert len({id(part.registry) for part in parts.values()}) == len(parts) == made
+    assert len({id(part.registry) for part in REGISTRIES.values()}) == len(REGISTRIES) == made
     assert _main(["list", "--help"]) == 0
     words = set(re.findall(r"\w+", capsys.readouterr().out))
-    assert set(parts) <= words
-    for kind, part in parts.items():
+    assert set(REGISTRIES) <= words
+    for kind, part in REGISTRIES.items():
         assert _main(["list", kind]) == 0
         lines = capsys.readouterr().out.splitlines()
         assert [line.split()[0] for line in lines] == [entry.name for entry in part.registry]

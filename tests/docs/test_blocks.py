@@ -163,8 +163,8 @@ def check_command(words: list[str]) -> None:
     scenario = next((word for word in words[2:] if not word.startswith("-")), "")
     changes = [words[place + 1] for place, word in enumerate(words) if word == "--set"]
     if words[1] in ("run", "sweep") and os.path.sep not in scenario and not scenario.endswith(".yaml"):
-        from sim.cli.run import changes_of
         from sim.scenario.loading import load_scenario
+        from sim.scenario.overrides import changes_of
 
         load_scenario(scenario, changes_of([text for text in changes if ".json" not in text], None))
 

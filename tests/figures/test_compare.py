@@ -18,7 +18,7 @@ def _scheme(name: str) -> pd.DataFrame:
     return table[table["variant"] == name]
 
 
-def test_shared_luck_cancels() -> None:
+def test_shared_randomness_cancels() -> None:
     """Both schemes have the same noise, so the difference at one rate is that of the airtimes, known to rounding."""
     result = compare(_scheme("edge only"), _scheme("top-8"), "e2e_mean_s").set_index("condition")
     row = result.loc[f"{UPLINK}=0.5"]

@@ -211,7 +211,7 @@ RADIO: tuple[Mutant, ...] = (
     ),
     *faults_of(
         "sim/links/nr/mac/allocation.py",
-        ("tests/links/nr/test_allocation.py", "tests/links/nr/test_schedulers.py"),
+        ("tests/links/nr/test_allocation.py::test_of_the_groups_that_a_queue_wins_it_takes_those_that_it_prefers",),
         ("winners_stay", "if winner[g] in gone]", "if winner[g] not in gone]"),
     ),
     *faults_of(

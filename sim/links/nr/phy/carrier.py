@@ -92,7 +92,6 @@ class Carrier:
         self.mcs_table = mcs_table(settings.mcs_table)
         self._settings = settings
         period = self.pattern.period_slots
-        self._letters = [self.pattern.letter(slot) for slot in range(period)]
         # Uplink symbol counts and downlink data symbol counts by slot of the period.
         self._uplink_symbols = [self.pattern.uplink_data_symbols(slot) for slot in range(period)]
         control = settings.pdcch_symbols
