@@ -222,7 +222,11 @@ RADIO: tuple[Mutant, ...] = (
     *faults_of(
         "sim/links/nr/mac/share_out.py",
         ("tests/links/nr/test_share_out.py",),
-        ("ties_to_the_last", "column[queue] > column[best]", "column[queue] >= column[best]"),
+        (
+            "ties_to_the_last",
+            "priority[queue, group] > priority[best, group]",
+            "priority[queue, group] >= priority[best, group]",
+        ),
         ("grants_without_end", "if cce_left < 0:", "if cce_left < -8:"),
     ),
     *faults_of(
