@@ -29,7 +29,7 @@ validate: .venv/ready
 	$(BIN)/python -m tests.validation
 
 docs: .venv/docs-ready
-	$(BIN)/python -m sphinx -W --keep-going -q -b html docs docs/_build/html
+	$(BIN)/python -m sphinx -j auto -W --keep-going -q -b html docs docs/_build/html
 	@echo "docs/_build/html/index.html"
 
 format: .venv/ready

@@ -33,9 +33,6 @@ nb_execution_raise_on_error = True
 nb_execution_in_temp = True
 nb_merge_streams = True
 
-# Quotes are set as a printer does; two hyphens are the beginning of an option.
-smartquotes_action = "qe"
-
 # Python.
 autodoc_typehints = "signature"
 autodoc_member_order = "bysource"

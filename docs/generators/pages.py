@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import json
+import re
 import textwrap
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -252,7 +253,7 @@ def _hardware() -> list[str]:
             one.idle_power_w,
             one.peak_power_w,
         )
-        shown = [f"{cell:.3g}" for cell in cells]
+        shown = [f"{cell:,.0f}" if cell >= 1000 else f"{cell:.3g}" for cell in cells]
         rows.append((f"`{name}`", one.title, one.hardware_class, f"{shown[0]} ({peak[0]})", *shown[1:]))
     heads = ("name", "what it is", "class", "peak [TFLOP/s]", "memory [GB/s]", "memory for models [GB]", "idle [W]")
     text = [
@@ -322,10 +323,19 @@ def commands_page(folder: Path) -> str:
         usage = " ".join([name, *command.collect_usage_pieces(context)])
         text += [f"## {name}\n", f"{(command.help or '').strip()}\n", f"```text\n{usage}\n```\n"]
         records = [parameter.get_help_record(context) for parameter in command.get_params(context)]
-        rows = [(f"`{spelling}`", meaning) for spelling, meaning in filter(None, records) if "--help" not in spelling]
+        rows = [
+            (f"`{spelling}`", _with_options(meaning))
+            for spelling, meaning in filter(None, records)
+            if "--help" not in spelling
+        ]
         if rows:
             text.append(table(("argument or option", "meaning"), rows))
     return "\n".join(text)
+
+
+def _with_options(text: str) -> str:
+    """Options within a sentence as code, so that their two hyphens stay two."""
+    return re.sub(r"(?<![\w`-])(--[a-z][a-z-]*)", r"`\1`", text)
 
 
 def commands(name: str, command: Any) -> Iterable[tuple[str, Any]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,42 @@ implementation, a paper, or arithmetic that does not use the simulator's code. `
 
 A row *agrees* within its tolerance, *deviates* where the difference is known and its note says why, or is
 *not comparable* where the source does not state what the figure depends on; such a row says what is missing.
+
+Of measured prices the file `tests/compute/measured_points.csv` has every point with its source, and says of each
+whether anything was fitted with it in sight. Vectors of other implementations lie beside the tests that hold them.
 """
+_ARXIV = re.compile(r"arXiv (\d{4}\.\d{5})")
+# Named as owner/name.
+_REPOSITORIES = (
+    "microsoft/vidur",
+    "ml-energy/leaderboard",
+    "XiongjieDai/GPU-Benchmarks-on-LLM-Inference",
+    "john-rocky/apple-silicon-llm-bench",
+)
+_GITHUB = re.compile(rf"\b({'|'.join(_REPOSITORIES)})\b")
+# What papers call their schemes, or who wrote them, so that a row can be read without looking each number up.
+_PAPERS = {
+    "2211.17192": "Leviathan et al.",
+    "2302.01318": "Chen et al.",
+    "2305.09781": "SpecInfer",
+    "2310.15141": "SpecTr",
+    "2401.06706": "MCSD",
+    "2412.12687": "U-HLM",
+    "2505.11788": "CU-HLM",
+    "2505.17052": "SpecEdge",
+    "2506.09397": "SLED",
+    "2507.00605": "QSV",
+    "2507.12000": "DSSD",
+    "2509.04576": "TK-SLT",
+    "2510.19705": "HSD",
+    "2512.16273": "TSLT",
+    "2603.19133": "PicoSpec",
+    "2605.10124": "GELATO",
+    "2606.04581": "Multi-SPIN",
+    "2606.20591": "UCB-SpecStop",
+    "2606.25091": "break-even round trip",
+    "2608.04974": "AsymSpec",
+}
 
 
 def value_text(value: Any) -> str:
@@ -109,8 +145,19 @@ def _summary(rows: Sequence[dict[str, Any]]) -> str:
 
 def _line(row: dict[str, Any]) -> str:
     note = f"<br><small>{_cell(row['note'])}</small>" if row["note"] else ""
-    cells = (row["source"], value_text(row["expected"]), value_text(row["got"]), row["tolerance"], row["verdict"])
-    return f"| {_cell(row['what'])}{note} | {' | '.join(_cell(cell) for cell in cells)} |"
+    cells = (value_text(row["expected"]), value_text(row["got"]), row["tolerance"], row["verdict"])
+    return f"| {_cell(row['what'])}{note} | {_linked(_cell(row['source']))} | {' | '.join(map(_cell, cells))} |"
+
+
+def _linked(source: str) -> str:
+    """A source with links to papers and repositories, papers with what they are called."""
+
+    def paper(match: re.Match[str]) -> str:
+        name = _PAPERS.get(match[1], "")
+        called = f" ({name})" if name and name not in source else ""
+        return f"[arXiv {match[1]}](https://arxiv.org/abs/{match[1]}){called}"
+
+    return _GITHUB.sub(r"[\1](https://github.com/\1)", _ARXIV.sub(paper, source))
 
 
 def _cell(text: str) -> str:

@@ -89,6 +89,16 @@ def test_page_and_json_hold_every_row(tmp_path: Path) -> None:
     assert value_text(1_277_992) == "1\u2009277\u2009992"
 
 
+def test_sources_are_links_with_the_names_of_papers() -> None:
+    rows = [
+        Row("a", source, 1, 1, "", True, section="energy")
+        for source in ("arXiv 2606.20591, cost", "microsoft/vidur, x")
+    ]
+    text = page([row.to_json() for row in rows])
+    assert "[arXiv 2606.20591](https://arxiv.org/abs/2606.20591) (UCB-SpecStop), cost" in text
+    assert "[microsoft/vidur](https://github.com/microsoft/vidur), x" in text
+
+
 def test_the_committed_table_is_whole() -> None:
     """``make validate`` wrote it: every function's section is there, 120 rows or more, and none disagrees."""
     rows = json.loads(JSON.read_text(encoding="utf-8"))
