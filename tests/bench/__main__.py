@@ -11,6 +11,7 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any
 
+from sim.core.gc_tuning import relax_gc
 from sim.runs.manifest import versions
 from tests.bench.measure import yardstick_ms
 
@@ -52,6 +53,8 @@ def main(names: list[str]) -> int:
     except (OSError, ValueError):
         record = {}
     missed = 0
+    # As the command line does.
+    relax_gc()
     for name in names or BENCHES:
         before_ms, start = yardstick_ms(), perf_counter()
         results = import_module(f"tests.bench.{name}").run()

@@ -53,6 +53,28 @@ def order(name, queues):
     return np.argsort(-SCHEDULERS.find(name).make(0.1).priority(queues)[:, 0], kind="stable").tolist()
 
 
+@pytest.mark.parametrize("name", sorted(SCHEDULERS.names()))
+def test_schedulers_that_do_not_see_messages_do_not_look_at_them(name):
+    """First messages are not kept note of for them: what a view says of those would be wrong."""
+
+    class Blind:
+        def __init__(self, inner):
+            self.inner = inner
+
+        def __getattr__(self, array):
+            assert array not in (
+                "message_prb_needed", "head_of_line_s", "time_to_deadline_s", "tokens_at_stake", "is_delay_critical"
+            ), array  # fmt: skip
+            return getattr(self.inner, array)
+
+    scheduler = SCHEDULERS.find(name).make()
+    if scheduler.sees_messages:
+        with pytest.raises(AssertionError):
+            scheduler.priority(Blind(view(3)))
+    else:
+        scheduler.priority(Blind(view(3)))
+
+
 def test_what_each_scheduler_prefers():
     assert order("round_robin", view(3, slots_since_served=[3, 9, 5])) == [1, 2, 0]
     assert order("max_ci", view(3, rate=[[2], [5], [3]])) == [1, 2, 0]

@@ -44,7 +44,7 @@ class OuterLoops:
         self.warm_up = OuterLoopWarmUp(channel, errors, direction, num_blocks or _SAMPLES, ceiling, lowest_db)
         self.offset = np.ones(channel.num_devices)
         self._cold = set(range(channel.num_devices)) if num_blocks else set()
-        self._num_blocks = np.zeros(channel.num_devices, dtype=np.int64)
+        self._num_blocks = [0] * channel.num_devices
         self._first = self.offset.copy()
 
     def prepare(self, devices: Indices, num_prb: list[int], num_symbols: int) -> None:
@@ -58,13 +58,13 @@ class OuterLoops:
 
     def learn(self, device: int, received: bool) -> None:
         """Move a device's offset by the outcome of a first transmission."""
-        low, high = self._range
-        self.offset[device] = min(max(self.offset.item(device) * self._steps[received], low), high)
+        moved = self.offset.item(device) * self._steps[received]
+        self.offset[device] = min(max(moved, self._range[0]), self._range[1])
         self._num_blocks[device] += 1
 
     def restart(self) -> None:
         """Count the figures from now on."""
-        self._num_blocks[:] = 0
+        self._num_blocks = [0] * len(self._num_blocks)
         self._first = self.offset.copy()
 
     def figures(self) -> dict[str, float]:
@@ -75,7 +75,7 @@ class OuterLoops:
             began: a mean over devices of the absolute difference. A drift of much more than the step says that the loop
             was still on its way.
         """
-        seen = self._num_blocks > 0
+        seen = np.array(self._num_blocks) > 0
         if not self._adapts or not seen.any():
             return {"olla_offset_mean_db": float("nan"), "olla_drift_db": float("nan")}
         now_db, first_db = (10 * np.log10(values[seen]) for values in (self.offset, self._first))

@@ -70,6 +70,7 @@ class Transmission(ABC):
         self.weight = np.array([own[0].weight for own in deps.channels], dtype=np.float64)
         self.acknowledged = self._acknowledged_mode() if settings.rlc_feedback == "status" else None
         self.peer: Transmission | None = None
+        self._notes_heads = deps.scheduler.sees_messages
         self.heads = QueueHeads(deps.channels, to_ns(settings.delay_budget_s))
         self._status_delay_ns = to_ns(settings.rlc_status_delay_s)
         self._after_ns = self.carrier.decode_ns
@@ -156,7 +157,8 @@ class Transmission(ABC):
 
     def sync_head(self, device: int) -> None:
         """Renew what schedulers see of the message that a queue serves next."""
-        self.heads.note(device, self.queues[device])
+        if self._notes_heads:
+            self.heads.note(device, self.queues[device])
 
     def average_rate_bps(self, devices: Indices) -> Array:
         """Rates served, averaged over the window. [num_devices]."""
@@ -266,18 +268,19 @@ class Transmission(ABC):
             self.deps.kpm.on_air(self.direction, blocks)
         if self.deps.active_slot is not None:
             self.deps.active_slot[[block.device for block in blocks]] = slot
+        on_air, in_flight, symbols = self.kpis.on_air, self._in_flight, self.carrier.symbols
         for block in blocks:
             if not block.attempt:
                 block.first_slot = slot
-                self._in_flight[block.device][block] = None
-            self.kpis.on_air(block)
+                in_flight[block.device][block] = None
+            on_air(block)
             if records is not None:
                 records.add(slot, self.direction, block)
             if capture is not None:
                 capture.add(slot, self.direction, block)
             segments = block.segments
             used = segments[0].used_bytes if len(segments) == 1 else sum([one.used_bytes for one in segments])
-            airtime_ns = slot_ns * block.num_symbols // self.carrier.symbols
+            airtime_ns = slot_ns * block.num_symbols // symbols
             for segment in segments:
                 message = segment.message
                 message.used_bits += 8 * segment.used_bytes

@@ -276,16 +276,17 @@ class Uplink(MacEntity):
     def _load(self, block: TransportBlock, slot: int) -> bool:
         """Fill a new block and write its buffer report; False if the device has nothing to send."""
         device = block.device
-        report, report_bytes = self._report_format(device)
+        queue = self.queues[device]
+        has_groups = isinstance(queue, LogicalChannels)
+        report, report_bytes = self._report_format(device) if has_groups else self._one_group
         if not self.fill(block, block.size_bytes - report_bytes, slot):
             self.num_free[device] += 1
-            if self.queues[device].stream_bytes and not block.is_configured:
+            if queue.stream_bytes and not block.is_configured:
                 # Too small for a header and a byte: ask again rather than wait for ever.
                 self._request(device, slot * self.carrier.slot_ns)
             return False
-        queue = self.queues[device]
         levels, block.reported_weight = self._report(device, report)
-        block.reported_bytes = sum(levels)
+        block.reported_bytes = sum(levels) if has_groups else levels[0]
         if report_bytes:
             block.report = report, levels
         if self._num_requests and slot <= self._request_slot[device] < _NO_REQUEST:
@@ -318,7 +319,7 @@ class Uplink(MacEntity):
         """
         queue, levels = self.queues[device], self._reports[form]
         if not isinstance(queue, LogicalChannels):
-            return (_level(levels, queue.buffer_bytes),), float(self.weight[device])
+            return (_level(levels, queue.buffer_bytes),), self.weight.item(device)
         groups = queue.groups()[: 1 if form == "short" else None]
         return tuple(_level(levels, group.buffer_bytes) for group in groups), sum(group.weight for group in groups)
 

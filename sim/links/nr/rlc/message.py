@@ -58,7 +58,7 @@ class Segmenter:
             offset = position % sdu
             end = min(position - offset + sdu, total)
             rest = min(end, stop) - position
-            if offset == 0 and end <= stop:
+            if not offset and end <= stop:
                 cost = rest + self._complete
                 cost += 2 if cost < 256 else 3
                 if used + cost <= room:
@@ -67,23 +67,18 @@ class Segmenter:
                     position += count * rest
                     used += count * cost
                     continue
-            header = self._later if offset else self._first
-            part, cost = self._part(rest, header, room - used)
+            header, left = self._later if offset else self._first, room - used
+            # The largest segment that fits with its headers, of which a short one has a shorter MAC subheader.
+            part = min(rest, left - header - 2)
+            if part + header >= 256:
+                part = max(255 - header, min(rest, left - header - 3))
+            if part <= 0:
+                break
             position += part
-            used += cost
+            used += part + header + (2 if part + header < 256 else 3)
             if part < rest:
                 break
         return position - start, used
-
-    @staticmethod
-    def _part(rest: int, header: int, room: int) -> tuple[int, int]:
-        """Largest segment of ``rest`` bytes that fits ``room`` with its headers, and its cost."""
-        part = min(rest, room - header - 2)
-        if part + header >= 256:
-            part = max(255 - header, min(rest, room - header - 3))
-        if part <= 0:
-            return 0, 0
-        return part, part + header + (2 if part + header < 256 else 3)
 
 
 class FlowMeter(Protocol):

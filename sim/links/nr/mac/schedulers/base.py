@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -94,7 +94,13 @@ class Scheduler(ABC):
 
     Args:
         delay_budget_s: Time in which a message without a deadline should arrive.
+
+    Attributes:
+        sees_messages: Whether it looks at first messages: their bytes, ages, deadlines, tokens or 5QI. Keeping note of
+            them takes time with every block.
     """
+
+    sees_messages: ClassVar[bool] = True
 
     def __init__(self, delay_budget_s: float = 0.1) -> None:
         self.delay_budget_s = delay_budget_s

@@ -10,6 +10,8 @@ from sim.links.nr.mac.schedulers.registry import SCHEDULERS
 class MaxCi(Scheduler):
     """Serves the highest rate in each PRB group; most bits per slot, and none for the cell edge under load."""
 
+    sees_messages = False
+
     def priority(self, queues: QueueView) -> Array:
         """R_ig."""
         return queues.rate_bps

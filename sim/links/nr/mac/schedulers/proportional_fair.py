@@ -12,6 +12,8 @@ from sim.links.nr.mac.schedulers.registry import SCHEDULERS
 class ProportionalFair(Scheduler):
     """Serves the best ratio of present to average rate in each PRB group (Kelly 1998; Viswanath et al. 2002)."""
 
+    sees_messages = False
+
     def priority(self, queues: QueueView) -> Array:
         """R_ig / T_i."""
         return queues.rate_bps / np.maximum(queues.average_rate_bps, 1e-3)[:, None]

@@ -10,6 +10,8 @@ from sim.links.nr.mac.schedulers.registry import SCHEDULERS
 class RoundRobin(Scheduler):
     """Serves the queue whose last grant lies furthest back, blind to channels and delays."""
 
+    sees_messages = False
+
     def priority(self, queues: QueueView) -> Array:
         """Slots since the last grant."""
         return queues.slots_since_served[:, None].astype(float)
