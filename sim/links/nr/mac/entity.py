@@ -57,6 +57,8 @@ class MacEntity(Transmission):
             for rotation, part in zip(self._rotations, parts, strict=True)
         ]
         self._all_orders = tuple(np.array(rows) for rows in zip(*self._group_orders, strict=True))
+        # Where compiled code is at hand anyway, two queues are enough for it.
+        self._many_queues = 2 if are_many(len(deps.serving)) else MANY_QUEUES
         has_many = are_many(len(deps.serving)) and deps.num_cells > 1
         self._places_alone = has_many and not self.settings.configured_grant
         # Room for what is shared out: queues in order, and PRBs of each group.
@@ -174,7 +176,7 @@ class MacEntity(Transmission):
             # Nobody to choose from, and the carrier is the limit.
             return self._place_alone(cell, grid, own, budget)
         priority = self.deps.scheduler.priority(SchedulerView(self, own.devices, own.needed, slots))
-        if len(own) >= MANY_QUEUES and priority.shape[1] > 1 and not one_device:
+        if len(own) >= self._many_queues and priority.shape[1] > 1 and not one_device:
             return self._share_among_many(cell, grid, own, priority, budget)
         start, needed = self.within_power(own.devices, own.needed, priority, grid.num_free, budget)
         devices, quality = own.devices, own.quality

@@ -70,6 +70,8 @@ class Interference:
         # Uplink: received interference [mW] per PRB of each cell; downlink: share of PRBs that each cell uses.
         self._mean = np.zeros((channel.num_cells, channel.carrier.num_groups))
         self._aged = 0
+        # Devices last asked about, and the answer, until the mean changes.
+        self._last_expected: tuple[bytes, Array] | None = None
         self._is_compiled = channel.is_compiled
         self._kept_slots = 0
         self._kept: dict[int, Array] = {}
@@ -340,7 +342,13 @@ class Interference:
     def expected_over_noise(self, slot: int, devices: Indices) -> Array:
         """Running mean of I / N as reported, of devices in their cells. [num_devices, num_groups]."""
         self._fade(slot)
-        return self._at_devices(self._mean, devices)
+        if not self._channel.is_static:
+            return self._at_devices(self._mean, devices)
+        # One decision asks several times about the same devices.
+        asked = devices.tobytes()
+        if self._last_expected is None or self._last_expected[0] != asked:
+            self._last_expected = asked, self._at_devices(self._mean, devices)
+        return self._last_expected[1]
 
     def _at_devices(self, load: Array, devices: Indices) -> Array:
         """I / N at devices or at their cells from what is sent, [num_cells, num_groups]. [num_devices, num_groups]."""
@@ -357,12 +365,14 @@ class Interference:
             for sent_slot, sent in self.outside.before(slot):
                 self._age(sent_slot + 1)
                 self._mean += sent / _WINDOW_SLOTS
+                self._last_expected = None
         self._age(slot)
 
     def _age(self, slot: int) -> None:
         count = self._channel.carrier.num_data_slots(self._direction, slot)
         if count > self._aged:
             self._mean *= (1 - 1 / _WINDOW_SLOTS) ** (count - self._aged)
+            self._last_expected = None
             self._aged = count
 
     def keep(self, num_slots: int) -> None:
@@ -390,3 +400,4 @@ class Interference:
             self.log.add(slot, present)
         self._fade(slot + 1)
         self._mean += present / _WINDOW_SLOTS
+        self._last_expected = None
