@@ -222,6 +222,9 @@ class FadingChannel:
         Returns:
             [num_devices, num_groups], [num_devices] complex64.
         """
+        if self._is_compiled:
+            response, waves = self._evaluate(time_s, devices, num_alike)
+            return response, waves.view(np.complex64)[:, 0]
         size = max(1, _CHUNK_DEVICES // num_alike) * num_alike
         chunks = range(0, max(1, len(devices)), size)
         found = [self._evaluate(time_s, devices[first : first + size], num_alike) for first in chunks]

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import simpy
 
 from channels.addressed import generator
+from sim.core.kernel import Environment, FastTimeout, start
 from sim.links.base import Direction, Packet
 from sim.links.nr.link import NrLink
 from sim.links.nr.settings import NrLinkSettings
@@ -59,7 +60,7 @@ def run_full_buffer(
         num_slots: Slots to time, after ``warm_up_slots``.
         directions: Which directions are full.
     """
-    env = simpy.Environment()
+    env = Environment()
     link = NrLink(env, num_devices, seed, settings)
 
     def source(device: int, direction: Direction) -> simpy.events.ProcessGenerator:
@@ -70,7 +71,7 @@ def run_full_buffer(
 
     for direction in directions:
         for device in range(num_devices):
-            env.process(source(device, direction))
+            start(env, source(device, direction))
     return _timed(env, link, warm_up_slots, num_slots)
 
 
@@ -93,18 +94,18 @@ def run_light_load(
         rate_hz: Over the mean time from an answer to the next message.
         uplink_bits, downlink_bits: Message and answer.
     """
-    env = simpy.Environment()
+    env = Environment()
     link = NrLink(env, num_devices, seed, settings)
 
     def source(device: int) -> simpy.events.ProcessGenerator:
         draw = generator(seed, "light load", device)
         while True:
-            yield env.timeout(int(draw.exponential(1e9 / rate_hz)))
+            yield FastTimeout(env, int(draw.exponential(1e9 / rate_hz)))
             yield link.send(Packet(device, Direction.UPLINK, uplink_bits))
             yield link.send(Packet(device, Direction.DOWNLINK, downlink_bits))
 
     for device in range(num_devices):
-        env.process(source(device))
+        start(env, source(device))
     return _timed(env, link, warm_up_slots, num_slots)
 
 

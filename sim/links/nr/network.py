@@ -13,6 +13,7 @@ import simpy
 
 from channels.nr import HeaderModel
 from sim.core.clock import NS_PER_S, to_ns
+from sim.core.kernel import LAST, FastTimeout
 from sim.links.base import Delivery, Direction, LinkFailureError, Packet
 from sim.links.nr.mac.adaptation import Adaptation, FixedMcs
 from sim.links.nr.mac.counters import MacCounters
@@ -44,9 +45,6 @@ from sim.links.nr.settings import NrLinkSettings
 from sim.links.nr.traffic.background import BackgroundTraffic
 from sim.links.nr.traffic.bearers import Bearers, FlowPlace, placed_users
 from sim.links.nr.traffic.flow_meter import FlowMeter
-
-# SimPy events of equal time run by priority; a slot comes after all messages that were sent at its start.
-_AFTER_MESSAGES = 2
 
 
 def _succeed(event: simpy.Event, delivery: Delivery, _: simpy.Event) -> None:
@@ -381,8 +379,7 @@ class Network:
         self.links.delivered(message.packet.device)
         if message.flow is not None:
             message.flow.delivered(at_ns - message.sent_ns)
-        arrival = self.env.timeout(at_ns - int(self.env.now))
-        arrival.callbacks.append(partial(_succeed, message.event, delivery))
+        FastTimeout(self.env, at_ns - int(self.env.now), partial(_succeed, message.event, delivery))
 
     def _fail(self, message: Message) -> None:
         """Let the message's event fail now; a background flow only counts it."""
@@ -404,11 +401,9 @@ class Network:
         if slot is None or (self._armed is not None and self._armed <= slot):
             return
         self._armed = slot
-        wake = self.env.event()
-        wake.callbacks.append(partial(self._on_slot, slot))
-        wake._ok, wake._value = True, None
+        # A slot comes after all messages that were sent at its start.
         delay = slot * self.carrier.slot_ns - int(self.env.now)
-        self.env.schedule(wake, priority=_AFTER_MESSAGES, delay=delay)  # type: ignore[arg-type]
+        FastTimeout(self.env, delay, partial(self._on_slot, slot), priority=LAST)
 
     def _next_needed(self, earliest: int) -> int | None:
         """First slot >= ``earliest`` in which there is something to do, if any."""
