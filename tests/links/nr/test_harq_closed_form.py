@@ -33,7 +33,7 @@ class _FlatChannel:
     def __init__(self, carrier, sinr: float) -> None:
         self.carrier, self.sinr = carrier, sinr
         self.settings = SimpleNamespace(power_reduction=False)
-        self.small_scale = SimpleNamespace(is_multi=False)
+        self.small_scale, self.is_compiled = SimpleNamespace(is_multi=False), False
 
     def power_gains(self, direction, slot, devices):
         return np.ones((len(devices), self.carrier.num_groups))
