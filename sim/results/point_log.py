@@ -18,6 +18,7 @@ from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING, Any, BinaryIO
 
+from sim.core.errors import RunError
 from sim.core.files import sync_folder
 from sim.core.unfinished import create_locked
 from sim.results.folder import json_text
@@ -32,6 +33,8 @@ _MAX_HEADER_BYTES = 128
 _BLOCK = 1 << 20
 # A finished point is on disk this much later at most, if the file system keeps its word.
 SYNC_EVERY_S = 0.5
+# Of one table of one run, unpacked; a million requests take a fifth of it.
+_MAX_TABLE_BYTES = 1 << 30
 
 
 @dataclass(frozen=True)
@@ -70,17 +73,28 @@ class SavedPoint:
         Raises:
             KeyError: It has no such table.
             OSError: The file cannot be read.
+            RunError: Somebody has changed the table and sealed it anew.
         """
-        import pyarrow as pa
-
         wanted = self.tables[name][0]
         data = self.read()
         place = data.index(b"\n", 1) + 1 + self.summary_bytes
         for other, (length, _) in self.tables.items():
             if other == name:
-                return pa.ipc.open_stream(zlib.decompress(data[place : place + wanted])).read_all()
+                try:
+                    return _unpack_table(data[place : place + wanted])
+                except (zlib.error, ValueError, KeyError, TypeError, NotImplementedError, OSError) as error:
+                    raise self.damaged(error) from error
             place += length
         raise KeyError(name)
+
+    def damaged(self, error: BaseException) -> RunError:
+        """What to tell of a point whose tables are none, though its hash is right.
+
+        Args:
+            error: What reading them has raised.
+        """
+        reason = str(error).partition("\n")[0] or type(error).__name__
+        return RunError(f"{self.path}: damaged: {reason}; remove this file, and its points are run again")
 
 
 def pack_table(rows: list[dict[str, Any]]) -> tuple[bytes, str]:
@@ -93,6 +107,18 @@ def pack_table(rows: list[dict[str, Any]]) -> tuple[bytes, str]:
         writer.write_table(table)
     schema = ",".join(f"{field.name}:{field.type}" for field in table.schema)
     return zlib.compress(sink.getvalue().to_pybytes(), 1), schema
+
+
+def _unpack_table(data: bytes) -> pa.Table:
+    import pyarrow as pa
+
+    unpacker = zlib.decompressobj()
+    plain = unpacker.decompress(data, _MAX_TABLE_BYTES)
+    if not unpacker.eof:
+        raise ValueError("a table is cut off, or larger than any run's")
+    table = pa.ipc.open_stream(plain).read_all()
+    table.validate(full=True)
+    return table
 
 
 def encode_point(address: str, summary: Mapping[str, Any], tables: Mapping[str, tuple[bytes, str]]) -> bytes:

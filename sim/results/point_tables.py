@@ -29,7 +29,15 @@ def write_point_tables(path: Path, name: str, points: Sequence[SavedPoint]) -> N
 
     Raises:
         OSError: It cannot be written.
+        RunError: Tables are not what their points say of them.
     """
+    try:
+        _write_tables(path, name, points)
+    except (ValueError, KeyError, TypeError, NotImplementedError) as error:
+        raise points[0].damaged(error) from error
+
+
+def _write_tables(path: Path, name: str, points: Sequence[SavedPoint]) -> None:
     import pyarrow.parquet as pq
 
     schema = _common_schema([point.tables[name][1] for point in points])

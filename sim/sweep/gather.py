@@ -34,6 +34,10 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
+# Files whose bytes depend on how the run went: their hashes stand in that block of the manifest.
+_WITH_RUN_FACTS = ("report.html",)
+
+
 def sweep_id(points: Sequence[Point], keep: str) -> str:
     """Content address of a sweep: of its points, the columns that distinguish them, and what is kept of them."""
     labels = [[point.address, [*point.changes], point.variant, point.replication] for point in points]
@@ -120,7 +124,9 @@ def gather(place: Path, gathered: Gathered, run_facts: Mapping[str, Any]) -> Non
         files = _files_as_they_were(place, manifest)
         if files is None:
             files = _write_files(place, gathered, {**manifest, "run_facts": run_facts})
-        text = json_text({**manifest, "files": files, "run_facts": run_facts})
+        # The report shows facts of the run.
+        of_run = {name: files.pop(name) for name in _WITH_RUN_FACTS if name in files}
+        text = json_text({**manifest, "files": files, "run_facts": {**run_facts, "files": of_run}})
         write_atomically(place / "manifest.json", text.encode())
     except OSError as error:
         raise cannot_write("results", place, error) from error
@@ -129,10 +135,12 @@ def gather(place: Path, gathered: Gathered, run_facts: Mapping[str, Any]) -> Non
 def _files_as_they_were(place: Path, manifest: Mapping[str, Any]) -> dict[str, str] | None:
     """The hashes of a sweep's files, if they were made from the same and none of them was changed; else None."""
     before = read_json_object(place / "manifest.json")
-    files = before.get("files")
-    if not isinstance(files, dict) or before.get("content") != manifest["content"]:
+    files, of_run = before.get("files"), before.get("run_facts")
+    of_run = of_run.get("files") if isinstance(of_run, dict) else None
+    if not isinstance(files, dict) or not isinstance(of_run, dict) or before.get("content") != manifest["content"]:
         return None
     try:
+        files = {**files, **of_run}
         is_same = hashes_of([place / name for name in files], place) == files
     except (OSError, ValueError):
         return None

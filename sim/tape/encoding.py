@@ -214,7 +214,7 @@ def _check_text(text: object) -> None:
 def _figure(value: Any) -> float:
     if value is None:
         return _NAN
-    if type(value) is int:
+    if type(value) is int and -_MAX_COUNT <= value <= _MAX_COUNT:
         return value
     raise ValueError(f"{value!r} is no number")
 

@@ -7,12 +7,14 @@ import pickle
 import re
 import subprocess
 import sys
+import zlib
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
 from sim.core.errors import InputError, RunError
+from sim.results.point_log import encode_point, read_points
 from sim.results.reading import read_point, read_table
 from sim.scenario.schema import Scenario
 from sim.sweep.run import _Sweep, sweep
@@ -29,7 +31,6 @@ def files_of(folder: Path) -> dict[str, bytes]:
     files = {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
     manifest = json.loads(files.pop("manifest.json"))
     report = files.pop("report.html", b"").decode()
-    manifest["files"].pop("report.html", None)
     del manifest["run_facts"]
     files["manifest"] = json.dumps(manifest).encode()
     files["report"] = re.sub(r'(?s)<tbody id="run-facts">.*?</tbody>', "", report).encode()
@@ -57,6 +58,21 @@ def test_one_process_and_eight_make_the_same_bytes(tiny: Scenario, tmp_path: Pat
         read_point(one.folder, run_id, "rounds")
     with pytest.raises(InputError, match="no point has the run id 'abc'"):
         read_table(one.folder / "points" / "abc")
+
+
+@pytest.mark.usefixtures("no_pictures", "cache")
+def test_a_table_that_was_changed_and_sealed_anew_is_one_message(tiny_keys: dict, tmp_path: Path):
+    keys = {**tiny_keys, "sweep": {"axes": {"seed": [1]}}}
+    done = sweep(Scenario.from_dict(keys), tmp_path, jobs=1)
+    path = done.folder / "points" / "finished.points"
+    (point,) = read_points(path)
+    for table in (b"", b"x" * 30, zlib.compress(b"no stream"), zlib.compress(bytes(4000))[:-3]):
+        path.write_bytes(encode_point(point.address, point.summary, {"requests": (table, point.tables["requests"][1])}))
+        with pytest.raises(RunError, match=r"finished\.points: damaged: .*; remove this file, and its points are run"):
+            read_table(done.folder / "points" / point.address[:12])
+    (done.folder / "points" / "requests.parquet").unlink()
+    with pytest.raises(RunError, match=r"finished\.points: damaged: "):
+        sweep(Scenario.from_dict(keys), tmp_path, jobs=1, resume=True)
 
 
 @pytest.mark.usefixtures("no_pictures")
