@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 # Columns of names, which are text even where a name looks like a number or like nothing.
 _NAMES = ("variant", "run_id", "kind", "category")
+# What readers raise at a damaged file; it depends on where the damage is.
+_DAMAGE = (OSError, ValueError, TypeError, LookupError, ArithmeticError, AttributeError, MemoryError, RuntimeError)
 _NO_NUMBER = ("", "nan", "NaN", "NA", "N/A", "null", "None")
 
 
@@ -37,8 +39,7 @@ def read_table(path: Path, by_kind: bool = False) -> pd.DataFrame:
             try:
                 is_csv = has_suffix(candidate, ".csv")
                 return _checked(_read_csv(candidate) if is_csv else pd.read_parquet(candidate))
-            except (OSError, ValueError, TypeError, LookupError, MemoryError, RecursionError) as error:
-                # What a damaged Parquet file raises depends on where the damage is.
+            except _DAMAGE as error:
                 reason = str(error).partition("\n")[0] or type(error).__name__
                 raise InputError(f"{candidate}: not a table, or damaged: {reason}") from error
     if not path.exists() and path.parent.name == "points" and path.parent.is_dir():

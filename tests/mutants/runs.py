@@ -9,6 +9,26 @@ _BOOKINGS = ("tests/nodes/test_model_server.py", "tests/invariants/test_bookings
 
 RUNS: tuple[Mutant, ...] = (
     *faults_of(
+        "sim/scenario/kinds.py",
+        ("tests/sweep/test_advise.py", "tests/cli/test_wrong_input.py"),
+        ("prices_of_a_kind_are_blamed_elsewhere", 'own = ("compute", *where[2:])', "own = where"),
+    ),
+    *faults_of(
+        "sim/core/user_code.py",
+        ("tests/core/test_user_code.py",),
+        (
+            "workers_take_what_lies_beside_them",
+            "    _loaded[top] = UserModule(path, _hash_of(top, path))\n\n\ndef restore",
+            "\n\ndef restore",
+        ),
+    ),
+    *faults_of(
+        "channels/compiled.py",
+        ("tests/channels/test_compiled_on_disk.py",),
+        ("callees_do_not_count", 'callee = getattr(value, "py_func", None)', "callee = None"),
+        ("code_for_other_types_runs", "tuple(found.signature.args) == tuple(wanted)", "wanted"),
+    ),
+    *faults_of(
         "sim/nodes/device.py",
         ("tests/world/test_background.py",),
         (
