@@ -12,7 +12,6 @@ from pydantic import ConfigDict, Field, GetJsonSchemaHandler, ValidationError, f
 from pydantic_core import CoreSchema
 
 from sim.compute.registry import COMPUTE
-from sim.compute.roles import problem_of, problem_together
 from sim.core.errors import InputError, did_you_mean, shortened, unknown_name_message
 from sim.core.selection import SelectedFrom, Selection
 from sim.core.settings import Settings, problems_error
@@ -20,12 +19,13 @@ from sim.core.yaml_text import write_values
 from sim.decoding.controllers.registry import CONTROLLERS, refuse_misfit
 from sim.decoding.core.controller import Controls
 from sim.decoding.core.steps import Location
-from sim.decoding.protocols.registry import PROTOCOLS, TreeSettings, refuse_large_trees, sites_of
+from sim.decoding.protocols.registry import PROTOCOLS, TreeSettings, refuse_large_trees
 from sim.links.registry import LINKS
 from sim.scenario.devices import MAX_REQUESTS, DevicesSettings
 from sim.scenario.kinds import PLACE_KEYS, KindSettings, MixedDevices, problem_of_kind, together
 from sim.scenario.model_sets import MODEL_SETS, models_of_set
 from sim.scenario.overrides import apply_overrides
+from sim.scenario.places import places_of, unpriced
 from sim.scenario.problems import Problem, ScenarioProblems, named_by_kind, problems_of
 from sim.scenario.slo import SloSettings
 from sim.scenario.sweep_schema import SEED_STRIDE, SweepSettings
@@ -206,7 +206,7 @@ class Scenario(Settings):
             *_too_many_requests(self.devices),
             *_seeds_beyond_bounds(self.seed, self.sweep),
             *_misfits(self.protocol, self.controller),
-            *_no_cost_model(self),
+            *unpriced(self.protocol, self.edge, *(self.compute[site] for site in SITES)),
             *_not_one_each(self.link, self.devices.count),
             *_wrong_kinds(self),
             *_thinks_in_vain(self),
@@ -256,10 +256,7 @@ class Scenario(Settings):
 
     def placed(self) -> dict[str, list[Location]]:
         """Where each role's model runs: where the protocol has it, and at the cloud if that stands in for the edge."""
-        sites, found = self.edge_sites, sites_of(self.protocol.entry, self.protocol.settings)
-        stands_in = sites is not None and bool(sites.outages) and sites.fallback == "cloud"
-        edge, cloud = Location.EDGE, Location.CLOUD
-        return {role: [edge, cloud] if stands_in and at is edge else [at] for role, at in found.items()}
+        return places_of(self.protocol, self.edge)
 
     @property
     def servers(self) -> dict[str, Selection]:
@@ -445,23 +442,6 @@ def _misfits(protocol: Selection, controller: Selection) -> list[Problem]:
         except ValueError as error:
             return [Problem(("controller",), str(error))]
     return []
-
-
-def _no_cost_model(scenario: Scenario) -> list[Problem]:
-    """Sites whose keys, given per model role, leave out a model that the protocol runs there, or cannot hold all."""
-    protocol = scenario.protocol
-    if not protocol.entry.loaded:
-        return []
-    placed = scenario.placed()
-    found = []
-    for site in sorted({site for where in placed.values() for site in where}):
-        keys, roles = scenario.compute[site].settings, [role for role, where in placed.items() if site in where]
-        missing = [problem for role in roles if (problem := problem_of(keys, role))]
-        runs = f"which protocol {protocol.name!r} runs there"
-        found += [Problem(("compute", site.value), f"{problem}, {runs}") for problem in missing]
-        if not missing and (problem := problem_together(keys, roles)):
-            found.append(Problem(("compute", site.value), f"{problem} (protocol {protocol.name!r})"))
-    return found
 
 
 def _not_one_each(link: Selection, num_devices: int) -> list[Problem]:
