@@ -94,18 +94,17 @@ def power_of_parts(
 
 
 @compiled
-def add_direct_path(scattered: Complex, amplitudes: Single, links: Indices, path: Complex) -> None:
+def add_direct_path(scattered: Complex, amplitudes: Single, path: Complex) -> None:
     """Scale what is scattered and add the direct path, in place.
 
     Args:
         scattered: [num_rows, num_groups], as many rows in turn for each link as it has pairs of antennas.
         amplitudes: The first column is that of the scattered part, [num_links, 2].
-        links: Link of each group of rows, [num_wanted].
         path: Direct path between all pairs of antennas, [num_rows].
     """
-    num_pairs = len(path) // max(1, len(links))
+    num_pairs = len(path) // max(1, len(amplitudes))
     for row in range(len(path)):
-        amplitude, direct = amplitudes[links[row // num_pairs], 0], path[row]
+        amplitude, direct = amplitudes[row // num_pairs, 0], path[row]
         for group in range(scattered.shape[1]):
             value = scattered[row, group]
             scattered[row, group] = complex(value.real * amplitude + direct.real, value.imag * amplitude + direct.imag)

@@ -170,12 +170,13 @@ class MimoFading:
             matrix = np.asarray(left[:bs, :bs] @ matrix @ right[:ue, :ue].T, dtype=np.complex64)
         if not self._has_direct:
             return matrix if self._scale == 1 else np.asarray(matrix * self._scale)
+        amplitudes = self._amplitudes.take(links, axis=0)
         # The phases of a link's specular path are those of its first pair of antennas.
         path = self._direct.take(links, axis=0)[:, :bs, :ue]
-        path *= (phasors[:: len(pairs)] * self._amplitudes[:, 1].take(links))[:, None, None]
+        path *= (phasors[:: len(pairs)] * amplitudes[:, 1])[:, None, None]
         if self._is_compiled and not self._is_correlated:
-            kernels().add_direct_path(scatter, self._amplitudes, links, np.ascontiguousarray(path).ravel())
+            kernels().add_direct_path(scatter, amplitudes, np.ascontiguousarray(path).ravel())
             return matrix
-        matrix *= self._amplitudes[:, :1].take(links, axis=0)[:, :, None, None]
+        matrix *= amplitudes[:, :1, None, None]
         matrix += path[:, None]
         return matrix

@@ -44,18 +44,20 @@ def test_any_number_of_sinusoids(num_sinusoids):
     np.testing.assert_array_equal(compiled.power_gains(0.7, rows), numpy.power_gains(0.7, rows))
 
 
-def test_a_bank_and_several_antennas():
-    """Devices with profiles of their own, one of them in sight, behind correlated antennas."""
+@pytest.mark.parametrize("correlation", ["low", "medium"])
+def test_a_bank_and_several_antennas(correlation):
+    """Devices with profiles of their own, one of them in sight, behind antennas at both ends."""
     bank = ProfileBank(GROUPS_HZ, max(len(profile.powers) for profile in PROFILES.values()))
     bank.add(list(PROFILES.values())[:2])
     index, k = np.arange(70) % 2, np.where(np.arange(70) % 2, 9.0, 0.0)
     made = []
     for is_compiled in (False, True):
-        arrays = AntennaArrays(4, 2, "medium", "cross")
+        arrays = AntennaArrays(4, 2, correlation, "cross")
         fading = MimoFading(arrays, bank, np.full(70, 9.0), 3.5, 1, np.arange(70), "x", is_compiled=is_compiled)
         fading.use_profiles(index, k, np.full(70, 0.3), np.full(70, -0.2))
-        made.append(fading.matrices(3.3, np.array([4, 5, 60])))
-    np.testing.assert_array_equal(*made)
+        made.append([fading.matrices(3.3, np.array([4, 5, 60]), *ends) for ends in ((), (2, 1))])
+    for plain, compiled in zip(*made, strict=True):
+        np.testing.assert_array_equal(compiled, plain)
     single = [
         FadingChannel(bank, np.full(70, 9.0), 3.5, GROUPS_HZ, 1, None, "x", None, index, k, one)
         for one in (False, True)
