@@ -1,4 +1,4 @@
-"""What a link is to the nodes: a place where a message's bits wait, fly and arrive, each part of the delay named."""
+"""The interface of links: a message waits, is transmitted and arrives, and each part of its delay has a name."""
 
 from __future__ import annotations
 

@@ -145,3 +145,10 @@ def test_an_overview_names_all_keys_that_were_varied_together():
     columns, rows = SweepResult(table, None, ["a"], [], ["b"]).overview()
     assert columns == ["a", "b", "e2e_mean_s"]
     assert rows == [[1, 8, 2.0], [2, 9, 5.0]]
+
+
+def test_what_libraries_print_is_not_among_the_results(capsys):
+    with output.only_results_on_stdout():
+        print("from a library")
+    captured = capsys.readouterr()
+    assert captured.out == "" and captured.err == "from a library\n"

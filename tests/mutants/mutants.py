@@ -6,5 +6,6 @@ from tests.mutants.decoding import DECODING
 from tests.mutants.mutant import Mutant
 from tests.mutants.radio import RADIO
 from tests.mutants.runs import RUNS
+from tests.mutants.surfaces import SURFACES
 
-MUTANTS: tuple[Mutant, ...] = (*DECODING, *RADIO, *RUNS)
+MUTANTS: tuple[Mutant, ...] = (*DECODING, *RADIO, *RUNS, *SURFACES)

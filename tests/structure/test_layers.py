@@ -79,8 +79,6 @@ def _package(module: str) -> str | None:
     parts = module.split(".")
     if parts[0] == "channels":
         return "channels"
-    if parts[1:3] in (["nodes", "engine"], ["nodes", "routing"], ["nodes", "handover"]):
-        return "serving"
     return parts[1] if len(parts) > 1 else None
 
 

@@ -1,0 +1,110 @@
+"""Faults in what surrounds the simulation: figures, command line, models' memory, traffic, tables of the air."""
+
+from __future__ import annotations
+
+from tests.mutants.mutant import Mutant, faults_of
+
+SURFACES: tuple[Mutant, ...] = (
+    # Figures and reports.
+    *faults_of(
+        "sim/figures/statistics.py",
+        ("tests/figures/test_figures.py::test_interval_is_student_t",),
+        ("one_sided_interval", "stdtrit(count - 1, 0.975)", "stdtrit(count - 1, 0.95)"),
+        ("interval_of_single_values", "float(finite.std(ddof=1)) / float(np.sqrt(count))", "float(finite.std(ddof=1))"),
+    ),
+    *faults_of(
+        "sim/figures/pareto.py",
+        ("tests/figures/test_figures.py::test_pareto_front_by_hand",),
+        ("less_is_always_better", "(-1 if more_y else 1)", "1"),
+        ("equals_leave_the_front", "~(no_worse & better).any(axis=1)", "~better.any(axis=1)"),
+    ),
+    *faults_of(
+        "sim/figures/compare.py",
+        ("tests/figures/test_compare.py",),
+        ("difference_of_a_over_b", "_per_seed(pairs, second - first)", "_per_seed(pairs, first - second)"),
+    ),
+    *faults_of(
+        "sim/report/warnings.py",
+        ("tests/report/test_report.py::test_a_cell_is_warned_about_by_its_prbs",),
+        ("busy_runs_counted_as_idle", "busy = int((table[column] >= limit).sum())", "busy = 0"),
+    ),
+    # Command line.
+    *faults_of(
+        "sim/cli/__init__.py",
+        ("tests/cli/test_command_line.py::test_a_broken_prompt_line_is_named",),
+        ("wrong_input_as_a_failure", '_fail(2, f"specran: {error}")', '_fail(1, f"specran: {error}")'),
+    ),
+    *faults_of(
+        "sim/cli/output.py",
+        ("tests/cli/test_output.py::test_what_libraries_print_is_not_among_the_results",),
+        (
+            "libraries_print_among_results",
+            "with contextlib.redirect_stdout(sys.stderr):",
+            "with contextlib.nullcontext():",
+        ),
+    ),
+    # Traffic of others, and handovers between sites.
+    *faults_of(
+        "sim/links/nr/traffic/flow_meter.py",
+        ("tests/links/nr/test_sources.py",),
+        ("late_packets_within_budget", "delay_ns <= self.budget_ns", "delay_ns > 0"),
+    ),
+    *faults_of(
+        "sim/links/nr/traffic/sources.py",
+        ("tests/links/nr/test_background.py::test_utilisation_is_the_offered_load", "tests/links/nr/test_sources.py"),
+        ("files_at_the_inverse_rate", "rng.exponential(1 / settings.rate_hz)", "rng.exponential(settings.rate_hz)"),
+        ("speech_without_silence", "is_talking = not is_talking", "is_talking = True"),
+    ),
+    *faults_of(
+        "sim/serving/handover/cheapest.py",
+        ("tests/nodes/test_sites.py::test_cheapest_takes_the_faster_one",),
+        ("dearest", "move.transfer_s <= move.prefill_s", "move.transfer_s > move.prefill_s"),
+    ),
+    # Models' memory and wire.
+    *faults_of(
+        "sim/models/kv_store.py",
+        ("tests/models/test_kv_store.py",),
+        (
+            "evicts_what_it_is_to_hold",
+            "self._evict(len(self._slots) + len(newcomers) - limit, frozenset(sessions))",
+            "self._evict(len(self._slots) + len(newcomers) - limit, frozenset())",
+        ),
+        ("copies_share_a_text", "self._texts[target] = text.copy()", "self._texts[target] = text"),
+    ),
+    *faults_of(
+        "sim/models/row_cache.py",
+        ("tests/tape/test_row_cache.py::test_memory_is_bounded_and_keeps_what_came_first",),
+        ("remembers_beyond_its_bound", "self._bytes += row.nbytes", "self._bytes += 0"),
+    ),
+    *faults_of(
+        "sim/decoding/drivers/protocol_run.py",
+        ("tests/protocols/test_wire_vocabulary.py",),
+        (
+            "other_vocabularies_uncharged",
+            "return message.charged_bits(self._wire_vocab_size)",
+            "return payload_bits",
+        ),
+    ),
+    # Sweeps and searches.
+    *faults_of(
+        "sim/sweep/capacity.py",
+        ("tests/sweep/test_capacity.py::test_noise_widens_the_interval",),
+        ("sure_though_the_interval_fails", "if point.mean - point.half >= share", "if point.mean >= share"),
+    ),
+    # Tables of the air.
+    *faults_of(
+        "channels/bler.py",
+        ("tests/channels/test_bler.py::test_sizes_are_interpolated_between_and_held_beyond",),
+        ("lines_through_the_next_size", "at_knots[:-1] - slope * knots[:-1]", "at_knots[:-1] - slope * knots[1:]"),
+    ),
+    *faults_of(
+        "channels/bandwidth_traces.py",
+        ("tests/channels/test_bandwidth_traces.py",),
+        ("late_starts_keep_the_time", "self._before) - self._start_ns", "self._before)"),
+        (
+            "last_rate_for_a_second",
+            "last_ns = starts[-1] - starts[-2] if len(starts) > 1 else NS_PER_S",
+            "last_ns = NS_PER_S",
+        ),
+    ),
+)
