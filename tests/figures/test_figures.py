@@ -488,3 +488,13 @@ def test_results_with_and_without_variants_share_panels_and_none_is_empty() -> N
     single = plot([variants], UPLINK, "e2e_mean_s", by="variant", facet="protocol.top_k")
     assert [axes.get_title() for axes in single.axes] == ["Row length K = 8"]
     assert single.axes[0].get_title(loc="right") == ""
+
+
+def test_a_panel_of_series_that_its_value_does_not_have_is_left_out() -> None:
+    names = [f"scheme {place}" for place in range(10)]
+    parts = [sweep_table()[lambda frame: frame["variant"] == "top-8"].assign(variant=name) for name in names]
+    lengths = {name: 64.0 if name == names[-1] else 8.0 for name in names}
+    table = pd.concat(parts).assign(**{"protocol.top_k": lambda frame: frame["variant"].map(lengths)})
+    figure = plot([table], UPLINK, "e2e_mean_s", by="variant", facet="protocol.top_k")
+    # Eight series of the first length and its ninth; of the second length the tenth alone.
+    assert [axes.get_title() for axes in figure.axes] == ["Row length K = 8", "Row length K = 8", "Row length K = 64"]

@@ -430,4 +430,27 @@ RUNS: tuple[Mutant, ...] = (
             '_ratio(sums["accepted_tokens"], sums["drafted_tokens"])',
         ),
     ),
+    # What users look at.
+    *faults_of(
+        "sim/report/asked.py",
+        ("tests/report/test_asked.py",),
+        ("intervals_of_one_more", "max(n - 1, 1), 0.975", "max(n, 1), 0.975"),
+        ("names_leave_the_script", '.replace("<", "\\\\u003c")', ""),
+    ),
+    *faults_of(
+        "sim/report/warnings.py",
+        ("tests/report/test_incidents.py",),
+        ("given_up_are_of_the_answered", 'asked = count.get("failed", 0) + int(', "asked = int("),
+    ),
+    *faults_of(
+        "sim/sweep/kinds_load.py",
+        ("tests/sweep/test_kinds_load.py",),
+        ("remainders_are_lost", "counts[place] += 1", "counts[place] += 0"),
+        ("rates_scaled_one_by_one", "factor = load / load_of_kinds(kinds, RATE)", "factor = load / len(kinds)"),
+    ),
+    *faults_of(
+        "sim/figures/panels.py",
+        ("tests/figures/test_figures.py",),
+        ("empty_panels_are_drawn", "return found or list(panels[:1])", "return list(panels)"),
+    ),
 )
