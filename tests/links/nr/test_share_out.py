@@ -8,7 +8,7 @@ from sim.links.nr.mac import entity
 from sim.links.nr.mac.allocation import ResourceGrid, allocate_prbs, group_parts, rotated_groups
 from sim.links.nr.mac.grant_width import share_leftover
 from sim.links.nr.mac.pdcch import ControlChannel
-from sim.links.nr.mac.share_out import share_out
+from sim.links.nr.mac.share_out import MAX_GROUPS, _total, share_out
 from sim.links.nr.settings import NrLinkSettings
 
 GROUPS = [4, 4, 4, 4, 4, 4, 3]
@@ -51,7 +51,6 @@ def test_compiled_code_gives_what_the_plain_steps_give(reuse):
         count = share_out(
             priority,
             quality,
-            np.add.reduce(priority, axis=1),
             np.arange(num_queues),
             needed,
             power,
@@ -82,3 +81,11 @@ def test_a_cell_is_the_same_either_way(monkeypatch, scheduler, placement):
     compiled = blocks(2)
     assert len(compiled) > 100
     assert compiled == blocks(10**6)
+
+
+@pytest.mark.parametrize("count", [1, 5, 7, 8, 13, 16, 100, MAX_GROUPS])
+def test_priorities_are_added_up_as_numpy_does(count):
+    """To the last bit, which decides between queues that are nearly alike."""
+    assert entity._MAX_GROUPS == MAX_GROUPS
+    rows = np.random.default_rng(count).lognormal(0, 3, (200, count))
+    assert [_total(row) for row in rows] == rows.sum(axis=1).tolist()

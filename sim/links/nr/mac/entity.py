@@ -22,6 +22,8 @@ from sim.links.nr.phy.small_scale import are_many
 
 PrbPlacement = tuple[int, int, list[int]]
 """Cell, device, and PRBs of each group, [num_groups], of a new block."""
+_MAX_GROUPS = 128
+"""As `share_out.MAX_GROUPS`, which is imported by cells with many devices only."""
 MANY_QUEUES = 32
 """Candidates of a cell from which on their grants are found by compiled code, which takes a while to be imported."""
 
@@ -176,7 +178,8 @@ class MacEntity(Transmission):
             # Nobody to choose from, and the carrier is the limit.
             return self._place_alone(cell, grid, own, budget)
         priority = self.deps.scheduler.priority(SchedulerView(self, own.devices, own.needed, slots))
-        if len(own) >= self._many_queues and priority.shape[1] > 1 and not one_device:
+        is_many = len(own) >= self._many_queues and 1 < priority.shape[1] <= _MAX_GROUPS
+        if is_many and not one_device:
             return self._share_among_many(cell, grid, own, priority, budget)
         start, needed = self.within_power(own.devices, own.needed, priority, grid.num_free, budget)
         devices, quality = own.devices, own.quality
@@ -198,7 +201,6 @@ class MacEntity(Transmission):
         count = _kernels().share_out(
             priority,
             own.quality,
-            np.add.reduce(priority, axis=1),
             own.devices,
             own.needed,
             (widths.headroom_prb, widths.smallest_prb) if self.has_power_limits else (order[:0], order[:0]),

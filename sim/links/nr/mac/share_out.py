@@ -13,6 +13,8 @@ from channels.compiled import compiled
 from sim.links.nr.mac.schedulers.base import Array, Indices
 
 Bools = npt.NDArray[np.bool_]
+MAX_GROUPS = 128
+"""PRB groups up to which a queue's priorities are added up here."""
 
 
 @compiled
@@ -110,6 +112,24 @@ def _by_group(
 
 
 @compiled
+def _total(row: Array) -> float:
+    """Sum of up to `MAX_GROUPS` numbers, added in the order in which NumPy adds them (pairwise summation)."""
+    if len(row) < 8:
+        few = 0.0
+        for value in row:
+            few += value
+        return few
+    part = row[:8].copy()
+    whole = len(row) - len(row) % 8
+    for place in range(8, whole):
+        part[place % 8] += row[place]
+    total = ((part[0] + part[1]) + (part[2] + part[3])) + ((part[4] + part[5]) + (part[6] + part[7]))
+    for value in row[whole:]:
+        total += value
+    return float(total)
+
+
+@compiled
 def _first(total: Array, costs: Indices, grants_left: int, cce_left: int, first: Indices) -> int:
     """As many queues as can be announced, by falling priority; returns their number."""
     is_taken = np.zeros(len(total), dtype=np.bool_)
@@ -174,7 +194,6 @@ def _power_limits(devices: Indices, needed: Indices, headroom: Indices, smallest
 def share_out(
     priority: Array,
     quality: Array,
-    total: Array,
     devices: Indices,
     needed: Indices,
     power: tuple[Indices, Indices],
@@ -188,8 +207,8 @@ def share_out(
     """Give free PRBs to queues: who may start, how much each may have, then group by group by priority.
 
     Args:
-        priority, quality: [num_queues, num_groups]; how good each group is for a queue decides where it lies.
-        total: Priority of each queue over the groups, [num_queues].
+        priority, quality: [num_queues, num_groups], `MAX_GROUPS` at most; how good each group is for a queue decides
+            where it lies.
         devices: Whose queues, [num_queues].
         needed: PRBs that each queue can use, [num_queues].
         power: PRBs within each device's power, and those of the smallest useful grant, [num_devices] each; empty where
@@ -212,6 +231,9 @@ def share_out(
         num_prb = 0
         for count in free:
             num_prb += count
+        total = np.empty(len(needed))
+        for queue in range(len(needed)):
+            total[queue] = _total(priority[queue])
         first = order[: _first(total, costs, grants_left, cce_left, order)]
         allowed[:] = 0
         _shared(needed, limits, first, num_prb, allowed)
