@@ -93,7 +93,7 @@ def run_command(
     from sim.report import warnings as told
 
     models = [*told.unlike_chat_models(result.summary), *told.whole_rows(result.summary)]
-    models += told.vocabulary_warnings(result.manifest)
+    models += [*told.vocabulary_warnings(result.manifest), *told.model_notes(result.manifest)]
     load = [*told.incident_warnings(result.summary), *told.overload_warnings(result.summary)]
     for warning in [*load, *models, *result.manifest["workload_notes"]]:
         say(f"warning: {warning}")
