@@ -7,6 +7,7 @@ alone, one after another, compressed together because most of their bytes are th
 
 from __future__ import annotations
 
+import errno
 import json
 import lzma
 import os
@@ -27,6 +28,8 @@ ABOUT, PLACES = "tape.json", "entries.json"
 _DATE = (1980, 1, 1, 0, 0, 0)
 _LINES_OF_ENTRY = 5
 _KEPT_MEMBERS = 8
+# Of one member, unpacked: it is read as a whole.
+MAX_MEMBER_BYTES = 1 << 30
 _UNREADABLE = (
     OSError,
     ValueError,
@@ -63,6 +66,8 @@ def write_archive(path: Path, about: Mapping[str, Any], entries: Iterable[tuple[
         PLACES: json.dumps([list(group) for group in groups]).encode(),
         **{_member(place): b"\n".join(group.values()) for place, group in enumerate(groups)},
     }
+    if max(map(len, members.values())) > MAX_MEMBER_BYTES:
+        raise OSError(errno.EFBIG, "too many requests of one description for an archive; export a folder")
     packed = BytesIO()
     with zipfile.ZipFile(packed, "w", zipfile.ZIP_LZMA) as archive:
         for name, data in members.items():
@@ -99,7 +104,7 @@ class TapeArchive:
         try:
             with zipfile.ZipFile(self.path) as archive:
                 self._places = _places_of(archive)
-                return dict(json.loads(archive.read(ABOUT)))
+                return dict(json.loads(_read(archive, ABOUT)))
         except _UNREADABLE as error:
             raise ValueError(f"{self.path}: not an archive of a tape: {error}") from error
 
@@ -138,7 +143,7 @@ class TapeArchive:
         keys = [key for key, own in self._known_places().items() if own == place]
         try:
             with zipfile.ZipFile(self.path) as archive:
-                lines = archive.read(_member(place)).split(b"\n")
+                lines = _read(archive, _member(place)).split(b"\n")
         except _UNREADABLE:
             return {}
         starts = range(0, len(lines), _LINES_OF_ENTRY)
@@ -146,9 +151,21 @@ class TapeArchive:
         return dict(zip(keys, texts, strict=False))
 
 
+def _read(archive: zipfile.ZipFile, name: str) -> bytes:
+    """A member, unless it would fill the memory: a few bytes may unpack to any number.
+
+    Raises:
+        ValueError: It would.
+    """
+    size = archive.getinfo(name).file_size
+    if size > MAX_MEMBER_BYTES:
+        raise ValueError(f"{name} unpacks to {size:,} bytes")
+    return archive.read(name)
+
+
 def _places_of(archive: zipfile.ZipFile) -> dict[str, int]:
     """Number of the member in which an entry lies, by key."""
-    groups: list[list[str]] = json.loads(archive.read(PLACES))
+    groups: list[list[str]] = json.loads(_read(archive, PLACES))
     return {key: place for place, group in enumerate(groups) for key in group}
 
 

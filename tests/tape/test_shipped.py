@@ -20,7 +20,7 @@ from sim.runs.prepare import tape_store
 from sim.runs.run import run
 from sim.scenario.loading import load_scenario
 from sim.scenario.schema import Scenario
-from sim.tape.archive import TapeArchive, shipped_tapes
+from sim.tape.archive import TapeArchive, shipped_tapes, write_archive
 from sim.tape.inspect import verify_tape
 from sim.tape.recorder import record, wanted_recordings
 from sim.tape.store import TapeStore, decode_entry
@@ -49,6 +49,16 @@ def no_decoding(monkeypatch) -> None:
         raise AssertionError("decoded, though it ships")
 
     monkeypatch.setattr("sim.runs.prepare.record_group", refuse)
+
+
+def test_a_member_that_would_fill_the_memory_is_not_read(shipped: Path, tiny: Scenario, monkeypatch, capsys):
+    assert TapeArchive(shipped).keys()
+    monkeypatch.setattr("sim.tape.archive.MAX_MEMBER_BYTES", 100)
+    assert TapeArchive(shipped).keys() == []
+    assert _main(["tape", "import", str(shipped)]) == 2
+    assert "unpacks to" in capsys.readouterr().err
+    with pytest.raises(OSError, match="export a folder"):
+        write_archive(shipped.with_name("more.zip"), {}, [("0" * 64, b"x\n" + bytes(200))])
 
 
 def test_what_ships_is_replayed_where_it_lies(shipped: Path, tiny: Scenario, no_decoding: None):
