@@ -136,19 +136,21 @@ REFERENCES = (
         "overlap",
         overlap.overlap,
         "Both models at the edge win everywhere; over the air match comes within 3 % of them at a round trip of 5 ms, "
-        "full rows never pay, and from 50 ms on no scheme beats the target alone (bold: within 3 % of the best).",
+        "full rows never pay, and from 50 ms on only prompt lookup, at the edge as well, still beats the target alone "
+        "(bold: within 3 % of the best).",
     ),
     Reference(
         "overlap_costs",
         "overlap",
         overlap.costs,
-        "An accepted token costs 5 Mbit in full rows up, 6 to 21 kbit in cut ones, 4 kbit where rows are lazy and 200 "
-        "to 400 bit as ids and scalars, some of which bring 2.6 Mbit of rows down; nearly all joules are the edge's.",
+        "An accepted token costs 2 to 5 Mbit in full rows up, 1 to 21 kbit in cut ones, 4 kbit where rows are lazy and "
+        "200 to 400 bit as ids and scalars, some of which bring 2.6 Mbit of rows down; nearly all joules are the "
+        "edge's, most where a guess is seldom right.",
     ),
     Reference(
         "batching",
         "batching",
-        comparisons.attainment_of("devices.count"),
+        comparisons.capacity_of("devices.count", "tpot_mean_s", [0.04 + 0.005 * step for step in range(15)]),
         "Within 60 ms per output token one server keeps nearly all requests of 8 devices and two thirds of those of "
         "16, whichever way it batches; at 12 it keeps all only where it decodes alone.",
     ),

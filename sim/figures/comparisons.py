@@ -6,6 +6,8 @@ import re
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from sim.figures.conditions import means_by, values_of
 from sim.figures.drawing import draw_curves, say_replications, set_scales, spans_decades
 from sim.figures.labels import label_of
@@ -47,28 +49,57 @@ def latency_of(x: str, by: str = "variant", mark_best: bool = False) -> Callable
     return draw
 
 
-def attainment_of(x: str, by: str = "variant", share: float = 0.95) -> Callable[[pd.DataFrame, Any], Figure]:
-    """Share of requests that meet their objectives over a varied key: capacity is where a curve falls below a share.
+def capacity_of(
+    x: str, y: str, objectives_s: Sequence[float], by: str = "variant", share: float = 0.95
+) -> Callable[[pd.DataFrame, Any], Figure]:
+    """Requests within their objectives over a varied key, and how much of the key is served within other objectives.
+
+    Below, curves of means are taken to go straight between points. What is still served at the last point is drawn
+    there, so that a curve that ends level says "at least"; an objective that is missed at the first point has no value.
 
     Args:
-        x: The key on the horizontal axis.
+        x: The key, such as the number of devices.
+        y: The mean that is to be within an objective [s].
+        objectives_s: Objectives on the lower horizontal axis.
         by: What makes the curves.
-        share: Where a line is drawn.
+        share: Where a line is drawn above: capacity is where a curve falls below it.
     """
 
     def draw(table: pd.DataFrame, axes: Sequence[str]) -> Figure:
+        series, served = values_of(table, by), served_within(table, x, y, objectives_s, by)
         with styled():
-            figure = new_figure("one_column", 2.7)
-            panel = figure.subplots()
-            say_replications(panel, draw_curves(panel, table, x, _ATTAINMENT, by, values_of(table, by)))
-            panel.axhline(share, color="#777777", lw=0.8, ls=":")
-            panel.set_ylim(0.0, 1.05)
-            panel.set_xlabel(label_of(x))
-            panel.set_ylabel(label_of(_ATTAINMENT))
-            legend_above(figure, [panel], 2)
+            figure = new_figure("one_column", 4.4)
+            above, below = figure.subplots(2, 1)
+            say_replications(above, draw_curves(above, table, x, _ATTAINMENT, by, series))
+            above.axhline(share, color="#777777", lw=0.8, ls=":")
+            above.set_ylim(0.0, 1.05)
+            draw_curves(below, served, "objective_s", "served", by, series)
+            below.set_xlabel(f"Objective for {label_of(y)}")
+            below.set_ylabel(f"{label_of(x)} within it")
+            below.set_ylim(0.0, None)
+            legend_above(figure, [above], 2)
             return figure
 
     return draw
+
+
+def served_within(table: pd.DataFrame, x: str, y: str, objectives_s: Sequence[float], by: str) -> pd.DataFrame:
+    """The value of ``x`` up to which ``y`` is within each objective, by series and replication.
+
+    Returns:
+        Columns ``by``, ``replication``, ``objective_s`` and ``served``.
+    """
+    import pandas as pd
+
+    rows = []
+    for (series, replication), points in table.groupby([by, "replication"], sort=False):
+        ordered = points.sort_values(x)
+        # A mean that falls again does not take back that an objective was missed.
+        places, means = ordered[x].to_numpy(dtype=float), np.maximum.accumulate(ordered[y].to_numpy(dtype=float))
+        for objective_s in objectives_s:
+            served = float(np.interp(objective_s, means, places)) if objective_s >= means[0] else float("nan")
+            rows.append({by: series, "replication": replication, "objective_s": objective_s, "served": served})
+    return pd.DataFrame(rows)
 
 
 def _mark_best(panel: Axes, table: pd.DataFrame, x: str, by: str, series: Sequence[Any]) -> None:

@@ -13,6 +13,7 @@ from sim.figures.style import new_figure, styled
 
 if TYPE_CHECKING:
     import pandas as pd
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 _RATE, _DELAY, _LATENCY = "link.uplink_mbps", "link.one_way_delay_s", "token_latency_s"
@@ -20,6 +21,8 @@ _UP, _DOWN, _RATIO = "uplink_bits_per_token", "downlink_bits_per_token", "uplink
 _DEVICE, _EDGE = "device_energy_per_token_j", "edge_energy_per_token_j"
 # Means within this of the best one of their column are shaded as it is.
 _NEAR = 1.03
+# Bars longer than so many times the median are cut.
+_LONGEST = 2.0
 
 
 def overlap(table: pd.DataFrame, axes: Sequence[str]) -> Figure:
@@ -98,13 +101,25 @@ def costs(table: pd.DataFrame, axes: Sequence[str]) -> Figure:
         bits.set_xscale("log")
         bits.set_xticks([1e1, 1e3, 1e5], ["10", "1k", "100k"])
         bits.set_xlabel("Bits per\naccepted token")
-        device = per_accepted(_DEVICE)
+        device, edge = per_accepted(_DEVICE), per_accepted(_EDGE)
         joules.barh(places, device, color="#009E73", label="device")
-        joules.barh(places, per_accepted(_EDGE), left=device, color="#CC79A7", label="edge")
+        joules.barh(places, edge, left=device, color="#CC79A7", label="edge")
         joules.set_xlabel("Joules per\naccepted token")
+        _cut_long_bars(joules, device + edge)
         bits.set_yticks(places, schemes)
         bits.invert_yaxis()
         for panel in (bits, joules):
             panel.grid(visible=False, axis="y")
             panel.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2, fontsize=6.5, frameon=False)
         return figure
+
+
+def _cut_long_bars(panel: Axes, lengths: np.ndarray) -> None:
+    """End the axis where most bars end, and say how long those are that go on."""
+    limit = _LONGEST * float(np.median(lengths))
+    if lengths.max() <= limit:
+        return
+    panel.set_xlim(0.0, limit)
+    for place, length in enumerate(lengths):
+        if length > limit:
+            panel.text(limit, place, f"{number(round(length, 1))} ", ha="right", va="center", fontsize=6.0)

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pandas as pd
 import pytest
 
 from sim.decoding.theory import break_even_rtt_s, expected_tokens
 from sim.figures.comparisons import (
-    attainment_of,
     break_even_delays_s,
+    capacity_of,
     latency_of,
     parts_by,
     payload_frontier,
     round_trip,
+    served_within,
 )
 
 TARGET_S, DRAFT_S, ALPHA, TOKENS = 0.065, 0.005, 0.7, 400
@@ -101,14 +103,29 @@ def test_parts_by_patterns_has_a_bar_for_every_variant_and_pattern() -> None:
     assert names == ["full rows, FDD", "full rows, DDDSU", "ids only, FDD", "ids only, DDDSU"]
 
 
-def test_attainment_is_drawn_with_the_share_that_is_asked_for() -> None:
+def test_capacity_is_where_the_mean_reaches_the_objective() -> None:
+    """30, 50 and 90 ms at 4, 8 and 16 devices: 70 ms are reached half way between the last two."""
+    means = {"A": (0.030, 0.050, 0.090), "B": (0.050, 0.045, 0.060)}
     rows = [
-        {"variant": name, "devices.count": count, "replication": 0, "slo_attainment": value}
-        for name, values in {"A": (1.0, 0.5), "B": (0.9, 0.2)}.items()
-        for count, value in zip((4, 8), values, strict=True)
+        {
+            "variant": name,
+            "devices.count": count,
+            "replication": replication,
+            "tpot_mean_s": mean,
+            "slo_attainment": 10 * mean,
+        }
+        for name, values in means.items()
+        for count, mean in zip((4, 8, 16), values, strict=True)
+        for replication in (0, 1)
     ]
-    figure = attainment_of("devices.count")(pd.DataFrame(rows), ["devices.count"])
-    curves = [list(line.get_ydata()) for line in figure.axes[0].lines]
-    assert [1.0, 0.5] in curves
-    assert [0.9, 0.2] in curves
-    assert [0.95, 0.95] in curves
+    objectives = (0.03, 0.04, 0.07, 0.2)
+    served = served_within(pd.DataFrame(rows), "devices.count", "tpot_mean_s", objectives, "variant")
+    by_name = {name: own[own["replication"] == 1]["served"].tolist() for name, own in served.groupby("variant")}
+    assert by_name["A"] == pytest.approx([4.0, 6.0, 12.0, 16.0])
+    assert np.isnan(by_name["B"][:2]).all() and by_name["B"][2:] == [16.0, 16.0]
+    figure = capacity_of("devices.count", "tpot_mean_s", objectives)(pd.DataFrame(rows), ["devices.count"])
+    above, below = figure.axes
+    assert list(above.lines[0].get_ydata()) == pytest.approx([0.3, 0.5, 0.9])
+    assert [0.95, 0.95] in [list(line.get_ydata()) for line in above.lines]
+    assert below.get_xlabel().startswith("Objective for ") and below.get_ylabel().endswith("within it")
+    assert list(below.lines[0].get_ydata()) == pytest.approx([4.0, 6.0, 12.0, 16.0])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pandas as pd
+import pytest
 
 from sim.figures.overlap import costs, overlap
 
@@ -54,3 +55,23 @@ def test_costs_are_per_accepted_token_at_the_middle_of_the_axes() -> None:
     assert down == [15.0, 15.0]
     assert [bar.get_width() for bar in joules.patches] == [0.03, 0.03, 3.0, 3.0]
     assert [label.get_text() for label in bits.get_yticklabels()] == ["A", "B"]
+
+
+def test_a_bar_far_beyond_the_others_is_cut_and_its_length_said() -> None:
+    rows = [
+        {
+            "variant": name,
+            "link.one_way_delay_s": 0.0025,
+            "link.uplink_mbps": 1,
+            "replication": 0,
+            "uplink_bits_per_token": 100.0,
+            "downlink_bits_per_token": 10.0,
+            "uplink_bits_per_accepted_token": 150.0,
+            "device_energy_per_token_j": 0.0,
+            "edge_energy_per_token_j": joules,
+        }
+        for name, joules in (("A", 2.0), ("B", 2.2), ("C", 20.0))
+    ]
+    _, joules = costs(pd.DataFrame(rows), ["link.uplink_mbps", "link.one_way_delay_s"]).axes
+    assert [text.get_text().strip() for text in joules.texts] == ["30"]
+    assert joules.get_xlim()[1] == pytest.approx(2 * 3.3)

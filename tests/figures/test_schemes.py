@@ -69,6 +69,17 @@ def test_every_lossless_scheme_has_a_family_and_a_variant():
     assert drafting - elsewhere <= shown <= drafting | {"edge_only"}
 
 
+def test_every_scheme_that_drafts_is_in_the_table_of_all():
+    """Chains of models have a figure of their own, as have drafters that need hidden states; the draft alone none."""
+    from sim.decoding.protocols.registry import PROTOCOLS
+    from sim.scenario.loading import load_scenario
+
+    scenario = load_scenario("overlap")
+    assert scenario.sweep is not None
+    shown = {changes.get("protocol.name", scenario.protocol.name) for changes in scenario.sweep.variants.values()}
+    assert shown == {entry.name for entry in PROTOCOLS} - {"hsd", "feature_draft", "device_only"}
+
+
 def test_the_picture_names_every_scheme_twice_and_refuses_strangers():
     table = scheme_table()
     above, below = who_wins.who_wins(table, []).axes
