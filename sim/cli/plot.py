@@ -234,7 +234,8 @@ def _side(table: pd.DataFrame, path: Path, option: str, text: str | None) -> pd.
     if text is None:
         return table
     column, equals, value = text.partition("=")
-    if not equals:
+    is_variant = "variant" in table and text in set(table["variant"])  # whose name may hold the sign
+    if is_variant or not equals:
         column, value = "variant", text
         _check_variant(table, option, text)
     try:

@@ -68,6 +68,16 @@ def test_a_comparison_goes_to_stdout_and_its_notes_to_stderr(work, capsys, form)
         assert "95 % interval" in captured.out
 
 
+def test_a_variant_may_be_named_like_a_condition(work, capsys):
+    table = sweep_table()
+    plain = sorted(set(table["variant"]))
+    names = dict(zip(plain, ["top_k=8", "=1+2", *plain[2:]], strict=True))
+    folder = saved(work / "a", table.assign(variant=table["variant"].map(names)))
+    assert _main(["compare", str(folder), "--a", "top_k=8", "--b", "=1+2", "--json"]) == 0
+    captured = capsys.readouterr()
+    assert json.loads(captured.out)[0]["pairs"] > 0
+
+
 @pytest.mark.parametrize("command", ["compare a b --json --csv", "tape list --csv", "run case.yaml --csv"])
 def test_forms_that_a_command_has_not(work, capsys, command):
     assert _main(command.split()) == 2
