@@ -205,7 +205,7 @@ class Projection:
         return torch.mm(rows, self.weight)
 
     def of_array(self, rows: npt.NDArray[np.floating]) -> npt.NDArray[np.floating]:
-        """The same of and to arrays, whose calls cost less."""
+        """The product in NumPy: [num_rows, in] -> [num_rows, out]; avoids torch's call overhead for few rows."""
         few = self._array is not None and len(rows) <= FEW_ROWS
         if few and not (self._packed is not None and self._is_worth_packing(len(rows))):
             value: npt.NDArray[np.floating] = np.matmul(rows, self._array)  # type: ignore[arg-type]
@@ -236,7 +236,7 @@ class HalfProjection:
         return packed_product(rows.bfloat16(), self._packed).float()
 
     def of_array(self, rows: npt.NDArray[np.floating]) -> npt.NDArray[np.floating]:
-        """The same of and to arrays."""
+        """The product for NumPy arrays: [num_rows, in] -> [num_rows, out]."""
         product: npt.NDArray[np.floating] = self(torch.from_numpy(rows)).numpy()
         return product
 
@@ -284,7 +284,7 @@ class OutputProjection:
             self.packed = pack(weight)
 
     def of_array(self, hidden: npt.NDArray[np.floating]) -> Logits:
-        """The same of and to arrays."""
+        """Logits for NumPy arrays: [num_rows, hidden_size] -> [num_rows, vocab_size]."""
         logits: Logits = self(torch.from_numpy(hidden)).numpy()
         return logits
 

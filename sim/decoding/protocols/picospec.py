@@ -90,7 +90,7 @@ def drafting_ahead(request: Request, settings: AheadSettings, rng: RandomSource,
     ahead: DraftTree | None = None
     pending_correction: int | None = None  # the device's own correction, which the edge has not heard of yet
 
-    def tell(draft: DraftTree, stake: int) -> Message:
+    def draft_message(draft: DraftTree, stake: int) -> Message:
         nonlocal pending_correction
         message = draft_layout((draft, pending_correction), stake)
         pending_correction = None
@@ -106,7 +106,7 @@ def drafting_ahead(request: Request, settings: AheadSettings, rng: RandomSource,
         supposed = request.supposing(draft.tokens)
         goes_on = has_next_block(supposed, draft.tokens)
         started = None
-        message = tell(draft, draft.depth + 1)
+        message = draft_message(draft, draft.depth + 1)
         if goes_on and settings.draft_ahead:
             started = yield Start(next_block(supposed, controls.draft_length))
         received = yield Transmit(Hop.UPLINK, message)
@@ -133,7 +133,7 @@ def drafting_ahead(request: Request, settings: AheadSettings, rng: RandomSource,
         start,
         one_round,
         rng,
-        ask=lambda: tell(DraftTree.empty(), 1),
+        ask=lambda: draft_message(DraftTree.empty(), 1),
         has_draft=lambda: ahead is not None,
     )
 

@@ -1,4 +1,4 @@
-"""Interactive residual: the edge proposes corrections from its row, the device thins them with its own; no row flies.
+"""Interactive residual: the edge sends tokens drawn from p, the device accepts each by its own q; no row is sent.
 
 A proposal y drawn from p and accepted with probability max(0, 1 - q(y)/p(y)) follows norm(max(0, p - q)); a rejected
 position needs 1/TV(p, q) proposals on average and occurs with probability TV(p, q), so one proposal per tested

@@ -276,12 +276,12 @@ class Interference:
             of each pair among the latter, or -1 - row among the former, [num_pairs].
         """
         small, direction = self._channel.small_scale, self._direction
-        home = small.matrices(direction, slot, blocks.devices) if own is None else own
+        own_channels = small.matrices(direction, slot, blocks.devices) if own is None else own
         place = np.empty(len(victims), dtype=np.int64)
         if not len(victims):
-            return (home, home), place
+            return (own_channels, own_channels), place
         is_own_site = self._are_own_site(victims, sources, blocks)
-        other, others = (~is_own_site).nonzero()[0], home
+        other, others = (~is_own_site).nonzero()[0], own_channels
         if len(other):
             devices, sites, place[other] = self._links(victims[other], sources[other], blocks)
             others = small.cross_vectors(direction, slot, devices, sites)
@@ -289,7 +289,7 @@ class Interference:
             # The block whose device is at the moving end.
             moving = sources if direction == Direction.UPLINK else victims
             place[is_own_site] = -1 - moving[is_own_site]
-        return (home, others), place
+        return (own_channels, others), place
 
     def _vectors(
         self,
