@@ -155,12 +155,12 @@ def test_values_are_those_of_the_settings_classes():
     length = values_of_field(ChainSettings, "draft_length")
     assert length is not None and (length.low, length.high, length.is_whole) == (1, 64, True)
     assert values_of_field(TreeSettings, "candidates") is None
-    candidates = values_of_field(TreeSettings, "candidates", most=8)
+    candidates = values_of_field(TreeSettings, "candidates", limit=8)
     assert candidates is not None and (candidates.low, candidates.high) == (1, 8)
     settings = {name: PROTOCOLS.find(name).settings for name in ("tk_slt", "tslt", "u_hlm", "dssd_bounded")}
     auto = values_of_field(settings["tk_slt"], "draft_length")
     assert auto is not None and auto.choices == ("auto",) and auto.high == 64
-    cut = values_of_field(settings["tslt"], "top_k", most=1000)
+    cut = values_of_field(settings["tslt"], "top_k", limit=1000)
     assert cut is not None and cut.choices == (None,) and cut.high == 1000
     share = values_of_field(settings["tslt"], "top_p")
     assert share is not None and 0 < share.low < 0.01 and share.high == 1
