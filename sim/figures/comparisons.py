@@ -10,7 +10,7 @@ import numpy as np
 
 from sim.figures.conditions import means_by, values_of
 from sim.figures.drawing import draw_curves, say_replications, set_scales, spans_decades
-from sim.figures.labels import label_of
+from sim.figures.labels import label_of, within_line
 from sim.figures.legends import legend_above
 from sim.figures.style import COLOURS, MARKERS, new_figure, styled
 from sim.figures.sweep_figures import breakdown
@@ -74,7 +74,7 @@ def capacity_of(
             above.axhline(share, color="#777777", lw=0.8, ls=":")
             above.set_ylim(0.0, 1.05)
             draw_curves(below, served, "objective_s", "served", by, series)
-            below.set_xlabel(f"Objective for {label_of(y)}")
+            below.set_xlabel(f"Objective for {within_line(y, label_of(y))}")
             below.set_ylabel(f"{label_of(x)} within it")
             below.set_ylim(0.0, None)
             legend_above(figure, [above], 2)
