@@ -12,7 +12,7 @@ T = TypeVar("T")
 def last_result(function: Callable[..., T]) -> Callable[..., T]:
     """Decorator for functions of what never changes: the last result serves while arguments are the same objects.
 
-    Whoever takes a result leaves it as it is.
+    Callers must not change a result: the next call with the same arguments returns the same object.
     """
     last: tuple[tuple[Any, ...], T] | None = None
 

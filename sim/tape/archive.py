@@ -84,7 +84,8 @@ def _member(place: int) -> str:
 class TapeArchive:
     """An archive that is read entry by entry, and never written to.
 
-    What cannot be read is not there: whoever asks decodes anew, and ``specran tape verify`` tells.
+    An entry that cannot be read counts as missing, so that its request is decoded anew; ``specran tape verify`` names
+    it.
 
     Args:
         path: The file.

@@ -79,22 +79,14 @@ class Downlink(MacEntity):
         self._age(slot)
         blocks: list[TransportBlock] = []
         placed: list[PrbPlacement] = []
-        alone = self.place_alone(candidates)
-        cells, by_cell = self.by_cell(candidates, alone)
-        for cell in cells:
-            if cell in alone:
-                if (placement := alone[cell]) is not None:
-                    placed.append(placement)
-                continue
+        for cell, waiting in self.cells_to_share(candidates, placed):
             grid = self.empty_grid(cell)
             budget = self.deps.pdcch.budget(cell, self.direction)
             again = self.schedule_retransmissions(cell, (slot, slot), num_symbols, grid, budget)
             blocks += again
-            own = by_cell.get(cell)
-            if own is None or not grid.num_free:
+            if waiting is None or not grid.num_free:
                 continue
-            if again:
-                own = own.without({block.device for block in again})
+            own = waiting.without({block.device for block in again}) if again else waiting
             placed += self.schedule_new(cell, (slot, slot), grid, own, budget)
         for block in self.make_blocks(placed, slot, slot, num_symbols):
             if self.fill(block, block.size_bytes, slot):

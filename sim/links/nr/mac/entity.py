@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from functools import cache
 from types import ModuleType
 
@@ -161,6 +161,25 @@ class MacEntity(Transmission):
         if not self.num_resend:
             return sorted([*own, *alone]), own
         return sorted({*own, *alone, *(cell for cell, waiting in enumerate(self.resend) if waiting)}), own
+
+    def cells_to_share(
+        self, candidates: Candidates | None, placed: list[PrbPlacement]
+    ) -> Iterator[tuple[int, Candidates | None]]:
+        """Cells with PRBs to share out, in order, each with its candidates.
+
+        Devices that are the only candidates of their cells get theirs in the same order, without being shared out.
+
+        Args:
+            candidates: Of all cells.
+            placed: Takes the new blocks of those devices.
+        """
+        alone = self.place_alone(candidates)
+        cells, own = self.by_cell(candidates, alone)
+        for cell in cells:
+            if cell not in alone:
+                yield cell, own.get(cell)
+            elif (placement := alone[cell]) is not None:
+                placed.append(placement)
 
     def schedule_new(
         self, cell: int, slots: tuple[int, int], grid: ResourceGrid, own: Candidates, budget: GrantBudget

@@ -184,24 +184,16 @@ class Uplink(MacEntity):
         self._age(target)
         blocks: list[TransportBlock] = []
         placed: list[PrbPlacement] = []
-        alone = self.place_alone(candidates)
-        cells, by_cell = self.by_cell(candidates, alone)
-        for cell in cells:
-            if cell in alone:
-                if (placement := alone[cell]) is not None:
-                    placed.append(placement)
-                continue
+        for cell, waiting in self.cells_to_share(candidates, placed):
             grid = self.empty_grid(cell)
             busy = set(self._configured.reserve(cell, target, grid)) if self._configured else set()
             budget = self.deps.pdcch.budget(cell, self.direction)
             again = self.schedule_retransmissions(cell, (slot, target), num_symbols, grid, budget)
             blocks += again
-            own = by_cell.get(cell)
-            if own is None or not grid.num_free:
+            if waiting is None or not grid.num_free:
                 continue
             busy.update(block.device for block in again)
-            if busy:
-                own = own.without(busy)
+            own = waiting.without(busy) if busy else waiting
             if self._urgent and not self._urgent.isdisjoint(own.devices.tolist()):
                 urgent, own = own.parted(self._urgent)
                 answered, late = self._answer_requests(cell, grid, urgent, budget)
