@@ -50,6 +50,9 @@ UNITS: tuple[tuple[str, str, float], ...] = (
     ("_w", "W", 1e6),
 )
 _LARGEST = 1e12
+_NUMBERS = (int, float)  # A bool is none of them.
+_UNBOUNDED = (str, BaseModel)
+_LISTS = (list, tuple)
 _UNKNOWN_KEY = "unknown_key"
 _KEYS_LISTED = " (specran list keys)"
 # Control characters, line separators and marks that turn the direction of writing: none of them belongs in a value.
@@ -69,15 +72,17 @@ class Settings(BaseModel):
     @classmethod
     def _only_known_keys(cls, data: Any) -> Any:
         if isinstance(data, Mapping) and cls.model_config.get("extra") == "forbid":
-            unknown = [key for key in data if key not in cls.model_fields]
+            valid = cls.model_fields
+            unknown = [key for key in data if key not in valid]
             if unknown:
-                raise problems_error([((key,), unknown_key(key, cls.model_fields), data[key]) for key in unknown])
+                raise problems_error([((key,), unknown_key(key, valid), data[key]) for key in unknown])
         return data
 
     @field_validator("*", mode="before")
     @classmethod
     def _plain_values(cls, value: Any, info: ValidationInfo) -> Any:
-        if isinstance(value, int | float | BaseModel) and not isinstance(value, bool):
+        # What most values are comes first: the points of a sweep have their fields checked a hundred thousand times.
+        if value is None or type(value) in _NUMBERS or isinstance(value, BaseModel):
             return value
         if isinstance(value, bool) and info.field_name is not None:
             annotation = cls.model_fields[info.field_name].annotation
@@ -92,11 +97,11 @@ class Settings(BaseModel):
     @field_validator("*", mode="after")
     @classmethod
     def _within_bounds(cls, value: Any, info: ValidationInfo) -> Any:
-        if isinstance(value, BaseModel | str) or info.field_name is None:
+        if value is None or isinstance(value, _UNBOUNDED) or info.field_name is None:
             return value
         largest = default_bound(cls, info.field_name)
         if largest is not None:
-            for number in _numbers(value):
+            for number in (value,) if type(value) in _NUMBERS else _numbers(value):
                 if number > largest:
                     raise ValueError(f"input should be less than or equal to {largest:g}, got {number:g}")
                 if number < -largest:
@@ -173,19 +178,19 @@ def _strings(value: Any) -> Iterator[str]:
         for key, item in value.items():
             yield from _strings(key)
             yield from _strings(item)
-    elif isinstance(value, list | tuple):
+    elif isinstance(value, _LISTS):
         for item in value:
             yield from _strings(item)
 
 
 def _numbers(value: Any) -> Iterator[float]:
-    if isinstance(value, int | float):
+    if isinstance(value, _NUMBERS):
         if not isinstance(value, bool):
             yield value
     elif isinstance(value, Mapping):
         for item in value.values():
             yield from _numbers(item)
-    elif isinstance(value, list | tuple):
+    elif isinstance(value, _LISTS):
         for item in value:
             yield from _numbers(item)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
+from types import NoneType
 from typing import Any
 
 from sim.core.errors import InputError, shortened
@@ -23,6 +24,7 @@ _SELECTORS = {
 }
 _SELECTOR_OF = {"protocol": "name", "controller": "name", "link": "kind", "edge": "engine", "cloud": "engine"}
 
+_IMMUTABLE = (str, int, float, bool, NoneType)
 _NAMED_AT_DEPTH = {"protocol": 0, "controller": 0, "link": 0, "edge": 0, "cloud": 0, "compute": 1}
 
 
@@ -35,10 +37,19 @@ def apply_overrides(data: Mapping[str, Any], changes: Mapping[str, Any]) -> dict
     Raises:
         ScenarioProblems: A key goes through something that has no keys.
     """
-    result = copy.deepcopy(dict(data))
+    result = {key: _copied(value) for key, value in data.items()}
     for key in sorted(changes, key=lambda name: (name.count("."), not _is_selector(name))):
         _change(result, key, changes[key])
     return result
+
+
+def _copied(value: Any) -> Any:
+    """A deep copy; of plain values much faster than ``copy.deepcopy``, which keeps account of shared ones."""
+    if type(value) is dict:
+        return {key: _copied(item) for key, item in value.items()}
+    if type(value) is list:
+        return [_copied(item) for item in value]
+    return value if type(value) in _IMMUTABLE else copy.deepcopy(value)
 
 
 def _is_selector(key: str) -> bool:
@@ -56,7 +67,7 @@ def _steps(key: str) -> list[str]:
 
 def _change(data: dict[str, Any], key: str, value: Any) -> None:
     if key == "devices":
-        data[key] = copy.deepcopy(value)
+        data[key] = _copied(value)
         return
     parts = _steps(key)
     current: Any = data
@@ -90,7 +101,7 @@ def _change(data: dict[str, Any], key: str, value: Any) -> None:
             current.update(kept)
         current[parts[-1]] = value
     else:
-        current[_place(current, parts[-1])] = copy.deepcopy(value)
+        current[_place(current, parts[-1])] = _copied(value)
 
 
 def _below(current: dict[str, Any] | list[Any], parts: list[str], depth: int) -> Any:

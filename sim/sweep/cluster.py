@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
 import socket
 from dataclasses import dataclass
@@ -80,6 +79,8 @@ class Cluster:
             socket.create_connection(where, timeout=_LISTENS_WITHIN_S).close()
         except (OSError, OverflowError, UnicodeError) as error:
             raise InputError(f"--scheduler {self.address}: nothing listens there ({_reason(error)})") from error
+        import asyncio  # which a sweep on this machine does without
+
         try:
             who = asyncio.run(self._identity())
         except Exception as error:  # whatever a server of another kind makes Dask stumble over
@@ -91,12 +92,14 @@ class Cluster:
 
     async def _identity(self) -> str:
         """What kind of Dask server answers."""
+        from asyncio import wait_for
+
         from distributed.core import rpc
 
         security = self.security()
         arguments = security.get_connection_args("client") if security is not None else {}
         async with rpc(self.address, timeout=_ANSWERS_WITHIN_S, connection_args=arguments) as server:
-            answer = await asyncio.wait_for(server.identity(), _ANSWERS_WITHIN_S)
+            answer = await wait_for(server.identity(), _ANSWERS_WITHIN_S)
         return str(answer["type"])
 
     def security(self) -> Any:

@@ -30,6 +30,15 @@ SURFACES: tuple[Mutant, ...] = (
     ),
     # Command line.
     *faults_of(
+        "sim/scenario/overrides.py",
+        ("tests/scenario/test_shared_parts.py",),
+        (
+            "aliases_change_together",
+            "{key: _copied(value) for key, value in data.items()}",
+            "copy.deepcopy(dict(data))",
+        ),
+    ),
+    *faults_of(
         "sim/cli/__init__.py",
         ("tests/cli/test_command_line.py::test_a_broken_prompt_line_is_named",),
         ("wrong_input_as_a_failure", '_fail(2, f"specran: {error}")', '_fail(1, f"specran: {error}")'),

@@ -76,3 +76,11 @@ def test_points_of_a_sweep_share_what_they_have_in_common():
     assert len(points) == 8
     for part, different in (("link", 2), ("protocol", 2), ("workload", 1), ("models", 1), ("compute", 1), ("edge", 1)):
         assert len({id(getattr(point.scenario, part)) for point in points}) == different, part
+
+
+def test_a_value_that_stands_in_two_places_by_a_yaml_alias_is_changed_in_one():
+    shared = {"kind": "fixed", "per_forward_s": 0.1}
+    changed = apply_overrides({"compute": {"device": shared, "edge": shared}}, {"compute.edge.per_forward_s": 0.5})
+    assert changed["compute"]["edge"]["per_forward_s"] == 0.5
+    assert changed["compute"]["device"]["per_forward_s"] == 0.1
+    assert shared["per_forward_s"] == 0.1
