@@ -149,6 +149,10 @@ class FadingChannel:
         self._part_amplitudes = np.sqrt(np.stack([1 / (1 + k), k / (1 + k)], axis=1)).astype(np.float32)
         self._has_los = bool(np.any(k > 0))
 
+    def use_compiled_code(self) -> None:
+        """Go on with compiled code, to the same numbers."""
+        self._is_compiled = True
+
     def _draw_sinusoids(self, dopplers_hz: Array, ids: npt.NDArray[np.int64], seed: int, link: str) -> None:
         """Frequency [Hz] of every pair of sinusoids, and what its cosine and sine bring to real and imaginary part.
 

@@ -147,6 +147,11 @@ class MimoFading:
                 zeros if bs_sine is None else bs_sine, zeros if ue_sine is None else ue_sine
             )
 
+    def use_compiled_code(self) -> None:
+        """Go on with compiled code, to the same numbers."""
+        self._is_compiled = True
+        self._scatter.use_compiled_code()
+
     def matrices(
         self, time_s: float, links: Indices, num_bs: int | None = None, num_ue: int | None = None
     ) -> npt.NDArray[np.complex64]:

@@ -220,6 +220,12 @@ RADIO: tuple[Mutant, ...] = (
         ("gains_of_the_cell_before", "        self._ahead.clear()\n", ""),
     ),
     *faults_of(
+        "sim/links/nr/phy/gains_ahead.py",
+        ("tests/links/nr/test_small_scale.py",),
+        ("gains_of_another_slot", "self._gains[place].take", "self._gains[0].take"),
+        ("gains_of_devices_not_worked_out", "if np.minimum.reduce(rows, initial=0) < 0:", "if not len(rows):"),
+    ),
+    *faults_of(
         "sim/links/nr/mac/share_out.py",
         ("tests/links/nr/test_share_out.py",),
         (

@@ -29,6 +29,7 @@ from sim.links.nr.mac.schedulers.checked import make_scheduler
 from sim.links.nr.mac.slot_callbacks import SlotCallbacks
 from sim.links.nr.mac.uplink import Uplink
 from sim.links.nr.mac.xapps.registry import XAPPS
+from sim.links.nr.phy import small_scale
 from sim.links.nr.phy.block_errors import BlockErrors
 from sim.links.nr.phy.carrier import Carrier
 from sim.links.nr.phy.channel import RadioChannel
@@ -396,6 +397,13 @@ class Network:
             )
         )
 
+    def _use_compiled_code(self) -> None:
+        """Go on with compiled code: so busy a cell is worth its import."""
+        if self.channel is not None:
+            self.channel.small_scale.use_compiled_code()
+        for mac in (self.uplink, self.downlink):
+            mac.use_compiled_code()
+
     def _arm(self, slot: int | None) -> None:
         """Wake up for a slot in which there is something to do, if any."""
         if slot is None or (self._armed is not None and self._armed <= slot):
@@ -419,6 +427,8 @@ class Network:
         self._armed = None
         self._last_slot = slot
         self.num_slots_run += 1
+        if self.num_slots_run == small_scale.BUSY_SLOTS:
+            self._use_compiled_code()
         if self.kpm is not None:
             self.kpm.advance(slot)
         self.links.update(slot)

@@ -53,6 +53,26 @@ def test_full_buffers(monkeypatch, name):
     assert_same(monkeypatch, lambda: run_full_buffer(settings, 20, 60, tuple(Direction), warm_up_slots=20), 60)
 
 
+def test_a_busy_cell_goes_over_to_compiled_code_and_stays_the_same(monkeypatch):
+    """In the middle of a run, of seven cells with few devices, and of one with full buffers."""
+    monkeypatch.setattr(small_scale, "MANY_DEVICES", 10**9)
+    light = NrLinkSettings(record_slots=True, **LIGHT["two receive antennas"])
+    full = NrLinkSettings(record_slots=True, tdd_pattern="F")
+    runs = (
+        lambda: run_light_load(light, 28, 150, 40.0, warm_up_slots=50),
+        lambda: run_full_buffer(full, 8, 60, tuple(Direction), warm_up_slots=20),
+    )
+    for run in runs:
+        found = []
+        for busy in (30, 10**9):
+            monkeypatch.setattr(small_scale, "BUSY_SLOTS", busy)
+            network = run().link.network
+            assert network.channel.is_compiled is (busy == 30)
+            found.append((list(network.records.blocks), repr(network.figures())))
+        assert len(found[0][0]) > 60
+        assert found[0] == found[1]
+
+
 @pytest.mark.parametrize("reuse", [False, True])
 def test_a_device_that_is_alone_takes_what_the_plain_steps_take(reuse):
     """100 slots of seven cells, ties of quality among them; cells with two devices are left out."""

@@ -16,6 +16,7 @@ from sim.links.nr.phy.block import TransportBlock
 from sim.links.nr.phy.block_errors import BlockErrors
 from sim.links.nr.phy.carrier import Carrier
 from sim.links.nr.phy.channel import RadioChannel
+from sim.links.nr.phy.gains_ahead import GainsAhead
 from sim.links.nr.phy.power_reduction import PowerReduction
 from sim.links.nr.phy.radio_receiver import RadioReceiver
 
@@ -172,19 +173,42 @@ def test_indoor_devices_are_on_floors_behind_walls():
 
 
 def test_gains_worked_out_ahead_are_those_worked_out_alone():
-    """Bit for bit, in another order and for some of the devices; gains to a cell that was left are not kept."""
+    """Bit for bit, slot after slot, for some of the devices or others, with gaps; gains to a cell left are not kept."""
     keys = {"num_sites": 7, "los": "auto", "inter_site_distance_m": 150, "tdd_pattern": "F"}
-    ahead, alone = channel_of(40, **keys), channel_of(40, **keys)
-    ahead.small_scale.expect(UP, 21, [3, 9, 17, 30])
-    for slot, devices in ((20, [1, 2]), (21, [17, 3, 30]), (21, [17, 4])):
+    ahead, draw = channel_of(40, **keys), np.random.default_rng(3)
+
+    def compare(slot: int, devices: list[int], step: int | None = None) -> None:
         rows = np.array(devices)
-        np.testing.assert_array_equal(ahead.power_gains(UP, slot, rows), alone.power_gains(UP, slot, rows))
-    ahead.small_scale.expect(UP, 31, list(range(40)))
-    ahead.power_gains(UP, 30, np.array([0]))
-    before = alone.power_gains(UP, 31, np.arange(40))
-    for channel in (ahead, alone):
-        channel.serving[:] = (channel.serving + 1) % 7
-        channel.renew_links()
-    after = alone.power_gains(UP, 31, np.arange(40))
-    assert not np.array_equal(before, after)
-    np.testing.assert_array_equal(ahead.power_gains(UP, 31, np.arange(40)), after)
+        alone = channel_of(40, **keys)
+        alone.serving[:] = ahead.serving
+        alone.renew_links()
+        expected = alone.power_gains(UP, slot, rows)
+        np.testing.assert_array_equal(ahead.power_gains(UP, slot, rows, step), expected)
+
+    for slot in (*range(20, 43), 43, 43, 50, 51, 51, 52):
+        compare(slot, sorted(draw.choice(6, 3, replace=False).tolist()))
+    for slot in range(60, 200, 20):
+        compare(slot, [1, 4, 30], step=20)
+    ahead.serving[:] = (ahead.serving + 1) % 7
+    ahead.renew_links()
+    for slot in (53, 54):
+        compare(slot, [0, 1, 2, 3, 4, 5])
+
+
+def test_the_longer_one_asks_slot_after_slot_the_more_are_worked_out_at_once():
+    """Blocks of 1, 2, 4, 8, 8 slots of all devices asked about; where others are asked about instead, shorter ones."""
+    asked: list[tuple[int, int]] = []
+
+    def evaluate(slots, devices):
+        asked.append((len(set(slots.tolist())), len(set(devices.tolist()))))
+        return np.stack([slots, devices], axis=1).astype(np.float64)
+
+    ahead = GainsAhead(evaluate, lambda slot: slot + 5, 9)
+    for slot in range(0, 23 * 5, 5):
+        devices = np.array([2, 7] if slot % 2 else [2, 4, 7])
+        assert ahead.of(slot, devices).tolist() == [[slot, device] for device in devices.tolist()]
+    assert asked == [(1, 3), (2, 3), (4, 3), (8, 3), (8, 3)]
+    assert ahead.of(110, np.array([3])).tolist() == [[110, 3]]
+    for slot in (400, 500, 600):
+        ahead.of(slot, np.array([2]))
+    assert asked[5:] == [(1, 1), (4, 4), (2, 1), (1, 1)]

@@ -41,9 +41,6 @@ class Adaptation(Protocol):
     ) -> list[int]:
         """MCS of blocks on given PRBs, prbs_per_group [num_blocks][num_groups]."""
 
-    def expect(self, slot: int, devices: list[int]) -> None:
-        """Blocks of these devices will be sent in a slot to come."""
-
     def mean_snr_db(self, device: int, num_prb: int) -> float:
         """Mean SNR per PRB of a block on so many PRBs; constant where no channel is known."""
 
@@ -107,9 +104,6 @@ class FixedMcs:
     ) -> list[int]:
         """The fixed MCS."""
         return [self._mcs] * len(devices)
-
-    def expect(self, slot: int, devices: list[int]) -> None:
-        """No channel is known."""
 
     def mean_snr_db(self, device: int, num_prb: int) -> float:  # noqa: ARG002
         """No channel is known."""

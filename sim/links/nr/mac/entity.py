@@ -59,13 +59,19 @@ class MacEntity(Transmission):
             for rotation, part in zip(self._rotations, parts, strict=True)
         ]
         self._all_orders = tuple(np.array(rows) for rows in zip(*self._group_orders, strict=True))
-        # Where compiled code is at hand anyway, two queues are enough for it.
-        self._many_queues = 2 if are_many(len(deps.serving)) else MANY_QUEUES
-        has_many = are_many(len(deps.serving)) and deps.num_cells > 1
-        self._places_alone = has_many and not self.settings.configured_grant
+        self._many_queues, self._places_alone = MANY_QUEUES, False
+        if are_many(len(deps.serving)):
+            self.use_compiled_code()
         # Room for what is shared out: queues in order, and PRBs of each group.
         self._shares = np.empty(len(deps.serving), dtype=np.int64), np.empty((len(deps.serving), count), dtype=np.int64)
         self.granted_bytes = [0] * len(deps.serving)
+
+    def use_compiled_code(self) -> None:
+        """Find grants by compiled code from now on, which gives the same."""
+        # Where it is at hand anyway, two queues are enough for it.
+        self._many_queues = 2
+        self._places_alone = self.deps.num_cells > 1 and not self.settings.configured_grant
+        self.adaptation.widths.use_compiled_code()
 
     def empty_grid(self, cell: int) -> ResourceGrid:
         """All PRBs of a slot of a cell."""

@@ -76,6 +76,10 @@ class GrantWidths:
         self.smallest_prb = np.ones(num_devices, dtype=np.int64)
         self._renew_sizes(np.arange(num_devices))
 
+    def use_compiled_code(self) -> None:
+        """Go on with compiled code, to the same PRBs."""
+        self._is_compiled = True
+
     def set_power(self, headroom_prb: Indices, max_prb: Indices) -> None:
         """Renew what the devices' power allows."""
         self.max_prb = max_prb

@@ -151,7 +151,8 @@ class ReportedChannel:
     def _take_gains(self, rows: Indices, measured_slot: int, slot: int) -> None:
         """Take in gains, and with several antennas ranks and precoders, as they were in an earlier slot."""
         if not self._is_multi:
-            self._gains[rows] = self._channel.power_gains(self._direction, measured_slot, rows)
+            period = self._times.period
+            self._gains[rows] = self._channel.power_gains(self._direction, measured_slot, rows, period)
             return
         if self._channel.small_scale.num_tx[self._direction] == 1:
             self._gains[rows] = self._channel.spatial.combined_gains(self._direction, measured_slot, rows)
@@ -275,11 +276,6 @@ class ReportedChannel:
         _kernels().choose_mcs(gains, rows, levels, np.array(prbs_per_group), needed, lowest, mcs)
         chosen: list[int] = mcs.tolist()
         return chosen
-
-    def expect(self, slot: int, devices: list[int]) -> None:
-        """Blocks of these devices will be sent in a slot to come."""
-        if not self._is_multi:
-            self._channel.small_scale.expect(self._direction, slot, devices)
 
     def mean_snr_db(self, device: int, num_prb: int) -> float:
         """Mean SNR per PRB of a block on so many PRBs."""

@@ -260,9 +260,6 @@ class Uplink(MacEntity):
             granted += self._configured_blocks(slot, num_symbols, granted)
         sent = [block for block in granted if block.attempt or self._load(block, slot)]
         if sent:
-            following = self._planned.get(slot + 1)
-            if following:
-                self.adaptation.expect(slot + 1, [block.device for block in following])
             self.transmit(slot, sent)
 
     def _load(self, block: TransportBlock, slot: int) -> bool:

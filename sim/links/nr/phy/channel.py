@@ -127,7 +127,7 @@ class RadioChannel:
 
     @property
     def is_compiled(self) -> bool:
-        """Whether there are so many devices that compiled code is worth its import."""
+        """Whether there is so much to do that compiled code is worth its import."""
         return self.small_scale.is_compiled
 
     def positions_m(self, slot: int) -> Array:
@@ -287,6 +287,6 @@ class RadioChannel:
 
     # -- fading -------------------------------------------------------------------------------------------------------
 
-    def power_gains(self, direction: Direction, slot: int, devices: Indices) -> Array:
-        """|H|^2 of devices to their cells at the start of a slot, mean 1. [num_devices, num_groups]."""
-        return self.small_scale.power_gains(direction, slot, devices)
+    def power_gains(self, direction: Direction, slot: int, devices: Indices, step_slots: int | None = None) -> Array:
+        """|H|^2 of devices to their cells at a slot's start, see `SmallScale`. [num_devices, num_groups]."""
+        return self.small_scale.power_gains(direction, slot, devices, step_slots)

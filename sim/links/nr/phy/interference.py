@@ -72,7 +72,6 @@ class Interference:
         self._aged = 0
         # Devices last asked about, and the answer, until the mean changes.
         self._last_expected: tuple[bytes, Array] | None = None
-        self._is_compiled = channel.is_compiled
         self._kept_slots = 0
         self._kept: dict[int, Array] = {}
         self.outside: Outside | None = None
@@ -142,7 +141,7 @@ class Interference:
         if self.outside is not None:
             white += self._from_outside(self.outside, slot, blocks)
         result = np.zeros((len(which), num_rx, num_rx), dtype=np.complex128)
-        if self._is_compiled and self._channel.small_scale.num_tx[self._direction] == 1:
+        if self._channel.is_compiled and self._channel.small_scale.num_tx[self._direction] == 1:
             channels, place = self._single_layers(slot, victims, sources, blocks, own)
             pairs = victims, sources, strong
             _kernels().covariances((which, group), white, pairs, blocks.loads, channels, place, result)
@@ -168,7 +167,7 @@ class Interference:
     def _mean_over_noise(self, slot: int, blocks: SentBlocks) -> Array:
         """I / N on a full PRB that block s brings to the receiver of block b, fading 1. [num_blocks, num_blocks]."""
         channel = self._channel
-        mean = self._compiled_means(slot, blocks) if self._is_compiled else self._means(slot, blocks)
+        mean = self._compiled_means(slot, blocks) if self._channel.is_compiled else self._means(slot, blocks)
         if channel.antennas.has_beams:
             victims, sources = np.nonzero(mean)
             mean[victims, sources] *= self._beam_gains(victims, sources, blocks)
@@ -230,7 +229,7 @@ class Interference:
         """(victim, source) of the pairs of blocks that share PRBs and are not drowned by noise and all others."""
         if not self._channel.small_scale.cross_fades and not self._channel.small_scale.is_multi:
             return np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64)
-        if self._is_compiled:
+        if self._channel.is_compiled:
             shared = np.empty(mean.shape)
             _kernels().shared_means(mean, blocks.loads, shared)
             found: tuple[Indices, Indices] = _kernels().pairs_above(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
@@ -19,6 +20,7 @@ from channels.tap_profiles import rayleigh_profile
 from sim.core.errors import InputError
 from sim.links.base import Direction
 from sim.links.nr.phy.carrier import Carrier
+from sim.links.nr.phy.gains_ahead import GainsAhead
 from sim.links.nr.settings import NrLinkSettings
 
 Array = npt.NDArray[np.float64]
@@ -29,6 +31,8 @@ MAX_STREAMS = 2
 """Layers of an interfering block whose directions are kept separate; what further ones bring counts as white noise."""
 MANY_DEVICES = 64
 """Devices from which on compiled code does what it does faster, to the same bits; it takes a while to be imported."""
+BUSY_SLOTS = 4000
+"""Slots with anything to do after which it is used for fewer devices, too: there may be many more."""
 # An interfering link has fewer paths than a serving one: there are many of them.
 _CROSS_TAPS, _CROSS_SINUSOIDS, _CROSS_FLAT_SINUSOIDS = 6, 4, 32
 # Without fading the direct path is all there is.
@@ -82,7 +86,7 @@ class SmallScale:
     Attributes:
         num_rx, num_tx: Antennas of each direction.
         is_multi: Whether any direction has several antennas at either end.
-        is_compiled: Whether there are so many devices that compiled code is worth its import.
+        is_compiled: Whether there is so much to do that compiled code is worth its import.
     """
 
     def __init__(self, carrier: Carrier, settings: NrLinkSettings, speeds_m_s: Array, seed: int) -> None:
@@ -114,9 +118,14 @@ class SmallScale:
             self._cross_profiles = LinkProfiles(settings.fading, carrier.group_centres_hz, _CROSS_TAPS)
         self._serving: dict[str, FadingChannel | MimoFading] = {}
         self._cross: dict[str, FadingChannel | MimoFading] = {}
-        # By direction, slot and devices whose gains are known to be wanted, and gains that were worked out before.
-        self._expected: dict[Direction, tuple[int, list[int]]] = {}
-        self._ahead: dict[Direction, tuple[int, dict[int, int], Array]] = {}
+        # By direction and steps between the slots that are asked about.
+        self._ahead: dict[tuple[Direction, int | None], GainsAhead] = {}
+
+    def use_compiled_code(self) -> None:
+        """Go on with compiled code, to the same bits."""
+        self.is_compiled = True
+        for fading in (*self._serving.values(), *self._cross.values()):
+            fading.use_compiled_code()
 
     # -- set-up -----------------------------------------------------------------------------------------------------
 
@@ -235,11 +244,15 @@ class SmallScale:
         ue_sine = np.sin(np.arcsin(bs_sine) + self._ue_orientation[links // MAX_SITES])
         fading.use_profiles(index, k, bs_sine, ue_sine)
 
-    def power_gains(self, direction: Direction, slot: int, devices: Indices) -> Array:
+    def power_gains(self, direction: Direction, slot: int, devices: Indices, step_slots: int | None = None) -> Array:
         """|H|^2 of devices to their sites at the start of a slot. [num_devices, num_groups].
 
         Of one antenna at either end its mean is 1; of several, what maximum-ratio combining makes of the receive
         antennas, averaged over the transmit antennas.
+
+        Args:
+            step_slots: How many slots later this will be asked next, if it is asked regularly; by default in the next
+                slot that carries data of the direction. It makes no difference to the gains.
         """
         time_s = self._time_s(slot)
         if self._fixed is not None:
@@ -248,36 +261,28 @@ class SmallScale:
             return self._independent[self._name[direction]].power_gains(time_s, devices).astype(np.float64)
         if self.settings.fading == "none":
             return np.ones((len(devices), self.carrier.num_groups))
-        fading = self._serving_fading(direction)
-        if isinstance(fading, FadingChannel):
-            return self._gains_with_those_ahead(fading, direction, slot, devices)
+        if not self.is_multi:
+            return self._gains_ahead(direction, step_slots).of(slot, devices)
         power = np.abs(self.matrices(direction, slot, devices)).astype(np.float64) ** 2
         return np.asarray(power.sum(axis=-2).mean(axis=-1))
 
-    def expect(self, direction: Direction, slot: int, devices: list[int]) -> None:
-        """Gains of these devices will be wanted in a slot to come: they may be worked out together with others."""
-        self._expected[direction] = slot, devices
+    def _gains(self, direction: Direction, slots: Indices, devices: Indices) -> Array:
+        """|H|^2 of one antenna at either end, each device in a slot of its own. [num_rows, num_groups]."""
+        fading = self._serving_fading(direction)
+        assert isinstance(fading, FadingChannel)
+        times_s = np.maximum(slots, 0) * self.carrier.slot_ns * 1e-9
+        return fading.power_gains(times_s, devices).astype(np.float64)
 
-    def _gains_with_those_ahead(
-        self, fading: FadingChannel, direction: Direction, slot: int, devices: Indices
-    ) -> Array:
-        """|H|^2 of one antenna at either end; two slots at once take little longer than one."""
-        ahead = self._ahead.get(direction)
-        if ahead is not None and ahead[0] == slot:
-            rows = [ahead[1].get(device, -1) for device in devices.tolist()]
-            if min(rows, default=-1) >= 0:
-                return ahead[2].take(rows, axis=0)
-        expected = self._expected.pop(direction, None)
-        if expected is None:
-            return fading.power_gains(self._time_s(slot), devices).astype(np.float64)
-        later, names = expected
-        both = np.concatenate([devices, np.array(names, dtype=np.int64)])
-        times_s = np.full(len(both), self._time_s(later))
-        times_s[: len(devices)] = self._time_s(slot)
-        gains = fading.power_gains(times_s, both).astype(np.float64)
-        own, rest = gains[: len(devices)], gains[len(devices) :]
-        self._ahead[direction] = later, {device: row for row, device in enumerate(names)}, rest
-        return own
+    def _gains_ahead(self, direction: Direction, step_slots: int | None) -> GainsAhead:
+        found = self._ahead.get((direction, step_slots))
+        if found is None:
+
+            def following(slot: int) -> int:
+                return self.carrier.next_data(direction, slot + 1) if step_slots is None else slot + step_slots
+
+            found = GainsAhead(partial(self._gains, direction), following, self.num_devices)
+            self._ahead[direction, step_slots] = found
+        return found
 
     def matrices(self, direction: Direction, slot: int, devices: Indices) -> npt.NDArray[np.complex64]:
         """Channels of devices to or from their sites. [num_devices, num_groups, num_rx, num_tx]."""

@@ -1,0 +1,71 @@
+"""Fading worked out for slots to come together with the one asked about: many slots at once take little longer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import numpy.typing as npt
+
+Array = npt.NDArray[np.float64]
+Indices = npt.NDArray[np.int64]
+_MAX_SLOTS = 8
+_MAX_ROWS = 128
+"""Of all slots together. Beyond that a row costs as much among others as alone, and some will not be asked about."""
+
+
+class GainsAhead:
+    """Gains of devices that are asked about slot after slot.
+
+    As long as questions come for one slot after the other, each block of slots that is worked out at once is twice as
+    long as the one before it; what was worked out in vain halves the next.
+
+    Args:
+        evaluate: Gains in a slot of a device each, slots and devices [num_rows], to [num_rows, num_groups].
+        following: The slot that will be asked about after a slot.
+        num_devices: Devices of all cells.
+    """
+
+    def __init__(
+        self, evaluate: Callable[[Indices, Indices], Array], following: Callable[[int], int], num_devices: int
+    ) -> None:
+        self._evaluate, self._following = evaluate, following
+        self._length, self._next = 1, -1
+        # Slots of the block, those of them that nobody has asked about yet, and the devices asked about.
+        self._places: dict[int, int] = {}
+        self._unasked: set[int] = set()
+        self._asked: set[int] = set()
+        self._rows = np.full(num_devices, -1, dtype=np.int64)
+        self._gains = np.empty((0, 0, 0))
+
+    def of(self, slot: int, devices: Indices) -> Array:
+        """Gains of some devices in a slot. [num_devices, num_groups]."""
+        place = self._places.get(slot)
+        if place is None:
+            return self._begin(slot, devices)
+        self._unasked.discard(slot)
+        self._asked.update(devices.tolist())
+        rows = self._rows.take(devices)
+        if np.minimum.reduce(rows, initial=0) < 0:
+            return self._evaluate(np.full(len(devices), slot), devices)
+        return np.asarray(self._gains[place].take(rows, axis=0))
+
+    def _begin(self, slot: int, devices: Indices) -> Array:
+        """Work out a new block, of this slot and perhaps some more, for all devices asked about of late."""
+        is_steady = slot == self._next and not self._unasked
+        self._length = min(2 * self._length, _MAX_SLOTS) if is_steady else max(1, self._length // 2)
+        names = sorted(self._asked.union(devices.tolist()))
+        self._asked = set(devices.tolist())
+        slots = [slot]
+        while len(slots) < min(self._length, _MAX_ROWS // max(1, len(names))):
+            slots.append(self._following(slots[-1]))
+        self._next = self._following(slots[-1])
+        self._places, self._unasked = {at: place for place, at in enumerate(slots)}, set(slots[1:])
+        if len(slots) == 1:
+            self._places.clear()
+            return self._evaluate(np.full(len(devices), slot), devices)
+        self._rows.fill(-1)
+        self._rows[names] = np.arange(len(names))
+        gains = self._evaluate(np.repeat(slots, len(names)), np.tile(np.array(names), len(slots)))
+        self._gains = gains.reshape(len(slots), len(names), -1)
+        return np.asarray(self._gains[0].take(self._rows.take(devices), axis=0))
