@@ -167,7 +167,7 @@ def protocols_page(folder: Path) -> str:
         "computed where, and the bits of each encoded message. The code below a diagram is the protocol itself; it",
         "knows neither a clock nor a channel. *Lossless* means that the emitted text follows the target model's own",
         "distribution, which [an exact test](../concepts/exactness.md) proves for each of them.\n",
-        protocol_table(linked=True),
+        protocol_table(),
     ]
     for entry in PROTOCOLS:
         picture = folder / "protocols" / f"{entry.name}.svg"
@@ -185,15 +185,15 @@ def protocols_page(folder: Path) -> str:
     return "\n".join(text)
 
 
-def protocol_table(linked: bool) -> str:
-    """Name, what crosses the air, losslessness and source of every protocol; names link to their sections if asked."""
+def protocol_table() -> str:
+    """Name, what crosses the air, losslessness and source of every protocol; names link to their sections."""
     from sim.decoding.protocols.registry import PROTOCOLS
 
     return table(
         ("name", "what it is", "lossless", "source"),
         [
             (
-                f"[`{entry.name}`](#protocol-{entry.name.replace('_', '-')})" if linked else f"`{entry.name}`",
+                f"[`{entry.name}`](#protocol-{entry.name.replace('_', '-')})",
                 entry.summary,
                 _lossless(entry),
                 entry.traits.get("source") or "",
