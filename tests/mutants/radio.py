@@ -156,6 +156,11 @@ RADIO: tuple[Mutant, ...] = (
         ),
     ),
     *faults_of(
+        "sim/links/nr/mac/transmission.py",
+        ("tests/links/nr/test_timing.py",),
+        ("one_slot_on_air", "message.sending_ns += self.carrier.slot_ns", "message.sending_ns = self.carrier.slot_ns"),
+    ),
+    *faults_of(
         "sim/links/nr/mac/schedulers/qos.py",
         ("tests/links/nr/test_background.py",),
         ("qos_without_weights", "weight = queues.weight * delay", "weight = delay"),

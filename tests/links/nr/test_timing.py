@@ -117,6 +117,17 @@ def test_the_wait_for_a_request_and_for_its_grant_are_told_apart():
     assert [delivery.notes[part] for part in ("sr_wait", "grant", "k2")] == [2_500_000, 1_500_000, 500_000]
 
 
+def test_slots_that_carry_a_message_and_those_between_them_are_told_apart():
+    """The first grant, of 512 bytes, is in slot s; DCI of the next in s + 2 for slot s + 3, and from there without a gap."""
+    fdd = idle_delivery(NrLinkSettings(channel="ideal", mcs=20, tdd_pattern="F"), 65_536)
+    assert fdd.notes["gaps"] == 2 * 500_000
+    assert fdd.air_ns == fdd.notes["air"] + fdd.notes["gaps"]
+    # One uplink slot of five: four slots between any two that carry it.
+    tdd = idle_delivery(NrLinkSettings(channel="ideal", mcs=20, tdd_pattern="DDDSU"), 65_536)
+    assert tdd.notes["air"] == fdd.notes["air"] > 10 * 500_000
+    assert tdd.notes["gaps"] == 4 * (tdd.notes["air"] - 500_000)
+
+
 # By slot of the period: offsets to the uplink slots that it grants (N2 = 2), and to its acknowledgement (N1 = 4).
 LENA_MAPS = {
     "DSUUDDSUUD": ({0: [2], 1: [2], 5: [2], 6: [2]}, {0: 6, 1: 5, 4: 4, 5: 6, 6: 5, 9: 4}),

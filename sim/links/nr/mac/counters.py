@@ -28,6 +28,7 @@ DELAY_PARTS = (
     "queue",
     "interruption",
     "air",
+    "gaps",
     "retransmission",
     "reordering",
     "decode",

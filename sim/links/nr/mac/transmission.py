@@ -186,8 +186,9 @@ class Transmission(ABC):
             if message.first_ns < 0:
                 message.first_ns = start_ns
                 message.grant_ns = -1 if block.is_configured else block.grant_slot * self.carrier.slot_ns
-            if not segment.num_resent:
+            if not segment.num_resent and message.last_new_ns <= start_ns:
                 message.last_new_ns = start_ns + self.carrier.slot_ns
+                message.sending_ns += self.carrier.slot_ns
         if self.acknowledged is not None:
             block.polls = self.acknowledged.sent(block.segments, slot)
         self.sync_head(device)
@@ -339,7 +340,8 @@ class Transmission(ABC):
         if message.connecting_ns:
             notes["connection"], notes["queue"] = message.connecting_ns, notes["queue"] - message.connecting_ns
         reordering_ns = end_ns - message.complete_ns
-        notes["air"], notes["retransmission"] = air_ns, again_ns - reordering_ns
+        notes["air"], notes["gaps"] = message.sending_ns, air_ns - message.sending_ns
+        notes["retransmission"] = again_ns - reordering_ns
         notes["decode"], notes["transport"] = after_ns, transport_ns
         if reordering_ns:
             notes["reordering"] = reordering_ns

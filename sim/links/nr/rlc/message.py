@@ -105,6 +105,7 @@ class Message:
         received_bytes: Stream bytes that have arrived, each counted once.
         first_ns: Start of the slot that carried its first bit, -1 before.
         last_new_ns: End of the slot that carried its last new bit.
+        sending_ns: Time of the slots that carried new bits of it.
         complete_ns: End of the slot in which its last missing bit arrived, -1 before.
         request_end_ns: End of the slot with the scheduling request that it caused, -1 without.
         asleep_ns: Time for which its device did not listen before it (downlink).
@@ -136,6 +137,7 @@ class Message:
         "ready_ns",
         "received_bytes",
         "request_end_ns",
+        "sending_ns",
         "sent_ns",
         "total_bytes",
         "used_bits",
@@ -153,7 +155,7 @@ class Message:
         self.received_bytes = 0
         self.first_ns = self.last_new_ns = self.complete_ns = self.request_end_ns = self.grant_ns = -1
         self.used_bits = 0
-        self.airtime_ns = 0
+        self.sending_ns = self.airtime_ns = 0
         self.asleep_ns = 0
         self.connecting_ns = 0
         self.interrupted_ns: list[int] = []
@@ -175,7 +177,7 @@ class Message:
 
     def note_interruptions(self, notes: dict[str, int]) -> None:
         """Take the interruptions out of the delays that hold them, and name them."""
-        for part, duration_ns in zip(("queue", "air", "retransmission"), self.interrupted_ns, strict=True):
+        for part, duration_ns in zip(("queue", "gaps", "retransmission"), self.interrupted_ns, strict=True):
             notes[part] = notes.get(part, 0) - duration_ns
         notes["interruption"] = sum(self.interrupted_ns)
 
