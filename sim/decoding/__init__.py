@@ -13,11 +13,13 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from sim.decoding.core.controller import Controller as Controller
     from sim.decoding.core.controller import Controls as Controls
+    from sim.decoding.core.draft_tree import DraftTree as DraftTree
     from sim.decoding.core.drafting import draft_chain as draft_chain
     from sim.decoding.core.drafting import draft_tree as draft_tree
     from sim.decoding.core.messages import DraftLayout as DraftLayout
     from sim.decoding.core.messages import Layout as Layout
     from sim.decoding.core.messages import TokensLayout as TokensLayout
+    from sim.decoding.core.messages import VerdictBody as VerdictBody
     from sim.decoding.core.messages import VerdictLayout as VerdictLayout
     from sim.decoding.core.random_source import RandomSource as RandomSource
     from sim.decoding.core.request import Request as Request
@@ -38,6 +40,7 @@ if TYPE_CHECKING:
     from sim.decoding.protocols.registry import protocol as protocol
     from sim.decoding.protocols.rounds import speculative_rounds as speculative_rounds
     from sim.decoding.verification.base import find_rule as find_rule
+    from sim.decoding.verification.round import Verdict as Verdict
     from sim.decoding.verification.round import finish_round as finish_round
     from sim.decoding.verification.round import target_rows as target_rows
     from sim.decoding.verification.round import verify as verify
@@ -49,6 +52,7 @@ _HOMES = {
     "Controls": "core.controller",
     "DecodeResult": "drivers.library",
     "DraftLayout": "core.messages",
+    "DraftTree": "core.draft_tree",
     "Exchange": "protocols.exchange",
     "Hop": "core.steps",
     "Layout": "core.messages",
@@ -62,6 +66,8 @@ _HOMES = {
     "TokensLayout": "core.messages",
     "Transmit": "core.steps",
     "TreeSettings": "protocols.registry",
+    "Verdict": "verification.round",
+    "VerdictBody": "core.messages",
     "VerdictLayout": "core.messages",
     "decode": "drivers.library",
     "draft_chain": "core.drafting",

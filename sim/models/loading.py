@@ -256,7 +256,9 @@ def _load_tokenizer(name: str, trust_remote_code: bool, stamp: str) -> TextToken
     try:
         tokenizer = AutoTokenizer.from_pretrained(str(folder), trust_remote_code=trust_remote_code)
     except Exception as error:
-        raise InputError(f"cannot load the tokenizer of model {name!r}: {first_line(error)}") from error
+        # transformers reads config.json along with it, whose values it checks.
+        part = "config.json" if type(error).__name__.startswith("StrictDataclass") else "the tokenizer"
+        raise InputError(f"cannot load {part} of model {name!r}: {first_line(error)}") from error
     return transformers_tokenizer(tokenizer, name)
 
 

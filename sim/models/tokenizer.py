@@ -199,7 +199,8 @@ def transformers_tokenizer(source: Any, name: str) -> TextTokenizer:
         special_ids={role: token for role, token in special.items() if isinstance(token, int)},
         encoder=lambda text: source(text)["input_ids"],
         decoder=lambda ids: source.decode(ids, skip_special_tokens=True),
-        all_special_ids=frozenset(source.all_special_ids),
+        # A special token that is named and not in the vocabulary has no id.
+        all_special_ids=frozenset(token for token in source.all_special_ids if isinstance(token, int)),
         chat_encoder=chat if getattr(source, "chat_template", None) else None,
         definition=backend.to_str() if (backend := getattr(source, "backend_tokenizer", None)) is not None else "",
     )

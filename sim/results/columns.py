@@ -102,11 +102,11 @@ _CELL_MEANINGS = {
     "access_p99_s": "99th percentile of it",
     "jain_index": "fairness of the bits received from or by each device, those with none left out (nr)",
     "connection_per_message_s": "waiting for paging, random access and RRC, mean per message (with rrc_inactivity_s)",
-    "queue_per_message_s": "waiting in the send queue before the first bit, beyond request, grant and K2; mean per message (nr)",
+    "queue_per_message_s": "waiting before the first bit, beyond request, grant and K2; mean per message (nr)",
     "interruption_per_message_s": "without a radio link: handover, radio link failure; mean per message (nr)",
     "air_per_message_s": "slots that carried new bits of it, mean per message (nr)",
-    "gaps_per_message_s": "between its first and its last new bit, slots that carried none: others were served, the other "
-    "direction had the slot, or a grant was awaited; mean per message (nr)",
+    "gaps_per_message_s": "slots between its first and last new bit that carried none: others were served, the other "
+    "direction had its turn, or a grant was awaited; mean per message (nr)",
     "retransmission_per_message_s": "waiting for and on air in retransmissions, mean per message (nr)",
     "reordering_per_message_s": "waiting for earlier bytes to be complete, mean per message (nr)",
     "decode_per_message_s": "decoding at the receiver, mean per message (nr)",

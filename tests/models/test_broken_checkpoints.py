@@ -296,6 +296,23 @@ def test_ids_beyond_any_vocabulary_are_refused(tmp_path, read):
         read(str(folder))
 
 
+def test_a_special_token_that_the_vocabulary_lacks_has_no_id(tmp_path):
+    folder = builders.save(builders.network("llama"), tmp_path / "model")
+    builders.words(100).save_pretrained(folder)
+    own = json.loads((folder / "tokenizer_config.json").read_text())
+    (folder / "tokenizer_config.json").write_text(json.dumps({**own, "pad_token": ""}))
+    assert all(isinstance(token, int) for token in load_tokenizer(str(folder)).all_special_ids)
+
+
+def test_a_wrong_value_in_the_config_is_not_blamed_on_the_tokenizer(tmp_path):
+    folder = builders.save(builders.network("llama"), tmp_path / "model")
+    builders.words(100).save_pretrained(folder)
+    own = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**own, "tie_word_embeddings": "yes"}))
+    with pytest.raises(InputError, match=r"config\.json of model .*tie_word_embeddings"):
+        load_tokenizer(str(folder))
+
+
 def test_a_tokenizer_whose_settings_do_not_fit_says_so(tmp_path):
     folder = builders.save(builders.network("llama"), tmp_path / "model")
     builders.words(100).save_pretrained(folder)

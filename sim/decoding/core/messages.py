@@ -227,7 +227,12 @@ def place_of(coded: CodedRow, token: int) -> int:
 
 @dataclass(frozen=True, slots=True)
 class VerdictBody:
-    """Last accepted node of the draft (-1 for none) and the token that follows it."""
+    """What the edge says of a draft.
+
+    Attributes:
+        last_accepted: Last accepted node of the draft, -1 for none; of a chain, one less than are accepted.
+        token: The token that follows it: a correction, or one more where all are accepted.
+    """
 
     last_accepted: int
     token: int

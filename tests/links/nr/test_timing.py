@@ -118,7 +118,7 @@ def test_the_wait_for_a_request_and_for_its_grant_are_told_apart():
 
 
 def test_slots_that_carry_a_message_and_those_between_them_are_told_apart():
-    """The first grant, of 512 bytes, is in slot s; DCI of the next in s + 2 for slot s + 3, and from there without a gap."""
+    """The first grant, of 512 bytes, is in slot s; DCI of the next in s + 2 for s + 3, and from there without a gap."""
     fdd = idle_delivery(NrLinkSettings(channel="ideal", mcs=20, tdd_pattern="F"), 65_536)
     assert fdd.notes["gaps"] == 2 * 500_000
     assert fdd.air_ns == fdd.notes["air"] + fdd.notes["gaps"]
