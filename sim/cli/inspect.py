@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from sim.cli.price import PRICE_TABLES, price_table
 from sim.cli.terminal import note, print_lines
 from sim.core.errors import InputError, unknown_name_message
-from sim.scenario.loading import bundled_scenarios, load_scenario
+from sim.scenario.loading import bundled_scenarios, load_scenario, locate_errors
 
 if TYPE_CHECKING:
     from sim.scenario.schema import Scenario
@@ -28,7 +28,11 @@ def version_command() -> None:
 
 
 def validate_command(names: list[str], vary: list[str], set_: list[str], seed: int | None) -> None:
-    """Check each scenario, changed likewise; all problems are reported, one line each. No code of a user's own runs."""
+    """Check each scenario, changed likewise, and open the files that it names; all problems are reported, one line each.
+
+    No code of a user's own runs, and no model is loaded.
+    """
+    from sim.cli.named_files import check_named_files
     from sim.core.user_code import user_code_not_run
     from sim.scenario.notes import scenario_notes
     from sim.scenario.overrides import changes_of, parse_axes
@@ -40,7 +44,10 @@ def validate_command(names: list[str], vary: list[str], set_: list[str], seed: i
         try:
             with user_code_not_run():
                 scenario = load_scenario(name, changes, axes, check=expand)
-                notes = scenario_notes([scenario, *(point.scenario for point in expand(scenario))])
+                scenarios = [scenario, *(point.scenario for point in expand(scenario))]
+                notes = scenario_notes(scenarios)
+                with locate_errors(name, changes, axes):
+                    not_opened = check_named_files(scenarios)
         except InputError as error:
             # An option is to blame in one of several scenarios: in which one?
             wrong.append(f"{name}: {error}" if len(names) > 1 and error.place.startswith("--") else str(error))
@@ -48,8 +55,12 @@ def validate_command(names: list[str], vary: list[str], set_: list[str], seed: i
             print_lines([f"{name}: valid"])
             for line in notes:
                 note(f"note:    {line}")
-            for own in unchecked_names(scenario):
-                note(f"{name}: the keys of {own} were not checked, because no code of yours runs here")
+            for line in not_opened:
+                note(f"not opened: {line}")
+            own = unchecked_names(scenario)
+            if own:
+                note(f"{name}: not checked, because no code of yours runs here: the keys of {', '.join(own)}")
+                note(f"{name}: specran {'run' if scenario.sweep is None else 'sweep'} checks them before it decodes")
     if wrong:
         raise InputError("\nspecran: ".join(wrong))
 

@@ -350,6 +350,7 @@ def _thinks_in_vain(scenario: Scenario) -> list[Problem]:
     if devices.is_closed_loop or not devices.think_time_s or scenario.workload.turns > 1:
         return []
     message = "think_time_s has a meaning with arrivals: closed, or with workload.turns above 1"
+    message += f"; with arrivals: {shortened(devices.arrivals)[1:-1]} take it out (--set devices.think_time_s=0)"
     return [Problem(("devices", "think_time_s"), message)]
 
 

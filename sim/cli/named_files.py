@@ -1,0 +1,172 @@
+"""The files that a scenario names, opened with the readers that a run opens them with; no model is loaded for it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from sim.core.errors import InputError
+from sim.inputs.prompts import prompts_named, read_prompts, trace_of
+from sim.scenario.devices import RENEWAL_PROCESSES
+from sim.scenario.schema import Kind, Scenario
+
+
+def check_named_files(scenarios: Iterable[Scenario]) -> list[str]:
+    """Open every file that a run of these scenarios would open, but for the weights of models.
+
+    Args:
+        scenarios: One, or the points of a sweep; parts that they share are looked at once.
+
+    Returns:
+        What was not opened and why, a sentence each.
+
+    Raises:
+        InputError: A file is missing, cannot be read, or holds something else; with the key that names it.
+    """
+    notes: dict[str, None] = {}
+    looked_at: dict[tuple[object, ...], Kind] = {}  # by the parts that are read, which are kept along
+    for kind in (kind for each in scenarios for kind in each.by_kind()):
+        own = kind.scenario
+        prompts = prompts_named(own.workload, own.models)
+        for check, parts in (
+            (_prompts, (prompts,)),
+            (_arrivals, (prompts, own.workload.turns, id(own.devices), kind.first)),
+            (_link, (id(own.link), id(own.devices))),
+            (_calibrations, (id(own.compute), id(own.protocol), id(own.edge))),
+            (_models, (own.models, id(own.protocol))),
+        ):
+            if looked_at.setdefault((check, *parts), kind) is kind:
+                notes |= dict.fromkeys(check(kind))
+    return list(notes)
+
+
+def _prompts(kind: Kind) -> list[str]:
+    """Prompts, or a trace that stands for them."""
+    read_prompts(prompts_named(kind.scenario.workload, kind.scenario.models))
+    return []
+
+
+def _arrivals(kind: Kind) -> list[str]:
+    """Arrivals from a file, and a file of how their rate follows the time."""
+    from sim.inputs.arrivals import Arrivals
+
+    scenario = kind.scenario
+    workload, devices = scenario.workload, scenario.devices
+    if devices.is_closed_loop:
+        return []
+    trace = trace_of(prompts_named(workload, scenario.models))
+    arrivals = Arrivals(devices, scenario.seed, trace, kind.first, workload.turns)
+    if devices.arrivals not in RENEWAL_PROCESSES:
+        for stream in arrivals.streams():
+            for _ in stream:
+                pass  # Each entry is checked when it is issued.
+    return []
+
+
+def _link(kind: Kind) -> list[str]:
+    """Traces of bandwidth, and recordings of fading."""
+    settings, num_devices = kind.scenario.link.settings, kind.scenario.devices.count
+    for key in ("uplink_trace", "downlink_trace"):
+        given = getattr(settings, key, None)
+        if given is not None and kind.scenario.link.name == "trace":
+            from channels.bandwidth_traces import load_trace
+
+            for path in given if isinstance(given, list) else [given]:
+                try:
+                    load_trace(path)
+                except ValueError as error:
+                    raise InputError(str(error), f"link.{key}") from error
+    recording = getattr(settings, "fading_trace", None)
+    if recording is not None and kind.scenario.link.name == "nr":
+        from channels.recorded import FadingTrace, RecordedFading
+
+        try:
+            RecordedFading(FadingTrace.load(Path(recording)), num_devices)
+        except (OSError, ValueError) as error:
+            raise InputError(str(error), "link.fading_trace") from error
+    return []
+
+
+def _calibrations(kind: Kind) -> list[str]:
+    """Calibration files of the sites at which the protocol runs a model."""
+    scenario = kind.scenario
+    if not scenario.protocol.entry.loaded:
+        return []
+    used = {str(location.value) for where in scenario.placed().values() for location in where}
+    for site, choice in scenario.compute.items():
+        path = getattr(choice.settings, "file", None)
+        if site in used and choice.name == "calibrated" and path is not None:
+            from sim.compute.calibration_files import load
+
+            try:
+                load(Path(path))
+            except InputError as error:
+                raise InputError(error.message, f"compute.{site}.file") from error
+    return []
+
+
+def _models(kind: Kind) -> Iterator[str]:
+    """Folders and files of the models that the protocol runs; of those that are not here, where they come from."""
+    from sim.inputs.imported import find_models
+    from sim.inputs.scenario_models import model_names
+    from sim.models.sources import is_here
+
+    scenario = kind.scenario
+    if not scenario.protocol.entry.loaded:
+        yield "models: which of them the protocol runs is known to its own code only; none was looked for"
+        return
+    names = model_names(scenario.models, tuple(scenario.protocol.trait("models")))
+    imported = find_models(names, scenario.models.dtype) is not None
+    for role, name in names.items():
+        if imported and not is_here(name):
+            yield f"models.{role} {name!r}: not here; what is on tape of it came with an imported tape"
+            continue
+        try:
+            note = _model_note(name)
+        except InputError as error:
+            raise InputError(error.message, f"models.{role}") from error
+        if note:
+            yield f"models.{role} {name!r}: {note}"
+
+
+def _model_note(name: str) -> str:
+    """What is left to a run to find out of a model; empty if all that it needs is here.
+
+    Raises:
+        InputError: It is no model, or its folder cannot be used.
+    """
+    from sim.models.checkpoint import LAYERS_FILE, check_folder, read_json
+    from sim.models.gguf_files import check_gguf
+    from sim.models.sources import BASE_KEY, LAYERS_MARK, SHIPPED_NAMES, find_model, is_here
+
+    plain = name.partition(LAYERS_MARK)[0]
+    path = Path(plain).expanduser()
+    if plain in SHIPPED_NAMES and not is_here(plain):
+        return "smollm2/target is not here; fetched when run (93 MB)"
+    if path.suffix.lower() == ".gguf":
+        check_gguf(path, name)
+        return ""
+    if path.is_dir():
+        check_folder(path, name)
+        base = read_json(path / "config.json").get(BASE_KEY)
+        if (path / LAYERS_FILE).is_file() and isinstance(base, str) and (note := _model_note(base)):
+            return f"{base}: {note}"
+    elif (note := _hub_note(plain)) is not None:
+        return note
+    find_model(name)
+    return ""
+
+
+def _hub_note(name: str) -> str | None:
+    """What is left to a run to find out of a model of the hub; None if the name is none of the hub's."""
+    from sim.compute.model_config import find_config
+    from sim.models.hub import HUB_ID
+    from sim.models.sources import SHIPPED_FOLDERS
+
+    if name.startswith(tuple(SHIPPED_FOLDERS)) or Path(name).expanduser().exists() or not HUB_ID.fullmatch(name):
+        return None
+    try:
+        is_cached = "/" in name and find_config(name) is not None
+    except InputError:
+        is_cached = False
+    return "" if is_cached else "not here; asked of the Hugging Face hub when run"

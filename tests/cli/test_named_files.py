@@ -1,0 +1,116 @@
+"""``specran validate`` opens the files that a scenario names, as a run would, and says what it did not open."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from sim.cli import _main
+
+_SCENARIO = """devices: {count: 2, requests: 1}
+protocol: {name: edge_only}
+models: embedded
+"""
+_CSV = "a,b\n1,2\n"
+
+
+@pytest.fixture
+def work(tmp_path, monkeypatch) -> Path:
+    """A folder with a scenario, some files that are no good, and a cache of its own."""
+    work = tmp_path / "work"
+    work.mkdir()
+    monkeypatch.chdir(work)
+    monkeypatch.setenv("SPECRAN_CACHE", str(tmp_path / "cache"))
+    Path("case.yaml").write_text(_SCENARIO)
+    Path("empty.txt").write_text("\n")
+    Path("binary.txt").write_bytes(b"\x80\x81\xff")
+    Path("other.csv").write_text(_CSV)
+    Path("short.csv").write_text("time_s,device\n0.5,0\n")
+    Path("broken.jsonl").write_text('{"text": "def f"}\n{"texts": "x"}\n')
+    Path("times.json").write_text("{}")
+    np.savez("other.npz", a=np.zeros(3))
+    Path("weights.gguf").write_bytes(b"PK\x03\x04")
+    Path("bare").mkdir()
+    return work
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ("workload.prompts=no.jsonl", "--set workload.prompts: no.jsonl: cannot be read: No such file"),
+        ("workload.prompts=empty.txt", "holds no prompt"),
+        ("workload.prompts=binary.txt", "binary.txt:1: cannot be read as UTF-8 text"),
+        ("workload.prompts=broken.jsonl", "broken.jsonl:2: broken prompt line"),
+        ("workload.prompts=other.csv", "--set workload.prompts: "),
+        ("devices.arrivals=no.csv", "--set devices.arrivals: expected closed, poisson"),
+        ("devices.arrivals=other.csv", "--set devices.arrivals: "),
+        ("devices.arrivals=short.csv", "short.csv: 0 arrivals for device 1, which issues 1 requests"),
+        ("devices={count: 1, arrivals: poisson, total_rate_hz: 1, diurnal: no.csv}", "devices.diurnal: no.csv: cannot"),
+        ("link={kind: trace, uplink_trace: no.csv, downlink_mbps: 1}", "--set link.uplink_trace: "),
+        ("link={kind: trace, uplink_trace: other.csv, downlink_mbps: 1}", "--set link.uplink_trace: "),
+        ("link={kind: nr, fading_trace: no.npz}", "--set link.fading_trace: no.npz: no such fading trace"),
+        ("link={kind: nr, fading_trace: other.npz}", "--set link.fading_trace: "),
+        ("compute.edge={kind: calibrated, file: no.json}", "--set compute.edge.file: cannot read calibration file"),
+        ("compute.edge={kind: calibrated, file: times.json}", "times.json does not say format"),
+        ("compute.edge={kind: table, file: no.csv}", "no.csv: cannot be read: No such file"),
+        ("models.target=./nope", "--set models.target: cannot load model './nope': no such folder"),
+        ("models.target=bare", "the folder bare holds no config.json"),
+        ("models.target=weights.gguf", "it is no GGUF file"),
+        ("models.target=embedded/targt", "did you mean 'embedded/target'?"),
+    ],
+)
+def test_what_a_run_would_refuse(work, capsys, change: str, says: str):
+    assert _main(["validate", "case.yaml", "--set", change]) == 2
+    captured = capsys.readouterr()
+    assert says in captured.err and captured.err.count("\n") == 1
+    assert not captured.out
+
+
+def test_a_file_of_an_axis_is_opened_too(work, capsys):
+    assert _main(["validate", "case.yaml", "--vary", "workload.prompts=chat,no.jsonl"]) == 2
+    assert "--vary workload.prompts: no.jsonl: cannot be read" in capsys.readouterr().err
+
+
+def test_a_file_that_no_run_reads_is_no_problem(work, capsys):
+    assert _main(["validate", "case.yaml", "--set", "compute.cloud={kind: calibrated, file: no.json}"]) == 0
+    assert not capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("model", "says"),
+    [
+        ("nosuch/thing", "models.target 'nosuch/thing': not here; asked of the Hugging Face hub when run"),
+        ("smollm2/target", "models.target 'smollm2/target': smollm2/target is not here; fetched when run (93 MB)"),
+    ],
+)
+def test_what_is_left_to_a_run_is_said(work, capsys, monkeypatch, model: str, says: str):
+    monkeypatch.setenv("SPECRAN_MODELS", str(work / "models"))
+    monkeypatch.setenv("HF_HOME", str(work / "hub"))
+    assert _main(["validate", "case.yaml", "--set", f"models.target={model}"]) == 0
+    captured = capsys.readouterr()
+    assert captured.out == "case.yaml: valid\n"
+    assert captured.err == f"not opened: {says}\n"
+
+
+def test_the_keys_of_a_users_own_protocol_are_said_to_be_unchecked(work, capsys):
+    Path("mine.py").write_text("raise SystemExit('never imported')\n")
+    assert _main(["validate", "case.yaml", "--set", "protocol={name: 'mine:one', wyde: 3}"]) == 0
+    told = capsys.readouterr().err
+    assert "not checked, because no code of yours runs here: the keys of protocol.name 'mine:one'" in told
+    assert "specran run checks them before it decodes" in told
+    assert "not opened: models: which of them the protocol runs" in told
+
+
+def test_nothing_heavy_is_imported_for_it(work):
+    code = "import sys; from sim.cli import _main; rc = _main(sys.argv[1:]); print([m for m in sys.modules if m in "
+    code += "('torch', 'transformers', 'pandas', 'matplotlib')], rc)"
+    lines = [json.dumps({"text": "def f", "category": "code"})]
+    Path("mine.jsonl").write_text("\n".join(lines))
+    command = [sys.executable, "-c", code, "validate", "quickstart", "--set", "workload.prompts=mine.jsonl"]
+    done = subprocess.run([*command, "--set", "models=embedded"], capture_output=True, text=True)
+    assert done.stdout.splitlines() == ["quickstart: valid", "[] 0"], done.stderr
