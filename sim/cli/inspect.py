@@ -28,7 +28,7 @@ def version_command() -> None:
 
 
 def validate_command(names: list[str], vary: list[str], set_: list[str], seed: int | None) -> None:
-    """Check each scenario, changed likewise, and open the files that it names; all problems are reported, one line each.
+    """Check each scenario, changed likewise, and the files that it names; all problems are reported, one line each.
 
     No code of a user's own runs, and no model is loaded.
     """
