@@ -11,6 +11,8 @@ import json
 import math
 import re
 import sys
+import threading
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -29,6 +31,8 @@ from sim.results.csv_file import csv_text
 if TYPE_CHECKING:
     from sim.scenario.schema import Scenario
 
+# Seconds between two lines of progress where stderr is no terminal.
+PROGRESS_S = 30.0
 # Without a terminal there is no width to fit; wide enough that no column name is broken.
 _WIDTH = 140
 error_console = Console(stderr=True, highlight=False, width=None if sys.stderr.isatty() else _WIDTH)
@@ -127,7 +131,7 @@ def format_value(value: Any) -> str:
 
 
 class ProgressBars:
-    """Progress on stderr, one bar per kind of work; silent where stderr is no terminal."""
+    """Progress on stderr: one bar per kind of work, or where stderr is no terminal a line every ``PROGRESS_S``."""
 
     def __init__(self) -> None:
         self._progress = Progress(
@@ -143,13 +147,18 @@ class ProgressBars:
             speed_estimate_period=120.0,
         )
         self._tasks: dict[str, Any] = {}
+        self._lines = ProgressLines() if self._progress.disable else None
 
     def __enter__(self) -> ProgressBars:
         self._progress.start()
+        if self._lines is not None:
+            self._lines.start()
         return self
 
     def __exit__(self, *exc: object) -> None:
         self._progress.stop()
+        if self._lines is not None:
+            self._lines.stop()
 
     def __call__(self, what: str, done: int, total: int) -> None:
         """Show that ``done`` of ``total`` pieces of a kind of work are done."""
@@ -157,3 +166,46 @@ class ProgressBars:
             # What was done before, by a sweep that is resumed, took none of this time and says nothing of what is left.
             self._tasks[what] = self._progress.add_task(what, total=total, completed=done)
         self._progress.update(self._tasks[what], completed=done, total=total)
+        if self._lines is not None:
+            self._lines.update(what, done, total)
+
+
+class ProgressLines:
+    """Says every ``PROGRESS_S`` on stderr how far the work is, also while a piece takes longer than that."""
+
+    def __init__(self) -> None:
+        self._start_s = time.monotonic()
+        self._latest = ("", 0, 0)
+        self._first: dict[str, tuple[float, int]] = {}
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._tell, daemon=True)
+
+    def start(self) -> None:
+        """Begin to tell."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Tell no more."""
+        self._ended.set()
+        self._thread.join()
+
+    def update(self, what: str, done: int, total: int) -> None:
+        """``done`` of ``total`` pieces of a kind of work are done."""
+        self._first.setdefault(what, (time.monotonic(), done))
+        self._latest = (what, done, total)
+
+    def line(self) -> str:
+        """How far the work is, how long it has taken and, once some of it is done, how long it may still take."""
+        now_s, (what, done, total) = time.monotonic(), self._latest
+        text = f"running: {what} {done:,}/{total:,}" if what else "running: reading and preparing"
+        text += f", {now_s - self._start_s:.0f} s so far"
+        if what:
+            begun_s, done_before = self._first[what]
+            if done_before < done < total:
+                left_s = (now_s - begun_s) * (total - done) / (done - done_before)
+                text += f", about {left_s:.0f} s left of it"
+        return text
+
+    def _tell(self) -> None:
+        while not self._ended.wait(PROGRESS_S):
+            say(self.line())

@@ -24,6 +24,7 @@ from sim.sweep.cluster import Cluster
 from sim.sweep.executors import make_executor
 from sim.sweep.gather import Gathered, drawn_axes, gather, kinds_table, sweep_id, table_of
 from sim.sweep.precision import Replications
+from sim.sweep.presence import announced
 from sim.sweep.recording import record_missing
 from sim.sweep.shared_inputs import Preparation, PreparedInputs
 from sim.sweep.tasks import Executor, Task
@@ -183,7 +184,7 @@ class _Sweep:
             self.points = [replace(point, address=self.preparation.address(point)) for point in self.points]
             self.place = parent / sweep_id(self.points, self.keep)
             self.saved = SavedPoints(self.place / "points")
-            with no_empty_folders_of(self.saved.folder, self.place):
+            with no_empty_folders_of(self.saved.folder, self.place), announced(self.place):
                 yield
 
     def _gather(self, start: float) -> SweepResult:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import json
+import re
+import threading
 from pathlib import Path
 
 import pandas as pd
@@ -152,3 +154,38 @@ def test_what_libraries_print_is_not_among_the_results(capsys):
         print("from a library")
     captured = capsys.readouterr()
     assert captured.out == "" and captured.err == "from a library\n"
+
+
+def test_without_a_terminal_a_line_says_now_and_then_how_far_the_work_is(monkeypatch, capsys):
+    said: list[str] = []
+    told = threading.Event()
+
+    def say(message: str) -> None:
+        said.append(message)
+        told.set()
+
+    monkeypatch.setattr(output, "PROGRESS_S", 0.001)
+    monkeypatch.setattr(output, "say", say)
+    with output.ProgressBars() as progress:
+        assert told.wait(10)
+        progress("simulating", 4, 36)  # 4 are of an earlier sweep
+        progress("simulating", 16, 36)
+        told.clear()
+        assert told.wait(10)
+    assert said[0].startswith("running: reading and preparing, 0 s so far")
+    assert re.fullmatch(r"running: simulating 16/36, \d+ s so far, about \d+ s left of it", said[-1])
+    count = len(said)
+    threading.Event().wait(0.01)
+    assert len(said) == count
+    assert not capsys.readouterr().out
+
+
+def test_what_is_left_is_reckoned_from_what_was_done_since(monkeypatch):
+    now_s = 100.0
+    monkeypatch.setattr(output.time, "monotonic", lambda: now_s)
+    lines = output.ProgressLines()
+    lines.update("decoding", 10, 40)
+    assert lines.line() == "running: decoding 10/40, 0 s so far"
+    now_s = 130.0
+    lines.update("decoding", 20, 40)
+    assert lines.line() == "running: decoding 20/40, 30 s so far, about 60 s left of it"
