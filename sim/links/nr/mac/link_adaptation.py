@@ -63,6 +63,8 @@ class ReportedChannel:
         self._held = np.full(count, _NO_REPORT, dtype=np.int64)
         # The measurement that all devices' reports are of, if it is one.
         self._held_by_all: int | None = None
+        # The measurement that was asked for last, and whose.
+        self._held_last: tuple[int, bytes] | None = None
         self._gains = np.ones((count, carrier.num_groups))
         self.num_layers, self.precoder = np.ones(count, dtype=np.int64), np.zeros(count, dtype=np.int64)
         self._is_multi = channel.small_scale.is_multi
@@ -104,13 +106,16 @@ class ReportedChannel:
             widest = np.maximum(self._channel.max_prb(self._needed_db), self.min_prb)
             self.widths.set_power(self._channel.headroom_prb, widest)
         self._held[:] = _NO_REPORT
-        self._held_by_all = None
+        self._held_by_all = self._held_last = None
 
     def refresh(self, devices: Indices, slot: int) -> None:
         """Take in the reports of these devices that have become known by ``slot``."""
         newest = self._times.newest(devices, slot)
-        if isinstance(newest, int) and newest == self._held_by_all:
-            return
+        if isinstance(newest, int):
+            asked = newest, devices.tobytes()
+            if newest == self._held_by_all or asked == self._held_last:
+                return
+            self._held_last = asked
         stale = self._held.take(devices) != newest
         if np.logical_or.reduce(stale):
             rows = devices[stale]

@@ -24,7 +24,7 @@ from sim.links.nr.rlc.message import Message, StatusPdu
 _REPORT_BYTES = {"short": 2, "long": 4}
 """Subheader and report of one logical channel group (TS 38.321 6.1.3.1); the long one has a byte more for each other
 group with data."""
-_NO_REQUEST = np.iinfo(np.int64).max
+_NO_REQUEST = _NEVER = int(np.iinfo(np.int64).max)
 
 
 def _level(levels: list[int], waiting_bytes: int) -> int:
@@ -135,17 +135,15 @@ class Uplink(MacEntity):
 
     def next_needed(self, slot: int) -> int | None:
         """First slot >= ``slot`` in which the uplink has something to do, the agenda apart."""
-        needed = []
-        if self._planned:
-            needed.append(min(self._planned))
+        needed = min(self._planned) if self._planned else _NEVER
         if self._waiting:
-            needed.append(self.carrier.next_data(self.direction, slot))
+            needed = min(needed, self.carrier.next_data(self.direction, slot))
         if self.has_work:
-            needed.append(self.carrier.next_decision(slot))
+            needed = min(needed, self.carrier.next_decision(slot))
         elif self._num_requests:
             known = self._earliest_request() + 1 + self.carrier.decision_slots
-            needed.append(self.carrier.next_decision(max(slot, known)))
-        return min(needed, default=None)
+            needed = min(needed, self.carrier.next_decision(max(slot, known)))
+        return None if needed == _NEVER else needed
 
     def known_at(self, slot: int) -> int:
         """The base station decodes what it receives: one slot and its decision time."""

@@ -31,11 +31,12 @@ class GainsAhead:
     ) -> None:
         self._evaluate, self._following = evaluate, following
         self._length, self._next = 1, -1
-        # Slots of the block, those of them that nobody has asked about yet, and the devices asked about.
+        # Slots of the block, those of them that nobody has asked about yet, its devices, and those asked about since.
         self._places: dict[int, int] = {}
         self._unasked: set[int] = set()
+        self._known: set[int] = set()
         self._asked: set[int] = set()
-        self._rows = np.full(num_devices, -1, dtype=np.int64)
+        self._rows = np.zeros(num_devices, dtype=np.int64)
         self._gains = np.empty((0, 0, 0))
 
     def of(self, slot: int, devices: Indices) -> Array:
@@ -44,17 +45,18 @@ class GainsAhead:
         if place is None:
             return self._begin(slot, devices)
         self._unasked.discard(slot)
-        self._asked.update(devices.tolist())
-        rows = self._rows.take(devices)
-        if np.minimum.reduce(rows, initial=0) < 0:
+        names = devices.tolist()
+        self._asked.update(names)
+        if not self._known.issuperset(names):
             return self._evaluate(np.full(len(devices), slot), devices)
-        return np.asarray(self._gains[place].take(rows, axis=0))
+        return np.asarray(self._gains[place].take(self._rows.take(devices), axis=0))
 
     def _begin(self, slot: int, devices: Indices) -> Array:
         """Work out a new block, of this slot and perhaps some more, for all devices asked about of late."""
         is_steady = slot == self._next and not self._unasked
         self._length = min(2 * self._length, _MAX_SLOTS) if is_steady else max(1, self._length // 2)
-        names = sorted(self._asked.union(devices.tolist()))
+        self._known = self._asked.union(devices.tolist())
+        names = sorted(self._known)
         self._asked = set(devices.tolist())
         slots = [slot]
         while len(slots) < min(self._length, _MAX_ROWS // max(1, len(names))):
@@ -64,7 +66,6 @@ class GainsAhead:
         if len(slots) == 1:
             self._places.clear()
             return self._evaluate(np.full(len(devices), slot), devices)
-        self._rows.fill(-1)
         self._rows[names] = np.arange(len(names))
         gains = self._evaluate(np.repeat(slots, len(names)), np.tile(np.array(names), len(slots)))
         self._gains = gains.reshape(len(slots), len(names), -1)

@@ -31,7 +31,7 @@ MAX_STREAMS = 2
 """Layers of an interfering block whose directions are kept separate; what further ones bring counts as white noise."""
 MANY_DEVICES = 64
 """Devices from which on compiled code does what it does faster, to the same bits; it takes a while to be imported."""
-BUSY_SLOTS = 4000
+BUSY_SLOTS = 2000
 """Slots with anything to do after which it is used for fewer devices, too: there may be many more."""
 # An interfering link has fewer paths than a serving one: there are many of them.
 _CROSS_TAPS, _CROSS_SINUSOIDS, _CROSS_FLAT_SINUSOIDS = 6, 4, 32
