@@ -8,7 +8,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from sim.core.yaml_text import read_values
+from sim.core.yaml_text import read_table_values
 
 FOLDER = Path(__file__).parent / "data"
 HARDWARE_FILES = ("data_center", "desktop", "embedded", "phones", "apple", "processors")
@@ -34,7 +34,7 @@ class Sourced:
 @cache
 def read_table(name: str) -> dict[str, Any]:
     """A table as it stands in its file."""
-    return dict(read_values((FOLDER / f"{name}.yaml").read_text(encoding="utf-8")))
+    return dict(read_table_values((FOLDER / f"{name}.yaml").read_text(encoding="utf-8")))
 
 
 def sourced(entry: Mapping[str, Any], beside: tuple[str, ...] = ()) -> Sourced:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -42,6 +43,9 @@ _MAX_PANELS = 4
 _MAX_BARS = 24
 
 
+Each = Callable[[Callable[[str], list[Path]], Sequence[str]], Iterable[list[Path]]]
+
+
 @dataclass(frozen=True)
 class AxisRoles:
     """Which axis of a sweep goes where.
@@ -74,7 +78,9 @@ def axis_roles(table: pd.DataFrame, sweep_axes: Sequence[str]) -> AxisRoles:
     return AxisRoles(x, by, facet, {axis: values_of(table, axis)[table[axis].nunique() // 2] for axis in rest})
 
 
-def draw_sweep(table: pd.DataFrame, sweep_axes: list[str], folder: Path, style: str = "one_column") -> list[Path]:
+def draw_sweep(
+    table: pd.DataFrame, sweep_axes: list[str], folder: Path, style: str = "one_column", each: Each = map
+) -> list[Path]:
     """Draw a sweep's figures into ``folder``.
 
     Args:
@@ -82,18 +88,22 @@ def draw_sweep(table: pd.DataFrame, sweep_axes: list[str], folder: Path, style: 
         sweep_axes: The varied keys, the one for the horizontal axis first.
         folder: Made if it is missing.
         style: ``one_column`` or ``two_column``.
+        each: Calls a function with each of some names; perhaps in other processes, which draw side by side.
 
     Returns:
         The files, PNG, PDF and SVG of each figure.
     """
     if table.empty:
         return []
-    written: list[Path] = []
-    for name in SWEEP_FIGURES:
-        figure = FIGURES.find(name).make(table, sweep_axes, style)
-        if figure is not None:
-            written += save_all(figure, folder, name)
-    return written
+    return [
+        path for written in each(partial(_draw, table, sweep_axes, folder, style), SWEEP_FIGURES) for path in written
+    ]
+
+
+def _draw(table: pd.DataFrame, sweep_axes: list[str], folder: Path, style: str, name: str) -> list[Path]:
+    """One figure; no files where the sweep has nothing for it."""
+    figure = FIGURES.find(name).make(table, sweep_axes, style)
+    return [] if figure is None else save_all(figure, folder, name)
 
 
 @FIGURES.register("latency")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +29,7 @@ from sim.results.portable import scenario_text, short_names, without_folders
 from sim.runs.manifest import code_and_versions, hashes_of
 from sim.scenario.points import Point
 from sim.scenario.schema import Scenario
+from sim.sweep.tasks import Executor, results_of
 from sim.sweep.work import KINDS
 
 if TYPE_CHECKING:
@@ -105,7 +107,7 @@ class Gathered:
         return {**made_from, "content": digest([made_from, content, scenario_text(self.scenario, place)])}
 
 
-def gather(place: Path, gathered: Gathered, run_facts: Mapping[str, Any]) -> None:
+def gather(place: Path, gathered: Gathered, run_facts: Mapping[str, Any], executor: Executor) -> None:
     """Write a sweep's own files, each of them whole or not at all, so that two sweeps in one folder do no harm.
 
     Files that were made from the very same points are left as they are, unless one of them was changed since.
@@ -114,6 +116,7 @@ def gather(place: Path, gathered: Gathered, run_facts: Mapping[str, Any]) -> Non
         place: The sweep's folder.
         gathered: What they are made from.
         run_facts: How this run went, for the manifest.
+        executor: Draws figures side by side, if its workers see the folder.
 
     Raises:
         RunError: They cannot be written.
@@ -123,7 +126,7 @@ def gather(place: Path, gathered: Gathered, run_facts: Mapping[str, Any]) -> Non
         remove_leftovers(place)
         files = _files_as_they_were(place, manifest)
         if files is None:
-            files = _write_files(place, gathered, {**manifest, "run_facts": run_facts})
+            files = _write_files(place, gathered, {**manifest, "run_facts": run_facts}, executor)
         # The report shows facts of the run.
         of_run = {name: files.pop(name) for name in _WITH_RUN_FACTS if name in files}
         text = json_text({**manifest, "files": files, "run_facts": {**run_facts, "files": of_run}})
@@ -147,7 +150,7 @@ def _files_as_they_were(place: Path, manifest: Mapping[str, Any]) -> dict[str, s
     return files if is_same else None
 
 
-def _write_files(place: Path, gathered: Gathered, manifest: Mapping[str, Any]) -> dict[str, str]:
+def _write_files(place: Path, gathered: Gathered, manifest: Mapping[str, Any], executor: Executor) -> dict[str, str]:
     from sim.figures.sweep_figures import draw_sweep
     from sim.report.results import report_sweep
 
@@ -167,7 +170,8 @@ def _write_files(place: Path, gathered: Gathered, manifest: Mapping[str, Any]) -
         written.append(place / "points" / f"{name}.parquet")
         write_point_tables(written[-1], name, gathered.finished)
     with unfinished_folder(place) as folder:
-        figures = draw_sweep(gathered.table, drawn_axes(gathered.scenario, gathered.points), folder / "figures")
+        axes, each = drawn_axes(gathered.scenario, gathered.points), partial(results_of, executor)
+        figures = draw_sweep(gathered.table, axes, folder / "figures", each=each if executor.shares_files else map)
         report_sweep(folder, gathered.scenario, gathered.points, gathered.table, gathered.failures, figures, manifest)
         written += _move_files(folder, place)
     return hashes_of(written, place)

@@ -47,17 +47,21 @@ class _Worker:
     def submit(self, number: int, task: Task) -> None:
         """Give it another task; a process that has crashed is replaced first."""
         self.shared = task.shared
+        self.under_way[self.call(task)] = number
+
+    def call(self, task: Task) -> Future[Any]:
+        """Let it make a call after all others."""
         if self._pool is None:
             code = (user_modules(), remote_code_is_trusted())
             self._pool = ProcessPoolExecutor(1, get_context("spawn"), initializer=_begin_worker, initargs=code)
         try:
             with hide_main_module():
-                future = self._pool.submit(task.run)
+                return self._pool.submit(task.run)
         except BrokenProcessPool:
             # It crashed without work, or its crash is still to be reported; in both cases nothing else is lost.
-            future = Future()
+            future: Future[Any] = Future()
             future.set_exception(BrokenProcessPool())
-        self.under_way[future] = number
+            return future
 
     def reap(self) -> list[int]:
         """After a crash: the numbers of all that it had not finished, the one that was running first."""
@@ -120,6 +124,11 @@ class Processes(Executor):
 
     def __init__(self, jobs: int) -> None:
         self._workers = [_Worker() for _ in range(jobs)]
+
+    @override
+    def get_ready(self, task: Task) -> None:
+        for worker in self._workers:
+            worker.call(task)
 
     @override
     def run(self, tasks: Sequence[Task]) -> Iterator[TaskResult]:

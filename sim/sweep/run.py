@@ -28,7 +28,7 @@ from sim.sweep.presence import announced
 from sim.sweep.recording import record_missing
 from sim.sweep.shared_inputs import Preparation, PreparedInputs
 from sim.sweep.tasks import Executor, Task
-from sim.sweep.work import TABLES_OF, PointDone, PointTask, simulate_points
+from sim.sweep.work import TABLES_OF, PointDone, PointTask, get_ready, simulate_points
 from sim.tape.pruning import max_tape_bytes, needed, prune
 
 if TYPE_CHECKING:
@@ -163,14 +163,18 @@ class _Sweep:
     def run(self) -> SweepResult:
         """Record, simulate, gather."""
         start = perf_counter()
-        with self._placed():
-            self._run_points_of_all_waves()
-            return self._gather(start)
+        with make_executor(self.jobs, self.scheduler, len(self.points)) as executor:
+            if not self.resume:
+                # All points are to be run: workers import what they need while addresses and inputs are found here.
+                executor.get_ready(Task(get_ready, self.points[0].scenario.dump()))
+            with self._placed():
+                self._run_points_of_all_waves(executor)
+                return self._gather(start, executor)
 
     def evaluate(self) -> tuple[pd.DataFrame, list[str]]:
         """Record and simulate; the points are kept, and that is all that is written."""
-        with self._placed():
-            self._run_points_of_all_waves()
+        with make_executor(self.jobs, self.scheduler, len(self.points)) as executor, self._placed():
+            self._run_points_of_all_waves(executor)
             self._finish()
         return table_of(self.points, self.summaries), list(self.failures.values())
 
@@ -187,13 +191,13 @@ class _Sweep:
             with no_empty_folders_of(self.saved.folder, self.place), announced(self.place):
                 yield
 
-    def _gather(self, start: float) -> SweepResult:
+    def _gather(self, start: float, executor: Executor) -> SweepResult:
         table = table_of(self.points, self.summaries)
         self.progress("writing", 0, 1)
         finished = self._finish()
         kinds, tables = kinds_table(self.points, self.summaries), TABLES_OF[self.keep]
         gathered = Gathered(self.scenario, self.points, table, self.failures, finished, tables, kinds)
-        gather(self.place, gathered, self._run_facts(perf_counter() - start))
+        gather(self.place, gathered, self._run_facts(perf_counter() - start), executor)
         self.progress("writing", 1, 1)
         failed = [f"{_named(self.points[i])}: {text}" for i, text in sorted(self.failures.items())]
         axes = drawn_axes(self.scenario, self.points)
@@ -203,15 +207,14 @@ class _Sweep:
     def _finish(self) -> list[SavedPoint]:
         return self.saved.finish([point.address for point in self.points if point.index in self.summaries])
 
-    def _run_points_of_all_waves(self) -> None:
+    def _run_points_of_all_waves(self, executor: Executor) -> None:
         self._check_folder(self.place)
         self.saved.clean()
         precision = self.scenario.sweep.precision if self.scenario.sweep is not None else None
         waves = Replications(self.points, precision if isinstance(precision, float) else None)
         try:
-            with make_executor(self.jobs, self.scheduler, len(self.points)) as executor:
-                while wave := waves.next_wave({i: s["e2e_mean_s"] for i, s in self.summaries.items()}):
-                    self._run_points(wave, executor)
+            while wave := waves.next_wave({i: s["e2e_mean_s"] for i, s in self.summaries.items()}):
+                self._run_points(wave, executor)
         finally:
             self.saved.close()
         prune(self.store, max_tape_bytes())

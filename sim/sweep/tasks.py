@@ -47,6 +47,9 @@ class Executor(ABC):
     def run(self, tasks: Sequence[Task]) -> Iterator[TaskResult]:
         """Yield the tasks' results as they come; a task that raises yields its message instead."""
 
+    def get_ready(self, task: Task) -> None:  # noqa: B027 -- most have nothing to prepare
+        """Let every worker make a call before there are tasks, beside whatever is done here; no result is awaited."""
+
     def close(self) -> None:  # noqa: B027 -- most have nothing to let go
         """Let the workers go."""
 
@@ -70,6 +73,14 @@ def ended(number: int, get: Callable[[], Any]) -> TaskResult:
         return number, get(), ""
     except Exception as error:
         return number, None, message_of(error)
+
+
+def results_of(executor: Executor, function: Callable[[Any], Any], items: Sequence[Any]) -> list[Any]:
+    """A function of each item, by an executor; a call that goes wrong is made again and raises here."""
+    results: dict[int, Any] = {}
+    for number, result, failure in executor.run([Task(function, item) for item in items]):
+        results[number] = function(items[number]) if failure else result
+    return [results[number] for number in range(len(items))]
 
 
 class InProcess(Executor):

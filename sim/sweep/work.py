@@ -6,6 +6,7 @@ import gc
 import pickle
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -151,6 +152,17 @@ def unpacked(inputs_id: str, packed: bytes) -> SimulationInputs:
     while len(_shared) > _MAX_SHARED:
         _shared.popitem(last=False)
     return ready
+
+
+def get_ready(keys: dict[str, Any]) -> None:
+    """Import and read what points of a scenario need, before there are any.
+
+    Args:
+        keys: The scenario as nested plain values.
+    """
+    with suppress(InputError):
+        # What is wrong with it is told where the sweep was started.
+        Scenario.from_dict(keys)
 
 
 def simulate_points(task: PointTask, packed: bytes) -> list[PointDone]:

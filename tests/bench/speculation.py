@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Callable
+from itertools import islice
 from pathlib import Path
 from statistics import median
 from time import process_time
@@ -13,10 +14,12 @@ from typing import Any
 from sim.tape.store import TapeStore, check_entry
 from tests.bench.measure import paired_ratio, result
 
-_NEW_TOKENS = 64
+_NEW_TOKENS = {"embedded": 64, "smollm2": 32}
+_RECORDED_TOKENS = 24
 _DRAFT_LENGTH = 4
 _REPEATS = {"embedded": 5, "smollm2": 3}
-_PROMPTS = {"embedded": 8, "smollm2": 4}
+_PROMPTS = {"embedded": 4, "smollm2": 4}
+_MAX_PROMPTS = 12
 _TEXTS = {"embedded": "embedded", "smollm2": "chat"}
 _AT_LEAST = {"embedded": 4.0, "smollm2": 2.0}
 _RECORDED_DEVICES = 16
@@ -41,29 +44,29 @@ def _speculation(pair: str) -> dict[str, Any]:
     from sim.models.loading import load_pair
 
     draft, target = load_pair(f"{pair}/draft", f"{pair}/target")
-    prompts = _prompts(pair, _PROMPTS[pair])
+    new_tokens = _NEW_TOKENS[pair]
     reference = {role: _network(f"{pair}/{role}") for role in ("draft", "target")}
     helper = reference["draft"].generation_config
     helper.num_assistant_tokens, helper.num_assistant_tokens_schedule = _DRAFT_LENGTH, "constant"
     helper.assistant_confidence_threshold = 0.0
 
-    def ours(index: int) -> Timed:
+    def decoded(prompt: list[int]) -> Timed:
         start = process_time()
-        done = decode(
-            "colocated",
-            draft,
-            target,
-            prompts[index],
-            seed=index,
-            max_new_tokens=_NEW_TOKENS,
-            draft_length=_DRAFT_LENGTH,
-        )
+        done = decode("colocated", draft, target, prompt, seed=1, max_new_tokens=new_tokens, draft_length=_DRAFT_LENGTH)
         return len(done.tokens), process_time() - start
 
-    def theirs(index: int) -> Timed:
-        return _generated(reference["target"], prompts[index], assistant_model=reference["draft"])
+    # Prompts whose text does not end before: the other side is made to write as much. Both sides are warm then.
+    long_ones = (prompt for prompt in _prompts(pair, _MAX_PROMPTS) if decoded(prompt)[0] == new_tokens)
+    prompts = list(islice(long_ones, _PROMPTS[pair]))
 
-    rates = [_rates(len(prompts), ours, theirs) for _ in range(1 + _REPEATS[pair])][1:]
+    def ours(index: int) -> Timed:
+        return decoded(prompts[index])
+
+    def theirs(index: int) -> Timed:
+        return _generated(reference["target"], prompts[index], new_tokens, assistant_model=reference["draft"])
+
+    theirs(0)
+    rates = [_rates(len(prompts), ours, theirs) for _ in range(_REPEATS[pair])]
     ours_rate, theirs_rate = (median(column) for column in zip(*rates, strict=True))
     return result(
         f"speculative decoding, gamma 4, over transformers' assisted generation, {pair}",
@@ -84,7 +87,7 @@ def _recording() -> dict[str, Any]:
     from sim.scenario.schema import Scenario
     from sim.tape.recorder import record
 
-    workload = {"max_new_tokens": _NEW_TOKENS, "prompts": "chat"}
+    workload = {"max_new_tokens": _RECORDED_TOKENS, "prompts": "chat"}
     recorded = {
         "name": "recording",
         "seed": 1,
@@ -108,10 +111,10 @@ def _recording() -> dict[str, Any]:
             return tokens / (process_time() - start)
 
     def theirs() -> float:
-        done = [_generated(target, prompt) for prompt in prompts]
+        done = [_generated(target, prompt, _RECORDED_TOKENS) for prompt in prompts]
         return sum(tokens for tokens, _ in done) / sum(seconds for _, seconds in done)
 
-    theirs()
+    _generated(target, prompts[0], _DRAFT_LENGTH)
     ours_rate, theirs_rate, ratio = paired_ratio(ours, theirs, 3)
     return result(
         f"recording {_RECORDED_DEVICES} requests over a loop of generate at batch 1, smollm2, tokens per CPU second",
@@ -147,7 +150,7 @@ def _network(name: str) -> Any:
     return load_network(find_model(name), "float32", trust_remote_code=False).eval()
 
 
-def _generated(network: Any, prompt: list[int], **options: Any) -> Timed:
+def _generated(network: Any, prompt: list[int], new_tokens: int, **options: Any) -> Timed:
     """What ``generate`` writes after a prompt at temperature 1, always as many tokens."""
     import torch
 
@@ -160,8 +163,8 @@ def _generated(network: Any, prompt: list[int], **options: Any) -> Timed:
         temperature=1.0,
         top_k=0,
         top_p=1.0,
-        max_new_tokens=_NEW_TOKENS,
-        min_new_tokens=_NEW_TOKENS,
+        max_new_tokens=new_tokens,
+        min_new_tokens=new_tokens,
         **options,
     )
     return out.shape[1] - ids.shape[1], process_time() - start

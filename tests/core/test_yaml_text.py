@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
+from sim.compute.data_files import FOLDER
 from sim.core import yaml_text
-from sim.core.yaml_text import YamlError, read_document, read_values, write_values
+from sim.core.yaml_text import YamlError, read_document, read_table_values, read_values, write_values
 
 
 @pytest.mark.parametrize(
@@ -50,6 +51,18 @@ def test_scalars_follow_the_core_schema(text: str, value: Any) -> None:
         got = read_values(document)["key"]
         got = got[0] if isinstance(got, list) else got
         assert got == value and type(got) is type(value)
+
+
+@pytest.mark.parametrize("path", sorted(FOLDER.glob("*.yaml")), ids=lambda path: path.stem)
+def test_tables_that_ship_are_read_alike_by_the_fast_parser(path) -> None:
+    text = path.read_text(encoding="utf-8")
+    # Representations tell numbers from texts, and have the order of keys.
+    assert repr(read_table_values(text)) == repr(read_values(text))
+
+
+def test_the_fast_parser_follows_the_core_schema() -> None:
+    text = "[1e-1, 10:2:2, yes, 0o17, 017, ~, True, 1_000, 2001-01-01, .5e3, '1', {a: &b {c: 1}, <<: *b, d: x}]"
+    assert repr(read_table_values(text)) == repr(read_values(text))
 
 
 def test_infinities_are_read_and_left_to_the_schema() -> None:

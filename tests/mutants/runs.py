@@ -443,6 +443,16 @@ RUNS: tuple[Mutant, ...] = (
         ("given_up_are_of_the_answered", 'asked = count.get("failed", 0) + int(', "asked = int("),
     ),
     *faults_of(
+        "sim/sweep/tasks.py",
+        ("tests/sweep/test_executors.py::test_workers_get_ready_and_a_call_that_goes_wrong_there_goes_wrong_here",),
+        ("calls_that_went_wrong_are_left_out", "function(items[number]) if failure else result", "result"),
+    ),
+    *faults_of(
+        "sim/core/yaml_text.py",
+        ("tests/core/test_yaml_text.py",),
+        ("octal_without_its_letter", "_BASES.get(node.value[:2], 10)", "0 if node.value[:1] != '0' else 8"),
+    ),
+    *faults_of(
         "sim/sweep/kinds_load.py",
         ("tests/sweep/test_kinds_load.py",),
         ("remainders_are_lost", "counts[place] += 1", "counts[place] += 0"),

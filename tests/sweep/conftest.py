@@ -27,7 +27,7 @@ def tiny_pair(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture()
 def no_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
     """Leave out figures and report, which other tests look at."""
-    monkeypatch.setattr("sim.figures.sweep_figures.draw_sweep", lambda *_: [])
+    monkeypatch.setattr("sim.figures.sweep_figures.draw_sweep", lambda *_, **__: [])
     monkeypatch.setattr("sim.report.results.report_sweep", lambda folder, *_: folder / "report.html")
 
 

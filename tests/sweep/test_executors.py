@@ -20,7 +20,7 @@ from sim.sweep.cluster import Cluster
 from sim.sweep.executors import DaskCluster
 from sim.sweep.processes import Processes
 from sim.sweep.run import sweep
-from sim.sweep.tasks import Task
+from sim.sweep.tasks import Task, results_of
 from tests.sweep.dask_processes import dask_processes
 
 DaskProcesses = tuple[str, list[subprocess.Popen[bytes]]]
@@ -63,6 +63,16 @@ def test_dead_workers_are_replaced_and_their_work_is_done_again(tmp_path: Path):
     assert ended[0] == (2, "") and ended[1] == ("done", "") and ended[3] == (8, "") and ended[5] == (12, "")
     assert ended[2] == (None, "3 will not do")
     assert "crashed again and again" in ended[4][1]
+
+
+def test_workers_get_ready_and_a_call_that_goes_wrong_there_goes_wrong_here():
+    """Whatever comes of getting ready, a crash included: the work is done."""
+    with Processes(2) as executor:
+        for task in (Task(fail, 0), Task(double, 1), Task(die, 0)):
+            executor.get_ready(task)
+        assert results_of(executor, double, [1, 2, 3]) == [2, 4, 6]
+        with pytest.raises(InputError, match="3 will not do"):
+            results_of(executor, fail, [3])
 
 
 @pytest.fixture()
