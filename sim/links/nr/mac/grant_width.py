@@ -94,12 +94,13 @@ class GrantWidths:
             rows: Devices, [num_rows].
             mcs: [num_rows].
         """
-        self._is_open[rows] = True
         if self._is_compiled:
             power, found = (self.headroom_prb, self.max_prb), (self.headroom_bytes, self._full_bytes, self.smallest_prb)
-            kernels().renew_widths(rows, mcs, self._sizes, self._max_bytes, self._min_prb, power, self.mcs, found)
-            self._renew_smallest(rows)
+            tables = self._sizes, self._max_bytes, self._min_prb
+            if kernels().renew_widths(rows, mcs, *tables, power, self.mcs, found, self._is_open, MIN_BLOCK_BYTES):
+                self._renew_smallest(rows)
         else:
+            self._is_open[rows] = True
             self.mcs[rows] = mcs
             self._renew_sizes(rows)
 

@@ -183,6 +183,10 @@ class ReportedChannel:
 
         A group's rate is that of Shannon, scaled such that the highest MCS comes at its threshold, and cut there.
         """
+        is_plain = self._reduction is None and not self.has_layers and self._fixed_mcs is None
+        if is_plain and self._channel.is_compiled and self._interference is None:
+            self._evaluate_plain(rows)
+            return
         width = self.widths.headroom_prb[rows]
         sinr = self._sinr(rows, width, slot)
         capacity = np.log2(1 + sinr)
@@ -200,6 +204,21 @@ class ReportedChannel:
         else:
             self._renew_rates(rows, capacity)
             mcs = self._wideband_mcs(rows, capacity, width, ceiling)
+        self.widths.set_mcs(rows, mcs)
+
+    def _evaluate_plain(self, rows: Indices) -> None:
+        """`_evaluate` of one layer, full power and no other cells, by compiled code around NumPy's logarithms."""
+        kernels, offset = report_kernels(), self.loops.offset
+        terms, ceiling = np.empty((len(rows), self._gains.shape[1])), np.empty(len(rows))
+        table, held = self._channel.snr_table(self._direction), (self._gains, self._report_sinr)
+        width = kernels.reported_sinr(
+            rows, table, self.widths.headroom_prb, offset, self._ceiling, held, terms, ceiling
+        )
+        capacity, ceiling = np.log2(terms, out=terms), np.log2(ceiling, out=ceiling)
+        self._report_ceiling[rows] = ceiling
+        mcs, needed = np.empty(len(rows), dtype=np.int64), self._errors.needed_capacity(self._carrier.symbols)
+        means, rates = (capacity @ self._group_shares, ceiling), (self._max_capacity, self._bps_per_capacity)
+        kernels.take_reports(rows, capacity, means, width, needed, self._errors.lowest, rates, self.rate_bps, mcs)
         self.widths.set_mcs(rows, mcs)
 
     def _renew_rates(self, rows: Indices, capacity: Array) -> None:
@@ -270,15 +289,18 @@ class ReportedChannel:
         self, devices: Indices, prbs_per_group: list[list[int]], num_prb: list[int], num_symbols: int, slot: int
     ) -> list[int]:
         """`choose` of blocks of one layer, without losses, by compiled code."""
-        offset, counts = self.loops.offset.take(devices), np.array(num_prb)
+        counts, prbs, offset = np.array(num_prb), np.array(prbs_per_group), self.loops.offset
         mcs = np.empty(len(counts), dtype=np.int64)
-        if self._interference is None:
-            gains, rows, scales = self._gains, devices, self._channel.snr(self._direction, devices, counts) * offset
-        else:
-            gains, rows, scales = self._sinr(devices, counts, slot), np.arange(len(counts)), np.ones(len(counts))
         needed, lowest = self._errors.needed_capacity(num_symbols), self._errors.lowest
-        levels = scales, self._ceiling * offset
-        _kernels().choose_mcs(gains, rows, levels, np.array(prbs_per_group), needed, lowest, mcs)
+        if self._interference is None:
+            table = self._channel.snr_table(self._direction)
+            _kernels().choose_reported_mcs(
+                self._gains, table, offset, self._ceiling, devices, counts, prbs, needed, lowest, mcs
+            )
+        else:
+            levels = np.ones(len(counts)), self._ceiling * offset.take(devices)
+            sinr = self._sinr(devices, counts, slot)
+            _kernels().choose_mcs(sinr, np.arange(len(counts)), levels, prbs, needed, lowest, mcs)
         chosen: list[int] = mcs.tolist()
         return chosen
 

@@ -13,6 +13,39 @@ Bools = npt.NDArray[np.bool_]
 
 
 @compiled
+def reported_sinr(
+    rows: Indices, snr_table: Array, headroom: Indices, offset: Array, max_sinr: float, held: tuple[Array, Array],
+    terms: Array, ceiling: Array,
+) -> Indices:  # fmt: skip
+    """SINR at the width of each device's power headroom, by its report and the offset of its outer loop.
+
+    Args:
+        rows: Devices, [num_rows].
+        snr_table: As `RadioChannel.snr_table` makes it.
+        headroom: PRBs within the devices' power, [num_devices].
+        offset: [num_devices].
+        max_sinr: The greatest that counts, before the offset.
+        held: Reported gains; takes the SINR, [num_devices, num_groups] each.
+        terms: Takes 1 + SINR, [num_rows, num_groups].
+        ceiling: Takes 1 + the greatest SINR that counts, [num_rows].
+
+    Returns:
+        The widths, [num_rows].
+    """
+    gains, sinr = held
+    width = headroom[rows]
+    for place in range(len(rows)):
+        row = rows[place]
+        scale = snr_table[row, width[place] if snr_table.shape[1] > 1 else 0] * offset[row]
+        for group in range(gains.shape[1]):
+            own = gains[row, group] * scale
+            sinr[row, group] = own
+            terms[place, group] = 1.0 + own
+        ceiling[place] = 1.0 + max_sinr * offset[row]
+    return width
+
+
+@compiled
 def take_reports(
     rows: Indices, capacity: Array, means: tuple[Array, Array], width: Indices, needed: Array, lowest: int,
     rate_of_capacity: tuple[float, Array], rate_bps: Array, mcs: Indices,
@@ -44,9 +77,9 @@ def take_reports(
 @compiled
 def renew_widths(
     rows: Indices, mcs: Indices, sizes: Indices, max_bytes: Indices, min_prb: Indices, power: tuple[Indices, Indices],
-    own_mcs: Indices, found: tuple[Indices, Indices, Indices],
-) -> None:  # fmt: skip
-    """What `GrantWidths` keeps of devices whose MCS is known anew.
+    own_mcs: Indices, found: tuple[Indices, Indices, Indices], is_open: Bools, min_bytes: int,
+) -> bool:  # fmt: skip
+    """What `GrantWidths` keeps of devices whose MCS is known anew; whether any needs more than its headroom at least.
 
     Args:
         rows, mcs: Devices and their MCS, [num_rows] each.
@@ -55,7 +88,10 @@ def renew_widths(
         power: ``headroom_prb`` and ``max_prb``, [num_devices] each.
         own_mcs: Takes the MCS, [num_devices].
         found: Takes ``headroom_bytes``, the largest block and ``smallest_prb``, [num_devices] each.
+        is_open: Takes that sizes beyond the headroom are to be found anew, [num_devices].
+        min_bytes: Wanted of the smallest grant.
     """
+    is_any_small = False
     headroom, widest = power
     headroom_bytes, full_bytes, smallest = found
     for place in range(len(rows)):
@@ -64,6 +100,9 @@ def renew_widths(
         headroom_bytes[row] = own = sizes[index, headroom[row]]
         full_bytes[row] = max_bytes[widest[row]] if headroom[row] < widest[row] else own
         smallest[row] = min(min_prb[index], widest[row])
+        is_open[row] = True
+        is_any_small |= own < min_bytes
+    return is_any_small
 
 
 @compiled

@@ -14,6 +14,15 @@ Indices = npt.NDArray[np.int64]
 
 
 @compiled
+def _snr_of_blocks(table: Array, devices: Indices, num_prb: Indices) -> Array:
+    """SNR of blocks, [num_blocks], from a table as `RadioChannel.snr_table` makes it."""
+    found = np.empty(len(devices))
+    for block in range(len(devices)):
+        found[block] = table[devices[block], num_prb[block] if table.shape[1] > 1 else 0]
+    return found
+
+
+@compiled
 def choose_mcs(
     gains: Array, rows: Indices, levels: tuple[Array, Array], prbs_per_group: Indices, needed: Array, lowest: int,
     mcs: Indices,
@@ -42,6 +51,43 @@ def choose_mcs(
         while reached < needed.shape[1] and needed[count, reached] <= capacity:
             reached += 1
         mcs[block] = max(reached - 1, lowest)
+
+
+@compiled
+def choose_reported_mcs(
+    gains: Array, snr_table: Array, offset: Array, ceiling: float, devices: Indices, num_prb: Indices,
+    prbs_per_group: Indices, needed: Array, lowest: int, mcs: Indices,
+) -> None:  # fmt: skip
+    """`choose_mcs` by reported gains, mean SNR and the offsets of outer loops.
+
+    Args:
+        gains, prbs_per_group, needed, lowest, mcs: As there.
+        snr_table: As `RadioChannel.snr_table` makes it.
+        offset: [num_devices].
+        ceiling: The greatest SINR that counts, before the offset.
+        devices, num_prb: Of each block, [num_blocks].
+    """
+    own = offset[devices]
+    levels = _snr_of_blocks(snr_table, devices, num_prb) * own, ceiling * own
+    choose_mcs(gains, devices, levels, prbs_per_group, needed, lowest, mcs)
+
+
+@compiled
+def effective_sinrs_at_mean(
+    gains: Array, snr_table: Array, blocks: tuple[Indices, Indices, Indices], betas: Array, prbs_per_group: Indices,
+    effective: Array,
+) -> None:  # fmt: skip
+    """`effective_sinrs` of blocks without reduction of power.
+
+    Args:
+        gains: [num_blocks, num_groups].
+        snr_table: As `RadioChannel.snr_table` makes it.
+        blocks: Devices, PRBs and MCS, [num_blocks] each.
+        betas: By MCS, [num_mcs].
+        prbs_per_group, effective: As there.
+    """
+    devices, num_prb, mcs = blocks
+    effective_sinrs(gains, _snr_of_blocks(snr_table, devices, num_prb), betas[mcs], prbs_per_group, effective)
 
 
 @compiled

@@ -235,6 +235,14 @@ class RadioChannel:
             return table.take(devices * table.shape[1] + num_prb)
         return self._uplink_levels(devices, num_prb, reduction_db)
 
+    def snr_table(self, direction: Direction) -> Array:
+        """`snr` without reduction by device and PRBs, of one column where it does not depend on these.
+
+        Returns:
+            [num_devices, num_prb + 1] or [num_devices, 1]
+        """
+        return self._downlink_snr[:, None] if direction == _DOWN else self._uplink_table()
+
     def snr_of_blocks(self, direction: Direction, devices: Sequence[int], num_prb: Sequence[int]) -> list[float]:
         """`snr` of a few blocks without reduction, in plain numbers. [num_blocks]."""
         if direction == _DOWN:

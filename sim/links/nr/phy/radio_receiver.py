@@ -73,6 +73,8 @@ class RadioReceiver:
         self._group_sizes = channel.carrier.group_sizes.astype(np.float64)
         reduces_power = channel.settings.power_reduction and channel.fixed_snr_db is None
         self._reduction = PowerReduction(channel) if reduces_power else None
+        # One antenna at either end, full power, no other cells.
+        self._is_plain = not reduces_power and interference is None and not channel.small_scale.is_multi
 
     def receive(self, direction: Direction, slot: int, blocks: list[TransportBlock]) -> None:
         """Set ``received``, ``sinr_db``, ``error_rate`` and what is combined of each block."""
@@ -102,8 +104,14 @@ class RadioReceiver:
         if self._reduction is not None and direction == Direction.UPLINK:
             rows = [block.prbs_per_group for block in blocks]
             reduction_db = self._reduction.of_blocks(devices, num_prb, mcs.tolist(), rows)
-        snr = channel.snr(direction, devices, num_prb, reduction_db)
         prbs = np.array([block.prbs_per_group for block in blocks])
+        if self._is_plain and channel.is_compiled:
+            gains, effective = channel.power_gains(direction, slot, devices), np.empty(len(blocks))
+            columns, table = (devices, num_prb, mcs), channel.snr_table(direction)
+            _kernels().effective_sinrs_at_mean(gains, table, columns, self._beta_row, prbs, effective)
+            plain: list[float] = effective.tolist()
+            return plain
+        snr = channel.snr(direction, devices, num_prb, reduction_db)
         if channel.small_scale.is_multi:
             sent = self._as_arrays(blocks, devices, num_prb, prbs, reduction_db)
             return self._behind_antennas(direction, slot, blocks, sent, (snr, mcs, prbs))
