@@ -235,6 +235,38 @@ class FadingChannel:
         response, waves = found[0] if len(found) == 1 else map(np.concatenate, zip(*found, strict=True))
         return response, waves.view(np.complex64)[:, 0]
 
+    def compiled_response_of_pairs(
+        self,
+        time_s: float,
+        links: npt.NDArray[np.int64],
+        pairs: npt.NDArray[np.int64],
+        num_pairs: int,
+        parts: npt.NDArray[np.float32],
+    ) -> tuple[npt.NDArray[np.complex64], npt.NDArray[np.complex64]]:
+        """`response_and_phasors` where each device is a pair of antennas of a link, by compiled code.
+
+        Args:
+            links: Links wanted, [num_links].
+            pairs: Of each link, those of its ``num_pairs`` pairs that are wanted, [num_wanted].
+            parts: Amplitudes of the scattered and the direct part, [num_links, 2].
+
+        Returns:
+            Scattered part, [num_links * num_wanted, num_groups], and the direct path of each link's first pair at its
+            amplitude, [num_links]; complex64.
+        """
+        compiled, bank, count = kernels(), self.bank.responses, len(links) * len(pairs)
+        rows = np.empty(count, dtype=np.int64)
+        angles = np.empty((count, self._frequencies_hz.shape[1]), dtype=np.float32)
+        compiled.angles_of_pairs((self._frequencies_hz, self._los_turns), links, pairs, num_pairs, time_s, rows, angles)
+        waves, taps = (np.cos(angles), np.sin(angles)), np.empty((count, bank.shape[1], 2), dtype=np.float32)
+        matrices = np.empty((len(links), *bank.shape[1:]), dtype=np.complex64)
+        direct = np.empty(len(links), dtype=np.complex64)
+        responses = self._profile_index, bank
+        compiled.taps_of_pairs(self._amplitudes, rows, waves, responses, parts, taps, matrices, direct)
+        # As in `_scattered`.
+        by_link = taps.view(np.complex64).reshape(len(links), len(pairs), 1, -1)
+        return np.matmul(by_link, matrices[:, None]).reshape(count, -1), direct
+
     def _evaluate(
         self, time_s: float | Array, rows: npt.NDArray[np.int64], num_alike: int = 1
     ) -> tuple[npt.NDArray[np.complex64], npt.NDArray[np.float32]]:
@@ -277,10 +309,21 @@ class FadingChannel:
 
     def _compiled_power_gains(self, time_s: float | Array, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
         """`power_gains` by compiled code around NumPy's functions and products."""
-        taps, specular = self._compiled_taps(time_s, rows)
-        scattered = self._scattered(taps, rows, 1).view(np.float32)
-        power = np.empty((len(rows), self.num_groups), dtype=np.float32)
-        kernels().power_of_parts(scattered, self._part_amplitudes, rows, specular, self._has_los, power)
+        compiled, bank, count = kernels(), self.bank.responses, len(rows)
+        angles = np.empty((count, self._frequencies_hz.shape[1]), dtype=np.float32)
+        when = time_s if isinstance(time_s, np.ndarray) else np.array([time_s])
+        compiled.wave_angles(self._frequencies_hz, self._los_turns, rows, when, angles)
+        waves, taps = (np.cos(angles), np.sin(angles)), np.empty((count, bank.shape[1], 2), dtype=np.float32)
+        specular, matrices = (
+            np.empty((count, 2), dtype=np.float32),
+            np.empty((count, *bank.shape[1:]), dtype=bank.dtype),
+        )
+        responses = self._profile_index, bank
+        compiled.taps_and_responses(self._amplitudes, rows, waves, responses, taps, specular, matrices)
+        # As in `_scattered`.
+        scattered = np.matmul(taps.view(np.complex64).reshape(count, 1, -1), matrices)
+        power = np.empty((count, self.num_groups), dtype=np.float32)
+        compiled.power_of_parts(scattered, self._part_amplitudes, rows, specular, self._has_los, power)
         return power
 
     def _scattered(

@@ -71,13 +71,39 @@ def tap_sums(
 
 
 @compiled
+def taps_and_responses(
+    amplitudes: Single, rows: Indices, waves: tuple[Single, Single], responses: tuple[Indices, Complex], taps: Single,
+    specular: Single, matrices: Complex,
+) -> None:  # fmt: skip
+    """`tap_sums`, and the response of each row's profile.
+
+    Args:
+        amplitudes, rows, waves, taps, specular: As there.
+        responses: Profile of each device, [num_devices], and that of each profile, [..., num_taps, num_groups].
+        matrices: Takes them, [num_rows, num_taps, num_groups].
+    """
+    cosine, sine = waves
+    profile_index, bank = responses
+    tap_sums(amplitudes, rows, cosine, sine, taps.shape[1], taps, specular)
+    for place in range(len(rows)):
+        _copy(bank[profile_index[rows[place]]], matrices[place])
+
+
+@compiled
+def _copy(source: Complex, target: Complex) -> None:
+    for row in range(source.shape[0]):
+        for column in range(source.shape[1]):
+            target[row, column] = source[row, column]
+
+
+@compiled
 def power_of_parts(
-    scattered: Single, amplitudes: Single, rows: Indices, specular: Single, has_los: bool, power: Single
+    scattered: Complex, amplitudes: Single, rows: Indices, specular: Single, has_los: bool, power: Single
 ) -> None:
     """|H|^2 of scattered and specular parts.
 
     Args:
-        scattered: Real and imaginary parts, [num_rows, 2 * num_groups].
+        scattered: [num_rows, 1, num_groups].
         amplitudes: Of both parts, [num_devices, 2]; looked at if any device ``has_los``.
         rows: Devices wanted, [num_rows].
         specular: Cosine and sine of the specular path, [num_rows, 2].
@@ -86,7 +112,8 @@ def power_of_parts(
     for place in range(len(rows)):
         row = rows[place]
         for group in range(power.shape[1]):
-            real, imaginary = scattered[place, 2 * group], scattered[place, 2 * group + 1]
+            value = scattered[place, 0, group]
+            real, imaginary = value.real, value.imag
             if has_los:
                 real = real * amplitudes[row, 0] + specular[place, 0] * amplitudes[row, 1]
                 imaginary = imaginary * amplitudes[row, 0] + specular[place, 1] * amplitudes[row, 1]
@@ -100,11 +127,67 @@ def add_direct_path(scattered: Complex, amplitudes: Single, path: Complex) -> No
     Args:
         scattered: [num_rows, num_groups], as many rows in turn for each link as it has pairs of antennas.
         amplitudes: The first column is that of the scattered part, [num_links, 2].
-        path: Direct path between all pairs of antennas, [num_rows].
+        path: Direct path between all pairs of antennas, [num_links, num_bs, num_ue].
     """
-    num_pairs = len(path) // max(1, len(amplitudes))
-    for row in range(len(path)):
-        amplitude, direct = amplitudes[row // num_pairs, 0], path[row]
-        for group in range(scattered.shape[1]):
-            value = scattered[row, group]
-            scattered[row, group] = complex(value.real * amplitude + direct.real, value.imag * amplitude + direct.imag)
+    row = 0
+    for link in range(path.shape[0]):
+        amplitude = amplitudes[link, 0]
+        for bs in range(path.shape[1]):
+            for ue in range(path.shape[2]):
+                direct = path[link, bs, ue]
+                for group in range(scattered.shape[1]):
+                    value = scattered[row, group]
+                    scattered[row, group] = complex(
+                        value.real * amplitude + direct.real, value.imag * amplitude + direct.imag
+                    )
+                row += 1
+
+
+@compiled
+def angles_of_pairs(
+    waves: tuple[Array, Array], links: Indices, pairs: Indices, num_pairs: int, time_s: float, rows: Indices,
+    angles: Single,
+) -> None:  # fmt: skip
+    """`wave_angles` of some pairs of antennas of links at one time.
+
+    Args:
+        waves: As there, link by link of all its pairs.
+        links: Links wanted, [num_links].
+        pairs: Pairs wanted of each, by number, [num_wanted].
+        num_pairs: Pairs of each link.
+        time_s: When.
+        rows: Takes their rows, [num_links * num_wanted].
+        angles: Takes the angles, [num_links * num_wanted, num_waves].
+    """
+    frequencies_hz, los_turns = waves
+    place = 0
+    for link in links:
+        for pair in pairs:
+            rows[place] = link * num_pairs + pair
+            place += 1
+    wave_angles(frequencies_hz, los_turns, rows, np.full(1, time_s), angles)
+
+
+@compiled
+def taps_of_pairs(
+    amplitudes: Single, rows: Indices, waves: tuple[Single, Single], responses: tuple[Indices, Complex], parts: Single,
+    taps: Single, matrices: Complex, direct: Complex,
+) -> None:  # fmt: skip
+    """`tap_sums`, the Fourier sums that follow for each link, and the direct path of its first pair.
+
+    Args:
+        amplitudes, rows, waves, taps: As there.
+        responses: Profile of each row, [num_links * num_pairs], and that of each profile, [..., num_taps, num_groups].
+        parts: Of the scattered and the direct part of the links wanted, [num_wanted, 2].
+        matrices: Takes the response of each link's profile, [num_wanted, num_taps, num_groups].
+        direct: Takes the direct path at its amplitude, [num_wanted].
+    """
+    cosine, sine = waves
+    profile_index, bank = responses
+    specular = np.empty((len(rows), 2), dtype=np.float32)
+    tap_sums(amplitudes, rows, cosine, sine, taps.shape[1], taps, specular)
+    num_alike = len(rows) // max(1, len(parts))
+    for link in range(len(parts)):
+        first = link * num_alike
+        direct[link] = complex(specular[first, 0] * parts[link, 1], specular[first, 1] * parts[link, 1])
+        _copy(bank[profile_index[rows[first]]], matrices[link])

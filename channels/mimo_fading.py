@@ -166,6 +166,8 @@ class MimoFading:
         pairs = self._pairs.get((bs, ue))
         if pairs is None:
             pairs = self._pairs[bs, ue] = (np.arange(bs)[:, None] * arrays.num_ue + np.arange(ue)).ravel()
+        if self._is_compiled and not self._is_correlated and self._has_direct:
+            return self._compiled_matrices(time_s, links, pairs, (bs, ue))
         rows = (links[:, None] * self._num_pairs + pairs).ravel()
         scatter, phasors = self._scatter.response_and_phasors(time_s, rows, len(pairs))
         # [links, bs, ue, groups] -> [links, groups, bs, ue]
@@ -179,9 +181,18 @@ class MimoFading:
         # The phases of a link's specular path are those of its first pair of antennas.
         path = self._direct.take(links, axis=0)[:, :bs, :ue]
         path *= (phasors[:: len(pairs)] * amplitudes[:, 1])[:, None, None]
-        if self._is_compiled and not self._is_correlated:
-            kernels().add_direct_path(scatter, amplitudes, np.ascontiguousarray(path).ravel())
-            return matrix
         matrix *= amplitudes[:, :1, None, None]
         matrix += path[:, None]
         return matrix
+
+    def _compiled_matrices(
+        self, time_s: float, links: Indices, pairs: Indices, shape: tuple[int, int]
+    ) -> npt.NDArray[np.complex64]:
+        """`matrices` of uncorrelated antennas by compiled code around NumPy's functions and products."""
+        bs, ue = shape
+        amplitudes = self._amplitudes.take(links, axis=0)
+        scatter, direct = self._scatter.compiled_response_of_pairs(time_s, links, pairs, self._num_pairs, amplitudes)
+        path = self._direct.take(links, axis=0)[:, :bs, :ue]
+        path *= direct[:, None, None]
+        kernels().add_direct_path(scatter, amplitudes, path)
+        return scatter.reshape(len(links), bs, ue, -1).transpose(0, 3, 1, 2)

@@ -24,6 +24,24 @@ RADIO: tuple[Mutant, ...] = (
         ("compiled_leaves_pairs_out", "for more in range(1, left):", "for more in range(2, left):"),
     ),
     *faults_of(
+        "sim/links/nr/phy/interference_kernels.py",
+        ("tests/links/nr/test_compiled.py",),
+        ("strong_sources_count_twice", "mean[victim, source] = 0.0", "shared[source] = 0.0"),
+        ("own_site_is_another", "if own_site[device] == site:", "if own_site[device] != site:"),
+        ("halves_lost", "total = left[depth] + total", "total = total"),
+    ),
+    *faults_of(
+        "sim/links/nr/phy/block_kernels.py",
+        ("tests/links/nr/test_compiled.py",),
+        ("one_code_block", "(1.0 - code_block_error) ** count", "(1.0 - code_block_error)"),
+    ),
+    *faults_of(
+        "sim/links/nr/mac/warm_up.py",
+        ("tests/links/nr/test_outer_loop.py", "tests/links/nr/test_compiled.py"),
+        ("warm_up_rates_mixed_up", "rates[missing, own] = self", "rates[missing, own - 1] = self"),
+        ("warm_up_spread_forgotten", "self.floor - betas * np.log(spread)", "self.floor"),
+    ),
+    *faults_of(
         "channels/harq.py",
         ("tests/channels", "tests/links/nr/test_harq_closed_form.py"),
         (

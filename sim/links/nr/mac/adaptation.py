@@ -37,9 +37,15 @@ class Adaptation(Protocol):
         """Take in the reports of these devices that have become known by ``slot``."""
 
     def choose(
-        self, devices: Indices, prbs_per_group: list[list[int]], num_prb: list[int], num_symbols: int, slot: int
+        self,
+        devices: Indices,
+        prbs_per_group: list[list[int]],
+        num_prb: list[int],
+        num_symbols: int,
+        slot: int,
+        prbs: Indices | None = None,
     ) -> list[int]:
-        """MCS of blocks on given PRBs, prbs_per_group [num_blocks][num_groups]."""
+        """MCS of blocks on given PRBs, prbs_per_group [num_blocks][num_groups]; the same as an array, if at hand."""
 
     def mean_snr_db(self, device: int, num_prb: int) -> float:
         """Mean SNR per PRB of a block on so many PRBs; constant where no channel is known."""
@@ -101,6 +107,7 @@ class FixedMcs:
         num_prb: list[int],  # noqa: ARG002
         num_symbols: int,  # noqa: ARG002
         slot: int,  # noqa: ARG002
+        prbs: Indices | None = None,  # noqa: ARG002
     ) -> list[int]:
         """The fixed MCS."""
         return [self._mcs] * len(devices)

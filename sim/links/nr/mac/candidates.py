@@ -27,14 +27,9 @@ class Candidates:
     def __len__(self) -> int:
         return len(self.devices)
 
-    def by_cell(self, serving: Indices, num_cells: int, but: Collection[int] = ()) -> dict[int, Candidates]:
-        """Those of each cell that has any.
-
-        Args:
-            serving: Cell of each device, [num_devices].
-            but: Cells to leave out, each with one candidate.
-        """
-        if len(self) == len(but):
+    def by_cell(self, serving: Indices, num_cells: int) -> dict[int, Candidates]:
+        """Those of each cell that has any; serving is the cell of each device, [num_devices]."""
+        if not len(self):
             return {}
         if num_cells == 1:
             return {0: self}
@@ -46,7 +41,6 @@ class Candidates:
         return {
             sorted_cells[start]: Candidates(devices[start:end], needed[start:end], quality[start:end])
             for start, end in zip(starts, [*starts[1:], len(order)], strict=True)
-            if sorted_cells[start] not in but
         }
 
     def parted(self, chosen: Collection[int]) -> tuple[Candidates, Candidates]:

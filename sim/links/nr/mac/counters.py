@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from math import log
 
 import numpy as np
+import numpy.typing as npt
 
 from channels.theory import jain_index
 from sim.core.clock import NS_PER_S
@@ -70,8 +71,6 @@ class MacCounters:
         delay_parts: Parts that a message's delay may have.
 
     Attributes:
-        payload_bits: Payload delivered to each device, [num_devices].
-        received_bits: Bits of decoded blocks of each device, padding included, [num_devices].
         prbs_used: PRBs of all transmissions.
         num_transmissions: Transmissions, first ones and retransmissions.
         num_first, num_first_failed: First transmissions, and those that failed.
@@ -82,8 +81,9 @@ class MacCounters:
     """
 
     def __init__(self, num_devices: int, delay_parts: Sequence[str] = DELAY_PARTS) -> None:
-        self.payload_bits = np.zeros(num_devices, dtype=np.int64)
-        self.received_bits = np.zeros(num_devices, dtype=np.int64)
+        # Plain numbers: blocks and messages come one by one.
+        self._payload_bits = [0] * num_devices
+        self._received_bits = [0] * num_devices
         self.prbs_used = 0
         self.num_transmissions = 0
         self.num_first = 0
@@ -93,20 +93,32 @@ class MacCounters:
         self.delay_ns = dict.fromkeys(delay_parts, 0)
         self.access = DelayHistogram()
 
-    def on_air(self, block: TransportBlock) -> None:
-        """Count a transmission, its outcome being known to the simulation."""
-        self.prbs_used += block.num_prb
-        self.num_transmissions += 1
-        if not block.attempt:
-            self.num_first += 1
-            self.num_first_failed += not block.received
-        if block.received:
-            self.received_bits[block.device] += 8 * block.size_bytes
+    @property
+    def payload_bits(self) -> npt.NDArray[np.int64]:
+        """Payload delivered to each device. [num_devices]."""
+        return np.array(self._payload_bits, dtype=np.int64)
+
+    @property
+    def received_bits(self) -> npt.NDArray[np.int64]:
+        """Bits of decoded blocks of each device, padding included. [num_devices]."""
+        return np.array(self._received_bits, dtype=np.int64)
+
+    def on_air(self, blocks: Sequence[TransportBlock]) -> None:
+        """Count a slot's transmissions, their outcomes being known to the simulation."""
+        self.num_transmissions += len(blocks)
+        received_bits = self._received_bits
+        for block in blocks:
+            self.prbs_used += block.num_prb
+            if not block.attempt:
+                self.num_first += 1
+                self.num_first_failed += not block.received
+            if block.received:
+                received_bits[block.device] += 8 * block.size_bytes
 
     def on_delivery(self, message: Message, delivery: Delivery) -> None:
         """Count a delivered message."""
         self.num_messages += 1
-        self.payload_bits[message.packet.device] += message.packet.payload_bits
+        self._payload_bits[message.packet.device] += message.packet.payload_bits
         self.access.add(delivery.access_ns)
         totals = self.delay_ns
         for part, delay_ns in delivery.notes.items():

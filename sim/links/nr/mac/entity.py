@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from functools import cache
 from types import ModuleType
 
@@ -59,6 +59,7 @@ class MacEntity(Transmission):
             for rotation, part in zip(self._rotations, parts, strict=True)
         ]
         self._all_orders = tuple(np.array(rows) for rows in zip(*self._group_orders, strict=True))
+        self._no_resend = np.zeros(deps.num_cells, dtype=bool)
         self._many_queues, self._places_alone = MANY_QUEUES, False
         if are_many(len(deps.serving)):
             self.use_compiled_code()
@@ -98,7 +99,7 @@ class MacEntity(Transmission):
                 kept.append(block)
                 continue
             budget.take(costs[block.device])
-            block.prbs_per_group, block.cell = prbs_per_group, cell
+            block.move(cell, prbs_per_group)
             busy.add(block.device)
             placed.append(block)
         self.resend[cell] = kept
@@ -137,36 +138,37 @@ class MacEntity(Transmission):
         quality = self.adaptation.group_quality(devices, slot)
         return Candidates(devices, needed, quality)
 
-    def place_alone(self, candidates: Candidates | None) -> dict[int, PrbPlacement | None]:
-        """By cell, the new block of a device that is the only candidate, if no retransmission waits there.
+    def part_by_cell(self, candidates: Candidates) -> tuple[dict[int, PrbPlacement | None], dict[int, Candidates]]:
+        """The new block of the only candidate of a cell, if no retransmission waits there; and all others by cell.
 
-        With many cells, in one step for all; None where its grant cannot be announced.
+        With many cells, in one step for all; None for a block whose grant cannot be announced.
         """
-        if not self._places_alone or candidates is None:
-            return {}
-        cells = self.serving.take(candidates.devices)
-        queues, given = _kernels().place_alone(
-            cells,
-            self.deps.num_cells,
-            candidates.needed,
-            candidates.quality,
+        if not self._places_alone:
+            return {}, candidates.by_cell(self.serving, self.deps.num_cells)
+        resends, shape = self._no_resend, candidates.quality.shape
+        if self.num_resend:
+            resends = np.array([bool(waiting) for waiting in self.resend])
+        names, given = np.empty((2, shape[0]), dtype=np.int64), np.empty(shape, dtype=np.int64)
+        others = np.empty((2, shape[0]), dtype=np.int64)
+        devices, needed, quality, bounds = *others, np.empty(shape), np.empty((3, shape[0]), dtype=np.int64)
+        num_alone, num_cells = _kernels().part_by_cell(
+            (candidates.devices, candidates.needed, candidates.quality),
+            self.serving,
+            resends,
             self.carrier.group_sizes,
             self._all_orders,
+            (names, given),
+            (devices, needed, quality, bounds),
         )
         pdcch, alone = self.deps.pdcch, dict[int, PrbPlacement | None]()
-        rows = zip(cells.take(queues).tolist(), candidates.devices.take(queues).tolist(), given.tolist(), strict=True)
-        for cell, device, row in rows:
-            if not self.resend[cell]:
-                fits = pdcch.announce(cell, self.direction, pdcch.costs[device])
-                alone[cell] = (cell, device, row) if fits else None
-        return alone
-
-    def by_cell(self, candidates: Candidates | None, alone: Collection[int]) -> tuple[list[int], dict[int, Candidates]]:
-        """Cells that have anything to grant, in order; and the candidates of those where none is ``alone``."""
-        own = {} if candidates is None else candidates.by_cell(self.serving, self.deps.num_cells, alone)
-        if not self.num_resend:
-            return sorted([*own, *alone]), own
-        return sorted({*own, *alone, *(cell for cell, waiting in enumerate(self.resend) if waiting)}), own
+        for cell, device, row in zip(*names[:, :num_alone].tolist(), given[:num_alone].tolist(), strict=True):
+            fits = pdcch.announce(cell, self.direction, pdcch.costs[device])
+            alone[cell] = (cell, device, row) if fits else None
+        own = {
+            cell: Candidates(devices[start:end], needed[start:end], quality[start:end])
+            for cell, start, end in zip(*bounds[:, :num_cells].tolist(), strict=True)
+        }
+        return alone, own
 
     def cells_to_share(
         self, candidates: Candidates | None, placed: list[PrbPlacement]
@@ -179,9 +181,11 @@ class MacEntity(Transmission):
             candidates: Of all cells.
             placed: Takes the new blocks of those devices.
         """
-        alone = self.place_alone(candidates)
-        cells, own = self.by_cell(candidates, alone)
-        for cell in cells:
+        alone, own = ({}, {}) if candidates is None else self.part_by_cell(candidates)
+        cells = [*own, *alone]
+        if self.num_resend:
+            cells = list({*cells, *(cell for cell, waiting in enumerate(self.resend) if waiting)})
+        for cell in sorted(cells):
             if cell not in alone:
                 yield cell, own.get(cell)
             elif (placement := alone[cell]) is not None:
@@ -237,10 +241,12 @@ class MacEntity(Transmission):
             given,
         )
         grid.leave(free.tolist())
-        devices = own.devices.take(order[:count]).tolist()
-        for device in devices:
+        placed = [
+            (cell, device, row) for device, row in zip(order[:count].tolist(), given[:count].tolist(), strict=True)
+        ]
+        for _, device, _ in placed:
             budget.take(pdcch.costs[device])
-        return [(cell, device, row) for device, row in zip(devices, given[:count].tolist(), strict=True)]
+        return placed
 
     def _place_alone(self, cell: int, grid: ResourceGrid, own: Candidates, budget: GrantBudget) -> list[PrbPlacement]:
         device = int(own.devices[0])
@@ -268,15 +274,16 @@ class MacEntity(Transmission):
             return []
         devices = np.array([device for _, device, _ in placed], dtype=np.int64)
         prbs_per_group = [row for _, _, row in placed]
-        num_prb = list(map(sum, prbs_per_group))
+        num_prb, prbs = list(map(sum, prbs_per_group)), np.array(prbs_per_group, dtype=np.int64)
         adaptation = self.adaptation
-        mcs = configured_mcs or adaptation.choose(devices, prbs_per_group, num_prb, num_symbols, grant_slot)
+        mcs = configured_mcs or adaptation.choose(devices, prbs_per_group, num_prb, num_symbols, grant_slot, prbs)
         has_layers, first_sizes = adaptation.has_layers, self.carrier.block_bytes_list(num_symbols)
         gain = 8e9 / self.carrier.slot_ns / self.settings.average_window_slots / self._served_scale
         blocks = []
         draw, granted, drx = self.deps.uniforms.next, self.granted_bytes, self.deps.drx
         served, num_free, last_grant = self._served, self.num_free, self.last_grant
-        for (cell, device, row), index, count in zip(placed, mcs, num_prb, strict=True):
+        packed, row_bytes = prbs.tobytes(), prbs.itemsize * prbs.shape[1]
+        for place, ((cell, device, row), index, count) in enumerate(zip(placed, mcs, num_prb, strict=True)):
             num_layers = adaptation.num_layers.item(device) if has_layers else 1
             sizes = first_sizes if num_layers == 1 else self.carrier.block_bytes_list(num_symbols, num_layers)
             size = sizes[index][count]
@@ -284,7 +291,8 @@ class MacEntity(Transmission):
             served[device] += size * gain
             num_free[device] -= 1
             last_grant[device] = data_slot
-            block = TransportBlock(cell, device, size, index, count, num_symbols, row, grant_slot, granted[device])
+            own = packed[place * row_bytes : (place + 1) * row_bytes]
+            block = TransportBlock(cell, device, size, index, count, num_symbols, row, grant_slot, granted[device], own)
             block.uniform = draw(device)
             if has_layers:
                 block.num_layers, block.precoder = num_layers, adaptation.precoder.item(device)

@@ -28,6 +28,8 @@ _CEILING_DB = 3.0
 """A report says at most that the channel is this far above what the highest MCS needs over the whole carrier: as a CQI
 it has an end, and small blocks need a little more. Without one, an outer loop in a channel of 50 dB could lower its
 offset for ever and still choose the highest MCS, whatever the interference that no report has seen."""
+_FEW_ANTENNAS = 8
+"""Up to which NumPy adds one after the other."""
 _NO_REPORT = np.iinfo(np.int64).min
 
 
@@ -72,6 +74,8 @@ class ReportedChannel:
         reduces_power = settings.power_reduction and direction == Direction.UPLINK and channel.fixed_snr_db is None
         self._reduction = PowerReduction(channel) if reduces_power else None
         self._fixed_mcs = settings.mcs
+        # Compiled steps know one layer, and neither losses nor a fixed MCS.
+        self._is_simple = self._reduction is None and not self.has_layers and settings.mcs is None
         lowest = int(errors.available[0])
         lowest_db = float(errors.thresholds_db(carrier.symbols)[lowest, carrier.num_prb])
         self._ceiling = (2**errors.top_capacity - 1) * 10 ** (_CEILING_DB / 10)
@@ -89,6 +93,7 @@ class ReportedChannel:
         if settings.csi_report == "cqi" and direction == Direction.DOWNLINK:
             top = carrier.mcs_table.spectral_efficiency[errors.available[-1]]
             self._cqi = CqiReports(carrier.mcs_table.index, self._group_shares, float(top) / errors.top_capacity)
+        self._no_interference = np.zeros((0, carrier.num_groups))
         self._is_measured = settings.csi_interference == "measured"
         keeps = interference is not None and (self._is_measured or self._cqi is not None)
         self._reported_interference = np.zeros((count, carrier.num_groups)) if keeps else None
@@ -116,6 +121,9 @@ class ReportedChannel:
             if newest == self._held_by_all or asked == self._held_last:
                 return
             self._held_last = asked
+            if self._channel.is_compiled:
+                self._refresh_all_alike(devices, newest, slot)
+                return
         stale = self._held.take(devices) != newest
         if np.logical_or.reduce(stale):
             rows = devices[stale]
@@ -129,6 +137,15 @@ class ReportedChannel:
                 # Before the first measurement has come in, the one of slot 0 serves.
                 self._measure(rows, max(0, newest), slot)
             self._evaluate(rows, slot)
+
+    def _refresh_all_alike(self, devices: Indices, newest: int, slot: int) -> None:
+        """`refresh` where all devices are measured in the same slot, by compiled code."""
+        rows = np.empty(len(devices), dtype=np.int64)
+        count, are_all = report_kernels().stale_rows(devices, self._held, newest, rows)
+        if count:
+            self._held_by_all = newest if are_all else None
+            self._measure(rows[:count], max(0, newest), slot)
+            self._evaluate(rows[:count], slot)
 
     def _measure(self, rows: Indices, measured_slot: int, slot: int) -> None:
         """Take in what a measurement in an earlier slot says."""
@@ -147,10 +164,11 @@ class ReportedChannel:
             self._gains[rows] = self._cqi.quantised(self._gains[rows] * scale) / scale
 
     def _over_noise(self, slot: int, devices: Indices) -> Array:
-        """Interference over noise as it is known for devices, [num_devices, num_groups]."""
+        """Interference over noise as it is known for devices, [num_devices, num_groups]; no rows if there is none."""
         if self._reported_interference is not None:
             return np.asarray(self._reported_interference.take(devices, axis=0))
-        assert self._interference is not None
+        if self._interference is None:
+            return self._no_interference
         return self._interference.expected_over_noise(slot, devices)
 
     def _take_gains(self, rows: Indices, measured_slot: int, slot: int) -> None:
@@ -159,14 +177,19 @@ class ReportedChannel:
             period = self._times.period
             self._gains[rows] = self._channel.power_gains(self._direction, measured_slot, rows, period)
             return
-        if self._channel.small_scale.num_tx[self._direction] == 1:
-            self._gains[rows] = self._channel.spatial.combined_gains(self._direction, measured_slot, rows)
+        small, spatial = self._channel.small_scale, self._channel.spatial
+        if small.num_tx[self._direction] == 1:
+            if self._channel.is_compiled and small.num_rx[self._direction] < _FEW_ANTENNAS:
+                amplitudes = spatial.amplitudes(self._direction, measured_slot, rows)
+                report_kernels().combined_power(amplitudes, rows, self._gains)
+            else:
+                self._gains[rows] = spatial.combined_gains(self._direction, measured_slot, rows)
             return
         mean = self._channel.snr(self._direction, rows, self.widths.headroom_prb[rows])
         snr = np.repeat(mean[:, None], self._gains.shape[1], axis=1)
         if self._interference is not None:
             snr /= 1 + self._interference.expected_over_noise(slot, rows)
-        report = self._channel.spatial.report(self._direction, measured_slot, rows, snr, self._max_capacity)
+        report = spatial.report(self._direction, measured_slot, rows, snr, self._max_capacity)
         self._gains[rows], self.num_layers[rows], self.precoder[rows] = report.gains, report.num_layers, report.precoder
 
     def _sinr(self, devices: Indices, num_prb: Indices, slot: int) -> Array:
@@ -183,9 +206,8 @@ class ReportedChannel:
 
         A group's rate is that of Shannon, scaled such that the highest MCS comes at its threshold, and cut there.
         """
-        is_plain = self._reduction is None and not self.has_layers and self._fixed_mcs is None
-        if is_plain and self._channel.is_compiled and self._interference is None:
-            self._evaluate_plain(rows)
+        if self._is_simple and self._channel.is_compiled:
+            self._compiled_evaluation(rows, slot)
             return
         width = self.widths.headroom_prb[rows]
         sinr = self._sinr(rows, width, slot)
@@ -195,30 +217,24 @@ class ReportedChannel:
             return
         ceiling = np.log2(1 + self._ceiling * self.loops.offset[rows])
         self._report_sinr[rows], self._report_ceiling[rows] = sinr, ceiling
-        if self._channel.is_compiled and self._reduction is None and not self.has_layers:
-            mcs, needed = np.empty(len(rows), dtype=np.int64), self._errors.needed_capacity(self._carrier.symbols)
-            means, rates = (capacity @ self._group_shares, ceiling), (self._max_capacity, self._bps_per_capacity)
-            report_kernels().take_reports(
-                rows, capacity, means, width, needed, self._errors.lowest, rates, self.rate_bps, mcs
-            )
-        else:
-            self._renew_rates(rows, capacity)
-            mcs = self._wideband_mcs(rows, capacity, width, ceiling)
-        self.widths.set_mcs(rows, mcs)
+        self._renew_rates(rows, capacity)
+        self.widths.set_mcs(rows, self._wideband_mcs(rows, capacity, width, ceiling))
 
-    def _evaluate_plain(self, rows: Indices) -> None:
-        """`_evaluate` of one layer, full power and no other cells, by compiled code around NumPy's logarithms."""
-        kernels, offset = report_kernels(), self.loops.offset
-        terms, ceiling = np.empty((len(rows), self._gains.shape[1])), np.empty(len(rows))
-        table, held = self._channel.snr_table(self._direction), (self._gains, self._report_sinr)
-        width = kernels.reported_sinr(
-            rows, table, self.widths.headroom_prb, offset, self._ceiling, held, terms, ceiling
+    def _compiled_evaluation(self, rows: Indices, slot: int) -> None:
+        """`_evaluate` of blocks of one layer, without losses, by compiled code around NumPy's logarithms and sums."""
+        kernels, headroom, shape = report_kernels(), self.widths.headroom_prb, (len(rows), self._gains.shape[1])
+        sinr, capacity, ceiling = np.empty(shape), np.empty(shape), np.empty(len(rows))
+        levels = self._channel.snr_table(self._direction), self.loops.offset, headroom
+        kernels.reported_sinr(
+            rows, self._gains, levels, self._over_noise(slot, rows), self._ceiling, (sinr, capacity, ceiling)
         )
-        capacity, ceiling = np.log2(terms, out=terms), np.log2(ceiling, out=ceiling)
-        self._report_ceiling[rows] = ceiling
-        mcs, needed = np.empty(len(rows), dtype=np.int64), self._errors.needed_capacity(self._carrier.symbols)
+        np.log2(capacity, out=capacity)
+        np.log2(ceiling, out=ceiling)
         means, rates = (capacity @ self._group_shares, ceiling), (self._max_capacity, self._bps_per_capacity)
-        kernels.take_reports(rows, capacity, means, width, needed, self._errors.lowest, rates, self.rate_bps, mcs)
+        mcs, needed = np.empty(len(rows), dtype=np.int64), self._errors.needed_capacity(self._carrier.symbols)
+        reports = self.rate_bps, self._report_sinr, self._report_ceiling
+        lowest = self._errors.lowest
+        kernels.take_reports(rows, capacity, sinr, means, headroom, needed, lowest, rates, reports, mcs)
         self.widths.set_mcs(rows, mcs)
 
     def _renew_rates(self, rows: Indices, capacity: Array) -> None:
@@ -256,13 +272,23 @@ class ReportedChannel:
 
     def group_quality(self, devices: Indices, slot: int) -> Array:
         """Reported gain of each PRB group over noise and interference, relative. [num_devices, num_groups]."""
-        gains = self._gains.take(devices, axis=0)
-        if self._interference is not None:
-            gains /= 1 + self._over_noise(slot, devices)
-        return gains
+        if self._interference is None:
+            return self._gains.take(devices, axis=0)
+        over_noise = self._over_noise(slot, devices)
+        if not self._channel.is_compiled:
+            return self._gains.take(devices, axis=0) / (1 + over_noise)
+        quality = np.empty(over_noise.shape)
+        report_kernels().relative_quality(devices, self._gains, over_noise, quality)
+        return quality
 
     def choose(
-        self, devices: Indices, prbs_per_group: list[list[int]], num_prb: list[int], num_symbols: int, slot: int
+        self,
+        devices: Indices,
+        prbs_per_group: list[list[int]],
+        num_prb: list[int],
+        num_symbols: int,
+        slot: int,
+        prbs: Indices | None = None,
     ) -> list[int]:
         """MCS of blocks on given PRBs, prbs_per_group [num_blocks][num_groups]: by mean capacity as reported."""
         if self._fixed_mcs is not None:
@@ -270,7 +296,7 @@ class ReportedChannel:
         self.loops.prepare(devices, num_prb, num_symbols)
         losses = self._reduction.losses_db(devices, np.array(num_prb), prbs_per_group) if self._reduction else None
         if self._channel.is_compiled and losses is None and not self.has_layers:
-            return self._compiled_choice(devices, prbs_per_group, num_prb, num_symbols, slot)
+            return self._compiled_choice(devices, np.array(prbs_per_group) if prbs is None else prbs, num_symbols, slot)
         # Some blocks of a few groups each are worked out faster as plain numbers than as arrays.
         names, offsets, capacity = devices.tolist(), self.loops.offset.take(devices).tolist(), []
         if self._interference is None:
@@ -285,22 +311,12 @@ class ReportedChannel:
         layers = self.num_layers.take(devices).tolist() if self.has_layers else None
         return self._errors.choose(capacity, num_prb, num_symbols, layers, losses)
 
-    def _compiled_choice(
-        self, devices: Indices, prbs_per_group: list[list[int]], num_prb: list[int], num_symbols: int, slot: int
-    ) -> list[int]:
+    def _compiled_choice(self, devices: Indices, prbs: Indices, num_symbols: int, slot: int) -> list[int]:
         """`choose` of blocks of one layer, without losses, by compiled code."""
-        counts, prbs, offset = np.array(num_prb), np.array(prbs_per_group), self.loops.offset
-        mcs = np.empty(len(counts), dtype=np.int64)
-        needed, lowest = self._errors.needed_capacity(num_symbols), self._errors.lowest
-        if self._interference is None:
-            table = self._channel.snr_table(self._direction)
-            _kernels().choose_reported_mcs(
-                self._gains, table, offset, self._ceiling, devices, counts, prbs, needed, lowest, mcs
-            )
-        else:
-            levels = np.ones(len(counts)), self._ceiling * offset.take(devices)
-            sinr = self._sinr(devices, counts, slot)
-            _kernels().choose_mcs(sinr, np.arange(len(counts)), levels, prbs, needed, lowest, mcs)
+        mcs = np.empty(len(devices), dtype=np.int64)
+        levels = self._channel.snr_table(self._direction), self.loops.offset, self._ceiling
+        needed, over_noise = self._errors.needed_capacity(num_symbols), self._over_noise(slot, devices)
+        _kernels().choose_mcs(devices, self._gains, levels, over_noise, prbs, needed, self._errors.lowest, mcs)
         chosen: list[int] = mcs.tolist()
         return chosen
 

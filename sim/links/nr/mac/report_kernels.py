@@ -8,68 +8,96 @@ import numpy.typing as npt
 from channels.compiled import compiled
 
 Array = npt.NDArray[np.float64]
+Single = npt.NDArray[np.float32]
 Indices = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
 
 
 @compiled
+def combined_power(amplitudes: Single, rows: Indices, gains: Array) -> None:
+    """Gain of maximum-ratio combining: the sum of the squares over the receive antennas.
+
+    Args:
+        amplitudes: Of the channel, [num_rows, num_groups, num_rx], fewer than eight antennas.
+        rows: Devices, [num_rows].
+        gains: Takes them, [num_devices, num_groups].
+    """
+    for place in range(len(rows)):
+        for group in range(amplitudes.shape[1]):
+            total = 0.0
+            for antenna in range(amplitudes.shape[2]):
+                amplitude = np.float64(amplitudes[place, group, antenna])
+                total += amplitude * amplitude
+            gains[rows[place], group] = total
+
+
+@compiled
 def reported_sinr(
-    rows: Indices, snr_table: Array, headroom: Indices, offset: Array, max_sinr: float, held: tuple[Array, Array],
-    terms: Array, ceiling: Array,
-) -> Indices:  # fmt: skip
-    """SINR at the width of each device's power headroom, by its report and the offset of its outer loop.
+    rows: Indices, gains: Array, levels: tuple[Array, Array, Indices], over_noise: Array, max_sinr: float,
+    found: tuple[Array, Array, Array],
+) -> None:  # fmt: skip
+    """SINR of reports at the width of the headroom, outer loop applied, and the arguments of its logarithms.
 
     Args:
         rows: Devices, [num_rows].
-        snr_table: As `RadioChannel.snr_table` makes it.
-        headroom: PRBs within the devices' power, [num_devices].
-        offset: [num_devices].
-        max_sinr: The greatest that counts, before the offset.
-        held: Reported gains; takes the SINR, [num_devices, num_groups] each.
-        terms: Takes 1 + SINR, [num_rows, num_groups].
-        ceiling: Takes 1 + the greatest SINR that counts, [num_rows].
-
-    Returns:
-        The widths, [num_rows].
+        gains: [num_devices, num_groups].
+        levels: SNR by device and PRBs (see `RadioChannel.snr_table`), offsets and widths, [num_devices] each.
+        over_noise: Interference over noise, [num_rows, num_groups]; without rows there is none.
+        max_sinr: Greatest that counts, before the offset.
+        found: Takes SINR and 1 + SINR, [num_rows, num_groups] each, and 1 + the greatest that counts, [num_rows].
     """
-    gains, sinr = held
-    width = headroom[rows]
+    snr, offset, widths = levels
+    sinr, more, most = found
     for place in range(len(rows)):
         row = rows[place]
-        scale = snr_table[row, width[place] if snr_table.shape[1] > 1 else 0] * offset[row]
+        scale = snr[row, min(widths[row], snr.shape[1] - 1)] * offset[row]
+        most[place] = 1 + max_sinr * offset[row]
         for group in range(gains.shape[1]):
-            own = gains[row, group] * scale
-            sinr[row, group] = own
-            terms[place, group] = 1.0 + own
-        ceiling[place] = 1.0 + max_sinr * offset[row]
-    return width
+            value = gains[row, group] * scale
+            if len(over_noise):
+                value /= 1 + over_noise[place, group]
+            sinr[place, group] = value
+            more[place, group] = 1 + value
+
+
+@compiled
+def relative_quality(rows: Indices, gains: Array, over_noise: Array, quality: Array) -> None:
+    """Gains over noise and interference. Arguments as above, quality [num_rows, num_groups]."""
+    for place in range(len(rows)):
+        for group in range(gains.shape[1]):
+            quality[place, group] = gains[rows[place], group] / (1 + over_noise[place, group])
 
 
 @compiled
 def take_reports(
-    rows: Indices, capacity: Array, means: tuple[Array, Array], width: Indices, needed: Array, lowest: int,
-    rate_of_capacity: tuple[float, Array], rate_bps: Array, mcs: Indices,
+    rows: Indices, capacity: Array, sinr: Array, means: tuple[Array, Array], widths: Indices, needed: Array,
+    lowest: int, rate_of_capacity: tuple[float, Array], reports: tuple[Array, Array, Array], mcs: Indices,
 ) -> None:  # fmt: skip
     """Rates of PRB groups and MCS of the whole carrier, of one layer.
 
     Args:
         rows: Devices, [num_rows].
-        capacity: log2(1 + SINR), [num_rows, num_groups].
+        capacity: log2(1 + SINR), [num_rows, num_groups]; and ``sinr`` itself.
         means: Its mean over the carrier, and the greatest that counts, [num_rows] each.
-        width: PRBs that it is for, [num_rows].
+        widths: PRBs that it is for, [num_devices].
         needed: Capacity that each MCS needs, [num_prb + 1, num_mcs].
         lowest: MCS where that of none is reached.
         rate_of_capacity: Greatest capacity of a group, and bit/s per capacity, [num_groups].
-        rate_bps: Takes the rates, [num_devices, num_groups].
+        reports: Take the rates and the SINR, [num_devices, num_groups] each, and the greatest capacity that counts,
+            [num_devices].
         mcs: Takes the MCS, [num_rows].
     """
     mean, ceiling = means
     max_capacity, bps = rate_of_capacity
+    rate_bps, report_sinr, report_ceiling = reports
     for place in range(len(rows)):
+        row = rows[place]
+        report_ceiling[row] = ceiling[place]
         for group in range(len(bps)):
-            rate_bps[rows[place], group] = min(capacity[place, group], max_capacity) * bps[group]
+            rate_bps[row, group] = min(capacity[place, group], max_capacity) * bps[group]
+            report_sinr[row, group] = sinr[place, group]
         reached = 0
-        for one in needed[width[place]]:
+        for one in needed[widths[row]]:
             reached += one <= min(mean[place], ceiling[place])
         mcs[place] = max(reached - 1, lowest)
 
@@ -135,3 +163,27 @@ def needed_prb(
             enough += size < want
         needed[place] = min(enough, needed[place])
     return is_any_wide
+
+
+@compiled
+def stale_rows(devices: Indices, held: Indices, newest: int, rows: Indices) -> tuple[int, bool]:
+    """Devices whose report is not of the newest measurement, which is noted to be theirs now.
+
+    Args:
+        devices: Asked for, [num_devices_wanted].
+        held: Slot of each device's measurement, [num_devices].
+        rows: Takes them, [num_devices_wanted].
+
+    Returns:
+        How many, and whether all devices hold the newest now.
+    """
+    count = 0
+    for device in devices:
+        if held[device] != newest:
+            held[device] = newest
+            rows[count] = device
+            count += 1
+    for slot in held:
+        if slot != newest:
+            return count, False
+    return count, True

@@ -114,18 +114,25 @@ def _by_group(
 @compiled
 def _total(row: Array) -> float:
     """Sum of up to `MAX_GROUPS` numbers, added in the order in which NumPy adds them (pairwise summation)."""
+    total = 0.0
     if len(row) < 8:
-        few = 0.0
         for value in row:
-            few += value
-        return few
-    part = row[:8].copy()
+            total += value
+        return total
+    r0, r1, r2, r3, r4, r5, r6, r7 = row[0], row[1], row[2], row[3], row[4], row[5], row[6], row[7]
     whole = len(row) - len(row) % 8
-    for place in range(8, whole):
-        part[place % 8] += row[place]
-    total = ((part[0] + part[1]) + (part[2] + part[3])) + ((part[4] + part[5]) + (part[6] + part[7]))
-    for value in row[whole:]:
-        total += value
+    for place in range(8, whole, 8):
+        r0 += row[place]
+        r1 += row[place + 1]
+        r2 += row[place + 2]
+        r3 += row[place + 3]
+        r4 += row[place + 4]
+        r5 += row[place + 5]
+        r6 += row[place + 6]
+        r7 += row[place + 7]
+    total = ((r0 + r1) + (r2 + r3)) + ((r4 + r5) + (r6 + r7))
+    for place in range(whole, len(row)):
+        total += row[place]
     return float(total)
 
 
@@ -217,7 +224,7 @@ def share_out(
         free: PRBs left in each group, taken from, [num_groups].
         places: Order and part of the groups, see `ResourceGrid`, [num_groups] each.
         left: Grants and CCEs that can still be announced.
-        order: Takes the queues that are given anything, in order, [num_queues].
+        order: Takes the devices that are given anything, in order, [num_queues].
         given: Takes the PRBs of each group of these, [num_queues, num_groups].
 
     Returns:
@@ -238,37 +245,68 @@ def share_out(
         allowed[:] = 0
         _shared(needed, limits, first, num_prb, allowed)
     rotation, parts = places
-    return _by_group(priority, quality, allowed, costs, free, rotation, parts, grants_left, cce_left, order, given)
+    count = _by_group(priority, quality, allowed, costs, free, rotation, parts, grants_left, cce_left, order, given)
+    for place in range(count):
+        order[place] = devices[order[place]]
+    return count
 
 
 @compiled
-def place_alone(
-    cells: Indices, num_cells: int, needed: Indices, quality: Array, sizes: Indices, places: tuple[Indices, Indices]
-) -> tuple[Indices, Indices]:
-    """PRBs of queues that are alone in their cells, with the whole carrier to choose from.
+def part_by_cell(
+    queues: tuple[Indices, Indices, Array], serving: Indices, has_others: Bools, sizes: Indices,
+    places: tuple[Indices, Indices], alone: tuple[Indices, Indices], shared: tuple[Indices, Indices, Array, Indices],
+) -> tuple[int, int]:  # fmt: skip
+    """Queues of each cell, and PRBs of those that are alone in their cells, with the whole carrier to choose from.
 
     Args:
-        cells: Of each queue, [num_queues].
-        needed: PRBs that each queue can use, [num_queues].
-        quality: [num_queues, num_groups].
+        queues: Devices, PRBs that each can use, [num_queues] each, and quality, [num_queues, num_groups].
+        serving: Cell of each device, [num_devices].
+        has_others: Cells in which a queue is not alone, whatever queues there are, [num_cells].
         sizes: PRBs of each group, [num_groups].
         places: Order and part of the groups of each cell, see `ResourceGrid`, [num_cells, num_groups] each.
+        alone: Take cell and device of each queue that is alone, by cell, [2, num_queues], and its PRBs of each group,
+            [num_queues, num_groups].
+        shared: Take the other queues by cell, as in ``queues``, and cell, first queue and one past the last of each,
+            [3, num_queues].
 
     Returns:
-        Their numbers, by cell, and the PRBs of each group, [num_alone, num_groups].
+        Queues that are alone, and cells with others.
     """
+    devices, needed, quality = queues
     rotations, parts = places
-    counts, last = np.zeros(num_cells, dtype=np.int64), np.empty(num_cells, dtype=np.int64)
-    for queue in range(len(cells)):
-        counts[cells[queue]] += 1
-        last[cells[queue]] = queue
-    queues = last[counts == 1]
-    given = np.zeros((len(queues), len(sizes)), dtype=np.int64)
-    for place in range(len(queues)):
-        queue = queues[place]
-        order, left = rotations[cells[queue]].copy(), needed[queue]
-        _sort(order, quality[queue], parts[cells[queue]])
+    names, given = alone
+    shared_devices, shared_needed, shared_quality, bounds = shared
+    num_groups = len(sizes)
+    ends = np.zeros(len(has_others), dtype=np.int64)
+    for device in devices:
+        ends[serving[device]] += 1
+    num_alone, num_cells, at = 0, 0, 0
+    # Where each cell's queues go: among those alone, or from its first place on.
+    next_place = np.empty(len(has_others), dtype=np.int64)
+    for cell in range(len(has_others)):
+        count = ends[cell]
+        if count == 1 and not has_others[cell]:
+            next_place[cell] = -1 - num_alone
+            num_alone += 1
+        elif count:
+            bounds[0, num_cells], bounds[1, num_cells], bounds[2, num_cells] = cell, at, at + count
+            next_place[cell] = at
+            at += count
+            num_cells += 1
+    for queue in range(len(devices)):
+        cell = serving[devices[queue]]
+        place = next_place[cell]
+        if place >= 0:
+            next_place[cell] += 1
+            shared_devices[place], shared_needed[place] = devices[queue], needed[queue]
+            for group in range(num_groups):
+                shared_quality[place, group] = quality[queue, group]
+            continue
+        place = -1 - place
+        names[0, place], names[1, place] = cell, devices[queue]
+        order, left = rotations[cell].copy(), needed[queue]
+        _sort(order, quality[queue], parts[cell])
         for group in order:
             given[place, group] = min(sizes[group], left)
             left -= given[place, group]
-    return queues, given
+    return num_alone, num_cells

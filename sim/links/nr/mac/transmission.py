@@ -191,7 +191,8 @@ class Transmission(ABC):
                 message.sending_ns += self.carrier.slot_ns
         if self.acknowledged is not None:
             block.polls = self.acknowledged.sent(block.segments, slot)
-        self.sync_head(device)
+        if self._notes_heads:
+            self.sync_head(device)
         return True
 
     # -- radio link lost and found ----------------------------------------------------------------------------------
@@ -264,24 +265,29 @@ class Transmission(ABC):
         self.deps.receiver.receive(self.direction, slot, blocks)
         self.deps.modems.on_air(self.direction, blocks)
         slot_ns = self.carrier.slot_ns
-        records, capture = self.deps.records, self.deps.capture
         if self.deps.kpm is not None:
             self.deps.kpm.on_air(self.direction, blocks)
         if self.deps.active_slot is not None:
             self.deps.active_slot[[block.device for block in blocks]] = slot
-        on_air, in_flight, symbols = self.kpis.on_air, self._in_flight, self.carrier.symbols
+        self.kpis.on_air(blocks)
+        self._note(slot, blocks)
+        in_flight, symbols = self._in_flight, self.carrier.symbols
         for block in blocks:
             if not block.attempt:
                 block.first_slot = slot
                 in_flight[block.device][block] = None
-            on_air(block)
-            if records is not None:
-                records.add(slot, self.direction, block)
-            if capture is not None:
-                capture.add(slot, self.direction, block)
-            segments = block.segments
-            used = segments[0].used_bytes if len(segments) == 1 else sum([one.used_bytes for one in segments])
-            airtime_ns = slot_ns * block.num_symbols // symbols
+            segments, airtime_ns = block.segments, slot_ns * block.num_symbols // symbols
+            if len(segments) == 1:
+                segment = segments[0]
+                message = segment.message
+                message.used_bits += 8 * segment.used_bytes
+                message.airtime_ns += airtime_ns
+                if block.received:
+                    self._arrived(segment, slot)
+                    if self.acknowledged is not None:
+                        self.acknowledged.received(segments, block.polls, slot)
+                continue
+            used = sum([one.used_bytes for one in segments])
             for segment in segments:
                 message = segment.message
                 message.used_bits += 8 * segment.used_bytes
@@ -289,8 +295,15 @@ class Transmission(ABC):
                 if block.received:
                     self._arrived(segment, slot)
             if block.received and self.acknowledged is not None:
-                self.acknowledged.received(block.segments, block.polls, slot)
+                self.acknowledged.received(segments, block.polls, slot)
         self.callbacks.schedule(self.known_at(slot), self._outcomes, blocks)
+
+    def _note(self, slot: int, blocks: list[TransportBlock]) -> None:
+        """Keep a record of blocks, where it is wanted."""
+        for notes in (self.deps.records, self.deps.capture):
+            if notes is not None:
+                for block in blocks:
+                    notes.add(slot, self.direction, block)
 
     def _arrived(self, segment: Segment, slot: int) -> None:
         """Bytes have been decoded, those that came before not counted again."""

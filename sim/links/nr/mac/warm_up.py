@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from functools import cache
 from math import log10
+from types import ModuleType
 
 import numpy as np
 import numpy.typing as npt
 
-from channels.eesm import eesm_betas, effective_sinr
+from channels.eesm import eesm_betas
 from sim.links.base import Direction
 from sim.links.nr.mac.csi import MeasurementTimes
 from sim.links.nr.phy.block_errors import BlockErrors
@@ -20,6 +23,44 @@ _FIRST_SLOT = 10**8
 _SPACING_S = 0.1
 _TOP_DB = 0.0
 _NUM_HALVINGS = 9
+
+
+@cache
+def _kernels() -> ModuleType:
+    from sim.links.nr.phy import block_kernels
+
+    return block_kernels
+
+
+@dataclass(frozen=True)
+class _ReceivedBlocks:
+    """Blocks over a channel, ready for `channels.eesm.effective_sinr` with one MCS after the other.
+
+    Attributes:
+        weights: PRBs of each group, [num_blocks, num_groups].
+        floor: Smallest SINR of the groups that a block uses, linear, [num_blocks].
+        below: That less the SINR of each group, minus infinity where it is not used, [num_blocks, num_groups].
+    """
+
+    weights: Array
+    floor: Array
+    below: Array
+
+    @classmethod
+    def of(cls, sinr: Array, weights: Array) -> _ReceivedBlocks:
+        """From the SINR of all groups, [num_blocks, num_groups]."""
+        used = np.where(weights > 0, sinr, np.inf)
+        floor = np.minimum.reduce(used, axis=-1)
+        return cls(weights, floor, floor[:, None] - used)
+
+    def at(self, rows: Indices) -> _ReceivedBlocks:
+        """Some of them."""
+        return _ReceivedBlocks(self.weights[rows], self.floor[rows], self.below[rows])
+
+    def effective_sinr(self, betas: Array) -> Array:
+        """-beta ln(sum_g w_g exp(-sinr_g / beta) / sum_g w_g), linear. [num_blocks]."""
+        spread = np.vecdot(np.exp(self.below / betas[:, None]), self.weights) / np.add.reduce(self.weights, axis=-1)
+        return np.asarray(self.floor - betas * np.log(spread))
 
 
 class OuterLoopWarmUp:
@@ -57,18 +98,20 @@ class OuterLoopWarmUp:
 
     def offset(self, device: int, num_prb: int, num_symbols: int) -> float:
         """Linear offset for blocks of a device on so many PRBs, by bisection of the mean error rate."""
-        reported, (sinr, weights) = self._at_best_groups(device, num_prb)
+        reported, blocks = self._at_best_groups(device, num_prb)
         low, high = self._lowest_db, _TOP_DB
-        rates: dict[tuple[int, int], float] = {}
+        every = np.arange(len(reported))
+        # Of each block by MCS, as far as they are asked for. [num_blocks, num_mcs].
+        rates = np.full((len(reported), len(self._betas)), np.nan)
         for _ in range(_NUM_HALVINGS):
             middle = (low + high) / 2
-            chosen = list(enumerate(self._choose(reported, weights, middle, num_prb, num_symbols)))
-            missing = [one for one in chosen if one not in rates]
-            if missing:
-                blocks, mcs = map(list, zip(*missing, strict=True))
-                found = self._error_rates(mcs, sinr[blocks], weights[blocks], num_prb, num_symbols)
-                rates.update(zip(missing, found, strict=True))
-            if sum([rates[one] for one in chosen]) / len(chosen) > self._errors.target_bler:
+            mcs = self._choose(reported, blocks.weights, middle, num_prb, num_symbols)
+            missing = np.isnan(rates[every, mcs]).nonzero()[0]
+            if len(missing):
+                own = mcs[missing]
+                rates[missing, own] = self._error_rates(own, blocks.at(missing), num_prb, num_symbols)
+            # Added one after the other, as numbers.
+            if sum(rates[every, mcs].tolist()) / len(mcs) > self._errors.target_bler:
                 high = middle
             else:
                 low = middle
@@ -82,14 +125,14 @@ class OuterLoopWarmUp:
         """
         present, num_prb = self._samples()[1][:, device], sum(weights)
         snr = float(self._channel.snr(self._direction, np.array([device]), np.array([num_prb]))[0])
-        row = np.broadcast_to(np.array(weights), present.shape)
+        blocks = _ReceivedBlocks.of(snr * present, np.broadcast_to(np.array(weights, dtype=np.float64), present.shape))
         available = self._errors.available.tolist()
         low, high = 0, len(available)
         while high - low > 1:
             middle = (low + high) // 2
-            indices = [available[middle]] * len(present)
-            rates = self._error_rates(indices, snr * present, row, num_prb, num_symbols)
-            if sum(rates) / len(rates) > self._errors.target_bler:
+            indices = np.full(len(present), available[middle])
+            rates = self._error_rates(indices, blocks, num_prb, num_symbols)
+            if sum(rates.tolist()) / len(rates) > self._errors.target_bler:
                 high = middle
             else:
                 low = middle
@@ -101,8 +144,8 @@ class OuterLoopWarmUp:
             self._gains = self._evaluate()
         return self._gains
 
-    def _at_best_groups(self, device: int, num_prb: int) -> tuple[Array, tuple[Array, Array]]:
-        """Reported capacity terms' SINR, and true SINR with its weights. Each [num_blocks, num_groups]."""
+    def _at_best_groups(self, device: int, num_prb: int) -> tuple[Array, _ReceivedBlocks]:
+        """SINR as reported, [num_blocks, num_groups], and blocks on the groups that are best by it."""
         reported, present = (gains[:, device] for gains in self._samples())
         snr = float(self._channel.snr(self._direction, np.array([device]), np.array([num_prb]))[0])
         sizes = self._channel.carrier.group_sizes
@@ -110,7 +153,7 @@ class OuterLoopWarmUp:
         before = np.cumsum(sizes[order], axis=1) - sizes[order]
         weights = np.zeros(reported.shape)
         np.put_along_axis(weights, order, np.clip(num_prb - before, 0, sizes[order]), axis=1)
-        return snr * reported, (snr * present, weights)
+        return snr * reported, _ReceivedBlocks.of(snr * present, weights)
 
     def _evaluate(self) -> tuple[Array, Array]:
         """|H|^2 as reported and when blocks are sent, of all devices. Each [num_blocks, num_devices, num_groups]."""
@@ -135,18 +178,24 @@ class OuterLoopWarmUp:
                 decided -= 1
         return decided
 
-    def _choose(self, reported: Array, weights: Array, offset_db: float, num_prb: int, num_symbols: int) -> list[int]:
+    def _choose(self, reported: Array, weights: Array, offset_db: float, num_prb: int, num_symbols: int) -> Indices:
         """MCS of each block by its report with an offset. [num_blocks]."""
         offset = 10 ** (offset_db / 10)
         capacity = (np.log2(1 + offset * reported) * weights).sum(axis=1) / num_prb
         capacity = np.minimum(capacity, np.log2(1 + self._ceiling * offset))
-        chosen: list[int] = self._errors.choose_at(capacity, np.array(num_prb), num_symbols).tolist()
-        return chosen
+        return self._errors.choose_at(capacity, np.array(num_prb), num_symbols)
 
-    def _error_rates(self, mcs: list[int], sinr: Array, weights: Array, num_prb: int, num_symbols: int) -> list[float]:
-        """Error rates of blocks, SINR and weights [num_blocks, num_groups]. [num_blocks]."""
-        effective = effective_sinr(sinr, self._betas[mcs], weights).tolist()
-        return [
-            self._errors.error_rate(index, num_prb, num_symbols, 10 * log10(max(value, 1e-12)))
-            for index, value in zip(mcs, effective, strict=True)
-        ]
+    def _error_rates(self, mcs: Indices, blocks: _ReceivedBlocks, num_prb: int, num_symbols: int) -> Array:
+        """Error rates of blocks with these MCS. [num_blocks]."""
+        effective = blocks.effective_sinr(self._betas[mcs])
+        waterfalls = self._errors.waterfalls(num_symbols)
+        if self._channel.is_compiled and waterfalls is not None:
+            rates = np.empty(len(mcs))
+            _kernels().error_rates(mcs, waterfalls[:, num_prb], effective, rates)
+            return rates
+        return np.array(
+            [
+                self._errors.error_rate(index, num_prb, num_symbols, 10 * log10(max(value, 1e-12)))
+                for index, value in zip(mcs.tolist(), effective.tolist(), strict=True)
+            ]
+        )

@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+import numpy as np
+import numpy.typing as npt
+
 from sim.links.nr.rlc.message import Segment
 
 
@@ -18,6 +21,7 @@ class TransportBlock:
         mcs, num_prb, num_symbols, num_layers: What its size follows from.
         precoder: Index of its precoder in the codebook of so many layers.
         prbs_per_group: PRBs of each group in the present transmission, [num_groups].
+        packed_prbs: The same as bytes of an array, from which those of many blocks are joined (see ``prbs_of``).
         grant_slot: Slot of the DCI of the first transmission.
         granted_bytes: All bytes granted to the device up to and with this block; what its buffer report is set against.
         segments: What it carries.
@@ -45,6 +49,7 @@ class TransportBlock:
     prbs_per_group: list[int]
     grant_slot: int
     granted_bytes: int = 0
+    packed_prbs: bytes = b""
     num_layers: int = 1
     precoder: int = 0
     segments: list[Segment] = field(default_factory=list)
@@ -62,3 +67,18 @@ class TransportBlock:
     received: bool = False
     sinr_db: float = float("nan")
     error_rate: float = float("nan")
+
+    def __post_init__(self) -> None:
+        if not self.packed_prbs:
+            self.move(self.cell, self.prbs_per_group)
+
+    def move(self, cell: int, prbs_per_group: list[int]) -> None:
+        """Take other PRBs for the next transmission, those of a cell."""
+        self.cell, self.prbs_per_group = cell, prbs_per_group
+        self.packed_prbs = np.array(prbs_per_group, dtype=np.int64).tobytes()
+
+
+def prbs_of(blocks: Sequence[TransportBlock]) -> npt.NDArray[np.int64]:
+    """PRBs of blocks by group, [num_blocks, num_groups]: several times as fast as from lists."""
+    joined = np.frombuffer(bytearray().join([block.packed_prbs for block in blocks]), dtype=np.int64)
+    return joined.reshape(len(blocks), -1)

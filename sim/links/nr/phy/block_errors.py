@@ -41,6 +41,7 @@ class BlockErrors:
         self.target_bler = target_bler
         self._cuts: dict[_Shape, tuple[Array, Array]] = {}
         self._curves: dict[_Shape, list[list[tuple[float, float, float]]]] = {}
+        self._waterfalls: dict[_Shape, Array] = {}
         self._thresholds: dict[_Shape, Array] = {}
         self._capacities: dict[_Shape, list[list[float]]] = {}
         self._capacity_rows: dict[int, Array] = {}
@@ -160,7 +161,23 @@ class BlockErrors:
         value: float = 1.0 - (1.0 - code_block_error) ** count
         return value
 
+    def waterfalls(self, num_symbols: int) -> Array | None:
+        """Center, 1 / (sqrt 2 width) and code blocks of blocks of one layer; None where the table is of other curves.
+
+        Returns:
+            [num_mcs, num_prb + 1, 3]
+        """
+        if not isinstance(self._table, WaterfallBlerTable):
+            return None
+        shape = num_symbols, 1
+        if shape not in self._waterfalls:
+            self._waterfalls[shape] = self._curve_rows(shape)
+        return self._waterfalls[shape]
+
     def _make_curves(self, shape: _Shape) -> list[list[tuple[float, float, float]]]:
+        return [[(one, two, three) for one, two, three in row] for row in self._curve_rows(shape).tolist()]
+
+    def _curve_rows(self, shape: _Shape) -> Array:
         """By MCS and PRBs: center and 1 / (sqrt 2 width) of the waterfall, or code block bits and 0 for other tables.
 
         The third number is that of code blocks.
@@ -170,5 +187,4 @@ class BlockErrors:
         if isinstance(self._table, WaterfallBlerTable):
             first, width = self._table.waterfall(self._index, np.arange(len(bits))[:, None], bits)
             second = 1 / (np.sqrt(2) * width)
-        curves = np.stack([first, second, count], axis=-1).tolist()
-        return [[(one, two, three) for one, two, three in row] for row in curves]
+        return np.stack([first, second, count], axis=-1)

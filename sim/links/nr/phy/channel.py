@@ -265,12 +265,12 @@ class RadioChannel:
         level *= _NEPER_PER_DB
         return np.asarray(np.exp(level, out=level))
 
-    def serving_loss(self, devices: Indices) -> Array:
-        """Over the mean gain to the serving cell, its beam counted, 1: linear. [num_blocks]."""
+    def serving_losses(self) -> Array:
+        """Over the mean gain to the serving cell, its beam counted, 1: linear. [num_devices]."""
         if self._serving_loss is None:
             own_db = self.gain_db[np.arange(self.num_devices), self.serving] + self._beam_db
             self._serving_loss = np.asarray(10 ** (-own_db / 10))
-        return np.asarray(self._serving_loss.take(devices))
+        return self._serving_loss
 
     def headroom_db(self, devices: Indices, num_prb: Indices) -> Array:
         """How far a device's power on so many PRBs is below its largest [dB], negative if it is short of it."""

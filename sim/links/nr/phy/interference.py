@@ -40,6 +40,7 @@ class SentBlocks:
         num_prb, num_layers, precoder: [num_blocks].
         loads: Share of each PRB group that they use, [num_blocks, num_groups].
         reduction_db: Power reduction (uplink), [num_blocks] or 0.
+        snr: Mean SNR per PRB and receive antenna, [num_blocks]; None where it is to be found.
     """
 
     cells: Indices
@@ -49,6 +50,7 @@ class SentBlocks:
     precoder: Indices
     loads: Array
     reduction_db: Array | float = 0.0
+    snr: Array | None = None
 
 
 class Interference:
@@ -72,6 +74,8 @@ class Interference:
         self._aged = 0
         # Devices last asked about, and the answer, until the mean changes.
         self._last_expected: tuple[bytes, Array] | None = None
+        # Scratch of `links_of_pairs`, made when it is needed.
+        self._seen: Indices | None = None
         self._kept_slots = 0
         self._kept: dict[int, Array] = {}
         self.outside: Outside | None = None
@@ -82,9 +86,7 @@ class Interference:
     def over_noise(self, slot: int, blocks: SentBlocks) -> Array:
         """I / N of each block in each group, from all blocks of other cells in this slot. [num_blocks, num_groups]."""
         mean = self._mean_over_noise(slot, blocks)
-        victims, sources = self._that_fade(mean, blocks)
-        strong = mean[victims, sources]
-        mean[victims, sources] = 0.0
+        victims, sources, strong = self._take_strong(mean, blocks)
         total = mean @ blocks.loads
         if len(victims):
             devices, sites, inverse = self._links(victims, sources, blocks)
@@ -132,20 +134,16 @@ class Interference:
         Returns:
             [num_entries, num_rx, num_rx]
         """
+        is_single = self._channel.small_scale.num_tx[self._direction] == 1
+        if self._channel.is_compiled and is_single and not self._channel.antennas.has_beams:
+            return self._compiled_covariance(slot, blocks, which, group, own)
         mean = self._mean_over_noise(slot, blocks)
-        victims, sources = self._that_fade(mean, blocks)
-        strong = mean[victims, sources]
-        mean[victims, sources] = 0.0
+        victims, sources, strong = self._take_strong(mean, blocks)
         num_rx = self._channel.small_scale.num_rx[self._direction]
         white = 1 + mean @ blocks.loads
         if self.outside is not None:
             white += self._from_outside(self.outside, slot, blocks)
         result = np.zeros((len(which), num_rx, num_rx), dtype=np.complex128)
-        if self._channel.is_compiled and self._channel.small_scale.num_tx[self._direction] == 1:
-            channels, place = self._single_layers(slot, victims, sources, blocks, own)
-            pairs = victims, sources, strong
-            _kernels().covariances((which, group), white, pairs, blocks.loads, channels, place, result)
-            return result
         layers = blocks.num_layers[sources]
         if len(victims) and np.maximum.reduce(layers) > MAX_STREAMS:
             # Layers beyond those that are kept separate.
@@ -162,6 +160,41 @@ class Interference:
             vectors = self._vectors(slot, (victims, sources), (met, group[entries]), blocks, own)
             power = strong[met] * loads[met, entries]
             np.add.at(result, entries, power[:, None, None] * (vectors @ vectors.conj().swapaxes(-1, -2)))
+        return result
+
+    def _compiled_covariance(
+        self, slot: int, blocks: SentBlocks, which: Indices, group: Indices, own: AnyComplex | None
+    ) -> Complex:
+        """`covariance` of single layers from one antenna each, without beams, by compiled code around products."""
+        channel, small, direction = self._channel, self._channel.small_scale, self._direction
+        count, noise_mw = len(blocks.cells), channel.noise_mw[self._direction]
+        if self._seen is None:
+            self._seen = np.full(channel.num_devices * channel.settings.num_sites, -1)
+        # More sources of a victim than this cannot each bring more than the share of all.
+        room = count * min(count, int(1 / _FADING_SHARE) + 1)
+        mean, (victims, sources, links, place) = np.empty((count, count)), np.empty((4, room), dtype=np.int64)
+        strong, ends = np.empty(room), (blocks.devices, blocks.cells)
+        common = blocks.loads, _FADING_SHARE, (channel.antennas.cell_site, small.serving_site), self._seen
+        found = (victims, sources, strong), (links, place)
+        if direction == Direction.UPLINK:
+            received, levels = np.empty((count, channel.num_cells)), (self._snr(blocks), channel.serving_losses())
+            num_pairs, num_links = _kernels().uplink_pairs(
+                levels, channel.linear_gain(), ends, noise_mw, *common, (mean, received), *found
+            )
+            self._remember(slot, np.asarray(received.T @ blocks.loads))
+        else:
+            used, gains_mw = np.empty(self._mean.shape), channel.linear_gain(channel.gnb_psd_dbm)
+            num_pairs, num_links = _kernels().downlink_pairs(gains_mw, ends, noise_mw, *common, (mean, used), *found)
+            self._remember(slot, used)
+        white = 1 + mean @ blocks.loads
+        if self.outside is not None:
+            white += self._from_outside(self.outside, slot, blocks)
+        own_channels = small.matrices(direction, slot, blocks.devices) if own is None else own
+        others = small.vectors_of_links(direction, slot, links[:num_links]) if num_links else own_channels
+        num_rx = small.num_rx[direction]
+        result = np.empty((len(which), num_rx, num_rx), dtype=np.complex128)
+        pairs = victims[:num_pairs], sources[:num_pairs], strong
+        _kernels().covariances((which, group), white, pairs, blocks.loads, (own_channels, others), place, result)
         return result
 
     def _mean_over_noise(self, slot: int, blocks: SentBlocks) -> Array:
@@ -196,7 +229,7 @@ class Interference:
         mean = np.empty((len(cells), len(cells)))
         if self._direction == Direction.UPLINK:
             received = np.empty((len(cells), channel.num_cells))
-            sent = self._sent_mw(blocks)
+            sent = self._snr(blocks), channel.serving_losses()
             _kernels().uplink_means(sent, channel.linear_gain(), devices, cells, noise_mw, mean, received)
             self._remember(slot, np.asarray(received.T @ blocks.loads))
         else:
@@ -215,9 +248,14 @@ class Interference:
 
     def _sent_mw(self, blocks: SentBlocks) -> Array:
         """Power per PRB that devices send. [num_blocks]."""
-        channel, devices = self._channel, blocks.devices
-        snr = channel.snr(self._direction, devices, blocks.num_prb, blocks.reduction_db)
-        return snr * channel.noise_mw[self._direction] * channel.serving_loss(devices)
+        channel = self._channel
+        return self._snr(blocks) * channel.noise_mw[self._direction] * channel.serving_losses().take(blocks.devices)
+
+    def _snr(self, blocks: SentBlocks) -> Array:
+        """Mean SNR of blocks at their own receivers. [num_blocks]."""
+        if blocks.snr is not None:
+            return blocks.snr
+        return self._channel.snr(self._direction, blocks.devices, blocks.num_prb, blocks.reduction_db)
 
     def _received_mw(self, sent_mw: Array, blocks: SentBlocks) -> Array:
         """Power per PRB at each cell from the devices of others, fading and beams 1. [num_cells, num_groups]."""
@@ -225,23 +263,26 @@ class Interference:
         received[np.arange(len(sent_mw)), blocks.cells] = 0.0
         return np.asarray(received.T @ blocks.loads)
 
-    def _that_fade(self, mean: Array, blocks: SentBlocks) -> tuple[Indices, Indices]:
-        """(victim, source) of the pairs of blocks that share PRBs and are not drowned by noise and all others."""
+    def _take_strong(self, mean: Array, blocks: SentBlocks) -> tuple[Indices, Indices, Array]:
+        """Pairs of blocks that share PRBs and are not drowned by noise and all others; taken from the mean.
+
+        Returns:
+            Victim, source and I / N at unit fading of each pair, victims rising, [num_pairs] each.
+        """
         if not self._channel.small_scale.cross_fades and not self._channel.small_scale.is_multi:
-            return np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64)
+            return np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64), np.zeros(0)
         if self._channel.is_compiled:
-            shared = np.empty(mean.shape)
-            _kernels().shared_means(mean, blocks.loads, shared)
-            found: tuple[Indices, Indices] = _kernels().pairs_above(
-                shared, _FADING_SHARE * (1 + np.add.reduce(shared, axis=1))
-            )
-            return found
+            room = np.empty((2, mean.size), dtype=np.int64), np.empty(mean.size)
+            found = _kernels().take_strong(mean, blocks.loads, _FADING_SHARE, room[0][0], room[0][1], room[1])
+            return room[0][0, :found], room[0][1, :found], room[1][:found]
         used = (blocks.loads > 0).astype(np.float64)
         shares = used @ used.T
         mean_if_shared = np.where(shares > 0, mean, 0.0)
         threshold = _FADING_SHARE * (1 + mean_if_shared.sum(axis=1))
         victims, sources = np.nonzero(mean_if_shared > threshold[:, None])
-        return victims, sources
+        strong = mean[victims, sources]
+        mean[victims, sources] = 0.0
+        return victims, sources, strong
 
     def _ends(self, victims: Indices, sources: Indices, blocks: SentBlocks) -> tuple[Indices, Indices]:
         """(device, site) of the links between sources and victims: it is the device's end that moves."""
@@ -264,31 +305,6 @@ class Interference:
         devices, sites = self._ends(victims, sources, blocks)
         channel = self._channel
         return np.asarray(channel.antennas.cell_site[channel.serving[devices]] == sites)
-
-    def _single_layers(
-        self, slot: int, victims: Indices, sources: Indices, blocks: SentBlocks, own: AnyComplex | None
-    ) -> tuple[tuple[AnyComplex, AnyComplex], Indices]:
-        """Channels of sources with one antenna each.
-
-        Returns:
-            Channels of the blocks' devices and of links to other sites, each [..., num_groups, num_rx, 1]; and the row
-            of each pair among the latter, or -1 - row among the former, [num_pairs].
-        """
-        small, direction = self._channel.small_scale, self._direction
-        own_channels = small.matrices(direction, slot, blocks.devices) if own is None else own
-        place = np.empty(len(victims), dtype=np.int64)
-        if not len(victims):
-            return (own_channels, own_channels), place
-        is_own_site = self._are_own_site(victims, sources, blocks)
-        other, others = (~is_own_site).nonzero()[0], own_channels
-        if len(other):
-            devices, sites, place[other] = self._links(victims[other], sources[other], blocks)
-            others = small.cross_vectors(direction, slot, devices, sites)
-        if len(other) < len(victims):
-            # The block whose device is at the moving end.
-            moving = sources if direction == Direction.UPLINK else victims
-            place[is_own_site] = -1 - moving[is_own_site]
-        return (own_channels, others), place
 
     def _vectors(
         self,
@@ -354,10 +370,20 @@ class Interference:
         channel = self._channel
         noise_mw = channel.noise_mw[self._direction]
         if self._direction == Direction.UPLINK:
-            return np.asarray(load[channel.serving[devices]] / noise_mw)
-        gains = channel.linear_gain(channel.gnb_psd_dbm)[devices]
-        gains[np.arange(len(devices)), channel.serving[devices]] = 0.0
-        return np.asarray(gains @ load / noise_mw)
+            if not self._channel.is_compiled:
+                return np.asarray(load[channel.serving[devices]] / noise_mw)
+            found = np.empty((len(devices), load.shape[1]))
+            _kernels().at_cells(load, channel.serving, devices, noise_mw, found)
+            return found
+        if self._channel.is_compiled:
+            gains = np.empty((len(devices), channel.num_cells))
+            _kernels().gains_of_others(channel.linear_gain(channel.gnb_psd_dbm), channel.serving, devices, gains)
+        else:
+            gains = channel.linear_gain(channel.gnb_psd_dbm)[devices]
+            gains[np.arange(len(devices)), channel.serving[devices]] = 0.0
+        found = np.asarray(gains @ load)
+        found /= noise_mw
+        return found
 
     def _fade(self, slot: int) -> None:
         if self.outside is not None:

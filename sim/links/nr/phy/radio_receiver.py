@@ -14,7 +14,7 @@ from channels.harq import block_incremental_combine, chase_combine, incremental_
 from channels.mimo import layer_sinr, white_mmse_sinr
 from channels.nr import segment
 from sim.links.base import Direction
-from sim.links.nr.phy.block import TransportBlock
+from sim.links.nr.phy.block import TransportBlock, prbs_of
 from sim.links.nr.phy.block_errors import BlockErrors
 from sim.links.nr.phy.channel import RadioChannel
 from sim.links.nr.phy.interference import Interference, SentBlocks
@@ -23,6 +23,8 @@ from sim.links.nr.phy.uniform_stream import UniformStream
 
 Array = npt.NDArray[np.float64]
 Indices = npt.NDArray[np.int64]
+_MANY_BLOCKS = 8
+"""Blocks of a slot from which on their curves are read together."""
 
 
 @cache
@@ -68,7 +70,7 @@ class RadioReceiver:
     ) -> None:
         self._channel, self._errors, self._interference, self._uniforms = channel, errors, interference, uniform
         self._combining = combining
-        self._beta_row = eesm_betas(channel.carrier.mcs_table.index)
+        self._beta_row = eesm_betas(channel.carrier.mcs_table.index).copy()
         self._betas: list[float] = self._beta_row.tolist()
         self._group_sizes = channel.carrier.group_sizes.astype(np.float64)
         reduces_power = channel.settings.power_reduction and channel.fixed_snr_db is None
@@ -78,52 +80,85 @@ class RadioReceiver:
 
     def receive(self, direction: Direction, slot: int, blocks: list[TransportBlock]) -> None:
         """Set ``received``, ``sinr_db``, ``error_rate`` and what is combined of each block."""
-        effective = self._effective_sinr(direction, slot, blocks)
-        combines, error_rate = self._combining != "none", self._errors.error_rate
-        for block, value in zip(blocks, effective, strict=True):
-            read = kept = value
-            elements = float(block.num_prb * block.num_symbols)
-            if block.attempt:
-                if combines:
-                    read, kept, elements = self._combined(block, kept, elements)
-                else:
-                    block.uniform = self._uniforms[direction].next(block.device)
-            block.sinr_db = sinr_db = 10 * log10(max(read, 1e-12))
-            block.error_rate = error_rate(block.mcs, block.num_prb, block.num_symbols, sinr_db, block.num_layers)
-            block.received = block.uniform >= block.error_rate
-            if not block.received:
-                block.effective, block.combined_re = kept, elements
-
-    def _effective_sinr(self, direction: Direction, slot: int, blocks: list[TransportBlock]) -> list[float]:
-        """Effective SINR of each block's present transmission, linear."""
-        channel = self._channel
-        devices, num_prb, mcs = np.array(
+        columns = np.array(
             [[block.device for block in blocks], [block.num_prb for block in blocks], [block.mcs for block in blocks]]
         )
+        effective = self._effective_sinr(direction, slot, blocks, columns)
+        if len(blocks) >= _MANY_BLOCKS and self._channel.is_compiled:
+            symbols = self._channel.carrier.data_symbols(direction, slot)
+            waterfalls = self._errors.waterfalls(symbols)
+            if waterfalls is not None:
+                self._read_together(direction, blocks, columns, effective, (symbols, waterfalls))
+                return
+        for block, value in zip(blocks, effective, strict=True):
+            self._read(direction, block, value)
+
+    def _read(self, direction: Direction, block: TransportBlock, value: float) -> None:
+        """Decode a block, of whose present transmission the effective SINR is known."""
+        read = kept = value
+        elements = float(block.num_prb * block.num_symbols)
+        if block.attempt:
+            if self._combining != "none":
+                read, kept, elements = self._combined(block, kept, elements)
+            else:
+                block.uniform = self._uniforms[direction].next(block.device)
+        block.sinr_db = sinr_db = 10 * log10(max(read, 1e-12))
+        rate = self._errors.error_rate(block.mcs, block.num_prb, block.num_symbols, sinr_db, block.num_layers)
+        block.error_rate, block.received = rate, block.uniform >= rate
+        if not block.received:
+            block.effective, block.combined_re = kept, elements
+
+    def _read_together(
+        self,
+        direction: Direction,
+        blocks: list[TransportBlock],
+        columns: Indices,
+        effective: list[float],
+        curves: tuple[int, Array],
+    ) -> None:
+        """`_read` of many blocks, the curves of all that are sent for the first time in one layer in one step."""
+        symbols, waterfalls = curves
+        _, num_prb, mcs = columns
+        sinr_db, rates = np.empty(len(blocks)), np.empty(len(blocks))
+        _kernels().read_curves(mcs, num_prb, waterfalls, np.array(effective), sinr_db, rates)
+        for block, value, level_db, rate in zip(blocks, effective, sinr_db.tolist(), rates.tolist(), strict=True):
+            if block.attempt or block.num_layers > 1 or block.num_symbols != symbols:
+                self._read(direction, block, value)
+                continue
+            block.sinr_db, block.error_rate, block.received = level_db, rate, block.uniform >= rate
+            if not block.received:
+                block.effective, block.combined_re = value, float(block.num_prb * symbols)
+
+    def _effective_sinr(
+        self, direction: Direction, slot: int, blocks: list[TransportBlock], columns: Indices
+    ) -> list[float]:
+        """Effective SINR of each block's present transmission, linear; columns hold device, PRBs, MCS."""
+        channel = self._channel
+        devices, num_prb, mcs = columns
         reduction_db: Array | float = 0.0
         if self._reduction is not None and direction == Direction.UPLINK:
             rows = [block.prbs_per_group for block in blocks]
             reduction_db = self._reduction.of_blocks(devices, num_prb, mcs.tolist(), rows)
-        prbs = np.array([block.prbs_per_group for block in blocks])
+        prbs = prbs_of(blocks)
         if self._is_plain and channel.is_compiled:
             gains, effective = channel.power_gains(direction, slot, devices), np.empty(len(blocks))
-            columns, table = (devices, num_prb, mcs), channel.snr_table(direction)
-            _kernels().effective_sinrs_at_mean(gains, table, columns, self._beta_row, prbs, effective)
+            sizes, table = (devices, num_prb, mcs), channel.snr_table(direction)
+            _kernels().effective_sinrs_at_mean(gains, table, sizes, self._beta_row, prbs, effective)
             plain: list[float] = effective.tolist()
             return plain
         snr = channel.snr(direction, devices, num_prb, reduction_db)
         if channel.small_scale.is_multi:
-            sent = self._as_arrays(blocks, devices, num_prb, prbs, reduction_db)
+            sent = self._as_arrays(blocks, (devices, num_prb, snr), prbs, reduction_db)
             return self._behind_antennas(direction, slot, blocks, sent, (snr, mcs, prbs))
         sinr = channel.power_gains(direction, slot, devices)
         if self._interference is None and channel.is_compiled:
             effective = np.empty(len(blocks))
-            _kernels().effective_sinrs(sinr, snr, self._beta_row.take(mcs), prbs, effective)
+            _kernels().effective_sinrs(sinr, snr, self._beta_row, mcs, prbs, effective)
             found: list[float] = effective.tolist()
             return found
         sinr *= snr[:, None]
         if self._interference is not None:
-            sent = self._as_arrays(blocks, devices, num_prb, prbs, reduction_db)
+            sent = self._as_arrays(blocks, (devices, num_prb, snr), prbs, reduction_db)
             sinr /= 1 + self._interference[direction].over_noise(slot, sent)
         return [
             block_effective_sinr(row, self._betas[block.mcs], block.prbs_per_group)
@@ -133,11 +168,11 @@ class RadioReceiver:
     def _as_arrays(
         self,
         blocks: list[TransportBlock],
-        devices: Indices,
-        num_prb: Indices,
+        columns: tuple[Indices, Indices, Array],
         prbs_per_group: Indices,
         reduction_db: Array | float,
     ) -> SentBlocks:
+        devices, num_prb, snr = columns
         cells, layers, precoders = np.array(
             [
                 [block.cell for block in blocks],
@@ -146,7 +181,7 @@ class RadioReceiver:
             ]
         )
         loads = prbs_per_group / self._group_sizes
-        return SentBlocks(cells, devices, num_prb, layers, precoders, loads, reduction_db)
+        return SentBlocks(cells, devices, num_prb, layers, precoders, loads, reduction_db, snr)
 
     def _behind_antennas(
         self,
@@ -163,6 +198,8 @@ class RadioReceiver:
         """
         snr, mcs, prbs_per_group = columns
         own = self._channel.small_scale.matrices(direction, slot, sent.devices)
+        if self._channel.is_compiled and own.shape[3] == 1:
+            return self._of_single_layers(direction, slot, sent, columns, own)
         # Only the groups that blocks use. [entries]
         which, group = np.nonzero(prbs_per_group)
         covariance = None
@@ -188,6 +225,30 @@ class RadioReceiver:
         found: list[float] = effective.tolist()
         return found
 
+    def _of_single_layers(
+        self,
+        direction: Direction,
+        slot: int,
+        sent: SentBlocks,
+        columns: tuple[Array, Indices, Indices],
+        own: npt.NDArray[np.complex64],
+    ) -> list[float]:
+        """`_behind_antennas` of blocks from one antenna each, by compiled code around NumPy's products."""
+        snr, mcs, prbs_per_group = columns
+        entries = np.empty((3, prbs_per_group.size), dtype=np.int64)
+        received = np.empty((prbs_per_group.size, own.shape[2], 1), dtype=np.complex128)
+        count = _kernels().received_layers(own, snr, prbs_per_group, tuple(entries), received)
+        which, group, weights = entries[:, :count]
+        if self._interference is None:
+            sinr = white_mmse_sinr(received[:count], 1.0)
+        else:
+            covariance = self._interference[direction].covariance(slot, sent, which, group, own)
+            sinr = layer_sinr(received[:count], covariance, self._channel.settings.receiver)
+        effective = np.zeros(len(snr))
+        self._map(sinr, which, weights, mcs, effective)
+        found: list[float] = effective.tolist()
+        return found
+
     def _map(self, sinr: Array, which: Indices, weights: Indices, mcs: Indices, effective: Array) -> None:
         """Effective SINR of blocks from those of their layers and groups.
 
@@ -198,7 +259,7 @@ class RadioReceiver:
             effective: Takes it, [num_blocks].
         """
         if self._channel.is_compiled:
-            _kernels().effective_sinrs_of_entries(sinr, which, weights, self._beta_row.take(mcs), effective)
+            _kernels().effective_sinrs_of_entries(sinr, which, weights, self._beta_row, mcs, effective)
             return
         values, shares, owners = sinr.tolist(), weights.tolist(), which.tolist()
         by_block: dict[int, tuple[list[float], list[int]]] = {}

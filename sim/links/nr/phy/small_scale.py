@@ -296,6 +296,12 @@ class SmallScale:
     # -- links to other sites ---------------------------------------------------------------------------------------
 
     @property
+    def serving_site(self) -> Indices:
+        """Site that serves each device, [num_devices]."""
+        assert self._states is not None
+        return self._states.serving_site
+
+    @property
     def cross_fades(self) -> bool:
         """Whether links to other sites fade at all: not with a recorded channel, nor without small-scale fading."""
         return self._fixed is None and self.settings.fading != "none"
@@ -368,9 +374,13 @@ class SmallScale:
         Returns:
             [num_links, num_groups, num_rx, num_streams]
         """
+        return self.vectors_of_links(direction, slot, devices * self._num_sites + sites)
+
+    def vectors_of_links(self, direction: Direction, slot: int, links: Indices) -> npt.NDArray[np.complex64]:
+        """`cross_vectors` of links by their numbers, device * num_sites + site. [num_links, ...]."""
         fading = self._cross_fading(direction)
         assert isinstance(fading, MimoFading)
-        matrices = fading.matrices(self._time_s(slot), devices * self._num_sites + sites)
+        matrices = fading.matrices(self._time_s(slot), links)
         return matrices if direction == Direction.UPLINK else matrices.swapaxes(-1, -2)
 
     def _own(self, devices: Indices, sites: Indices) -> Indices:

@@ -77,10 +77,13 @@ class Spatial:
 
     def combined_gains(self, direction: Direction, slot: int, devices: Indices) -> Array:
         """Gain of maximum-ratio combining of what one antenna sends. [num_devices, num_groups]."""
-        channel = self._small_scale.matrices(direction, slot, devices)
-        power = np.abs(channel[..., 0]).astype(np.float64)
+        power = self.amplitudes(direction, slot, devices).astype(np.float64)
         power *= power
         return np.asarray(np.add.reduce(power, axis=-1))
+
+    def amplitudes(self, direction: Direction, slot: int, devices: Indices) -> npt.NDArray[np.float32]:
+        """What one antenna brings to each receive antenna. [num_devices, num_groups, num_rx]."""
+        return np.abs(self._small_scale.matrices(direction, slot, devices)[..., 0])
 
     def report(
         self, direction: Direction, slot: int, devices: Indices, snr: Array, max_capacity: float

@@ -57,21 +57,22 @@ class Segmenter:
         while position < stop:
             offset = position % sdu
             end = min(position - offset + sdu, total)
-            rest = min(end, stop) - position
+            rest, left = min(end, stop) - position, room - used
             if not offset and end <= stop:
                 cost = rest + self._complete
                 cost += 2 if cost < 256 else 3
-                if used + cost <= room:
+                if cost <= left:
                     # All full SDUs cost the same: take as many as fit at once.
-                    count = max(1, min((room - used) // cost, (stop - position) // sdu)) if rest == sdu else 1
+                    count = max(1, min(left // cost, (stop - position) // sdu)) if rest == sdu else 1
                     position += count * rest
                     used += count * cost
                     continue
-            header, left = self._later if offset else self._first, room - used
+            header = self._later if offset else self._first
             # The largest segment that fits with its headers, of which a short one has a shorter MAC subheader.
-            part = min(rest, left - header - 2)
+            left -= header + 2
+            part = min(rest, left)
             if part + header >= 256:
-                part = max(255 - header, min(rest, left - header - 3))
+                part = max(255 - header, min(rest, left - 1))
             if part <= 0:
                 break
             position += part
