@@ -193,8 +193,8 @@ RADIO: tuple[Mutant, ...] = (
         ("tests/links/nr/test_harq_closed_form.py", "tests/links/nr/test_harq.py"),
         (
             "receiver_forgets_third_round",
-            "                block.effective, block.combined_re = kept, elements",
-            "                block.effective, block.combined_re = (kept, block.effective)[block.attempt > 0], elements",
+            "            block.effective, block.combined_re = kept, elements",
+            "            block.effective, block.combined_re = (kept, block.effective)[block.attempt > 0], elements",
         ),
         (
             "receiver_more_errors",

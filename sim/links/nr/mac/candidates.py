@@ -9,6 +9,9 @@ import numpy as np
 
 from sim.links.nr.mac.schedulers.base import Array, Indices
 
+_FEW = 16
+"""Candidates up to which their places are told apart faster as numbers than as arrays."""
+
 
 @dataclass(slots=True)
 class Candidates:
@@ -45,6 +48,14 @@ class Candidates:
 
     def parted(self, chosen: Collection[int]) -> tuple[Candidates, Candidates]:
         """Those among some devices, and the others."""
+        if len(self) <= _FEW:
+            inside: list[int] = []
+            outside: list[int] = []
+            for place, device in enumerate(self.devices.tolist()):
+                (inside if device in chosen else outside).append(place)
+            if not outside:
+                return self, self._first(0)
+            return (self._taken(inside), self._taken(outside)) if inside else (self._first(0), self)
         if len(self) < len(chosen):
             rows = np.array([device in chosen for device in self.devices.tolist()])
         else:
@@ -77,6 +88,9 @@ class Candidates:
 
     def _first(self, count: int) -> Candidates:
         return Candidates(self.devices[:count], self.needed[:count], self.quality[:count])
+
+    def _taken(self, places: list[int]) -> Candidates:
+        return Candidates(self.devices.take(places), self.needed.take(places), self.quality.take(places, axis=0))
 
     def _at(self, rows: np.typing.NDArray[np.bool_]) -> Candidates:
         return Candidates(self.devices[rows], self.needed[rows], self.quality[rows])

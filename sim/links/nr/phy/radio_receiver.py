@@ -104,7 +104,8 @@ class RadioReceiver:
                 block.uniform = self._uniforms[direction].next(block.device)
         block.sinr_db = sinr_db = 10 * log10(max(read, 1e-12))
         rate = self._errors.error_rate(block.mcs, block.num_prb, block.num_symbols, sinr_db, block.num_layers)
-        block.error_rate, block.received = rate, block.uniform >= rate
+        block.error_rate = rate
+        block.received = block.uniform >= block.error_rate
         if not block.received:
             block.effective, block.combined_re = kept, elements
 
