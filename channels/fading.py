@@ -314,12 +314,12 @@ class FadingChannel:
         when = time_s if isinstance(time_s, np.ndarray) else np.array([time_s])
         compiled.wave_angles(self._frequencies_hz, self._los_turns, rows, when, angles)
         waves, taps = (np.cos(angles), np.sin(angles)), np.empty((count, bank.shape[1], 2), dtype=np.float32)
-        specular, matrices = (
-            np.empty((count, 2), dtype=np.float32),
-            np.empty((count, *bank.shape[1:]), dtype=bank.dtype),
-        )
-        responses = self._profile_index, bank
-        compiled.taps_and_responses(self._amplitudes, rows, waves, responses, taps, specular, matrices)
+        specular, matrices = np.empty((count, 2), dtype=np.float32), bank[0]
+        if self._is_uniform:
+            compiled.tap_sums(self._amplitudes, rows, *waves, bank.shape[1], taps, specular)
+        else:
+            matrices, responses = np.empty((count, *bank.shape[1:]), dtype=bank.dtype), (self._profile_index, bank)
+            compiled.taps_and_responses(self._amplitudes, rows, waves, responses, taps, specular, matrices)
         # As in `_scattered`.
         scattered = np.matmul(taps.view(np.complex64).reshape(count, 1, -1), matrices)
         power = np.empty((count, self.num_groups), dtype=np.float32)

@@ -10,6 +10,7 @@ import numpy.typing as npt
 Array = npt.NDArray[np.float64]
 Indices = npt.NDArray[np.int64]
 _MAX_SLOTS = 8
+_MAX_PAUSE = 256
 _MAX_ROWS = 128
 """Of all slots together. Beyond that a row costs as much among others as alone, and some will not be asked about."""
 
@@ -18,7 +19,8 @@ class GainsAhead:
     """Gains of devices that are asked about slot after slot.
 
     As long as questions come for one slot after the other, each block of slots that is worked out at once is twice as
-    long as the one before it; what was worked out in vain halves the next.
+    long as the one before it; what was worked out in vain halves the next. Where devices take turns, so that blocks
+    lack some that are asked about, it is tried again after ever longer pauses.
 
     Args:
         evaluate: Gains in a slot of a device each, slots and devices [num_rows], to [num_rows, num_groups].
@@ -31,6 +33,8 @@ class GainsAhead:
     ) -> None:
         self._evaluate, self._following = evaluate, following
         self._length, self._next = 1, -1
+        # Questions that are answered one by one after a block that lacked a device, and how many after the next one.
+        self._waits, self._pause = 0, 1
         # Slots of the block, those of them that nobody has asked about yet, its devices, and those asked about since.
         self._places: dict[int, int] = {}
         self._unasked: set[int] = set()
@@ -53,6 +57,12 @@ class GainsAhead:
 
     def _begin(self, slot: int, devices: Indices) -> Array:
         """Work out a new block, of this slot and perhaps some more, for all devices asked about of late."""
+        if self._waits:
+            self._waits -= 1
+            self._asked, self._next = set(devices.tolist()), self._following(slot)
+            return self._evaluate(np.full(len(devices), slot), devices)
+        if self._places and not self._unasked:
+            self._pause = 1
         is_steady = slot == self._next and not self._unasked
         self._length = min(2 * self._length, _MAX_SLOTS) if is_steady else max(1, self._length // 2)
         self._known = self._asked.union(devices.tolist())
