@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from channels.recorded import FadingTrace
     from channels.trace_import import ImportedTrace
+    from sim.links.nr import NrLinkSettings
 
 
 def record_channel_command(
@@ -195,6 +196,7 @@ def calibrate_channel_command(
     if not isinstance(settings, NrLinkSettings):
         raise InputError(f"got {scenario.link.name}; valid: nr, which has cells to calibrate", "link.kind", f"{name}:")
     with locate_errors(name, changes):
+        _check_has_neighbours(settings)
         try:
             drop = calibration_drop(settings, devices, scenario.seed, drops)
         except ValueError as error:
@@ -216,15 +218,49 @@ def calibrate_channel_command(
         }
         print_json({**ours, "reference": theirs, **conditions})
         return
-    print_lines([line for quantity in QUANTITIES for line in _compared(quantity, ours[quantity], theirs[quantity])])
+    of_both = [_compared(quantity, ours[quantity], theirs[quantity]) for quantity in QUANTITIES]
+    print_lines([_layout(settings, devices, drops), *(line for lines in of_both for line in lines)])
+
+
+def _check_has_neighbours(settings: NrLinkSettings) -> None:
+    """Refuse a single cell, which has no geometry.
+
+    Raises:
+        InputError: There is one cell.
+    """
+    if settings.snr_db is None and settings.num_sites * settings.sectors_per_site < 2:
+        message = "got 1 site of 1 sector; geometry is what neighbours leave of it, and needs some: link.num_sites=7"
+        raise InputError(message, "link.num_sites")
+
+
+# The layouts that 3GPP's curves are of, TR 38.901 table 7.8-1.
+_PUBLISHED_LAYOUTS = {"umi": "19 sites of 3 sectors, 200 m apart", "uma": "19 sites of 3 sectors, 500 m apart"}
+
+
+def _layout(settings: NrLinkSettings, devices: int, drops: int) -> str:
+    """What was dropped, and over which layout: a difference from 3GPP's curves comes from here first."""
+    sectors = "sector" if settings.sectors_per_site == 1 else "sectors"
+    text = (
+        f"{settings.scenario} at {settings.carrier_ghz:g} GHz: {settings.num_sites} sites of "
+        f"{settings.sectors_per_site} {sectors}, {settings.inter_site_distance_m:g} m apart; "
+        f"{devices * drops:,} devices in {drops} {'drop' if drops == 1 else 'drops'}"
+    )
+    published = _PUBLISHED_LAYOUTS.get(settings.scenario)
+    return f"{text}; 3GPP's curves are of {published}" if published else text
+
+
+_TITLES = {
+    "coupling_loss_db": "Coupling gain [dB] (the coupling loss, negative as 3GPP draws it)",
+    "sir_db": "Geometry without noise [dB]",
+}
 
 
 def _compared(quantity: str, ours: dict[str, float], published: dict[str, float] | None) -> list[str]:
     """Lines of one quantity: percentiles, here, published, and the difference."""
     lines = [
-        quantity,
+        _TITLES[quantity],
         "  percentile " + "".join(f"{p:>9}" for p in ours),
-        "  this drop  " + "".join(f"{value:9.1f}" for value in ours.values()),
+        "  here       " + "".join(f"{value:9.1f}" for value in ours.values()),
     ]
     if published is not None:
         lines.append("  3GPP       " + "".join(f"{value:9.1f}" for value in published.values()))

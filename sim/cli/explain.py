@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shlex
 from contextlib import nullcontext
 from pathlib import Path
 
@@ -51,6 +53,23 @@ def explain_command(name: str, request: str | None, set_: list[str], as_json: bo
 
 def _refuse_other_folders(folder: Path) -> None:
     if (folder / "sweep.parquet").exists() or (folder / "points").exists():
-        raise InputError(f"{folder} is a sweep; run one of its points with specran run, and explain that")
+        raise InputError(f"{folder} is a sweep; explain one of its points, such as the first: {_first_point(folder)}")
     if not (folder / "scenario.yaml").exists() or not (folder / "requests.parquet").exists():
         raise InputError(f"{folder}: no run here; looked for scenario.yaml and requests.parquet")
+
+
+def _first_point(folder: Path) -> str:
+    """The command that explains the first point of a sweep on disk."""
+    from sim.scenario.points import expand
+
+    path = folder / "scenario.yaml"
+    try:
+        scenario = load_scenario(path)
+        first = expand(scenario)[0]
+        variants = {} if scenario.sweep is None else scenario.sweep.variants
+        changes = {**first.changes, **variants.get(first.variant, {})}
+    except InputError:
+        changes = {}
+    texts = [value if isinstance(value, str) else json.dumps(value) for value in changes.values()]
+    options = [word for key, text in zip(changes, texts, strict=True) for word in ("--set", f"{key}={text}")]
+    return shlex.join(["specran", "explain", str(path), *options])

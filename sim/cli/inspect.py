@@ -100,7 +100,9 @@ def list_command(kind: str, section: str | None = None, form: Form = "table") ->
 
         print_rows(rows, as_json=form == "json")
     elif kind == "keys":
-        print_lines(_key_lines(rows))
+        from sim.cli.keys import how_written
+
+        print_lines([line for line in (how_written(section), *_key_lines(rows)) if line])
     else:
         width = max(len(row["name"]) for row in rows)
         print_lines([f"{row['name']:<{width}}  {row['meaning']}".rstrip() for row in rows])

@@ -31,6 +31,35 @@ CHOSEN: dict[str, tuple[str, Registry[Any]]] = {
     "compute": ("kind", COMPUTE),
 }
 
+# What any number must stay below.
+_ANY_NUMBER = 1e12
+# Keys of large parts that nearly every scenario sets; they come before the others, which stand as the schema has them.
+FIRST_KEYS: dict[str, tuple[str, ...]] = {
+    "link.nr.": (
+        "scenario",
+        "carrier_ghz",
+        "bandwidth_mhz",
+        "scs_khz",
+        "tdd_pattern",
+        "num_sites",
+        "sectors_per_site",
+        "inter_site_distance_m",
+        "channel",
+        "snr_db",
+        "distances_m",
+        "positions_m",
+        "scheduler",
+        "profile",
+        "interference",
+        "fading",
+        "mobility",
+        "speed_kmh",
+        "num_rx",
+        "num_tx",
+        "background",
+    )
+}
+
 
 def list_keys(section: str | None) -> list[dict[str, str]]:
     """Rows of ``key``, ``type``, ``unit``, ``default``, ``bounds`` and ``meaning``.
@@ -50,6 +79,25 @@ def list_keys(section: str | None) -> list[dict[str, str]]:
         names = {part for row in rows for part in (row["key"], *_sections_of(row["key"]))}
         raise InputError(unknown_name_message("section of keys", section, names if "." in section else _top(names)))
     return found
+
+
+def how_written(section: str | None) -> str:
+    """How the keys of a list are written in a scenario and after ``--set``, where they carry the name of their kind.
+
+    Args:
+        section: What the list is of; None for all keys.
+    """
+    part, _, name = (section or "link").partition(".")
+    name = name.partition(".")[0]
+    if part not in CHOSEN:
+        return ""
+    selector, registry = CHOSEN[part]
+    place = f"{part}.edge" if part == "compute" else part
+    if name not in registry.names():
+        name = {"link": "nr", "protocol": "tslt"}.get(part, registry.names()[0])
+    in_yaml = f"{{{selector}: {name}, KEY: VALUE}}"
+    in_yaml = f"{part}: {{edge: {in_yaml}}}" if part == "compute" else f"{part}: {in_yaml}"
+    return f"# {part}.{name}.KEY is written {in_yaml} in YAML, and --set {place}.KEY=VALUE where {name} is chosen"
 
 
 def _top(names: set[str]) -> list[str]:
@@ -95,7 +143,9 @@ def _chosen_keys(part: str, field: FieldInfo, meaning: str) -> Iterator[dict[str
 
 def _keys_of(settings: type[Settings], prefix: str) -> Iterator[dict[str, str]]:
     meanings = field_docstrings(settings)
-    for name, field in settings.model_fields.items():
+    first = FIRST_KEYS.get(prefix, ())
+    for name in (*first, *(name for name in settings.model_fields if name not in first)):
+        field = settings.model_fields[name]
         yield _row(settings, name, field, prefix, meanings.get(name, field.description or ""))
         inner = _settings_in(field.annotation)
         if inner is not None:
@@ -149,17 +199,17 @@ def type_of(annotation: Any) -> str:
 
 
 def bounds_of(settings: type[Settings], name: str, field: FieldInfo) -> str:
-    """The values that a field may have, such as ``>= 0, <= 100`` or the names to choose from."""
+    """The values that a field may have, such as ``>= 0, <= 100`` or the names to choose from.
+
+    The limit of all numbers tells nothing of one of them, and is left out.
+    """
     names = list(_names_in(field.annotation)) or [entry.name for entry in _chosen_from(field)]
     if names:
         return " | ".join(names)
     found = [*_limits(field.metadata), *_inner_limits(field.annotation)]
     largest = default_bound(settings, name)
-    if _is_numeric(field.annotation) and largest is not None:
-        if not any(limit[0] == ">" for limit in found):
-            found.append(f">= {-largest:g}")
-        if not any(limit[0] == "<" for limit in found):
-            found.append(f"<= {largest:g}")
+    if found and _is_numeric(field.annotation) and largest is not None and largest < _ANY_NUMBER:
+        found.append(f"<= {largest:g}")
     return ", ".join(dict.fromkeys(found))
 
 

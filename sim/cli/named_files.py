@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
+from channels.text_files import JSON_LINES, has_suffix, read_records
 from sim.core.errors import InputError
-from sim.inputs.prompts import prompts_named, read_prompts, trace_of
+from sim.inputs.prompts import SHIPPED, prompts_named, read_prompts, trace_of
 from sim.scenario.devices import RENEWAL_PROCESSES
 from sim.scenario.schema import Kind, Scenario
 
@@ -38,6 +39,43 @@ def check_named_files(scenarios: Iterable[Scenario]) -> list[str]:
             if looked_at.setdefault((check, *parts), kind) is kind:
                 notes |= dict.fromkeys(check(kind))
     return list(notes)
+
+
+# How an entry of a file of prompts is read, by the key that it is known by; the first of them that it has counts.
+_FORMATS = {
+    "text": "plain texts",
+    "ids": "token ids",
+    "messages": "chats of OpenAI's interface",
+    "conversations": "chats of ShareGPT",
+    "turns": "questions of MT-bench or Spec-Bench",
+    "prompt": "prompts of HumanEval or vLLM",
+    "question": "questions of GSM8K",
+    "instruction": "instructions of Alpaca",
+}
+
+
+def prompt_lines(scenarios: Iterable[Scenario]) -> list[str]:
+    """What was read from the user's own files of prompts: a line each with how many there are and in which format.
+
+    Raises:
+        InputError: A file cannot be read.
+    """
+    kinds = (kind.scenario for each in scenarios for kind in each.by_kind())
+    sources = dict.fromkeys(prompts_named(own.workload, own.models) for own in kinds)
+    return [_described(source) for source in sources if source not in SHIPPED]
+
+
+def _described(source: str) -> str:
+    trace = trace_of(source)
+    if trace is not None:
+        return f"{len(trace.entries):,} requests of {source}, read as a trace: {trace.format}"
+    count = len(read_prompts(source))
+    found: dict[str, None] = {}
+    if has_suffix(source, ".json", *JSON_LINES):
+        for entry, _ in read_records(source):
+            inner = entry["body"] if isinstance(entry.get("body"), Mapping) else entry
+            found[_FORMATS[next(key for key in _FORMATS if key in inner)]] = None
+    return f"{count:,} of {source}, read as {' and '.join(found) or 'plain texts, one a line'}"
 
 
 def _prompts(kind: Kind) -> list[str]:

@@ -61,6 +61,14 @@ def say_notes(scenarios: Iterable[Scenario]) -> None:
         say(f"note:    {note}")
 
 
+def say_prompts(scenarios: Iterable[Scenario]) -> None:
+    """Tell how many prompts the user's own files hold, and as what they were read."""
+    from sim.cli.named_files import prompt_lines
+
+    for line in prompt_lines(scenarios):
+        say(f"prompts: {line}")
+
+
 def run_command(
     name: str, set_: list[str], seed: int | None, out: Path, live: bool, as_json: bool, window: str | None = None
 ) -> None:
@@ -75,6 +83,7 @@ def run_command(
 
         timeline = None if window is None else Timeline(*parse_window(window))
         with locate_errors(name, changes), ProgressBars() as progress:
+            say_prompts([scenario])
             result = run(scenario, out, live=live, progress=progress, timeline=timeline)
     if as_json:
         kinds = {"kinds": result.by_kind} if result.by_kind else {}
@@ -161,6 +170,7 @@ def sweep_command(
         say_user_code()
         say_notes(point.scenario for point in expand(scenario))
         with locate_errors(name, changes, axes), ProgressBars() as progress:
+            say_prompts(point.scenario for point in expand(scenario))
             result = sweep(scenario, out, jobs=jobs, scheduler=cluster, resume=resume, progress=progress)
     if as_json:
         print_json({"folder": str(result.folder), "points": result.table.to_dict("records"), "failed": result.failed})

@@ -85,9 +85,9 @@ def _paired(a: pd.DataFrame, b: pd.DataFrame, metric: str, keys: list[str]) -> p
     for name, table in (("a", a), ("b", b)):
         side = table[[*keys, metric]].rename(columns={metric: name}).dropna(subset=[name])
         if side.duplicated(keys).any():
-            raise InputError(
-                f"rows of {name.upper()} are not distinguished by {', '.join(keys)}: pairs are not unique{_only(a, b)}"
-            )
+            why = f"rows of {name.upper()} are not distinguished by {', '.join(keys)}: pairs are not unique"
+            only = _only(a, b)
+            raise InputError(f"A and B vary different keys ({only}); {why}" if only else why)
         sides.append(side)
     for key in keys:
         if sides[0][key].dtype != sides[1][key].dtype and not all(_is_number(side[key]) for side in sides):
@@ -114,7 +114,7 @@ def _only(a: pd.DataFrame, b: pd.DataFrame) -> str:
     for name, table, other in (("A", a, b), ("B", b, a)):
         if keys := [str(column) for column in table if "." in str(column) and column not in other]:
             texts.append(f"{', '.join(keys)} in {name} alone")
-    return f" ({'; '.join(texts)})" if texts else ""
+    return "; ".join(texts)
 
 
 def _table_of(pairs: pd.DataFrame, conditions: list[str]) -> pd.DataFrame:

@@ -30,10 +30,41 @@ def test_every_key_has_a_type_a_default_and_a_meaning(rows):
     assert len({row["key"] for row in rows}) == len(rows)
 
 
-def test_every_number_has_bounds_on_both_sides(rows):
+def test_bounds_are_those_of_the_key_itself(rows):
     numeric = [row for row in rows if "number" in row["type"] and "one of" not in row["type"]]
     assert len(numeric) > 100
-    assert not [row["key"] for row in numeric if not (">" in row["bounds"] and "<" in row["bounds"])]
+    bounds = {row["key"]: row["bounds"] for row in numeric}
+    bare = {key.rpartition(".")[2] for key, text in bounds.items() if not text}
+    assert not [key for key, text in bounds.items() if text and ">" not in text]
+    assert bounds["link.nr.bandwidth_mhz"] == "> 0, <= 400" and bounds["protocol.hsd.top_k"] == ">= 1"
+    assert {"five_qi", "alpha", "srs_period_slots", "mcs"} <= bare and len(bare) < 25, sorted(bare)
+    # No limit that says no more than that numbers end somewhere.
+    assert not [key for key, text in bounds.items() if "1e+12" in text or ">= -1e+" in text]
+
+
+def test_the_keys_that_scenarios_of_a_cell_set_come_first(rows, capsys):
+    names = [row["key"] for row in rows if row["key"].startswith("link.nr.")]
+    assert names[:6] == [
+        f"link.nr.{name}"
+        for name in ("scenario", "carrier_ghz", "bandwidth_mhz", "scs_khz", "tdd_pattern", "num_sites")
+    ]
+    assert "link.nr.scheduler" in names[:20] and len(names) == len(set(names)) > 130
+
+
+@pytest.mark.parametrize(
+    ("section", "says"),
+    [
+        ("link.nr", "# link.nr.KEY is written link: {kind: nr, KEY: VALUE} in YAML, and --set link.KEY=VALUE where nr"),
+        ("compute", ".KEY is written compute: {edge: {kind: "),
+        ("protocol.dsd.draft_length", "# protocol.dsd.KEY is written protocol: {name: dsd, KEY: VALUE} in YAML"),
+        (None, "# link.nr.KEY is written link: {kind: nr, KEY: VALUE} in YAML"),
+    ],
+)
+def test_a_list_says_how_its_keys_are_written(capsys, section: str | None, says: str):
+    assert _main(["list", "keys", *([section] if section else [])]) == 0
+    assert says in capsys.readouterr().out.splitlines()[0]
+    assert _main(["list", "keys", "workload"]) == 0
+    assert capsys.readouterr().out.startswith("workload.")
 
 
 def test_units_are_those_of_the_names(rows):

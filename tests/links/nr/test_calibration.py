@@ -68,7 +68,7 @@ def test_the_command_shows_percentiles(tmp_path, capsys):
     assert _main([*command, "--set", "link.carrier_ghz=3.5"]) == 0
     shown_text = capsys.readouterr()
     assert "no curves are published for umi at 3.5 GHz" in shown_text.err
-    assert "coupling_loss_db" in shown_text.out
+    assert "Coupling gain [dB]" in shown_text.out and "200 m apart; 228 devices in 2 drops" in shown_text.out
     assert "difference" not in shown_text.out
 
 
@@ -76,6 +76,7 @@ def test_the_command_shows_percentiles(tmp_path, capsys):
     ("arguments", "says"),
     [
         (["latency_vs_k"], "link.kind: got fixed; valid: nr"),
+        (["calibration_umi", "--set", "link={kind: nr}"], "link.num_sites: got 1 site of 1 sector"),
         (["calibration_umi", "--set", "link.tilt_deg=200"], "tilt_deg"),
     ],
 )
