@@ -29,6 +29,7 @@ validate: .venv/ready
 	$(BIN)/python -m tests.validation
 
 docs: .venv/docs-ready
+	@echo "running the tutorials' notebooks and building the manual: some minutes"
 	$(BIN)/python -m sphinx -j auto -W --keep-going -q -b html docs docs/_build/html
 	@echo "docs/_build/html/index.html"
 
@@ -39,6 +40,7 @@ format: .venv/ready
 .venv/ready: pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "SpecRAN needs Python 3.11 or newer; set PYTHON=...")'
 	$(PYTHON) -m venv .venv
+	@echo "installing into .venv: 2.3 GB, some minutes"
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
 	@touch .venv/ready
 

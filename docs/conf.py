@@ -13,6 +13,12 @@ sys.path.insert(0, str(HERE.parent))
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
+# Kernels of the notebooks run on this machine alone: no warnings of their sockets.
+_profile = HERE / "_build" / "ipython" / "profile_default"
+_profile.mkdir(parents=True, exist_ok=True)
+(_profile / "ipython_kernel_config.py").write_text("get_config().IPKernelApp.log_level = 40\n", encoding="utf-8")
+os.environ["IPYTHONDIR"] = str(_profile.parent)
+
 _project = tomllib.loads((HERE.parent / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 
 project = "SpecRAN"
@@ -55,8 +61,14 @@ pygments_dark_style = "monokai"
 
 
 def setup(app: Any) -> dict[str, Any]:
-    """Make the generated pages before anything is read."""
+    """Make the generated pages before anything is read, and shorten signatures."""
     from docs.generators.pages import write_all
+    from docs.generators.signatures import with_step_named
+
+    def shorten(*documented: Any) -> tuple[str | None, str | None]:
+        signature, returned = documented[-2:]
+        return with_step_named(signature), with_step_named(returned)
 
     app.connect("builder-inited", lambda _: write_all(HERE / "generated"))
+    app.connect("autodoc-process-signature", shorten)
     return {"parallel_read_safe": True}

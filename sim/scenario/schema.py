@@ -165,17 +165,17 @@ class Scenario(Settings):
     models: ModelsSettings = ModelsSettings()
     """Language models by role."""
     protocol: Annotated[Selection, SelectedFrom(PROTOCOLS, "name")] = Field(default=_PROTOCOL)
-    """Decoding protocol: `name` and its own keys."""
+    """Decoding protocol, by its `name`, with its own keys."""
     controller: Annotated[Selection, SelectedFrom(CONTROLLERS, "name")] = Field(default=_FIXED)
-    """Controller of the protocol's controls: `name` and its own keys."""
+    """Controller of the protocol's controls, by its `name`, with its own keys."""
     link: Annotated[Selection, SelectedFrom(LINKS, "kind")] = Field(default=_FIXED)
-    """The air: `kind` and its own keys."""
+    """The link between devices and edge, by its `kind`, with its own keys."""
     edge: Annotated[Selection, ENGINE] = Field(default=_CONTINUOUS)
-    """The edge's model server: `engine` and its own keys."""
+    """The edge's model server, by its `engine`, with its own keys."""
     cloud: CloudSettings = Field(default_factory=CloudSettings)
-    """The cloud site: its model server, and the backhaul to it."""
+    """The cloud site, its model server and the backhaul to it."""
     compute: dict[str, ComputeChoice] = Field(default={})
-    """What model work costs at each site (device, edge, cloud): `kind` and its own keys."""
+    """What model work costs at each site (device, edge, cloud), by the `kind` of its cost model, with its own keys."""
     sweep: SweepSettings | None = None
     """What `specran sweep` varies."""
 

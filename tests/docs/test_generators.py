@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import re
+from importlib import import_module
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
 from docs.generators import pages, readme
 from docs.generators.schema import parts, yaml_value
 from docs.generators.sequence import one_round, to_svg
+from docs.generators.signatures import with_step_named
+from sim.core.settings import field_docstrings
+from sim.decoding.core.steps import Step
+from sim.scenario.schema import Scenario
 
 KEYS = {key.path: key for part in parts(version="9.9.9") for key in part.keys}
 
@@ -48,6 +54,29 @@ def test_defaults_bounds_and_units_are_the_codes() -> None:
 )
 def test_values_are_written_as_in_yaml(value: object, text: str) -> None:
     assert yaml_value(value) == text
+
+
+def test_signatures_name_the_union_of_steps() -> None:
+    union = " | ".join(f"~{step.__module__}.{step.__name__}" for step in get_args(Step))
+    text = f"(prologue: ~collections.abc.Generator[{union}, ~typing.Any, None] | None = None)"
+    assert with_step_named(text) == "(prologue: ~collections.abc.Generator[Step, ~typing.Any, None] | None = None)"
+    assert with_step_named("~sim.decoding.core.steps.Compute | None") == "~sim.decoding.core.steps.Compute | None"
+    assert with_step_named(None) is None
+
+
+def test_parts_of_a_scenario_are_described_without_a_colon() -> None:
+    """What stands before a colon in the first line of an attribute's docstring is shown as its type."""
+    first = {name: text.strip().split("\n")[0] for name, text in field_docstrings(Scenario).items()}
+    assert len(first) > 10
+    assert not [name for name, line in first.items() if ":" in re.sub("`[^`]*`", "", line)]
+
+
+def test_what_authors_of_protocols_meet_has_an_entry() -> None:
+    page = (Path(pages.__file__).parents[1] / "reference" / "python.md").read_text(encoding="utf-8")
+    for path in ("core.messages.VerdictBody", "verification.round.Verdict", "core.draft_tree.DraftTree"):
+        assert f".. autoclass:: sim.decoding.{path}\n" in page
+        module, _, name = path.rpartition(".")
+        assert getattr(import_module(f"sim.decoding.{module}"), name).__doc__
 
 
 @pytest.fixture(scope="module")
