@@ -11,6 +11,7 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any
 
+from sim.tape.archive import SHIPPED_VARIABLE
 from tests.fuzz.watch import Outcome, run_watched
 
 _SHOWN = 20
@@ -24,7 +25,8 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1)
     chosen = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        os.environ["SPECRAN_CACHE"] = f"{folder}/cache"
+        # The tapes that ship are not what is fuzzed; `tape verify` would read them all in each case.
+        os.environ |= {"SPECRAN_CACHE": f"{folder}/cache", SHIPPED_VARIABLE: ""}
         work = Path(folder) / "work"
         work.mkdir()
         found = [
