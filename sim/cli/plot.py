@@ -77,7 +77,7 @@ def plot_command(asked: PlotRequest) -> None:
         log_x=asked.log_x,
         log_y=asked.log_y,
         where=rows,
-        options=_options(asked),
+        options=_options(asked, tables, y, rows),
     )
     _write(asked.out, lambda: save(figure, asked.out))
     say(f"figure:  {asked.out}")
@@ -104,12 +104,33 @@ def _latex(asked: PlotRequest, tables: Sequence[pd.DataFrame], y: str, rows: dic
         raise InputError(f"--latex has a meaning with --kind line, not {asked.kind}")
     table, _ = only(join(tables), rows)
     roles = find_roles(table, asked.x, y, asked.by, asked.facet, asked.kind)
-    return latex_table(table, roles.x, y, roles.by, _options(asked), roles.facet)
+    return latex_table(table, roles.x, y, roles.by, _options(asked, tables, y, rows), roles.facet)
 
 
-def _options(asked: PlotRequest) -> FigureOptions:
+def _names_of_series(
+    asked: PlotRequest, tables: Sequence[pd.DataFrame], y: str, rows: dict[str, list[str]]
+) -> list[str]:
+    """Whatever the series of a figure may be called; nothing for a registered figure, or if no series is named."""
+    from sim.figures.conditions import check_columns, join, only, values_of
+    from sim.figures.options import names_of
+    from sim.figures.plot import KINDS
+    from sim.figures.roles import find_roles, heatmap_roles
+
+    if asked.kind not in KINDS or not (asked.legend or asked.color):
+        return []
+    table, _ = only(join(tables), rows)
+    check_columns(table, x=asked.x, y=y, by=asked.by, facet=asked.facet)
+    if asked.kind == "heatmap":
+        roles = heatmap_roles(table, asked.x, y, asked.by, asked.facet)
+    else:
+        roles = find_roles(table, asked.x, y, asked.by, asked.facet, asked.kind)
+    by = roles.by
+    return [] if by is None else [name for value in values_of(table, by) for name in names_of(by, value)]
+
+
+def _options(asked: PlotRequest, tables: Sequence[pd.DataFrame], y: str, rows: dict[str, list[str]]) -> FigureOptions:
     """The options of a figure from what was typed."""
-    from sim.figures.options import LEGEND_PLACES, FigureOptions, parse_limits
+    from sim.figures.options import LEGEND_PLACES, FigureOptions, parse_limits, split_named
     from sim.figures.style import WIDTHS_IN
 
     size, style_file = asked.size, None
@@ -118,13 +139,14 @@ def _options(asked: PlotRequest) -> FigureOptions:
     elif asked.style is not None:
         style_file = Path(asked.style)
     places = [text for text in asked.legend if text in LEGEND_PLACES]
-    named = [text.partition("=") for text in asked.legend if text not in LEGEND_PLACES]
+    known = _names_of_series(asked, tables, y, rows)
+    named = [split_named(text, known) for text in asked.legend if text not in LEGEND_PLACES]
     if len(places) > 1:
         raise InputError(f"--legend: one place, not {' and '.join(places)}")
     colours = {}
     for text in asked.color:
-        name, equals, colour = text.rpartition("=")
-        if not (name and equals and colour):
+        name, colour = split_named(text, known)
+        if not (name and colour):
             raise InputError(f"--color expects NAME=COLOUR, such as 'top-64=tab:red', got {text!r}")
         colours[name] = colour
     return FigureOptions(
@@ -135,8 +157,8 @@ def _options(asked: PlotRequest) -> FigureOptions:
         x_limits=parse_limits("xlim", asked.xlim),
         y_limits=parse_limits("ylim", asked.ylim),
         legend=places[0] if places else "outside",
-        order=tuple(name for name, _, _ in named),
-        names={name: label for name, equals, label in named if equals},
+        order=tuple(name for name, _ in named),
+        names={name: label for name, label in named if label},
         colors=colours,
         style_file=style_file,
     )

@@ -11,7 +11,11 @@ _CAPTIONS = {
     "throughput": "Tokens per second of all devices together, with 95 % confidence bands over replications.",
     "cell_uplink": "Where the devices stand, how well they are heard, and who is on which PRBs in the busiest slots.",
     "cell_downlink": "The same for the downlink: SNR at the devices, and PRBs in its busiest slots.",
-    "rows": "What shorter rows save on the uplink, and what they cost in acceptance.",
+    "servers": "Each model server over time: requests that it runs and that wait for it (above), the share of its "
+    "key-value memory that is held, and of its time that it computes (below).",
+    "gpu": "The GPU that layer 1 and the model share, over time: what each had of it, and slots of layer 1 that were "
+    "late.",
+    "rows": "What is sent on the uplink for each token, and what share of the drafted tokens is accepted.",
 }
 
 

@@ -26,6 +26,10 @@ _HEIGHT_IN = 3.1
 _PALE = 0.4
 _LABEL_POINTS = 8.0
 _OTHER_WAY = "#F0F0F0"
+# Those of series without black, whose pale blocks would be the grey of the legend.
+_DEVICE_COLOURS = (*(colour for colour in COLOURS if colour != "#000000"), "#882255")
+# A stretch that is used in fewer slots is shown as long as it is used, but not below so many.
+_MIN_SLOTS = 12
 
 
 def draw_link(link: Link, folder: Path) -> list[Path]:
@@ -53,7 +57,7 @@ def draw_cell(
         folder: Made if it is missing.
         direction: Direction whose blocks are shown.
         first_slot: First slot shown; if left out, that of the stretch in which most PRBs were used.
-        num_slots: Slots shown.
+        num_slots: Slots shown; fewer where the last of them are empty and ``first_slot`` is left out.
         cell: Whose PRBs.
         style: ``one_column`` or ``two_column``.
 
@@ -83,6 +87,8 @@ def cell_figure(
         raise RunError(f"no {direction} blocks of cell {cell} were recorded; set link.record_slots: true")
     start = _busiest(blocks, num_slots) if first_slot is None else first_slot
     shown = [block for block in blocks if start <= block.slot < start + num_slots]
+    if first_slot is None:
+        num_slots = min(num_slots, max(_MIN_SLOTS, shown[-1].slot + 2 - start))
     figure = new_figure(style, _HEIGHT_IN if style == "two_column" else 2 * _HEIGHT_IN)
     grid_axes: Axes
     if link.network.channel is None:
@@ -108,10 +114,10 @@ def _busiest(blocks: list[BlockRecord], num_slots: int) -> int:
 
 def colours_of(devices: Sequence[int]) -> dict[int, str]:
     """A colour per device: its own in every picture, unless two of few would share one."""
-    own = {device: COLOURS[device % len(COLOURS)] for device in devices}
+    own = {device: _DEVICE_COLOURS[device % len(_DEVICE_COLOURS)] for device in devices}
     if len(set(own.values())) == len(own) or not _fits(devices):
         return own
-    return dict(zip(sorted(devices), COLOURS, strict=False))
+    return dict(zip(sorted(devices), _DEVICE_COLOURS, strict=False))
 
 
 def _draw_map(figure: Figure, axes: Axes, link: NrLink, direction: Direction, slot: int) -> None:
@@ -167,6 +173,7 @@ def _draw_grid(
 ) -> None:
     """A rectangle per block and run of PRBs: colour by device, hatched if sent again, pale if it was not decoded."""
     from matplotlib.patches import Patch, Rectangle
+    from matplotlib.ticker import MaxNLocator
 
     carrier = link.network.carrier
     start, num_slots = slots
@@ -184,6 +191,7 @@ def _draw_grid(
     axes.set_xlim(start, start + num_slots)
     axes.set_ylim(0, carrier.num_prb)
     axes.grid(False)
+    axes.xaxis.set_major_locator(MaxNLocator(steps=[1, 2, 5, 10], integer=True))
     axes.set_xlabel(f"Slot ({carrier.slot_ns / 1e6:g} ms each)")
     axes.set_ylabel("PRB")
     handles = [Patch(fc=colours[d], ec="white", label=f"device {d}") for d in devices] if _fits(devices) else []

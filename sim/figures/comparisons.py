@@ -10,7 +10,7 @@ import numpy as np
 
 from sim.figures.conditions import means_by, values_of
 from sim.figures.drawing import draw_curves, say_replications, set_scales, spans_decades
-from sim.figures.labels import label_of, within_line
+from sim.figures.labels import label_of, series_title, within_line
 from sim.figures.legends import legend_above
 from sim.figures.style import COLOURS, MARKERS, new_figure, styled
 from sim.figures.sweep_figures import breakdown
@@ -43,7 +43,7 @@ def latency_of(x: str, by: str = "variant", mark_best: bool = False) -> Callable
             if mark_best:
                 _mark_best(panel, table, x, by, series)
                 figure.legends[0].remove()
-                legend_above(figure, [panel], 2)
+                legend_above(figure, [panel], 2, title=series_title(by))
             return figure
 
     return draw
@@ -77,7 +77,7 @@ def capacity_of(
             below.set_xlabel(f"Objective for {within_line(y, label_of(y))}")
             below.set_ylabel(f"{label_of(x)} within it")
             below.set_ylim(0.0, None)
-            legend_above(figure, [above], 2)
+            legend_above(figure, [above], 2, title=series_title(by))
             return figure
 
     return draw
@@ -119,7 +119,7 @@ def _latency(table: pd.DataFrame, x: str, by: str, log: bool) -> tuple[Figure, A
     set_scales(panel, table[x], table[_LATENCY], log and spans_decades(table[x]), log)
     panel.set_xlabel(label_of(x))
     panel.set_ylabel(label_of(_LATENCY))
-    legend_above(figure, [panel], 2)
+    legend_above(figure, [panel], 2, title=series_title(by))
     return figure, panel, series
 
 

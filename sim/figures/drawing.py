@@ -11,10 +11,11 @@ import numpy.typing as npt
 
 from sim.core.breakdown import PARTS
 from sim.figures.conditions import means_by, varied_columns
-from sim.figures.labels import label_of, name_of, number, panel_label, part_name, within_line
+from sim.figures.labels import alike, label_of, name_of, panel_label, part_name, within_line
 from sim.figures.options import Look, looks_of
 from sim.figures.statistics import mean_interval, over_replications
 from sim.figures.style import HATCHED_PARTS, PART_COLOURS
+from sim.figures.ticks import CHARACTER_INCHES, set_ticks
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -22,13 +23,10 @@ if TYPE_CHECKING:
 
 # Axes that span more than this are logarithmic.
 _LOG_DECADES = 1.5
-# Numbers of a decade that are labelled, most of them first; what a label takes of an axis, and how many are enough.
-_TICKS = (tuple(float(digit) for digit in range(1, 10)), (1.0, 2.0, 3.0, 5.0, 7.0), (1.0, 2.0, 5.0), (1.0,))
-_TICK_INCHES = {"x": 0.38, "y": 0.16}
-_MAX_TICKS = 8
-_TICK_HEIGHT_INCHES = 0.1
-# What a character takes of a line, mean of a text: of a panel's head, a tick's label, a note.
-CHARACTER_INCHES = {"head": 0.066, "tick": 0.062, "note": 0.055}
+LOG_DECADES_Y = 1.0
+"""The same for the vertical axis of figures over a key."""
+# A longer name of a bar is broken.
+NAME_CHARACTERS = 24
 NOTE: dict[str, Any] = {"fontsize": 6.5, "color": "#555555"}
 # Series at one name of an axis stand side by side over this share of the room between two names.
 _DODGE = 0.5
@@ -217,21 +215,46 @@ def without_note(table: pd.DataFrame, by: str | None) -> str:
     return f"without {within_line(by, name_of(by))}{listed}"
 
 
-def set_scales(axes: Axes, x_values: npt.ArrayLike, y_values: npt.ArrayLike, log_x: bool, log_y: bool) -> None:
-    """Logarithmic axes with plain numbers on their ticks; a linear y axis starts at zero.
+def set_scales(
+    axes: Axes,
+    x_values: npt.ArrayLike,
+    y_values: npt.ArrayLike,
+    log_x: bool,
+    log_y: bool,
+    is_key: bool = False,
+) -> None:
+    """Scales and plain numbers on their ticks; a linear y axis starts at zero.
 
     To be called when all panels that share the axes are drawn: it ends automatic limits.
+
+    Args:
+        axes: Whose labels are set already.
+        x_values, y_values: What is drawn.
+        log_x, log_y: Whether an axis is logarithmic.
+        is_key: Whether the horizontal values were chosen, so that ticks belong at them if they are few.
     """
-    for axis, values, log in ((axes.xaxis, x_values, log_x), (axes.yaxis, y_values, log_y)):
+    for axis, values, log, key in ((axes.xaxis, x_values, log_x, is_key), (axes.yaxis, y_values, log_y, False)):
         if log:
             axis.axes.set(**{f"{axis.axis_name}scale": "log"})
-            log_axis(axis, values)
+        set_ticks(axis, values, log, key)
     if log_y:
         _end_bands_at_the_bottom(axes)
     y = np.asarray(y_values, dtype=float)
     y = y[np.isfinite(y)]
     if not log_y and len(y) and y.min() >= 0:
-        axes.set_ylim(bottom=0)
+        low, top = _lowest_bar(axes), axes.get_ylim()[1]
+        axes.set_ylim(bottom=low - 0.03 * (top - low) if low < 0 else 0)
+
+
+def _lowest_bar(axes: Axes) -> float:
+    """Where the lowest error bar of all panels that share the axis ends; 0 if none goes below zero."""
+    from matplotlib.container import ErrorbarContainer
+
+    panels = axes.get_shared_y_axes().get_siblings(axes)
+    bars = [one for panel in panels for one in panel.containers if isinstance(one, ErrorbarContainer)]
+    segments = [segment for one in bars if one.has_yerr for lines in one.lines[2] for segment in lines.get_segments()]
+    lows = [float(np.nanmin(segment[:, 1])) for segment in segments if not np.isnan(segment).all()]
+    return min([0.0, *lows])
 
 
 def _end_bands_at_the_bottom(axes: Axes) -> None:
@@ -247,48 +270,9 @@ def _end_bands_at_the_bottom(axes: Axes) -> None:
     axes.set_ylim(bottom, top)
 
 
-def log_axis(axis: Any, values: npt.ArrayLike) -> None:
-    """Put plain numbers on the ticks of a logarithmic axis, as many as it has room for."""
-    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
-
-    finite = np.asarray(values, dtype=float)
-    finite = finite[np.isfinite(finite) & (finite > 0)]
-    decades = float(np.log10(finite.max() / finite.min())) if len(finite) else 3.0
-    in_thousands = bool(len(finite)) and finite.max() >= 10_000
-    longest = max((len(_tick(float(end), in_thousands)) for end in _ends(finite)), default=0)
-    subs = _ticks_per_decade(axis, decades, longest * CHARACTER_INCHES["tick"])
-    axis.set_major_locator(LogLocator(base=10, subs=subs, numticks=20))
-    axis.set_major_formatter(FuncFormatter(lambda value, _: _tick(float(value), in_thousands)))
-    axis.set_minor_formatter(NullFormatter())
-
-
-def _ends(values: npt.NDArray[np.float64]) -> list[float]:
-    """One digit of the least and of the largest value, as ticks have."""
-    return [float(f"{end:.0e}") for end in (values.min(), values.max())] if len(values) else []
-
-
-def _ticks_per_decade(axis: Any, decades: float, label_inches: float) -> tuple[float, ...]:
-    """As many of a decade's round numbers as the axis has room to label without crowding, the closest two included."""
-    box = axis.axes.get_window_extent()
-    is_x = axis.axis_name == "x"
-    inches = (box.width if is_x else box.height) / axis.axes.figure.dpi
-    room = inches / _TICK_INCHES[axis.axis_name]
-    per_decade = inches / max(decades, 0.3)
-    for subs in _TICKS:
-        closest = min(np.diff(np.log10([*subs, 10.0]))) * per_decade
-        fits = closest >= (label_inches if is_x else _TICK_HEIGHT_INCHES)
-        if fits and len(subs) * max(decades, 0.3) <= min(room, _MAX_TICKS):
-            return subs
-    return _TICKS[-1]
-
-
-def _tick(value: float, in_thousands: bool) -> str:
-    if not in_thousands or value < 1000:
-        return number(value)
-    return f"{value / 1e6:g}M" if value >= 1e6 else f"{value / 1000:g}k"
-
-
-def draw_breakdown(axes: Axes, names: Sequence[str], means: pd.DataFrame, parts: Sequence[str]) -> None:
+def draw_breakdown(
+    axes: Axes, names: Sequence[str], means: pd.DataFrame, parts: Sequence[str], totals: Sequence[str] | None = None
+) -> None:
     """Horizontal stacked bars.
 
     Args:
@@ -296,9 +280,11 @@ def draw_breakdown(axes: Axes, names: Sequence[str], means: pd.DataFrame, parts:
         names: Label of each bar.
         means: Seconds, a row per bar and a column per part, ``other`` among them if it is in ``parts``.
         parts: Which parts, in their order.
+        totals: What stands behind the bars [s]; their lengths if left out.
     """
     places = np.arange(len(names))
     left = np.zeros(len(names))
+    names = [textwrap.fill(name, NAME_CHARACTERS) for name in names]
     for part in parts:
         seconds = means[part].to_numpy(dtype=float)
         axes.barh(
@@ -313,15 +299,14 @@ def draw_breakdown(axes: Axes, names: Sequence[str], means: pd.DataFrame, parts:
             label="other" if part == "other" else part_name(part),
         )
         left += seconds
-    for place, total in zip(places, left, strict=True):
-        axes.annotate(
-            f"{total:.3g} s", (total, place), xytext=(3, 0), textcoords="offset points", va="center", fontsize=7
-        )
+    for place, total, text in zip(places, left, totals or alike(list(left)), strict=True):
+        axes.annotate(f"{text} s", (total, place), xytext=(3, 0), textcoords="offset points", va="center", fontsize=7)
     axes.set_yticks(places, names)
     axes.invert_yaxis()
     axes.grid(axis="y", visible=False)
     axes.tick_params(axis="y", length=0)
-    axes.set_xlim(0, float(left.max()) * 1.17 if left.max() > 0 else 1.0)
+    axes.set_xlim(0, float(left.max()) * 1.2 if left.max() > 0 else 1.0)
+    set_ticks(axes.xaxis, axes.get_xlim(), log=False)
 
 
 def parts_of(table: pd.DataFrame, suffix: str) -> tuple[pd.DataFrame, list[str]]:

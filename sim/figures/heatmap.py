@@ -9,10 +9,11 @@ import numpy as np
 import numpy.typing as npt
 
 from sim.figures.conditions import values_of
-from sim.figures.drawing import log_axis, spans_decades
+from sim.figures.drawing import spans_decades
 from sim.figures.labels import label_of, number
 from sim.figures.options import Look, looks_of
 from sim.figures.pareto import MORE_IS_BETTER
+from sim.figures.ticks import log_axis
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from typing import Any
 
 from sim.core.breakdown import PARTS
@@ -69,6 +71,8 @@ _NAMES = {
     "downlink": "Downlink payload",
     "uplink_payload": "Uplink payload",
     "downlink_payload": "Downlink payload",
+    "uplink_jain_index": "Jain's index of the uplink",
+    "downlink_jain_index": "Jain's index of the downlink",
     "device_energy": "Device energy",
     "edge_energy": "Edge energy",
     "edge_utilisation": "Edge utilisation",
@@ -88,10 +92,11 @@ _NAMES = {
     "radio_link_failures": "Radio link failures",
     "outage_messages": "Messages that waited for coverage",
     "failed_messages": "Messages that found no radio link",
-    "slo_attainment": "Requests that meet all objectives",
-    "ttft_attainment": "Requests that meet the objective of TTFT",
-    "tpot_attainment": "Requests that meet the objective of TPOT",
-    "e2e_attainment": "Requests that meet the end-to-end objective",
+    "slo_attainment": "Share of requests that meet all objectives",
+    "slo_met": "Met all objectives",
+    "ttft_attainment": "Share of requests that meet the objective of TTFT",
+    "tpot_attainment": "Share of requests that meet the objective of TPOT",
+    "e2e_attainment": "Share of requests that meet the end-to-end objective",
     "goodput": "Goodput",
     "offered": "Offered load",
     "completed": "Requests completed",
@@ -109,7 +114,7 @@ _NAMES = {
     "protocol.name": "Protocol",
     "protocol.top_k": "Row length K",
     "protocol.draft_length": "Draft length γ",
-    "protocol.candidates": "Candidates at the first level",
+    "protocol.candidates": "First-level candidates",
     "protocol.values": "Value format",
     "devices.count": "Devices",
     "workload.temperature": "Temperature",
@@ -179,6 +184,17 @@ def value_label(column: str, value: Any) -> str:
     return f"{number(value)} {unit}" if unit else f"{name_of(column)} = {number(value)}"
 
 
+def entry_label(column: str, value: Any) -> str:
+    """A value where its column's name stands above it, as in a legend with a title: ``5 Mbit/s``, ``64``."""
+    unit = "" if isinstance(value, str) else unit_of(column)
+    return f"{number(value)} {unit}" if unit else number(value)
+
+
+def series_title(by: str | None) -> str:
+    """What the values of a column are values of, for the head of a legend; empty where they speak for themselves."""
+    return "" if by is None or by in ("variant", "result") else name_of(by)
+
+
 def panel_label(column: str, value: Any) -> str:
     """The head of a panel: the column's name and the value with its unit, such as ``One-way delay 0.01 s``."""
     text = value_label(column, value)
@@ -190,6 +206,28 @@ def number(value: Any) -> str:
     if isinstance(value, bool) or not isinstance(value, int | float):
         return str(value)
     return f"{value:,.0f}" if abs(value) >= 1000 or float(value).is_integer() else f"{value:.3g}"
+
+
+def alike(values: Sequence[float], digits: int = 3) -> list[str]:
+    """Numbers as they stand below each other: all with the decimals that the largest has of so many digits.
+
+    Where they span more than two decades each has digits of its own; whole numbers have no decimals.
+    """
+    finite = [abs(value) for value in values if math.isfinite(value)]
+    if all(value.is_integer() for value in map(float, finite)):
+        return [f"{value:,.0f}" for value in values]
+    largest, least = max(finite), min((value for value in finite if value), default=0.0)
+    if largest > 100 * least:
+        return [_with_digits(value, digits) for value in values]
+    decimals = max(0, digits - 1 - math.floor(math.log10(largest)))
+    return [f"{value:,.{decimals}f}" for value in values]
+
+
+def _with_digits(value: float, digits: int) -> str:
+    """So many digits, zeros at the end included."""
+    if not value or not math.isfinite(value):
+        return f"{value:.0f}"
+    return f"{value:,.{max(0, digits - 1 - math.floor(math.log10(abs(value))))}f}"
 
 
 def within_line(column: str, label: str) -> str:

@@ -10,8 +10,8 @@ import numpy as np
 from sim.core.errors import InputError
 from sim.figures.conditions import check_columns, check_numeric, hold, values_of
 from sim.figures.drawing import held_note
-from sim.figures.labels import label_of, panel_label, value_label
-from sim.figures.options import FigureOptions, ordered
+from sim.figures.labels import entry_label, label_of, number, panel_label, series_title
+from sim.figures.options import FigureOptions, ordered, shown_name
 from sim.figures.pareto import MORE_IS_BETTER
 from sim.figures.statistics import mean_interval
 
@@ -64,13 +64,12 @@ def latex_table(
     options = options or FigureOptions()
     table, held = hold(table, [column for column in (x, by, facet) if column is not None])
     series = ordered(by, [None] if by is None else values_of(table, by), options)
-    heads = [label_of(y) if name is None else _label(str(by), name, options) for name in series]
-    if not heads:
+    if not series:
         raise InputError(f"--by: column {by!r} is empty here")
     lines = [
-        r"\begin{tabular}{l" + "r" * len(heads) + "}",
+        r"\begin{tabular}{l" + "r" * len(series) + "}",
         r"\toprule",
-        " & ".join([escape(options.x_label or label_of(x)), *map(escape, heads)]) + r" \\",
+        *_heads(options.x_label or label_of(x), y, by, series, options),
     ]
     for panel in [None] if facet is None else values_of(table, facet):
         lines.append(r"\midrule")
@@ -78,7 +77,7 @@ def latex_table(
         if panel is not None:
             rows = table[table[facet] == panel]
             head = escape(panel_label(str(facet), panel))
-            lines += [rf"\multicolumn{{{len(heads) + 1}}}{{l}}{{\textit{{{head}}}}} \\", r"\midrule"]
+            lines += [rf"\multicolumn{{{len(series) + 1}}}{{l}}{{\textit{{{head}}}}} \\", r"\midrule"]
         lines += _rows(rows, x, y, by, series)
     caption = f"% {options.y_label or label_of(y)}: means and 95 % half widths; bold: paired intervals without zero"
     caption = "; ".join(filter(None, [caption, held_note(held)]))
@@ -102,9 +101,22 @@ def escape(text: str) -> str:
     return "".join(_ESCAPED.get(letter) or _SYMBOLS.get(letter, letter) for letter in text)
 
 
-def _label(by: str, value: Any, options: FigureOptions) -> str:
-    label = value_label(by, value)
-    return options.names.get(label, label)
+def _heads(x_label: str, y: str, by: str | None, series: Sequence[Any], options: FigureOptions) -> list[str]:
+    """The line of heads; where the series are values of a key, its label once above them."""
+    if by is None:
+        return [" & ".join([escape(x_label), escape(label_of(y))]) + r" \\"]
+    title = series_title(by)
+    named = [shown_name(by, value, options) for value in series]
+    if not title or len(series) < 2:
+        named = [f"{title} {name}".strip() for name in named]
+        return [" & ".join([escape(x_label), *map(escape, named)]) + r" \\"]
+    if all(name == entry_label(by, value) for name, value in zip(named, series, strict=True)):
+        title, named = label_of(by), [number(value) for value in series]  # the unit stands above, too
+    return [
+        rf" & \multicolumn{{{len(series)}}}{{c}}{{{escape(title)}}} \\",
+        rf"\cmidrule(lr){{2-{len(series) + 1}}}",
+        " & ".join([escape(x_label), *map(escape, named)]) + r" \\",
+    ]
 
 
 def _row_label(value: Any) -> str:

@@ -6,7 +6,8 @@ import textwrap
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from sim.figures.drawing import CHARACTER_INCHES, NOTE
+from sim.figures.drawing import NOTE
+from sim.figures.ticks import CHARACTER_INCHES
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -15,10 +16,20 @@ if TYPE_CHECKING:
 _TITLE_POINTS = 9.0
 # Label of legends that stand above the panels.
 _ABOVE = "above the panels"
+# Entries of so few characters stand side by side, up to so many.
+_SHORT, _MAX_SHORT = 8, 4
+# Characters of a line in a legend beside the panels.
+_MAX_BESIDE = 16
 
 
 def place_legend(
-    figure: Figure, panels: Sequence[Axes], place: str, columns: int, handle_length: float = 2.8, note: str = ""
+    figure: Figure,
+    panels: Sequence[Axes],
+    place: str,
+    columns: int,
+    handle_length: float = 2.8,
+    note: str = "",
+    title: str = "",
 ) -> None:
     """One legend for the figure, and a note.
 
@@ -29,9 +40,10 @@ def place_legend(
         columns: At most so many entries side by side above the panels.
         handle_length: Of the lines [em].
         note: What to say above the panels, wherever the legend is.
+        title: What the entries are values of.
     """
     if place == "outside":
-        legend_above(figure, panels, columns, handle_length, note)
+        legend_above(figure, panels, columns, handle_length, note, title)
         return
     legend_above(figure, [], columns, handle_length, note)
     entries = entries_of(panels)
@@ -39,9 +51,12 @@ def place_legend(
         return
     handles, labels = list(entries.values()), list(entries)
     if place == "inside":
-        panels[0].legend(handles, labels, loc="best", handlelength=handle_length, frameon=True, framealpha=0.85)
+        panels[0].legend(
+            handles, labels, loc="best", handlelength=handle_length, frameon=True, framealpha=0.85, title=title or None
+        )
     else:
-        figure.legend(handles, labels, loc="outside right center", handlelength=handle_length)
+        title = textwrap.fill(title, _MAX_BESIDE)
+        figure.legend(handles, labels, loc="outside right center", handlelength=handle_length, title=title or None)
 
 
 def place_title(figure: Figure, title: str | None) -> None:
@@ -74,7 +89,7 @@ def place_title(figure: Figure, title: str | None) -> None:
             legend.borderaxespad += strip_in * 72 / legend.prop.get_size_in_points()
 
 
-def legend_of_each(panels: Sequence[Axes], columns: int, handle_length: float) -> None:
+def legend_of_each(panels: Sequence[Axes], columns: int, handle_length: float, title: str = "") -> None:
     """A legend above each panel, for panels that hold different series."""
     for axes in panels:
         handles, labels = axes.get_legend_handles_labels()
@@ -88,6 +103,9 @@ def legend_of_each(panels: Sequence[Axes], columns: int, handle_length: float) -
                 handlelength=handle_length,
                 fontsize=6.5,
                 borderaxespad=0.0,
+                title=title or None,
+                title_fontsize=6.5,
+                alignment="left",
             )
 
 
@@ -101,7 +119,12 @@ def entries_of(panels: Sequence[Axes]) -> dict[str, Any]:
 
 
 def legend_above(
-    figure: Figure, panels: Sequence[Axes], columns: int, handle_length: float = 2.8, note: str = ""
+    figure: Figure,
+    panels: Sequence[Axes],
+    columns: int,
+    handle_length: float = 2.8,
+    note: str = "",
+    title: str = "",
 ) -> None:
     """One legend for the figure, above its panels, where it covers no data.
 
@@ -111,13 +134,19 @@ def legend_above(
         columns: At most so many entries side by side; fewer where their names are long.
         handle_length: Of the lines [em].
         note: What to say above the entries.
+        title: What the entries are values of; below the note.
     """
     entries = entries_of(panels)
     if not entries and not note:
         return
     labels = list(entries)
+    if max(map(len, labels), default=0) <= _SHORT:
+        columns = max(columns, _MAX_SHORT)
     columns = max(1, min(columns, max(1, len(labels))))
     note = textwrap.fill(note, int(figure.get_figwidth() / CHARACTER_INCHES["note"]))
+    heads = [text for text in (note, title if entries else "") if text]
+    # A title alone reads as the entries do; below a note it is part of that.
+    look: dict[str, Any] = NOTE if note else {"fontsize": None, "color": "black"}
     while True:
         rows = -(-len(labels) // columns)
         # matplotlib fills column by column; people read row by row.
@@ -129,10 +158,10 @@ def legend_above(
             loc="outside upper center",
             ncols=columns,
             handlelength=handle_length,
-            title=note or None,
-            title_fontproperties={"size": NOTE["fontsize"]},
+            title="\n".join(heads) or None,
+            title_fontproperties={"size": look["fontsize"]},
         )
-        legend.get_title().set_color(NOTE["color"])
+        legend.get_title().set_color(look["color"])
         legend.set_label(_ABOVE)
         # Its extent has an empty margin that may lie outside.
         margin = 2 * legend.borderpad * legend.prop.get_size_in_points() / 72 * figure.dpi

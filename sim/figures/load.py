@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from sim.figures.conditions import values_of
 from sim.figures.drawing import draw_curves, say_replications, set_scales, spans_decades
-from sim.figures.labels import label_of
+from sim.figures.labels import label_of, series_title
 from sim.figures.legends import legend_above
 from sim.figures.style import COLOURS, new_figure, styled
 
@@ -48,7 +48,7 @@ def over_load(
                 panel.set_ylabel(label)
                 panel.set_xlabel((x_label or label_of(x)) if panel is panels[-1] else "")
             if by is not None:
-                legend_above(figure, panels, 4)
+                legend_above(figure, panels, 4, title=series_title(by))
             return figure
 
     return draw

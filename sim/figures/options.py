@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from sim.core.errors import InputError, unknown_name_message
-from sim.figures.labels import value_label
+from sim.figures.labels import entry_label, number, value_label
 from sim.figures.style import COLOURS, LINES, MARKERS, size_in
 
 LEGEND_PLACES = ("outside", "inside", "right", "none")
@@ -29,8 +29,8 @@ class FigureOptions:
         x_limits, y_limits: Ends of the axes; None leaves an end free.
         legend: One of ``LEGEND_PLACES``.
         order: Series that come first, in this order; the others follow in theirs.
-        names: What series are called instead, by their label.
-        colors: Colours by the label of a series; anything that matplotlib understands.
+        names: What series are called instead, by their label or by the bare value of their column, such as ``4``.
+        colors: Colours, likewise; anything that matplotlib understands.
         style_file: A matplotlib style that is put over the project's own.
     """
 
@@ -93,11 +93,40 @@ def looks_of(by: str | None, series: Sequence[Any], options: FigureOptions | Non
     options = options or FigureOptions()
     looks = []
     for index, value in enumerate(series):
-        label, turn = value_label(by, value), index // len(COLOURS)
+        turn = index // len(COLOURS)
         place = (index + turn) % len(COLOURS)
-        colour = options.colors.get(label, COLOURS[index % len(COLOURS)])
-        looks.append(Look(colour, MARKERS[place], LINES[place], options.names.get(label, label)))
+        colour = _given(options.colors, by, value) or COLOURS[index % len(COLOURS)]
+        looks.append(Look(colour, MARKERS[place], LINES[place], shown_name(by, value, options)))
     return looks
+
+
+def shown_name(by: str, value: Any, options: FigureOptions) -> str:
+    """What a series is called in a legend or a table: the name that it was given, or its value with its unit."""
+    return _given(options.names, by, value) or entry_label(by, value)
+
+
+def _given(texts: Mapping[str, str], by: str, value: Any) -> str | None:
+    return next((texts[name] for name in names_of(by, value) if name in texts), None)
+
+
+def names_of(by: str, value: Any) -> list[str]:
+    """Whatever a series may be named by: ``Row length K = 64`` or ``64``, ``5 Mbit/s`` or ``5``."""
+    return list(dict.fromkeys([value_label(by, value), entry_label(by, value), number(value), str(value)]))
+
+
+def split_named(text: str, known: Sequence[str]) -> tuple[str, str]:
+    """The name of a series and what is said of it, from ``NAME=TEXT``; both of them may hold the sign.
+
+    The longest known name that the text begins with is taken, or else what stands before the last sign.
+
+    Returns:
+        Name and text; the text is empty if there is none.
+    """
+    for name in sorted(known, key=len, reverse=True):
+        if text == name or text.startswith(f"{name}="):
+            return name, text[len(name) + 1 :]
+    name, _, rest = text.rpartition("=")
+    return (name, rest) if name else (text, "")
 
 
 def ordered(by: str | None, series: Sequence[Any], options: FigureOptions) -> list[Any]:
@@ -108,12 +137,13 @@ def ordered(by: str | None, series: Sequence[Any], options: FigureOptions) -> li
     """
     if by is None:
         return list(series)
-    labels = {value_label(by, value): value for value in series}
+    labels = {name: value for value in reversed(series) for name in names_of(by, value)}
+    shown = [value_label(by, value) for value in series]
     for option, given in (("legend", options.order), ("legend", options.names), ("color", options.colors)):
         for name in given:
             if name not in labels:
-                raise InputError(f"--{option}: {unknown_name_message('series', name, labels)}")
-    first = [labels[name] for name in options.order]
+                raise InputError(f"--{option}: {unknown_name_message('series', name, shown)}")
+    first = list(dict.fromkeys(labels[name] for name in options.order))
     return [*first, *(value for value in series if not any(value is one or value == one for one in first))]
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from sim.core.errors import InputError
 from sim.figures.conditions import hold, is_numeric, spread, values_of
 from sim.figures.drawing import (
+    LOG_DECADES_Y,
     draw_conditions,
     draw_curves,
     draw_names,
@@ -22,12 +23,13 @@ from sim.figures.drawing import (
     without_note,
 )
 from sim.figures.heatmap import draw_best, mean_limits
-from sim.figures.labels import label_of, panel_label
+from sim.figures.labels import panel_label, series_title
 from sim.figures.legends import legend_of_each, place_legend, place_title
 from sim.figures.options import FigureOptions, Look, looks_of, ordered
 from sim.figures.pareto import draw_front
 from sim.figures.roles import Roles, has_curves, off_axis, shown_columns
 from sim.figures.style import COLOURS, new_figure
+from sim.figures.ticks import label_axis
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -92,12 +94,12 @@ def draw_panels(
     notes = [held_note({**fixed, **held}), left_out_note(table, roles.facet, values)]
     notes += [without_note(whole, column) for column in dict.fromkeys((roles.by, roles.facet))]
     notes += off_axis(table, roles, log_x, log_y)
-    what = "bands" if is_numeric(table, roles.x) else "bars"
+    what = "bands" if kind == "line" and is_numeric(table, roles.x) else "bars"
     if counts and len(panels) == 1 and panels[0].value is None:
         say_replications(grid[0], counts, what)
     elif counts:
         notes.insert(0, intervals_note(counts, what))
-    _legends(figure, grid, kind, options, split, "; ".join(filter(None, notes)))
+    _legends(figure, grid, kind, options, split, "; ".join(filter(None, notes)), roles)
     place_title(figure, options.title)
     return figure
 
@@ -133,7 +135,9 @@ def _with_rows(panels: Sequence[_Panel], table: pd.DataFrame, roles: Roles) -> l
 
 def _grid(count: int, columns: int, kind: str, options: FigureOptions, split: bool) -> tuple[Figure, list[Axes]]:
     rows = -(-count // columns)
-    figure = new_figure(options.size, 0.45 + (2.6 if split else 2.1) * rows)
+    # A Pareto front's legend explains marks and sizes, too.
+    legend_in = 0.9 if kind == "pareto" else 0.45
+    figure = new_figure(options.size, legend_in + (2.6 if split else 2.1) * rows)
     shared = kind != "heatmap"
     grid = figure.subplots(rows, columns, squeeze=False, sharex=shared, sharey=shared).ravel()
     for unused in grid[count:]:
@@ -158,7 +162,7 @@ def _draw_panel(
         limits = mean_limits(whole, roles.facet, x, y, roles.metric)
         draw_best(axes, table, x, y, roles.metric, by, series, limits, looks)
     elif kind == "pareto":
-        draw_front(axes, table, x, y, by, series, looks)
+        return draw_front(axes, table, x, y, by, series, looks)
     elif not is_numeric(whole, x):
         return draw_names(axes, table, x, y, by, series, values_of(whole, x), looks)
     elif has_curves(whole, x):
@@ -173,36 +177,39 @@ def _finish_axes(
 ) -> None:
     """Scales, and labels on the outer panels alone; a panel with none below it is an outer one."""
     x_values = table[roles.x] if is_numeric(table, roles.x) else [0.0]
-    logs = [
-        spans_decades(values) if wanted is None else wanted
-        for values, wanted in ((x_values, log_x), (table[roles.y], log_y))
-    ]
+    is_log_x = spans_decades(x_values) if log_x is None else log_x
+    is_log_y = spans_decades(table[roles.y], LOG_DECADES_Y) if log_y is None else log_y
     for axes in grid:
-        set_scales(axes, x_values, table[roles.y], *logs)
+        set_scales(axes, x_values, table[roles.y], is_log_x, is_log_y, is_key=has_curves(table, roles.x))
+        x_label = axes.get_xlabel()
         axes.label_outer()
     for axes in grid[-columns:]:
         axes.tick_params(labelbottom=True)
-        axes.set_xlabel(label_of(roles.x))
+        axes.set_xlabel(x_label)
 
 
 def _label_axes(figure: Figure, grid: Sequence[Axes], columns: int, options: FigureOptions) -> None:
     """What the options say instead of the columns' labels and the values' limits."""
     for axes in grid:
         if options.x_label is not None and axes.get_xlabel():
-            axes.set_xlabel(options.x_label)
+            label_axis(axes.xaxis, options.x_label)
         if options.y_label is not None and axes.get_ylabel():
-            axes.set_ylabel(options.y_label)
+            label_axis(axes.yaxis, options.y_label)
         for set_limits, (low, high) in ((axes.set_xlim, options.x_limits), (axes.set_ylim, options.y_limits)):
             if low is not None or high is not None:
                 set_limits(low, high)
 
 
-def _legends(figure: Figure, grid: Sequence[Axes], kind: str, options: FigureOptions, split: bool, note: str) -> None:
-    handle_length = 2.8 if kind == "line" else 1.2
+def _legends(
+    figure: Figure, grid: Sequence[Axes], kind: str, options: FigureOptions, split: bool, note: str, roles: Roles
+) -> None:
+    handle_length, title = 2.8 if kind == "line" else 1.2, series_title(roles.by)
     if not split:
-        place_legend(figure, grid, options.legend, 2 if options.is_narrow else 5, handle_length, note)
+        # Where panels and series are one, the panels' heads are the legend.
+        place = "none" if roles.by is not None and roles.by == roles.facet else options.legend
+        place_legend(figure, grid, place, 2 if options.is_narrow else 5, handle_length, note, title)
         return
     # Panels hold different series, so each says which; beside or above them all, colours would mean several things.
     place_legend(figure, grid, "none", 1, handle_length, note)
     if options.legend != "none":
-        legend_of_each(grid, 2, handle_length)
+        legend_of_each(grid, 2, handle_length, title)

@@ -13,6 +13,7 @@ from sim.figures.panels import draw_panels
 from sim.figures.registry import FIGURES
 from sim.figures.roles import check_logs, check_results, find_roles, heatmap_roles
 from sim.figures.style import styled
+from sim.figures.ticks import label_axis
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -47,7 +48,7 @@ def plot(
         kind: ``line`` with 95 % bands over replications, ``pareto``, ``heatmap``, the name of a registered figure, or
             ``module:Name`` of one's own. A registered figure chooses its columns itself.
         log_x: Logarithmic horizontal axis; where the values span more than 1.5 decades if None.
-        log_y: The same for the vertical axis.
+        log_y: The same for the vertical axis, where the values span more than one decade if None.
         style: Size, where no options are given.
         where: Columns and the values of theirs that are drawn.
         options: Size, labels, limits, legend, colours.
@@ -90,9 +91,9 @@ def _registered(kind: str, table: pd.DataFrame, options: FigureOptions) -> Figur
 def _relabel(figure: Figure, options: FigureOptions) -> None:
     for axes in figure.axes:
         if options.x_label is not None and axes.get_xlabel():
-            axes.set_xlabel(options.x_label)
+            label_axis(axes.xaxis, options.x_label)
         if options.y_label is not None and axes.get_ylabel():
-            axes.set_ylabel(options.y_label)
+            label_axis(axes.yaxis, options.y_label)
         if options.x_limits != (None, None):
             axes.set_xlim(*options.x_limits)
         if options.y_limits != (None, None):

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sim.figures.legends import legend_above
+from sim.figures.legends import legend_of_each
 from sim.figures.style import COLOURS, LINES, new_figure, save_all, styled
 
 if TYPE_CHECKING:
@@ -46,26 +47,26 @@ def _over_time(seconds: pd.DataFrame, style: str) -> Figure:
         servers = list(dict.fromkeys(seconds["server"]))
     figure = new_figure(style, 2.9)
     upper, lower = figure.subplots(2, 1, sharex=True)
-    _draw(upper, seconds, servers, ("running", "waiting"), ("running", "waiting"))
-    _draw(lower, seconds, servers, ("kv_share", "utilisation"), ("key-value memory", "utilisation"))
+    _draw(upper, seconds, servers, {"running": "running", "waiting": "waiting"}, 0)
+    _draw(lower, seconds, servers, {"kv_share": "key-value memory", "utilisation": "utilisation"}, 2)
     upper.set_ylabel("Requests")
     upper.set_ylim(bottom=0)
     lower.set_ylabel("Share")
     lower.set_ylim(0, 1.05)
     lower.set_xlabel("Time (s)")
-    legend_above(figure, [upper, lower], 2)
+    legend_of_each([upper, lower], 2, 2.8)
     return figure
 
 
-def _draw(
-    axes: Axes, seconds: pd.DataFrame, servers: list[str], columns: tuple[str, ...], labels: tuple[str, ...]
-) -> None:
+def _draw(axes: Axes, seconds: pd.DataFrame, servers: list[str], names: Mapping[str, str], first_colour: int) -> None:
+    """A line per server and column: of one server each column has its colour, of several each server."""
+    columns = list(names)
     for index, server in enumerate(servers):
         own = seconds[seconds["server"] == server].sort_values("time_s")
         width = -(-len(own) // _MAX_POINTS)
         if width > 1:  # a day of seconds is more than a figure can show
             own = own.groupby(own["time_s"] // width, sort=True)[["time_s", *columns]].mean()
-        for place, (column, label) in enumerate(zip(columns, labels, strict=True)):
+        for place, (column, label) in enumerate(names.items()):
             name = label if len(servers) == 1 else f"{server}: {label}"
-            colour = COLOURS[(2 * index + place) % len(COLOURS)]
+            colour = COLOURS[first_colour + place if len(servers) == 1 else index]
             axes.plot(own["time_s"], own[column], color=colour, ls=LINES[place], lw=1.0, label=name)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from sim.figures.conditions import values_of
 from sim.figures.drawing import draw_curves, say_replications, set_scales, spans_decades
-from sim.figures.labels import label_of
+from sim.figures.labels import label_of, series_title
 from sim.figures.legends import legend_above
 from sim.figures.style import new_figure, styled
 
@@ -39,7 +39,7 @@ def latency_and_modem_energy(x: str, by: str = "variant") -> Callable[[pd.DataFr
             say_replications(lower, counts)
             upper.set_xlabel("")
             lower.set_xlabel(label_of(x))
-            legend_above(figure, [upper, lower], 2)
+            legend_above(figure, [upper, lower], 2, title=series_title(by))
         return figure
 
     return draw

@@ -12,7 +12,8 @@ import numpy as np
 
 from sim.figures.conditions import spread, values_of
 from sim.figures.drawing import (
-    NOTE,
+    LOG_DECADES_Y,
+    NAME_CHARACTERS,
     draw_breakdown,
     draw_curves,
     head_panel,
@@ -25,7 +26,7 @@ from sim.figures.drawing import (
     spans_decades,
 )
 from sim.figures.heatmap import draw_best
-from sim.figures.labels import panel_label, value_label
+from sim.figures.labels import alike, entry_label, panel_label, series_title
 from sim.figures.legends import legend_above
 from sim.figures.options import FigureOptions
 from sim.figures.panels import draw_panels
@@ -136,7 +137,7 @@ def breakdown(table: pd.DataFrame, sweep_axes: Sequence[str], style: str = "one_
 
 @FIGURES.register("rows")
 def rows(table: pd.DataFrame, sweep_axes: Sequence[str], style: str = "one_column") -> Figure | None:
-    """Acceptance rate and uplink payload over row length or by scheme; None if neither was varied."""
+    """Acceptance rate and uplink payload over row length or by scheme; None if neither was varied or changes them."""
     table, roles = _held(table, sweep_axes)
     with styled():
         return draw_rows(table, roles.by, [axis for axis in sweep_axes if axis not in roles.fixed], style)
@@ -196,14 +197,14 @@ def _draw_curves(table: pd.DataFrame, roles: AxisRoles, x: str, y: str, style: s
     figure = new_figure("two_column" if wide else style, 2.5)
     grid = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
     counts: set[int] = set()
-    log_x, log_y = spans_decades(table[x]), spans_decades(table[y], 1.0)
+    log_x, log_y = spans_decades(table[x]), spans_decades(table[y], LOG_DECADES_Y)
     for axes, panel in zip(grid, panels, strict=True):
         chosen = table if panel is None else table[table[roles.facet] == panel]
         counts |= draw_curves(axes, chosen, x, y, roles.by, series)
         if panel is not None:
             head_panel(axes, panel_label(str(roles.facet), panel))
     for axes in grid:
-        set_scales(axes, table[x], table[y], log_x, log_y)
+        set_scales(axes, table[x], table[y], log_x, log_y, is_key=True)
         axes.label_outer()
     notes = [held_note(roles.fixed)]
     if wide:
@@ -211,7 +212,7 @@ def _draw_curves(table: pd.DataFrame, roles: AxisRoles, x: str, y: str, style: s
     else:
         say_replications(grid[0], counts)
     columns = 6 if wide or style == "two_column" else 2
-    legend_above(figure, list(grid), columns, note="; ".join(filter(None, notes)))
+    legend_above(figure, list(grid), columns, note="; ".join(filter(None, notes)), title=series_title(roles.by))
     return figure
 
 
@@ -223,8 +224,12 @@ def _bars(table: pd.DataFrame, roles: AxisRoles, style: str) -> Figure:
         table = table[table[roles.facet] == held[roles.facet]]
     names: list[Any] = [None] if roles.by is None else spread(values_of(table, roles.by), _MAX_BARS)
     frame, parts = parts_of(table, "_mean_s")
-    figure = new_figure(style, 0.9 + len(at) * (0.42 + 0.2 * len(names)))
+    title = series_title(roles.by)
+    counts: set[int] = set()
+    is_long = any(len(entry_label(str(roles.by), name)) > NAME_CHARACTERS for name in names)
+    figure = new_figure(style, 0.9 + len(at) * (0.42 + (0.27 if is_long else 0.2) * len(names)))
     grid = figure.subplots(len(at), 1, squeeze=False)[:, 0]
+    panels = []
     for axes, value in zip(grid, at, strict=True):
         here = np.ones(len(table), dtype=bool) if roles.x is None else (table[roles.x] == value).to_numpy()
         groups = {name: here if name is None else here & (table[roles.by] == name).to_numpy() for name in names}
@@ -232,14 +237,19 @@ def _bars(table: pd.DataFrame, roles: AxisRoles, style: str) -> Figure:
         import pandas as pd
 
         means = pd.DataFrame([frame[mask].mean() for mask in groups.values()])
-        labels = ["all" if name is None else value_label(str(roles.by), name) for name in groups]
-        draw_breakdown(axes, labels, means, parts)
-        if axes is grid[0] and (count := min(int(mask.sum()) for mask in groups.values())) > 1:
-            axes.set_title(f"means of n = {count}", loc="right", pad=3, **NOTE)
+        labels = ["all" if name is None else entry_label(str(roles.by), name) for name in groups]
+        panels.append((axes, labels, means))
+        counts.update(int(mask.sum()) for mask in groups.values())
         if roles.x is not None:
             axes.set_title(panel_label(roles.x, value), loc="left", fontsize=7.5)
+    totals = iter(alike([float(total) for _, _, means in panels for total in means[parts].sum(axis=1)]))
+    for axes, labels, means in panels:
+        draw_breakdown(axes, labels, means, parts, [next(totals) for _ in labels])
     grid[-1].set_xlabel("Time per request (s)")
+    if title:
+        figure.supylabel(title, fontsize=7.5)
     columns = 3 if style == "one_column" else 6
-    notes = [held_note(held), left_out_note(table, roles.by, names)]
+    notes = [f"means of n = {min(counts)}" if min(counts) > 1 else "", held_note(held)]
+    notes.append(left_out_note(table, roles.by, names))
     legend_above(figure, list(grid), columns, handle_length=1.2, note="; ".join(filter(None, notes)))
     return figure

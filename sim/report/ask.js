@@ -43,13 +43,14 @@ for (const section of document.querySelectorAll(".ask")) {
     return { column, select: choice(`filter-${column.name}`, titled(column), [["", "all"], ...options], middle) };
   });
 
-  const axisOf = (column, values, scale, low, high) => {
+  // As in the printed figures an axis that spans more than so much is logarithmic.
+  const axisOf = (column, values, scale, low, high, span) => {
     if (column.text) {
       const words = column.order ?? [...new Set(column.values)];
       return { at: (v) => low + ((words.indexOf(v) + 0.5) / words.length) * (high - low), ticks: words.map((w) => [w, w]) };
     }
     let [least, most] = [Math.min(...values), Math.max(...values)];
-    if (scale === "log" ? least > 0 : scale === "auto" && least > 0 && most / least > 30) {
+    if (scale === "log" ? least > 0 : scale === "auto" && least > 0 && most / least > span) {
       if (least === most) [least, most] = [least / 2, most * 2];
       const [first, last] = [Math.log10(least), Math.log10(most)];
       const steps = last - first > 4 ? [1] : last - first > 1.5 ? [1, 3] : [1, 2, 5];
@@ -95,8 +96,8 @@ for (const section of document.querySelectorAll(".ask")) {
     }
     const heights = rows.flatMap((row) => [up.values[row], ...(half(row) ? [up.values[row] + half(row)] : [])]);
     const alongX = scaleX.value === "auto" && !data.joined ? "linear" : scaleX.value;
-    const horizontal = axisOf(across, rows.map((row) => across.values[row]), alongX, left + 12, width - right - 12);
-    const vertical = axisOf(up, heights, scaleY.value, height - bottom, top + 6);
+    const horizontal = axisOf(across, rows.map((row) => across.values[row]), alongX, left + 12, width - right - 12, 31.6);
+    const vertical = axisOf(up, heights, scaleY.value, height - bottom, top + 6, 10);
     for (const [value, text] of horizontal.ticks) {
       const place = horizontal.at(value);
       picture.append(drawn("line", { class: "grid", x1: place, x2: place, y1: top, y2: height - bottom }));

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -129,7 +130,8 @@ def test_series_by_a_key_that_some_variants_lack_say_which() -> None:
     figure = plot([table], UPLINK, "e2e_mean_s", by="protocol.top_k")
     notes = figure.legends[0].get_title().get_text().replace("\n", " ")
     assert "without row length K: edge only" in notes
-    assert legend_of(figure) == ["Row length K = 8", "Row length K = 512"]
+    assert legend_of(figure) == ["8", "512"]
+    assert "Row length K" in figure.legends[0].get_title().get_text()
 
 
 def test_registered_figures_and_ones_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -216,7 +218,7 @@ def test_the_written_table_has_all_panels_of_the_figure(tmp_path: Path, facet: s
     plot_command(PlotRequest(results, UPLINK, by=by, facet=facet, latex=tmp_path / "t.tex", out=tmp_path / "x.png"))
     text = (tmp_path / "t.tex").read_text()
     heads = ("A", "B") if facet is None else ("One-way delay 0.001 s", "One-way delay 0.1 s")
-    assert text.count("multicolumn") == 2
+    assert text.count(r"{l}{\textit") == 2
     assert all(rf"\textit{{{head}}}" in text for head in heads)
     rows_at_half = [line for line in text.splitlines() if line.startswith("0.5 & ")]
     assert len(set(rows_at_half)) == 2
@@ -243,3 +245,62 @@ def test_a_title_covers_neither_notes_nor_legend_nor_panels(legend: str, title: 
         assert other.y1 <= box.y0
         if item in figure.legends:
             assert not any(inner.overlaps(other) for axes, inner in boxes if axes in figure.axes)
+
+
+# ---- names of series that are values of a key -----------------------------------------------------------------------
+
+CANDIDATES = "protocol.candidates"
+
+
+def candidates_table() -> pd.DataFrame:
+    """The same curves as series of a key without unit."""
+    numbers = {"full rows": 1, "top-8": 2, "edge only": 4}
+    table = sweep_table()
+    return table.assign(**{CANDIDATES: table["variant"].map(numbers)}).drop(columns="variant")
+
+
+def written(tmp_path: Path, *legend: str, color: tuple[str, ...] = ()) -> list[str]:
+    candidates_table().to_parquet(tmp_path / "t.parquet")
+    asked = PlotRequest([str(tmp_path / "t.parquet")], UPLINK, by=CANDIDATES, legend=legend, color=color)
+    plot_command(replace(asked, latex=tmp_path / "t.tex", out=tmp_path / "t.svg"))
+    return (tmp_path / "t.tex").read_text().splitlines()
+
+
+def test_a_series_whose_label_holds_the_sign_is_named_by_label_or_by_value(tmp_path: Path) -> None:
+    lines = written(tmp_path, "First-level candidates = 2=a = b", "1=one", color=("4=#123456",))
+    assert lines[3:6] == [
+        r" & \multicolumn{3}{c}{First-level candidates} \\",
+        r"\cmidrule(lr){2-4}",
+        r"Uplink rate (Mbit/s) & a = b & one & 4 \\",
+    ]
+    picture = (tmp_path / "t.svg").read_text()
+    assert "a = b" in picture
+    assert "#123456" in picture
+
+
+def test_a_series_that_is_none_is_refused_with_those_there_are(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"--legend: unknown series '3'; valid: First-level candidates = 1"):
+        written(tmp_path, "3=three")
+
+
+def test_what_the_entries_are_values_of_stands_once_above_them() -> None:
+    figure = plot([candidates_table()], UPLINK, "e2e_mean_s", by=CANDIDATES)
+    assert figure.legends[0].get_title().get_text() == "First-level candidates"
+    assert sorted(legend_of(figure)) == ["1", "2", "4"]
+    by_rate = plot([candidates_table()], CANDIDATES, "e2e_mean_s", by=UPLINK)
+    assert by_rate.legends[0].get_title().get_text() == "Uplink rate"
+    assert set(legend_of(by_rate)) == {"0.5 Mbit/s", "2 Mbit/s", "10 Mbit/s", "100 Mbit/s"}
+    assert drawn().legends[0].get_title().get_text() == ""
+
+
+def test_units_of_a_key_stand_once_in_the_head_of_a_table() -> None:
+    lines = latex_table(candidates_table(), CANDIDATES, "e2e_mean_s", UPLINK).splitlines()
+    assert lines[3] == r" & \multicolumn{4}{c}{Uplink rate (Mbit/s)} \\"
+    assert lines[5] == r"First-level candidates & 0.5 & 2 & 10 & 100 \\"
+
+
+def test_panels_that_are_the_series_need_no_legend() -> None:
+    options = FigureOptions(legend="inside")
+    figure = plot([candidates_table()], UPLINK, "e2e_mean_s", by=CANDIDATES, facet=CANDIDATES, options=options)
+    assert not legend_of(figure)
+    assert all(axes.get_legend() is None for axes in figure.axes)
