@@ -129,7 +129,8 @@ def plot(
     results: Annotated[
         list[str],
         typer.Argument(
-            metavar="[NAME=]RESULT...", help="Folders of runs or sweeps, or their tables; several runs are a sweep."
+            metavar="[NAME=]RESULT...",
+            help="Folders of runs or sweeps, or their tables; of a scenario's folder the newest.",
         ),
     ],
     x: Annotated[

@@ -129,7 +129,8 @@ def _names_of(kind: str) -> list[tuple[str, str]]:
     if kind == "columns":
         from sim.results.columns import TABLES
 
-        return [(f"{table}.{name}", text) for table, columns in TABLES.items() for name, text in columns.items()]
+        # As ``plot`` takes them; which table has one is said behind it.
+        return [(name, f"{table}: {text}") for table, columns in TABLES.items() for name, text in columns.items()]
     if kind == "hardware":
         from sim.compute.hardware import find_hardware, hardware_names
 

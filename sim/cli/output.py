@@ -11,6 +11,7 @@ import json
 import math
 import re
 import sys
+import textwrap
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -26,6 +27,7 @@ from rich.text import Text
 
 from sim.cli.terminal import inert
 from sim.core.addresses import digest
+from sim.figures.labels import significant
 from sim.results.csv_file import csv_text
 
 if TYPE_CHECKING:
@@ -35,6 +37,9 @@ if TYPE_CHECKING:
 PROGRESS_S = 30.0
 # Without a terminal there is no width to fit; wide enough that no column name is broken.
 _WIDTH = 140
+# Characters of a line of a head where heads are broken, tried in this order.
+_HEAD_WIDTHS = (16, 12)
+_NUMBER = re.compile(r"[-\u2212]?[\d.,]+%?")
 error_console = Console(stderr=True, highlight=False, width=None if sys.stderr.isatty() else _WIDTH)
 
 
@@ -91,16 +96,46 @@ def print_rows(rows: Sequence[Mapping[str, Any]], as_json: bool) -> None:
         print_csv(list(rows[0]), [list(row.values()) for row in rows])
 
 
-def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
-    """A table under its title on stdout; numbers right-aligned with three significant digits."""
+def print_table(
+    title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]], dispensable: Sequence[str] = ()
+) -> None:
+    """A table under its title on stdout; numbers right-aligned with three significant digits.
+
+    Args:
+        title: A line above it.
+        columns: Their heads, which are broken between words, or at the joints of a name, where the terminal is narrow.
+        rows: Their cells.
+        dispensable: Heads of columns that are left out, in this order, where the terminal is too narrow all the same.
+    """
     console = results_console()
     # As a line of its own the title is not broken to the width of a narrow table.
     console.print(Text(inert(title), style="bold"), soft_wrap=True)
-    table = _table(columns, rows)
-    if table.__rich_measure__(console, console.options).maximum > console.width:
-        # Too narrow for whole names: better broken at their joints than within a word.
-        table = _table([re.sub(r"(?<=[._])(?=.)", "\n", column) for column in columns], rows)
+    left_out: list[str] = []
+    for head in [*(name for name in dispensable if name in columns), None]:
+        table = _fitting(columns, rows, console)
+        if head is None or _width(table, console) <= console.width:
+            break
+        place = list(columns).index(head)
+        columns = [*columns[:place], *columns[place + 1 :]]
+        rows = [[*row[:place], *row[place + 1 :]] for row in rows]
+        left_out.append(head)
     console.print(table)
+    if left_out:
+        say(f"no room: {', '.join(left_out)}")
+
+
+def _fitting(columns: Sequence[str], rows: Sequence[Sequence[Any]], console: Console) -> Table:
+    """The table with its heads broken as little as the width asks for."""
+    table = _table(columns, rows)
+    for limit in (*_HEAD_WIDTHS, 0):
+        if _width(table, console) <= console.width:
+            break
+        table = _table([_broken(column, limit) for column in columns], rows)
+    return table
+
+
+def _width(table: Table, console: Console) -> int:
+    return table.__rich_measure__(console, console.options).maximum
 
 
 def results_console() -> Console:
@@ -110,13 +145,33 @@ def results_console() -> Console:
 
 def _table(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> Table:
     table = Table(box=SIMPLE_HEAD, show_edge=False, header_style="bold", padding=(0, 1, 0, 0), pad_edge=False)
+    texts = [_column_texts([row[index] for row in rows]) for index in range(len(columns))]
     for index, column in enumerate(columns):
-        numeric = any(isinstance(row[index], int | float) or re.fullmatch(r"[\d.]+%", str(row[index])) for row in rows)
+        numeric = any(_NUMBER.fullmatch(text) for text in texts[index])
         table.add_column(Text(inert(column)), justify="right" if numeric else "left", overflow="fold")
-    for row in rows:
+    for cells in zip(*texts, strict=True):
         # As texts, so that brackets in a name are no markup.
-        table.add_row(*(Text(inert(format_value(value))) for value in row))
+        table.add_row(*(Text(inert(cell)) for cell in cells))
     return table
+
+
+def _broken(head: str, limit: int) -> str:
+    """A head with its words below each other, a unit in one piece; a name of a column at its joints."""
+    if " " not in head:
+        return re.sub(r"(?<=[._])(?=.)", "\n", head)
+    width = max(limit, *map(len, head.split()))
+    return "\n".join(textwrap.wrap(head, width, break_long_words=False, break_on_hyphens=False))
+
+
+def _column_texts(values: Sequence[Any]) -> list[str]:
+    """The cells of a column; numbers that are whole in all of it have no decimals."""
+    floats = [value for value in values if isinstance(value, float) and math.isfinite(value)]
+    if floats and all(value.is_integer() for value in floats):
+        return [
+            f"{value:,.0f}" if isinstance(value, float) and math.isfinite(value) else format_value(value)
+            for value in values
+        ]
+    return [format_value(value) for value in values]
 
 
 def format_value(value: Any) -> str:
@@ -127,7 +182,7 @@ def format_value(value: Any) -> str:
         return "-"
     if isinstance(value, int) or abs(value) >= 1000:
         return f"{value:,.0f}"
-    return f"{value:.3g}"
+    return significant(value)
 
 
 class ProgressBars:

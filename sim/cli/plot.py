@@ -186,8 +186,19 @@ def _named(text: str) -> tuple[str | None, Path]:
     """A name of one's own and a path, from ``NAME=PATH`` or ``PATH``; shells leave patterns after ``NAME=`` to us."""
     name, equals, path = text.partition("=")
     if equals and not Path(text).exists():
-        return name, _matched(text, path)
-    return None, _matched(text, text)
+        return name, _newest(_matched(text, path))
+    return None, _newest(_matched(text, text))
+
+
+def _newest(path: Path) -> Path:
+    """The result at a path, told where that is the newest of a scenario's folder."""
+    from sim.cli.output import say
+    from sim.figures.result_names import result_at
+
+    found = result_at(path)
+    if found != path:
+        say(f"newest:  {found}")
+    return found
 
 
 def _matched(text: str, path: str) -> Path:
@@ -217,6 +228,7 @@ def _tables_of(results: Sequence[str], columns: list[str]) -> list[pd.DataFrame]
     from sim.results.reading import read_table
 
     named = [_named(text) for text in results]
+    named = [(name or by_keys, path) for (name, path), by_keys in zip(named, _by_keys(named), strict=True)]
     tables = {}
     for place, (name, path) in enumerate(named):
         tables[place] = with_settings(read_table(path, "kind" in columns), path, columns)
@@ -229,6 +241,18 @@ def _tables_of(results: Sequence[str], columns: list[str]) -> list[pd.DataFrame]
         return list(tables.values())
     together.attrs["name"] = "runs" if len(runs) > 1 else tables[runs[0]].attrs["name"]
     return [*(table for place, table in tables.items() if place not in runs), together]
+
+
+def _by_keys(named: Sequence[tuple[str | None, Path]]) -> list[str | None]:
+    """What results without a name of one's own are called, if their scenarios differ."""
+    from sim.figures.result_names import names_by_difference
+
+    places = [place for place, (name, _) in enumerate(named) if name is None]
+    found = names_by_difference([named[place][1] for place in places])
+    names: list[str | None] = [None] * len(named)
+    for place, name in zip(places, found or (), strict=False):
+        names[place] = name
+    return names
 
 
 def _sides(a: Path, b: Path | None, side_a: str | None, side_b: str | None) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -307,7 +331,9 @@ def compare_command(
     """
     from sim.cli.output import print_rows, print_table, say
     from sim.figures.compare import compare
+    from sim.figures.result_names import difference_lines
 
+    a, b = _newest(a), b and _newest(b)
     tables = _sides(a, b, side_a, side_b)
     metric = _latency_of(tables, metric)
     compared = compare(*tables, metric)
@@ -317,6 +343,8 @@ def compare_command(
         print_rows([{"metric": metric, **_plain_row(row)} for row in compared.to_dict("records")], form == "json")
     for name, path, side in (("A", a, side_a), ("B", b or a, side_b)):
         say(f"{name}: {path}" + (f", {side}" if side else ""))
+    for line in difference_lines([a, b]) if b is not None else ():
+        say(f"differs: {line}")
     count, per = compared["independent"].max(), compared.attrs["per"]
     say(f"intervals: Student's t over {count} {per}" + ("" if count > 1 else ", which gives none"))
     for name, alone in zip("AB", compared.attrs["alone"], strict=True):

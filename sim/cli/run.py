@@ -49,6 +49,8 @@ _KIND_COLUMNS = ("kind", "requests", "e2e_mean_s", "ttft_mean_s", "tpot_mean_s",
 _CATEGORY_COLUMNS = ("category", "requests", "tokens", "acceptance_rate", "overlap", "block_efficiency")
 _CATEGORY_COLUMNS += ("target_entropy_bits", "e2e_mean_s")
 _FAILURES_SHOWN = 8
+# What a sweep's table leaves out first in a narrow terminal.
+_DISPENSABLE = ("overlap", "tpot_mean_s", "downlink_jain_index", "downlink_prb_utilisation", "ttft_mean_s")
 # Rows of a sweep's table that a terminal is given; typesetting thousands takes longer than resuming them.
 ROWS_SHOWN = 200
 
@@ -175,8 +177,15 @@ def sweep_command(
     if as_json:
         print_json({"folder": str(result.folder), "points": result.table.to_dict("records"), "failed": result.failed})
     elif len(result.table):
+        from sim.figures.labels import label_of, number
+
         columns, rows = result.overview()
-        print_table(f"{scenario.name}: {len(result.table)} runs", columns, rows[:ROWS_SHOWN])
+        is_key = ["." in column or column == "variant" for column in columns]
+        cells = [[number(cell) if key else cell for key, cell in zip(is_key, row, strict=True)] for row in rows]
+        heads = [label_of(column) for column in columns]
+        print_table(
+            f"{scenario.name}: {len(result.table)} runs", heads, cells[:ROWS_SHOWN], [*map(label_of, _DISPENSABLE)]
+        )
         if len(rows) > ROWS_SHOWN:
             say(f"         and {len(rows) - ROWS_SHOWN:,} more rows in sweep.csv; --json prints them all")
     if resume:

@@ -14,8 +14,8 @@ from sim.figures.conditions import means_by, varied_columns
 from sim.figures.labels import alike, label_of, name_of, panel_label, part_name, within_line
 from sim.figures.options import Look, looks_of
 from sim.figures.statistics import mean_interval, over_replications
-from sim.figures.style import HATCHED_PARTS, PART_COLOURS
-from sim.figures.ticks import CHARACTER_INCHES, set_ticks
+from sim.figures.style import CHARACTER_INCHES, HATCHED_PARTS, PART_COLOURS
+from sim.figures.ticks import set_ticks
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -218,16 +218,23 @@ def alike(values: Sequence[float], digits: int = 3) -> list[str]:
         return [f"{value:,.0f}" for value in values]
     largest, least = max(finite), min((value for value in finite if value), default=0.0)
     if largest > 100 * least:
-        return [_with_digits(value, digits) for value in values]
+        return [significant(value, digits) for value in values]
     decimals = max(0, digits - 1 - math.floor(math.log10(largest)))
     return [f"{value:,.{decimals}f}" for value in values]
 
 
-def _with_digits(value: float, digits: int) -> str:
-    """So many digits, zeros at the end included."""
+def significant(value: float, digits: int = 3) -> str:
+    """So many significant digits, zeros at the end included."""
     if not value or not math.isfinite(value):
         return f"{value:.0f}"
     return f"{value:,.{max(0, digits - 1 - math.floor(math.log10(abs(value))))}f}"
+
+
+def tick_text(value: float, in_thousands: bool) -> str:
+    """A number at a tick; with k and M on an axis that reaches ten thousand."""
+    if not in_thousands or abs(value) < 1000:
+        return number(value)
+    return f"{value / 1e6:g}M" if abs(value) >= 1e6 else f"{value / 1000:g}k"
 
 
 def within_line(column: str, label: str) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from sim.figures.drawing import NOTE
-from sim.figures.ticks import CHARACTER_INCHES
+from sim.figures.style import CHARACTER_INCHES
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

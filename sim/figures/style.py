@@ -39,6 +39,10 @@ LINES: tuple[Any, ...] = (
     (0, (9, 1.5, 2, 1.5)),
 )
 
+# What a character takes of a line, mean of a text (a panel's head, a tick's label, a note); how many ticks are enough.
+CHARACTER_INCHES = {"head": 0.066, "tick": 0.062, "note": 0.055}
+MAX_TICKS = 8
+
 # Where the time goes: device orange, uplink blue, edge green, downlink purple, delays grey. Within a family the shades
 # differ in lightness, and retransmissions are hatched, so that the bars read in grey as well.
 PART_COLOURS = {

@@ -8,8 +8,8 @@ import numpy as np
 import numpy.typing as npt
 from matplotlib.ticker import Formatter, Locator, LogLocator
 
-from sim.figures.labels import number
-from sim.figures.ticks import CHARACTER_INCHES, MAX_TICKS, tick_text
+from sim.figures.labels import number, tick_text
+from sim.figures.style import CHARACTER_INCHES, MAX_TICKS
 
 # Numbers of a decade that are labelled, most of them first, and what a label takes of an axis.
 _TICKS = (tuple(float(digit) for digit in range(1, 10)), (1.0, 2.0, 3.0, 5.0, 7.0), (1.0, 2.0, 5.0), (1.0,))

@@ -9,12 +9,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from sim.figures.labels import alike, number
+from sim.figures.labels import alike, tick_text
+from sim.figures.style import MAX_TICKS
 
-# What a character takes of a line, mean of a text: of a panel's head, a tick's label, a note.
-CHARACTER_INCHES = {"head": 0.066, "tick": 0.062, "note": 0.055}
-# So many ticks are enough.
-MAX_TICKS = 8
 # An axis that reaches so far counts in thousands, by a prefix of its unit or by k and M behind its numbers.
 _THOUSANDS = 10_000
 _PREFIXES = ((1e9, "G"), (1e6, "M"), (1e3, "k"))
@@ -86,13 +83,6 @@ def log_axis(axis: Any, values: npt.ArrayLike) -> None:
     axis.set_major_locator(RoundNumbers(finite, in_thousands))
     axis.set_major_formatter(FuncFormatter(lambda value, _: tick_text(float(value), in_thousands)))
     axis.set_minor_formatter(NullFormatter())
-
-
-def tick_text(value: float, in_thousands: bool) -> str:
-    """A number at a tick; with k and M on an axis that reaches ten thousand."""
-    if not in_thousands or abs(value) < 1000:
-        return number(value)
-    return f"{value / 1e6:g}M" if abs(value) >= 1e6 else f"{value / 1000:g}k"
 
 
 def texts_beside(axis: Any, values: Sequence[float]) -> list[str]:

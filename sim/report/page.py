@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sim.figures.captions import caption_of
-from sim.figures.labels import name_of, number, unit_of
+from sim.figures.labels import name_of, number, significant, unit_of
 from sim.report.asked import script
 
 if TYPE_CHECKING:
@@ -175,9 +175,12 @@ def html_table(frame: pd.DataFrame) -> str:
         f'<th scope="col"{"" if is_number else " class=text"} title="{escape(str(column))}">{_head(str(column))}</th>'
         for column, is_number in zip(frame, numeric, strict=True)
     )
+    texts = [_column_texts(frame[column]) if numeric[place] else None for place, column in enumerate(frame)]
     rows = []
-    for row in frame.itertuples(index=False):
-        cells = "".join(_cell(value, is_number) for value, is_number in zip(row, numeric, strict=True))
+    for index, row in enumerate(frame.itertuples(index=False)):
+        cells = "".join(
+            _cell(value, None if shown is None else shown[index]) for value, shown in zip(row, texts, strict=True)
+        )
         rows.append(f"<tr>{cells}</tr>")
     return f"<table>\n<thead><tr>{heads}</tr></thead>\n<tbody>\n" + "\n".join(rows) + "\n</tbody>\n</table>"
 
@@ -189,11 +192,21 @@ def _head(column: str) -> str:
     return f'<span class="head" role="button" tabindex="0">{escape(name_of(column))}{below}</span>'
 
 
-def _cell(value: Any, is_number: bool) -> str:
-    if not is_number:
+def _column_texts(column: pd.Series) -> list[str]:
+    """Numbers of a column with significant digits alike; keys and whole numbers as they are."""
+    values = [value.item() if hasattr(value, "item") else value for value in column]
+    finite = [value for value in values if not _is_missing(value)]
+    if "." in str(column.name) or all(isinstance(value, bool) or float(value).is_integer() for value in finite):
+        return [cell_text(value) for value in values]
+    return ["–" if _is_missing(value) else significant(value) for value in values]
+
+
+def _cell(value: Any, shown: str | None) -> str:
+    """A cell; ``shown`` is what a number is shown as, None for what is none."""
+    if shown is None:
         return f'<td class="text">{escape(str(value))}</td>'
     behind = "" if _is_missing(value) else repr(value.item() if hasattr(value, "item") else value)
-    return f'<td data-value="{escape(behind)}">{escape(cell_text(value))}</td>'
+    return f'<td data-value="{escape(behind)}">{escape(shown)}</td>'
 
 
 def cell_text(value: Any) -> str:

@@ -11,7 +11,7 @@ from sim.compute.model_sizes import find_shape
 from sim.compute.roles import RoleSettings
 from sim.decoding.protocols.guarantee import guarantee_of
 from sim.decoding.protocols.registry import sites_of
-from sim.figures.labels import name_of, unit_of, value_label, within_line
+from sim.figures.labels import name_of, significant, unit_of, value_label, within_line
 from sim.figures.statistics import mean_interval
 from sim.report.asked import asked_of_requests, asked_of_sweep
 from sim.report.page import write_report
@@ -93,6 +93,11 @@ _SWEEP_COLUMNS = (
 )
 
 
+# Said only of scenarios with objectives, which have one of the others.
+_ABOUT_OBJECTIVES = ("slo_attainment", "goodput_rps")
+_ATTAINMENTS = ("ttft_attainment", "tpot_attainment", "e2e_attainment")
+
+
 def report_run(
     folder: Path,
     scenario: Scenario,
@@ -105,6 +110,7 @@ def report_run(
     """Write the report of one run; ``categories`` are figures by category of prompt, a row each."""
     import pandas as pd
 
+    has_objectives = any(name in summary for name in _ATTAINMENTS)
     cards = [
         {
             "label": name_of(column),
@@ -113,7 +119,7 @@ def report_run(
             "note": _error_of(summary, column),
         }
         for column in (*_CARDS, *(name for name in INCIDENT_COLUMNS if name != "failed" and summary.get(name)))
-        if column in summary
+        if column in summary and (column not in _ABOUT_OBJECTIVES or has_objectives)
     ]
     return write_report(
         folder,
@@ -123,7 +129,9 @@ def report_run(
             "By category of prompt": pd.DataFrame(
                 [{name: row[name] for name in _CATEGORY_COLUMNS} for row in categories]
             ),
-            "Requests": requests[[column for column in _REQUEST_COLUMNS if column in requests]],
+            "Requests": requests[
+                [name for name in _REQUEST_COLUMNS if name in requests and (name != "slo_met" or has_objectives)]
+            ],
         },
         figures,
         scenario_text(scenario),
@@ -221,12 +229,13 @@ def means_with_intervals(table: pd.DataFrame, axes: Sequence[str]) -> pd.DataFra
         return table
     groups = [column for column in [*axes, "variant"] if column in table and (table[column] != "").any()]
     incidents = [name for name in INCIDENT_COLUMNS if name in table and table[name].any()]
+    has_objectives = any(name in table for name in _ATTAINMENTS)
     rows = []
     for key, group in table.groupby(groups, sort=False, dropna=False) if groups else [((), table)]:
         values = key if isinstance(key, tuple) else (key,)
         row = dict(zip(groups, values, strict=True))
         for column in (*_SWEEP_COLUMNS, *incidents):
-            if column in group:
+            if column in group and (column not in _ABOUT_OBJECTIVES or has_objectives):
                 mean, half, count = mean_interval(group[column])
                 row[column] = mean
                 if column == "e2e_mean_s":
@@ -253,7 +262,21 @@ def sweep_cards(table: pd.DataFrame, axes: Sequence[str]) -> list[dict[str, Any]
         if column not in means or means[column].isna().all():
             continue
         place = int(means[column].argmax() if largest else means[column].argmin())
-        where = ", ".join(value_label(group, means[group].iloc[place]) for group in groups)
         value = float(means[column].iloc[place])
-        cards.append({"label": label, "value": value, "unit": unit_of(column), "note": where})
+        note = _where(means, groups, column, place)
+        cards.append({"label": label, "value": value, "unit": unit_of(column), "note": note})
     return cards
+
+
+def _where(means: pd.DataFrame, groups: Sequence[str], column: str, place: int) -> str:
+    """The condition of an extreme, in words; keys that do not change it to the digits shown are told as such."""
+    best = means.iloc[place]
+    told, indifferent = [], []
+    for group in groups:
+        others = [other for other in groups if other != group]
+        same = means[(means[others] == best[others]).all(axis=1)] if others else means
+        if group != "variant" and len(same) > 1 and len({significant(float(value)) for value in same[column]}) == 1:
+            indifferent.append(f"any {within_line(group, name_of(group))}")
+        else:
+            told.append(value_label(group, best[group]))
+    return ", ".join([*filter(None, told), *indifferent])

@@ -45,6 +45,10 @@ _OVERVIEW = (
     "uplink_bits_per_token",
     "tokens_per_s",
 )
+# Of an NR cell, where columns that do not vary leave room for them.
+_CELL_OVERVIEW = ("uplink_prb_utilisation", "uplink_jain_index", "downlink_prb_utilisation", "downlink_jain_index")
+# Means that differ by less, relative to the largest, are the same.
+_SAME = 1e-9
 
 
 @dataclass
@@ -72,11 +76,20 @@ class SweepResult:
         distinguishing = [*self.axes, *self.together, "variant"]
         groups = [column for column in distinguishing if self.table[column].nunique() > 1] or ["variant"]
         shown = [column for column in _OVERVIEW if column in self.table]
+        shown = self._differing(groups, shown) or shown
+        cell = [column for column in _CELL_OVERVIEW if column in self.table]
+        shown += self._differing(groups, cell)[: max(0, len(_OVERVIEW) - len(shown))]
         if any(name in self.table for name in ("ttft_attainment", "tpot_attainment", "e2e_attainment")):
             shown += ["slo_attainment", "goodput_rps"]
         shown += [name for name in INCIDENT_COLUMNS if name in self.table and self.table[name].any()]
         means = self.table.groupby(groups, sort=False, dropna=False)[shown].mean().reset_index()
         return list(means.columns), [list(row) for row in means.itertuples(index=False)]
+
+    def _differing(self, groups: list[str], columns: list[str]) -> list[str]:
+        """Those of the columns whose means are not the same in all rows."""
+        means = self.table.groupby(groups, sort=False, dropna=False)[columns].mean()
+        spans = means.max() - means.min()
+        return [column for column in columns if spans[column] > _SAME * means[column].abs().max()]
 
 
 def sweep(

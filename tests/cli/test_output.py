@@ -15,6 +15,7 @@ from rich.console import Console
 
 from sim.cli import output
 from sim.core.errors import InputError
+from sim.figures.labels import label_of
 
 
 def shown(width: int, monkeypatch: pytest.MonkeyPatch, title: str, columns: list[str], rows: list[list[object]]) -> str:
@@ -85,7 +86,7 @@ def test_a_comparison_is_one_table_with_a_line_per_condition(tmp_path: Path, mon
     assert head[:3] == ["link.uplink_mbps", "link.one_way_delay_s", "pairs"]
     assert first[:2] == ["all", "12"]
     assert [line[:2] for line in conditions] == [["1", "0"], ["1", "0.5"], ["2", "0"], ["2", "0.5"]]
-    assert [line[9] for line in conditions] == ["1.5"] * 4
+    assert [line[9] for line in conditions] == ["1.50"] * 4
 
 
 def test_a_comparison_says_what_its_intervals_are_over_and_what_was_left_out(
@@ -147,6 +148,53 @@ def test_an_overview_names_all_keys_that_were_varied_together():
     columns, rows = SweepResult(table, None, ["a"], [], ["b"]).overview()
     assert columns == ["a", "b", "e2e_mean_s"]
     assert rows == [[1, 8, 2.0], [2, 9, 5.0]]
+
+
+def test_an_overview_leaves_out_what_does_not_vary_and_shows_the_cell_instead():
+    from sim.sweep.run import SweepResult
+
+    rows = {"a": [1, 2], "variant": "base", "e2e_mean_s": [1.0, 2.0], "acceptance_rate": 0.4, "overlap": [0.1, 0.2]}
+    cell = {"uplink_prb_utilisation": [0.5, 0.9], "uplink_jain_index": [1.0, 0.8], "downlink_jain_index": 1.0}
+    table = pd.DataFrame({**rows, **cell})
+    columns, _ = SweepResult(table, None, ["a"]).overview()
+    assert columns == ["a", "e2e_mean_s", "overlap", "uplink_prb_utilisation", "uplink_jain_index"]
+    # Of a single row nothing varies, and everything is shown.
+    assert "acceptance_rate" in SweepResult(table[:1], None, ["a"]).overview()[0]
+
+
+def test_heads_of_words_are_broken_between_them_and_numbers_keep_their_zeros(monkeypatch: pytest.MonkeyPatch):
+    columns = [label_of(name) for name in ("link.background.0.rate_hz", "variant", "e2e_mean_s", "uplink_jain_index")]
+    columns += [label_of(name) for name in ("ttft_mean_s", "uplink_prb_utilisation", "acceptance_rate")]
+    rows: list[list[object]] = [
+        ["0.5", "max C/I", 14.0, 1.0, 2.8, 0.4, 5.0],
+        ["4", "fair", 9.69, 0.424, 2.42, 0.5, 6.0],
+    ]
+    lines = shown(80, monkeypatch, "cell: 2 runs", columns, rows).splitlines()
+    assert max(map(len, lines)) <= 80
+    heads = " ".join(lines[1:-3]).split()
+    assert {"Background", "files", "(Hz)", "utilisation", "End-to-end", "Acceptance"} <= set(heads)
+    assert lines[-2].split() == ["0.5", "max", "C/I", "14.0", "1.00", "2.80", "0.400", "5"]
+    assert lines[-1].split() == ["4", "fair", "9.69", "0.424", "2.42", "0.500", "6"]
+
+
+def test_a_narrow_terminal_leaves_out_what_can_be_spared_and_says_so(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    names = ("link.bandwidth_mhz", "variant", "e2e_mean_s", "ttft_mean_s", "tpot_mean_s", "acceptance_rate", "overlap")
+    columns = [label_of(name) for name in (*names, "uplink_bits_per_token", "tokens_per_s")]
+    rows: list[list[object]] = [["5", "full rows", 2.4, 1.2, 0.2, 0.4, 0.5, 1425479.0, 22.1]]
+    screen = io.StringIO()
+    for width in (80, 140):
+        console = Console(file=screen, width=width, highlight=False)
+        monkeypatch.setattr(output, "results_console", lambda console=console: console)
+        output.print_table("one run", columns, rows, [columns[6], columns[4]])
+    narrow, wide = (text.splitlines() for text in screen.getvalue().split("one run\n")[1:])
+    assert max(map(len, narrow)) <= 80
+    assert narrow[-1].split() == ["5", "full", "rows", "2.40", "1.20", "0.400", "1,425,479", "22.1"]
+    assert len(wide[-1].split()) == 10
+    words = " ".join(narrow[:-2]).split()
+    assert {"Throughput", "(tokens/s)", "(bit/token)", "Acceptance", "Bandwidth"} <= set(words)
+    assert capsys.readouterr().err == f"no room: {columns[6]}, {columns[4]}\n"
 
 
 def test_what_libraries_print_is_not_among_the_results(capsys):

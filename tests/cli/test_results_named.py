@@ -7,9 +7,11 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+import yaml
 
 from sim.cli.plot import PlotRequest, compare_command, plot_command
 from sim.core.errors import InputError
+from sim.figures.result_names import names_by_difference, result_at
 from tests.figures.tables import UPLINK, requests_table, sweep_table
 
 POLICY = "edge.sites.handover"
@@ -78,3 +80,61 @@ def test_a_pattern_that_matches_none_or_several_is_refused(tmp_path: Path, monke
     )
     with pytest.raises(InputError, match=r"^A=a/none-\*: no file or folder matches$"):
         plot_command(PlotRequest(["A=a/none-*"], UPLINK))
+
+
+def _of_scenario(folder: Path, **keys: object) -> Path:
+    _write(folder, sweep_table())
+    (folder / "scenario.yaml").write_text(yaml.safe_dump({"name": "cell", "seed": 1, **keys}))
+    return folder
+
+
+def test_results_are_called_by_the_keys_in_which_they_differ(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    axes = {"axes": {"link.bandwidth_mhz": [5, 20]}}
+    _of_scenario(Path("cell/sweep-5ae"), devices={"count": 3}, protocol={"top_k": 8}, sweep=axes)
+    wider = {"axes": {"link.bandwidth_mhz": [5, 20, 100]}}
+    _of_scenario(Path("cell/sweep-0b1"), devices={"count": 8}, protocol={"top_k": 8}, sweep=wider)
+    folders = ["cell/sweep-5ae", "cell/sweep-0b1"]
+    plot_command(PlotRequest(folders, UPLINK, by="variant", facet="result", latex=Path("t.tex")))
+    for name in ("Devices = 3, bandwidth 5, 20 MHz", "Devices = 8, bandwidth 5, 20, 100 MHz"):
+        assert rf"\textit{{{name}}}" in Path("t.tex").read_text()
+    plot_command(PlotRequest([f"mine={folders[0]}", folders[1]], UPLINK, by="variant", latex=Path("t.tex")))
+    assert r"\textit{sweep-0b1}" in Path("t.tex").read_text()  # the only one without a name differs from nothing
+
+
+def test_results_that_differ_in_no_key_keep_the_names_of_their_folders(tmp_path: Path) -> None:
+    places = [_of_scenario(tmp_path / "a" / "sweep-1"), _of_scenario(tmp_path / "b" / "sweep-2")]
+    assert names_by_difference(places) is None
+    assert names_by_difference([places[0], tmp_path / "no" / "scenario"]) is None
+    other = _of_scenario(
+        tmp_path / "c" / "sweep-3", protocol={"top_k": 4, "name": "tslt"}, link={"mcs": 3, "one_way_delay_s": 1}
+    )
+    assert names_by_difference([places[0], other]) == [
+        "no MCS, no one-way delay, no protocol, ...",
+        "MCS = 3, one-way delay 1 s, protocol tslt, ...",
+    ]
+
+
+def test_a_comparison_lists_the_keys_that_differ(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    a = _of_scenario(tmp_path / "a", protocol={"top_k": 256})
+    b = _of_scenario(tmp_path / "b", protocol={"top_k": 4096}, devices={"count": 2})
+    compare_command(a, b, "e2e_mean_s")
+    said = capsys.readouterr().err.splitlines()
+    assert [line for line in said if line.startswith("differs")] == [
+        "differs: protocol.top_k: 256 -> 4096",
+        "differs: devices.count: not set -> 2",
+    ]
+
+
+def test_the_folder_of_a_scenario_is_its_newest_sweep(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = _write(tmp_path / "cell" / "5ae", requests_table(), "requests")
+    assert result_at(tmp_path / "cell") == run
+    for place, name in enumerate(("sweep-2", "sweep-1")):
+        table = _write(tmp_path / "cell" / name, sweep_table()) / "sweep.parquet"
+        os.utime(table, (place, place))
+    assert result_at(tmp_path / "cell") == tmp_path / "cell" / "sweep-1"
+    assert result_at(run) == run
+    plot_command(PlotRequest([str(tmp_path / "cell")], UPLINK, out=tmp_path / "x.png"))
+    assert f"newest:  {tmp_path / 'cell' / 'sweep-1'}" in capsys.readouterr().err
+    with pytest.raises(InputError, match="no table here"):
+        plot_command(PlotRequest([str(tmp_path)], UPLINK))

@@ -65,3 +65,5 @@ def test_the_dictionary_is_listed_in_two_columns(capsys: pytest.CaptureFixture[s
     assert len(lines) == sum(len(columns) for columns in TABLES.values())
     begins = {len(line) - len(line.partition(" ")[2].lstrip()) for line in lines}
     assert len(begins) == 1
+    # Names are written as ``plot`` takes them.
+    assert any(line.split()[:2] == ["e2e_mean_s", "summary:"] for line in lines)

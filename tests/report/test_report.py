@@ -13,7 +13,7 @@ from sim.figures.rows_figure import draw_rows
 from sim.figures.style import save_all, styled
 from sim.figures.sweep_figures import SWEEP_FIGURES
 from sim.links.base import Direction
-from sim.report.page import write_report
+from sim.report.page import html_table, write_report
 from sim.report.results import means_with_intervals, sweep_cards
 from sim.report.warnings import run_warnings, sweep_warnings
 from tests.figures.tables import UPLINK, sweep_table
@@ -236,3 +236,25 @@ def test_what_was_varied_keeps_its_symbols():
     from sim.figures.labels import name_of, within_line
 
     assert within_line("protocol.top_k", name_of("protocol.top_k")) == "row length K"
+
+
+def test_extremes_name_only_the_keys_that_change_them() -> None:
+    table = sweep_table()
+    notes = {card["label"]: card.get("note") for card in sweep_cards(table, [UPLINK])}
+    # 20 bits take no time at any rate; a rate that matters is named.
+    assert notes["Lowest mean latency"] == "edge only, any uplink rate"
+    assert notes["Highest mean latency"] == "0.5 Mbit/s, full rows"
+
+
+def test_objectives_are_told_of_where_there_are_some() -> None:
+    table = sweep_table().assign(slo_attainment=1.0, goodput_rps=2.0)
+    assert "slo_attainment" not in means_with_intervals(table, [UPLINK])
+    assert "slo_attainment" in means_with_intervals(table.assign(e2e_attainment=1.0), [UPLINK])
+
+
+def test_numbers_below_each_other_keep_their_zeros() -> None:
+    frame = pd.DataFrame(
+        {"e2e_mean_s": [2.8, 2.42, 14.0], "requests": [8.0, 9.0, 10.0], "link.rate_hz": [0.5, 4.0, 1.0]}
+    )
+    text = html_table(frame)
+    assert [f">{shown}</td>" in text for shown in ("2.80", "14.0", "8", "0.5", "4")] == [True] * 5
