@@ -116,7 +116,7 @@ def _latency(table: pd.DataFrame, x: str, by: str, log: bool) -> tuple[Figure, A
     figure = new_figure("one_column", 2.9)
     panel = figure.subplots()
     say_replications(panel, draw_curves(panel, table, x, _LATENCY, by, series))
-    set_scales(panel, table[x], table[_LATENCY], log and spans_decades(table[x]), log)
+    set_scales(panel, table[x], table[_LATENCY], log and spans_decades(table[x]), log, is_key=True)
     panel.set_xlabel(label_of(x))
     panel.set_ylabel(label_of(_LATENCY))
     legend_above(figure, [panel], 2, title=series_title(by))

@@ -270,9 +270,7 @@ def _end_bands_at_the_bottom(axes: Axes) -> None:
     axes.set_ylim(bottom, top)
 
 
-def draw_breakdown(
-    axes: Axes, names: Sequence[str], means: pd.DataFrame, parts: Sequence[str], totals: Sequence[str] | None = None
-) -> None:
+def draw_breakdown(axes: Axes, names: Sequence[str], means: pd.DataFrame, parts: Sequence[str]) -> None:
     """Horizontal stacked bars.
 
     Args:
@@ -280,7 +278,6 @@ def draw_breakdown(
         names: Label of each bar.
         means: Seconds, a row per bar and a column per part, ``other`` among them if it is in ``parts``.
         parts: Which parts, in their order.
-        totals: What stands behind the bars [s]; their lengths if left out.
     """
     places = np.arange(len(names))
     left = np.zeros(len(names))
@@ -299,7 +296,7 @@ def draw_breakdown(
             label="other" if part == "other" else part_name(part),
         )
         left += seconds
-    for place, total, text in zip(places, left, totals or alike(list(left)), strict=True):
+    for place, total, text in zip(places, left, alike(list(left)), strict=True):
         axes.annotate(f"{text} s", (total, place), xytext=(3, 0), textcoords="offset points", va="center", fontsize=7)
     axes.set_yticks(places, names)
     axes.invert_yaxis()

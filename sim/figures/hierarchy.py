@@ -84,7 +84,7 @@ def hierarchy(table: pd.DataFrame, axes: Sequence[str]) -> Figure:
         panel.plot([], [], color="#555555", ls=(0, (1, 1)), lw=1, label="closed form, long texts")
         planned = planned_token_s(measured, delays)
         panel.plot(delays, planned, color="#000000", lw=0.8, ls="-", label="best plan", zorder=0)
-        set_scales(panel, table[_DELAY], table[_LATENCY], False, False)
+        set_scales(panel, table[_DELAY], table[_LATENCY], False, False, is_key=True)
         panel.set_xlabel("Delay between edge and cloud, one way (s)")
         panel.set_ylabel(label_of(_LATENCY))
         legend_above(figure, [panel], 2)

@@ -42,7 +42,7 @@ def over_load(
                     say_replications(panel, counts)
                 is_share = column in SHARES
                 log = not is_share and spans_decades(table[column])
-                set_scales(panel, table[x], table[column], False, log)
+                set_scales(panel, table[x], table[column], False, log, is_key=True)
                 low, high = float(table[column].min()), float(table[column].max())
                 panel.set_ylim((-0.03, 1.03) if is_share else (low / 2, 2 * high) if log else (0, 1.15 * high))
                 panel.set_ylabel(label)

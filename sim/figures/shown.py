@@ -45,7 +45,8 @@ def break_labels(figure: Figure, renderer: Any) -> bool:
     found = False
     for axes in figure.axes:
         box = axes.get_window_extent()
-        beside = [other.get_window_extent() for other in figure.axes if other is not axes]
+        labelled = [other for other in figure.axes if other is not axes and other.get_xlabel()]
+        beside = [other.get_window_extent() for other in labelled]
         is_alone = not any(other.y0 < box.y1 and box.y0 < other.y1 for other in beside)
         centre = (box.x0 + box.x1) / 2
         width = 2 * min(centre, figure.bbox.width - centre) if is_alone else box.width

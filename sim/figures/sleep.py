@@ -34,7 +34,7 @@ def latency_and_modem_energy(x: str, by: str = "variant") -> Callable[[pd.DataFr
             for panel, y in ((upper, "token_latency_s"), (lower, _ENERGY)):
                 counts = draw_curves(panel, table, x, y, by, series)
                 log_x = len(table[x].unique()) > 2 and bool((table[x] > 0).all()) and spans_decades(table[x], 1.0)
-                set_scales(panel, table[x], table[y], log_x, spans_decades(table[y], 0.7))
+                set_scales(panel, table[x], table[y], log_x, spans_decades(table[y], 0.7), is_key=True)
                 panel.set_ylabel(label_of(y))
             say_replications(lower, counts)
             upper.set_xlabel("")

@@ -26,7 +26,7 @@ from sim.figures.drawing import (
     spans_decades,
 )
 from sim.figures.heatmap import draw_best
-from sim.figures.labels import alike, entry_label, panel_label, series_title
+from sim.figures.labels import entry_label, panel_label, series_title
 from sim.figures.legends import legend_above
 from sim.figures.options import FigureOptions
 from sim.figures.panels import draw_panels
@@ -229,7 +229,6 @@ def _bars(table: pd.DataFrame, roles: AxisRoles, style: str) -> Figure:
     is_long = any(len(entry_label(str(roles.by), name)) > NAME_CHARACTERS for name in names)
     figure = new_figure(style, 0.9 + len(at) * (0.42 + (0.27 if is_long else 0.2) * len(names)))
     grid = figure.subplots(len(at), 1, squeeze=False)[:, 0]
-    panels = []
     for axes, value in zip(grid, at, strict=True):
         here = np.ones(len(table), dtype=bool) if roles.x is None else (table[roles.x] == value).to_numpy()
         groups = {name: here if name is None else here & (table[roles.by] == name).to_numpy() for name in names}
@@ -238,13 +237,10 @@ def _bars(table: pd.DataFrame, roles: AxisRoles, style: str) -> Figure:
 
         means = pd.DataFrame([frame[mask].mean() for mask in groups.values()])
         labels = ["all" if name is None else entry_label(str(roles.by), name) for name in groups]
-        panels.append((axes, labels, means))
+        draw_breakdown(axes, labels, means, parts)
         counts.update(int(mask.sum()) for mask in groups.values())
         if roles.x is not None:
             axes.set_title(panel_label(roles.x, value), loc="left", fontsize=7.5)
-    totals = iter(alike([float(total) for _, _, means in panels for total in means[parts].sum(axis=1)]))
-    for axes, labels, means in panels:
-        draw_breakdown(axes, labels, means, parts, [next(totals) for _ in labels])
     grid[-1].set_xlabel("Time per request (s)")
     if title:
         figure.supylabel(title, fontsize=7.5)

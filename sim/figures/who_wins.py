@@ -87,7 +87,8 @@ def _draw_curves(panel: Axes, table: pd.DataFrame, schemes: Sequence[str]) -> No
     panel.tick_params(labelbottom=False)
     # Labels need this much room each, in natural logarithms of the panel's height of seconds.
     bottom, top = panel.get_ylim()
-    heights = spread_out(np.log(starts), np.log(top / bottom) / 21)
+    heights = spread_out(np.log(starts), np.log(top / bottom) / 18)
+    panel.set_ylim(bottom=min(bottom, float(np.exp(heights.min())) / 1.5))  # names stand within the panel
     low = float(np.min(table[_RATE]))
     for scheme, start, height in zip(schemes, starts, heights, strict=True):
         colour, line = _style_of(scheme)
