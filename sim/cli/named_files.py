@@ -29,15 +29,19 @@ def check_named_files(scenarios: Iterable[Scenario]) -> list[str]:
     for kind in (kind for each in scenarios for kind in each.by_kind()):
         own = kind.scenario
         prompts = prompts_named(own.workload, own.models)
-        for check, parts in (
-            (_prompts, (prompts,)),
-            (_arrivals, (prompts, own.workload.turns, id(own.devices), kind.first)),
-            (_link, (id(own.link), id(own.devices))),
-            (_calibrations, (id(own.compute), id(own.protocol), id(own.edge))),
-            (_models, (own.models, id(own.protocol))),
+        for key, check, parts in (
+            ("workload.prompts", _prompts, (prompts,)),
+            ("devices.arrivals", _arrivals, (prompts, own.workload.turns, id(own.devices), kind.first)),
+            ("link", _link, (id(own.link), id(own.devices))),
+            ("compute", _calibrations, (id(own.compute), id(own.protocol), id(own.edge))),
+            ("models", _models, (own.models, id(own.protocol))),
         ):
             if looked_at.setdefault((check, *parts), kind) is kind:
-                notes |= dict.fromkeys(check(kind))
+                try:
+                    notes |= dict.fromkeys(check(kind))
+                except (OSError, RuntimeError, ValueError) as error:
+                    # A name that no file can have: too long, or in the home folder of nobody.
+                    raise InputError(f"{getattr(error, 'strerror', None) or error}", key) from error
     return list(notes)
 
 

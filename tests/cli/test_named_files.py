@@ -61,6 +61,8 @@ def work(tmp_path, monkeypatch) -> Path:
         ("models.target=./nope", "--set models.target: cannot load model './nope': no such folder"),
         ("models.target=bare", "the folder bare holds no config.json"),
         ("models.target=weights.gguf", "it is no GGUF file"),
+        ("models.target=~nobody-of-that-name/x", "--set models.target: Could not determine home directory"),
+        (f"devices.arrivals=a.{'x' * 4000}", "--set devices.arrivals: File name too long"),
         ("models.target=embedded/targt", "did you mean 'embedded/target'?"),
     ],
 )

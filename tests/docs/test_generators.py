@@ -73,10 +73,9 @@ def test_parts_of_a_scenario_are_described_without_a_colon() -> None:
 
 def test_what_authors_of_protocols_meet_has_an_entry() -> None:
     page = (Path(pages.__file__).parents[1] / "reference" / "python.md").read_text(encoding="utf-8")
-    for path in ("core.messages.VerdictBody", "verification.round.Verdict", "core.draft_tree.DraftTree"):
-        assert f".. autoclass:: sim.decoding.{path}\n" in page
-        module, _, name = path.rpartition(".")
-        assert getattr(import_module(f"sim.decoding.{module}"), name).__doc__
+    for name in ("VerdictBody", "Verdict", "DraftTree"):
+        assert page.count(f".. autoclass:: sim.decoding.{name}\n") == 1
+        assert "Attributes:" in getattr(import_module("sim.decoding"), name).__doc__
 
 
 @pytest.fixture(scope="module")

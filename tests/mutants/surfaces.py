@@ -52,6 +52,27 @@ SURFACES: tuple[Mutant, ...] = (
             "with contextlib.nullcontext():",
         ),
     ),
+    *faults_of(
+        "sim/cli/named_files.py",
+        ("tests/cli/test_named_files.py",),
+        ("files_of_arrivals_unread", "if devices.arrivals not in RENEWAL_PROCESSES:", "if False:"),
+        ("calibrations_of_idle_sites_read", "if site in used and choice.name", "if choice.name"),
+    ),
+    *faults_of(
+        "sim/cli/reached_lines.py",
+        ("tests/cli/test_prove.py",),
+        ("lines_of_else_unmarked", '("body", "orelse", "finalbody")', '("body", "finalbody")'),
+        ("marks_stay", "                function.__code__ = before[first]\n", "                pass\n"),
+    ),
+    *faults_of(
+        "sim/sweep/presence.py",
+        ("tests/sweep/test_presence.py",),
+        (
+            "dead_processes_at_work",
+            "        return False\n    except OSError",
+            "        return True\n    except OSError",
+        ),
+    ),
     # Traffic of others, and handovers between sites.
     *faults_of(
         "sim/links/nr/traffic/flow_meter.py",
