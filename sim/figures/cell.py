@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 _MAX_NAMED = 8
 _HEIGHT_IN = 3.1
 _PALE = 0.4
+_LOST_HATCH = "xxxx"
 _LABEL_POINTS = 8.0
 _OTHER_WAY = "#F0F0F0"
 # Those of series without black, whose pale blocks would be the grey of the legend.
@@ -171,7 +172,7 @@ def _draw_grid(
     shown: list[BlockRecord],
     style: str,
 ) -> None:
-    """A rectangle per block and run of PRBs: colour by device, hatched if sent again, pale if it was not decoded."""
+    """A rectangle per block and run of PRBs: colour by device, hatched if sent again, pale and crossed if lost."""
     from matplotlib.patches import Patch, Rectangle
     from matplotlib.ticker import MaxNLocator
 
@@ -184,19 +185,21 @@ def _draw_grid(
     colours = colours_of(devices)
     for record, (low, high) in _placed(shown, carrier.group_sizes.tolist()):
         face = colours[record.device]
-        hatch = "////" if record.attempt else None
+        hatch = ("////" if record.attempt else "") + ("" if record.received else _LOST_HATCH)
         alpha = 1.0 if record.received else _PALE
-        block = Rectangle((record.slot, low), 1, high - low, fc=face, ec="white", lw=0.3, hatch=hatch, alpha=alpha)
+        block = Rectangle(
+            (record.slot, low), 1, high - low, fc=face, ec="white", lw=0.3, hatch=hatch or None, alpha=alpha
+        )
         axes.add_patch(block)
     axes.set_xlim(start, start + num_slots)
     axes.set_ylim(0, carrier.num_prb)
     axes.grid(False)
-    axes.xaxis.set_major_locator(MaxNLocator(steps=[1, 2, 5, 10], integer=True))
+    axes.xaxis.set_major_locator(MaxNLocator(nbins="auto", steps=[1, 2, 5, 10], integer=True))
     axes.set_xlabel(f"Slot ({carrier.slot_ns / 1e6:g} ms each)")
     axes.set_ylabel("PRB")
     handles = [Patch(fc=colours[d], ec="white", label=f"device {d}") for d in devices] if _fits(devices) else []
     handles.append(Patch(fc="#BBBBBB", ec="white", hatch="////", label="retransmission"))
-    handles.append(Patch(fc="#777777", ec="white", alpha=_PALE, label="not decoded"))
+    handles.append(Patch(fc="#777777", ec="white", hatch=_LOST_HATCH, alpha=_PALE, label="not decoded"))
     if carrier.data_fraction(direction) < 1:
         handles.append(Patch(fc=_OTHER_WAY, ec="#CCCCCC", lw=0.5, label=f"no {direction}"))
     columns = 6 if style == "two_column" else 3
