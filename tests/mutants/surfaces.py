@@ -28,6 +28,31 @@ SURFACES: tuple[Mutant, ...] = (
         ("tests/report/test_report.py::test_a_cell_is_warned_about_by_its_prbs",),
         ("busy_runs_counted_as_idle", "busy = int((table[column] >= limit).sum())", "busy = 0"),
     ),
+    *faults_of(
+        "sim/figures/ticks.py",
+        ("tests/figures/test_ticks.py",),
+        ("ticks_where_nothing_was_simulated", "if is_key and 0 < len(chosen)", "if not is_key and 0 < len(chosen)"),
+        ("prefix_without_its_scale", "axis.set_major_formatter(Plain(scale))", "axis.set_major_formatter(Plain(1.0))"),
+    ),
+    *faults_of(
+        "sim/figures/options.py",
+        ("tests/figures/test_options.py",),
+        ("names_end_at_the_last_sign", "for name in sorted(known, key=len, reverse=True):", "for name in ():"),
+    ),
+    *faults_of(
+        "sim/figures/result_names.py",
+        ("tests/cli/test_results_named.py",),
+        ("newest_sweep_is_the_first", "return max(found, key", "return min(found, key"),
+    ),
+    *faults_of(
+        "sim/report/results.py",
+        ("tests/report/test_report.py::test_extremes_name_only_the_keys_that_change_them",),
+        (
+            "every_key_changes_an_extreme",
+            'if group != "variant" and len(same) > 1',
+            'if group == "variant" and len(same) > 1',
+        ),
+    ),
     # Command line.
     *faults_of(
         "sim/scenario/overrides.py",
