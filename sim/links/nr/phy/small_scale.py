@@ -261,6 +261,9 @@ class SmallScale:
             return self._independent[self._name[direction]].power_gains(time_s, devices).astype(np.float64)
         if self.settings.fading == "none":
             return np.ones((len(devices), self.carrier.num_groups))
+        if not self.is_multi and are_many(self.num_devices):
+            # So many rows cost the same alone as with those of later slots, of which some would not be asked about.
+            return self._gains(direction, np.full(len(devices), slot), devices)
         if not self.is_multi:
             return self._gains_ahead(direction, step_slots).of(slot, devices)
         power = np.abs(self.matrices(direction, slot, devices)).astype(np.float64) ** 2
