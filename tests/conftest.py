@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
+from collections.abc import Iterator
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -34,3 +35,21 @@ def pytest_unconfigure(config: pytest.Config) -> None:
     """Remove it, in the process that made it."""
     for folder in _made:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(autouse=True)
+def user_code_of_its_own() -> Iterator[None]:
+    """Modules of a user's that one test loads are not told of by commands in the next."""
+    from sim.core.user_code import user_code_forgotten
+
+    with user_code_forgotten():
+        yield
+
+
+@pytest.fixture
+def protocols_restored() -> Iterator[None]:
+    """Protocols that a test registers are unknown in the next."""
+    from sim.decoding.protocols.registry import PROTOCOLS
+
+    with PROTOCOLS.restored_afterwards():
+        yield

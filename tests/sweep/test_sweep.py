@@ -119,7 +119,7 @@ def test_a_sweep_with_more_values_runs_only_what_is_new(tiny_keys: dict, tmp_pat
     assert json.loads((finer.folder / "manifest.json").read_text())["run_facts"]["resumed"] == 0
 
 
-@pytest.mark.usefixtures("no_pictures", "cache")
+@pytest.mark.usefixtures("no_pictures", "cache", "protocols_restored")
 def test_nothing_is_resumed_that_another_version_of_the_users_own_file_has_made(tiny_keys: dict, tmp_path, monkeypatch):
     own = """
 from sim.decoding.protocols.edge_only import edge_only

@@ -408,7 +408,7 @@ def test_a_relabelled_entry_is_never_replayed(tmp_path: Path):
     assert not store.has(other) and store.get(other) is None
 
 
-@pytest.mark.usefixtures("cache")
+@pytest.mark.usefixtures("cache", "protocols_restored")
 def test_an_edited_protocol_of_the_users_own_is_recorded_anew(tiny: Scenario, tmp_path: Path, monkeypatch):
     from sim.tape.key import Addresses
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import simpy
+from pydantic import ValidationError
 
 from sim.links.base import Delivery, Direction, Packet
 from sim.links.nr.settings import NrLinkSettings
@@ -66,19 +67,30 @@ def idle_uplink_latency_s(
     """
     if scs_khz == 120 and bandwidth_mhz == 20:
         bandwidth_mhz = 50
-    settings = NrLinkSettings(
-        channel="ideal",
-        mcs=mcs,
-        tdd_pattern=pattern,
-        scs_khz=scs_khz,  # type: ignore[arg-type]
-        bandwidth_mhz=bandwidth_mhz,
-        k2_slots=k2,
-        configured_grant=configured_grant,
-        sr_period_slots=sr_period_slots,
-        sr_grant_bytes=sr_grant_bytes,
-        gnb_decision_slots=gnb_decision_slots,
-        decode_latency_s=decode_latency_s,
-        segment_headers=False,
-        transport_delay_s=0.0,
-    )
+    try:
+        settings = NrLinkSettings(
+            channel="ideal",
+            mcs=mcs,
+            tdd_pattern=pattern,
+            scs_khz=scs_khz,  # type: ignore[arg-type]
+            bandwidth_mhz=bandwidth_mhz,
+            k2_slots=k2,
+            configured_grant=configured_grant,
+            sr_period_slots=sr_period_slots,
+            sr_grant_bytes=sr_grant_bytes,
+            gnb_decision_slots=gnb_decision_slots,
+            decode_latency_s=decode_latency_s,
+            segment_headers=False,
+            transport_delay_s=0.0,
+        )
+    except ValidationError as error:
+        raise ValueError(_first_problem(error)) from None
     return idle_delivery(settings, payload_bytes, Direction.UPLINK, arrival_s).total_ns / 1e9
+
+
+def _first_problem(error: ValidationError) -> str:
+    """What is wrong with the first key, in a line."""
+    first = error.errors(include_url=False)[0]
+    if first["type"] == "value_error":
+        return str(first["ctx"]["error"])
+    return f"{'.'.join(map(str, first['loc']))}: {first['msg']}, got {first['input']!r}"

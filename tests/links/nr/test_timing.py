@@ -178,3 +178,17 @@ def test_more_bandwidth_or_a_higher_mcs_is_never_slower(bandwidth_mhz):
     assert times == sorted(times, reverse=True)
     sizes = [ms("DDDSU", 30, size, bandwidth_mhz=bandwidth_mhz) for size in (0, 1, 50, 500, 5_000, 50_000)]
     assert sizes == sorted(sizes)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "scs_khz", "keys", "message"),
+    [
+        ("DDDSU", 45, {}, "scs_khz: Input should be 15, 30, 60 or 120, got 45"),
+        ("XYZ", 30, {}, "tdd_pattern 'XYZ', letter: got 'X'; valid: D, S, U, F"),
+        ("F", 30, {"k2": 0}, "k2_slots at 30 kHz: got 0; valid: 1 to 32"),
+    ],
+)
+def test_what_cannot_be_is_told_in_a_line(pattern, scs_khz, keys, message):
+    with pytest.raises(ValueError) as wrong:
+        idle_uplink_latency_s(pattern, scs_khz, 100, **keys)
+    assert str(wrong.value) == message
