@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from sim.core.syncing import make_folder
+
 _PREFIX = ".in-use-"
 # After that long the file of a process on another host is one that its process could not take away.
 _LONGEST_S = 7 * 86_400.0
@@ -27,7 +29,7 @@ def announced(folder: Path) -> Iterator[None]:
         for other in others_in(folder):
             print(f"specran: {other}", file=sys.stderr, flush=True)
         with suppress(OSError):
-            folder.mkdir(parents=True, exist_ok=True)
+            make_folder(folder)
             own.touch()
         yield
     finally:

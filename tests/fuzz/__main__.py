@@ -85,7 +85,7 @@ def without_pictures() -> None:
     import sim.figures.sweep_figures
     import sim.report.results
 
-    sim.figures.sweep_figures.draw_sweep = lambda *_: []  # type: ignore[assignment]
+    sim.figures.sweep_figures.draw_sweep = lambda *_, **__: []  # type: ignore[assignment]
     sim.report.results.report_sweep = lambda place, *_: place  # type: ignore[assignment]
 
 

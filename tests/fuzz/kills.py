@@ -25,7 +25,7 @@ from sim.results import point_log
 from sim.inputs.scenario_models import load_models
 from sim.scenario.loading import load_scenario
 from sim.sweep.run import sweep
-sweep_figures.draw_sweep = lambda *_: []
+sweep_figures.draw_sweep = lambda *_, **__: []
 results.report_sweep = lambda folder, *_: folder
 scenario = load_scenario(sys.argv[1])
 load_models(scenario.models, ("draft", "target"))
