@@ -202,6 +202,10 @@ class Scenario(Settings):
 
     @model_validator(mode="after")
     def _parts_fit(self) -> Scenario:
+        self._refuse_misfits()
+        return self
+
+    def _refuse_misfits(self) -> None:
         problems = [
             *_too_many_requests(self.devices),
             *_seeds_beyond_bounds(self.seed, self.sweep),
@@ -216,7 +220,6 @@ class Scenario(Settings):
         ]
         if problems:
             raise problems_error([(problem.where, problem.message, None) for problem in problems], "parts_do_not_fit")
-        return self
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Scenario:
@@ -327,6 +330,16 @@ class Scenario(Settings):
             ScenarioProblems: No such key, or a value that it cannot have.
         """
         return Scenario.from_dict(apply_overrides(self.dump(), {key: value}))
+
+    def with_parts(self, parts: Mapping[str, Any]) -> Scenario:
+        """This scenario with other parts, each of them checked; what must fit together is looked at here.
+
+        Raises:
+            ValidationError: Parts that do not fit.
+        """
+        changed = self.model_copy(update=parts)
+        changed._refuse_misfits()
+        return changed
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Scenario) and self.dump() == other.dump()

@@ -7,9 +7,18 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from sim.core.selection import SelectedFrom
 from sim.scenario.overrides import apply_overrides
 from sim.scenario.problems import ScenarioProblems
 from sim.scenario.schema import Scenario
+
+# Parts that are chosen by name, which are checked without the rest of a scenario.
+_CHOSEN_FROM = {
+    part: one
+    for part, field in Scenario.model_fields.items()
+    for one in field.metadata
+    if isinstance(one, SelectedFrom)
+}
 
 
 def part_of(key: str) -> str:
@@ -27,9 +36,8 @@ class SharedParts:
     """
 
     def __init__(self, scenario: Scenario) -> None:
-        self._plain = scenario.dump()
-        self._plain.pop("sweep", None)
-        self._parts = {name: getattr(scenario, name) for name in Scenario.model_fields if name != "sweep"}
+        self._unchanged = scenario.model_copy(update={"sweep": None})
+        self._plain = self._unchanged.dump()
         # By name of the part and its changes.
         self._known: dict[tuple[str, str], Any] = {}
 
@@ -44,17 +52,18 @@ class SharedParts:
             by_part.setdefault(part_of(key), {})[key] = value
         places = {part: (part, repr(sorted(own.items()))) for part, own in by_part.items()}
         try:
-            new = {
-                part: self._known[place] if place in self._known else self._overridden(part, by_part[part])
-                for part, place in places.items()
-            }
-            made = Scenario.model_validate({**self._parts, **new})
+            for part, place in places.items():
+                if place not in self._known:
+                    self._known[place] = self._checked(part, by_part[part])
+            return self._unchanged.with_parts({part: self._known[place] for part, place in places.items()})
         except (ValidationError, ScenarioProblems):
             # Told as for a scenario that is read as a whole.
             return Scenario.from_dict(apply_overrides(self._plain, changes))
-        own = {part: self._known.setdefault(place, getattr(made, part)) for part, place in places.items()}
-        return made.model_copy(update={**self._parts, **own})
 
-    def _overridden(self, part: str, changes: Mapping[str, Any]) -> Any:
+    def _checked(self, part: str, changes: Mapping[str, Any]) -> Any:
         own = {part: self._plain[part]} if part in self._plain else {}
-        return apply_overrides(own, changes)[part]
+        value = apply_overrides(own, changes)[part]
+        if part in _CHOSEN_FROM:
+            return _CHOSEN_FROM[part].parse(value)
+        others = {name: getattr(self._unchanged, name) for name in Scenario.model_fields}
+        return getattr(Scenario.model_validate({**others, part: value}), part)

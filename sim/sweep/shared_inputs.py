@@ -64,9 +64,10 @@ class Preparation:
 
     def __init__(self) -> None:
         self._addresses = RunAddresses()
+        # Those of objects hold the scenario along, so that the objects stay the ones they are.
+        self._by_scenario: dict[int, tuple[Scenario, PreparedInputs]] = {}
         self._by_objects: dict[tuple[Any, ...], PreparedInputs] = {}
         self._by_content: dict[str, PreparedInputs] = {}
-        self._kept: list[Scenario] = []  # so that the objects stay the ones they are
 
     def of(self, scenario: Scenario) -> PreparedInputs:
         """What a point shares with others.
@@ -74,6 +75,12 @@ class Preparation:
         Raises:
             InputError: Something that it names cannot be used.
         """
+        asked = self._by_scenario.get(id(scenario))
+        if asked is None:
+            asked = self._by_scenario[id(scenario)] = scenario, self._of_objects(scenario)
+        return asked[1]
+
+    def _of_objects(self, scenario: Scenario) -> PreparedInputs:
         placed = tuple((role, *where) for role, where in scenario.placed().items())
         objects = (scenario.seed, placed, *(id(getattr(scenario, part)) for part in _PARTS[1:]))
         known = self._by_objects.get(objects)
@@ -84,7 +91,6 @@ class Preparation:
             if known is None:
                 known = self._by_content[content] = _prepare(scenario)
             self._by_objects[objects] = known
-            self._kept.append(scenario)
         return known
 
     def address(self, point: Point) -> str:

@@ -110,7 +110,12 @@ RUNS: tuple[Mutant, ...] = (
         "sim/scenario/shared_parts.py",
         ("tests/scenario/test_shared_parts.py",),
         ("parts_known_by_their_keys_alone", "repr(sorted(own.items()))", "repr(sorted(own))"),
-        ("parts_are_never_shared", "{**self._parts, **own}", "{}"),
+        ("parts_are_never_shared", "if place not in self._known:", "if True:"),
+    ),
+    *faults_of(
+        "sim/scenario/schema.py",
+        ("tests/scenario/test_shared_parts.py",),
+        ("parts_of_a_point_need_not_fit", "        changed._refuse_misfits()\n", ""),
     ),
     *faults_of(
         "sim/core/local_imports.py",

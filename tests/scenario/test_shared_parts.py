@@ -57,7 +57,14 @@ def test_values_that_are_equal_but_of_other_types_are_no_part_of_each_other():
 
 @pytest.mark.parametrize(
     "changes",
-    [{"link.uplink_mbps": -1}, {"link.speed": 1}, {"speed": 1}, {"seed.x": 1}, {"devices.arrivals": "poisson"}],
+    [
+        {"link.uplink_mbps": -1},
+        {"link.speed": 1},
+        {"speed": 1},
+        {"seed.x": 1},
+        {"devices.arrivals": "poisson"},
+        {"controller.name": "multi_spin"},
+    ],
 )
 def test_what_is_wrong_is_told_as_for_the_whole_scenario(changes: dict[str, Any]):
     scenario = Scenario.from_dict(BASE)
