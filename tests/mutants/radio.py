@@ -247,6 +247,13 @@ RADIO: tuple[Mutant, ...] = (
         ("tests/links/nr/test_small_scale.py",),
         ("gains_of_another_slot", "self._gains[place].take", "self._gains[0].take"),
         ("gains_of_devices_not_worked_out", "if not self._known.issuperset(names):", "if not names:"),
+        ("gains_of_another_slot_known", "known[0] == slot and known[1]", "known[1]"),
+        ("gains_of_others_known", " and known[1] == devices.tolist()", ""),
+        (
+            "gains_of_a_cell_left_are_kept",
+            'fading is another from now on."""\n        self._known = None',
+            'fading is another from now on."""',
+        ),
     ),
     *faults_of(
         "sim/links/nr/mac/share_out.py",

@@ -54,6 +54,10 @@ class SharedReceiver:
                 for block in own:
                     block.received = False
 
+    def expect(self, direction: Direction, slot: int, blocks: list[TransportBlock]) -> None:
+        """These blocks will probably be sent in a slot to come."""
+        self._receiver.expect(direction, slot, blocks)
+
     def load_of(self, direction: Direction, blocks: list[TransportBlock]) -> Load:
         """What they are for layer 1.
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 
@@ -16,7 +18,7 @@ from sim.links.nr.phy.block import TransportBlock
 from sim.links.nr.phy.block_errors import BlockErrors
 from sim.links.nr.phy.carrier import Carrier
 from sim.links.nr.phy.channel import RadioChannel
-from sim.links.nr.phy.gains_ahead import GainsAhead
+from sim.links.nr.phy.gains_ahead import GainsAhead, GainsWithNext
 from sim.links.nr.phy.power_reduction import PowerReduction
 from sim.links.nr.phy.radio_receiver import RadioReceiver
 
@@ -212,3 +214,50 @@ def test_the_longer_one_asks_slot_after_slot_the_more_are_worked_out_at_once():
     for slot in (400, 500, 600):
         ahead.of(slot, np.array([2]))
     assert asked[5:] == [(1, 1), (4, 4), (2, 1), (1, 1)]
+
+
+def test_gains_worked_out_with_those_before_are_those_worked_out_alone():
+    """A hundred devices that take turns: announced ones, others in their place, and what was known of a cell left."""
+    keys = {"num_sites": 7, "los": "auto", "inter_site_distance_m": 150, "tdd_pattern": "F"}
+    channel, draw = channel_of(100, **keys), np.random.default_rng(5)
+
+    def compare(slot: int, devices: list[int]) -> None:
+        alone = channel_of(100, **keys)
+        alone.serving[:] = channel.serving
+        alone.renew_links()
+        rows = np.array(devices)
+        np.testing.assert_array_equal(channel.power_gains(UP, slot, rows), alone.power_gains(UP, slot, rows))
+
+    turns = [sorted(draw.choice(100, draw.integers(1, 9), replace=False).tolist()) for _ in range(12)]
+    for slot, (own, following) in enumerate(itertools.pairwise(turns), start=20):
+        channel.small_scale.expect(UP, slot + 1, following)
+        compare(slot, own if slot % 5 else [0, 99])
+        if slot % 4 == 0:
+            channel.power_gains(UP, slot, np.arange(50), 40)  # reports between blocks
+    channel.small_scale.expect(UP, 41, [1, 2, 3])
+    compare(40, [7])
+    channel.serving[:] = (channel.serving + 1) % 7
+    channel.renew_links()
+    compare(41, [1, 2, 3])
+
+
+def test_two_slots_of_devices_that_take_turns_are_worked_out_at_once():
+    asked: list[list[tuple[int, int]]] = []
+
+    def evaluate(slots, devices):
+        asked.append(list(zip(slots.tolist(), devices.tolist(), strict=True)))
+        return np.stack([slots, devices], axis=1).astype(np.float64)
+
+    gains = GainsWithNext(evaluate)
+    for slot in (3, 4, 5, 6):
+        gains.expect(slot + 1, [slot + 1, 8])
+        assert gains.of(slot, np.array([slot, 8])).tolist() == [[slot, slot], [slot, 8]]
+    assert asked == [[(3, 3), (3, 8), (4, 4), (4, 8)], [(5, 5), (5, 8), (6, 6), (6, 8)]]
+    # Somebody else, in a later slot, and without an announcement.
+    gains.expect(8, [1])
+    for slot, device in ((7, 1), (8, 2), (9, 1)):
+        assert gains.of(slot, np.array([device])).tolist() == [[slot, device]]
+    assert asked[2:] == [[(7, 1), (8, 1)], [(8, 2)], [(9, 1)]]
+    gains.expect(11, [4])
+    for slot in (10, 12):
+        assert gains.of(slot, np.array([4])).tolist() == [[slot, 4]]

@@ -258,6 +258,8 @@ class Uplink(MacEntity):
             granted += self._configured_blocks(slot, num_symbols, granted)
         sent = [block for block in granted if block.attempt or self._load(block, slot)]
         if sent:
+            if following := self._planned.get(slot + 1):
+                self.deps.receiver.expect(self.direction, slot + 1, following)
             self.transmit(slot, sent)
 
     def _load(self, block: TransportBlock, slot: int) -> bool:

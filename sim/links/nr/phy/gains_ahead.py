@@ -80,3 +80,42 @@ class GainsAhead:
         gains = self._evaluate(np.repeat(slots, len(names)), np.tile(np.array(names), len(slots)))
         self._gains = gains.reshape(len(slots), len(names), -1)
         return np.asarray(self._gains[0].take(self._rows.take(devices), axis=0))
+
+
+class GainsWithNext:
+    """Gains of devices that take turns, with those of the devices that are known to be next.
+
+    Args:
+        evaluate: As for `GainsAhead`.
+    """
+
+    def __init__(self, evaluate: Callable[[Indices, Indices], Array]) -> None:
+        self._evaluate = evaluate
+        # Slot and devices that will be asked about, and those whose gains are known.
+        self._expected: tuple[int, list[int]] | None = None
+        self._known: tuple[int, list[int], Array] | None = None
+
+    def expect(self, slot: int, devices: list[int]) -> None:
+        """The next question will probably be followed by one about these devices in a later slot."""
+        self._expected = slot, devices
+
+    def clear(self) -> None:
+        """Forget what has been worked out: fading is another from now on."""
+        self._known = None
+
+    def of(self, slot: int, devices: Indices) -> Array:
+        """Gains of some devices in a slot. [num_devices, num_groups]."""
+        known, self._known = self._known, None
+        if known is not None and known[0] == slot and known[1] == devices.tolist():
+            self._expected = None
+            return known[2]
+        expected, self._expected = self._expected, None
+        if expected is None:
+            return self._evaluate(np.full(len(devices), slot), devices)
+        later, names = expected
+        count = len(devices)
+        slots = np.full(count + len(names), later)
+        slots[:count] = slot
+        gains = self._evaluate(slots, np.concatenate([devices, np.array(names)]))
+        self._known = later, names, gains[count:]
+        return gains[:count]

@@ -93,6 +93,10 @@ class RadioReceiver:
         for block, value in zip(blocks, effective, strict=True):
             self._read(direction, block, value)
 
+    def expect(self, direction: Direction, slot: int, blocks: list[TransportBlock]) -> None:
+        """These blocks will probably be sent in a slot to come: their fading may be worked out along."""
+        self._channel.small_scale.expect(direction, slot, [block.device for block in blocks])
+
     def _read(self, direction: Direction, block: TransportBlock, value: float) -> None:
         """Decode a block, of whose present transmission the effective SINR is known."""
         read = kept = value

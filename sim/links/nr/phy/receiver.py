@@ -23,6 +23,9 @@ class Receiver(Protocol):
     def receive(self, direction: Direction, slot: int, blocks: list[TransportBlock]) -> None:
         """Set ``received`` (and what is combined) of each block."""
 
+    def expect(self, direction: Direction, slot: int, blocks: list[TransportBlock]) -> None:
+        """These blocks will probably be sent in a slot to come."""
+
 
 class IdealReceiver:
     """Decodes everything, but for an independent error of every attempt.
@@ -41,3 +44,6 @@ class IdealReceiver:
         uniform = self._uniforms[direction]
         for block in blocks:
             block.received = self._error_rate <= 0 or uniform.next(block.device) >= self._error_rate
+
+    def expect(self, direction: Direction, slot: int, blocks: list[TransportBlock]) -> None:
+        """No channel is known."""

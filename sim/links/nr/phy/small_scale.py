@@ -20,7 +20,7 @@ from channels.tap_profiles import rayleigh_profile
 from sim.core.errors import InputError
 from sim.links.base import Direction
 from sim.links.nr.phy.carrier import Carrier
-from sim.links.nr.phy.gains_ahead import GainsAhead
+from sim.links.nr.phy.gains_ahead import GainsAhead, GainsWithNext
 from sim.links.nr.settings import NrLinkSettings
 
 Array = npt.NDArray[np.float64]
@@ -120,6 +120,7 @@ class SmallScale:
         self._cross: dict[str, FadingChannel | MimoFading] = {}
         # By direction and steps between the slots that are asked about.
         self._ahead: dict[tuple[Direction, int | None], GainsAhead] = {}
+        self._with_next = {one: GainsWithNext(partial(self._gains, one)) for one in Direction}
 
     def use_compiled_code(self) -> None:
         """Go on with compiled code, to the same bits."""
@@ -146,6 +147,8 @@ class SmallScale:
         is_same = states.are_those_of(self._states)
         self._states = states
         self._ahead.clear()
+        for gains in self._with_next.values():
+            gains.clear()
         if is_same and not self.is_multi:
             return
         for fading in self._serving.values():
@@ -262,12 +265,18 @@ class SmallScale:
         if self.settings.fading == "none":
             return np.ones((len(devices), self.carrier.num_groups))
         if not self.is_multi and are_many(self.num_devices):
-            # So many rows cost the same alone as with those of later slots, of which some would not be asked about.
+            # They take turns: of blocks of slots ahead, most rows would not be asked about.
+            if step_slots is None:
+                return self._with_next[direction].of(slot, devices)
             return self._gains(direction, np.full(len(devices), slot), devices)
         if not self.is_multi:
             return self._gains_ahead(direction, step_slots).of(slot, devices)
         power = np.abs(self.matrices(direction, slot, devices)).astype(np.float64) ** 2
         return np.asarray(power.sum(axis=-2).mean(axis=-1))
+
+    def expect(self, direction: Direction, slot: int, devices: list[int]) -> None:
+        """Gains of these devices will probably be asked about in a slot to come."""
+        self._with_next[direction].expect(slot, devices)
 
     def _gains(self, direction: Direction, slots: Indices, devices: Indices) -> Array:
         """|H|^2 of one antenna at either end, each device in a slot of its own. [num_rows, num_groups]."""
