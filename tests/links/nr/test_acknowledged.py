@@ -8,6 +8,7 @@ import simpy
 
 from sim.links.base import Direction, Packet
 from sim.links.nr import NrLink, NrLinkSettings
+from sim.links.nr.phy.receiver import Receiver
 from sim.links.nr.rlc.acknowledged import ReceivingSide, StatusReport, TransmittingSide
 from sim.links.nr.rlc.message import Message, Pdu, Segment
 from tests.links.nr.traffic import run
@@ -21,7 +22,7 @@ _KEYS = {
 }  # fmt: skip
 
 
-class LosesBlocks:
+class LosesBlocks(Receiver):
     """Decodes all but the blocks of one direction whose number, in order, is listed."""
 
     def __init__(self, direction, numbers):

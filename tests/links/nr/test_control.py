@@ -14,6 +14,7 @@ from sim.links.base import Direction, Packet
 from sim.links.nr import NrLink, NrLinkSettings, idle_delivery
 from sim.links.nr.mac.pdcch import ControlChannel, aggregation_levels, level_thresholds_db, num_cce
 from sim.links.nr.phy.carrier import Carrier
+from sim.links.nr.phy.receiver import Receiver
 from tests.links.nr.traffic import run
 
 UP, DOWN = Direction.UPLINK, Direction.DOWNLINK
@@ -117,7 +118,7 @@ def test_a_report_asks_for_nothing_that_was_granted_since():
 def test_a_report_that_was_retransmitted_does_not_replace_a_newer_one():
     """A block fails once, later ones pass it with reports that count a second message: the base station keeps those."""
 
-    class FailsOneBlock:
+    class FailsOneBlock(Receiver):
         def receive(self, direction, slot, blocks):
             for block in blocks:
                 block.received = block.attempt > 0 or slot != 8

@@ -12,12 +12,13 @@ from sim.links.base import Direction, Packet
 from sim.links.nr import NrLink, NrLinkSettings
 from sim.links.nr.phy.block_errors import BlockErrors
 from sim.links.nr.phy.carrier import Carrier
+from sim.links.nr.phy.receiver import Receiver
 from tests.links.nr.traffic import run
 
 UP, DOWN = Direction.UPLINK, Direction.DOWNLINK
 
 
-class FailsFirst:
+class FailsFirst(Receiver):
     """Receives what has been tried often enough."""
 
     def __init__(self, num_failures):
@@ -108,7 +109,7 @@ def test_after_the_last_retransmission_the_rlc_sends_again():
     env = simpy.Environment()
     attempts = []
 
-    class FailsThrice:
+    class FailsThrice(Receiver):
         def receive(self, direction, slot, blocks):
             for block in blocks:
                 attempts.append((slot, block.attempt))

@@ -23,11 +23,12 @@ class Receiver(Protocol):
     def receive(self, direction: Direction, slot: int, blocks: list[TransportBlock]) -> None:
         """Set ``received`` (and what is combined) of each block."""
 
-    def expect(self, direction: Direction, slot: int, blocks: list[TransportBlock]) -> None:
-        """These blocks will probably be sent in a slot to come."""
+    def expect(self, direction: Direction, slot: int, blocks: list[TransportBlock]) -> None:  # noqa: ARG002
+        """These blocks will probably be sent in a slot to come; those who know no channel do nothing."""
+        return
 
 
-class IdealReceiver:
+class IdealReceiver(Receiver):
     """Decodes everything, but for an independent error of every attempt.
 
     Args:
@@ -44,6 +45,3 @@ class IdealReceiver:
         uniform = self._uniforms[direction]
         for block in blocks:
             block.received = self._error_rate <= 0 or uniform.next(block.device) >= self._error_rate
-
-    def expect(self, direction: Direction, slot: int, blocks: list[TransportBlock]) -> None:
-        """No channel is known."""
