@@ -6,9 +6,24 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from channels._validation import require_choice
-from channels.nr.numerology import SYMBOLS_PER_SLOT
+from channels.nr.numerology import SYMBOLS_PER_SLOT, numerology_of
 
 _LETTERS = "DSUF"
+TDD_PERIODS_MS = (0.5, 0.625, 1.0, 1.25, 2.0, 2.5, 3.0, 4.0, 5.0, 10.0)
+"""dl-UL-TransmissionPeriodicity of TS 38.331."""
+_FRAMES_MS = 20.0
+"""What the sum of two periods must divide (TS 38.213 11.1)."""
+
+
+def tdd_period_slots(scs_khz: int) -> tuple[int, ...]:
+    """Slots that a pattern may have: of one period of TS 38.331, or of two in a row whose sum divides 20 ms.
+
+    >>> tdd_period_slots(30)
+    (1, 2, 4, 5, 6, 8, 10, 20, 40)
+    """
+    sums = {one + other for one in TDD_PERIODS_MS for other in TDD_PERIODS_MS if not _FRAMES_MS % (one + other)}
+    slots = {period_ms * (1 << numerology_of(scs_khz)) for period_ms in (*TDD_PERIODS_MS, *sums)}
+    return tuple(sorted(int(count) for count in slots if count.is_integer()))
 
 
 @dataclass(frozen=True)

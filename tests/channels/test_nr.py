@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from channels import nr
+from channels.nr.tdd import tdd_period_slots
 
 
 def test_prb_table():
@@ -163,6 +164,20 @@ def test_every_k2_lands_on_an_uplink_slot(letters, min_k2):
 def test_illegal_patterns_are_refused(letters, words):
     with pytest.raises(ValueError, match=words):
         nr.TddPattern(letters)
+
+
+@pytest.mark.parametrize(
+    ("scs_khz", "slots"),
+    [
+        (15, (1, 2, 3, 4, 5, 10, 20)),
+        (30, (1, 2, 4, 5, 6, 8, 10, 20, 40)),
+        (60, (2, 4, 5, 8, 10, 12, 16, 20, 40, 80)),
+        (120, (4, 5, 8, 10, 16, 20, 24, 32, 40, 80, 160)),
+    ],
+)
+def test_lengths_of_tdd_patterns(scs_khz, slots):
+    """TS 38.213 11.1: 0.625 ms at 120 kHz only, 1.25 at 60 and 120, 2.5 from 30 on; pairs divide 20 ms."""
+    assert tdd_period_slots(scs_khz) == slots
 
 
 def test_special_symbols_must_fill_the_slot():

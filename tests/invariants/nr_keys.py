@@ -128,7 +128,7 @@ VALUES: dict[str, Any] = {
     "bsr_format": "long",
     "olla_warm_up_blocks": 0,
     "bandwidth_mhz": 10,
-    "tdd_pattern": "DSU",
+    "tdd_pattern": "DDSU",
     "special_symbols": [8, 4, 2],
     "prb_group_size": 1,
     "profile": "commercial",

@@ -152,6 +152,13 @@ RADIO: tuple[Mutant, ...] = (
             "int(which * (self._settings.num_preambles - 4))",
         ),
         ("collisions_are_resolved_at_once", "if is_alone:", "if senders:"),
+        ("preambles_for_ever", "if self._tries[device] >=", "if 0 * self._tries[device] >="),
+    ),
+    *faults_of(
+        "sim/links/nr/carrier_settings.py",
+        ("tests/links/nr/test_settings.py",),
+        ("dmrs_takes_no_room", "(num_symbols - dmrs) >", "num_symbols >"),
+        ("turns_round_at_once", "if not guard and", "if guard and"),
     ),
     *faults_of(
         "sim/links/nr/rrc/states.py",

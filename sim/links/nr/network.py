@@ -160,7 +160,15 @@ class Network:
             states.access_succeeded(device, slot)
 
         access = RandomAccess(
-            settings, *common, self.serving, self.num_cells, self.callbacks, self.pdcch, self.modems, succeeded
+            settings,
+            *common,
+            self.serving,
+            self.num_cells,
+            self.callbacks,
+            self.pdcch,
+            self.modems,
+            succeeded,
+            self.links.access_failed,
         )
         states = ConnectionStates(
             settings, *common, self.callbacks, self.reachable, self.drx, access.start, self.links.is_covered
@@ -390,12 +398,9 @@ class Network:
             message.event.succeed()
             return
         waited_s = (int(self.env.now) - message.sent_ns) / NS_PER_S
-        message.event.fail(
-            LinkFailureError(
-                f"device {packet.device} is out of coverage: {packet.direction} {packet.kind} waited {waited_s:g} s",
-                packet.direction,
-            )
-        )
+        why = "gets no random access" if self.links.is_covered(packet.device) else "is out of coverage"
+        text = f"device {packet.device} {why}: {packet.direction} {packet.kind} waited {waited_s:g} s"
+        message.event.fail(LinkFailureError(text, packet.direction))
 
     def _use_compiled_code(self) -> None:
         """Go on with compiled code: so busy a cell is worth its import."""

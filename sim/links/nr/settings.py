@@ -1,4 +1,4 @@
-"""Keys of the ``nr`` link: carrier, access, retransmission, scheduling, channel."""
+"""Keys of the ``nr`` link: access, retransmission, scheduling, channel."""
 
 from __future__ import annotations
 
@@ -7,13 +7,12 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from channels._validation import require_choice
-from channels.nr import SYMBOLS_PER_SLOT, check_sr_period, mcs_table, min_k2, num_prb, processing_symbols
-from channels.nr.tdd import TddPattern
+from channels.nr import SYMBOLS_PER_SLOT, check_sr_period, mcs_table, min_k2
 from channels.power import FRACTIONAL_ALPHAS
-from sim.core.errors import InputError, shortened
-from sim.core.settings import Settings
+from sim.core.errors import InputError
 from sim.links.nr.access_profiles import PROFILES, AccessProfile, ProfileName
 from sim.links.nr.antenna_settings import AntennaSettings
+from sim.links.nr.carrier_settings import CarrierSettings
 from sim.links.nr.mac.csi_settings import CsiSettings
 from sim.links.nr.mac.drx_settings import SleepSettings
 from sim.links.nr.mac.report_settings import ReportSettings
@@ -22,90 +21,6 @@ from sim.links.nr.rlc.settings import RlcSettings
 from sim.links.nr.rrc.settings import MobilitySettings
 from sim.links.nr.rrc.state_settings import StateSettings
 from sim.links.nr.traffic.settings import TrafficSettings
-
-_SHORTEST = 2
-
-
-class CarrierSettings(Settings):
-    """The carrier: width, numerology, who may send when, and what each block spends on control."""
-
-    scs_khz: Literal[15, 30, 60, 120] = 30
-    """Subcarrier spacing [kHz]; the slot lasts 15/scs ms."""
-
-    bandwidth_mhz: float = Field(default=20.0, gt=0, le=400, validate_default=True)
-    """Channel bandwidth [MHz], one that TS 38.101 has at this subcarrier spacing."""
-
-    processing_capability: Literal[1, 2] = 1
-    """Processing capability of devices (TS 38.214 5.3, 6.4), which sets the least K1 and K2 that are left out."""
-
-    mini_slot_symbols: Literal[7, 2] | None = None
-    """Symbols of mini-slots (mapping type B of TS 38.214): everything is granted, sent and acknowledged in these, and
-    all keys in slots count them. Left out, the unit is the slot of 14 symbols. With 2 there is no room for
-    ``pdcch_symbols``."""
-
-    special_symbols: tuple[int, int, int] = (10, 2, 2)
-    """Downlink, guard and uplink symbols of a special slot S; they sum to 14."""
-
-    special_carries_pdsch: bool = True
-    """Whether the special slot's downlink symbols carry data."""
-
-    special_carries_pusch: bool = False
-    """Whether the special slot's uplink symbols carry data."""
-
-    special_carries_pucch: bool = False
-    """Whether the special slot's last symbol carries scheduling requests and acknowledgements."""
-
-    tdd_pattern: str = Field(default="DDDSU", validate_default=True)
-    """Slots of one period: D downlink, U uplink, S special; ``F`` for FDD."""
-
-    pdcch_symbols: int = Field(default=1, ge=0, le=3, validate_default=True)
-    """Symbols of each downlink slot that carry control instead of data: they hold the control channel elements by which
-    grants are announced, and come before the device's preparation time; 0 leaves control out."""
-
-    @field_validator("pdcch_symbols")
-    @classmethod
-    def _control_leaves_room(cls, num_symbols: int, info: ValidationInfo) -> int:
-        if num_symbols and info.data.get("mini_slot_symbols") == _SHORTEST:
-            raise ValueError(f"pdcch_symbols: got {num_symbols}; valid: 0 with mini_slot_symbols {_SHORTEST}")
-        return num_symbols
-
-    dmrs_symbols: int = Field(default=2, ge=1, le=4)
-    """DMRS symbols per slot, 12 resource elements per PRB each; short blocks of the special slot have one."""
-
-    overhead_re_per_prb: Literal[0, 6, 12, 18] = 0
-    """Further resource elements per PRB that carry no data (xOverhead of TS 38.214 5.1.3.2)."""
-
-    prb_group_size: int | None = Field(default=None, ge=1, le=275)
-    """PRBs per group, the unit of channel evaluation and scheduling; the RBG size of TS 38.214 if left out."""
-
-    @field_validator("processing_capability")
-    @classmethod
-    def _capability_exists(cls, capability: int, info: ValidationInfo) -> int:
-        if "scs_khz" in info.data:
-            processing_symbols("n2", info.data["scs_khz"], capability)
-        return capability
-
-    @field_validator("bandwidth_mhz")
-    @classmethod
-    def _bandwidth_exists(cls, bandwidth_mhz: float, info: ValidationInfo) -> float:
-        if "scs_khz" in info.data:
-            num_prb(bandwidth_mhz, info.data["scs_khz"])
-        return bandwidth_mhz
-
-    @field_validator("special_symbols", mode="before")
-    @classmethod
-    def _three_counts(cls, symbols: object) -> object:
-        if not isinstance(symbols, list | tuple) or len(symbols) != 3:
-            raise ValueError(f"got {shortened(symbols)}; valid: a list of three, such as [10, 2, 2]")
-        return symbols
-
-    @field_validator("tdd_pattern")
-    @classmethod
-    def _pattern_is_sound(cls, letters: str, info: ValidationInfo) -> str:
-        if "special_symbols" in info.data:
-            pusch, pucch = (bool(info.data.get(f"special_carries_{what}", False)) for what in ("pusch", "pucch"))
-            TddPattern(letters, info.data["special_symbols"], True, pusch, pucch)
-        return letters
 
 
 class AccessSettings(CarrierSettings):

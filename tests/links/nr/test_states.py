@@ -121,7 +121,7 @@ def test_a_lone_preamble_collides_with_background_users():
 
 
 def test_access_fails_after_too_many_preambles():
-    """With one preamble and others in every occasion, no attempt succeeds; the run would go on for ever."""
+    """With one preamble and others in every occasion, no attempt succeeds; each failure is one of the radio link."""
     keys = {"num_preambles": 1, "background_preambles_per_s": 1e4, "max_preamble_transmissions": 3}
     env = simpy.Environment()
     link = NrLink(env, 1, 1, NrLinkSettings(**_IDEAL, **keys))
@@ -130,6 +130,47 @@ def test_access_fails_after_too_many_preambles():
     figures = link.summary()
     assert figures["rrc_setups"] == 0
     assert figures["random_access_failures"] == figures["preambles"] // 3 > 3
+    assert figures["radio_link_failures"] == figures["random_access_failures"]
+
+
+@pytest.mark.parametrize("direction", [UP, DOWN])
+@pytest.mark.parametrize("mobility", ["fixed", "linear"])
+def test_a_device_without_access_gives_its_message_up(direction, mobility):
+    """Two devices with one preamble and no backoff collide for ever: after the outage timeout, their messages fail."""
+    keys = {
+        "num_preambles": 1, "ra_backoff_s": 0.0, "rrc_inactivity_s": 1.0, "max_preamble_transmissions": 3,
+        "outage_timeout_s": 2.0, "snr_db": 20.0, "mobility": mobility, "paging_cycle_frames": 32, "seed": 1,
+    }  # fmt: skip
+    env, seed = simpy.Environment(), keys.pop("seed")
+    link = NrLink(env, 2, seed, NrLinkSettings(**keys))
+    for device in range(2):
+        # Paging occasions of the two are not the same: background preambles take the place of the other device.
+        link.network.access._per_occasion = 1e4 if direction == DOWN else 0.0
+        link.send(Packet(device, direction, 480)).defused = True
+    env.run(until=20_000_000_000)
+    figures = link.summary()
+    assert figures["failed_messages"] == 2
+    assert figures["rrc_setups"] == 0
+    # An attempt takes three contention timers of 64 ms, occasions and 0.1 s of re-establishment: about 0.35 s.
+    assert 2 * 5 <= figures["random_access_failures"] <= 2 * 8
+    assert not any(mac.has_messages(device) for mac in link.network.links._macs for device in range(2))
+
+
+def test_a_device_comes_back_after_a_failed_access():
+    """The others' preambles end: the message that has waited meanwhile arrives, a re-establishment later at least."""
+    env = simpy.Environment()
+    keys = {"num_preambles": 1, "max_preamble_transmissions": 3, "reestablishment_s": 0.5, "tdd_pattern": "F"}
+    link = NrLink(env, 1, 1, NrLinkSettings(**_IDEAL, **keys))
+    link.network.access._per_occasion = 1e4
+    event = link.send(Packet(0, UP, 480))
+    while not link.network.access.failed[0]:
+        env.step()
+    failed_ns = env.now
+    link.network.access._per_occasion = 0.0
+    env.run()
+    figures = link.summary()
+    assert figures["rrc_setups"] == figures["random_access_failures"] == 1
+    assert 0.5e9 < event.value.notes["connection"] - failed_ns < 0.54e9
 
 
 def test_downlink_waits_for_the_paging_occasion():

@@ -11,7 +11,6 @@ import numpy.typing as npt
 
 from channels.nr import (
     SYMBOLS_PER_SLOT,
-    TddPattern,
     mcs_table,
     min_k2,
     num_prb,
@@ -21,32 +20,16 @@ from channels.nr import (
     processing_symbols,
     transport_block_bits,
 )
-from channels.nr.mini_slots import MiniSlotPattern
 from sim.core.clock import to_ns
 from sim.links.base import Direction
-from sim.links.nr.settings import CarrierSettings, NrLinkSettings
+from sim.links.nr.carrier_settings import block_dmrs_symbols, data_symbols, slot_pattern
+from sim.links.nr.settings import NrLinkSettings
 
 Indices = npt.NDArray[np.int64]
 # Both CDM groups of type 1, which separate up to four layers: no data beside them.
 _DMRS_RE_PER_SYMBOL = 12
-# Blocks up to this length carry one DMRS symbol (TS 38.211 Table 6.4.1.1.3-3).
-_SHORT_BLOCK_SYMBOLS = 7
 # RBG size by carrier width, configuration 1 of TS 38.214 Table 5.1.2.2.1-1.
 _RBG_SIZES = ((36, 2), (72, 4), (144, 8), (275, 16))
-
-
-def tdd_pattern(settings: CarrierSettings) -> TddPattern:
-    """The pattern that the settings describe, in slots or in mini-slots."""
-    keys = (
-        settings.tdd_pattern,
-        settings.special_symbols,
-        settings.special_carries_pdsch,
-        settings.special_carries_pusch,
-        settings.special_carries_pucch,
-    )
-    if settings.mini_slot_symbols is None:
-        return TddPattern(*keys)
-    return MiniSlotPattern(*keys, unit_symbols=settings.mini_slot_symbols)
 
 
 class Carrier:
@@ -74,7 +57,7 @@ class Carrier:
         self.units_per_slot = SYMBOLS_PER_SLOT // self.symbols
         self.frame_slot_ns = 1_000_000 >> numerology_of(scs_khz)
         self.slot_ns = self.frame_slot_ns // self.units_per_slot
-        self.pattern = tdd_pattern(settings)
+        self.pattern = slot_pattern(settings)
         self.num_prb = num_prb(settings.bandwidth_mhz, scs_khz)
         size = settings.prb_group_size or next(size for limit, size in _RBG_SIZES if self.num_prb <= limit)
         self.group_sizes = prb_group_sizes(self.num_prb, min(size, self.num_prb))
@@ -91,11 +74,8 @@ class Carrier:
         self.decode_ns = self.slot_ns if latency is None else to_ns(latency)
         self.mcs_table = mcs_table(settings.mcs_table)
         self._settings = settings
-        period = self.pattern.period_slots
-        # Uplink symbol counts and downlink data symbol counts by slot of the period.
-        self._uplink_symbols = [self.pattern.uplink_data_symbols(slot) for slot in range(period)]
-        control = settings.pdcch_symbols
-        self._downlink_symbols = [max(0, self.pattern.downlink_data_symbols(s) - control) for s in range(period)]
+        # By slot of the period.
+        self._uplink_symbols, self._downlink_symbols = data_symbols(settings, self.pattern)
         rows = {Direction.UPLINK: self._uplink_symbols, Direction.DOWNLINK: self._downlink_symbols}
         self._data_slots_before = {
             direction: [0, *accumulate(int(symbols > 0) for symbols in row)] for direction, row in rows.items()
@@ -179,7 +159,7 @@ class Carrier:
         """Transport block size of every MCS and number of PRBs. [num_mcs, num_prb + 1] bytes, column 0 is 0."""
         sizes = self._sizes.get((num_symbols, num_layers))
         if sizes is None:
-            dmrs = self._settings.dmrs_symbols if num_symbols > _SHORT_BLOCK_SYMBOLS else 1
+            dmrs = block_dmrs_symbols(self._settings, num_symbols)
             table = self.mcs_table
             bits = transport_block_bits(
                 np.arange(1, self.num_prb + 1)[None, :],

@@ -211,6 +211,18 @@ class RadioLinks:
         if self._failures[device] <= _FAILURES_IN_A_ROW:
             self._seek(device, slot)
 
+    def access_failed(self, device: int, slot: int) -> None:
+        """Random access has failed, a radio link failure (TS 38.331 5.3.10.3): who has waited too long fails.
+
+        The rest has a new attempt after a re-establishment, or waits as out of coverage.
+        """
+        assert self._states is not None
+        self._states.access_failed(device, slot)
+        self.counters.failures[device] += 1
+        self._drop(device, slot)
+        self._lose(device, slot)
+        self._seek(device, slot)
+
     def delivered(self, device: int) -> None:
         """A message of a device has arrived: its link carries something."""
         self._failures[device] = 0
@@ -279,12 +291,17 @@ class RadioLinks:
         now_ns = slot * self._slot_ns
         if not self._is_out[device] or now_ns - self._since_ns[device] < self._timeout_ns:
             return
-        for mac in self._macs:
-            self.counters.num_failed_messages += mac.drop(device, now_ns - self._timeout_ns)
+        self._drop(device, slot)
         self._failures[device] = 0
         if self._channel is None or self._channel.is_static:
             # Nothing will change, but the next message may try again.
             self._seek(device, slot)
+
+    def _drop(self, device: int, slot: int) -> None:
+        """Let messages fail that have waited for the longest time."""
+        for mac in self._macs:
+            dropped = mac.drop(device, slot * self._slot_ns - self._timeout_ns)
+            self.counters.num_failed_messages += dropped
 
     def _slots(self, duration_ns: int) -> int:
         return -(-duration_ns // self._slot_ns)

@@ -31,7 +31,8 @@ class RandomAccess:
     A device sends a preamble, drawn evenly, in its cell's next occasion. The base station hears it, cannot tell how
     many devices have sent it, and answers in the first downlink slot after its decision time. All who have sent it then
     send message 3 in the same slot and on the same PRBs. A lone one is answered by message 4. Of several none is
-    decoded: their contention timers end, and after a backoff they draw again.
+    decoded: their contention timers end, and after a backoff they draw again, until they have sent so many preambles
+    that random access has failed.
 
     Args:
         settings: Keys of connection states.
@@ -43,6 +44,7 @@ class RandomAccess:
         pdcch: Pays for responses and messages 4.
         modems: Pays for preambles and messages 3.
         on_success: Told of a device and the slot of its message 4.
+        on_failure: Told of a device and the slot in which its random access has failed.
 
     Attributes:
         sent, collided, failed: Preambles that each device has sent, those of them that another had too, and random
@@ -65,9 +67,11 @@ class RandomAccess:
         pdcch: ControlChannel,
         modems: Modems,
         on_success: Callable[[int, int], None],
+        on_failure: Callable[[int, int], None],
     ) -> None:
         self._settings, self._carrier, self._seed, self._serving = settings, carrier, seed, serving
-        self._callbacks, self._pdcch, self._modems, self._on_success = callbacks, pdcch, modems, on_success
+        self._callbacks, self._pdcch, self._modems = callbacks, pdcch, modems
+        self._on_success, self._on_failure = on_success, on_failure
         self._period_slots = settings.prach_period_frames * _FRAME_NS // carrier.slot_ns
         self._timer_slots = -(-to_ns(settings.contention_timer_s) // carrier.slot_ns)
         self._msg3_slots = carrier.k2 + carrier.units_per_slot * _MSG3_EXTRA_SLOTS[numerology_of(carrier.scs_khz)]
@@ -165,15 +169,20 @@ class RandomAccess:
         self._on_success(device, slot)
 
     def _again_after(self, device: int, slot: int, backoff: float) -> None:
-        """Another preamble once a timer has ended and the backoff is over."""
+        """Another preamble once a timer has ended and the backoff is over, if there may be another."""
         if self._tries[device] >= self._settings.max_preamble_transmissions:
-            self.failed[device] += 1
-            self._tries[device] = 0
+            self._callbacks.schedule(slot + 1, self._failed, device)
+            return
         wait_slots = int(backoff * to_ns(self._settings.ra_backoff_s)) // self._carrier.slot_ns
         self._callbacks.schedule(slot + 1 + wait_slots, self._retry, device)
 
     def _retry(self, device: int, slot: int) -> None:
         self._await_occasion(device, slot + 1)
+
+    def _failed(self, device: int, slot: int) -> None:
+        """A random access problem (TS 38.321 5.1.4, 5.1.5)."""
+        self.failed[device] += 1
+        self._on_failure(device, slot)
 
     def restart(self) -> None:
         """Figures count from now on; draws go on where they are."""

@@ -56,7 +56,8 @@ class StateSettings(Settings):
     """Longest wait, uniform from 0, before another preamble (TS 38.321 7.2) [s]."""
 
     max_preamble_transmissions: Literal[3, 4, 5, 6, 7, 8, 10, 20, 50, 100, 200] = 10
-    """Preambles after which random access has failed (preambleTransMax); higher layers then begin anew."""
+    """Preambles after which random access has failed (preambleTransMax), a radio link failure: the device begins anew
+    after ``reestablishment_s``, and its messages fail that have waited for ``outage_timeout_s``."""
 
     background_preambles_per_s: float = Field(default=0.0, ge=0, le=1e5)
     """Preambles of other users that reach each cell, Poisson [1/s]: a stadium's worth collides with everyone."""

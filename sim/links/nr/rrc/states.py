@@ -135,6 +135,11 @@ class ConnectionStates:
         else:
             self._connect(device, slot)
 
+    def access_failed(self, device: int, slot: int) -> None:
+        """Random access has failed: the device is as it was before, until its messages make it try again."""
+        self._is_accessing[device] = False
+        self._drx.release(device, slot)
+
     def _connect(self, device: int, slot: int) -> None:
         self._is_accessing[device] = self.released[device] = False
         self.num_setups[device] += 1
