@@ -6,19 +6,20 @@ import os
 import shlex
 import sys
 
+from sim.cli.interrupts import INTERRUPTED, Interrupts
 from sim.core.gc_tuning import relax_gc
-
-# What shells say of a command that an interrupt has ended.
-_INTERRUPTED = 130
 
 
 def main() -> None:
-    """Entry point of ``specran``: exit code 0 done, 2 the input is wrong, 1 it failed."""
+    """Entry point of ``specran``: exit code 0 done, 2 the input is wrong, 1 it failed, 130 it was interrupted."""
+    interrupts = Interrupts()
     relax_gc()  # What a command makes mostly stays until it ends.
     try:
-        sys.exit(_main(sys.argv[1:]))
+        code = _main(sys.argv[1:])
     except KeyboardInterrupt:
-        sys.exit(_interrupted(sys.argv[1:]))
+        code = _interrupted(sys.argv[1:])
+    interrupts.end()
+    sys.exit(code)
 
 
 def _main(arguments: list[str]) -> int:
@@ -45,12 +46,14 @@ def _run(arguments: list[str]) -> int:
 
     from sim.cli.app import build
     from sim.core.errors import InputError, RunError
+    from sim.core.user_code import exits_are_failures
 
     command = typer.main.get_command(build())
     try:
-        result = command.main(arguments, prog_name="specran", standalone_mode=False)
+        with exits_are_failures():  # Typer's own exits are returned here.
+            result = command.main(arguments, prog_name="specran", standalone_mode=False)
         # Typer takes an interrupt for an exit with this code, and returns it.
-        if result == _INTERRUPTED:
+        if result == INTERRUPTED:
             return _interrupted(arguments)
         return result if isinstance(result, int) else 0
     except typer.Exit as stop:
@@ -101,4 +104,4 @@ def _interrupted(arguments: list[str]) -> int:
     elif command == ["tape"]:
         message += "; what was finished is kept"
     print(message, file=sys.stderr)
-    return _INTERRUPTED
+    return INTERRUPTED

@@ -21,6 +21,7 @@ from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
 from types import ModuleType
 
+from sim.core.errors import RunError, shortened
 from sim.core.local_imports import local_files
 
 _NAME = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
@@ -77,6 +78,19 @@ def user_code_not_run() -> Iterator[None]:
 def user_code_may_run() -> bool:
     """Whether a user's own modules are imported when something of them is asked for."""
     return _may_run.get()
+
+
+@contextmanager
+def exits_are_failures() -> Iterator[None]:
+    """A user's own code that ends the program within the block, by ``sys.exit``, has failed, whatever code it gives.
+
+    Raises:
+        RunError: It did.
+    """
+    try:
+        yield
+    except SystemExit as error:
+        raise RunError(_exit_message(error)) from error
 
 
 def trust_remote_code(trusted: bool) -> None:
@@ -291,3 +305,16 @@ def _failure(error: BaseException, path: Path | None = None) -> str:
             trace = trace.tb_next
     kind = "" if isinstance(error, ImportError) else f"{type(error).__name__}: "
     return f"{where}{kind}{getattr(error, 'msg', None) or error}"
+
+
+def _exit_message(error: SystemExit) -> str:
+    """Where a user's own code has ended the program."""
+    folders, place = [_folder_of(module.path) for module in _loaded.values()], ""
+    trace = error.__traceback__
+    while trace is not None:
+        file = Path(trace.tb_frame.f_code.co_filename)
+        if any(folder in file.parents for folder in folders):
+            place = f"{file}:{trace.tb_lineno}: "
+        trace = trace.tb_next
+    code = "" if error.code is None else shortened(error.code)
+    return f"{place}own code ends the program by sys.exit({code}); raise an error that says what is wrong"

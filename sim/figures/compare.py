@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from sim.core.errors import InputError
+from sim.core.errors import InputError, choices
 from sim.figures.conditions import check_columns, check_numeric
 from sim.figures.statistics import mean_interval
 
@@ -47,6 +47,7 @@ def compare(a: pd.DataFrame, b: pd.DataFrame, metric: str) -> pd.DataFrame:
         check_columns(table, metric=metric)
         check_numeric(table, metric=metric)
     keys = _pairing_keys(a, b)
+    _check_no_key(a, b, metric)
     if not keys:
         raise InputError("nothing to pair rows by: the tables share no axis, seed, device or request")
     pairs = _paired(a, b, metric, keys)
@@ -67,6 +68,23 @@ def _check_same_kind(a: pd.DataFrame, b: pd.DataFrame) -> None:
             f"A is {kinds[0]}, B is {kinds[1]}: compare two sweeps, two runs, or two sides of one sweep; "
             "a point of a sweep, SWEEP/points/RUN_ID, is a run as well"
         )
+
+
+def _check_no_key(a: pd.DataFrame, b: pd.DataFrame, metric: str) -> None:
+    """Refuse to compare what rows are paired by, which is equal in both or the question itself."""
+    if "." not in metric and metric not in _LABELS:
+        return
+    valid = [
+        str(column)
+        for column in a
+        if column in b
+        and "." not in str(column)
+        and column not in _LABELS
+        and all(side[column].dtype.kind in "iuf" for side in (a, b))
+    ]
+    raise InputError(
+        f"--metric: {metric!r} is a key of the rows, by which they are paired; valid: {choices(metric, valid)}"
+    )
 
 
 def _pairing_keys(a: pd.DataFrame, b: pd.DataFrame) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -162,6 +163,10 @@ def parse_limits(option: str, text: str | None) -> tuple[float | None, float | N
     except ValueError:
         colon = ""
         low = high = None
+    if any(end is not None and not math.isfinite(end) for end in (low, high)):
+        raise InputError(
+            f"--{option}: the ends of an axis are finite numbers, or left out as in 0: or :10, got {text!r}"
+        )
     if not colon or (low is None and high is None) or (low is not None and high is not None and low >= high):
         raise InputError(f"--{option} expects LOW:HIGH, such as 0:2.5 or :10, got {text!r}")
     return low, high

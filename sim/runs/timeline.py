@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 # Events kept at most; a trace of this size is some 100 MB and about what a browser can show.
 MAX_EVENTS = 500_000
+MAX_TIME_S = 1e6
+"""Latest end of a window [s]: the longest time that a scenario can give."""
 
 _DEVICES, _CELL, _SITES = 1, 2, 3  # processes of the trace
 _SPANS_PER_DEVICE = 2  # tracks of a device: what it computes, what is on its way
@@ -35,7 +37,7 @@ def parse_window(text: str) -> tuple[float, float]:
     """Two times in seconds from ``FROM:TO``.
 
     Raises:
-        InputError: It is no such pair, or not in order.
+        InputError: It is no such pair, not in order, or beyond what a simulation lasts.
     """
     start, _, end = text.partition(":")
     try:
@@ -44,6 +46,8 @@ def parse_window(text: str) -> tuple[float, float]:
         window = (0.0, 0.0)
     if not 0 <= window[0] < window[1] < math.inf:
         raise InputError(f"--window expects FROM:TO in simulated seconds, such as 0:10, got {text!r}")
+    if window[1] > MAX_TIME_S:
+        raise InputError(f"--window {text}: the end must be at most {MAX_TIME_S:g} s of simulated time")
     return window
 
 

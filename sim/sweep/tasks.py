@@ -10,6 +10,7 @@ from typing import Any
 from typing_extensions import override
 
 from sim.core.errors import InputError, RunError
+from sim.core.user_code import exits_are_failures
 
 
 @dataclass(frozen=True)
@@ -27,8 +28,13 @@ class Task:
     shared: bytes | None = None
 
     def run(self) -> Any:
-        """Make the call."""
-        return self.function(self.task) if self.shared is None else self.function(self.task, self.shared)
+        """Make the call.
+
+        Raises:
+            RunError: Code of a user's own ends the program in it.
+        """
+        with exits_are_failures():
+            return self.function(self.task) if self.shared is None else self.function(self.task, self.shared)
 
 
 TaskResult = tuple[int, Any, str]  # number of the task, its result, or why there is none

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from sim.core.errors import InputError, RunError
+from sim.core.user_code import exits_are_failures
 from sim.inputs.scenario_models import model_info_of
 from sim.inputs.workload import PlannedRequest
 from sim.links.shannon import FADING_MEMORY
@@ -177,7 +178,8 @@ def simulate_points(task: PointTask, packed: bytes) -> list[PointDone]:
             for model in inputs.all_models():
                 model.forget_all()
             before = _forwards(inputs)
-            point = _simulate_point(place, task.scenario(number), inputs, task.keep)
+            with exits_are_failures():
+                point = _simulate_point(place, task.scenario(number), inputs, task.keep)
             run, remembered = (now - then for now, then in zip(_forwards(inputs), before, strict=True))
             done.append(replace(point, forwards_run=run, forwards_remembered=remembered))
         except (InputError, RunError) as error:

@@ -60,13 +60,16 @@ def test_a_group_without_a_command_shows_its_help(group: list[str], capsys: pyte
     assert "see specran --help" not in captured
 
 
-def test_an_interrupt_is_told_in_one_line(cache: Path, tmp_path: Path):
-    code = """
-import signal, sys
+@pytest.mark.parametrize(("first", "second"), [("SIGINT", "SIGINT"), ("SIGTERM", "SIGINT")])
+def test_an_interrupt_is_told_in_one_line(cache: Path, tmp_path: Path, first: str, second: str):
+    code = f"""
+import signal, sys, threading
 from sim.cli import main
 from sim.sweep import executors
-executors.InProcess.run = lambda self, pieces: signal.raise_signal(signal.SIGINT)
+executors.InProcess.run = lambda self, pieces: signal.raise_signal(signal.{first})
 signal.signal(signal.SIGINT, signal.default_int_handler)
+# As the interpreter waits for its threads and workers.
+threading._register_atexit(lambda: signal.raise_signal(signal.{second}))
 sys.argv[1:] = ["sweep", "quickstart", "--jobs", "1", "--vary", "link.bandwidth_mhz=10"]
 main()
 """
@@ -79,6 +82,29 @@ main()
         "specran sweep quickstart --jobs 1 --vary link.bandwidth_mhz=10 --resume\n"
     )
     assert not list(tmp_path.iterdir())
+
+
+def test_an_interrupt_that_a_library_swallows_is_not_lost():
+    code = """
+import signal, sys, time
+from sim import cli
+
+def swallow(arguments):
+    try:
+        signal.raise_signal(signal.SIGTERM)
+    except BaseException:
+        pass
+    time.sleep(60)
+
+cli._run = swallow
+sys.argv[1:] = ["tape", "list"]
+cli.main()
+"""
+    root = Path(__file__).resolve().parent.parent.parent
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, env={**os.environ, "PYTHONPATH": str(root)}
+    )
+    assert (done.returncode, done.stderr) == (130, "specran: interrupted; what was finished is kept\n")
 
 
 def test_seed_changes_the_folder_and_the_bytes(cache: Path, tmp_path: Path):

@@ -15,6 +15,7 @@ from sim.cli import _main, prove
 from sim.cli.reached_lines import ReachedLines, in_words
 from sim.core import user_code
 from sim.decoding.protocols.registry import PROTOCOLS
+from sim.sweep.tasks import InProcess, Task
 
 _OWN = '''from sim.decoding import (
     ChainSettings, DraftLayout, Hop, RowCodec, RowFormat, Transmit, VerdictLayout,
@@ -115,3 +116,34 @@ def test_how_long_it_may_take_is_said_early(capsys, monkeypatch):
     told = capsys.readouterr().err.splitlines()[0]
     assert told.startswith("running: pair 1 of 1, 1 outcomes followed in 0 s (")
     assert " a second); at most 20,000, which would take " in told
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["prove", "mine:own", *_SMALL],
+        ["run", "case.yaml"],
+        ["sweep", "case.yaml", "--vary", "link.uplink_mbps=1,2", "--jobs", "1"],
+    ],
+)
+def test_own_code_that_ends_the_program_has_failed(capsys, monkeypatch, work, command: list[str]):
+    monkeypatch.setenv("SPECRAN_CACHE", str(work / "cache"))
+    Path("mine.py").write_text(_OWN.replace("    codec", "    __import__('sys').exit(0)\n    codec", 1))
+    Path("case.yaml").write_text(
+        "devices: {count: 1, requests: 1}\nmodels: embedded\nprotocol: {name: 'mine:own'}\n"
+        "compute: {device: {kind: fixed}, edge: {kind: fixed}}\nlink: {kind: fixed}\n"
+    )
+    assert _main(command) == 1
+    captured = capsys.readouterr()
+    assert not captured.out
+    assert f"{work / 'mine.py'}:10: own code ends the program by sys.exit(0)" in captured.err
+    assert not Path("results").exists()
+
+
+def test_a_point_whose_own_code_ends_the_program_is_a_failed_one():
+    def leave(task: object) -> None:
+        sys.exit(0)
+
+    ((number, result, failure),) = InProcess().run([Task(leave, None)])
+    assert (number, result) == (0, None)
+    assert "own code ends the program by sys.exit(0)" in failure

@@ -54,6 +54,15 @@ def test_ratio_is_undefined_for_zeros_and_the_difference_is_not() -> None:
 
 
 @pytest.mark.parametrize(
+    ("table", "metric"),
+    [(sweep_table(), "seed"), (sweep_table(), UPLINK), (requests_table(), "device"), (requests_table(), "request")],
+)
+def test_what_rows_are_paired_by_is_no_metric(table: pd.DataFrame, metric: str) -> None:
+    with pytest.raises(InputError, match=rf"--metric: '{metric}' is a key of the rows.*; valid: .*_s"):
+        compare(table, table, metric)
+
+
+@pytest.mark.parametrize(
     ("a", "b", "metric", "message"),
     [
         (sweep_table(), sweep_table(), "e2e_mean", "--metric: unknown column .*'e2e_mean_s'"),

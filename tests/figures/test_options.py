@@ -103,6 +103,12 @@ def test_limits_that_are_none_are_refused(text: str) -> None:
         parse_limits("xlim", text)
 
 
+@pytest.mark.parametrize("text", ["nan:5", "5:nan", "nan:", "inf:", ":-inf", "0:1e400", "nan:nan"])
+def test_limits_that_are_not_finite_are_refused(text: str) -> None:
+    with pytest.raises(InputError, match=r"--ylim: the ends of an axis are finite numbers"):
+        parse_limits("ylim", text)
+
+
 def test_limits_may_be_open() -> None:
     assert parse_limits("xlim", "0.5:") == (0.5, None)
     assert parse_limits("xlim", ":3") == (None, 3)

@@ -69,6 +69,17 @@ SURFACES: tuple[Mutant, ...] = (
         ("wrong_input_as_a_failure", '_fail(2, f"specran: {error}")', '_fail(1, f"specran: {error}")'),
     ),
     *faults_of(
+        "sim/cli/interrupts.py",
+        ("tests/cli/test_command_line.py",),
+        ("second_interrupt_raises", "if self._first_s is None:\n            self", "if True:\n            self"),
+        ("swallowed_interrupt_lost", "if error is None and not", "if error is not None and not"),
+    ),
+    *faults_of(
+        "sim/core/user_code.py",
+        ("tests/cli/test_prove.py",),
+        ("exit_of_own_code_passes", "except SystemExit as error:", "except GeneratorExit as error:"),
+    ),
+    *faults_of(
         "sim/cli/output.py",
         ("tests/cli/test_output.py::test_what_libraries_print_is_not_among_the_results",),
         (

@@ -166,6 +166,12 @@ def test_a_wrong_window_is_refused(text: str):
         parse_window(text)
 
 
+@pytest.mark.parametrize("end", ["1e300", "1e9", "1000001"])
+def test_a_window_beyond_any_simulation_is_refused(end: str):
+    with pytest.raises(InputError, match=rf"--window 0:{end}: the end must be at most 1e\+06 s"):
+        parse_window(f"0:{end}")
+
+
 @pytest.mark.usefixtures("no_pictures")
 def test_the_command_line_writes_it(tiny_keys: dict, cache: Path, tmp_path: Path):
     path = tmp_path / "case.yaml"
