@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from channels._validation import require_choice, require_positive
+from channels.text_files import check_regular
 
 Array = npt.NDArray[np.float64]
 _FORMAT = "specran-fading-1"
@@ -97,7 +98,8 @@ class FadingTrace:
 
     @classmethod
     def load(cls, path: Path) -> FadingTrace:
-        """Read a trace; ValueError if the file is not one."""
+        """Read a trace; ValueError if the file is not one, or no regular file."""
+        check_regular(path)
         fields = ("format", "power_gain", "sample_period_s", "frequencies_hz", "mean_gain_db", "provenance")
         try:
             with np.load(path, allow_pickle=False) as data:

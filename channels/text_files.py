@@ -1,5 +1,8 @@
 """The one reader of text files: UTF-8 with or without a byte order mark, lines that end at a line feed, bounded values.
 
+Only regular files are read: a scenario's files are looked at before a run and read again by it, and a pipe without a
+writer would never answer.
+
 Every message names the file and, where there is one, the line. Line separators of Unicode (U+2028 and its like) are
 characters of a line, as JSON has them; a carriage return before a line feed belongs to the line's end.
 """
@@ -11,6 +14,7 @@ import difflib
 import json
 import math
 import re
+import stat
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -20,6 +24,9 @@ MAX_BYTES = 1 << 28
 JSON_LINES = (".jsonl", ".ndjson")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _MAX_INT = 1 << 64
+# A number as scenarios and tables have it; Python's own reader takes 1_000, digits of every script and "infinity", too.
+_NUMBER = re.compile(r"\s*[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?\s*")
+_KINDS = ((stat.S_ISFIFO, "pipe"), (stat.S_ISSOCK, "socket"), (stat.S_ISCHR, "device"), (stat.S_ISBLK, "device"))
 
 
 class TextFileError(ValueError):
@@ -46,6 +53,21 @@ def has_suffix(path: Path | str, *suffixes: str) -> bool:
     return Path(path).suffix.lower() in suffixes
 
 
+def check_regular(path: Path | str) -> None:
+    """Refuse a pipe, a socket or a device, of which reading may never end; what is missing or a folder passes.
+
+    Raises:
+        TextFileError: It is one.
+    """
+    try:
+        mode = Path(path).stat().st_mode
+    except (OSError, ValueError):
+        return  # Opening it says what is wrong.
+    for is_kind, kind in _KINDS:
+        if is_kind(mode):
+            raise TextFileError(path, f"is a {kind}; only regular files are read")
+
+
 def read_text(path: Path | str, max_bytes: int = MAX_BYTES) -> str:
     """The text of a file, without its byte order mark.
 
@@ -54,8 +76,9 @@ def read_text(path: Path | str, max_bytes: int = MAX_BYTES) -> str:
         max_bytes: What it may hold.
 
     Raises:
-        TextFileError: It cannot be read, is larger, or is no UTF-8.
+        TextFileError: It is no regular file, cannot be read, is larger, or is no UTF-8.
     """
+    check_regular(path)
     try:
         with Path(path).open("rb") as file:
             data = file.read(max_bytes + 1)
@@ -177,17 +200,24 @@ def read_table(
         raise TextFileError(path, f"is empty; expected a first line {','.join(columns)}")
 
 
+def parse_number(text: str) -> float:
+    """The number that a cell holds, in the digits 0 to 9; NaN if it holds none.
+
+    Examples:
+        >>> parse_number("1.5e3"), parse_number("1_000"), parse_number("nan")
+        (1500.0, nan, nan)
+    """
+    return float(text) if _NUMBER.fullmatch(text) else math.nan
+
+
 def number_in(text: str, name: str, low: float, high: float, path: Path | str, line: int) -> float:
     """A finite number within bounds from a cell.
 
     Raises:
         TextFileError: It is none, or out of bounds.
     """
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
-    if not low <= value <= high or "_" in text:
+    value = parse_number(text)
+    if not low <= value <= high:
         bounds = f"{low:g} to {high:g}"
         raise TextFileError(path, f"{name} must be a finite number, {bounds}, got {text[:40]!r}", line)
     return value

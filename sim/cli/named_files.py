@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
-from channels.text_files import JSON_LINES, has_suffix, read_records
+from channels.text_files import JSON_LINES, check_regular, has_suffix, read_records
 from sim.core.errors import InputError
 from sim.inputs.prompts import SHIPPED, prompts_named, read_prompts, trace_of
 from sim.scenario.devices import RENEWAL_PROCESSES
@@ -186,6 +186,7 @@ def _model_note(name: str) -> str:
     if plain in SHIPPED_NAMES and not is_here(plain):
         return "smollm2/target is not here; fetched when run (93 MB)"
     if path.suffix.lower() == ".gguf":
+        check_regular(path)
         check_gguf(path, name)
         return ""
     if path.is_dir():

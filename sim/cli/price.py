@@ -86,12 +86,13 @@ def _hardware(name: str) -> Any:
     path = Path(name).expanduser()
     if path.suffix.lower() not in (".yaml", ".yml"):
         return name
+    from channels.text_files import TextFileError, read_text
     from sim.core.yaml_text import YamlError, read_values
 
     try:
-        block = read_values(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InputError(f"cannot read {name}: {error.strerror or error}") from error
+        block = read_values(read_text(path))
+    except TextFileError as error:
+        raise InputError(str(error)) from error
     except YamlError as error:
         raise InputError(f"{name}: this is no YAML: {error}") from error
     return block.get("hardware", block) if isinstance(block, dict) else block

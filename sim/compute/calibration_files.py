@@ -11,6 +11,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from channels.text_files import TextFileError, check_regular
 from sim.compute.calibration import Calibration, Host
 from sim.compute.measurement import describe_host, measure_calibration
 from sim.core.errors import InputError
@@ -92,7 +93,10 @@ def load(path: Path) -> list[Calibration]:
         InputError: It cannot be read or is damaged.
     """
     try:
+        check_regular(path)
         content: Any = json.loads(path.read_text(encoding="utf-8"))
+    except TextFileError as error:
+        raise InputError(f"calibration file {error}") from error
     except OSError as error:
         raise InputError(f"cannot read calibration file {path}: {error.strerror or error}") from error
     except ValueError as error:

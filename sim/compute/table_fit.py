@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from channels.text_files import TextFileError, csv_cells, read_text
+from channels.text_files import TextFileError, csv_cells, parse_number, read_text
 from sim.compute.base import WorkSize
 from sim.core.errors import InputError
 
@@ -154,10 +154,7 @@ def read_timings(text: str, name: str) -> list[Timing]:
 
 def _timing(row: dict[str, str], where: str, line: int) -> Timing:
     counts = {name: _count(row[name], name, where) for name in COLUMNS[:3]}
-    try:
-        ms = float(row["ms"])
-    except ValueError:
-        ms = math.nan
+    ms = parse_number(row["ms"])
     if not 0 < ms < 1e9:
         raise InputError(f"{where}: ms must be a number above 0, got {row['ms'].strip()!r}")
     if counts["context_tokens"] < counts["new_tokens"]:
@@ -169,10 +166,7 @@ def _timing(row: dict[str, str], where: str, line: int) -> Timing:
 
 
 def _count(text: str, name: str, where: str) -> int:
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
+    value = parse_number(text)
     if not (1 <= value <= 1e9 and value == int(value)):
         raise InputError(f"{where}: {name} must be a whole number from 1 on, got {text.strip()!r}")
     return int(value)

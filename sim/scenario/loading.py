@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from channels.text_files import TextFileError, read_text
+from channels.text_files import TextFileError, check_regular, read_text
 from sim.core.errors import InputError, Key, choices, did_you_mean, dotted
 from sim.core.user_code import modules_beside
 from sim.core.yaml_text import MAX_CHARS, Lines, YamlError, read_document
@@ -42,6 +42,10 @@ def find_scenario(name: str) -> Path:
         return bundled[name]
     hint = did_you_mean(path.stem, bundled)
     listed = choices(path.stem, sorted(bundled), " (specran list scenarios)") or "none"
+    try:
+        check_regular(path)
+    except TextFileError as error:
+        raise InputError(str(error)) from error
     kind = "is a folder, not a file" if path.is_dir() else "no such file or bundled scenario"
     raise InputError(f"{name}: {kind}{hint}; bundled: {listed}")
 

@@ -19,6 +19,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any
 
+from channels.text_files import check_regular
 from sim.core.files import write_atomically
 from sim.scenario.loading import scenario_folders
 
@@ -102,6 +103,7 @@ class TapeArchive:
         Raises:
             ValueError: It is no archive of a tape.
         """
+        check_regular(self.path)
         try:
             with zipfile.ZipFile(self.path) as archive:
                 self._places = _places_of(archive)

@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
+import os
+import socket
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from channels.text_files import TextFileError, has_suffix, number_in, parse_json, read_lines, read_records, read_table
+from channels.text_files import (
+    TextFileError,
+    has_suffix,
+    number_in,
+    parse_json,
+    read_lines,
+    read_records,
+    read_table,
+    read_text,
+)
 
 
 def written(folder: Path, content: str | bytes, name: str = "file.txt") -> Path:
@@ -47,6 +58,16 @@ def test_bytes_that_are_no_text_are_told_with_their_line(tmp_path: Path, content
 def test_files_that_cannot_be_read(tmp_path: Path, name: str) -> None:
     with pytest.raises(TextFileError, match="cannot be read"):
         list(read_lines(tmp_path / name))
+
+
+@pytest.mark.parametrize("how", ["a pipe", "a socket", "a device"])
+def test_what_may_never_end_is_not_opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: str) -> None:
+    monkeypatch.chdir(tmp_path)
+    os.mkfifo("a pipe")
+    socket.socket(socket.AF_UNIX).bind("a socket")
+    Path("a device").symlink_to("/dev/zero")
+    with pytest.raises(TextFileError, match=f"is {how}; only regular files are read"):
+        read_text(how)
 
 
 @pytest.mark.parametrize(
@@ -110,7 +131,9 @@ def test_tables_that_are_refused(tmp_path: Path, text: str, says: str) -> None:
     assert says in str(caught.value)
 
 
-@pytest.mark.parametrize("cell", ["nan", "inf", "-inf", "1e999", "-1", "1e300", "x", "", "1_0"])
+@pytest.mark.parametrize(
+    "cell", ["nan", "inf", "-inf", "1e999", "-1", "1e300", "x", "", "1_0", "\u0661", "infinity", "0x1"]
+)
 def test_numbers_are_finite_and_bounded_where_they_are_read(cell: str) -> None:
     with pytest.raises(TextFileError, match=r"f:3: time_s must be a finite number, 0 to 1e\+06"):
         number_in(cell, "time_s", 0, 1e6, "f", 3)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -36,6 +37,8 @@ def work(tmp_path, monkeypatch) -> Path:
     np.savez("other.npz", a=np.zeros(3))
     Path("weights.gguf").write_bytes(b"PK\x03\x04")
     Path("bare").mkdir()
+    for name in ("pipe.csv", "pipe.txt", "pipe.npz", "pipe.json", "pipe.yaml", "pipe.gguf"):
+        os.mkfifo(name)
     return work
 
 
@@ -58,6 +61,15 @@ def work(tmp_path, monkeypatch) -> Path:
         ("compute.edge={kind: calibrated, file: no.json}", "--set compute.edge.file: cannot read calibration file"),
         ("compute.edge={kind: calibrated, file: times.json}", "times.json does not say format"),
         ("compute.edge={kind: table, file: no.csv}", "no.csv: cannot be read: No such file"),
+        ("workload.prompts=pipe.txt", "pipe.txt: is a pipe; only regular files are read"),
+        ("devices.arrivals=pipe.csv", "--set devices.arrivals: "),
+        ("devices={count: 1, arrivals: poisson, total_rate_hz: 1, diurnal: pipe.csv}", "pipe.csv: is a pipe"),
+        ("link={kind: trace, uplink_trace: pipe.csv, downlink_mbps: 1}", "work/pipe.csv: is a pipe"),
+        ("link={kind: trace, uplink_trace: pipe.txt, downlink_mbps: 1}", "work/pipe.txt: is a pipe"),
+        ("link={kind: nr, fading_trace: pipe.npz}", "work/pipe.npz: is a pipe"),
+        ("compute.edge={kind: calibrated, file: pipe.json}", "work/pipe.json: is a pipe"),
+        ("compute.edge={kind: table, file: pipe.csv}", "pipe.csv: is a pipe"),
+        ("models.target=pipe.gguf", "pipe.gguf: is a pipe; only regular files are read"),
         ("models.target=./nope", "--set models.target: cannot load model './nope': no such folder"),
         ("models.target=bare", "the folder bare holds no config.json"),
         ("models.target=weights.gguf", "it is no GGUF file"),
@@ -71,6 +83,22 @@ def test_what_a_run_would_refuse(work, capsys, change: str, says: str):
     captured = capsys.readouterr()
     assert says in captured.err and captured.err.count("\n") == 1
     assert not captured.out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["validate", "pipe.yaml"], "pipe.yaml: is a pipe; only regular files are read"),
+        (["run", "/dev/zero"], "/dev/zero: is a device; only regular files are read"),
+        (["price", "--hardware", "pipe.yaml", "--model", "8B"], "pipe.yaml: is a pipe"),
+        (["channel", "import", "pipe.csv", "--format", "csv"], "channel import: pipe.csv: is a pipe"),
+        (["tape", "import", "pipe.npz"], "pipe.npz: is a pipe"),
+    ],
+)
+def test_no_command_waits_for_a_pipe(work, capsys, arguments: list[str], says: str):
+    assert _main(arguments) == 2
+    captured = capsys.readouterr()
+    assert says in captured.err and captured.err.count("\n") == 1
 
 
 def test_a_file_of_an_axis_is_opened_too(work, capsys):

@@ -76,7 +76,7 @@ def test_hardware_from_a_file(capsys: pytest.CaptureFixture[str], tmp_path: Path
         (("--hardware", "h100", "--model", "8B", "--runtime", "genie"), "no figures of runtime 'genie'"),
         (("--hardware", "h100", "--model", "8B", "--weights", "int3"), "unknown precision of weights 'int3'"),
         (("--hardware", "h100", "--model", "8B", "--new-tokens", "9", "--context", "2"), "cannot be less"),
-        (("--hardware", "nothing.yaml", "--model", "8B"), "cannot read nothing.yaml"),
+        (("--hardware", "nothing.yaml", "--model", "8B"), "nothing.yaml: cannot be read: No such file"),
     ],
 )
 def test_wrong_input_is_one_line_and_exit_code_2(

@@ -164,6 +164,12 @@ SURFACES: tuple[Mutant, ...] = (
         ("lines_through_the_next_size", "at_knots[:-1] - slope * knots[:-1]", "at_knots[:-1] - slope * knots[1:]"),
     ),
     *faults_of(
+        "channels/text_files.py",
+        ("tests/channels/test_text_files.py",),
+        ("pipes_are_read", '(stat.S_ISFIFO, "pipe"), ', ""),
+        ("digits_of_every_script", "[0-9]+\\.?[0-9]*", "\\d+\\.?[0-9]*"),
+    ),
+    *faults_of(
         "channels/bandwidth_traces.py",
         ("tests/channels/test_bandwidth_traces.py",),
         ("late_starts_keep_the_time", "self._before) - self._start_ns", "self._before)"),
