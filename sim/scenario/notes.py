@@ -13,7 +13,7 @@ _STANDING_KMH = 30.0
 
 
 def scenario_notes(scenarios: Iterable[Scenario]) -> list[str]:
-    """Sentences, each once, about prices, objectives and speeds of all kinds of devices.
+    """Sentences, each once, about prices, objectives, speeds and the link's keys of all kinds of devices.
 
     Args:
         scenarios: One, or the points of a sweep, which share the parts that their changes leave alone.
@@ -25,6 +25,7 @@ def scenario_notes(scenarios: Iterable[Scenario]) -> list[str]:
             (_prices, (scenario.protocol, scenario.compute)),
             (_objectives, (scenario.slo,)),
             (_speeds, (scenario.link,)),
+            (_link, (scenario.link,)),
         ):
             if looked_at.setdefault((notes, *(id(part) for part in parts)), scenario) is scenario:
                 found |= dict.fromkeys(notes(scenario))
@@ -61,3 +62,9 @@ def _speeds(scenario: Scenario) -> Iterator[str]:
     if isinstance(fastest, int | float) and fastest > _STANDING_KMH and getattr(link, "mobility", "") == "fixed":
         text = f"link.mobility is fixed: devices stay where they are, and link.speed_kmh ({fastest:g})"
         yield f"{text} moves their fading only"
+
+
+def _link(scenario: Scenario) -> Iterator[str]:
+    """What the link says of its own keys."""
+    notes = getattr(scenario.link.settings, "notes", None)
+    yield from notes() if callable(notes) else ()

@@ -155,6 +155,16 @@ RADIO: tuple[Mutant, ...] = (
         ("preambles_for_ever", "if self._tries[device] >=", "if 0 * self._tries[device] >="),
     ),
     *faults_of(
+        "sim/links/nr/model_ranges.py",
+        ("tests/links/nr/test_settings.py",),
+        ("ground_floor_only", "FLOOR_HEIGHT_M * (max_floor - 1)", "FLOOR_HEIGHT_M * 0 * (max_floor - 1)"),
+    ),
+    *faults_of(
+        "sim/links/nr/ineffective.py",
+        ("tests/links/nr/test_ineffective.py",),
+        ("columns_are_not_looked_at", "settings.column_elements == 1 and", "True and"),
+    ),
+    *faults_of(
         "sim/links/nr/carrier_settings.py",
         ("tests/links/nr/test_settings.py",),
         ("dmrs_takes_no_room", "(num_symbols - dmrs) >", "num_symbols >"),

@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from channels._validation import require_choice
+from channels.geometry import SiteLayout
+from channels.large_scale import BS_HEIGHT_M
 from channels.nr import SYMBOLS_PER_SLOT, check_sr_period, mcs_table, min_k2
 from channels.power import FRACTIONAL_ALPHAS
 from sim.core.errors import InputError
+from sim.core.settings import problems_error
 from sim.links.nr.access_profiles import PROFILES, AccessProfile, ProfileName
 from sim.links.nr.antenna_settings import AntennaSettings
 from sim.links.nr.carrier_settings import CarrierSettings
+from sim.links.nr.ineffective import contradictions, notes_of
 from sim.links.nr.mac.csi_settings import CsiSettings
 from sim.links.nr.mac.drx_settings import SleepSettings
 from sim.links.nr.mac.report_settings import ReportSettings
 from sim.links.nr.mac.schedulers.registry import SCHEDULERS
+from sim.links.nr.model_ranges import Misfit, carrier_misfits, height_misfits, indoor_misfits, place_misfits
 from sim.links.nr.rlc.settings import RlcSettings
 from sim.links.nr.rrc.settings import MobilitySettings
 from sim.links.nr.rrc.state_settings import StateSettings
@@ -350,6 +356,31 @@ class NrLinkSettings(
             what = "fading 'independent'" if self.fading_trace is None else "a fading_trace"
             raise ValueError(f"num_rx, num_tx: {what} has one antenna at either end; valid: 1")
         return self
+
+    @model_validator(mode="after")
+    def _keys_agree(self) -> Self:
+        misfits = [*contradictions(self), *self._misfits()]
+        if misfits:
+            raise problems_error([((key,), text, getattr(self, key)) for key, text in misfits], "keys_do_not_fit")
+        return self
+
+    def _misfits(self) -> Iterator[Misfit]:
+        """What propagation models have no values for, of the keys that are in use."""
+        if self.channel == "ideal":
+            return
+        yield from indoor_misfits(self.scenario, self.indoor_share)
+        if self.snr_db is not None:
+            return
+        yield from carrier_misfits(self.scenario, self.carrier_ghz)
+        max_floor = self.floors[1] if self.indoor_share and self.scenario != "rma" else 1
+        bs_m = BS_HEIGHT_M[self.scenario] if self.bs_height_m is None else self.bs_height_m
+        yield from height_misfits(self.scenario, self.ut_height_m, bs_m, max_floor, self.los == "auto")
+        layout = SiteLayout(self.num_sites, self.inter_site_distance_m)
+        yield from place_misfits(layout, (bs_m, self.ut_height_m), self.positions_m, self.distances_m)
+
+    def notes(self) -> list[str]:
+        """Sentences about keys that have been set and change nothing."""
+        return list(notes_of(self))
 
     @field_validator("alpha")
     @classmethod

@@ -92,7 +92,7 @@ def test_a_controller_that_returns_nonsense_stops_the_run():
                 return -indication.weights
 
         with pytest.raises(RunError, match="valid: 3 positive numbers, one per device"):
-            ran(xapp="negative")
+            ran(scheduler="qos", xapp="negative")
     assert np.all(ran().network.downlink.control_weight == 1)
 
 

@@ -84,6 +84,24 @@ from sim.links.registry import LINKS
         ({"interference": "explicit"}, "needs neighbours: num_sites 7 or 19, or sectors_per_site 3"),
         ({"block_error_rate": 0.1}, "is for channel 'ideal'"),
         ({"configured_grant_prb": 10}, "without configured_grant: true"),
+        ({"ut_height_m": 25}, "ut_height_m\n  got 25; valid in umi: above 1 to 22.5"),
+        ({"ut_height_m": 1, "scenario": "uma"}, "ut_height_m\n  got 1; valid in uma: above 1 to 22.5"),
+        ({"ut_height_m": 2, "indoor_share": 0.1}, "above 1 to 1.5, as indoor devices are on up to 8 floors (floors)"),
+        ({"ut_height_m": 2, "indoor_share": 0.1, "floors": (4, 7)}, None),
+        ({"ut_height_m": 12, "scenario": "rma"}, "ut_height_m\n  got 12; valid in rma: 1 to 10"),
+        ({"ut_height_m": 10, "scenario": "rma", "indoor_share": 0.5}, None),
+        ({"bs_height_m": 5, "scenario": "rma"}, "bs_height_m\n  got 5; valid in rma: 10 to 150"),
+        ({"carrier_ghz": 39, "scenario": "rma", "scs_khz": 120, "bandwidth_mhz": 50}, "valid in rma: 0.5 to 30"),
+        ({"ut_height_m": 2, "scenario": "inf_sh"}, "got 2; valid in inf_sh: 1 to below 2, or los: los or nlos"),
+        ({"ut_height_m": 2, "scenario": "inf_sh", "los": "nlos"}, None),
+        (
+            {"distances_m": [5, 0], "scenario": "inf_sl"},
+            "distances_m\n  got 0, and devices and base stations are",
+        ),
+        ({"positions_m": [[1, 0], [0, 0]], "scenario": "inf_sl"}, "positions_m\n  one is that of a site"),
+        ({"positions_m": [[1, 0], [0, 0]]}, None),
+        ({"indoor_share": 0.5, "scenario": "inh"}, "indoor_share\n  got 0.5 in inh, which is indoors; valid: 0, or"),
+        ({"ut_height_m": 25, "snr_db": 10}, None),
     ],
 )
 def test_wrong_keys_are_refused_with_the_valid_choices(keys, message):
@@ -153,3 +171,19 @@ def test_naming_the_link_imports_neither_scipy_nor_torch_nor_sionna():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=600)
     assert done.stdout.strip() == "[]", done.stderr
+
+
+@pytest.mark.parametrize(
+    "keys",
+    [
+        {"scenario": "umi", "ut_height_m": 1.01}, {"scenario": "uma", "ut_height_m": 22.5},
+        {"scenario": "uma", "indoor_share": 1.0}, {"scenario": "rma", "indoor_share": 1.0, "ut_height_m": 10},
+        {"scenario": "rma", "bs_height_m": 150}, {"scenario": "inh", "ut_height_m": 25},
+        {"scenario": "inf_sh", "ut_height_m": 1.9}, {"scenario": "inf_dh", "ut_height_m": 5.9},
+        {"scenario": "inf_dh", "bs_height_m": 6, "ut_height_m": 8, "los": "los"},
+        {"scenario": "inf_hh", "ut_height_m": 8},
+        {"scenario": "inf_sl", "distances_m": [0.1, 20, 5, 40]},
+    ],
+)  # fmt: skip
+def test_what_is_valid_can_be_built(keys):
+    NrLink(simpy.Environment(), 4, 1, NrLinkSettings(**keys))

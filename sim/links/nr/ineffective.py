@@ -1,0 +1,116 @@
+"""Keys of the ``nr`` link that others leave without effect: refused where they contradict, noted where sweeps vary."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from sim.links.nr.settings import NrLinkSettings
+
+_GEOMETRY = (
+    "num_sites",
+    "sectors_per_site",
+    "inter_site_distance_m",
+    "wrap_around",
+    "positions_m",
+    "distances_m",
+    "min_distance_m",
+    "shadowing",
+    "building",
+    "floors",
+    "car_share",
+    "car_windows",
+    "bs_height_m",
+    "ut_height_m",
+    "gnb_power_dbm",
+    "gnb_antenna_dbi",
+    "gnb_noise_figure_db",
+    "power_reduction",
+    "ue_antenna_dbi",
+    "ue_noise_figure_db",
+    "p0_dbm",
+    "alpha",
+    "column_elements",
+    "tilt_deg",
+    "beam_ports",
+)
+"""Of no effect with a fixed SNR: there is one cell, and neither path loss nor transmit powers count."""
+_AIR = (
+    *_GEOMETRY,
+    "snr_db",
+    "scenario",
+    "los",
+    "indoor_share",
+    "fading",
+    "fading_trace",
+    "delay_spread_ns",
+    "rician_k_db",
+    "interference",
+    "rise_db",
+    "num_tx",
+    "uplink_num_rx",
+    "uplink_num_tx",
+    "max_layers",
+    "uplink_max_layers",
+    "mimo",
+    "receiver",
+    "antenna_correlation",
+    "polarisation",
+    "mobility",
+    "speed_kmh",
+)
+"""Of no effect over the ideal channel."""
+_SMALL_MODEM_RX = 2
+
+
+def notes_of(settings: NrLinkSettings) -> Iterator[str]:
+    """Sentences about keys that have been set and change nothing.
+
+    Args:
+        settings: Keys of the link.
+    """
+    if settings.channel == "ideal":
+        yield from _sentence(_changed(settings, _AIR), "over channel 'ideal'")
+        if settings.num_rx != 1:
+            what = "changes nothing" if settings.num_rx <= _SMALL_MODEM_RX else "counts for the modem's energy only"
+            yield f"link.num_rx ({settings.num_rx}) {what} over channel 'ideal'"
+        return
+    fixed = _changed(settings, _GEOMETRY) if settings.snr_db is not None else []
+    yield from _sentence(fixed, "with link.snr_db, which stands for geometry and powers")
+    if settings.column_elements == 1 and "tilt_deg" not in fixed:
+        yield from _sentence(_changed(settings, ("tilt_deg",)), "with link.column_elements 1")
+    if max(settings.num_rx, settings.num_tx, settings.bs_num_rx, settings.ue_num_tx) == 1:
+        yield from _sentence(
+            _changed(settings, ("polarisation", "antenna_correlation", "max_layers", "uplink_max_layers", "mimo")),
+            "with one antenna at either end",
+        )
+
+
+def contradictions(settings: NrLinkSettings) -> Iterator[tuple[str, str]]:
+    """Keys that ask for what others rule out, and why.
+
+    Args:
+        settings: Keys of the link.
+    """
+    if settings.channel == "radio" and settings.snr_db is not None and settings.interference == "explicit":
+        text = "'explicit' has no neighbours with snr_db, which makes one cell; valid: none, rise_over_thermal"
+        yield "interference", text
+    # A user's own scheduler may look at weights.
+    if settings.xapp is not None and settings.scheduler != "qos" and ":" not in settings.scheduler:
+        yield (
+            "xapp",
+            f"sets weights that scheduler {settings.scheduler!r} does not look at; valid: with scheduler qos",
+        )
+
+
+def _changed(settings: NrLinkSettings, keys: Iterable[str]) -> list[str]:
+    """Those of some keys that are not at their defaults."""
+    fields = type(settings).model_fields
+    return [key for key in keys if getattr(settings, key) != fields[key].default]
+
+
+def _sentence(keys: list[str], where: str) -> Iterator[str]:
+    if keys:
+        names = ", ".join(f"link.{key}" for key in keys)
+        yield f"{names} change{'s' if len(keys) == 1 else ''} nothing {where}"
