@@ -5,12 +5,14 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from channels._validation import require_choice, require_positive
+from channels._validation import require_between, require_choice, require_positive
 from channels.nr.segmentation import segment
 
 Array = npt.NDArray[np.float64]
 # Lowest code rate of the two LDPC base graphs, TS 38.212 5.3.2; below it bits are repeated.
 MOTHER_CODE_RATE = {1: 1 / 3, 2: 1 / 5}
+# Bits per symbol, from pi/2-BPSK to 1024QAM.
+MODULATION_ORDERS = (1, 2, 4, 6, 8, 10)
 
 
 def chase_combine(accumulated_sinr: npt.ArrayLike, new_sinr: npt.ArrayLike) -> Array:
@@ -78,9 +80,16 @@ def incremental_equivalent_sinr(
 
     Args:
         effective: EESM over the union of all transmissions, linear (`incremental_combine`).
+        modulation_order: Qm, 1, 2, 4, 6, 8 or 10.
+        code_rate: R of the first transmission, above 0 to 1.
+        num_transmissions: M, >= 1.
 
     Notes: never below the chase gain M, and equal to it as Qm R tends to 0.
     """
+    if not np.all(np.isin(modulation_order, MODULATION_ORDERS)):
+        raise ValueError(f"modulation_order: got {modulation_order!r}; valid: {', '.join(map(str, MODULATION_ORDERS))}")
+    require_positive("code_rate", code_rate)
+    require_between("code_rate", code_rate, 0, 1)
     shift, repetition = incremental_factors(modulation_order, code_rate, num_transmissions, base_graph)
     return np.asarray(np.asarray(effective, dtype=np.float64) * shift * repetition)
 
@@ -91,7 +100,7 @@ def incremental_factors(
     """What a lower code rate and what repeated bits multiply the SINR by, see `incremental_equivalent_sinr`."""
     order, rate = np.asarray(modulation_order, dtype=np.float64), np.asarray(code_rate, dtype=np.float64)
     count = np.asarray(num_transmissions, dtype=np.float64)
-    if np.any(count < 1):
+    if not np.all(count >= 1):
         raise ValueError(f"num_transmissions: got {np.min(count)}; valid: >= 1")
     lower = incremental_code_rate(rate, count, base_graph)
     repetition = count * lower / rate
@@ -112,11 +121,13 @@ def incremental_gain_db(
     down to 1/3.
 
     Args:
-        modulation_order: Qm.
-        code_rate: R of the first transmission.
-        payload_bits: A, the transport block without CRC.
+        modulation_order: Qm, 1, 2, 4, 6, 8 or 10.
+        code_rate: R of the first transmission, above 0 to 1.
+        payload_bits: A, the transport block without CRC, >= 1.
         num_transmissions: M, >= 1.
     """
+    require_between("code_rate", code_rate, 0, 1)
+    require_between("payload_bits", payload_bits, 1, np.inf)
     order, rate, bits, count = np.broadcast_arrays(modulation_order, code_rate, payload_bits, num_transmissions)
     is_second = segment(bits, rate).base_graph == 2
     first, second = (incremental_equivalent_sinr(1.0, order, rate, count, graph) for graph in (1, 2))

@@ -65,6 +65,7 @@ def chase_outage_probability(mean_snr_db: npt.ArrayLike, rate_bps_hz: npt.ArrayL
     """Outage after chase combining of M independent Rayleigh rounds: 1 - e^-x sum_{k<M} x^k / k!, x = (2^R - 1) / g."""
     if num_rounds < 1:
         raise ValueError(f"num_rounds: got {num_rounds}; valid: >= 1")
+    require_between("rate_bps_hz", rate_bps_hz, 0, np.inf)
     threshold = (2 ** np.asarray(rate_bps_hz, dtype=np.float64) - 1) * 10 ** (-np.asarray(mean_snr_db) / 10)
     return np.asarray(special.gammainc(num_rounds, threshold))
 
@@ -75,7 +76,7 @@ def mrc_outage(rate_bps_hz: npt.ArrayLike, mean_snr_db: npt.ArrayLike, num_rx: i
     ``P(log2(1 + g sum_l |h_l|^2) < R) = 1 - e^-x sum_{k<L} x^k / k!, x = (2^R - 1) / g``.
 
     Args:
-        rate_bps_hz: R, > 0.
+        rate_bps_hz: R, >= 0.
         mean_snr_db: mean SNR of one branch.
         num_rx: L, >= 1.
     """
@@ -164,14 +165,23 @@ def preamble_collision(num_devices: npt.ArrayLike, num_preambles: npt.ArrayLike 
     """Probability that a device's preamble is sent by another, too: ``1 - (1 - 1/P)^(n - 1)``. Broadcasts.
 
     Args:
-        num_devices: n, which draw evenly in one random access occasion.
-        num_preambles: P of contention-based access.
+        num_devices: n >= 1, which draw evenly in one random access occasion.
+        num_preambles: P >= 1 of contention-based access.
     """
+    require_between("num_devices", num_devices, 1, np.inf)
+    require_between("num_preambles", num_preambles, 1, np.inf)
     count, preambles = np.asarray(num_devices, dtype=np.float64), np.asarray(num_preambles, dtype=np.float64)
     return np.asarray(1 - (1 - 1 / preambles) ** (count - 1))
 
 
 def drx_mean_wait_s(cycle_s: npt.ArrayLike, on_s: npt.ArrayLike) -> Array:
-    """Mean wait of a message at a random time for a device that listens for D of each cycle T: ``(T - D)^2 / 2T``."""
+    """Mean wait of a message at a random time for a device that listens for D of each cycle T: ``(T - D)^2 / 2T``.
+
+    Args:
+        cycle_s: T > 0.
+        on_s: D, 0 to T.
+    """
+    require_positive("cycle_s", cycle_s)
     cycle, on = np.asarray(cycle_s, dtype=np.float64), np.asarray(on_s, dtype=np.float64)
+    require_between("on_s / cycle_s", on / cycle, 0, 1)
     return np.asarray((cycle - on) ** 2 / (2 * cycle))

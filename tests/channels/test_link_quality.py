@@ -137,6 +137,21 @@ def test_incremental_gain_knows_the_base_graph():
     assert incremental_gain_db(2, 0.25, 50_000, 2) == incremental_gain_db(2, 0.25, 500, 2)
 
 
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ((4, 1.5, 100, 2), "code_rate: got 1.5; valid: 0 to 1"),
+        ((4, 0.0, 100, 2), "code_rate: got 0.0; valid: finite and > 0"),
+        ((5, 0.5, 100, 2), "modulation_order: got .*5.*; valid: 1, 2, 4, 6, 8, 10"),
+        ((4, 0.5, 0, 2), "payload_bits: got 0; valid: 1 to inf"),
+        ((4, 0.5, 100, [2, 0]), "num_transmissions: got 0.0; valid: >= 1"),
+    ],
+)
+def test_gains_of_what_cannot_be_sent_are_refused(given, message):
+    with pytest.raises(ValueError, match=message):
+        incremental_gain_db(*given)
+
+
 @pytest.mark.parametrize("target", [0.01, 0.1, 0.3])
 def test_outer_loop_meets_its_target(target):
     """A sigmoid error curve and reports wrong by 4 dB: error rate within half a point over 40 devices x 6000 slots."""

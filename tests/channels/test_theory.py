@@ -1,5 +1,7 @@
 """Closed forms against their known values and against independent evaluation."""
 
+import re
+
 import numpy as np
 import pytest
 from scipy import special
@@ -124,3 +126,23 @@ def test_ergodic_mimo_is_the_mean_of_draws(num_tx, num_rx, snr_db):
     rates = np.linalg.slogdet(np.eye(num_rx) + 10 ** (snr_db / 10) / num_tx * gram)[1] / np.log(2)
     bound = 4 * rates.std() / np.sqrt(len(rates))
     assert theory.ergodic_mimo_bps_hz(num_tx, num_rx, snr_db) == pytest.approx(rates.mean(), abs=bound)
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: theory.mrc_outage(-1, 10, 2), "rate_bps_hz: got -1; valid: 0 to inf"),
+        (lambda: theory.outage_probability(10, np.nan), "rate_bps_hz: got nan; valid: 0 to inf"),
+        (lambda: theory.drx_mean_wait_s(0.04, 0.05), "on_s / cycle_s: got 1.25; valid: 0 to 1"),
+        (lambda: theory.drx_mean_wait_s(0.0, 0.0), "cycle_s: got 0.0; valid: finite and > 0"),
+        (lambda: theory.preamble_collision(0), "num_devices: got 0; valid: 1 to inf"),
+        (lambda: theory.preamble_collision([2, 3], 0), "num_preambles: got 0; valid: 1 to inf"),
+    ],
+)
+def test_what_has_no_meaning_is_refused(call, message):
+    with pytest.raises(ValueError, match=re.escape(message)):
+        call()
+
+
+def test_limits_are_valid():
+    assert theory.mrc_outage(0, 10, 2) == theory.preamble_collision(1) == theory.drx_mean_wait_s(0.04, 0.04) == 0

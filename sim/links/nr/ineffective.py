@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from sim.links.nr.settings import NrLinkSettings
+from sim.links.nr.antenna_settings import AntennaSettings
+from sim.links.nr.model_ranges import Misfit
 
 _GEOMETRY = (
     "num_sites",
@@ -64,47 +63,45 @@ _AIR = (
 _SMALL_MODEM_RX = 2
 
 
-def notes_of(settings: NrLinkSettings) -> Iterator[str]:
+def notes_of(settings: AntennaSettings, is_ideal: bool, has_fixed_snr: bool) -> Iterator[str]:
     """Sentences about keys that have been set and change nothing.
 
     Args:
-        settings: Keys of the link.
+        settings: All keys of the link.
+        is_ideal: Whether its channel is ideal.
+        has_fixed_snr: Whether ``snr_db`` stands for geometry and powers.
     """
-    if settings.channel == "ideal":
+    if is_ideal:
         yield from _sentence(_changed(settings, _AIR), "over channel 'ideal'")
         if settings.num_rx != 1:
             what = "changes nothing" if settings.num_rx <= _SMALL_MODEM_RX else "counts for the modem's energy only"
             yield f"link.num_rx ({settings.num_rx}) {what} over channel 'ideal'"
         return
-    fixed = _changed(settings, _GEOMETRY) if settings.snr_db is not None else []
+    fixed = _changed(settings, _GEOMETRY) if has_fixed_snr else []
     yield from _sentence(fixed, "with link.snr_db, which stands for geometry and powers")
     if settings.column_elements == 1 and "tilt_deg" not in fixed:
         yield from _sentence(_changed(settings, ("tilt_deg",)), "with link.column_elements 1")
     if max(settings.num_rx, settings.num_tx, settings.bs_num_rx, settings.ue_num_tx) == 1:
-        yield from _sentence(
-            _changed(settings, ("polarisation", "antenna_correlation", "max_layers", "uplink_max_layers", "mimo")),
-            "with one antenna at either end",
-        )
+        keys = ("polarisation", "antenna_correlation", "max_layers", "uplink_max_layers", "mimo")
+        yield from _sentence(_changed(settings, keys), "with one antenna at either end")
 
 
-def contradictions(settings: NrLinkSettings) -> Iterator[tuple[str, str]]:
+def contradictions(has_fixed_snr: bool, interference: str, xapp: str | None, scheduler: str) -> Iterator[Misfit]:
     """Keys that ask for what others rule out, and why.
 
     Args:
-        settings: Keys of the link.
+        has_fixed_snr: Whether the radio channel has an SNR instead of a geometry.
+        interference, xapp, scheduler: As the keys of these names.
     """
-    if settings.channel == "radio" and settings.snr_db is not None and settings.interference == "explicit":
+    if has_fixed_snr and interference == "explicit":
         text = "'explicit' has no neighbours with snr_db, which makes one cell; valid: none, rise_over_thermal"
         yield "interference", text
     # A user's own scheduler may look at weights.
-    if settings.xapp is not None and settings.scheduler != "qos" and ":" not in settings.scheduler:
-        yield (
-            "xapp",
-            f"sets weights that scheduler {settings.scheduler!r} does not look at; valid: with scheduler qos",
-        )
+    if xapp is not None and scheduler != "qos" and ":" not in scheduler:
+        yield "xapp", f"sets weights that scheduler {scheduler!r} does not look at; valid: with scheduler qos"
 
 
-def _changed(settings: NrLinkSettings, keys: Iterable[str]) -> list[str]:
+def _changed(settings: AntennaSettings, keys: Iterable[str]) -> list[str]:
     """Those of some keys that are not at their defaults."""
     fields = type(settings).model_fields
     return [key for key in keys if getattr(settings, key) != fields[key].default]

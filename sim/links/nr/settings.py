@@ -359,7 +359,11 @@ class NrLinkSettings(
 
     @model_validator(mode="after")
     def _keys_agree(self) -> Self:
-        misfits = [*contradictions(self), *self._misfits()]
+        has_fixed_snr = self.channel == "radio" and self.snr_db is not None
+        misfits = [
+            *contradictions(has_fixed_snr, self.interference, self.xapp, self.scheduler),
+            *self._misfits(),
+        ]
         if misfits:
             raise problems_error([((key,), text, getattr(self, key)) for key, text in misfits], "keys_do_not_fit")
         return self
@@ -380,7 +384,7 @@ class NrLinkSettings(
 
     def notes(self) -> list[str]:
         """Sentences about keys that have been set and change nothing."""
-        return list(notes_of(self))
+        return list(notes_of(self, self.channel == "ideal", self.snr_db is not None))
 
     @field_validator("alpha")
     @classmethod

@@ -53,6 +53,8 @@ def test_each_cell_has_a_row_and_silence_has_none():
     rows = link.measurements()
     assert len(rows) % 7 == 0 and 7 <= len(rows) < 7 * 50
     assert [row["cell"] for row in rows[:7]] == list(range(7))
+    # Times of slots, in as few digits as they have.
+    assert all(row["time_s"] == round(row["time_s"], 4) for row in rows)
     assert NrLink(Environment(), 1, 1, NrLinkSettings()).measurements() == []
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import numpy as np
 import numpy.typing as npt
 
+from sim.core.clock import NS_PER_S
 from sim.core.errors import RunError
 from sim.links.base import Direction
 from sim.links.nr.mac.xapps.base import Indication, XApp
@@ -120,7 +121,7 @@ class KpmReports:
             - self._carrier.num_data_slots(direction, first)
             for direction in Direction
         }
-        end_s = (first + self._period_slots) * self._carrier.slot_ns * 1e-9
+        end_s = (first + self._period_slots) * self._carrier.slot_ns / NS_PER_S
         rows = []
         for cell in range(self._num_cells):
             connected = float(((self._serving == cell) & self._reachable).sum())
