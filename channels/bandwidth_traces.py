@@ -7,13 +7,14 @@ R bit/s offers exactly R nanobits per nanosecond, so nothing is lost to rounding
 from __future__ import annotations
 
 import math
+import re
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
 from itertools import accumulate, pairwise
 from pathlib import Path
 from typing import Protocol
 
-from channels.text_files import TextFileError
+from channels.text_files import TextFileError, parse_number
 from channels.text_files import read_lines as text_lines
 
 NANOBITS_PER_BIT = 1_000_000_000
@@ -22,10 +23,13 @@ NS_PER_S = 1_000_000_000
 OPPORTUNITY_BITS = 1500 * 8
 """Size of a Mahimahi packet-delivery opportunity: one 1500-byte MTU."""
 
-# Bounds of what a file may say: thirty years, a petabit per second.
-_MAX_TIME_S = 1e9
-_MAX_MBPS = 1e9
+# Bounds of what a file may say: thirty years, a petabit per second, thirty days of packet opportunities.
+MAX_TIME_S = 1e9
+MAX_MBPS = 1e9
+MAX_OPPORTUNITY_MS = 30 * 86_400_000
 _MAX_DIGITS = 12
+_QUOTED = re.compile(r'"([^",]*)"')
+_SEPARATORS = {";": "';'", "\t": "tabs"}
 
 
 class Capacity(Protocol):
@@ -175,7 +179,7 @@ class PacketOpportunities:
 def load_trace(path: Path, scale: float = 1.0) -> PiecewiseRate | PacketOpportunities:
     """Read a bandwidth trace: `.csv` holds `time_s, mbps` rows, anything else is a Mahimahi packet-delivery trace.
 
-    Blank lines and lines that start with `#` are skipped; a CSV may open with a header row.
+    Blank lines and lines that start with `#` are skipped; a CSV may open with a header row, in quotes or capitals, too.
 
     Args:
         path: File to read.
@@ -184,28 +188,52 @@ def load_trace(path: Path, scale: float = 1.0) -> PiecewiseRate | PacketOpportun
     Raises:
         ValueError: The file is missing, empty or has a broken line; the message opens with ``file:line:``.
     """
-    return _load_csv(path, scale) if path.suffix.lower() == ".csv" else _load_mahimahi(path, scale)
+    return (
+        _load_csv(path, scale)
+        if path.suffix.lower() == ".csv"
+        else PacketOpportunities(read_opportunities(path), scale)
+    )
 
 
-def read_lines(path: Path) -> Iterator[tuple[int, str]]:
+def read_lines(path: Path, keep_comments: bool = False) -> Iterator[tuple[int, str]]:
     """Numbered lines that hold something: not blank, no comment. ValueError if the file cannot be read as text."""
     try:
         for number, raw in text_lines(path):
             line = raw.strip()
-            if not line.startswith("#"):
+            if keep_comments or not line.startswith("#"):
                 yield number, line
     except TextFileError as error:
         missing = isinstance(error.__cause__, FileNotFoundError)
         raise ValueError(f"{path}: no such trace file" if missing else str(error)) from None
 
 
-def _load_mahimahi(path: Path, scale: float) -> PacketOpportunities:
+def other_separator(line: str) -> str:
+    """A hint for a message if a line's columns are separated by something else than commas; else nothing."""
+    return next(
+        (
+            f" (columns must be separated by commas, not by {name})"
+            for mark, name in _SEPARATORS.items()
+            if mark in line
+        ),
+        "",
+    )
+
+
+def read_opportunities(path: Path) -> list[int]:
+    """Instants of a Mahimahi packet-delivery trace [ms], not decreasing, the last above zero.
+
+    Raises:
+        ValueError: A line is no whole number of milliseconds up to MAX_OPPORTUNITY_MS, or its time goes back; the
+            message opens with ``file:line:``.
+    """
     times_ms: list[int] = []
     for number, line in read_lines(path):
-        if not (line.isascii() and line.isdigit() and len(line) <= _MAX_DIGITS):
+        is_count = line.isascii() and line.isdigit()
+        if not is_count or len(line) > _MAX_DIGITS or int(line) > MAX_OPPORTUNITY_MS:
+            hint = "" if is_count else " (a file of time_s, mbps rows must end in .csv)"
             raise ValueError(
-                f"{path}:{number}: expected a whole number of milliseconds, got {line[:40]!r} "
-                "(a file of time_s, mbps rows must end in .csv)"
+                f"{path}:{number}: expected a whole number of milliseconds, at most {MAX_OPPORTUNITY_MS} (30 days), "
+                f"got {line[:40]!r}{hint}"
             )
         times_ms.append(int(line))
         if len(times_ms) > 1 and times_ms[-1] < times_ms[-2]:
@@ -214,22 +242,23 @@ def _load_mahimahi(path: Path, scale: float) -> PacketOpportunities:
         raise ValueError(f"{path}: the trace is empty")
     if not times_ms[-1]:
         raise ValueError(f"{path}: the trace must last longer than 0 ms")
-    return PacketOpportunities(times_ms, scale)
+    return times_ms
 
 
 def _load_csv(path: Path, scale: float) -> PiecewiseRate:
     times_s: list[float] = []
     mbps: list[float] = []
     for index, (number, line) in enumerate(read_lines(path)):
-        cells = [cell.strip() for cell in line.split(",")]
-        if index == 0 and cells == ["time_s", "mbps"]:
+        cells = _QUOTED.sub(r"\1", line).split(",")
+        if index == 0 and [cell.strip().lower() for cell in cells] == ["time_s", "mbps"]:
             continue
-        try:
-            time, rate = (float(cell) for cell in cells)
-        except ValueError:
-            raise ValueError(f"{path}:{number}: expected two numbers 'time_s, mbps', got {line[:40]!r}") from None
-        if not (abs(time) <= _MAX_TIME_S and 0 <= rate <= _MAX_MBPS):
-            bounds = f"a finite time of at most {_MAX_TIME_S:g} s and a rate >= 0 and <= {_MAX_MBPS:g} Mbit/s"
+        numbers = [parse_number(cell) for cell in cells]
+        if len(numbers) != 2 or any(math.isnan(value) for value in numbers):
+            expected = "expected two numbers 'time_s, mbps'" + (", or these two names" if index == 0 else "")
+            raise ValueError(f"{path}:{number}: {expected}, got {line[:40]!r}{other_separator(line)}")
+        time, rate = numbers
+        if not (abs(time) <= MAX_TIME_S and 0 <= rate <= MAX_MBPS):
+            bounds = f"a time of at most {MAX_TIME_S:g} s and a rate >= 0 and <= {MAX_MBPS:g} Mbit/s"
             raise ValueError(f"{path}:{number}: expected {bounds}, got {line[:40]!r}")
         if times_s and round((time - times_s[-1]) * NS_PER_S) <= 0:
             raise ValueError(f"{path}:{number}: time must increase, got {time:g} s after {times_s[-1]:g} s")

@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from sim.links.nr import NrLinkSettings
 
 
+# Warnings of gaps beyond these are summed up.
+_SHOWN_GAPS = 10
+
+
 def record_channel_command(
     model: str,
     out: Path,
@@ -112,7 +116,8 @@ def import_trace_command(
     as_json: bool,
 ) -> None:
     """Turn a published measurement into a CSV trace for the link ``trace``."""
-    from channels.trace_formats import FORMATS, trace_format
+    from channels._validation import require_choice
+    from channels.trace_formats import DIRECTIONS, FORMATS, ONE_DIRECTION, trace_format
     from channels.trace_import import import_trace
     from sim.core.errors import unknown_name_message
     from sim.core.files import cannot_write, write_atomically
@@ -125,6 +130,7 @@ def import_trace_command(
     if place.exists() and path.exists() and place.samefile(path):
         raise InputError(f"--out {place} is the file to import")
     try:
+        require_choice("direction", direction, DIRECTIONS)
         if format_ == "mahimahi":
             layout = None
         else:
@@ -136,20 +142,49 @@ def import_trace_command(
         write_atomically(place, trace.as_csv(f"{path.name} ({format_}, {direction})").encode())
     except OSError as error:
         raise cannot_write("the trace", place, error) from error
-    _show_trace(trace, place, gaps, as_json)
+    is_told = format_ in ONE_DIRECTION and column is None
+    _warn_of_direction(path, direction, is_told)
+    _warn_of_rows(trace, gaps)
+    _show_trace(
+        trace, place, f"{direction}, as --direction says; the file holds one" if is_told else direction, as_json
+    )
 
 
-def _show_trace(trace: ImportedTrace, place: Path, gaps: str, as_json: bool) -> None:
+def _warn_of_direction(path: Path, direction: str, is_told: bool) -> None:
+    """Say if a file that holds one direction is named after the other."""
+    from sim.cli.output import say
+
+    name = path.name.lower()
+    named = [each for each, end in (("downlink", ".down"), ("uplink", ".up")) if each in name or name.endswith(end)]
+    if is_told and named and direction not in named:
+        say(f"warning: {path.name} is imported as {direction}; its name says {named[0]} (--direction {named[0]})")
+
+
+def _warn_of_rows(trace: ImportedTrace, gaps: str) -> None:
+    """Say what is missing in the measurement, and if its unit seems wrong."""
+    from sim.cli.output import say
+
+    if trace.num_skipped:
+        say(f"warning: rows without a measurement (empty or NaN) that were skipped: {trace.num_skipped}")
+    if trace.is_implausible:
+        say("warning: half of the rates are over 10 Gbit/s: probably they are in another unit (--unit)")
+    for start_s, length_s in trace.gaps[:_SHOWN_GAPS]:
+        say(f"warning: no measurement for {length_s:.3g} s from {start_s:.6g} s on ({gaps})")
+    if len(trace.gaps) > _SHOWN_GAPS:
+        say(f"warning: {len(trace.gaps) - _SHOWN_GAPS} more such gaps (--json lists all)")
+
+
+def _show_trace(trace: ImportedTrace, place: Path, direction: str, as_json: bool) -> None:
     """What was imported, and warnings of what it may not show."""
     from sim.cli.output import print_json, say
 
-    for start_s, length_s in trace.gaps:
-        say(f"warning: no measurement for {length_s:.3g} s from {start_s:.6g} s on ({gaps})")
     for start_s, end_s, reason in trace.limited:
         say(f"warning: {start_s:.6g} to {end_s:.6g} s may not show what the air could carry: {reason}")
     traits = {
         "trace": str(place),
+        "direction": direction.partition(",")[0],
         "num_rows": trace.num_rows,
+        "num_skipped": trace.num_skipped,
         "num_merged": trace.num_merged,
         "num_reordered": trace.num_reordered,
         "num_steps": len(trace.times_s),
@@ -167,11 +202,13 @@ def _show_trace(trace: ImportedTrace, place: Path, gaps: str, as_json: bool) -> 
     rates = f"{trace.mean_mbps:.4g} Mbit/s in the mean, {trace.mbps.min():.4g} to {trace.mbps.max():.4g}"
     print_lines(
         [
-            f"trace:    {place}",
-            f"length:   {trace.duration_s:.6g} s in {len(trace.times_s)} steps",
-            f"rate:     {rates}",
-            f"read:     {trace.num_rows} rows, {trace.num_merged} merged, {trace.num_reordered} out of order",
-            f"limited:  {trace.limited_share:.1%} of the time may be the application's rate, {len(trace.gaps)} gaps",
+            f"trace:     {place}",
+            f"direction: {direction}",
+            f"length:    {trace.duration_s:.6g} s in {len(trace.times_s)} steps",
+            f"rate:      {rates}",
+            f"read:      {trace.num_rows} rows, {trace.num_merged} merged, {trace.num_reordered} out of order, "
+            f"{trace.num_skipped} skipped",
+            f"limited:   {trace.limited_share:.1%} of the time may be the application's rate, {len(trace.gaps)} gaps",
         ]
     )
 

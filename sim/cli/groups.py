@@ -91,7 +91,9 @@ def import_channel(
     file: Annotated[Path, typer.Argument(help="Measurement to read.")],
     format_: Annotated[str, typer.Option("--format", help="mahimahi, ucc5g, lumos5g, nuwins, ghent or csv.")],
     out: Annotated[Optional[Path], typer.Option(help="CSV trace to write; beside the file by default.")] = None,  # noqa: UP045
-    direction: Annotated[str, typer.Option(help="downlink or uplink, where the file has both.")] = "downlink",
+    direction: Annotated[
+        str, typer.Option(help="downlink or uplink; of a file that holds one, which it is.")
+    ] = "downlink",
     column: Annotated[Optional[str], typer.Option(help="Column of the rate (its number without a header).")] = None,  # noqa: UP045
     unit: Annotated[
         Optional[str],  # noqa: UP045
@@ -102,9 +104,9 @@ def import_channel(
         Optional[str],  # noqa: UP045
         typer.Option(help="s, ms, us, iso, ucc, or row: one row per second."),
     ] = None,
-    gaps: Annotated[str, typer.Option(help="Pauses in the measurement: cut, hold or zero.")] = "cut",
+    gaps: Annotated[str, typer.Option(help="Pauses of 3 usual steps (and 1 s) or more: cut, hold or zero.")] = "cut",
     merge_s: Annotated[float, typer.Option(help="Rows this near to each other are one measurement [s].")] = 0.01,
-    bin_s: Annotated[float, typer.Option(help="Bins in which Mahimahi's opportunities are counted [s].")] = 0.1,
+    bin_s: Annotated[float, typer.Option(help="Bins of Mahimahi's opportunities [s], whole milliseconds.")] = 0.1,
     json: JsonOption = False,
 ) -> None:
     """Make a bandwidth trace for the link trace of a published measurement."""

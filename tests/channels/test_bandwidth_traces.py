@@ -74,6 +74,9 @@ def test_files_are_read(tmp_path: Path) -> None:
     headless = tmp_path / "headless.CSV"
     headless.write_text("0,4\n1,2\n")
     assert load_trace(headless, scale=2).offered(2_000_000_000) == 12_000_000 * NANOBITS_PER_BIT
+    for header in ("Time_s, MBPS", '"time_s","mbps"', '"TIME_S", "Mbps"'):
+        csv.write_text(f'{header}\n0,4\n"0.5",0\n2.0,1\n')
+        assert load_trace(csv).offered(3_500_000_000) == 3_500_000 * NANOBITS_PER_BIT
     mahimahi = tmp_path / "lte.up"
     mahimahi.write_text("1\n1\n5\n")
     assert load_trace(mahimahi).time_of(3 * OPPORTUNITY_BITS * NANOBITS_PER_BIT) == 5_000_000
@@ -85,14 +88,24 @@ def test_files_are_read(tmp_path: Path) -> None:
         ("t.csv", "time_s,mbps\n0,1\n1,x\n", r"t\.csv:3: expected two numbers"),
         ("t.csv", "0,1\n1,2,3\n", r"t\.csv:2: expected two numbers"),
         ("t.csv", "0,1\n1,-2\n", r"t\.csv:2: .*rate >= 0"),
-        ("t.csv", "0,1\n1,nan\n", r"t\.csv:2: .*rate >= 0"),
+        ("t.csv", "0,1\n1,nan\n", r"t\.csv:2: expected two numbers"),
+        ("t.csv", '0,1\n"1,5",2\n', r"t\.csv:2: expected two numbers"),
+        ("t.csv", "0,1\n1,1_000\n", r"t\.csv:2: expected two numbers"),
+        ("t.csv", "0,1\n1,\u0661\n", r"t\.csv:2: expected two numbers"),
+        ("t.csv", "time,rate\n0,1\n", r"t\.csv:1: expected two numbers 'time_s, mbps', or these two names"),
+        ("t.csv", "time_s;mbps\n0;1\n", r"t\.csv:1: .*separated by commas, not by ';'"),
+        ("t.csv", "0;1,5\n1;2,5\n", r"t\.csv:1: .*separated by commas, not by ';'"),
+        ("t.csv", "time_s\tmbps\n0\t1\n", r"t\.csv:1: .*separated by commas, not by tabs"),
+        ("t.csv", "0,1\n1e300,2\n", r"t\.csv:2: expected a time of at most 1e\+09 s"),
         ("t.csv", "0,1\n1,2\n1,3\n", r"t\.csv:3: time must increase"),
         ("t.csv", "# nothing\n", r"t\.csv: the trace is empty"),
         ("t.csv", "0,0\n1,0\n", r"t\.csv: .*all rates are zero"),
         ("t.up", "", r"t\.up: the trace is empty"),
         ("t.up", "0\n0\n", r"t\.up: the trace must last longer"),
-        ("t.up", "1\n-2\n", r"t\.up:2: expected a whole number of milliseconds, got '-2'"),
+        ("t.up", "1\n-2\n", r"t\.up:2: expected a whole number of milliseconds, at most 2592000000 .*, got '-2'"),
         ("t.up", "1\n2.5\n", r"t\.up:2: expected a whole number"),
+        ("t.up", "9" * 20, r"t\.up:1: expected .* at most 2592000000 \(30 days\), got '9{20}'$"),
+        ("t.up", "0\n2592000001\n", r"t\.up:2: expected .* at most 2592000000 \(30 days\)"),
         ("t.up", "1\n9\n\n7\n", r"t\.up:4: time goes back from 9 to 7 ms"),
     ],
 )

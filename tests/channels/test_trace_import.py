@@ -156,6 +156,80 @@ def test_mahimahi_in_bins(tmp_path):
     assert trace.mbps == pytest.approx([0.24, 0.36, 0, 0.24])
 
 
+@pytest.mark.parametrize("last_ms", [1000, 1001, 1050, 1099])
+def test_the_last_bin_of_mahimahi_is_as_long_as_it_is(tmp_path, last_ms):
+    """An opportunity a millisecond is 12 Mbit/s to the end, and neither length nor bits change."""
+    path = written(tmp_path, "lte.up", [str(n) for n in range(1, last_ms + 1)])
+    trace = import_trace(path, None, bin_s=0.1)
+    assert trace.mbps == pytest.approx(12.0)
+    assert trace.duration_s == pytest.approx(last_ms * 1e-3)
+    assert trace.num_rows == last_ms
+
+
+def test_what_is_kept_of_mahimahi_does_not_grow_with_its_time(tmp_path):
+    path = written(tmp_path, "lte.up", ["50", "50", "2591999950"])
+    trace = import_trace(path, None, bin_s=0.001)
+    assert trace.mbps.tolist() == [0, 24, 0, 0, 12]
+    assert trace.times_s == pytest.approx([0, 0.049, 0.05, 2591999.948, 2591999.949])
+    assert trace.duration_s == pytest.approx(2591999.95)
+    assert trace.gaps == []
+
+
+@pytest.mark.parametrize(
+    ("times_ms", "bin_s", "message"),
+    [
+        (["5", "3", "2000", "1000"], 0.1, "lte.up:2: time goes back from 5 to 3 ms"),
+        (["9" * 20], 0.1, r"lte.up:1: .*at most 2592000000 \(30 days\)"),
+        (["0", "99999999999"], 0.1, r"lte.up:2: .*at most 2592000000 \(30 days\)"),
+        (["1", "99"], 0.1, "lte.up: lasts 0.099 s; valid: more than one bin of 0.1 s"),
+        (["1", "99"], 0.0125, "bin_s: got 0.0125; valid: whole milliseconds"),
+    ],
+)
+def test_wrong_mahimahi_traces_are_told(tmp_path, times_ms, bin_s, message):
+    with pytest.raises(ValueError, match=message):
+        import_trace(written(tmp_path, "lte.up", times_ms), None, bin_s=bin_s)
+
+
+@pytest.mark.parametrize(("pause_s", "is_gap"), [(2.9, False), (3.0, True), (5.0, True)])
+def test_a_pause_of_three_steps_is_a_gap(tmp_path, pause_s, is_gap):
+    times = [n + (pause_s - 1 if n > 3 else 0) for n in range(8)]
+    path = written(tmp_path, "own.csv", ["time_s,mbps", *(f"{time},{n % 7 + 1}" for n, time in enumerate(times))])
+    assert import_trace(path, trace_format("csv")).gaps == ([(3.0, pytest.approx(pause_s))] if is_gap else [])
+
+
+def test_rows_without_a_measurement_are_counted_and_keep_their_second(tmp_path):
+    path = written(tmp_path, "own.csv", ["Time_s,MBPS", "0,", "1,5", "", "2,NaN", "3,7"])
+    trace = import_trace(path, trace_format("csv"))
+    assert (trace.mbps.tolist(), trace.num_rows, trace.num_skipped) == ([5, 7], 2, 2)
+    for blank in ("", "nan"):
+        path = written(tmp_path, "lumos.csv", ["", "Throughput", "", "# drive", "1", blank, "# stop", "2", "3", ""])
+        trace = import_trace(path, trace_format("lumos5g"))
+        assert trace.times_s.tolist() == [0, 2, 3]
+        assert trace.num_skipped == 1
+
+
+def test_a_line_that_is_there_twice_is_one_measurement(tmp_path):
+    lines = [f"{1453120000000 + at} {at} 51 3 {count} 1000" for at, count in ((0, 9), (1000, 2000), (2000, 1000))]
+    path = written(tmp_path, "ghent.log", [*lines[:2], lines[1], lines[2]])
+    trace = import_trace(path, trace_format("ghent"))
+    assert trace.mbps == pytest.approx([0.016, 0.008])
+    assert (trace.num_rows, trace.num_merged) == (4, 1)
+    # A second of the same rate, and a packet of the same size, is another one.
+    path = written(tmp_path, "lumos.csv", ["Throughput", "5", "5", "5"])
+    assert len(import_trace(path, trace_format("lumos5g")).mbps) == 3
+    path = written(tmp_path, "packets.csv", ["time_s,mbps", "0,9", "1,1000", "1,1000", "2,1000"])
+    assert import_trace(path, trace_format("csv", unit="bytes")).mbps == pytest.approx([0.016, 0.008])
+
+
+def test_rates_below_what_is_written_and_steps_shorter_than_a_microsecond(tmp_path):
+    path = written(tmp_path, "own.csv", ["time_s,mbps", "0,1e-7", "1,4e-7"])
+    with pytest.raises(ValueError, match="all rates are zero, or below 1 bit/s"):
+        import_trace(path, trace_format("csv"))
+    path = written(tmp_path, "own.csv", ["time_s,mbps", "0,1", "1e-7,3", "1,4", "2,5"])
+    again = written(tmp_path, "again.csv", [import_trace(path, trace_format("csv"), merge_s=0).as_csv("a\nb")])
+    assert load_trace(again).period_ns == 3_000_000_000
+
+
 def test_what_is_written_can_be_loaded(tmp_path):
     path = written(tmp_path, "own.csv", ["time_s,mbps", "0,4", "0.5,0", "1,6"])
     trace = import_trace(path, trace_format("csv"))
@@ -170,7 +244,18 @@ def test_what_is_written_can_be_loaded(tmp_path):
     ("lines", "message"),
     [
         (["time_s,rate", "0,1"], r"own.csv: no column 'mbps'; valid: time_s, rate"),
-        (["time_s,mbps", "0,1", "1,fast"], r"own.csv:3: expected a number >= 0, got 'fast'"),
+        (["time_s,mbps", "0,1", "1,fast"], r"own.csv:3: expected a number of Mbit/s, >= 0 and <= 1e\+09, got 'fast'"),
+        (["time_s,mbps", "0,1", "1,1_0"], r"own.csv:3: expected a number of Mbit/s"),
+        (["time_s,mbps", "0,1", "\u0661,1"], r"own.csv:3: expected a time as 's', got"),
+        (["time_s,mbps", "0,1", "1,1e300"], r"own.csv:3: expected a number of Mbit/s, .*<= 1e\+09, got '1e300'"),
+        (["time_s,mbps", "0,1", "1e300,1"], r"own.csv:3: expected a time as 's' of at most 1e\+12 s, got '1e300'"),
+        (
+            ["time_s,mbps", "0,1", "2e9,1"],
+            r"own.csv:3: expected a time within 1e\+09 s of the first row's, 0 s, got 2000000000 s",
+        ),
+        (["time_s,mbps", "0,1,5", "1,2,5"], r"own.csv:2: got 3 columns; valid: 2, as the header has"),
+        (["time_s;mbps", "0;1,5"], r"no column 'mbps'; .*separated by commas, not by ';'"),
+        (["time_s,mbps,MBPS,mbps", "0,1,2,3"], r"2 columns are called 'mbps'"),
         (["time_s,mbps", "0,1", "noon,1"], r"own.csv:3: expected a time as 's', got 'noon'"),
         (["time_s,mbps", "0,1\r2"], r"own.csv:2: not a line of comma-separated values"),
         (["time_s,mbps", "0,1", "1"], r"own.csv:3: got 1 columns; valid: at least 2"),
@@ -184,7 +269,17 @@ def test_wrong_files_are_told(tmp_path, lines, message):
         import_trace(path, trace_format("csv"))
 
 
+def test_amounts_are_bounded_by_the_rate_that_they_make(tmp_path):
+    path = written(tmp_path, "own.csv", ["time_s,mbps", "0,1", "1,1e15", "1.1,1e15"])
+    with pytest.raises(ValueError, match=r"own.csv:4: 1e\+15 bits in 0.1 s are more than 1e\+09 Mbit/s"):
+        import_trace(path, trace_format("csv", unit="bits"))
+
+
 def test_wrong_formats_are_told(tmp_path):
+    for name in ("lumos5g", "ghent"):
+        with pytest.raises(ValueError, match="direction: got 'uplink'; valid: downlink"):
+            trace_format(name, "uplink")
+    assert trace_format("lumos5g", "uplink", "Up").rate_column == "Up"
     with pytest.raises(ValueError, match="no such trace file"):
         import_trace(tmp_path / "absent.csv", trace_format("csv"))
     with pytest.raises(ValueError, match="unit: got 'mph'"):

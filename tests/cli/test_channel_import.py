@@ -46,9 +46,46 @@ def test_columns_units_and_times_can_be_named(tmp_path, capsys):
 
 
 @pytest.mark.parametrize(
+    ("name", "arguments", "direction", "says"),
+    [
+        ("lte.up", [], "downlink", "lte.up is imported as downlink; its name says uplink (--direction uplink)"),
+        ("tcp_downlink.tr", ["--direction", "uplink"], "uplink", "its name says downlink (--direction downlink)"),
+        ("lte.up", ["--direction", "uplink"], "uplink", None),
+        ("drive.tr", ["--direction", "uplink"], "uplink", None),
+    ],
+)
+def test_whose_rate_it_is_said(tmp_path, capsys, name, arguments, direction, says):
+    path = tmp_path / name
+    path.write_text("".join(f"{n}\n" for n in range(1, 501)))
+    assert _main(["channel", "import", "--format", "mahimahi", *arguments, str(path)]) == 0
+    shown = capsys.readouterr()
+    assert f"direction: {direction}, as --direction says; the file holds one\n" in shown.out
+    assert shown.err == "" if says is None else f"{says}\n" in shown.err
+    assert path.with_name(f"{path.stem}_{direction}.csv").exists()
+
+
+def test_wrong_units_and_missing_rows_are_told(tmp_path, capsys):
+    path = tmp_path / "own.csv"
+    times = [n * 4 if n < 15 else 100 + n for n in range(60)]
+    path.write_text("time_s,mbps\n" + "".join(f"{time},{20_000 + 999 * (n % 9)}\n" for n, time in enumerate(times)))
+    with path.open("a") as file:
+        file.write("200,\n201,nan\n")
+    assert _main(["channel", "import", "--format", "csv", str(path), "--json"]) == 0
+    shown = capsys.readouterr()
+    assert "half of the rates are over 10 Gbit/s" in shown.err
+    assert "(empty or NaN) that were skipped: 2\n" in shown.err
+    assert shown.err.count("no measurement for 4 s") == 10
+    assert "5 more such gaps" in shown.err
+    found = json.loads(shown.out)
+    assert (found["num_skipped"], found["direction"], len(found["gaps"])) == (2, "downlink", 15)
+
+
+@pytest.mark.parametrize(
     ("arguments", "says"),
     [
         (["--format", "csw"], "unknown format 'csw'"),
+        (["--format", "mahimahi", "--direction", "sideways"], "direction: got 'sideways'; valid: downlink, uplink"),
+        (["--format", "lumos5g", "--direction", "uplink"], "files of lumos5g have no rate of the uplink"),
         (["--format", "csv", "--column", "speed"], "no column 'speed'; valid: time_s, mbps"),
         (["--format", "csv", "--unit", "mph"], "unit: got 'mph'; valid: bit/s, kbit/s"),
         (["--format", "csv", "--gaps", "fill"], "gaps: got 'fill'; valid: cut, hold, zero"),

@@ -170,6 +170,12 @@ SURFACES: tuple[Mutant, ...] = (
         ("digits_of_every_script", "[0-9]+\\.?[0-9]*", "\\d+\\.?[0-9]*"),
     ),
     *faults_of(
+        "channels/trace_formats.py",
+        ("tests/channels/test_trace_import.py",),
+        ("last_bin_counts_as_a_full_one", "counts[whole], rest_ns)", "counts[whole], bin_ns)"),
+        ("blank_lines_are_no_seconds", "position += number - last_number - 1", "position += 0"),
+    ),
+    *faults_of(
         "channels/bandwidth_traces.py",
         ("tests/channels/test_bandwidth_traces.py",),
         ("late_starts_keep_the_time", "self._before) - self._start_ns", "self._before)"),
