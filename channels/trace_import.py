@@ -126,6 +126,8 @@ def import_trace(
         )
     read = read_rows(path, layout)
     rows = read.rows
+    if not rows:
+        raise ValueError(f"{path}: holds no measurement, and {read.num_skipped} rows without one")
     times = [row.time_s for row in rows]
     num_reordered = sum(later < earlier for earlier, later in pairwise(times))
     rows.sort(key=lambda row: row.time_s)
@@ -183,7 +185,7 @@ def _merged(path: Path, rows: list[Row], layout: TraceFormat, merge_s: float) ->
     idle = np.array([all(row.is_idle for row in bundle) for bundle in bundles], dtype=bool)
     if layout.is_interval_end and len(bundles) > 1:
         times, rates, others, idle = times[:-1], rates[1:], others[1:], idle[1:]
-    return _Measured(times - times[0] if len(times) else times, rates, others, idle), len(rows) - len(bundles)
+    return _Measured(times - times[0], rates, others, idle), len(rows) - len(bundles)
 
 
 def _gaps(times_s: Array) -> list[tuple[float, float]]:

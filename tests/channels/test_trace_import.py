@@ -269,6 +269,15 @@ def test_wrong_files_are_told(tmp_path, lines, message):
         import_trace(path, trace_format("csv"))
 
 
+@pytest.mark.parametrize("name", ["ghent", "csv", "lumos5g"])
+def test_files_without_a_measurement_are_told(tmp_path, name):
+    header = {"ghent": [], "csv": ["time_s,mbps", "0,", "1,nan"], "lumos5g": ["Throughput", "-", "", "null"]}
+    path = written(tmp_path, "own.csv", header[name])
+    num_skipped = len(header[name][1:])
+    with pytest.raises(ValueError, match=f"own.csv: holds no measurement, and {num_skipped} rows without one"):
+        import_trace(path, trace_format(name))
+
+
 def test_amounts_are_bounded_by_the_rate_that_they_make(tmp_path):
     path = written(tmp_path, "own.csv", ["time_s,mbps", "0,1", "1,1e15", "1.1,1e15"])
     with pytest.raises(ValueError, match=r"own.csv:4: 1e\+15 bits in 0.1 s are more than 1e\+09 Mbit/s"):
