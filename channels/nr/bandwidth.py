@@ -9,6 +9,20 @@ from channels._tables import load_table
 from channels._validation import require_choice
 
 SUBCARRIERS_PER_PRB = 12
+# TS 38.101-1, -2 5.1: FR1 ends at 7.125 GHz, FR2 begins at 24.25 GHz.
+_FR1_END_GHZ = 7.125
+_FR2_START_GHZ = 24.25
+
+
+def frequency_range_of(carrier_ghz: float) -> str | None:
+    """Frequency range of a carrier: "fr1" below 7.125 GHz, "fr2" from 24.25 GHz, None between, where 3GPP has no band.
+
+    >>> frequency_range_of(3.5), frequency_range_of(10.0), frequency_range_of(28.0)
+    ('fr1', None, 'fr2')
+    """
+    if carrier_ghz < _FR1_END_GHZ:
+        return "fr1"
+    return "fr2" if carrier_ghz >= _FR2_START_GHZ else None
 
 
 def num_prb(bandwidth_mhz: float, scs_khz: int, frequency_range: str | None = None) -> int:
@@ -25,7 +39,8 @@ def num_prb(bandwidth_mhz: float, scs_khz: int, frequency_range: str | None = No
     if frequency_range is not None:
         require_choice("frequency_range", frequency_range, ("fr1", "fr2"))
     ranges = ("fr1", "fr2") if frequency_range is None else (frequency_range,)
-    require_choice("scs_khz", scs_khz, sorted({int(scs) for name in ranges for scs in table[name]}))
+    of_range = "" if frequency_range is None else f" in {frequency_range.upper()}"
+    require_choice(f"scs_khz{of_range}", scs_khz, sorted({int(scs) for name in ranges for scs in table[name]}))
     valid: list[str] = []
     for name in ranges:
         row = table[name].get(str(scs_khz), {})
@@ -33,7 +48,8 @@ def num_prb(bandwidth_mhz: float, scs_khz: int, frequency_range: str | None = No
         if key in row:
             return int(row[key])
         valid.extend(row)
-    raise ValueError(f"bandwidth_mhz at {scs_khz} kHz: got {bandwidth_mhz:g}; valid: {', '.join(valid)}")
+    choices = ", ".join(sorted(set(valid), key=float))
+    raise ValueError(f"bandwidth_mhz at {scs_khz} kHz{of_range}: got {bandwidth_mhz:g}; valid: {choices}")
 
 
 def prb_bandwidth_hz(scs_khz: int) -> float:

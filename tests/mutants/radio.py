@@ -155,6 +155,11 @@ RADIO: tuple[Mutant, ...] = (
         ("preambles_for_ever", "if self._tries[device] >=", "if 0 * self._tries[device] >="),
     ),
     *faults_of(
+        "channels/nr/bandwidth.py",
+        ("tests/links/nr/test_settings.py",),
+        ("fr1_everywhere", 'return "fr2" if carrier_ghz', 'return "fr1" if carrier_ghz'),
+    ),
+    *faults_of(
         "sim/links/nr/model_ranges.py",
         ("tests/links/nr/test_settings.py",),
         ("ground_floor_only", "FLOOR_HEIGHT_M * (max_floor - 1)", "FLOOR_HEIGHT_M * 0 * (max_floor - 1)"),

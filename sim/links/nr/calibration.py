@@ -42,7 +42,16 @@ def calibration_drop(settings: NrLinkSettings, num_devices: int, seed: int, num_
     """
     if settings.snr_db is not None:
         raise ValueError("snr_db replaces geometry and propagation; leave it out to calibrate them")
-    keys = {"fading": "none", "fading_trace": None, "num_rx": 1, "num_tx": 1, "beam_ports": 0}
+    # Gains do not depend on the width, which another carrier than the scenario's may not have.
+    keys = {
+        "bandwidth_mhz": 100.0,
+        "scs_khz": 60,
+        "fading": "none",
+        "fading_trace": None,
+        "num_rx": 1,
+        "num_tx": 1,
+        "beam_ports": 0,
+    }
     plain = settings.model_copy(update={**keys, "uplink_num_rx": None, "uplink_num_tx": None})
     carrier = Carrier(plain)
     gains = [RadioChannel(carrier, plain, num_devices, seed + drop).gain_db for drop in range(num_drops)]

@@ -7,13 +7,14 @@ from typing import Literal, Self
 
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
-from channels.nr import SYMBOLS_PER_SLOT, num_prb, processing_symbols
+from channels.nr import SYMBOLS_PER_SLOT, processing_symbols
 from channels.nr.bandwidth import SUBCARRIERS_PER_PRB
 from channels.nr.mini_slots import MiniSlotPattern
 from channels.nr.tdd import TddPattern, tdd_period_slots
 from sim.core.errors import shortened
 from sim.core.settings import Settings, problems_error
 
+KEYS_DO_NOT_FIT = "keys_do_not_fit"
 _SHORTEST = 2
 # Blocks up to this length carry one DMRS symbol (TS 38.211 Table 6.4.1.1.3-3).
 _SHORT_BLOCK_SYMBOLS = 7
@@ -26,7 +27,7 @@ class CarrierSettings(Settings):
     """Subcarrier spacing [kHz]; the slot lasts 15/scs ms."""
 
     bandwidth_mhz: float = Field(default=20.0, gt=0, le=400, validate_default=True)
-    """Channel bandwidth [MHz], one that TS 38.101 has at this subcarrier spacing."""
+    """Channel bandwidth [MHz], one that TS 38.101 has at this subcarrier spacing in the carrier's range."""
 
     processing_capability: Literal[1, 2] = 1
     """Processing capability of devices (TS 38.214 5.3, 6.4), which sets the least K1 and K2 that are left out."""
@@ -78,13 +79,6 @@ class CarrierSettings(Settings):
             processing_symbols("n2", info.data["scs_khz"], capability)
         return capability
 
-    @field_validator("bandwidth_mhz")
-    @classmethod
-    def _bandwidth_exists(cls, bandwidth_mhz: float, info: ValidationInfo) -> float:
-        if "scs_khz" in info.data:
-            num_prb(bandwidth_mhz, info.data["scs_khz"])
-        return bandwidth_mhz
-
     @field_validator("special_symbols", mode="before")
     @classmethod
     def _three_counts(cls, symbols: object) -> object:
@@ -105,7 +99,7 @@ class CarrierSettings(Settings):
         pattern = slot_pattern(self)
         problems = [*_period_misfits(self, pattern), *_special_slot_misfits(self), *_no_room(self, pattern)]
         if problems:
-            raise problems_error([((key,), text, getattr(self, key)) for key, text in problems[:1]], "keys_do_not_fit")
+            raise problems_error([((key,), text, getattr(self, key)) for key, text in problems[:1]], KEYS_DO_NOT_FIT)
         return self
 
 

@@ -6,6 +6,7 @@ import simpy
 from pydantic import ValidationError
 
 from sim.links.base import Delivery, Direction, Packet
+from sim.links.nr.carrier_settings import KEYS_DO_NOT_FIT
 from sim.links.nr.settings import NrLinkSettings
 
 
@@ -93,4 +94,6 @@ def _first_problem(error: ValidationError) -> str:
     first = error.errors(include_url=False)[0]
     if first["type"] == "value_error":
         return str(first["ctx"]["error"])
+    if first["type"] == KEYS_DO_NOT_FIT:
+        return f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
     return f"{'.'.join(map(str, first['loc']))}: {first['msg']}, got {first['input']!r}"

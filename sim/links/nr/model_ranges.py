@@ -8,6 +8,7 @@ import numpy as np
 
 from channels.geometry import SiteLayout
 from channels.line_of_sight import default_clutter
+from channels.nr import num_prb
 from channels.penetration import MAX_INDOOR_DISTANCE_M
 from channels.placement import FLOOR_HEIGHT_M
 
@@ -55,6 +56,23 @@ def indoor_misfits(scenario: str, indoor_share: float) -> Iterator[Misfit]:
     if indoor_share and scenario not in MAX_INDOOR_DISTANCE_M:
         valid = ", ".join(MAX_INDOOR_DISTANCE_M)
         yield "indoor_share", f"got {indoor_share:g} in {scenario}, which is indoors; valid: 0, or scenario {valid}"
+
+
+def band_misfits(
+    bandwidth_mhz: float, scs_khz: int, carrier_ghz: float, frequency_range: str | None
+) -> Iterator[Misfit]:
+    """Widths and subcarrier spacings that no band of the range has (TS 38.101-1, -2 5.3.5).
+
+    Args:
+        bandwidth_mhz, scs_khz, carrier_ghz: As the keys of these names.
+        frequency_range: Of the carrier, or None where that is open.
+    """
+    try:
+        num_prb(bandwidth_mhz, scs_khz, frequency_range)
+    except ValueError as error:
+        key, _, text = str(error).partition(" ")
+        name = str(frequency_range).upper()
+        yield key.rstrip(":"), text.replace(f"in {name}", f"in {name} (carrier_ghz {carrier_ghz:g})")
 
 
 def carrier_misfits(scenario: str, carrier_ghz: float) -> Iterator[Misfit]:

@@ -11,18 +11,26 @@ from channels._validation import require_choice
 from channels.geometry import SiteLayout
 from channels.large_scale import BS_HEIGHT_M
 from channels.nr import SYMBOLS_PER_SLOT, check_sr_period, mcs_table, min_k2
+from channels.nr.bandwidth import frequency_range_of
 from channels.power import FRACTIONAL_ALPHAS
 from sim.core.errors import InputError
 from sim.core.settings import problems_error
 from sim.links.nr.access_profiles import PROFILES, AccessProfile, ProfileName
 from sim.links.nr.antenna_settings import AntennaSettings
-from sim.links.nr.carrier_settings import CarrierSettings
+from sim.links.nr.carrier_settings import KEYS_DO_NOT_FIT, CarrierSettings
 from sim.links.nr.ineffective import contradictions, notes_of
 from sim.links.nr.mac.csi_settings import CsiSettings
 from sim.links.nr.mac.drx_settings import SleepSettings
 from sim.links.nr.mac.report_settings import ReportSettings
 from sim.links.nr.mac.schedulers.registry import SCHEDULERS
-from sim.links.nr.model_ranges import Misfit, carrier_misfits, height_misfits, indoor_misfits, place_misfits
+from sim.links.nr.model_ranges import (
+    Misfit,
+    band_misfits,
+    carrier_misfits,
+    height_misfits,
+    indoor_misfits,
+    place_misfits,
+)
 from sim.links.nr.rlc.settings import RlcSettings
 from sim.links.nr.rrc.settings import MobilitySettings
 from sim.links.nr.rrc.state_settings import StateSettings
@@ -254,7 +262,8 @@ class NrLinkSettings(
     """A fixed mean SNR per PRB in both directions [dB], for all devices or one each, instead of geometry and powers."""
 
     carrier_ghz: float = Field(default=3.5, ge=0.5, le=100)
-    """Carrier frequency [GHz]."""
+    """Carrier frequency [GHz]. Below 7.125 GHz the subcarriers are 15, 30 or 60 kHz apart, from 24.25 GHz on 60 or 120
+    kHz, with widths of 50 to 400 MHz; between, where 3GPP has no band yet, all widths of the tables are valid."""
 
     los: Literal["auto", "los", "nlos"] = "auto"
     """Line of sight: by the scenario's probability, or the same for all."""
@@ -365,11 +374,12 @@ class NrLinkSettings(
             *self._misfits(),
         ]
         if misfits:
-            raise problems_error([((key,), text, getattr(self, key)) for key, text in misfits], "keys_do_not_fit")
+            raise problems_error([((key,), text, getattr(self, key)) for key, text in misfits], KEYS_DO_NOT_FIT)
         return self
 
     def _misfits(self) -> Iterator[Misfit]:
         """What propagation models have no values for, of the keys that are in use."""
+        yield from band_misfits(self.bandwidth_mhz, self.scs_khz, self.carrier_ghz, self.frequency_range)
         if self.channel == "ideal":
             return
         yield from indoor_misfits(self.scenario, self.indoor_share)
@@ -381,6 +391,12 @@ class NrLinkSettings(
         yield from height_misfits(self.scenario, self.ut_height_m, bs_m, max_floor, self.los == "auto")
         layout = SiteLayout(self.num_sites, self.inter_site_distance_m)
         yield from place_misfits(layout, (bs_m, self.ut_height_m), self.positions_m, self.distances_m)
+
+    @property
+    def frequency_range(self) -> str | None:
+        """Range of the carrier, "fr1" or "fr2"; None between them, and where an ideal channel says nothing about it."""
+        is_open = self.channel == "ideal" and self.carrier_ghz == type(self).model_fields["carrier_ghz"].default
+        return None if is_open else frequency_range_of(self.carrier_ghz)
 
     def notes(self) -> list[str]:
         """Sentences about keys that have been set and change nothing."""

@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from sim.links.base import Direction, Packet
 from sim.links.nr import NrLink, NrLinkSettings, idle_uplink_latency_s
 from sim.links.nr.mac.schedulers.registry import SCHEDULERS
+from sim.links.nr.phy.carrier import Carrier
 from sim.links.registry import LINKS
 
 
@@ -20,7 +21,7 @@ from sim.links.registry import LINKS
     ("keys", "message"),
     [
         ({"sr_period_slots": 3}, "sr_period_slots at 30 kHz: got 3; valid: 1, 2, 4, 8, 10, 16, 20, 40, 80, 160"),
-        ({"sr_period_slots": 16, "scs_khz": 120, "bandwidth_mhz": 100, "mcs": 3}, None),
+        ({"sr_period_slots": 16, "scs_khz": 120, "bandwidth_mhz": 100, "carrier_ghz": 28}, None),
         ({"sr_period_slots": 10, "scs_khz": 60}, "valid: 1, 2, 4, 8, 16, 20, 40, 80, 160, 320"),
         ({"tdd_pattern": "DDDD"}, "no uplink slot"),
         ({"tdd_pattern": "UUU"}, "no downlink slot"),
@@ -84,6 +85,30 @@ from sim.links.registry import LINKS
         ({"interference": "explicit"}, "needs neighbours: num_sites 7 or 19, or sectors_per_site 3"),
         ({"block_error_rate": 0.1}, "is for channel 'ideal'"),
         ({"configured_grant_prb": 10}, "without configured_grant: true"),
+        ({"carrier_ghz": 28, "scs_khz": 15}, "scs_khz\n  in FR2 (carrier_ghz 28): got 15; valid: 60, 120"),
+        (
+            {"carrier_ghz": 28, "scs_khz": 120, "bandwidth_mhz": 5},
+            "28): got 5; valid: 50, 100, 200, 400",
+        ),
+        (
+            {"carrier_ghz": 28, "scs_khz": 60, "bandwidth_mhz": 400},
+            "28): got 400; valid: 50, 100, 200 [",
+        ),
+        ({"carrier_ghz": 28, "scs_khz": 60, "bandwidth_mhz": 200}, None),
+        ({"scs_khz": 120, "bandwidth_mhz": 400}, "scs_khz\n  in FR1 (carrier_ghz 3.5): got 120; valid: 15, 30, 60"),
+        (
+            {"scs_khz": 60, "bandwidth_mhz": 200},
+            "at 60 kHz in FR1 (carrier_ghz 3.5): got 200; valid: 10, 15, 20, 25",
+        ),
+        ({"scs_khz": 60, "bandwidth_mhz": 33}, "80, 90, 100 ["),
+        ({"scs_khz": 120, "bandwidth_mhz": 400, "channel": "ideal", "mcs": 3}, None),
+        (
+            {"carrier_ghz": 28, "channel": "ideal", "mcs": 3},
+            "scs_khz\n  in FR2 (carrier_ghz 28): got 30; valid: 60, 120",
+        ),
+        ({"carrier_ghz": 7.124}, None),
+        ({"carrier_ghz": 10}, None),
+        ({"carrier_ghz": 10, "scs_khz": 120, "bandwidth_mhz": 400}, None),
         ({"ut_height_m": 25}, "ut_height_m\n  got 25; valid in umi: above 1 to 22.5"),
         ({"ut_height_m": 1, "scenario": "uma"}, "ut_height_m\n  got 1; valid in uma: above 1 to 22.5"),
         ({"ut_height_m": 2, "indoor_share": 0.1}, "above 1 to 1.5, as indoor devices are on up to 8 floors (floors)"),
@@ -187,3 +212,13 @@ def test_naming_the_link_imports_neither_scipy_nor_torch_nor_sionna():
 )  # fmt: skip
 def test_what_is_valid_can_be_built(keys):
     NrLink(simpy.Environment(), 4, 1, NrLinkSettings(**keys))
+
+
+def test_widths_are_those_of_the_frequency_range():
+    """TS 38.101-1 and -2 Table 5.3.2-1 differ at 60 kHz: 65 and 135 PRBs in FR1, 66 and 132 in FR2."""
+    found = [
+        Carrier(NrLinkSettings(scs_khz=60, bandwidth_mhz=width, carrier_ghz=carrier)).num_prb
+        for carrier in (3.5, 28.0)
+        for width in (50, 100)
+    ]
+    assert found == [65, 135, 66, 132]

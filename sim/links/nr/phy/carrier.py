@@ -58,7 +58,7 @@ class Carrier:
         self.frame_slot_ns = 1_000_000 >> numerology_of(scs_khz)
         self.slot_ns = self.frame_slot_ns // self.units_per_slot
         self.pattern = slot_pattern(settings)
-        self.num_prb = num_prb(settings.bandwidth_mhz, scs_khz)
+        self.num_prb = num_prb(settings.bandwidth_mhz, scs_khz, settings.frequency_range)
         size = settings.prb_group_size or next(size for limit, size in _RBG_SIZES if self.num_prb <= limit)
         self.group_sizes = prb_group_sizes(self.num_prb, min(size, self.num_prb))
         self.group_centres_hz = prb_group_centres_hz(self.num_prb, min(size, self.num_prb), scs_khz)
