@@ -156,6 +156,17 @@ def test_a_device_without_access_gives_its_message_up(direction, mobility):
     assert not any(mac.has_messages(device) for mac in link.network.links._macs for device in range(2))
 
 
+def test_a_released_device_out_of_coverage_gives_its_message_up():
+    """Moving, it is measured out of coverage again and again; its message fails after the outage timeout once."""
+    env = simpy.Environment()
+    keys = {"rrc_inactivity_s": 1.0, "mobility": "linear", "distances_m": [20_000.0], "los": "nlos"}
+    link = NrLink(env, 1, 1, NrLinkSettings(**keys, outage_timeout_s=3.0))
+    event = link.send(Packet(0, UP, 480))
+    event.defused = True
+    env.run(until=4_000_000_000)
+    assert not event.ok and link.summary()["failed_messages"] == 1
+
+
 def test_a_device_comes_back_after_a_failed_access():
     """The others' preambles end: the message that has waited meanwhile arrives, a re-establishment later at least."""
     env = simpy.Environment()

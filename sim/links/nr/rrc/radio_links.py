@@ -130,9 +130,11 @@ class RadioLinks:
                 self._hand_over(device, cell, measured_slot, slot)
         for device in failed.tolist():
             self._monitor.restart(device)
+            if self._is_out[device]:
+                continue
             if self._is_released(device):
                 self._lose(device, slot)
-            elif not self._is_out[device]:
+            else:
                 self.fail(device, slot)
         for device in np.flatnonzero(self._is_out).tolist():
             self._seek(device, slot)
