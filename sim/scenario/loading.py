@@ -13,8 +13,9 @@ from sim.core.errors import InputError, Key, choices, did_you_mean, dotted
 from sim.core.user_code import modules_beside
 from sim.core.yaml_text import MAX_CHARS, Lines, YamlError, read_document
 from sim.scenario.overrides import apply_overrides
+from sim.scenario.paths import resolve_paths
 from sim.scenario.problems import Problem, ScenarioProblems, named_by_kind
-from sim.scenario.schema import Scenario, resolve_paths
+from sim.scenario.schema import Scenario
 
 
 def scenario_folders() -> list[Path]:

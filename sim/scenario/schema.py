@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field, GetJsonSchemaHandler, ValidationError, field_validator, model_validator
@@ -467,23 +465,3 @@ def _not_one_each(link: Selection, num_devices: int) -> list[Problem]:
             message = f"got {len(values)} values; valid: one per device, {num_devices} (devices.count)"
             found.append(Problem(("link", key), message))
     return found
-
-
-def resolve_paths(data: dict[str, Any], folder: Path) -> dict[str, Any]:
-    """Make the paths of files named in a scenario absolute, relative to the scenario's own folder.
-
-    A value counts as a file's path if such a file stands there; anything else is left to its reader.
-    """
-
-    def walk(value: Any) -> Any:
-        if isinstance(value, dict):
-            return {key: walk(item) for key, item in value.items()}
-        if isinstance(value, list):
-            return [walk(item) for item in value]
-        if isinstance(value, str) and ("/" in value or "." in value):
-            path = folder / value
-            # Unlike Path.exists, this takes names that no file can have.
-            return str(path.resolve()) if os.path.exists(path) else value
-        return value
-
-    return {key: value if key == "name" else walk(value) for key, value in data.items()}

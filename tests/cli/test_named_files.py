@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from sim.cli import _main
+from sim.core.errors import InputError
 
 _SCENARIO = """devices: {count: 2, requests: 1}
 protocol: {name: edge_only}
@@ -61,15 +62,17 @@ def work(tmp_path, monkeypatch) -> Path:
         ("compute.edge={kind: calibrated, file: no.json}", "--set compute.edge.file: cannot read calibration file"),
         ("compute.edge={kind: calibrated, file: times.json}", "times.json does not say format"),
         ("compute.edge={kind: table, file: no.csv}", "no.csv: cannot be read: No such file"),
-        ("workload.prompts=pipe.txt", "pipe.txt: is a pipe; only regular files are read"),
-        ("devices.arrivals=pipe.csv", "--set devices.arrivals: "),
-        ("devices={count: 1, arrivals: poisson, total_rate_hz: 1, diurnal: pipe.csv}", "pipe.csv: is a pipe"),
-        ("link={kind: trace, uplink_trace: pipe.csv, downlink_mbps: 1}", "work/pipe.csv: is a pipe"),
-        ("link={kind: trace, uplink_trace: pipe.txt, downlink_mbps: 1}", "work/pipe.txt: is a pipe"),
-        ("link={kind: nr, fading_trace: pipe.npz}", "work/pipe.npz: is a pipe"),
-        ("compute.edge={kind: calibrated, file: pipe.json}", "work/pipe.json: is a pipe"),
-        ("compute.edge={kind: table, file: pipe.csv}", "pipe.csv: is a pipe"),
-        ("models.target=pipe.gguf", "pipe.gguf: is a pipe; only regular files are read"),
+        ("workload.prompts=pipe.txt", "--set workload.prompts: pipe.txt is a pipe; only regular files are read"),
+        ("devices.arrivals=pipe.csv", "--set devices.arrivals: pipe.csv is a pipe"),
+        (
+            "devices={count: 1, arrivals: poisson, total_rate_hz: 1, diurnal: pipe.csv}",
+            "--set devices.diurnal: pipe.csv",
+        ),
+        ("link={kind: trace, uplink_trace: pipe.csv, downlink_mbps: 1}", "--set link.uplink_trace: pipe.csv is a pipe"),
+        ("link={kind: nr, fading_trace: pipe.npz}", "--set link.fading_trace: pipe.npz is a pipe"),
+        ("compute.edge={kind: calibrated, file: pipe.json}", "--set compute.edge.file: pipe.json is a pipe"),
+        ("compute.edge={kind: table, file: pipe.csv}", "--set compute.edge.file: pipe.csv is a pipe"),
+        ("models.target=pipe.gguf", "--set models.target: pipe.gguf is a pipe; only regular files are read"),
         ("models.target=./nope", "--set models.target: cannot load model './nope': no such folder"),
         ("models.target=bare", "the folder bare holds no config.json"),
         ("models.target=weights.gguf", "it is no GGUF file"),
@@ -89,6 +92,11 @@ def test_what_a_run_would_refuse(work, capsys, change: str, says: str):
     ("arguments", "says"),
     [
         (["validate", "pipe.yaml"], "pipe.yaml: is a pipe; only regular files are read"),
+        (["run", "case.yaml", "--set", "models.target=pipe.gguf"], "--set models.target: pipe.gguf is a pipe"),
+        (
+            ["sweep", "case.yaml", "--vary", "workload.prompts=chat,pipe.txt"],
+            "--vary workload.prompts: pipe.txt is a pipe",
+        ),
         (["run", "/dev/zero"], "/dev/zero: is a device; only regular files are read"),
         (["price", "--hardware", "pipe.yaml", "--model", "8B"], "pipe.yaml: is a pipe"),
         (["channel", "import", "pipe.csv", "--format", "csv"], "channel import: pipe.csv: is a pipe"),
@@ -99,6 +107,25 @@ def test_no_command_waits_for_a_pipe(work, capsys, arguments: list[str], says: s
     assert _main(arguments) == 2
     captured = capsys.readouterr()
     assert says in captured.err and captured.err.count("\n") == 1
+
+
+@pytest.mark.parametrize("reader", ["trace", "recording", "calibration", "timings", "prompts"])
+def test_readers_themselves_refuse_a_pipe(work, reader: str):
+    from channels.bandwidth_traces import load_trace
+    from channels.recorded import FadingTrace
+    from sim.compute.calibration_files import load
+    from sim.compute.table_fit import fit_table
+    from sim.inputs.prompts import read_prompts
+
+    readers = {
+        "trace": load_trace,
+        "recording": FadingTrace.load,
+        "calibration": load,
+        "timings": fit_table,
+        "prompts": lambda path: read_prompts(str(path)),
+    }
+    with pytest.raises((ValueError, InputError), match=r"pipe\.csv: is a pipe; only regular files are read"):
+        readers[reader](Path("pipe.csv"))
 
 
 def test_a_file_of_an_axis_is_opened_too(work, capsys):

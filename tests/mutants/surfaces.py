@@ -166,7 +166,7 @@ SURFACES: tuple[Mutant, ...] = (
     *faults_of(
         "channels/text_files.py",
         ("tests/channels/test_text_files.py",),
-        ("pipes_are_read", '(stat.S_ISFIFO, "pipe"), ', ""),
+        ("sockets_are_opened", '(stat.S_ISSOCK, "socket"), ', ""),
         ("digits_of_every_script", "[0-9]+\\.?[0-9]*", "\\d+\\.?[0-9]*"),
     ),
     *faults_of(
