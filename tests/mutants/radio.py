@@ -173,6 +173,7 @@ RADIO: tuple[Mutant, ...] = (
         "sim/links/nr/carrier_settings.py",
         ("tests/links/nr/test_settings.py",),
         ("dmrs_takes_no_room", "(num_symbols - dmrs) >", "num_symbols >"),
+        ("headers_forgotten", "if num_bytes < HEADERS_BYTES", "if num_bytes < 0 * HEADERS_BYTES"),
         ("turns_round_at_once", "if not guard and", "if guard and"),
     ),
     *faults_of(

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Literal, Self
 
+import numpy as np
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
-from channels.nr import SYMBOLS_PER_SLOT, processing_symbols
+from channels.nr import SYMBOLS_PER_SLOT, mcs_table, processing_symbols, transport_block_bits
 from channels.nr.bandwidth import SUBCARRIERS_PER_PRB
 from channels.nr.mini_slots import MiniSlotPattern
 from channels.nr.tdd import TddPattern, tdd_period_slots
@@ -15,6 +16,10 @@ from sim.core.errors import shortened
 from sim.core.settings import Settings, problems_error
 
 KEYS_DO_NOT_FIT = "keys_do_not_fit"
+MIN_BLOCK_BYTES = 24
+"""Wanted of the smallest grant: headers, a buffer report and some data."""
+HEADERS_BYTES = 9
+"""RLC and MAC header of a segment, a buffer report, and one byte of data."""
 _SHORTEST = 2
 # Blocks up to this length carry one DMRS symbol (TS 38.211 Table 6.4.1.1.3-3).
 _SHORT_BLOCK_SYMBOLS = 7
@@ -187,3 +192,38 @@ def _too_short(settings: CarrierSettings, letter: str, what: str, num_symbols: i
         return "overhead_re_per_prb", text
     text = f"got {list(settings.special_symbols)}: DMRS fills {taken}; valid: more, or special_carries_{what.lower()}"
     return "special_symbols", f"{text}: false"
+
+
+def smallest_blocks(settings: CarrierSettings, num_symbols: int, num_prbs: int, table: int, mcs: int) -> list[int]:
+    """Bytes of blocks of an MCS on 1, 2, ... PRBs in so many symbols. [num_prbs]."""
+    rows = mcs_table(table)
+    bits = transport_block_bits(
+        np.arange(1, num_prbs + 1),
+        num_symbols,
+        block_dmrs_symbols(settings, num_symbols) * SUBCARRIERS_PER_PRB,
+        settings.overhead_re_per_prb,
+        rows.modulation_order[mcs],
+        rows.code_rate[mcs],
+    )
+    sizes: list[int] = (np.asarray(bits) // 8).tolist()
+    return sizes
+
+
+def header_misfits(settings: CarrierSettings, num_prbs: int, table: int, mcs: int) -> Iterator[tuple[str, str]]:
+    """Carriers of which a whole slot holds no more than headers at the lowest MCS.
+
+    Args:
+        settings: Keys of the carrier.
+        num_prbs: PRBs of the carrier.
+        table, mcs: MCS table and lowest index in use.
+    """
+    for what, counts in zip(("PUSCH", "PDSCH"), data_symbols(settings, slot_pattern(settings)), strict=True):
+        most = max(counts)
+        num_bytes = smallest_blocks(settings, most, num_prbs, table, mcs)[-1]
+        if num_bytes < HEADERS_BYTES:
+            text = (
+                f"got {settings.bandwidth_mhz:g}, {num_prbs} PRBs, on which {most} symbols of {what} carry {num_bytes}"
+            )
+            text += f" bytes at MCS {mcs} of table {table}, too few for headers; valid: more of them, or another mcs"
+            yield "bandwidth_mhz", text
+            return

@@ -10,14 +10,20 @@ from pydantic import Field, ValidationInfo, field_validator, model_validator
 from channels._validation import require_choice
 from channels.geometry import SiteLayout
 from channels.large_scale import BS_HEIGHT_M
-from channels.nr import SYMBOLS_PER_SLOT, check_sr_period, mcs_table, min_k2
+from channels.nr import SYMBOLS_PER_SLOT, check_sr_period, mcs_table, min_k2, num_prb
 from channels.nr.bandwidth import frequency_range_of
 from channels.power import FRACTIONAL_ALPHAS
 from sim.core.errors import InputError
 from sim.core.settings import problems_error
 from sim.links.nr.access_profiles import PROFILES, AccessProfile, ProfileName
 from sim.links.nr.antenna_settings import AntennaSettings
-from sim.links.nr.carrier_settings import KEYS_DO_NOT_FIT, CarrierSettings
+from sim.links.nr.carrier_settings import (
+    KEYS_DO_NOT_FIT,
+    MIN_BLOCK_BYTES,
+    CarrierSettings,
+    header_misfits,
+    smallest_blocks,
+)
 from sim.links.nr.ineffective import contradictions, notes_of
 from sim.links.nr.mac.csi_settings import CsiSettings
 from sim.links.nr.mac.drx_settings import SleepSettings
@@ -379,7 +385,8 @@ class NrLinkSettings(
 
     def _misfits(self) -> Iterator[Misfit]:
         """What propagation models have no values for, of the keys that are in use."""
-        yield from band_misfits(self.bandwidth_mhz, self.scs_khz, self.carrier_ghz, self.frequency_range)
+        bands = list(band_misfits(self.bandwidth_mhz, self.scs_khz, self.carrier_ghz, self.frequency_range))
+        yield from bands or self._size_misfits()
         if self.channel == "ideal":
             return
         yield from indoor_misfits(self.scenario, self.indoor_share)
@@ -391,6 +398,19 @@ class NrLinkSettings(
         yield from height_misfits(self.scenario, self.ut_height_m, bs_m, max_floor, self.los == "auto")
         layout = SiteLayout(self.num_sites, self.inter_site_distance_m)
         yield from place_misfits(layout, (bs_m, self.ut_height_m), self.positions_m, self.distances_m)
+
+    def _size_misfits(self) -> Iterator[Misfit]:
+        """Blocks and grants that are too small."""
+        num_prbs, mcs = num_prb(self.bandwidth_mhz, self.scs_khz, self.frequency_range), self.mcs or 0
+        yield from header_misfits(self, num_prbs, self.mcs_table, mcs)
+        wanted = self.configured_grant_prb
+        if wanted is not None:
+            symbols = self.mini_slot_symbols or SYMBOLS_PER_SLOT
+            sizes = smallest_blocks(self, symbols, num_prbs, self.mcs_table, mcs)
+            fewest = min(1 + sum(size < MIN_BLOCK_BYTES for size in sizes), num_prbs)
+            if wanted < fewest:
+                text = f"got {wanted}; valid: {fewest} or more, which MCS {mcs} needs for headers and some data"
+                yield "configured_grant_prb", text
 
     @property
     def frequency_range(self) -> str | None:

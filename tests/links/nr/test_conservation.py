@@ -157,7 +157,7 @@ def test_the_lowest_mcs_and_the_smallest_grants_get_through():
     keys = {"channel": "ideal", "mcs": 0, "mean_bytes": 40, "sr_grant_bytes": 1, "bandwidth_mhz": 5, "mcs_table": 3}
     for extra in ({}, {"configured_grant": True}, {"special_symbols": (8, 2, 4), "special_carries_pusch": True}):
         assert len(run(5, 8, **keys, **extra).sent) == 80
-    with pytest.raises(ValueError, match="configured_grant_prb: got 1; valid: 23 or more"):
+    with pytest.raises(ValueError, match=r"configured_grant_prb\n  got 1; valid: 23 or more"):
         run(2, 1, channel="ideal", mcs=0, mcs_table=3, configured_grant=True, configured_grant_prb=1)
 
 

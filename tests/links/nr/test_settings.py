@@ -85,6 +85,15 @@ from sim.links.registry import LINKS
         ({"interference": "explicit"}, "needs neighbours: num_sites 7 or 19, or sectors_per_site 3"),
         ({"block_error_rate": 0.1}, "is for channel 'ideal'"),
         ({"configured_grant_prb": 10}, "without configured_grant: true"),
+        (
+            {"bandwidth_mhz": 5, "mini_slot_symbols": 2, "pdcch_symbols": 0, "tdd_pattern": "F"},
+            "bandwidth_mhz\n  got 5, 11 PRBs, on which 2 symbols of PUSCH carry 3 bytes at MCS 0 of table 1",
+        ),
+        ({"bandwidth_mhz": 5, "mini_slot_symbols": 2, "pdcch_symbols": 0, "tdd_pattern": "F", "mcs": 10}, None),
+        ({"bandwidth_mhz": 5, "tdd_pattern": "SU", "special_symbols": [3, 9, 2]}, "2 symbols of PDSCH carry 3 bytes"),
+        ({"bandwidth_mhz": 5, "mcs_table": 3}, None),
+        ({"configured_grant": True, "configured_grant_prb": 5}, "configured_grant_prb\n  got 5; valid: 6 or more"),
+        ({"configured_grant": True, "configured_grant_prb": 6}, None),
         ({"carrier_ghz": 28, "scs_khz": 15}, "scs_khz\n  in FR2 (carrier_ghz 28): got 15; valid: 60, 120"),
         (
             {"carrier_ghz": 28, "scs_khz": 120, "bandwidth_mhz": 5},

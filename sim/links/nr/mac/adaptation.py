@@ -7,7 +7,8 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from sim.links.nr.mac.grant_width import MIN_BLOCK_BYTES, GrantWidths
+from sim.links.nr.carrier_settings import MIN_BLOCK_BYTES
+from sim.links.nr.mac.grant_width import GrantWidths
 from sim.links.nr.phy.carrier import Carrier
 
 Array = npt.NDArray[np.float64]

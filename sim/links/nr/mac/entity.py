@@ -9,10 +9,10 @@ from types import ModuleType
 
 import numpy as np
 
+from sim.links.nr.carrier_settings import HEADERS_BYTES, MIN_BLOCK_BYTES
 from sim.links.nr.mac.allocation import ResourceGrid, allocate_prbs, group_parts, rotated_groups
 from sim.links.nr.mac.candidates import Candidates
 from sim.links.nr.mac.deps import MacDeps
-from sim.links.nr.mac.grant_width import HEADERS_BYTES, MIN_BLOCK_BYTES
 from sim.links.nr.mac.pdcch import GrantBudget
 from sim.links.nr.mac.scheduler_view import SchedulerView
 from sim.links.nr.mac.schedulers.base import Array, Indices

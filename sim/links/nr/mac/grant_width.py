@@ -9,14 +9,11 @@ from types import ModuleType
 import numpy as np
 import numpy.typing as npt
 
+from sim.links.nr.carrier_settings import MIN_BLOCK_BYTES
 from sim.links.nr.phy.carrier import Carrier
 from sim.links.nr.phy.small_scale import are_many
 
 Indices = npt.NDArray[np.int64]
-MIN_BLOCK_BYTES = 24
-"""Wanted of the smallest grant: headers, a buffer report and some data."""
-HEADERS_BYTES = 9
-"""RLC and MAC header of a segment, a buffer report, and one byte of data."""
 _NUM_WIDTHS = 12
 
 
