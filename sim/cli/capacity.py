@@ -7,6 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from sim.cli.load import DEFAULT_LOAD
 from sim.cli.output import ProgressBars, answer_folder, only_results_on_stdout, print_json, print_table, say
 from sim.cli.run import say_notes, say_user_code
 from sim.core.errors import InputError
@@ -43,7 +44,9 @@ def capacity_command(
         scenario = load_scenario(name, changes)
         say_user_code()
         say_notes([scenario])
-        with locate_errors(name, changes), ProgressBars() as progress:
+        # A key that was named is to blame by its option, one that the scenario gives by its line.
+        named = {} if key == DEFAULT_LOAD else {key: None}
+        with locate_errors(name, changes, named), ProgressBars() as progress:
             found = find_capacity(scenario, search, out, jobs=jobs, scheduler=cluster, progress=progress)
     folder = answer_folder(out, scenario, f"capacity-{key}", asdict(search))
     found.runs.to_csv(folder / "capacity.csv", index=False)

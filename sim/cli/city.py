@@ -14,6 +14,7 @@ from sim.cli.options import (
     OutOption,
     SeedOption,
     SetOption,
+    number_from,
     on_cluster,
 )
 from sim.sweep.cluster import Cluster
@@ -28,7 +29,8 @@ def city(
     ] = None,
     rounds: Annotated[int, typer.Option(min=2, max=4, help="Most rounds.")] = 4,
     tolerance: Annotated[
-        float, typer.Option(min=0, max=1, help="Change of throughput and latency at which rounds end.")
+        float,
+        typer.Option(callback=number_from(0, 1), help="Change of throughput and latency at which rounds end, 0 to 1."),
     ] = 0.01,
     set_: SetOption = None,
     seed: SeedOption = None,

@@ -14,9 +14,13 @@ from sim.cli.options import (
     ScenarioArgument,
     SeedOption,
     SetOption,
+    number_from,
     on_cluster,
 )
 from sim.sweep.cluster import Cluster
+
+DEFAULT_LOAD = "devices.total_rate_hz"
+"""Key that sets the load where none is named."""
 
 
 @on_cluster
@@ -29,16 +33,17 @@ def capacity(
             help="Key that sets the load, and loads to begin with; devices.count and devices.total_rate_hz scale all "
             "kinds of devices alike.",
         ),
-    ] = "devices.total_rate_hz",
+    ] = DEFAULT_LOAD,
     metric: Annotated[
         Literal["goodput", "ttft", "tpot", "e2e", "completed"],
         typer.Option(help="What must hold: goodput (all objectives), one of them, or completion at all."),
     ] = "goodput",
     slo_share: Annotated[
-        float, typer.Option(min=0.01, max=1.0, help="Share of the requests that must hold it.")
+        float, typer.Option(callback=number_from(0.01, 1.0), help="Share of the requests that must hold it, 0.01 to 1.")
     ] = 0.95,
     tolerance: Annotated[
-        float, typer.Option(min=0.001, max=1.0, help="Relative width of the bracket to end at.")
+        float,
+        typer.Option(callback=number_from(0.001, 1.0), help="Relative width of the bracket to end at, 0.001 to 1."),
     ] = 0.05,
     replications: Annotated[int, typer.Option(min=1, max=1000, help="Runs at each load.")] = 3,
     set_: SetOption = None,

@@ -14,6 +14,28 @@ from sim.sweep.cluster import Cluster
 
 Result = TypeVar("Result")
 
+_MAX_SEED = (1 << 64) - 1
+
+
+def _seed_of(text: str) -> int:
+    """A seed as scenarios and ``--set`` have it: a whole number, with or without an exponent.
+
+    Raises:
+        BadParameter: It is none.
+    """
+    from sim.core.yaml_text import YamlError, read_values
+
+    try:
+        value = read_values(text)
+    except YamlError:
+        value = None
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    if type(value) is not int or not 0 <= value <= _MAX_SEED:
+        raise typer.BadParameter(f"expected a whole number from 0 to {_MAX_SEED}, got {text!r}")
+    return value
+
+
 ScenarioArgument = Annotated[str, typer.Argument(help="A YAML file, or the name of a bundled scenario.")]
 SetOption = Annotated[
     Optional[list[str]],  # noqa: UP045 -- typer reads the annotation at run time
@@ -25,7 +47,7 @@ VaryOption = Annotated[
 ]
 SeedOption = Annotated[
     Optional[int],  # noqa: UP045
-    typer.Option(min=0, max=(1 << 64) - 1, help="Master seed; the scenario's own by default."),
+    typer.Option(parser=_seed_of, metavar="INTEGER", help="Master seed; the scenario's own by default."),
 ]
 OutOption = Annotated[Path, typer.Option(help="Folder of results.")]
 ModelArgument = Annotated[
@@ -90,6 +112,22 @@ LatexOption = Annotated[
     Optional[Path],  # noqa: UP045
     typer.Option(help="Also write means and intervals as a booktabs table, the proved winner in bold."),
 ]
+
+
+def number_from(low: float, high: float) -> Callable[[float], float]:
+    """What checks that an option is a number within bounds; not-a-number is none.
+
+    Args:
+        low: The least value.
+        high: The largest.
+    """
+
+    def check(value: float) -> float:
+        if not low <= value <= high:
+            raise typer.BadParameter(f"must be a finite number from {low:g} to {high:g}, got {value:g}")
+        return value
+
+    return check
 
 
 def trust(trusted: bool) -> None:

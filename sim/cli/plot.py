@@ -63,6 +63,8 @@ def plot_command(asked: PlotRequest) -> None:
     from sim.figures.plot import plot
     from sim.figures.style import save
 
+    if asked.latex is not None and asked.latex.resolve() == asked.out.resolve():
+        raise InputError(f"--out and --latex both name {asked.out}; give each a file of its own")
     rows = _parse_where(asked.where)
     columns = [column for column in (asked.x, asked.y, asked.by, asked.facet, *rows) if column is not None]
     tables = _tables_of(asked.results, columns)
@@ -228,6 +230,12 @@ def _tables_of(results: Sequence[str], columns: list[str]) -> list[pd.DataFrame]
     from sim.results.reading import read_table
 
     named = [_named(text) for text in results]
+    given = [name for name, _ in named if name is not None]
+    for name in given:
+        if given.count(name) > 1:
+            raise InputError(
+                f"{given.count(name)} results are called {name!r}; give each a name of its own: NAME=RESULT"
+            )
     named = [(name or by_keys, path) for (name, path), by_keys in zip(named, _by_keys(named), strict=True)]
     tables = {}
     for place, (name, path) in enumerate(named):

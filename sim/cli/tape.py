@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from pathlib import Path
 
@@ -128,8 +129,8 @@ def _archive_is_whole(archive: TapeArchive) -> bool:
 
 def prune_command(max_gb: float | None) -> None:
     """Remove the least recently used entries until the rest fits."""
-    if max_gb is not None and not max_gb >= 0:
-        raise InputError(f"--max-gb must be zero or more, got {max_gb:g}")
+    if max_gb is not None and not 0 <= max_gb < math.inf:
+        raise InputError(f"--max-gb must be a number of gigabytes, zero or more, got {max_gb:g}")
     pruned = prune(tape_store(), max_tape_bytes() if max_gb is None else max_gb * 1e9)
     needed = f"; {pruned.needed} of them are needed by what is running now" if pruned.needed else ""
     say(f"{pruned.removed} entries removed, {pruned.kept} kept ({pruned.kept_bytes / 1e6:.1f} MB){needed}")

@@ -58,7 +58,8 @@ def unknown_name_message(kind: str, got: object, valid: Iterable[object]) -> str
     """Say that a name is unknown, which names are valid, and which one is nearest."""
     names = sorted(str(name) for name in valid)
     all_of_them = f" (specran list {_LISTS[kind]})" if kind in _LISTS else ""
-    return f"unknown {kind} {shortened(str(got))}{did_you_mean(got, names)}; valid: {choices(got, names, all_of_them)}"
+    listed = choices(got, names, all_of_them) or "none"
+    return f"unknown {kind} {shortened(str(got))}{did_you_mean(got, names)}; valid: {listed}"
 
 
 def choices(got: object, names: Iterable[str], all_of_them: str = "") -> str:

@@ -153,6 +153,8 @@ class Registry(Generic[T]):
             raise InputError(f"{name!r} was imported but is not registered as a {self.kind}")
         registered = [entry.make for entry in self._entries.values()]
         own = [key for key, value in vars(module).items() if any(value is make for make in registered)]
+        if not own:
+            raise InputError(f"cannot load {self.kind} {name!r}: module {module_name!r} registers no {self.kind}")
         raise InputError(f"cannot load {self.kind} {name!r}: {unknown_name_message('name', attribute, own)}")
 
 

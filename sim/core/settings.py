@@ -8,6 +8,7 @@ import re
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
+from types import NoneType
 from typing import Any, ClassVar, get_args
 
 from pydantic import (
@@ -89,6 +90,11 @@ class Settings(BaseModel):
             kinds = {annotation, *get_args(annotation)}
             if kinds & {int, float} and bool not in kinds:
                 raise ValueError(f"expected a number, got {value}")
+        if isinstance(value, str) and "_" in value and info.field_name is not None:
+            # Python reads 1_000 as a number, YAML 1.2 as a text.
+            annotation = cls.model_fields[info.field_name].annotation
+            if {*(get_args(annotation) or (annotation,))} <= {int, float, NoneType}:
+                raise ValueError(f"expected a number, got {shortened(value)}")
         for text in _strings(value):
             if _CONTROL.search(text):
                 raise ValueError(f"expected text without control characters, got {shortened(text)}")

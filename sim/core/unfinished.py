@@ -110,6 +110,10 @@ def create_locked(folder: Path, prefix: str, suffix: str) -> tuple[Path, int]:
                 return path, descriptor
         except OSError:
             return path, descriptor  # No locks here, so that nobody can take this one either.
+        except BaseException:
+            path.unlink(missing_ok=True)  # An interrupt, while the library of locks is imported.
+            os.close(descriptor)
+            raise
         os.close(descriptor)
 
 

@@ -131,6 +131,7 @@ def find_module(name: str) -> Path | None:
     Raises:
         UserCodeError: There is no such module.
     """
+    _check_name(name)
     top = name.partition(".")[0]
     spec = _spec_in_folders(top)
     if spec is None:
@@ -153,6 +154,7 @@ def load_module(name: str) -> ModuleType:
     Raises:
         UserCodeError: It cannot be found, fails when it is imported, or another file of its name is in use.
     """
+    _check_name(name)
     top = name.partition(".")[0]
     spec = _spec_in_folders(top)
     known = _loaded.get(top)
@@ -210,6 +212,14 @@ def restore_user_modules(modules: Mapping[str, UserModule]) -> None:
         if spec is None:
             raise UserCodeError(f"no module {top!r} in {_folder_of(module.path)}")
         _load(top, spec, module.path)
+
+
+def _check_name(name: str) -> None:
+    if not all(part.isidentifier() for part in name.split(".")):
+        raise UserCodeError(
+            f"{name!r} is no name of a module: that of my_protocols.py is my_protocols, and it stands beside the "
+            "scenario or in the working folder"
+        )
 
 
 def _folders() -> list[Path]:

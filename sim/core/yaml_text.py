@@ -266,7 +266,9 @@ class _Reader:
                 continue
             if not isinstance(key_node.value, str):
                 raise YamlError("a key must be one word or text, not a list or mapping", line)
-            key = self._scalar(key_node, str(key_node.tag).removeprefix(_TAG), line)
+            kind = str(key_node.tag).removeprefix(_TAG)
+            # Names of nothing and of truth are texts here, as they are written.
+            key = (key_node.value or kind) if kind in ("null", "bool") else self._scalar(key_node, kind, line)
             if key in own:
                 raise YamlError(f"key {key!r} is given twice", line)
             self._lines[(*at, key)] = line

@@ -136,11 +136,18 @@ def ordered(by: str | None, series: Sequence[Any], options: FigureOptions) -> li
     Raises:
         InputError: An option names a series that is none.
     """
+    by_option = (("legend", options.order), ("legend", options.names), ("color", options.colors))
     if by is None:
+        for option, given in by_option:
+            for name in given:
+                raise InputError(
+                    f"--{option}: unknown series {name!r}: all that is drawn is one series, which has no name; "
+                    "--by COLUMN makes series"
+                )
         return list(series)
     labels = {name: value for value in reversed(series) for name in names_of(by, value)}
     shown = [value_label(by, value) for value in series]
-    for option, given in (("legend", options.order), ("legend", options.names), ("color", options.colors)):
+    for option, given in by_option:
         for name in given:
             if name not in labels:
                 raise InputError(f"--{option}: {unknown_name_message('series', name, shown)}")

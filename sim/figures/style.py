@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sim.core.errors import InputError, unknown_name_message
+from sim.core.errors import InputError, shortened, unknown_name_message
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -126,12 +126,34 @@ def _style_of(path: Path) -> dict[str, Any]:
     import matplotlib
 
     try:
-        read: Any = matplotlib.rc_params_from_file(path, use_default_template=False)
+        _check_keys(path)
+        read: Any = matplotlib.rc_params_from_file(path, fail_on_error=True, use_default_template=False)
         return dict(read)
     except OSError as error:
         raise InputError(f"--style: cannot read {path}: {error.strerror or error}") from error
     except (ValueError, KeyError) as error:
         raise InputError(f"--style: {path} is no matplotlib style: {error}") from error
+
+
+def _check_keys(path: Path) -> None:
+    """Refuse a file with keys that matplotlib has not, which it would pass over.
+
+    Raises:
+        InputError: A line is no setting.
+        OSError: The file cannot be read.
+        ValueError: It is no text.
+    """
+    import matplotlib
+
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+        key, colon, _ = line.partition(":")
+        if not line.strip() or key.lstrip().startswith("#"):
+            continue
+        if not colon:
+            raise InputError(f"--style: {path}:{number}: expected KEY: VALUE of matplotlib, got {shortened(line)}")
+        if key.strip() not in matplotlib.rcParams:
+            unknown = unknown_name_message("setting of matplotlib", key.strip(), matplotlib.rcParams)
+            raise InputError(f"--style: {path}:{number}: {unknown}")
 
 
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)x(\d+(?:\.\d+)?)(in|cm|mm)?")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -173,13 +174,32 @@ def _write_files(place: Path, gathered: Gathered, manifest: Mapping[str, Any], e
         axes, each = drawn_axes(gathered.scenario, gathered.points), partial(results_of, executor)
         figures = draw_sweep(gathered.table, axes, folder / "figures", each=each if executor.shares_files else map)
         report_sweep(folder, gathered.scenario, gathered.points, gathered.table, gathered.failures, figures, manifest)
-        written += _move_files(folder, place)
-    return hashes_of(written, place)
+        try:
+            _move_files(folder, place, written)
+            return hashes_of(written, place)
+        except FileNotFoundError:
+            _take_back(written, place)
+            raise
 
 
-def _move_files(source: Path, target: Path) -> list[Path]:
-    """Move all files of a folder into another one, each whole, and have them on disk."""
-    moved = []
+def _take_back(written: Sequence[Path], place: Path) -> None:
+    """Remove what was written of a sweep whose folder was removed meanwhile: the rest of it is gone."""
+    for path in written:
+        with suppress(OSError):
+            path.unlink(missing_ok=True)
+    for folder in sorted({path.parent for path in written} - {place}, reverse=True):
+        with suppress(OSError):
+            folder.rmdir()
+
+
+def _move_files(source: Path, target: Path, moved: list[Path]) -> None:
+    """Move all files of a folder into another one, each whole, and have them on disk.
+
+    Args:
+        source: The folder.
+        target: The other one.
+        moved: Gets the files' new places.
+    """
     for path in sorted(source.rglob("*")):
         if path.is_file():
             sync_file(path)
@@ -188,7 +208,6 @@ def _move_files(source: Path, target: Path) -> list[Path]:
             path.replace(moved[-1])
     for folder in sorted({path.parent for path in moved} | {target}):
         sync_folder(folder)
-    return moved
 
 
 def csv_bytes(table: pd.DataFrame) -> bytes:

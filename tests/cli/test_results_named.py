@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 import yaml
 
+from sim.cli import _main
 from sim.cli.plot import PlotRequest, compare_command, plot_command
 from sim.core.errors import InputError
 from sim.figures.result_names import names_by_difference, result_at
@@ -138,3 +139,25 @@ def test_the_folder_of_a_scenario_is_its_newest_sweep(tmp_path: Path, capsys: py
     assert f"newest:  {tmp_path / 'cell' / 'sweep-1'}" in capsys.readouterr().err
     with pytest.raises(InputError, match="no table here"):
         plot_command(PlotRequest([str(tmp_path)], UPLINK))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["one", "--latex", "p.png", "--out", "./p.png"], "--out and --latex both name p.png"),
+        (["a=one", "b=one", "a=two"], "2 results are called 'a'; give each a name of its own"),
+        (["one", "--color", "a=b"], "--color: unknown series 'a'"),
+        (["one", "--xlim", "nan:5"], "--xlim: the ends of an axis are finite numbers"),
+        (["one", "--style", "one/sweep.csv"], "--style: one/sweep.csv:1: "),
+    ],
+)
+def test_what_a_plot_refuses(tmp_path: Path, monkeypatch, capsys, arguments: list[str], says: str) -> None:
+    monkeypatch.chdir(tmp_path)
+    table = sweep_table()
+    for name in ("one", "two"):
+        _write(tmp_path / name, table[table["variant"] == "top-8"])
+    Path("one/sweep.csv").write_text("a,b\n1,2\n")
+    assert _main(["plot", *arguments, "--x", "link.uplink_mbps"]) == 2
+    captured = capsys.readouterr()
+    assert says in captured.err and captured.err.count("\n") == 1
+    assert not Path("p.png").exists() and not Path("plot.png").exists()

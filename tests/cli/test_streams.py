@@ -135,12 +135,31 @@ def test_a_sweep_that_loses_its_folder_under_way_has_failed(work, capsys, monkey
     assert not captured.out
 
 
-@pytest.mark.parametrize("cache", ["/proc/specran", "/dev/null/below"])
+@pytest.mark.parametrize("is_drawn", [False, True])
+def test_a_sweep_whose_folder_is_removed_while_it_draws_leaves_nothing(work, capsys, monkeypatch, is_drawn):
+    from sim.figures import sweep_figures
+
+    draw = sweep_figures.draw_sweep
+
+    def losing(*rest, **more):
+        drawn = draw(*rest, **more) if is_drawn else []
+        shutil.rmtree(work / "results")
+        return drawn or draw(*rest, **more)
+
+    monkeypatch.setattr(sweep_figures, "draw_sweep", losing)
+    assert _main(["sweep", "case.yaml", "--vary", "link.uplink_mbps=1,2", "--jobs", "1"]) == 1
+    captured = capsys.readouterr()
+    assert "cannot write results" in captured.err and "Traceback" not in captured.err
+    assert not [path for path in work.glob("results/**/*") if path.is_file()]
+
+
+@pytest.mark.parametrize("cache", ["/proc", "/proc/specran", "/dev/null/below"])
 def test_a_cache_that_cannot_be_used_says_what_it_is(work, capsys, monkeypatch, cache):
     monkeypatch.setenv("SPECRAN_CACHE", cache)
     assert _main(["run", "case.yaml"]) in (1, 2)
     captured = capsys.readouterr().err
     assert "SPECRAN_CACHE" in captured and "Traceback" not in captured and captured.count("\n") == 1
+    assert "cannot " in captured and "held" not in captured
 
 
 @pytest.mark.parametrize(

@@ -93,8 +93,36 @@ def test_a_style_file_is_put_over_the_projects_own(tmp_path: Path) -> None:
     style.write_text("axes.labelsize: 13\n")
     assert drawn(style_file=style).axes[0].xaxis.label.get_fontsize() == 13
     assert drawn().axes[0].xaxis.label.get_fontsize() == 8
-    style.write_text("no such key: 1\n")
-    assert drawn(style_file=style).axes
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("# mine\naxes.labelsise: 13\n", r":2: unknown setting of matplotlib 'axes.labelsise' .did you mean 'axes.l"),
+        ("name: b\nseed: 1\n", ":1: unknown setting of matplotlib 'name'.*; valid: "),
+        ("axes.labelsize\n", ":1: expected KEY: VALUE of matplotlib, got 'axes.labelsize'"),
+        ("axes.labelsize: wide\n", "is no matplotlib style: "),
+    ],
+)
+def test_a_style_file_that_is_none_is_refused(tmp_path: Path, text: str, says: str) -> None:
+    style = tmp_path / "mine.mplstyle"
+    style.write_text(text)
+    with pytest.raises(InputError, match=f"--style: .*{says}"):
+        drawn(style_file=style)
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ({"colors": {"a": "b"}}, "--color: unknown series 'a': all that is drawn is one series"),
+        ({"names": {"a": "b"}}, "--legend: unknown series 'a': all that is drawn is one series"),
+        ({"order": ("a",)}, "--legend: unknown series 'a': all that is drawn is one series"),
+    ],
+)
+def test_a_figure_of_one_series_has_none_to_name(options: dict[str, Any], says: str) -> None:
+    table = sweep_table()
+    with pytest.raises(InputError, match=says):
+        plot([table[table["variant"] == "top-8"]], UPLINK, "e2e_mean_s", options=FigureOptions(**options))
 
 
 @pytest.mark.parametrize("text", ["5", "3:1", ":", "a:b", "1:1"])

@@ -69,6 +69,11 @@ SURFACES: tuple[Mutant, ...] = (
         ("wrong_input_as_a_failure", '_fail(2, f"specran: {error}")', '_fail(1, f"specran: {error}")'),
     ),
     *faults_of(
+        "sim/sweep/gather.py",
+        ("tests/cli/test_streams.py::test_a_sweep_whose_folder_is_removed_while_it_draws_leaves_nothing",),
+        ("lost_sweep_leaves_its_figures", "            _take_back(written, place)\n", ""),
+    ),
+    *faults_of(
         "sim/cli/interrupts.py",
         ("tests/cli/test_command_line.py",),
         ("second_interrupt_raises", "if self._first_s is None:\n            self", "if True:\n            self"),
