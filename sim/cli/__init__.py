@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shlex
 import sys
+from pathlib import Path
 
 from sim.cli.interrupts import INTERRUPTED, Interrupts
 from sim.core.gc_tuning import relax_gc
@@ -72,7 +74,7 @@ def _run(arguments: list[str]) -> int:
         raise
     except OSError as error:
         # A disk that is full, a folder that is gone: whatever no command has reported itself.
-        return _fail(1, f"specran: {_place_of(error)}: {error.strerror or error}")
+        return _fail_by_system(error)
 
 
 def _fail(code: int, message: str) -> int:
@@ -80,6 +82,19 @@ def _fail(code: int, message: str) -> int:
 
     print(inert(message), file=sys.stderr)
     return code
+
+
+def _fail_by_system(error: OSError) -> int:
+    """A file that cannot be used; 2 where none can be made at its place, or part of its path is a file."""
+    from sim.core.files import takes_no_files
+
+    place = _place_of(error)
+    if error.errno in (errno.ENOTDIR, errno.EEXIST):
+        return _fail(2, f"specran: cannot write to {place}: part of that path is a file, not a folder")
+    if error.filename and takes_no_files(Path(str(error.filename)).parent):
+        reason = "no file can be made there" if error.errno == errno.ENOENT else error.strerror or error
+        return _fail(2, f"specran: cannot write to {place}: {reason}")
+    return _fail(1, f"specran: {place}: {error.strerror or error}")
 
 
 def _place_of(error: OSError) -> str:

@@ -6,6 +6,7 @@ import ctypes
 import errno
 import json
 import os
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -27,6 +28,7 @@ __all__ = [
     "sync_file",
     "sync_folder",
     "take_place",
+    "takes_no_files",
     "unfinished_folder",
     "update_json_object",
     "write_atomically",
@@ -41,7 +43,7 @@ def cache_folder() -> Path:
     """Where tapes, calibrations and model metadata are kept: ``SPECRAN_CACHE`` or the user's cache folder."""
     from platformdirs import user_cache_path
 
-    path = Path(os.environ.get("SPECRAN_CACHE") or user_cache_path("specran"))
+    path = _named_folder("SPECRAN_CACHE") or user_cache_path("specran")
     if path.exists() and not path.is_dir():
         raise InputError(f"SPECRAN_CACHE: {path} is a file; it names the folder of tapes and timings")
     return path
@@ -49,10 +51,23 @@ def cache_folder() -> Path:
 
 def models_folder() -> Path:
     """Where fetched and converted models are kept: ``SPECRAN_MODELS``, or ``models`` in the cache."""
-    path = Path(os.environ.get("SPECRAN_MODELS") or cache_folder() / "models")
+    path = _named_folder("SPECRAN_MODELS") or cache_folder() / "models"
     if path.exists() and not path.is_dir():
         raise InputError(f"SPECRAN_MODELS: {path} is a file; it names the folder of fetched models")
     return path
+
+
+def _named_folder(variable: str) -> Path | None:
+    """The folder that an environment variable names, ``~`` as shells read it; None where it is not set.
+
+    Raises:
+        InputError: It begins with a user who has no home here.
+    """
+    named = os.environ.get(variable)
+    try:
+        return Path(named).expanduser() if named else None
+    except RuntimeError as error:
+        raise InputError(f"{variable}: {named}: there is no such user's home folder") from error
 
 
 @contextmanager
@@ -156,7 +171,10 @@ def locked(path: Path) -> Iterator[None]:
     from filelock import FileLock, Timeout
 
     make_folder(path.parent)
-    lock = FileLock(path.with_name(f".{path.name}.lock"), timeout=LOCK_TIMEOUT_S)
+    place = path.with_name(f".{path.name}.lock")
+    # Where it cannot be made, the library would wait for it all the same.
+    os.close(os.open(place, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666))
+    lock = FileLock(place, timeout=LOCK_TIMEOUT_S)
     try:
         lock.acquire()
     except Timeout as error:
@@ -196,8 +214,29 @@ def clean_cache() -> int:
     return sum(remove_leftovers(folder) for folder in (cache, *(path for path in cache.glob("*") if path.is_dir())))
 
 
-def cannot_write(what: str, place: Path, error: OSError) -> RunError:
-    """One clear sentence for a full disk, a read-only folder, or whatever else kept a result from being written."""
+def takes_no_files(folder: Path) -> bool:
+    """Whether no file can be made in a folder, or in the nearest one above it that is there, but for lack of room."""
+    while not folder.is_dir() and folder != folder.parent:
+        folder = folder.parent
+    try:
+        with tempfile.TemporaryFile(dir=folder):
+            return False
+    except OSError as error:
+        return error.errno not in (errno.ENOSPC, errno.EDQUOT)
+
+
+def cannot_write(what: str, place: Path, error: OSError) -> InputError | RunError:
+    """One clear sentence for a full disk, a read-only folder, or whatever else kept a result from being written.
+
+    Args:
+        what: What was to be written.
+        place: Its file or folder.
+        error: What the system said.
+
+    Returns:
+        What to raise: wrong input where no file can be made at that place, whatever is written.
+    """
+    is_refused = takes_no_files(place)
     reasons = {
         errno.ENOSPC: "the disk is full",
         errno.EDQUOT: "the disk quota is used up",
@@ -206,10 +245,12 @@ def cannot_write(what: str, place: Path, error: OSError) -> RunError:
         errno.EPERM: "no permission to write there",
         errno.ENOTDIR: "part of that path is a file, not a folder",
         errno.EEXIST: "part of that path is a file, not a folder",
-        errno.ENOENT: "a file or folder of it was removed while it was being written",
+        errno.ENOENT: "no file can be made there"
+        if is_refused
+        else "a file or folder of it was removed while it was being written",
     }
     reason = reasons.get(error.errno or 0, error.strerror or str(error))
-    named = os.environ.get("SPECRAN_CACHE")
-    if named and Path(named) in (place, *place.parents):
+    named = _named_folder("SPECRAN_CACHE")
+    if named and named in (place, *place.parents):
         reason += "; SPECRAN_CACHE names the folder of tapes and timings"
-    return RunError(f"cannot write {what} to {place}: {reason}")
+    return (InputError if is_refused else RunError)(f"cannot write {what} to {place}: {reason}")

@@ -156,7 +156,7 @@ def test_a_sweep_whose_folder_is_removed_while_it_draws_leaves_nothing(work, cap
 @pytest.mark.parametrize("cache", ["/proc", "/proc/specran", "/dev/null/below"])
 def test_a_cache_that_cannot_be_used_says_what_it_is(work, capsys, monkeypatch, cache):
     monkeypatch.setenv("SPECRAN_CACHE", cache)
-    assert _main(["run", "case.yaml"]) in (1, 2)
+    assert _main(["run", "case.yaml"]) == 2
     captured = capsys.readouterr().err
     assert "SPECRAN_CACHE" in captured and "Traceback" not in captured and captured.count("\n") == 1
     assert "cannot " in captured and "held" not in captured

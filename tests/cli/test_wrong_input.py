@@ -8,6 +8,7 @@ import pytest
 
 from sim.cli import _main
 from sim.core.errors import choices
+from sim.core.files import cache_folder, models_folder
 
 _TINY = """devices: {count: 1, requests: 1}
 workload: {max_new_tokens: 2}
@@ -237,9 +238,9 @@ def test_a_cache_that_is_a_file_or_cannot_be_made(tmp_path, monkeypatch, capsys)
     assert _main(["run", "case.yaml"]) == 2
     assert "SPECRAN_CACHE: " in capsys.readouterr().err
     monkeypatch.setenv("SPECRAN_CACHE", str(tmp_path / "file" / "below"))
-    assert _main(["run", "case.yaml"]) == 1
+    assert _main(["run", "case.yaml"]) == 2
     captured = capsys.readouterr().err
-    assert captured.startswith("specran: ") and "below" in captured and captured.count("\n") == 1
+    assert captured.startswith("specran: cannot write ") and "below" in captured and captured.count("\n") == 1
     assert sorted(path.name for path in tmp_path.iterdir()) == ["case.yaml", "file"]
 
 
@@ -247,3 +248,36 @@ def test_a_file_name_that_is_no_folder_name_serves(tmp_path, monkeypatch, capsys
     path = tmp_path / "my first try!.yaml"
     path.write_text(_TINY)
     assert _main(["validate", str(path)]) == 0
+
+
+def test_a_cache_in_the_home_folder_is_found_there(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("SPECRAN_CACHE", "~/x")
+    assert cache_folder() == tmp_path / "home" / "x"
+    monkeypatch.setenv("SPECRAN_MODELS", "~/m")
+    assert models_folder() == tmp_path / "home" / "m"
+    monkeypatch.setenv("SPECRAN_CACHE", "~no-such-user/x")
+    assert _main(["tape", "list"]) == 2
+    assert "SPECRAN_CACHE: ~no-such-user/x: there is no such user's home" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("command", "says"),
+    [
+        ("run case.yaml --out /proc/x", "cannot write results to /proc/x"),
+        ("tape export --parquet /proc/x.parquet", "cannot write the tape's rounds to /proc/x.parquet: no file can be"),
+        ("tape export case.yaml --folder /proc/x", "cannot write the tape to /proc/x: no file can be made there"),
+        ("tape export case.yaml --archive /proc/x.zip", "cannot write the tape to /proc/x.zip: no file can be"),
+    ],
+)
+def test_where_no_file_can_be_made_is_wrong_input(tmp_path, monkeypatch, capsys, command: str, says: str):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("SPECRAN_CACHE", str(tmp_path / "cache"))
+    Path("case.yaml").write_text(_TINY)
+    if "case.yaml --" in command and "tape" in command:
+        assert _main(["tape", "record", "case.yaml", "--jobs", "1"]) == 0
+        capsys.readouterr()
+    assert _main(command.split()) == 2
+    captured = capsys.readouterr().err
+    assert says in captured and captured.count("\n") == 1
