@@ -7,7 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sim.cli.load import DEFAULT_LOAD
+from sim.cli.options import DEFAULT_LOAD
 from sim.cli.output import ProgressBars, answer_folder, only_results_on_stdout, print_json, print_table, say
 from sim.cli.run import say_notes, say_user_code
 from sim.core.errors import InputError

@@ -8,6 +8,7 @@ from typing import Annotated, Literal, Optional
 import typer
 
 from sim.cli.options import (
+    DEFAULT_LOAD,
     JobsOption,
     JsonOption,
     OutOption,
@@ -18,9 +19,6 @@ from sim.cli.options import (
     on_cluster,
 )
 from sim.sweep.cluster import Cluster
-
-DEFAULT_LOAD = "devices.total_rate_hz"
-"""Key that sets the load where none is named."""
 
 
 @on_cluster

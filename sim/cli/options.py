@@ -14,6 +14,9 @@ from sim.sweep.cluster import Cluster
 
 Result = TypeVar("Result")
 
+DEFAULT_LOAD = "devices.total_rate_hz"
+"""Key that sets the load in ``specran capacity`` where none is named."""
+
 _MAX_SEED = (1 << 64) - 1
 
 

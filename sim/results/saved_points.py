@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
@@ -110,14 +111,18 @@ class SavedPoints:
             The points, in order.
 
         Raises:
-            RunError: It cannot be written.
+            RunError: It cannot be written, or a point was removed meanwhile.
         """
         self.close()
         place = self.folder / _FINISHED
         try:
+            if addresses and not self.folder.is_dir():
+                raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(self.folder))
             with locked(place):
                 known = self.load()
                 wanted = [known[address] for address in dict.fromkeys(addresses) if address in known]
+                if len(wanted) < len(set(addresses)):
+                    raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(self.folder))
                 if [point.digest for point in self._read_finished()] != [point.digest for point in wanted]:
                     self._write(place, wanted)
                 self._remove_journals()

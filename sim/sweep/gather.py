@@ -164,22 +164,27 @@ def _write_files(place: Path, gathered: Gathered, manifest: Mapping[str, Any], e
     }
     if not gathered.kinds.empty:
         contents["kinds.csv"] = csv_bytes(gathered.kinds)
-    written = [place / name for name in contents]
-    for path in written:
-        write_atomically(path, contents[path.name])
-    for name in gathered.tables if gathered.finished else ():
-        written.append(place / "points" / f"{name}.parquet")
-        write_point_tables(written[-1], name, gathered.finished)
-    with unfinished_folder(place) as folder:
-        axes, each = drawn_axes(gathered.scenario, gathered.points), partial(results_of, executor)
-        figures = draw_sweep(gathered.table, axes, folder / "figures", each=each if executor.shares_files else map)
-        report_sweep(folder, gathered.scenario, gathered.points, gathered.table, gathered.failures, figures, manifest)
-        try:
+    written: list[Path] = []
+    try:
+        for name, data in contents.items():
+            written.append(place / name)
+            write_atomically(written[-1], data)
+        for name in gathered.tables if gathered.finished else ():
+            written.append(place / "points" / f"{name}.parquet")
+            write_point_tables(written[-1], name, gathered.finished)
+        with unfinished_folder(place) as folder:
+            axes, each = drawn_axes(gathered.scenario, gathered.points), partial(results_of, executor)
+            figures = draw_sweep(gathered.table, axes, folder / "figures", each=each if executor.shares_files else map)
+            report_sweep(
+                folder, gathered.scenario, gathered.points, gathered.table, gathered.failures, figures, manifest
+            )
             _move_files(folder, place, written)
-            return hashes_of(written, place)
-        except FileNotFoundError:
-            _take_back(written, place)
-            raise
+        for point in gathered.finished[:1]:
+            point.path.stat()  # All of them lie in one file.
+        return hashes_of(written, place)
+    except FileNotFoundError:
+        _take_back(written, place)
+        raise
 
 
 def _take_back(written: Sequence[Path], place: Path) -> None:

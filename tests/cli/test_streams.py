@@ -135,6 +135,27 @@ def test_a_sweep_that_loses_its_folder_under_way_has_failed(work, capsys, monkey
     assert not captured.out
 
 
+@pytest.mark.parametrize("when", ["finish", "gather"])
+def test_a_sweep_whose_folder_is_removed_before_its_files_are_written_has_failed(work, capsys, monkeypatch, when):
+    from sim.results.saved_points import SavedPoints
+    from sim.sweep import run as sweeps
+
+    place, name = (SavedPoints, "finish") if when == "finish" else (sweeps, "gather")
+    called = getattr(place, name)
+
+    def losing(*rest, **more):
+        if when == "finish":
+            rest[0].close()
+        shutil.rmtree(work / "results")
+        return called(*rest, **more)
+
+    monkeypatch.setattr(place, name, losing)
+    keep = ["--set", "sweep.keep=summary"]
+    assert _main(["sweep", "case.yaml", "--vary", "link.uplink_mbps=1,2", "--jobs", "1", *keep]) == 1
+    assert "cannot write results" in capsys.readouterr().err
+    assert not [path for path in work.glob("results/**/*") if path.is_file()]
+
+
 @pytest.mark.parametrize("is_drawn", [False, True])
 def test_a_sweep_whose_folder_is_removed_while_it_draws_leaves_nothing(work, capsys, monkeypatch, is_drawn):
     from sim.figures import sweep_figures

@@ -71,7 +71,7 @@ SURFACES: tuple[Mutant, ...] = (
     *faults_of(
         "sim/sweep/gather.py",
         ("tests/cli/test_streams.py::test_a_sweep_whose_folder_is_removed_while_it_draws_leaves_nothing",),
-        ("lost_sweep_leaves_its_figures", "            _take_back(written, place)\n", ""),
+        ("lost_sweep_leaves_its_figures", "        _take_back(written, place)\n", ""),
     ),
     *faults_of(
         "sim/cli/interrupts.py",
