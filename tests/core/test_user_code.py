@@ -218,7 +218,7 @@ def test_own_code_in_workers_is_the_scenarios_and_prints_nothing_on_stdout(tmp_p
         ("import not_there_at_all\n", r"own_i\.py:1: No module named 'not_there_at_all'"),
         ("raise SystemExit(3)\n", r"own_i\.py:1: SystemExit: 3"),
         ("own = 3\n", "'own_i:own' was imported but is not registered as a protocol"),
-        ("x = 3\n", "unknown name 'own'"),
+        ("x = 3\n", "module 'own_i' registers no protocol"),
     ],
 )
 def test_own_code_that_fails_is_told_with_its_line(tmp_path, monkeypatch, text, says):
