@@ -127,6 +127,10 @@ class SavedPoints:
                     self._write(place, wanted)
                 self._remove_journals()
         except OSError as error:
+            if isinstance(error, FileNotFoundError):
+                with suppress(OSError):  # The folder was removed meanwhile, and made anew for the lock alone.
+                    place.with_name(f".{place.name}.lock").unlink()
+                    self.folder.rmdir()
             raise cannot_write("results", self.folder, error) from error
         return self._read_finished()
 

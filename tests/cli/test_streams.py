@@ -135,18 +135,23 @@ def test_a_sweep_that_loses_its_folder_under_way_has_failed(work, capsys, monkey
     assert not captured.out
 
 
-@pytest.mark.parametrize("when", ["finish", "gather"])
+@pytest.mark.parametrize("when", ["finish", "load", "gather"])
 def test_a_sweep_whose_folder_is_removed_before_its_files_are_written_has_failed(work, capsys, monkeypatch, when):
     from sim.results.saved_points import SavedPoints
     from sim.sweep import run as sweeps
 
-    place, name = (SavedPoints, "finish") if when == "finish" else (sweeps, "gather")
+    place, name = (sweeps, "gather") if when == "gather" else (SavedPoints, when)
     called = getattr(place, name)
 
     def losing(*rest, **more):
         if when == "finish":
             rest[0].close()
-        shutil.rmtree(work / "results")
+        if when == "load":  # As if the folder had been made anew for the lock.
+            for path in rest[0].folder.glob("*"):
+                if path.suffix != ".lock":
+                    path.unlink()
+        else:
+            shutil.rmtree(work / "results")
         return called(*rest, **more)
 
     monkeypatch.setattr(place, name, losing)
