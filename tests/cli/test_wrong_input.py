@@ -41,7 +41,7 @@ def wrong(
         ("link:\n  kind: fixed\n  uplink_mbps: .inf\n", "case.yaml:3: link.uplink_mbps: input should be a finite"),
         (
             "link:\n  kind: nr\n  bandwidth_mhz: 21\n",
-            "case.yaml:3: link.bandwidth_mhz: bandwidth_mhz at 30 kHz",
+            "case.yaml:3: link.bandwidth_mhz: at 30 kHz in FR1",
         ),
         ("devices:\n", "case.yaml:1: devices: expected a mapping of keys, got None"),
         ("seed: 1\nlink: [fixed]\n", "case.yaml:2: link: expected a link with its keys"),
