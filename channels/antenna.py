@@ -62,7 +62,7 @@ _MIN_ARRAY_FACTOR = 1e-5
 class ColumnAntenna:
     """A vertical column of N equal elements behind one port, tilted electrically (TR 38.901 7.3, TR 36.873 7.1).
 
-    G(phi, theta) = G_E(phi, theta) + 10 log10 |1/sqrt(N) sum_{n<N} exp(j 2 pi n d (cos theta - cos theta_tilt))|^2
+    ``G(phi, theta) = G_E(phi, theta) + 10 log10 |1/sqrt(N) sum_{n<N} exp(j 2 pi n d (cos theta - cos theta_tilt))|^2``
 
     Attributes:
         num_elements: N; 1 is the element alone.
@@ -108,7 +108,7 @@ class ColumnAntenna:
 
 
 def array_factor(num_elements: int, turns: npt.ArrayLike) -> Array:
-    """|1/sqrt(N) sum_{n<N} exp(j 2 pi n x)|^2 of a uniform linear array, N where all phases agree. [...].
+    """``|1/sqrt(N) sum_{n<N} exp(j 2 pi n x)|^2`` of a uniform linear array, N where all phases agree. [...].
 
     Args:
         num_elements: N.
