@@ -42,6 +42,12 @@ RADIO: tuple[Mutant, ...] = (
         ("warm_up_spread_forgotten", "self.floor - betas * np.log(spread)", "self.floor"),
     ),
     *faults_of(
+        "sim/links/nr/mac/outer_loop.py",
+        ("tests/links/nr/test_outer_loop.py",),
+        ("outer_loop_winds_up", "if is_highest and self", "if not received and is_highest and self"),
+        ("outer_loop_without_reserve", "_CREDIT_STEPS = 5", "_CREDIT_STEPS = 0"),
+    ),
+    *faults_of(
         "channels/harq.py",
         ("tests/channels", "tests/links/nr/test_harq_closed_form.py"),
         (

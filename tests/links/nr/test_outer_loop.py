@@ -54,3 +54,45 @@ def test_nothing_to_say_without_an_outer_loop():
     link.send(Packet(0, DOWN, 800))
     env.run()
     assert np.isnan(link.summary()["downlink_olla_drift_db"])
+
+
+def test_successes_with_the_highest_mcs_do_not_wind_the_loop_up():
+    """At 50 dB every block has the highest MCS and gets through: 600 blocks leave the first offset where it was.
+
+    They would raise it by 600 times .022 dB = 13 dB, and then take 67 failures to undo at a cell's edge.
+    """
+    env = simpy.Environment()
+    link = NrLink(env, 1, 1, NrLinkSettings(snr_db=50.0, tdd_pattern="F", record_slots=True, max_records=10**4))
+    link.send(Packet(0, DOWN, 480))
+    env.run()
+    first = link.network.adaptations[DOWN].offset_db[0]
+    for _ in range(600):
+        link.send(Packet(0, DOWN, 480))
+        env.run()
+    records = link.network.records.blocks
+    assert len(records) > 590
+    assert {block.mcs for block in records} == {28}
+    assert link.network.adaptations[DOWN].offset_db[0] == first
+
+
+def test_the_reserve_of_the_highest_mcs_by_hand():
+    """Of 100 successes five failures' worth is kept; the sixth lowers the offset by .2 dB, as with a lower MCS.
+
+    Target .1: a success counts a ninth of a failure, so nine successes pay for one failure, and eight do not.
+    """
+    env = simpy.Environment()
+    loops = NrLink(env, 2, 1, NrLinkSettings(snr_db=8.0, olla_step_db=0.2)).network.adaptations[DOWN].loops
+    moved_db = []
+    for received in [True] * 100 + [False] * 6 + [True] * 8 + [False] + [True] * 9 + [False]:
+        loops.learn(0, received, is_highest=True)
+        moved_db.append(float(10 * np.log10(loops.offset[0])))
+    assert moved_db[104] == 0.0
+    assert moved_db[105:113] == pytest.approx([-0.2] * 8, abs=1e-12)
+    # Eight successes are not enough; with nine more the reserve is full of one.
+    assert moved_db[114] == pytest.approx(-0.4, abs=1e-12)
+    assert moved_db[-1] == pytest.approx(-0.4, abs=1e-12)
+    # Lower MCSs: a success raises by a ninth of a step, a failure lowers by a whole one, whatever the reserve.
+    loops.learn(1, True, is_highest=True)
+    loops.learn(1, True)
+    loops.learn(1, False)
+    assert 10 * np.log10(loops.offset[1]) == pytest.approx(0.2 / 9 - 0.2, abs=1e-12)

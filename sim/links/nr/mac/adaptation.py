@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from sim.links.nr.carrier_settings import MIN_BLOCK_BYTES
 from sim.links.nr.mac.grant_width import GrantWidths
+from sim.links.nr.phy.block import TransportBlock
 from sim.links.nr.phy.carrier import Carrier
 
 Array = npt.NDArray[np.float64]
@@ -60,7 +61,7 @@ class Adaptation(Protocol):
     def renew(self) -> None:
         """Mean gains have changed."""
 
-    def learn(self, device: int, received: bool) -> None:
+    def learn(self, block: TransportBlock) -> None:
         """The outcome of a first transmission."""
 
     def restart_figures(self) -> None:
@@ -128,7 +129,7 @@ class FixedMcs:
     def renew(self) -> None:
         """Nothing changes."""
 
-    def learn(self, device: int, received: bool) -> None:
+    def learn(self, block: TransportBlock) -> None:
         """Nothing changes."""
 
     def restart_figures(self) -> None:

@@ -15,6 +15,7 @@ from sim.links.nr.mac.csi import CqiReports, MeasurementTimes
 from sim.links.nr.mac.grant_width import GrantWidths
 from sim.links.nr.mac.grant_width import kernels as report_kernels
 from sim.links.nr.mac.outer_loop import OuterLoops
+from sim.links.nr.phy.block import TransportBlock
 from sim.links.nr.phy.block_errors import BlockErrors
 from sim.links.nr.phy.channel import RadioChannel
 from sim.links.nr.phy.interference import Interference
@@ -335,9 +336,10 @@ class ReportedChannel:
         """The outer loop's offset of each device, added to the reported SINR. [num_devices]."""
         return np.asarray(10 * np.log10(self.loops.offset))
 
-    def learn(self, device: int, received: bool) -> None:
+    def learn(self, block: TransportBlock) -> None:
         """The outcome of a first transmission."""
-        self.loops.learn(device, received)
+        highest = self._errors.highest(block.num_symbols, block.num_layers)[block.num_prb]
+        self.loops.learn(block.device, block.received, block.mcs == highest)
 
     def restart_figures(self) -> None:
         """Count from now on."""

@@ -379,7 +379,7 @@ class Transmission(ABC):
         if block.is_flushed:
             return
         if not block.attempt and not block.is_configured:
-            self.adaptation.learn(block.device, block.received)
+            self.adaptation.learn(block)
         if block.received:
             self._end(block)
             self.on_known(block)

@@ -45,6 +45,7 @@ class BlockErrors:
         self._thresholds: dict[_Shape, Array] = {}
         self._capacities: dict[_Shape, list[list[float]]] = {}
         self._capacity_rows: dict[int, Array] = {}
+        self._highest: dict[_Shape, list[int]] = {}
 
     def _segmentation(self, shape: _Shape) -> tuple[Array, Array]:
         """Code block bits and number of code blocks, each [num_mcs, num_prb + 1]; column 0 repeats column 1."""
@@ -90,6 +91,15 @@ class BlockErrors:
         if rows is None:
             rows = self._capacity_rows[num_symbols] = np.array(self._needed((num_symbols, 1)))
         return rows
+
+    def highest(self, num_symbols: int, num_layers: int = 1) -> list[int]:
+        """The highest MCS that a report can lead to, by PRBs. [num_prb + 1]."""
+        shape = num_symbols, num_layers
+        held = self._highest.get(shape)
+        if held is None:
+            reachable = np.isfinite(self.thresholds_db(*shape)).sum(axis=0)
+            held = self._highest[shape] = np.maximum(reachable - 1, self.lowest).tolist()
+        return held
 
     @property
     def top_capacity(self) -> float:
