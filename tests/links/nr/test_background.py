@@ -172,6 +172,30 @@ def test_saturated_flows_share_by_their_weights(direction):
     assert first / second == pytest.approx(1.0, rel=0.1)
 
 
+@pytest.mark.parametrize("direction", [UP, DOWN])
+def test_flows_of_one_priority_at_one_device_share_equally(direction):
+    """Two full buffers of one 5QI; and one beside messages that are always there, of the same 5QI."""
+    full = {"kind": "full_buffer", "users": 0, "five_qi": 9, "direction": str(direction)}
+    link = cell([full, full], num_devices=1, **IDEAL)
+    link.env.run(500_000_000)
+    first, second = (row["throughput_bps"] for row in link.flows())
+    assert first == pytest.approx(second, rel=0.01) and first + second > 8e6
+    link = cell([full], num_devices=1, **IDEAL)
+
+    def messages():
+        pending = [link.send(Packet(0, direction, 8 * 100_000)) for _ in range(2)]
+        while True:
+            yield pending.pop(0)
+            pending.append(link.send(Packet(0, direction, 8 * 100_000)))
+
+    link.env.process(messages())
+    link.env.run(1_000_000_000)
+    (flow,) = link.flows()
+    # Messages count when they are whole.
+    assert link.summary()[f"{direction}_throughput_bps"] == pytest.approx(flow["throughput_bps"], abs=8 * 200_000)
+    assert flow["throughput_bps"] == pytest.approx((first + second) / 2, rel=0.02)
+
+
 def test_a_critical_message_gains_weight_with_its_delay():
     """Of two messages of delay-critical flows the one with less of its budget left comes first; of others not."""
     link = cell([], five_qi=85)

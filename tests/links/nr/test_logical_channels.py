@@ -81,6 +81,61 @@ def test_a_bucket_saves_up_no_more_than_its_size():
     assert 3000 <= first[1] <= 3100 + 1500 and first[0] > 15_000
 
 
+def served(queue, num_blocks, block_bytes):
+    """Bytes of blocks by channel, after each block."""
+    total = dict.fromkeys(range(len(queue.channels)), 0)
+    for block in range(num_blocks):
+        for segment in queue.fill(block_bytes, block * 1_000_000):
+            total[segment.message.channel] += segment.used_bytes
+        yield total
+
+
+@pytest.mark.parametrize("block_bytes", [300, 1000, 20_000])
+def test_channels_of_equal_priority_are_served_equally(block_bytes):
+    """TS 38.321 5.4.3.1.3, last step: after every block within a datagram of each other, whatever a block holds."""
+    queue = channels((9, 0, 0), (1, 0, 0), (9, 0, 0), (9, 0, 0))
+    for channel in (0, 2, 3):
+        put(queue, channel, 10_000_000)
+    for total in served(queue, 100, block_bytes):
+        equal = total[0], total[2], total[3]
+        assert max(equal) - min(equal) <= 1600
+        assert queue.head.channel == (0, 2, 3)[equal.index(min(equal))]
+    assert sum(total.values()) == pytest.approx(100 * block_bytes, rel=0.02) and total[1] == 0
+
+
+def test_a_channel_without_data_saves_nothing_up():
+    """Alone for a while, a channel owes nothing to one of its priority that comes later, nor that one to it."""
+    queue = channels((9, 0, 0), (9, 0, 0))
+    for first in (0, 1):
+        put(queue, first, 100_000)
+        list(served(queue, 45, 1000))
+        put(queue, 1 - first, 100_000)
+        *_, total = served(queue, 40, 1000)
+        # The bound of start-time fair queueing: a datagram each.
+        assert total[0] == pytest.approx(total[1], abs=3200)
+        *_, total = served(queue, 200, 1000)
+        assert queue.stream_bytes == 0
+
+
+def test_buckets_of_equal_priority_take_turns():
+    """Prioritised rates of 0.8 and 0.8 of what there is: half of it each."""
+    queue = channels((9, 800_000.0, 80_000.0), (9, 800_000.0, 80_000.0))
+    put(queue, 0, 10_000_000)
+    put(queue, 1, 10_000_000)
+    *_, total = served(queue, 2000, 1000)
+    assert total[0] == pytest.approx(total[1], abs=3200)
+
+
+def test_a_prioritised_rate_comes_on_top_of_an_equal_share():
+    """Equal priorities, 1 MB/s, one with 200 kB/s of its own: 200 + 400 against 400."""
+    queue = channels((9, 200_000.0, 20_000.0), (9, 0, 0))
+    put(queue, 0, 10_000_000)
+    put(queue, 1, 10_000_000)
+    *_, total = served(queue, 2000, 1000)
+    assert total[0] == pytest.approx(1_200_000, abs=3200 + 4000)
+    assert total[1] == pytest.approx(800_000, abs=3200 + 4000)
+
+
 def test_lost_bytes_go_back_to_their_own_channel():
     queue = channels((1, 0, 0), (9, 0, 0))
     messages = [put(queue, 0, 400), put(queue, 1, 700)]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from math import ceil
 from typing import NamedTuple
 
@@ -49,7 +49,10 @@ class LogicalChannels:
 
     Each channel has a bucket that grows with its prioritised rate up to a limit. Channels with something in their
     buckets are served first, by priority, until the bucket is empty, whole datagrams at a time; what is left of the
-    block then goes by strict priority. The downlink, whose order the standard leaves open, does the same.
+    block then goes by strict priority. Channels of equal priority are served equally: the one that has been served
+    least comes first, whole datagrams at a time, so that those with data get the same bytes over time; one that had
+    none meanwhile saves nothing up (start-time fair queueing). The downlink, whose order the standard leaves open,
+    does the same.
 
     Args:
         segmenter: How bytes fill a block.
@@ -59,8 +62,13 @@ class LogicalChannels:
     def __init__(self, segmenter: Segmenter, channels: Sequence[LogicalChannel]) -> None:
         self.channels = tuple(channels)
         self.queues = [SendQueue(segmenter) for _ in channels]
-        # Ties go to the earlier one.
-        self._order = sorted(range(len(channels)), key=lambda index: channels[index].priority)
+        levels = sorted({channel.priority for channel in channels})
+        self._level = [levels.index(channel.priority) for channel in channels]
+        # Channels of each priority, highest priority first.
+        self._equal = [[index for index in range(len(channels)) if self._level[index] == n] for n in range(len(levels))]
+        # Bytes that each has been given, those that it let pass counted; and where its priority's next one stands.
+        self._served, self._turn = [0] * len(channels), [0] * len(levels)
+        self._has_waited = [False] * len(channels)
         self._buckets = [0.0] * len(channels)
         self._filled_ns = 0
         self._datagram_bytes = segmenter.sdu_bytes + segmenter.segment_header_bytes
@@ -91,12 +99,21 @@ class LogicalChannels:
         return queue.head_bytes if queue is not None else 0
 
     def _first(self) -> SendQueue | None:
-        return next((self.queues[index] for index in self._order if self.queues[index].stream_bytes), None)
+        for equal in self._equal:
+            waiting = [index for index in equal if self.queues[index].stream_bytes]
+            if waiting:
+                return self.queues[min(waiting, key=self._start)]
+        return None
+
+    def _start(self, index: int) -> int:
+        """Where a channel stands among those of its priority: the lowest is served next."""
+        served = self._served[index]
+        return served if self._has_waited[index] else max(served, self._turn[self._level[index]])
 
     def groups(self) -> list[GroupReport]:
         """Logical channel groups with data, highest priority first: what a buffer status report can hold."""
         found: dict[int, GroupReport] = {}
-        for index in self._order:
+        for index in (index for equal in self._equal for index in equal):
             waiting = self.queues[index].buffer_bytes
             if waiting:
                 channel = self.channels[index]
@@ -130,22 +147,59 @@ class LogicalChannels:
     def fill(self, room: int, now_ns: int = 0) -> list[Segment]:
         """Take bytes for a block of ``room`` bytes; an empty list if nothing waits or nothing fits."""
         self._save_up(now_ns)
+        for index, queue in enumerate(self.queues):
+            if queue.stream_bytes:
+                self._served[index], self._has_waited[index] = self._start(index), True
         segments: list[Segment] = []
-        for is_prioritised in (True, False):
-            for index in self._order:
-                queue, limit = self.queues[index], room
-                if is_prioritised:
-                    whole = ceil(max(0.0, self._buckets[index]) / self._datagram_bytes)
-                    limit = min(room, whole * self._datagram_bytes)
-                if not limit or not queue.stream_bytes:
-                    continue
-                taken = queue.fill(limit)
+        for equal in self._equal:
+            # The fullest bucket first: where there is no room for all of them, they take turns.
+            for index in sorted(equal, key=lambda index: -self._buckets[index]):
+                taken = self.queues[index].fill(min(room, self._whole_datagrams(self._buckets[index])))
                 used = sum(segment.used_bytes for segment in taken)
-                if is_prioritised:
-                    self._buckets[index] -= used
+                self._buckets[index] -= used
                 room -= used
                 segments += taken
+        for equal in self._equal:
+            taken = self._fill_equally(equal, room)
+            room -= sum(segment.used_bytes for segment in taken)
+            segments += taken
+        self._has_waited = [bool(queue.stream_bytes) for queue in self.queues]
         return segments
+
+    def _fill_equally(self, equal: Sequence[int], room: int) -> list[Segment]:
+        """Take bytes of channels of one priority."""
+        waiting = [index for index in equal if self.queues[index].stream_bytes]
+        segments: list[Segment] = []
+        while waiting and room > 0:
+            index = min(waiting, key=self._served.__getitem__)
+            limit = room
+            if len(waiting) > 1:
+                whole = max(1, int(self._fair_share(index, waiting, room) / self._datagram_bytes))
+                limit = min(room, whole * self._datagram_bytes)
+            taken = self.queues[index].fill(limit)
+            used = sum(segment.used_bytes for segment in taken)
+            level = self._level[index]
+            self._turn[level] = max(self._turn[level], self._served[index])
+            self._served[index] += used
+            room -= used
+            segments += taken
+            if not used or not self.queues[index].stream_bytes:
+                waiting.remove(index)
+        return segments
+
+    def _fair_share(self, index: int, others: Collection[int], room: int) -> float:
+        """What the channel served least may take of ``room`` until, with the rest of it, all are served the same."""
+        left, reached = float(room), self._served[index]
+        for count, served in enumerate(sorted(self._served[other] for other in others)):
+            if (served - reached) * count >= left:
+                return reached + left / count - self._served[index]
+            left -= (served - reached) * count
+            reached = served
+        return reached + left / len(others) - self._served[index]
+
+    def _whole_datagrams(self, num_bytes: float) -> int:
+        """The fewest whole datagrams that are so many bytes."""
+        return ceil(max(0.0, num_bytes) / self._datagram_bytes) * self._datagram_bytes
 
     def _save_up(self, now_ns: int) -> None:
         """Let the buckets grow by the time since the last block."""
