@@ -113,6 +113,11 @@ RADIO: tuple[Mutant, ...] = (
         "sim/links/nr/rrc/handover.py",
         ("tests/links/nr/test_mobility.py",),
         ("a3_without_hysteresis", "above_db > self._hysteresis_db, ", "above_db > 0, "),
+        (
+            "a3_held_until_it_is_left",
+            "np.minimum(self._since_s, now_s), np.inf)",
+            "np.minimum(self._since_s, now_s), np.where(above_db < -self._hysteresis_db, np.inf, self._since_s))",
+        ),
     ),
     *faults_of(
         "sim/links/nr/rrc/radio_links.py",
@@ -122,6 +127,12 @@ RADIO: tuple[Mutant, ...] = (
             "delay_s: float) -> None:\n        if delay_s:",
             "delay_s: float) -> None:\n        if not delay_s:",
         ),
+        ("open_outages_ignored", "np.where(is_lost, self._since_ns, np.inf)", "np.full(len(is_lost), np.inf)"),
+    ),
+    *faults_of(
+        "sim/links/nr/rrc/counters.py",
+        ("tests/links/nr/test_mobility.py",),
+        ("outages_before_the_window", "end_ns - max(start_ns, self._since_ns)", "end_ns - start_ns"),
     ),
     *faults_of(
         "channels/nr/mini_slots.py",
@@ -192,6 +203,8 @@ RADIO: tuple[Mutant, ...] = (
         ("tests/links/nr/test_logical_channels.py",),
         ("bucket_without_limit", "min(grown, channel.bucket_bytes)", "grown"),
         ("prioritised_rate_unused", "self._buckets[index] -= used", "self._buckets[index] -= 0"),
+        ("equal_priority_by_place", "self._served[index] += used", "self._served[index] += 0"),
+        ("idle_channels_save_up", "else max(served, self._turn[self._level[index]])", "else served"),
     ),
     *faults_of(
         "sim/links/nr/mac/transmission.py",

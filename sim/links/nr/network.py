@@ -305,7 +305,7 @@ class Network:
             mac.adaptation.restart_figures()
             if mac.acknowledged is not None:
                 mac.acknowledged.restart_figures()
-        self.links.counters.restart()
+        self.links.counters.restart(int(self.env.now))
         if self.states is not None and self.access is not None:
             self.states.restart()
             self.access.restart()
@@ -329,7 +329,7 @@ class Network:
                 further |= mac.acknowledged.figures()
             for name, value in further.items():
                 figures[f"{mac.direction}_{name}"] = value
-        figures.update(self.links.counters.figures((now - since) / NS_PER_S, self._num_protocol_devices))
+        figures.update(self.links.figures(now, self._num_protocol_devices))
         figures.update(self.modems.figures(carrier.first_slot_from(now), self._num_protocol_devices))
         if self.states is not None and self.access is not None:
             figures.update(self.states.figures(self._num_protocol_devices))

@@ -20,9 +20,10 @@ def filter_weight(k: int, period_s: float) -> float:
 class EventA3:
     """Event A3 of all devices towards all cells.
 
-    It is entered when M_n - hysteresis > M_p + offset, and left when M_n + hysteresis < M_p + offset, M being filtered
-    gains of neighbour and serving cell in dB. A device is handed over to the strongest neighbour for which the event
-    has held for the time to trigger.
+    Its entry condition is M_n - hysteresis > M_p + offset, M being filtered gains of neighbour and serving cell in dB.
+    A device reports, and is handed over to the strongest neighbour, for which all measurements of the time to trigger
+    met that condition (TS 38.331 5.5.4.1). The leaving condition, M_n + hysteresis < M_p + offset, says when reports
+    of a cell that was not acted upon end; here the handover follows the first report at once.
 
     Args:
         num_devices, num_cells: Of all cells.
@@ -64,9 +65,7 @@ class EventA3:
         self._filtered_db += self._weight * (gain_db - self._filtered_db)
         rows = np.arange(len(serving))
         above_db = self._filtered_db - self._filtered_db[rows, serving][:, None] - self._offset_db
-        entered, left = above_db > self._hysteresis_db, above_db < -self._hysteresis_db
-        begins = entered & np.isinf(self._since_s)
-        self._since_s = np.where(left, np.inf, np.where(begins, now_s, self._since_s))
+        self._since_s = np.where(above_db > self._hysteresis_db, np.minimum(self._since_s, now_s), np.inf)
         # Times are sums of periods in double precision.
         due = now_s - self._since_s >= self._time_to_trigger_s - 1e-9
         moves = []

@@ -275,10 +275,17 @@ class RadioLinks:
             return
         self._reachable[device] = True
         start_ns, end_ns = int(self._since_ns[device]), slot * self._slot_ns
-        self.counters.interrupted_ns[device] += end_ns - start_ns
+        self.counters.interrupted(device, start_ns, end_ns)
         for mac in self._macs:
             mac.count_interruption(device, start_ns, end_ns)
             mac.resume(device, slot)
+
+    def figures(self, now_ns: int, num_devices: int) -> dict[str, float]:
+        """Figures of the first devices by name; a time without a radio link that has not ended counts until now."""
+        is_lost = ~self._reachable
+        if self._states is not None:
+            is_lost &= ~self._states.released
+        return self.counters.figures(now_ns, num_devices, np.where(is_lost, self._since_ns, np.inf))
 
     # -- messages without a link --------------------------------------------------------------------------------------
 

@@ -16,10 +16,10 @@ class MobilitySettings(Settings):
     """Offset of event A3 (TS 38.331 5.5.4.4) [dB]: a neighbour counts once it is stronger by offset plus hysteresis."""
 
     handover_hysteresis_db: float = Field(default=3.0, ge=0, le=15)
-    """Hysteresis of event A3 [dB]: it ends once the neighbour is weaker than offset minus hysteresis."""
+    """Hysteresis of event A3 [dB]: by how much more than the offset a neighbour must be stronger."""
 
     time_to_trigger_s: float = Field(default=0.48, ge=0, le=5.12)
-    """Time for which event A3 must hold before a handover [s]."""
+    """Time of which every measurement must meet that condition before a handover [s]."""
 
     l3_filter_k: Literal[0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 11, 13, 15, 17, 19] = 11
     """Filter coefficient k of measurements: F = (1 - a) F + a M, a = 1/2^(k/4) every 200 ms (TS 38.331 5.5.3.2)."""
