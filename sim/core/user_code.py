@@ -21,7 +21,7 @@ from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
 from types import ModuleType
 
-from sim.core.errors import RunError, shortened
+from sim.core.errors import InputError, RunError, shortened
 from sim.core.local_imports import local_files
 
 _NAME = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
@@ -169,6 +169,26 @@ def load_module(name: str) -> ModuleType:
         raise UserCodeError(_failure(error)) from error
 
 
+def data_files_of(module: str) -> dict[str, Path]:
+    """Files that a module of a user's, and those that it imports, say that they read, by module and name.
+
+    A module lists them as ``DATA_FILES``, names beside its own file: what a run depends on is then known.
+
+    Args:
+        module: Dotted name of a loaded module.
+
+    Raises:
+        InputError: One is not there.
+    """
+    found = {}
+    for name, path in files_of(module).items():
+        for file, place in _named_by(name, path).items():
+            found[f"{name}/{file}"] = place
+            if not place.is_file():
+                raise InputError(f"{path}: DATA_FILES names {file!r}, and there is no such file beside it")
+    return found
+
+
 def files_of(module: str) -> dict[str, Path]:
     """Files of a loaded module by module: its own, and those that it imports from the same folder of a user's.
 
@@ -274,7 +294,7 @@ def _load(top: str, spec: ModuleSpec, path: Path) -> None:
         sys.path.append(folder)
     module = importlib.util.module_from_spec(spec)
     sys.modules[top] = module
-    content_hash = _hash_of(top, path)
+    before = _hash_of(top, path)
     try:
         assert spec.loader is not None
         with contextlib.redirect_stdout(sys.stderr):
@@ -282,7 +302,9 @@ def _load(top: str, spec: ModuleSpec, path: Path) -> None:
     except (Exception, SystemExit) as error:
         del sys.modules[top]
         raise UserCodeError(_failure(error, path)) from error
-    _loaded[top] = UserModule(path, content_hash)
+    # Data files are known now; without any, what was hashed before a file could change is what was loaded.
+    names_data = any(_named_by(name, file) for name, file in local_files(top, path, _folder_of(path)).items())
+    _loaded[top] = UserModule(path, _hash_of(top, path) if names_data else before)
 
 
 def _forget(top: str, path: Path) -> None:
@@ -298,8 +320,18 @@ def _forget(top: str, path: Path) -> None:
 
 
 def _hash_of(top: str, path: Path) -> str:
+    """Hash of a module's files, and of the data that those of them that are loaded say they read."""
     files = local_files(top, path, _folder_of(path))
-    return hashlib.sha256(b"".join(file.read_bytes() for _, file in sorted(files.items()))).hexdigest()
+    named = [place for name, file in sorted(files.items()) for place in _named_by(name, file).values()]
+    parts = [file.read_bytes() for _, file in sorted(files.items())]
+    parts += [place.read_bytes() for place in named if place.is_file()]
+    return hashlib.sha256(b"".join(parts)).hexdigest()
+
+
+def _named_by(module: str, path: Path) -> dict[str, Path]:
+    """Data files that a loaded module names, by what it calls them."""
+    named = getattr(sys.modules.get(module), "DATA_FILES", ())
+    return {str(file): path.parent / str(file) for file in named}
 
 
 def _failure(error: BaseException, path: Path | None = None) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,10 @@ _SIZES = (
     "head_dim",
     "max_position_embeddings",
 )
+# Beyond any model: what asks for more is damaged, and would be tried to be built.
+_MAX_SIZE, _MAX_LAYERS, _MAX_CONTEXT = 10_000_000, 10_000, 1_000_000_000
+_LAYERS, _CONTEXT = ("num_hidden_layers", "n_layer"), "max_position_embeddings"
+_DTYPE = re.compile(r"(torch\.)?(auto|u?int[1-8]?\d?|bool|half|float|double|b?float(8|16|32|64)(_\w+)?)")
 _JSON_FILES = ("config.json", "generation_config.json", "tokenizer_config.json")
 # Weights of layers alone; the rest comes from a base model.
 LAYERS_FILE = "layers.safetensors"
@@ -114,8 +119,13 @@ def _sizes_problem(content: dict[str, Any]) -> str | None:
     """What is wrong with the sizes that a configuration states; where layers differ it may list one for each."""
     for key in _SIZES:
         value = content.get(key)
-        if not (value is None or isinstance(value, list) or (type(value) is int and value >= 1)):
-            return f"{key} must be a whole number from 1 on, got {shortened(value)}"
+        largest = _MAX_LAYERS if key in _LAYERS else _MAX_CONTEXT if key == _CONTEXT else _MAX_SIZE
+        if not (value is None or isinstance(value, list) or (type(value) is int and 1 <= value <= largest)):
+            return f"{key} must be a whole number from 1 to {largest}, got {shortened(value)}"
+    for key in ("dtype", "torch_dtype"):
+        value = content.get(key)
+        if isinstance(value, str) and not _DTYPE.fullmatch(value):
+            return f"{key} must be a type of PyTorch, got {shortened(value)}; valid: float32, bfloat16, float16"
     return None
 
 
@@ -190,6 +200,15 @@ def refuse_wrong_tensors(
     Raises:
         InputError: There is any.
     """
+    problem = wrong_tensors(missing, unexpected, mismatched)
+    if problem is not None:
+        raise InputError(f"cannot load model {name!r}: {problem}")
+
+
+def wrong_tensors(
+    missing: Sequence[str], unexpected: Sequence[str], mismatched: Sequence[tuple[str, Shape, Shape]]
+) -> str | None:
+    """What is wrong with a checkpoint's tensors, as for ``refuse_wrong_tensors``; None if nothing is."""
     found = []
     if missing:
         found.append(f"{_count(missing)} missing from its files ({listed(sorted(missing))})")
@@ -201,8 +220,7 @@ def refuse_wrong_tensors(
     if mismatched:
         shown = [f"{one}: {list(stored)}, not {list(asked)}" for one, stored, asked in sorted(mismatched)]
         found.append(f"{_count(shown)} of another shape than config.json says ({listed(shown)})")
-    if found:
-        raise InputError(f"cannot load model {name!r}: {'; '.join(found)}")
+    return "; ".join(found) or None
 
 
 def _count(names: Sequence[str]) -> str:

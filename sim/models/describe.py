@@ -11,11 +11,13 @@ from pathlib import Path
 from typing import Any
 
 from sim.core.errors import InputError
-from sim.models.checkpoint import SCALE_SUFFIX, Shape, check_folder, read_json, weight_files
+from sim.core.user_code import remote_code_is_trusted
+from sim.models.checkpoint import SCALE_SUFFIX, Shape, check_folder, read_json, weight_files, wrong_tensors
 from sim.models.gguf_files import check_gguf, conversion_folder
 from sim.models.gguf_header import GgufHead, read_head
 from sim.models.hub import first_line
 from sim.models.limits import context_limit, text_config
+from sim.models.llama_sizes import LlamaSizes, optional_ends, tensors_of
 from sim.models.pairing import compare_tokens
 from sim.models.sources import LAYERS_MARK, SHIPPED_FOLDERS, SHIPPED_NAMES, ModelSource, find_model, is_here
 from sim.models.token_bytes import bytes_by_id
@@ -103,6 +105,7 @@ def _of_folder(source: ModelSource) -> tuple[ModelDescription, TextTokenizer]:
     except InputError as error:
         limit, problem = None, str(error)
     shapes = _shapes_of(source)
+    problem = problem or _problem_with_tensors(source, config, shapes)
     rows = next((shapes[name][0] for name in shapes if "embed_tokens" in name or name.endswith("wte.weight")), None)
     width = min(size for size in (len(tokenizer), text.get("vocab_size"), rows) if isinstance(size, int))
     generation = read_json(source.tokenizer_folder / "generation_config.json")
@@ -142,10 +145,26 @@ def _problem_of(config: Mapping[str, Any], text: Mapping[str, Any]) -> str | Non
     """Why a model of this configuration cannot be verified with, as far as the configuration shows."""
     if config.get("is_encoder_decoder"):
         return f"model type {config.get('model_type')!r} is an encoder-decoder; give a decoder-only model"
+    if config.get("auto_map") and not remote_code_is_trusted():
+        return "its code comes with it (auto_map in config.json) and runs with --trust-remote-code only"
     others = set(text.get("layer_types") or []) - _FULL
     if others:
         return f"layers of type {', '.join(sorted(others))} cannot be rolled back after a rejected draft"
     return None
+
+
+def _problem_with_tensors(source: ModelSource, config: dict[str, Any], shapes: Mapping[str, Shape]) -> str | None:
+    """Tensors that a plain Llama's files lack, hold beyond need or in another shape; of others loading tells."""
+    sizes = LlamaSizes.from_config(config)
+    if sizes is None or not shapes:
+        return None
+    asked = tensors_of(sizes, source.layers)
+    optional = optional_ends(shapes, sizes)
+    return wrong_tensors(
+        [name for name in asked if name not in shapes and name not in optional],
+        sorted(set(shapes) - set(asked)),
+        [(name, shapes[name], shape) for name, shape in asked.items() if shapes.get(name, shape) != shape],
+    )
 
 
 def _ends(generation: Mapping[str, Any], config: Mapping[str, Any], tokenizer: TextTokenizer) -> set[int]:

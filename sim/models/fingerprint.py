@@ -15,14 +15,27 @@ if TYPE_CHECKING:
 BLOCK = 1 << 22
 
 
-def file_digest(path: Path) -> str:
-    """SHA-256 of a file; computed once per path, modification time and size."""
+FileState = tuple[int, int, int, int]
+"""Size, times of modification and of change, inode."""
+
+
+def file_state(path: Path) -> FileState:
+    """Another one as soon as a file's content may have changed.
+
+    Time of modification and size can be those of before, as after ``cp -p`` or ``touch -r``; the time of change cannot
+    be set, and where a file has taken another's place the inode differs.
+    """
     status = path.stat()
-    return _file_digest(str(path.resolve()), status.st_mtime_ns, status.st_size)
+    return status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino
+
+
+def file_digest(path: Path) -> str:
+    """SHA-256 of a file; computed once per path and state."""
+    return _file_digest(str(path.resolve()), file_state(path))
 
 
 @lru_cache(maxsize=1024)
-def _file_digest(path: str, modified_ns: int, size: int) -> str:  # noqa: ARG001
+def _file_digest(path: str, state: FileState) -> str:  # noqa: ARG001
     digest = hashlib.sha256()
     with open(path, "rb") as stream:
         while block := stream.read(BLOCK):

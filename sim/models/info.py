@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from sim.models.fingerprint import file_state
 from sim.models.interface import LanguageModel
 
 
@@ -79,6 +80,6 @@ class DeferredModel:
 
 
 def files_stamp(folders: Iterable[Path]) -> list[list[str | int]]:
-    """Names, sizes and times of the files in a model's folders; changes whenever their content may have."""
+    """Names and states of the files in a model's folders; changes whenever their content may have."""
     files = [path for folder in folders for path in sorted(folder.iterdir()) if path.is_file()]
-    return [[path.name, path.stat().st_size, path.stat().st_mtime_ns] for path in files]
+    return [[path.name, *file_state(path)] for path in files]

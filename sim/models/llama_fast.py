@@ -29,17 +29,8 @@ from sim.models.interface import Logits
 from sim.models.kv_store import DEFAULT_MAX_BYTES, DEFAULT_MAX_SLOTS, KvStore, LayerShape
 from sim.models.layout import Chunk, PassLayout, SlotGrid
 from sim.models.llama_single import Array, SinglePass
-from sim.models.llama_weights import (
-    HEAD,
-    LAST_NORM,
-    LlamaSizes,
-    OutputProjection,
-    fuse_layer,
-    optional_ends,
-    read_ends,
-    rotary_turns,
-    tensors_of,
-)
+from sim.models.llama_sizes import HEAD, LAST_NORM, LlamaSizes, optional_ends, tensors_of
+from sim.models.llama_weights import OutputProjection, fuse_layer, read_ends, rotary_turns
 from sim.models.weights import TensorFiles, first_unusable, refuse_unless_as_asked
 
 AttendIn = Callable[[int, torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]

@@ -18,7 +18,8 @@ from sim.models.layout import Chunk
 if TYPE_CHECKING:
     import torch
 
-    from sim.models.llama_weights import LlamaLayer, LlamaSizes, OutputProjection
+    from sim.models.llama_sizes import LlamaSizes
+    from sim.models.llama_weights import LlamaLayer, OutputProjection
 
 Array = npt.NDArray[Any]
 

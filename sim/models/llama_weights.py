@@ -1,24 +1,23 @@
-"""A Llama network's sizes and weights, read straight from safetensors files and fused for few tokens at a time."""
+"""A Llama network's weights, read straight from safetensors files and fused for few tokens at a time."""
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
 import torch.nn.functional as F
 
-from sim.models.checkpoint import Shape, weight_files
+from sim.models.checkpoint import weight_files
 from sim.models.interface import Logits
+from sim.models.llama_sizes import EMBEDDING, HEAD, LAST_NORM, LlamaSizes
 from sim.models.sources import ModelSource
 from sim.models.weights import Reader, TensorFiles
 
-EMBEDDING, HEAD, LAST_NORM = "model.embed_tokens.weight", "lm_head.weight", "model.norm.weight"
 DTYPES = {"float32": torch.float32, "float64": torch.float64}
 HALF_DTYPE = "bfloat16"  # layers' weights and what they are multiplied with; all else in float32
 MAX_COPIED = 1 << 24  # numbers in an output projection, or in all layers, that are kept in several layouts
@@ -27,106 +26,6 @@ LARGE_WEIGHT, LARGE_PRODUCT = 1 << 16, 1 << 20
 MAX_IN_NUMPY = 1 << 20  # numbers in a matrix that a few rows are multiplied with in NumPy; beyond, kernels matter
 FEW_ROWS = 8
 TYPICAL_ROWS = 5  # of a verification; only a hint to oneDNN's packing
-REQUIRED = (
-    "vocab_size",
-    "hidden_size",
-    "intermediate_size",
-    "num_hidden_layers",
-    "num_attention_heads",
-    "max_position_embeddings",
-)
-
-
-@dataclass(frozen=True)
-class LlamaSizes:
-    """Sizes of a Llama network, read from its ``config.json``."""
-
-    vocab_size: int
-    hidden_size: int
-    intermediate_size: int
-    num_layers: int
-    num_heads: int
-    num_kv_heads: int
-    head_dim: int
-    max_context: int
-    norm_epsilon: float
-    rope_theta: float
-    is_tied: bool
-
-    @classmethod
-    def from_config(cls, config: dict[str, Any]) -> LlamaSizes | None:
-        """The sizes, or None if the configuration asks for something that the lean forward does not do."""
-        ropes = [config.get(key) or {} for key in ("rope_parameters", "rope_scaling")]
-        plain_rope = all(rope.get(key, "default") == "default" for rope in ropes for key in ("rope_type", "type"))
-        rope = {**ropes[0], **ropes[1]}
-        head_dim = config.get("head_dim")
-        if (
-            config.get("architectures") != ["LlamaForCausalLM"]
-            or config.get("model_type") != "llama"
-            or config.get("hidden_act", "silu") != "silu"
-            or config.get("quantization_config") is not None
-            or config.get("attention_bias")
-            or config.get("mlp_bias")
-            or any(not _is_count(config.get(key)) for key in REQUIRED)
-            or any(not _is_count(config.get(key) or 1) for key in ("head_dim", "num_key_value_heads"))
-            or not plain_rope
-            or rope.get("partial_rotary_factor", 1.0) != 1.0
-        ):
-            return None
-        num_heads = config["num_attention_heads"]
-        head_dim = head_dim or config["hidden_size"] // num_heads
-        if head_dim % 2:
-            return None
-        return cls(
-            vocab_size=config["vocab_size"],
-            hidden_size=config["hidden_size"],
-            intermediate_size=config["intermediate_size"],
-            num_layers=config["num_hidden_layers"],
-            num_heads=num_heads,
-            num_kv_heads=config.get("num_key_value_heads") or num_heads,
-            head_dim=head_dim,
-            max_context=config["max_position_embeddings"],
-            norm_epsilon=config.get("rms_norm_eps", 1e-6),
-            rope_theta=rope.get("rope_theta", config.get("rope_theta", 10000.0)),
-            is_tied=bool(config.get("tie_word_embeddings", False)),
-        )
-
-    @property
-    def layer_numbers(self) -> int:
-        """Weights of all layers' matrices together."""
-        attention = self.head_dim * (2 * self.num_heads + 2 * self.num_kv_heads)
-        return self.num_layers * self.hidden_size * (attention + 3 * self.intermediate_size)
-
-
-def _is_count(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= 1
-
-
-def tensors_of(sizes: LlamaSizes, layers: Sequence[int] | None = None) -> dict[str, Shape]:
-    """Names and shapes of the tensors that a checkpoint of these sizes holds.
-
-    Args:
-        sizes: Of the network.
-        layers: Of these layers only; of all by default.
-    """
-    width, hidden = sizes.hidden_size, sizes.intermediate_size
-    heads, kv_heads = sizes.num_heads * sizes.head_dim, sizes.num_kv_heads * sizes.head_dim
-    shapes: dict[str, Shape] = {EMBEDDING: (sizes.vocab_size, width), LAST_NORM: (width,)}
-    shapes[HEAD] = (sizes.vocab_size, width)
-    for index in range(sizes.num_layers) if layers is None else layers:
-        prefix = f"model.layers.{index}."
-        shapes |= {
-            f"{prefix}input_layernorm.weight": (width,),
-            f"{prefix}post_attention_layernorm.weight": (width,),
-            f"{prefix}self_attn.q_proj.weight": (heads, width),
-            f"{prefix}self_attn.k_proj.weight": (kv_heads, width),
-            f"{prefix}self_attn.v_proj.weight": (kv_heads, width),
-            f"{prefix}self_attn.o_proj.weight": (width, heads),
-            f"{prefix}mlp.gate_proj.weight": (hidden, width),
-            f"{prefix}mlp.up_proj.weight": (hidden, width),
-            f"{prefix}mlp.down_proj.weight": (width, hidden),
-        }
-    return shapes
 
 
 def open_weights(source: ModelSource, dtype: torch.dtype) -> TensorFiles:
@@ -154,13 +53,6 @@ def read_ends(read: TensorFiles, sizes: LlamaSizes) -> tuple[torch.Tensor, torch
     if len(stored) == 2 and not torch.equal(*stored):
         return stored[0], stored[1]
     return stored[0], stored[0]
-
-
-def optional_ends(read: TensorFiles, sizes: LlamaSizes) -> tuple[str, ...]:
-    """Which of embedding and head need not be stored."""
-    if not sizes.is_tied:
-        return ()
-    return (HEAD,) if EMBEDDING in read else (EMBEDDING,) if HEAD in read else (HEAD,)
 
 
 def pack(weight: torch.Tensor) -> torch.Tensor | None:

@@ -162,12 +162,22 @@ def _load_model(
     return model
 
 
+def _note_of_ends(ends: frozenset[int], vocab_size: int, name: str) -> tuple[str, ...]:
+    """A sentence about ids that are to end a text and that no row has."""
+    beyond = sorted(token for token in ends if not 0 <= token < vocab_size)
+    if not beyond:
+        return ()
+    ids = ", ".join(map(str, beyond))
+    return (f"{name}: no text ends with token {ids}, which its vocabulary of {vocab_size} does not have",)
+
+
 def _load_lean(source: ModelSource, tokenizer: TextTokenizer, dtype: str, width: int | None) -> CachedModel | None:
     """The lean forward, if the checkpoint is one that it knows."""
     from sim.models.limits import context_limit
     from sim.models.llama_fast import LlamaFast
+    from sim.models.llama_sizes import LlamaSizes
     from sim.models.llama_weights import DTYPES as LEAN_DTYPES
-    from sim.models.llama_weights import HALF_DTYPE, LlamaSizes, has_half_products, open_weights
+    from sim.models.llama_weights import HALF_DTYPE, has_half_products, open_weights
 
     config = read_json(source.folder / "config.json")
     sizes = LlamaSizes.from_config(config)
@@ -194,7 +204,7 @@ def _load_lean(source: ModelSource, tokenizer: TextTokenizer, dtype: str, width:
             )
     except (KeyError, RuntimeError, ValueError) as error:
         raise _cannot_load(source, error) from error
-    model.notes = limit.notes
+    model.notes = (*limit.notes, *_note_of_ends(ends, vocab_size, source.name))
     return model
 
 
@@ -221,7 +231,7 @@ def _load_transformers(
     vocab_size = min(len(tokenizer), head) if width is None else width
     generation, config = network.generation_config, network.config
     ends, begin = _special_ids(partial(getattr, generation), partial(getattr, config), tokenizer)
-    return HuggingFaceModel(
+    model = HuggingFaceModel(
         network,
         name=source.name,
         vocab_size=vocab_size,
@@ -229,6 +239,8 @@ def _load_transformers(
         bos_id=begin,
         fingerprint=combine(["transformers", *content, tokenizer.fingerprint, dtype, device, vocab_size]),
     )
+    model.notes = (*model.notes, *_note_of_ends(ends, vocab_size, source.name))
+    return model
 
 
 def _special_ids(

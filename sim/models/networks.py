@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from sim.core.errors import InputError
+from sim.core.errors import InputError, unknown_name_message
 from sim.models.checkpoint import refuse_wrong_tensors
 from sim.models.hub import first_line, quiet_transformers
+from sim.models.llama_sizes import EMBEDDING, HEAD, LAST_NORM, LlamaSizes, optional_ends, tensors_of
 from sim.models.sources import ModelSource
 
 
@@ -100,6 +101,14 @@ def _from_checkpoint(source: ModelSource, place: str, config: Any, dtype: str, t
                 raise
             network, info = load("eager")
     except Exception as error:
+        activation = getattr(config.get_text_config(), "hidden_act", None)
+        if isinstance(error, KeyError) and error.args == (activation,):
+            from transformers.activations import ACT2FN
+
+            text = (
+                f"{source.folder / 'config.json'}: {unknown_name_message('hidden_act', str(activation), list(ACT2FN))}"
+            )
+            raise InputError(f"cannot load model {source.name!r}: {text}") from error
         raise _cannot_load(source, place, error) from error
     refuse_wrong_tensors(
         list(info["missing_keys"]),
@@ -115,16 +124,7 @@ def _from_layers(source: ModelSource, config: Any, dtype: str) -> Any:
     import torch
     from transformers import AutoModelForCausalLM
 
-    from sim.models.llama_weights import (
-        EMBEDDING,
-        HEAD,
-        LAST_NORM,
-        LlamaSizes,
-        open_weights,
-        optional_ends,
-        read_ends,
-        tensors_of,
-    )
+    from sim.models.llama_weights import open_weights, read_ends
     from sim.models.weights import refuse_unless_as_asked
 
     sizes = LlamaSizes.from_config(config.to_dict())

@@ -30,6 +30,7 @@ class TextTokenizer:
         special_ids: Role ("bos", "eos", "pad", "unk") -> id, of the roles that are set.
         all_special_ids: Ids of all special tokens, whatever their role.
         definition: How text is cut into tokens (normaliser, merges, what is put around it), as its library writes it.
+        chat_template: Source of the template for chats, empty without one.
     """
 
     name: str
@@ -63,6 +64,7 @@ class TextTokenizer:
             raise InputError(f"the chat template of {self.name} refuses messages of roles {roles}: {text}") from error
 
     definition: str = field(default="", repr=False)
+    chat_template: str = field(default="", repr=False)
 
     def encode(self, text: str) -> list[int]:
         """Token ids of a text, with the special tokens that the model expects around it.
@@ -90,9 +92,9 @@ class TextTokenizer:
 
     @cached_property
     def fingerprint(self) -> str:
-        """Hash of the vocabulary, the special ids, and how text is cut."""
+        """Hash of the vocabulary, the special ids, how text is cut, and how chats become text."""
         vocabulary = sorted(self.vocabulary.items(), key=lambda item: item[1])
-        content = [vocabulary, sorted(self.special_ids.items()), self.definition]
+        content = [vocabulary, sorted(self.special_ids.items()), self.definition, self.chat_template]
         return hashlib.sha256(json.dumps(content).encode()).hexdigest()
 
 
@@ -114,9 +116,9 @@ def light_tokenizer(folder: Path, name: str) -> TextTokenizer:
     special = {role: config.get(f"{role}_token_id") for role in ("bos", "eos", "pad", "unk")}
     roles = {role: token for role, token in special.items() if isinstance(token, int)}
     added = tokenizer.get_added_tokens_decoder()
-    template = folder / "chat_template.jinja"
+    template = _read_template(folder / "chat_template.jinja")
     texts = {f"{role}_token": added[token].content for role, token in roles.items() if token in added}
-    render = chat_renderer(template.read_text(encoding="utf-8"), texts) if template.is_file() else None
+    render = chat_renderer(template, texts) if template else None
 
     def encode_chat(messages: Sequence[ChatMessage]) -> Sequence[int]:
         assert render is not None
@@ -132,7 +134,12 @@ def light_tokenizer(folder: Path, name: str) -> TextTokenizer:
         all_special_ids=frozenset(token for token, entry in added.items() if entry.special),
         chat_encoder=None if render is None else encode_chat,
         definition=tokenizer.to_str(),
+        chat_template=template,
     )
+
+
+def _read_template(path: Path) -> str:
+    return path.read_text(encoding="utf-8") if path.is_file() else ""
 
 
 def check_ids(vocabulary: Mapping[str, int], path: Path) -> None:
@@ -203,4 +210,6 @@ def transformers_tokenizer(source: Any, name: str) -> TextTokenizer:
         all_special_ids=frozenset(token for token in source.all_special_ids if isinstance(token, int)),
         chat_encoder=chat if getattr(source, "chat_template", None) else None,
         definition=backend.to_str() if (backend := getattr(source, "backend_tokenizer", None)) is not None else "",
+        # A text, or texts by name.
+        chat_template=json.dumps(template) if (template := getattr(source, "chat_template", None)) else "",
     )

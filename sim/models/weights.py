@@ -53,14 +53,20 @@ class TensorFiles:
         """Shape of a tensor; nothing else of it is read."""
         return tuple(self._file_of_name[name].get_slice(name).get_shape())
 
-    def __contains__(self, name: str) -> bool:
+    def __contains__(self, name: object) -> bool:
         return name in self._file_of_name
 
     def __call__(self, name: str) -> torch.Tensor:
-        """A tensor, in the dtype asked for."""
+        """A tensor, in the dtype asked for.
+
+        Raises:
+            InputError: It is of eight bits, and its scales are missing.
+        """
         tensor: torch.Tensor = self._file_of_name[name].get_tensor(name)
         if tensor.dtype is not torch.int8:
             return tensor.to(self.dtype)
+        if name + SCALE_SUFFIX not in self:
+            raise InputError(f"tensor {name} is of int8, and {name + SCALE_SUFFIX} with its scales is missing")
         scale = self._file_of_name[name + SCALE_SUFFIX].get_tensor(name + SCALE_SUFFIX).to(torch.float32)
         value: torch.Tensor = (tensor.to(torch.float32) * scale.view(-1, 1)).to(self.dtype)
         return value

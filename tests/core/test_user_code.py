@@ -121,6 +121,24 @@ def test_what_a_file_imports_from_its_folder_counts_as_its_own(tmp_path, monkeyp
     assert __import__("own_helper").WORD == "the second"
 
 
+def test_files_that_code_says_it_reads_count(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    path = write_module(tmp_path, "own_r", "r")
+    path.write_text(f"import own_reader\n{path.read_text()}")
+    (tmp_path / "own_reader.py").write_text("DATA_FILES = ['levels.txt']\nLEVEL = open('levels.txt').read()\n")
+    (tmp_path / "levels.txt").write_text("1")
+    scenario = write_scenario(tmp_path, "own_r:own")
+    before = user_code_hashes(load_scenario(scenario).dump())
+    assert set(before) == {"own_r", "own_reader", "own_reader/levels.txt"}
+    (tmp_path / "levels.txt").write_text("2")
+    after = user_code_hashes(load_scenario(scenario).dump())
+    assert {name for name in before if before[name] != after[name]} == {"own_reader/levels.txt"}
+    assert sys.modules["own_reader"].LEVEL == "2"
+    (tmp_path / "levels.txt").unlink()
+    with pytest.raises(InputError, match=r"own_reader\.py: DATA_FILES names 'levels\.txt', and there is no such file"):
+        user_code_hashes({"protocol": "own_r:own"})
+
+
 def test_files_of_a_package_count_by_what_they_import(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     package = tmp_path / "own_package"

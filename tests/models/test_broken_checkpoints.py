@@ -78,14 +78,56 @@ def test_the_same_layers_only_partly_there_never_run_with_random_weights(broken)
         ("num_attention_heads", True),
         ("hidden_size", 32.5),
         ("head_dim", "8"),
+        ("num_hidden_layers", 10**12),
+        ("max_position_embeddings", 10**18),
+        ("intermediate_size", 10**9),
     ],
 )
 def test_sizes_that_are_none(broken, key, value):
     folder, load = broken
     config = json.loads((folder / "config.json").read_text())
     (folder / "config.json").write_text(json.dumps({**config, key: value}))
-    with pytest.raises(InputError, match=rf"config\.json: {key} must be a whole number from 1 on, got {value!r}"):
+    with pytest.raises(InputError, match=rf"config\.json: {key} must be a whole number from 1 to 10*, got {value!r}"):
         load()
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "says"),
+    [
+        (
+            "torch_dtype",
+            "float99",
+            r"config\.json: torch_dtype must be a type of PyTorch, got 'float99'; valid: float32",
+        ),
+        ("dtype", "float", None),
+        ("dtype", "float8_e4m3fn", None),
+        ("hidden_act", "nope", r"config\.json: unknown hidden_act 'nope'"),
+    ],
+)
+def test_names_that_no_library_knows(broken, key, value, says):
+    folder, load = broken
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**config, key: value}))
+    if says is None:
+        assert load().num_parameters > 0
+    else:
+        with pytest.raises(InputError, match=says):
+            load()
+
+
+def test_a_tensor_of_eight_bits_without_its_scales(tmp_path):
+    folder = builders.save(builders.network("Llama", **builders.MODERN), tmp_path / "model")
+    change(folder, lambda w: w.update({UP: w[UP].to(torch.int8)}))
+    with pytest.raises(InputError, match=rf"tensor {UP} is of int8, and {UP}_scale with its scales is missing"):
+        load_model(str(folder), device="cpu")
+
+
+def test_ends_outside_the_vocabulary_are_noted(broken):
+    folder, load = broken
+    (folder / "generation_config.json").write_text('{"eos_token_id": [2, 999999]}')
+    model = load()
+    assert 2 in model.eos_ids and 999999 not in model.eos_ids
+    assert any(f"no text ends with token 999999, which its vocabulary of {model.vocab_size}" in n for n in model.notes)
 
 
 @pytest.mark.parametrize(
@@ -320,3 +362,16 @@ def test_a_tokenizer_whose_settings_do_not_fit_says_so(tmp_path):
     (folder / "tokenizer_config.json").write_text(json.dumps({**own, "model_max_length": "long"}))
     with pytest.raises(InputError, match=f"the tokenizer of {folder} does not work: TypeError"):
         load_tokenizer(str(folder)).encode("w3 w4")
+
+
+def test_what_keeps_a_model_from_being_loaded_is_told_by_those_who_only_describe(tmp_path):
+    """Missing tensors of a checkpoint, and code that comes with one."""
+    folder = builders.save(builders.network("Llama", **builders.MODERN), tmp_path / "model")
+    builders.words(100).save_pretrained(folder)
+    assert describe_model(str(folder))[0].problem is None
+    change(folder, lambda w: w.pop(UP))
+    problem = describe_model(str(folder))[0].problem
+    assert problem == f"1 tensor missing from its files ({UP})"
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**config, "auto_map": {"AutoModelForCausalLM": "own.Model"}}))
+    assert "--trust-remote-code" in (describe_model(str(folder))[0].problem or "")

@@ -19,7 +19,8 @@ from sim.models.huggingface import HuggingFaceModel
 from sim.models.importance import importance
 from sim.models.interface import ForwardPass
 from sim.models.llama_fast import LlamaFast
-from sim.models.llama_weights import LlamaSizes, has_half_products
+from sim.models.llama_sizes import LlamaSizes
+from sim.models.llama_weights import has_half_products
 from sim.models.loading import load_model
 from tests.models import builders
 from tests.models.conftest import uncached_rows

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
 import shutil
 import subprocess
 import sys
@@ -80,6 +82,10 @@ def test_file_digest_follows_the_content(tmp_path):
     one = file_digest(path)
     path.write_bytes(b"other")
     assert file_digest(path) != one
+    before = path.stat()
+    path.write_bytes(b"equal")  # in size, and in time as after cp -p
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert file_digest(path) == hashlib.sha256(b"equal").hexdigest()
     path.unlink()
     with pytest.raises(FileNotFoundError, match=r"no \*\.safetensors"):
         weights_digest(tmp_path)

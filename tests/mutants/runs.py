@@ -21,6 +21,17 @@ RUNS: tuple[Mutant, ...] = (
             "    _loaded[top] = UserModule(path, _hash_of(top, path))\n\n\ndef restore",
             "\n\ndef restore",
         ),
+        ("data_of_own_code_changes_unseen", "for place in _named_by(name, file).values()]", "for place in ()]"),
+    ),
+    *faults_of(
+        "sim/models/fingerprint.py",
+        ("tests/models/test_loading.py",),
+        ("equal_in_time_and_size_is_equal", "status.st_ctime_ns, status.st_ino", "0, 0"),
+    ),
+    *faults_of(
+        "sim/models/tokenizer.py",
+        ("tests/tape/test_identity.py::test_another_chat_template_is_another_run",),
+        ("chat_templates_do_not_count", "self.definition, self.chat_template]", "self.definition]"),
     ),
     *faults_of(
         "channels/compiled.py",

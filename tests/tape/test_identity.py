@@ -6,6 +6,7 @@ The keys come from the schema itself, so that one that is added is tested withou
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -286,12 +287,34 @@ def test_edited_stop_tokens_are_not_replayed_over(tiny_keys: dict, tiny_pair: Pa
     config = json.loads(path.read_text())
     common = int(before.requests["tokens"].sum())
     config["eos_token_id"] = list(range(2, 60))
+    # At the same time, as a copy that keeps times has it.
+    times = path.stat()
     path.write_text(json.dumps(config))
+    os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
     after = run(scenario, tmp_path / "out")
     assert after.folder != before.folder
     assert int(after.requests["tokens"].sum()) < common
     live = run(scenario, live=True)
     assert after.summary == pytest.approx(live.summary, nan_ok=True)
+
+
+@pytest.mark.usefixtures("no_pictures", "cache")
+def test_another_chat_template_is_another_run(tiny_keys: dict, tiny_pair: Path, tmp_path: Path):
+    models = tmp_path / "models"
+    shutil.copytree(tiny_pair, models)
+    tiny_keys["models"] |= {"draft": str(models / "draft"), "target": str(models / "target")}
+    prompts = tmp_path / "chats.jsonl"
+    prompts.write_text('{"messages": [{"role": "user", "content": "w5 w6"}]}\n')
+    tiny_keys["workload"]["prompts"] = str(prompts)
+    tiny_keys["sweep"] = {"axes": {"protocol.top_k": [2, 6]}}
+    found = []
+    for text in ("{{ messages[0].content }}", "w7 {{ messages[0].content }} w8"):
+        (models / "target" / "chat_template.jinja").write_text(text)
+        done = sweep(Scenario.from_dict(tiny_keys), tmp_path / "out", jobs=1, resume=True)
+        assert done.resumed == 0
+        found.append(done.table)
+    assert set(found[0]["run_id"]).isdisjoint(found[1]["run_id"])
+    assert found[0]["e2e_mean_s"].tolist() != found[1]["e2e_mean_s"].tolist()
 
 
 @pytest.mark.usefixtures("cache")

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 
 from sim.models.checkpoint import read_json
-from sim.models.llama_weights import EMBEDDING, LAST_NORM, LlamaSizes
+from sim.models.llama_sizes import EMBEDDING, LAST_NORM, LlamaSizes
 from sim.models.weights import TensorFiles
 
 NORM = "norm.weight"
