@@ -132,6 +132,11 @@ def _with_error(summary: Mapping[str, Any], key: str) -> Any:
     return f"{summary[key]:.3f} ± {error:.3f}"
 
 
+def _share(part: float, total: float) -> str:
+    """A part of a total; a dash where nothing was measured."""
+    return "-" if math.isnan(part / total) else f"{part / total:.1%}"
+
+
 def _print_run(scenario: Scenario, summary: Mapping[str, Any]) -> None:
     from sim.figures.labels import name_of
     from sim.results.columns import BREAKDOWN_COLUMNS, INCIDENT_COLUMNS
@@ -144,7 +149,7 @@ def _print_run(scenario: Scenario, summary: Mapping[str, Any]) -> None:
     parts = [
         (column.removesuffix("_s"), summary[column.removesuffix("_s") + "_mean_s"]) for column in BREAKDOWN_COLUMNS
     ]
-    breakdown = [(name.replace("_", " "), value, f"{value / total:.1%}") for name, value in parts if value]
+    breakdown = [(name.replace("_", " "), value, _share(value, total)) for name, value in parts if value]
     print_lines([""])
     print_table("Where the time of a mean request goes", ("part", "seconds", "share"), breakdown)
 

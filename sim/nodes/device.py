@@ -189,7 +189,7 @@ class Device:
             think_s = hooks.source.think_time_s(planned)
             if think_s is not None:
                 start(self.env, hooks.watched(self._next_turn(planned.index + 1, think_s)))
-        hooks.requests.leave(ended_ns)
+        hooks.requests.leave(ended_ns, metrics.given_up)
         hooks.on_outcome(RequestOutcome(planned, issued_ns, started_ns, ended_ns, metrics, hooks.slo, hooks.kind))
 
     def _execute(self, planned: PlannedRequest, metrics: RequestMetrics, info: RequestInfo) -> Process:

@@ -21,11 +21,13 @@ class QueueCounts:
 
     Attributes:
         arrivals: Who came; ``departures`` likewise who left.
+        given_up: Of those who left the ones without what they came for.
         area_ns: Time integral of the number inside.
     """
 
     arrivals: int = 0
     departures: int = 0
+    given_up: int = 0
     area_ns: int = 0
 
 
@@ -56,10 +58,11 @@ class QueueMonitor:
         self.advance(now_ns)
         self.counts.arrivals += 1
 
-    def leave(self, now_ns: int) -> None:
+    def leave(self, now_ns: int, given_up: bool = False) -> None:
         """Count a departure."""
         self.advance(now_ns)
         self.counts.departures += 1
+        self.counts.given_up += given_up
 
     def check(self, now_ns: int, spent_ns: int) -> None:
         """Little's law up to now, to the nanosecond.

@@ -176,7 +176,7 @@ SUMMARY_COLUMNS = {
     "simulated_s": "when the last request ended",
     "window_s": "length of the measurement window; without one of the whole run",
     "offered_rps": "requests issued per second of the window",
-    "completed_rps": "requests ended per second of the window",
+    "completed_rps": "requests completed per second of the window, those given up left out",
     "in_flight_mean": "requests issued and not ended, time average over the window",
     "in_flight_end": "the same when the window ends",
     "backlog_growth": "how many more are under way when the window ends than when it began",

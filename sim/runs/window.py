@@ -89,11 +89,12 @@ class Window:
         assert self._start is not None and self._end is not None
         before, after, seconds = self._start.requests, self._end.requests, self.duration_ns / NS_PER_S
         issued, ended = after.arrivals - before.arrivals, after.departures - before.departures
+        completed = ended - (after.given_up - before.given_up)
         figures = {
             "window_s": seconds,
             "tokens_per_s": self.tokens / seconds if seconds else math.nan,
             "offered_rps": issued / seconds if seconds else math.nan,
-            "completed_rps": ended / seconds if seconds else math.nan,
+            "completed_rps": completed / seconds if seconds else math.nan,
             "in_flight_mean": (after.area_ns - before.area_ns) / self.duration_ns if seconds else math.nan,
         }
         if self.end_ns is not None:

@@ -37,6 +37,22 @@ def test_a_title_wider_than_its_table_stays_on_one_line(width: int, monkeypatch:
     assert lines[-1].endswith(" 95.4%") and lines[-2].endswith("  4.6%")
 
 
+def test_shares_of_a_run_without_an_answer_are_dashes(monkeypatch: pytest.MonkeyPatch):
+    """All requests were given up: nothing completed, no mean, and a dash for each share."""
+    from sim.cli import run
+    from sim.results.columns import BREAKDOWN_COLUMNS
+    from tests.worlds import small_scenario
+
+    screen = io.StringIO()
+    monkeypatch.setattr(output, "results_console", lambda: Console(file=screen, width=120, highlight=False))
+    names = [column.removesuffix("_s") + "_mean_s" for column in BREAKDOWN_COLUMNS]
+    summary = {"requests": 0, "completed_rps": 0.0, **dict.fromkeys(["e2e_mean_s", *names], float("nan"))}
+    run._print_run(small_scenario(), summary)
+    shown_text = screen.getvalue()
+    assert "nan" not in shown_text
+    assert re.search(r"Requests completed +0 ", shown_text) and re.search(r"uplink air +- +-", shown_text)
+
+
 @pytest.mark.parametrize("width", [80, 120])
 def test_long_names_are_broken_at_their_joints_if_at_all(width: int, monkeypatch: pytest.MonkeyPatch):
     columns = ["link.bandwidth_mhz", "variant", "e2e_mean_s", "ttft_mean_s", "tpot_mean_s", "acceptance_rate"]
