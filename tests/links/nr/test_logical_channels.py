@@ -15,7 +15,7 @@ from sim.links.nr import NrLink, NrLinkSettings
 from sim.links.nr.rlc.logical_channels import LogicalChannel, LogicalChannels
 from sim.links.nr.rlc.message import Message, Segmenter
 from sim.links.nr.traffic.settings import FLOWS
-from sim.links.nr.traffic.sources import SOURCES, offered_bps
+from sim.links.nr.traffic.sources import SOURCES, num_embedded_objects, offered_bps
 
 SEGMENTER = Segmenter(HeaderModel(), True)
 
@@ -231,14 +231,25 @@ def test_traffic_models_have_their_rates():
 
 
 def test_web_pages_have_a_main_object_and_embedded_ones():
-    """NGMN: sizes between their cuts, 3.6 embedded objects in the mean over whole numbers, reading in between."""
+    """NGMN: sizes between their cuts, reading in between; a tenth of the pages is read too fast to be told apart."""
     objects, _ = Recorder().run("web", 20_000, reading_s=5.0)
     gaps = np.diff(objects[:, 0])
     pages = np.flatnonzero(gaps > 0.5)
     assert len(pages) == pytest.approx(20_000 / 5.15, rel=0.15)
     assert objects[:, 1].min() >= 50 and objects[:, 1].max() <= 2_000_000
     per_page = len(objects) / (len(pages) + 1)
-    assert 4.0 < per_page < 7.0
+    assert per_page == pytest.approx((1 + 5.64) / np.exp(-0.1), rel=0.15)
+
+
+def test_pages_have_as_many_embedded_objects_in_the_mean_as_ngmn_says():
+    """The Pareto number's mean less 2: 20 (1 - (2/55)^0.1) = 5.642; 4.4 standard errors, one false alarm in 10^5."""
+    rng = generator(1, "test")
+    counts = np.array([num_embedded_objects(rng) for _ in range(100_000)])
+    expected = 20 * (1 - (2 / 55) ** 0.1)
+    assert expected == pytest.approx(5.64, abs=0.005)
+    assert counts.mean() == pytest.approx(expected, abs=4.4 * counts.std() / np.sqrt(len(counts)))
+    assert counts.min() == 0 and counts.max() == 53
+    assert 4.4 * counts.std() / np.sqrt(len(counts)) < 0.2
 
 
 def test_5qis_are_those_of_the_standard():
