@@ -320,5 +320,6 @@ RADIO: tuple[Mutant, ...] = (
         "sim/links/nr/mac/pdcch.py",
         ("tests/links/nr/test_control.py",),
         ("cce_for_all", "return self.grants_left > 0 and cost <= self.cce_left", "return self.grants_left > 0"),
+        ("levels_are_never_renewed", "self._renewed[devices] != period", "self._renewed[devices] < 0"),
     ),
 )

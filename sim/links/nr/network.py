@@ -200,11 +200,22 @@ class Network:
             mac.control_weight[:] = weights
 
     def _control_channel(self, num_devices: int) -> ControlChannel:
-        """The downlink control channel of all cells."""
-        settings = self.settings
-        return ControlChannel(
+        """The downlink control channel of all cells; interference between them counts for its aggregation levels."""
+        settings, channel = self.settings, self.channel
+        control = ControlChannel(
             self.carrier.num_prb, settings.pdcch_symbols, num_devices, self.num_cells, settings.max_grants_per_slot
         )
+        if channel is not None and self.interference is not None and settings.pdcch_symbols:
+            control.set_snr(channel.mean_snr_db(Direction.DOWNLINK))
+            control.follow(self._downlink_sinr_db, settings.csi_period_slots)
+        return control
+
+    def _downlink_sinr_db(self, devices: npt.NDArray[np.int64], slot: int) -> npt.NDArray[np.float64]:
+        """Mean SINR of the whole carrier at devices, by the running mean of interference. [num_rows]."""
+        assert self.channel is not None and self.interference is not None
+        snr = self.channel.snr(Direction.DOWNLINK, devices, np.full(len(devices), self.carrier.num_prb))
+        over_noise = self.interference[Direction.DOWNLINK].expected_over_noise(slot, devices)
+        return np.asarray(10 * np.log10(snr / (1 + over_noise.mean(axis=1))))
 
     def _make_background(self, seed: int) -> BackgroundTraffic | None:
         """Sources of other traffic, if there is any."""

@@ -12,6 +12,7 @@ import simpy
 from channels.nr import bsr_reported_bytes
 from sim.links.base import Direction, Packet
 from sim.links.nr import NrLink, NrLinkSettings, idle_delivery
+from sim.links.nr.full_buffer import run_full_buffer
 from sim.links.nr.mac.pdcch import ControlChannel, aggregation_levels, level_thresholds_db, num_cce
 from sim.links.nr.phy.carrier import Carrier
 from sim.links.nr.phy.receiver import Receiver
@@ -34,6 +35,47 @@ def test_aggregation_levels_fall_with_the_snr():
     assert np.all(np.diff(thresholds) < -2.9)
     # Twice the elements gain at least 3 dB of energy, and something in code rate.
     assert thresholds[0] == pytest.approx(5.0, abs=0.1)
+
+
+def test_levels_follow_a_sinr_once_a_period():
+    """Of those asked about by their SINR when a period's first grant is due; of all anew after a move."""
+    sinr_db = {0: [10.0, 10.0, 10.0], 3: [4.0, 0.0, -4.0], 12: [30.0, 30.0, -8.0]}
+    asked = []
+
+    def of(devices, slot):
+        asked.append((devices.tolist(), slot))
+        return np.array(sinr_db[slot])[devices]
+
+    channel = ControlChannel(273, 1, 3, 1, max_grants=16)
+    channel.set_snr(np.array([50.0, 50.0, 50.0]))
+    channel.follow(of, 10)
+    assert channel.costs == [1, 1, 1]
+    channel.refresh(np.array([0, 1]), 3)
+    channel.refresh(np.array([1, 2]), 3)
+    assert channel.costs == channel.cost_row.tolist() == [2, 4, 8]
+    channel.refresh(np.array([0, 2]), 9)
+    channel.refresh(np.array([2]), 12)
+    assert channel.costs == channel.cost_row.tolist() == [2, 4, 16]
+    channel.set_snr(np.array([50.0, 50.0, 50.0]))
+    channel.refresh(np.array([0, 1, 2]), 12)
+    assert channel.costs == [1, 1, 16]
+    assert asked == [([0, 1], 3), ([2], 3), ([2], 12), ([0, 1, 2], 12)]
+
+
+def test_interference_raises_aggregation_levels():
+    """Seven full cells: by SNR every device takes one CCE, by the SINR that interference leaves up to eight."""
+    settings = NrLinkSettings(tdd_pattern="F", num_sites=7, interference="explicit")
+    network = run_full_buffer(settings, 35, 200, (DOWN,), seed=2).link.network
+    snr_db = network.channel.mean_snr_db(DOWN)
+    over_noise = network.interference[DOWN].expected_over_noise(202, np.arange(35)).mean(axis=1)
+    by_sinr = aggregation_levels(snr_db - 10 * np.log10(1 + over_noise), network.pdcch.num_cce)
+    assert aggregation_levels(snr_db, network.pdcch.num_cce).tolist() == [1] * 35
+    # A level is that of its last report, up to ten slots ago; few lie so near to an edge that it has changed since.
+    used = np.array(network.pdcch.costs)
+    assert set(used.tolist()) >= {1, 2, 4} and (used == by_sinr).mean() > 0.85
+    # Without interference, or as a rise over thermal, the SNR decides.
+    alone = run_full_buffer(NrLinkSettings(tdd_pattern="F", num_sites=7), 35, 50, (DOWN,), seed=2).link.network
+    assert alone.pdcch.costs == [1] * 35
 
 
 @pytest.mark.parametrize(("snr_db", "grants"), [(20.0, 8), (3.0, 4), (-1.0, 2), (-4.0, 1)])

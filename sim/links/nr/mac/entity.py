@@ -134,6 +134,7 @@ class MacEntity(Transmission):
         if not len(devices):
             return None
         self.adaptation.refresh(devices, slot)
+        self.deps.pdcch.refresh(devices, slot)
         devices, needed = self.useful(devices, num_symbols)
         quality = self.adaptation.group_quality(devices, slot)
         return Candidates(devices, needed, quality)

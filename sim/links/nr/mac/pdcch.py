@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import cache
 
 import numpy as np
 import numpy.typing as npt
@@ -42,11 +43,17 @@ def level_thresholds_db() -> Array:
 
 def aggregation_levels(snr_db: Array, available: int) -> Indices:
     """CCEs that a grant to each device takes, at most as many as the CORESET has. [num_devices]."""
-    thresholds = level_thresholds_db()
-    step = (np.asarray(snr_db)[:, None] < thresholds).sum(axis=1)
-    largest = max((level for level in _LEVELS if level <= available), default=1)
-    value: Indices = np.minimum(np.array([*_LEVELS, _LEVELS[-1]])[step], largest)
+    rising_db, levels = _steps(available)
+    # As many thresholds as the SNR reaches.
+    value: Indices = levels.take(rising_db.searchsorted(snr_db, side="right"))
     return value
+
+
+@cache
+def _steps(available: int) -> tuple[Array, Indices]:
+    """Thresholds, rising, [5], and the levels below, between and above them, as a CORESET has them, [6]."""
+    largest = max((level for level in _LEVELS if level <= available), default=1)
+    return level_thresholds_db()[::-1].copy(), np.minimum(np.array([*_LEVELS, _LEVELS[-1]]), largest)[::-1].copy()
 
 
 class GrantBudget:
@@ -95,6 +102,9 @@ class ControlChannel:
     Attributes:
         costs: CCEs of a grant to each device: its aggregation level, [num_devices]; ``cost_row`` has them as an array.
 
+    Aggregation levels follow the mean SNR of the downlink, or a SINR that changes with what other cells send: then they
+    are renewed once a period, for devices that may get a grant (``refresh``).
+
     Notes: every device can be reached on any free CCEs (no search-space blocking), and none misses its grant.
     """
 
@@ -105,9 +115,39 @@ class ControlChannel:
         self.cost_row = np.ones(num_devices, dtype=np.int64)
         self._used, self._common = [0] * num_cells, [0] * num_cells
         self._reserved = 0
+        self._sinr_db: Callable[[Indices, int], Array] | None = None
+        self._period_slots = 1
+        # Period in which each device's level was found last.
+        self._renewed = np.full(num_devices, -1, dtype=np.int64)
+
+    def follow(self, sinr_db: Callable[[Indices, int], Array], period_slots: int) -> None:
+        """Let levels follow a SINR of the downlink.
+
+        Args:
+            sinr_db: That of devices [num_rows] in a slot, [num_rows].
+            period_slots: How long a level is kept.
+        """
+        self._sinr_db, self._period_slots = sinr_db, period_slots
+
+    def refresh(self, devices: Indices, slot: int) -> None:
+        """Renew the levels of devices whose period is over, before they are given a grant."""
+        if self._sinr_db is None:
+            return
+        period = slot // self._period_slots
+        stale = devices[self._renewed[devices] != period]
+        if not len(stale):
+            return
+        levels = aggregation_levels(self._sinr_db(stale, slot), self.num_cce)
+        self._renewed[stale], self.cost_row[stale] = period, levels
+        for device, level in zip(stale.tolist(), levels.tolist(), strict=True):
+            self.costs[device] = level
 
     def set_snr(self, snr_db: Array) -> None:
         """Renew the aggregation levels by the mean SNR of the downlink, [num_devices]."""
+        if self._sinr_db is not None:
+            # Interference is known when they are asked for.
+            self._renewed[:] = -1
+            return
         self.cost_row = aggregation_levels(snr_db, self.num_cce)
         self.costs = self.cost_row.tolist()
 
