@@ -48,6 +48,22 @@ RADIO: tuple[Mutant, ...] = (
         ("outer_loop_without_reserve", "_CREDIT_STEPS = 5", "_CREDIT_STEPS = 0"),
     ),
     *faults_of(
+        "sim/links/nr/phy/codewords.py",
+        ("tests/links/nr/test_antennas.py",),
+        ("codewords_of_the_best_layer", "np.minimum.reduce(used, axis=1)", "np.minimum.reduce(used, axis=1) + 0.5"),
+        ("codewords_forget_the_offset", "self._max_sinr) * offset[:, None]", "self._max_sinr)"),
+    ),
+    *faults_of(
+        "sim/links/nr/phy/spatial.py",
+        ("tests/links/nr/test_antennas.py",),
+        ("ranks_share_an_offset", "limits.offsets[rank - 1]", "limits.offsets[0]"),
+    ),
+    *faults_of(
+        "sim/links/nr/mac/layered_warm_up.py",
+        ("tests/links/nr/test_outer_loop.py",),
+        ("layers_start_at_zero", "return np.asarray(10 ** (np.array(found_db) / 10))", "return np.ones(len(found_db))"),
+    ),
+    *faults_of(
         "channels/harq.py",
         ("tests/channels", "tests/links/nr/test_harq_closed_form.py"),
         (

@@ -28,7 +28,8 @@ class AntennaSettings(Settings):
     """Transmit antennas of a device; the smaller of ``num_tx`` and 2 if left out."""
 
     max_layers: int = Field(default=4, ge=1, le=4)
-    """Most layers of a downlink block; never more than antennas at either end."""
+    """Most layers of a downlink block; never more than antennas at either end. The rank is the one whose codeword, over
+    all layers, carries most."""
 
     uplink_max_layers: int = Field(default=2, ge=1, le=2)
     """Most layers of an uplink block."""

@@ -18,8 +18,10 @@ from sim.links.nr.mac.outer_loop import OuterLoops
 from sim.links.nr.phy.block import TransportBlock
 from sim.links.nr.phy.block_errors import BlockErrors
 from sim.links.nr.phy.channel import RadioChannel
+from sim.links.nr.phy.codewords import Codewords
 from sim.links.nr.phy.interference import Interference
 from sim.links.nr.phy.power_reduction import PowerReduction
+from sim.links.nr.phy.spatial import RankLimits
 
 Array = npt.NDArray[np.float64]
 Indices = npt.NDArray[np.int64]
@@ -82,7 +84,12 @@ class ReportedChannel:
         self._ceiling = (2**errors.top_capacity - 1) * 10 ** (_CEILING_DB / 10)
         # From the best report the offset reaches down to the lowest MCS.
         deepest_db = lowest_db - 10 * log10(self._ceiling)
-        self.loops = OuterLoops(channel, errors, direction, self._ceiling, deepest_db)
+        self._codewords = Codewords(carrier, errors, self._ceiling, settings.mcs) if self.has_layers else None
+        self.loops = OuterLoops(channel, errors, direction, self._ceiling, deepest_db, self._codewords)
+        # SINR of each layer over the mean SNR, infinite for layers beyond the rank.
+        max_layers = channel.spatial.max_layers[direction] if self._codewords else 0
+        self._layer_gains = np.ones((count, carrier.num_groups, max_layers))
+        self._layered_mcs = np.zeros(count, dtype=np.int64)
         mcs = lowest if settings.mcs is None else settings.mcs
         self.widths = GrantWidths(carrier, count, mcs, self._spread_mcs)
         # Of each device's last report: SINR at its headroom's width, and the greatest capacity that counts.
@@ -163,6 +170,10 @@ class ReportedChannel:
         if self._cqi is not None:
             scale = self._channel.snr(self._direction, rows, self.widths.headroom_prb[rows])[:, None] / (1 + over_noise)
             self._gains[rows] = self._cqi.quantised(self._gains[rows] * scale) / scale
+            if self._codewords is not None:
+                # All that is known of a codeword's layers.
+                own = self._layer_gains[rows]
+                self._layer_gains[rows] = np.where(np.isfinite(own), self._gains[rows][..., None], np.inf)
 
     def _over_noise(self, slot: int, devices: Indices) -> Array:
         """Interference over noise as it is known for devices, [num_devices, num_groups]; no rows if there is none."""
@@ -186,12 +197,21 @@ class ReportedChannel:
             else:
                 self._gains[rows] = spatial.combined_gains(self._direction, measured_slot, rows)
             return
-        mean = self._channel.snr(self._direction, rows, self.widths.headroom_prb[rows])
+        width = self.widths.headroom_prb[rows]
+        mean = self._channel.snr(self._direction, rows, width)
         snr = np.repeat(mean[:, None], self._gains.shape[1], axis=1)
         if self._interference is not None:
             snr /= 1 + self._interference.expected_over_noise(slot, rows)
-        report = spatial.report(self._direction, measured_slot, rows, snr, self._max_capacity)
-        self._gains[rows], self.num_layers[rows], self.precoder[rows] = report.gains, report.num_layers, report.precoder
+        if self._codewords is None:
+            self._gains[rows], self.precoder[rows] = spatial.beam(self._direction, measured_slot, rows, snr)
+            return
+        losses = self._reduction.losses_db(rows, width) if self._reduction else None
+        limits = RankLimits(width, self.loops.by_rank[:, rows], losses)
+        report = spatial.report(self._direction, measured_slot, rows, snr, self._codewords, limits)
+        self._gains[rows], self._layer_gains[rows] = report.gains, report.layer_gains
+        self.num_layers[rows], self.precoder[rows] = report.num_layers, report.precoder
+        self._layered_mcs[rows] = report.mcs
+        self.loops.use_ranks(rows, report.num_layers)
 
     def _sinr(self, devices: Indices, num_prb: Indices, slot: int) -> Array:
         """SINR per group at the reported channel, outer loop applied. [num_devices, num_groups]."""
@@ -219,7 +239,9 @@ class ReportedChannel:
         ceiling = np.log2(1 + self._ceiling * self.loops.offset[rows])
         self._report_sinr[rows], self._report_ceiling[rows] = sinr, ceiling
         self._renew_rates(rows, capacity)
-        self.widths.set_mcs(rows, self._wideband_mcs(rows, capacity, width, ceiling))
+        layered = self._codewords is not None and self._cqi is None
+        mcs = self._layered_mcs[rows] if layered else self._wideband_mcs(rows, capacity, width, ceiling)
+        self.widths.set_mcs(rows, mcs)
 
     def _compiled_evaluation(self, rows: Indices, slot: int) -> None:
         """`_evaluate` of blocks of one layer, without losses, by compiled code around NumPy's logarithms and sums."""
@@ -294,7 +316,11 @@ class ReportedChannel:
         """MCS of blocks on given PRBs, prbs_per_group [num_blocks][num_groups]: by mean capacity as reported."""
         if self._fixed_mcs is not None:
             return [self._fixed_mcs] * len(devices)
-        self.loops.prepare(devices, num_prb, num_symbols)
+        warmed = self.loops.prepare(devices, num_prb, num_symbols)
+        if self._codewords is not None:
+            if warmed is not None:
+                self._report_again(warmed, slot)
+            return self._layered_choice(self._codewords, devices, prbs_per_group, num_symbols, slot)
         losses = self._reduction.losses_db(devices, np.array(num_prb), prbs_per_group) if self._reduction else None
         if self._channel.is_compiled and losses is None and not self.has_layers:
             return self._compiled_choice(devices, np.array(prbs_per_group) if prbs is None else prbs, num_symbols, slot)
@@ -309,8 +335,35 @@ class ReportedChannel:
         for row, scale, used, count, offset in zip(gains, scales, prbs_per_group, num_prb, offsets, strict=True):
             bits = [weight * log2(1.0 + gain * scale) for gain, weight in zip(row, used, strict=True) if weight]
             capacity.append(min(sum(bits) / count, log2(1.0 + self._ceiling * offset)))
-        layers = self.num_layers.take(devices).tolist() if self.has_layers else None
-        return self._errors.choose(capacity, num_prb, num_symbols, layers, losses)
+        return self._errors.choose(capacity, num_prb, num_symbols, None, losses)
+
+    def _report_again(self, rows: Indices, slot: int) -> None:
+        """Choose the ranks of devices anew, whose outer loops are now warm."""
+        measured = self._held[rows]
+        for measured_slot in np.unique(measured).tolist():
+            self._measure(rows[measured == measured_slot], max(0, measured_slot), slot)
+        self._evaluate(rows, slot)
+
+    def _layered_choice(
+        self, codewords: Codewords, devices: Indices, prbs_per_group: list[list[int]], num_symbols: int, slot: int
+    ) -> list[int]:
+        """`choose` of blocks that may have several layers: by the effective SINR that they would be decoded with."""
+        prbs = np.array(prbs_per_group)
+        num_prb = prbs.sum(axis=1)
+        losses = self._reduction.losses_db(devices, num_prb, prbs_per_group) if self._reduction else None
+        scale = self._channel.snr(self._direction, devices, num_prb)[:, None]
+        if self._interference is not None:
+            scale = scale / (1 + self._over_noise(slot, devices))
+        effective = codewords.effective_sinr(self._layer_gains[devices] * scale[..., None], prbs)
+        offset, layers = self.loops.offset[devices], self.num_layers[devices]
+        mcs = np.empty(len(devices), dtype=np.int64)
+        for rank in np.unique(layers).tolist():
+            rows = np.flatnonzero(layers == rank)
+            own = None if losses is None else losses[rows]
+            place, _ = codewords.choose(effective[rows], offset[rows], num_prb[rows], num_symbols, rank, own)
+            mcs[rows] = codewords.available[place]
+        chosen: list[int] = mcs.tolist()
+        return chosen
 
     def _compiled_choice(self, devices: Indices, prbs: Indices, num_symbols: int, slot: int) -> list[int]:
         """`choose` of blocks of one layer, without losses, by compiled code."""
@@ -333,13 +386,13 @@ class ReportedChannel:
 
     @property
     def offset_db(self) -> Array:
-        """The outer loop's offset of each device, added to the reported SINR. [num_devices]."""
+        """The outer loop's offset of each device at its present rank, added to the reported SINR. [num_devices]."""
         return np.asarray(10 * np.log10(self.loops.offset))
 
     def learn(self, block: TransportBlock) -> None:
         """The outcome of a first transmission."""
         highest = self._errors.highest(block.num_symbols, block.num_layers)[block.num_prb]
-        self.loops.learn(block.device, block.received, block.mcs == highest)
+        self.loops.learn(block.device, block.received, block.mcs == highest, block.num_layers)
 
     def restart_figures(self) -> None:
         """Count from now on."""

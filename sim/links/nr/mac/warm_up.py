@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from math import log10
@@ -63,6 +64,24 @@ class _ReceivedBlocks:
         return np.asarray(self.floor - betas * np.log(spread))
 
 
+def best_groups(quality: Array, num_prb: int, sizes: Indices) -> Array:
+    """PRBs of each group of blocks that lie on the best groups.
+
+    Args:
+        quality: The greater the better, [num_blocks, num_groups].
+        num_prb: Of each block.
+        sizes: PRBs that a group has, [num_groups].
+
+    Returns:
+        [num_blocks, num_groups]
+    """
+    order = np.argsort(-quality, axis=1, kind="stable")
+    before = np.cumsum(sizes[order], axis=1) - sizes[order]
+    weights = np.zeros(quality.shape)
+    np.put_along_axis(weights, order, np.clip(num_prb - before, 0, sizes[order]), axis=1)
+    return weights
+
+
 class OuterLoopWarmUp:
     """Blocks of each device before the run: the outer loop's first offset, and the MCS of configured grants.
 
@@ -79,6 +98,9 @@ class OuterLoopWarmUp:
         num_blocks: Warm-up blocks of each device.
         ceiling: Linear SINR beyond which a report does not count.
         lowest_db: Lowest offset.
+
+    Attributes:
+        direction, lowest_db: As given.
     """
 
     def __init__(
@@ -90,8 +112,8 @@ class OuterLoopWarmUp:
         ceiling: float,
         lowest_db: float,
     ) -> None:
-        self._channel, self._errors, self._direction = channel, errors, direction
-        self._num_blocks, self._ceiling, self._lowest_db = num_blocks, ceiling, lowest_db
+        self._channel, self._errors, self.direction = channel, errors, direction
+        self._num_blocks, self._ceiling, self.lowest_db = num_blocks, ceiling, lowest_db
         self._betas = eesm_betas(channel.carrier.mcs_table.index)
         self._gains: tuple[Array, Array] | None = None
         self._period = MeasurementTimes(channel.settings, channel.carrier, direction, channel.num_devices).period
@@ -99,7 +121,7 @@ class OuterLoopWarmUp:
     def offset(self, device: int, num_prb: int, num_symbols: int) -> float:
         """Linear offset for blocks of a device on so many PRBs, by bisection of the mean error rate."""
         reported, blocks = self._at_best_groups(device, num_prb)
-        low, high = self._lowest_db, _TOP_DB
+        low, high = self.lowest_db, _TOP_DB
         every = np.arange(len(reported))
         # Of each block by MCS, as far as they are asked for. [num_blocks, num_mcs].
         rates = np.full((len(reported), len(self._betas)), np.nan)
@@ -124,7 +146,7 @@ class OuterLoopWarmUp:
             weights: PRBs of each group, [num_groups].
         """
         present, num_prb = self._samples()[1][:, device], sum(weights)
-        snr = float(self._channel.snr(self._direction, np.array([device]), np.array([num_prb]))[0])
+        snr = float(self._channel.snr(self.direction, np.array([device]), np.array([num_prb]))[0])
         blocks = _ReceivedBlocks.of(snr * present, np.broadcast_to(np.array(weights, dtype=np.float64), present.shape))
         available = self._errors.available.tolist()
         low, high = 0, len(available)
@@ -147,33 +169,33 @@ class OuterLoopWarmUp:
     def _at_best_groups(self, device: int, num_prb: int) -> tuple[Array, _ReceivedBlocks]:
         """SINR as reported, [num_blocks, num_groups], and blocks on the groups that are best by it."""
         reported, present = (gains[:, device] for gains in self._samples())
-        snr = float(self._channel.snr(self._direction, np.array([device]), np.array([num_prb]))[0])
+        snr = float(self._channel.snr(self.direction, np.array([device]), np.array([num_prb]))[0])
         sizes = self._channel.carrier.group_sizes
-        order = np.argsort(-reported, axis=1, kind="stable")
-        before = np.cumsum(sizes[order], axis=1) - sizes[order]
-        weights = np.zeros(reported.shape)
-        np.put_along_axis(weights, order, np.clip(num_prb - before, 0, sizes[order]), axis=1)
-        return snr * reported, _ReceivedBlocks.of(snr * present, weights)
+        return snr * reported, _ReceivedBlocks.of(snr * present, best_groups(reported, num_prb, sizes))
 
     def _evaluate(self) -> tuple[Array, Array]:
         """|H|^2 as reported and when blocks are sent, of all devices. Each [num_blocks, num_devices, num_groups]."""
-        channel, settings, carrier = self._channel, self._channel.settings, self._channel.carrier
+        channel = self._channel
         rows = np.arange(channel.num_devices)
+        both = np.array(
+            [[channel.power_gains(self.direction, at, rows) for at in slots] for slots in self.report_and_data_slots()]
+        )
+        return both[:, 0], both[:, 1]
+
+    def report_and_data_slots(self) -> Iterator[tuple[int, int]]:
+        """Slot of the measurement that a block is chosen by, and slot in which it is sent, of each warm-up block."""
+        carrier, delay = self._channel.carrier, self._channel.settings.csi_delay_slots
         # One slot more each time, so that blocks stand everywhere in the slot format and in the reports' period.
         spacing = round(_SPACING_S * 1e9 / carrier.slot_ns) + 1
-        gains = []
         for block in range(self._num_blocks):
-            slot = carrier.next_data(self._direction, _FIRST_SLOT + block * spacing)
-            known = self._decision(slot) - settings.csi_delay_slots
-            report = known - known % self._period
-            gains.append([channel.power_gains(self._direction, at, rows) for at in (report, slot)])
-        both = np.array(gains)
-        return both[:, 0], both[:, 1]
+            slot = carrier.next_data(self.direction, _FIRST_SLOT + block * spacing)
+            known = self._decision(slot) - delay
+            yield known - known % self._period, slot
 
     def _decision(self, slot: int) -> int:
         """The slot in which a block of this slot is decided about: uplink grants run ahead."""
         decided = slot
-        if self._direction == Direction.UPLINK:
+        if self.direction == Direction.UPLINK:
             while slot not in self._channel.carrier.decided_at(decided):
                 decided -= 1
         return decided

@@ -171,6 +171,11 @@ class BlockErrors:
         value: float = 1.0 - (1.0 - code_block_error) ** count
         return value
 
+    def error_rates(self, mcs: Indices, num_prb: int, num_symbols: int, sinr_db: Array, num_layers: int) -> Array:
+        """`error_rate` of many blocks of one width, mcs and sinr_db broadcast. [...]."""
+        bits, count = (values[mcs, num_prb] for values in self._segmentation((num_symbols, num_layers)))
+        return np.asarray(1.0 - (1.0 - self._table.bler(self._index, mcs, bits, sinr_db)) ** count)
+
     def waterfalls(self, num_symbols: int) -> Array | None:
         """Center, 1 / (sqrt 2 width) and code blocks of blocks of one layer; None where the table is of other curves.
 

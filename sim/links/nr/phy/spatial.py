@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,6 +12,7 @@ from channels.codebook import open_loop_precoders, type_one_precoders
 from channels.mimo import white_mmse_sinr
 from sim.links.base import Direction
 from sim.links.nr.phy.carrier import Carrier
+from sim.links.nr.phy.codewords import Codewords
 from sim.links.nr.phy.small_scale import SmallScale
 from sim.links.nr.settings import NrLinkSettings
 
@@ -24,15 +26,34 @@ class SpatialReport:
     """What devices report of their channels.
 
     Attributes:
-        gains: SINR of a layer over the mean SNR of an antenna, such that log2(1 + gain * SNR) is the layers' mean
-            capacity, [num_devices, num_groups].
+        gains: Effective SINR of a PRB group's layers over the mean SNR of an antenna, [num_devices, num_groups].
+        layer_gains: SINR of each layer over that mean SNR, infinite for layers beyond the rank, [num_devices,
+            num_groups, max_layers].
         num_layers: Rank, [num_devices].
         precoder: Index in the codebook of so many layers, [num_devices].
+        mcs: MCS of a codeword over all of them and the whole carrier, [num_devices].
     """
 
     gains: Array
+    layer_gains: Array
     num_layers: Indices
     precoder: Indices
+    mcs: Indices
+
+
+@dataclass(frozen=True)
+class RankLimits:
+    """What the choice of a rank counts besides the channel.
+
+    Attributes:
+        num_prb: PRBs of the blocks that are compared, [num_devices].
+        offsets: Outer loops' offsets by rank, linear, [max_layers, num_devices].
+        losses_db: What each MCS takes off the SINR, [num_devices, num_mcs]; None is nothing.
+    """
+
+    num_prb: Indices
+    offsets: Array
+    losses_db: Array | None = None
 
 
 class Spatial:
@@ -46,6 +67,7 @@ class Spatial:
 
     def __init__(self, carrier: Carrier, settings: NrLinkSettings, small_scale: SmallScale) -> None:
         self._small_scale, self._num_groups = small_scale, carrier.num_groups
+        self._group_sizes = carrier.group_sizes
         self._is_open_loop = settings.mimo == "open_loop"
         limits = {Direction.UPLINK: settings.uplink_max_layers, Direction.DOWNLINK: settings.max_layers}
         self.max_layers = {
@@ -85,42 +107,84 @@ class Spatial:
         """What one antenna brings to each receive antenna. [num_devices, num_groups, num_rx]."""
         return np.abs(self._small_scale.matrices(direction, slot, devices)[..., 0])
 
-    def report(
-        self, direction: Direction, slot: int, devices: Indices, snr: Array, max_capacity: float
-    ) -> SpatialReport:
-        """Rank and precoder that carry most by the channel of a slot, and the gain that they give.
-
-        Of several antennas that send; of one, there is nothing to choose (``combined_gains``).
-
-        The precoder is that of the whole carrier: of one layer the one of most power, of more layers the one of most
-        mutual information over the mean correlation of the band. The rank is the one whose layers together carry most,
-        none more than the highest MCS.
+    def beam(self, direction: Direction, slot: int, devices: Indices, snr: Array) -> tuple[Array, Indices]:
+        """Precoder of most power of one layer by the channel of a slot, and the gain that it gives.
 
         Args:
-            snr: SNR per PRB and receive antenna for the whole power in one layer, interference counted as noise,
-                [num_devices, num_groups].
-            max_capacity: log2(1 + SINR) of the highest MCS.
+            snr: SNR per PRB and receive antenna, interference counted as noise, [num_devices, num_groups].
+
+        Returns:
+            Gains over the mean SNR of an antenna, [num_devices, num_groups]; index in the codebook, [num_devices].
         """
         channel = self._small_scale.matrices(direction, slot, devices)
-        count = len(devices)
-        # Mean over the band of H^H H. [devices, num_tx, num_tx]
-        gram = np.einsum("dgrt,dgru->dtu", channel.conj(), channel) / channel.shape[1]
-        mean_snr = snr.mean(axis=1)
-        best_rate = np.full(count, -np.inf)
-        gains = np.zeros(snr.shape)
-        layers, precoder = np.ones(count, dtype=np.int64), np.zeros(count, dtype=np.int64)
+        index = self._best_precoder(direction, 1, _band_mean(channel), snr.mean(axis=1))
+        capacity = np.log2(1 + self.layer_sinr(direction, channel, 1, index, snr)[..., 0])
+        return (np.exp2(capacity) - 1) / snr, index
+
+    def rank_candidates(
+        self, direction: Direction, channel: Complex, snr: Array
+    ) -> Iterator[tuple[int, Indices, Array]]:
+        """Of each rank the best precoder of the whole carrier, and the SINR of its layers.
+
+        The precoder of one layer is the one of most power, that of more layers the one of most mutual information over
+        the mean correlation of the band.
+
+        Args:
+            channel: [num_devices, num_groups, num_rx, num_tx].
+            snr: SNR per PRB and receive antenna for the whole power in one layer, interference counted as noise,
+                [num_devices, num_groups].
+
+        Yields:
+            Rank; index in the codebook, [num_devices]; linear SINR, [num_devices, num_groups, rank].
+        """
+        gram, mean_snr = _band_mean(channel), snr.mean(axis=1)
         for rank in range(1, self.max_layers[direction] + 1):
             index = self._best_precoder(direction, rank, gram, mean_snr)
-            received = channel @ self.precoders(direction, rank, index)
-            amplitude = np.sqrt(snr)[..., None, None]
-            sinr = white_mmse_sinr(received * amplitude, np.ones(snr.shape))
-            capacity = np.log2(1 + sinr).mean(axis=-1)  # [devices, groups]
-            rate = rank * np.minimum(capacity, max_capacity).mean(axis=1)
-            better = rate > best_rate
-            best_rate[better] = rate[better]
-            layers[better], precoder[better] = rank, index[better]
-            gains[better] = (np.exp2(capacity[better]) - 1) / snr[better]
-        return SpatialReport(gains, layers, precoder)
+            yield rank, index, self.layer_sinr(direction, channel, rank, index, snr)
+
+    def report(
+        self,
+        direction: Direction,
+        slot: int,
+        devices: Indices,
+        snr: Array,
+        codewords: Codewords,
+        limits: RankLimits,
+    ) -> SpatialReport:
+        """Rank and precoder of most goodput by the channel of a slot, and the gains that they give.
+
+        Of each rank, the goodput is that of one codeword over all layers and PRB groups, with the MCS at which its
+        effective SINR, times the outer loop's offset of that rank, meets the target. Of equal ones the least rank is
+        taken, and where none meets the target one layer.
+
+        Args:
+            snr: As `rank_candidates` takes it.
+            codewords: What codewords carry.
+            limits: Widths of blocks and offsets.
+        """
+        channel = self._small_scale.matrices(direction, slot, devices)
+        count, weights = len(devices), np.broadcast_to(self._group_sizes.astype(np.float64), snr.shape)
+        most = np.zeros(count)
+        sinr = np.full((*snr.shape, self.max_layers[direction]), np.inf)
+        layers, precoder, place = (np.zeros(count, dtype=np.int64) for _ in range(3))
+        symbols = codewords.num_symbols
+        for rank, index, own in self.rank_candidates(direction, channel, snr):
+            offset = limits.offsets[rank - 1]
+            effective = codewords.effective_sinr(own, weights)
+            chosen, is_met = codewords.choose(effective, offset, limits.num_prb, symbols, rank, limits.losses_db)
+            goodput = codewords.goodput(chosen, is_met, limits.num_prb, rank)
+            better = goodput > most if rank > 1 else np.ones(count, dtype=bool)
+            most[better] = goodput[better]
+            layers[better], precoder[better], place[better] = rank, index[better], chosen[better]
+            sinr[better, :, :rank] = own[better]
+        mcs = codewords.available[place]
+        gains = codewords.by_group(sinr, mcs) / snr
+        return SpatialReport(gains, sinr / snr[..., None], layers, precoder, mcs)
+
+    def layer_sinr(self, direction: Direction, channel: Complex, rank: int, index: Indices, snr: Array) -> Array:
+        """SINR of layers behind the receiver, in white noise. [num_devices, num_groups, rank]."""
+        received = channel @ self.precoders(direction, rank, index)
+        return white_mmse_sinr(received * np.sqrt(snr)[..., None, None], np.ones(snr.shape))
 
     def _best_precoder(self, direction: Direction, rank: int, gram: Complex, snr: Array) -> Indices:
         """Index of the best precoder of a rank for each device. [num_devices]."""
@@ -133,3 +197,8 @@ class Spatial:
             return np.asarray(inner[..., 0, 0].real.argmax(axis=1))
         information = np.linalg.slogdet(np.eye(rank) + snr[:, None, None, None] * inner)[1]
         return np.asarray(information.argmax(axis=1))
+
+
+def _band_mean(channel: Complex) -> Complex:
+    """Mean over the band of H^H H. [num_devices, num_tx, num_tx]."""
+    return np.asarray(np.einsum("dgrt,dgru->dtu", channel.conj(), channel) / channel.shape[1])

@@ -1,0 +1,98 @@
+"""Where the outer loops of several ranks stand when a run begins."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from sim.links.base import Direction
+from sim.links.nr.mac.warm_up import OuterLoopWarmUp, best_groups
+from sim.links.nr.phy.block_errors import BlockErrors
+from sim.links.nr.phy.channel import RadioChannel
+from sim.links.nr.phy.codewords import Codewords
+
+Array = npt.NDArray[np.float64]
+Single = npt.NDArray[np.float32]
+Indices = npt.NDArray[np.int64]
+_NUM_HALVINGS = 9
+TOP_DB = 5.0
+"""Highest first offset: the bound of srsRAN's outer loop in the uplink. A chosen MCS lies up to a step below what a
+report carries, so that the offset which meets the target may lie above 0 dB."""
+
+
+class LayeredWarmUp:
+    """First offsets of a device's outer loops, one for each rank: `OuterLoopWarmUp` of blocks of several layers.
+
+    A warm-up block has the precoder that was best of its rank at the time of the report, and is received through it
+    over the channel as it is when the block is sent. Of each rank those blocks count that reach an MCS: others would be
+    sent with fewer layers.
+
+    Args:
+        plain: Slots of reports and blocks.
+        channel: Fading and mean SNR.
+        errors: Error curves.
+        codewords: What codewords over several layers carry.
+    """
+
+    def __init__(
+        self, plain: OuterLoopWarmUp, channel: RadioChannel, errors: BlockErrors, codewords: Codewords
+    ) -> None:
+        self._plain, self._channel, self._errors, self._codewords = plain, channel, errors, codewords
+        self._gains: list[tuple[Single, Single]] | None = None
+
+    def offsets(self, device: int, num_prb: int, num_symbols: int) -> Array:
+        """Linear offsets for blocks of a device on so many PRBs, by rank. [max_layers]."""
+        if self._gains is None:
+            self._gains = self._evaluate()
+        direction = self._plain.direction
+        snr = float(self._channel.snr(direction, np.array([device]), np.array([num_prb]))[0])
+        found_db = []
+        for both in self._gains:
+            reported, present = (snr * gains[:, device].astype(np.float64) for gains in both)
+            found_db.append(self._offset_db(reported, present, num_prb, num_symbols))
+        return np.asarray(10 ** (np.array(found_db) / 10))
+
+    def _offset_db(self, reported: Array, present: Array, num_prb: int, num_symbols: int) -> float:
+        """Offset of one rank, by bisection of the mean error rate; SINR, [num_blocks, num_groups, rank] each."""
+        codewords, num_layers = self._codewords, reported.shape[2]
+        quality = np.log2(1 + reported).sum(axis=2)
+        weights = best_groups(quality, num_prb, self._channel.carrier.group_sizes)
+        expected = codewords.effective_sinr(reported, weights)
+        sinr_db = 10 * np.log10(np.maximum(codewords.effective_sinr(present, weights), 1e-12))
+        rates = self._errors.error_rates(codewords.available, num_prb, num_symbols, sinr_db, num_layers)
+        low, high = self._plain.lowest_db, TOP_DB
+        every, widths = np.arange(len(rates)), np.full(len(rates), num_prb)
+        for _ in range(_NUM_HALVINGS):
+            middle = (low + high) / 2
+            offset = np.full(len(rates), 10 ** (middle / 10))
+            place, is_met = codewords.choose(expected, offset, widths, num_symbols, num_layers)
+            fails = float(rates[every, place][is_met].mean()) if is_met.any() else 0.0
+            # Where no larger offset would lead to another choice, none is larger than it is without a loop.
+            is_idle = middle > 0 and (not is_met.any() or place.min() == len(codewords.available) - 1)
+            if fails > self._errors.target_bler or is_idle:
+                high = middle
+            else:
+                low = middle
+        return low
+
+    def _evaluate(self) -> list[tuple[Single, Single]]:
+        """Gains of each layer as reported and when blocks are sent, of all devices, by rank.
+
+        Returns:
+            [max_layers] pairs of [num_blocks, num_devices, num_groups, rank]
+        """
+        channel, direction, spatial = self._channel, self._plain.direction, self._channel.spatial
+        rows = np.arange(channel.num_devices)
+        width = np.full(len(rows), channel.carrier.num_prb)
+        if direction == Direction.UPLINK:
+            width = np.clip(channel.headroom_prb, 1, width)
+        snr = np.repeat(channel.snr(direction, rows, width)[:, None], channel.carrier.num_groups, axis=1)
+        found: list[tuple[list[Single], list[Single]]] = [([], []) for _ in range(spatial.max_layers[direction])]
+        for report_slot, slot in self._plain.report_and_data_slots():
+            reported = channel.small_scale.matrices(direction, report_slot, rows)
+            present = channel.small_scale.matrices(direction, slot, rows)
+            for rank, index, sinr in spatial.rank_candidates(direction, reported, snr):
+                later = spatial.layer_sinr(direction, present, rank, index, snr)
+                for kept, one in zip(found[rank - 1], (sinr, later), strict=True):
+                    kept.append((one / snr[..., None]).astype(np.float32))
+        return [(np.array(reported), np.array(present)) for reported, present in found]
