@@ -17,6 +17,9 @@ from channels.nr import min_k2, num_prb
 from channels.small_scale import small_scale_parameters
 from sim.links.base import Direction
 from sim.links.nr.mac.pdcch import num_cce
+from sim.links.nr.rrc.handover import EventA3
+from sim.links.nr.traffic.sources import num_embedded_objects
+from tests.links.nr.crossings import edge_crossings_per_minute, handovers_per_minute
 from tests.validation.registry import Row, near, same, section, within_factor
 
 FORMS = "closed forms"
@@ -100,6 +103,40 @@ def redundancy_and_states() -> Iterable[Row]:
     yield near(
         "(1500, 300) m to the nearest of 7 sites 200 m apart [m]", "hexagonal lattice", 110.24, nearest, abs=0.005
     )
+
+
+@section(FORMS)
+def handovers_and_pages() -> Iterable[Row]:
+    """Handovers that nothing holds back against the geometry of hexagons; embedded objects of pages."""
+    expected = edge_crossings_per_minute(30.0, 200.0)
+    yield near(
+        "handovers per device and minute by path loss alone, 30 km/h, sites 200 m apart",
+        "v * perimeter / (pi * area) of hexagons; three standard errors of a Poisson process",
+        expected,
+        handovers_per_minute(42, 60),
+        abs=3 * np.sqrt(expected / 42),
+    )
+    rng = np.random.default_rng(1)
+    counts = np.array([num_embedded_objects(rng) for _ in range(50_000)])
+    source = "NGMN, HTTP model; mean of a Pareto number of shape 1.1, 2 to 55, less 2; four standard errors"
+    error = float(4 * counts.std() / np.sqrt(len(counts)))
+    yield near("embedded objects of a page, mean", source, 5.64, float(counts.mean()), abs=error)
+
+
+@section(VECTORS)
+def entry_condition() -> Iterable[Row]:
+    """Event A3 at an offset of 3 and a hysteresis of 3 dB, a time to trigger of 0.48 s, a measurement every 0.1 s."""
+    levels = {"7 dB once, then 0.5": [7.0] + 9 * [0.5], "7 dB, at 0.3 s 5, then 7": [7, 7, 7, 5] + 6 * [7.0]}
+    levels["7 dB"] = 10 * [7.0]
+    got = []
+    for row in levels.values():
+        event = EventA3(1, 2, 3.0, 3.0, 0.48, 1.0)
+        event.restart(np.zeros((1, 2)))
+        moves = [event.measure(np.array([[0.0, level]]), np.array([0]), 0.1 * step) for step, level in enumerate(row)]
+        got.append(next((f"{0.1 * step:.1f} s" for step, found in enumerate(moves) if found), "none"))
+    what = f"report for a neighbour at {'; '.join(levels)}"
+    source = "TS 38.331 5.5.4.1 by hand: all measurements of the time to trigger"
+    yield same(what, source, ["none", "0.9 s", "0.5 s"], got)
 
 
 @section(VECTORS, fast=False)

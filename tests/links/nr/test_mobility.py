@@ -10,11 +10,10 @@ import simpy
 
 from sim.links.base import Direction, LinkFailureError, Packet
 from sim.links.nr import NrLink, NrLinkSettings
-from sim.links.nr.phy.carrier import Carrier
-from sim.links.nr.phy.channel import RadioChannel
 from sim.links.nr.rrc.counters import LinkCounters
 from sim.links.nr.rrc.handover import EventA3, filter_weight
 from sim.links.nr.rrc.radio_link_monitor import RadioLinkMonitor
+from tests.links.nr.crossings import edge_crossings_per_minute, handovers_per_minute
 
 UP, DOWN = Direction.UPLINK, Direction.DOWNLINK
 _MS = 1_000_000
@@ -65,26 +64,13 @@ def test_each_neighbour_has_its_own_time_to_trigger():
 
 
 def test_without_conditions_handovers_are_crossings_of_the_cells_edges():
-    """Path loss alone, no filter: v * perimeter / (pi * area) = 3.18 per device and minute; three standard errors."""
-    keys = {"num_sites": 7, "mobility": "linear", "speed_kmh": 30.0, "shadowing": False, "los": "nlos"}
-    settings = NrLinkSettings(**keys)
-    num_devices, seconds = 84, 60
-    channel = RadioChannel(Carrier(settings), settings, num_devices, 1)
-    event = EventA3(num_devices, channel.num_cells, 0.0, 0.0, 0.0, 1.0)
-    event.restart(channel.gain_db)
-    serving, count = channel.gain_db.argmax(axis=1), 0
-    for step in range(1, 10 * seconds + 1):
-        channel.renew_gains(200 * step)
-        for device, cell in event.measure(channel.gain_db, serving, step * 0.1):
-            serving[device] = cell
-            event.moved(device)
-            count += 1
-        assert np.array_equal(serving, channel.gain_db.argmax(axis=1))
-    minutes, side_m = num_devices * seconds / 60, 200 / np.sqrt(3)
-    expected = 60 * (30 / 3.6) * 6 * side_m / (np.pi * 1.5 * np.sqrt(3) * side_m**2)
+    """v * perimeter / (pi * area) = 3.18 per device and minute, over 84 of these, within three standard errors.
+
+    Straight lines cross edges more evenly than a Poisson process, whose standard error is an upper bound.
+    """
+    expected = edge_crossings_per_minute(30.0, 200.0)
     assert expected == pytest.approx(3.18, abs=0.01)
-    # Straight lines cross edges more evenly than a Poisson process: its standard error is an upper bound.
-    assert count / minutes == pytest.approx(expected, abs=3 * np.sqrt(expected / minutes))
+    assert handovers_per_minute(84, 60) == pytest.approx(expected, abs=3 * np.sqrt(expected / 84))
 
 
 def test_radio_link_monitor():
