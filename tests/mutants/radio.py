@@ -40,6 +40,8 @@ RADIO: tuple[Mutant, ...] = (
         ("tests/links/nr/test_outer_loop.py", "tests/links/nr/test_compiled.py"),
         ("warm_up_rates_mixed_up", "rates[missing, own] = self", "rates[missing, own - 1] = self"),
         ("warm_up_spread_forgotten", "self.floor - betas * np.log(spread)", "self.floor"),
+        ("warm_up_of_exact_reports", "if self.cqi is not None:", "if False:"),
+        ("warm_up_winds_up", "is_idle = middle > 0 and int(mcs.min()) == last", "is_idle = False"),
     ),
     *faults_of(
         "sim/links/nr/mac/outer_loop.py",

@@ -37,6 +37,20 @@ def test_the_target_holds_from_the_first_block_on(direction):
     assert warm_figures[f"{direction}_olla_offset_mean_db"] < -0.2
 
 
+@pytest.mark.parametrize("offsets", ["common", "spread"])
+def test_reports_that_round_down_meet_the_target_from_the_first_block_on(offsets):
+    """CQIs leave out up to a step, which first offsets make up for; found with exact reports, .04 to .05 would fail."""
+    warm, _ = first_seconds(DOWN, 64, csi_report="cqi", csi_offsets=offsets)
+    # As with gains: a standard error of 1.3 points.
+    assert warm == pytest.approx(0.1, abs=0.03)
+
+
+def test_first_offsets_rise_no_further_than_to_the_highest_mcs():
+    """At 40 dB the highest CQI leads to the highest MCS or the one below: 5 dB would say more than blocks can."""
+    _, figures = first_seconds(DOWN, 64, csi_report="cqi", snr_db=40.0)
+    assert -0.1 <= figures["downlink_olla_offset_mean_db"] < 1.0
+
+
 def test_the_loop_is_kept_between_requests():
     env = simpy.Environment()
     link = NrLink(env, 1, 1, NrLinkSettings(snr_db=8.0, speed_kmh=120, csi_period_slots=40))

@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sim.links.base import Direction
-from sim.links.nr.mac.warm_up import OuterLoopWarmUp, best_groups
+from sim.links.nr.mac.warm_up import TOP_DB, OuterLoopWarmUp, best_groups
 from sim.links.nr.phy.block_errors import BlockErrors
 from sim.links.nr.phy.channel import RadioChannel
 from sim.links.nr.phy.codewords import Codewords
@@ -15,9 +15,6 @@ Array = npt.NDArray[np.float64]
 Single = npt.NDArray[np.float32]
 Indices = npt.NDArray[np.int64]
 _NUM_HALVINGS = 9
-TOP_DB = 5.0
-"""Highest first offset: the bound of srsRAN's outer loop in the uplink. A chosen MCS lies up to a step below what a
-report carries, so that the offset which meets the target may lie above 0 dB."""
 
 
 class LayeredWarmUp:
@@ -55,13 +52,19 @@ class LayeredWarmUp:
     def _offset_db(self, reported: Array, present: Array, num_prb: int, num_symbols: int) -> float:
         """Offset of one rank, by bisection of the mean error rate; SINR, [num_blocks, num_groups, rank] each."""
         codewords, num_layers = self._codewords, reported.shape[2]
+        sizes, widths = self._channel.carrier.group_sizes, np.full(len(reported), num_prb)
+        if self._plain.cqi is not None:
+            whole = codewords.effective_sinr(reported, np.broadcast_to(sizes.astype(np.float64), reported.shape[:2]))
+            place, _ = codewords.choose(whole, np.ones(len(whole)), widths, num_symbols, num_layers)
+            by_group = codewords.by_group(reported, codewords.available[place])
+            reported = np.repeat(self._plain.cqi.quantised(by_group)[..., None], num_layers, axis=2)
         quality = np.log2(1 + reported).sum(axis=2)
-        weights = best_groups(quality, num_prb, self._channel.carrier.group_sizes)
+        weights = best_groups(quality, num_prb, sizes)
         expected = codewords.effective_sinr(reported, weights)
         sinr_db = 10 * np.log10(np.maximum(codewords.effective_sinr(present, weights), 1e-12))
         rates = self._errors.error_rates(codewords.available, num_prb, num_symbols, sinr_db, num_layers)
         low, high = self._plain.lowest_db, TOP_DB
-        every, widths = np.arange(len(rates)), np.full(len(rates), num_prb)
+        every = np.arange(len(rates))
         for _ in range(_NUM_HALVINGS):
             middle = (low + high) / 2
             offset = np.full(len(rates), 10 ** (middle / 10))

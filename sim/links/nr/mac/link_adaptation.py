@@ -84,8 +84,13 @@ class ReportedChannel:
         self._ceiling = (2**errors.top_capacity - 1) * 10 ** (_CEILING_DB / 10)
         # From the best report the offset reaches down to the lowest MCS.
         deepest_db = lowest_db - 10 * log10(self._ceiling)
+        self._group_shares = carrier.group_sizes / carrier.num_prb
+        self._cqi: CqiReports | None = None
+        if settings.csi_report == "cqi" and direction == Direction.DOWNLINK:
+            top = carrier.mcs_table.spectral_efficiency[errors.available[-1]]
+            self._cqi = CqiReports(carrier.mcs_table.index, self._group_shares, float(top) / errors.top_capacity)
         self._codewords = Codewords(carrier, errors, self._ceiling, settings.mcs) if self.has_layers else None
-        self.loops = OuterLoops(channel, errors, direction, self._ceiling, deepest_db, self._codewords)
+        self.loops = OuterLoops(channel, errors, direction, self._ceiling, deepest_db, self._codewords, self._cqi)
         # SINR of each layer over the mean SNR, infinite for layers beyond the rank.
         max_layers = channel.spatial.max_layers[direction] if self._codewords else 0
         self._layer_gains = np.ones((count, carrier.num_groups, max_layers))
@@ -95,12 +100,7 @@ class ReportedChannel:
         # Of each device's last report: SINR at its headroom's width, and the greatest capacity that counts.
         self._report_sinr, self._report_ceiling = np.zeros((count, carrier.num_groups)), np.zeros(count)
         self.rate_bps = np.zeros((count, carrier.num_groups))
-        self._group_shares = carrier.group_sizes / carrier.num_prb
         self._max_capacity = errors.top_capacity
-        self._cqi: CqiReports | None = None
-        if settings.csi_report == "cqi" and direction == Direction.DOWNLINK:
-            top = carrier.mcs_table.spectral_efficiency[errors.available[-1]]
-            self._cqi = CqiReports(carrier.mcs_table.index, self._group_shares, float(top) / errors.top_capacity)
         self._no_interference = np.zeros((0, carrier.num_groups))
         self._is_measured = settings.csi_interference == "measured"
         keeps = interference is not None and (self._is_measured or self._cqi is not None)

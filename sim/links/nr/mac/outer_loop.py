@@ -7,6 +7,7 @@ import numpy.typing as npt
 
 from channels.link_adaptation import OuterLoop
 from sim.links.base import Direction
+from sim.links.nr.mac.csi import CqiReports
 from sim.links.nr.mac.layered_warm_up import LayeredWarmUp
 from sim.links.nr.mac.warm_up import OuterLoopWarmUp
 from sim.links.nr.phy.block_errors import BlockErrors
@@ -38,6 +39,7 @@ class OuterLoops:
         ceiling: Linear SINR beyond which a report does not count.
         lowest_db: Lowest offset.
         codewords: What blocks of several layers carry; None where blocks have one layer.
+        cqi: What reports keep of an SINR; None is all.
 
     Attributes:
         by_rank: Linear, [max_layers, num_devices].
@@ -53,6 +55,7 @@ class OuterLoops:
         ceiling: float,
         lowest_db: float,
         codewords: Codewords | None = None,
+        cqi: CqiReports | None = None,
     ) -> None:
         settings = channel.settings
         loop = OuterLoop(settings.target_bler, max(settings.olla_step_db, 1e-9), lowest_db)
@@ -61,7 +64,7 @@ class OuterLoops:
         self._steps = 10 ** (steps_db[0] / 10), 10 ** (steps_db[1] / 10)
         self._range = 10 ** (loop.min_offset_db / 10), 10 ** (loop.max_offset_db / 10)
         num_blocks = settings.olla_warm_up_blocks if self._adapts else 0
-        self.warm_up = OuterLoopWarmUp(channel, errors, direction, num_blocks or _SAMPLES, ceiling, lowest_db)
+        self.warm_up = OuterLoopWarmUp(channel, errors, direction, num_blocks or _SAMPLES, ceiling, lowest_db, cqi)
         count = channel.num_devices
         max_layers = channel.spatial.max_layers[direction] if codewords else 1
         self._layered = LayeredWarmUp(self.warm_up, channel, errors, codewords) if codewords else None

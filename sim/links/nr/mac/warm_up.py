@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from channels.eesm import eesm_betas
 from sim.links.base import Direction
-from sim.links.nr.mac.csi import MeasurementTimes
+from sim.links.nr.mac.csi import CqiReports, MeasurementTimes
 from sim.links.nr.phy.block_errors import BlockErrors
 from sim.links.nr.phy.channel import RadioChannel
 
@@ -23,6 +23,8 @@ _FIRST_SLOT = 10**8
 """Warm-up blocks are sent in a stretch of the same fading process that no run reaches (half a day at 30 kHz)."""
 _SPACING_S = 0.1
 _TOP_DB = 0.0
+TOP_DB = 5.0
+"""Highest first offset where reports, or the choice by them, round down: the bound of srsRAN's uplink outer loop."""
 _NUM_HALVINGS = 9
 
 
@@ -98,9 +100,10 @@ class OuterLoopWarmUp:
         num_blocks: Warm-up blocks of each device.
         ceiling: Linear SINR beyond which a report does not count.
         lowest_db: Lowest offset.
+        cqi: What reports keep of an SINR; None is all.
 
     Attributes:
-        direction, lowest_db: As given.
+        direction, lowest_db, cqi: As given.
     """
 
     def __init__(
@@ -111,9 +114,11 @@ class OuterLoopWarmUp:
         num_blocks: int,
         ceiling: float,
         lowest_db: float,
+        cqi: CqiReports | None = None,
     ) -> None:
         self._channel, self._errors, self.direction = channel, errors, direction
-        self._num_blocks, self._ceiling, self.lowest_db = num_blocks, ceiling, lowest_db
+        self._num_blocks, self._ceiling, self.lowest_db, self.cqi = num_blocks, ceiling, lowest_db, cqi
+        self._highest_db = _TOP_DB if cqi is None else TOP_DB
         self._betas = eesm_betas(channel.carrier.mcs_table.index)
         self._gains: tuple[Array, Array] | None = None
         self._period = MeasurementTimes(channel.settings, channel.carrier, direction, channel.num_devices).period
@@ -121,7 +126,8 @@ class OuterLoopWarmUp:
     def offset(self, device: int, num_prb: int, num_symbols: int) -> float:
         """Linear offset for blocks of a device on so many PRBs, by bisection of the mean error rate."""
         reported, blocks = self._at_best_groups(device, num_prb)
-        low, high = self.lowest_db, _TOP_DB
+        low, high = self.lowest_db, self._highest_db
+        last = self._errors.highest(num_symbols)[num_prb]
         every = np.arange(len(reported))
         # Of each block by MCS, as far as they are asked for. [num_blocks, num_mcs].
         rates = np.full((len(reported), len(self._betas)), np.nan)
@@ -132,8 +138,10 @@ class OuterLoopWarmUp:
             if len(missing):
                 own = mcs[missing]
                 rates[missing, own] = self._error_rates(own, blocks.at(missing), num_prb, num_symbols)
+            # Where no larger offset would lead to another choice, none is larger than it is without a loop.
+            is_idle = middle > 0 and int(mcs.min()) == last
             # Added one after the other, as numbers.
-            if sum(rates[every, mcs].tolist()) / len(mcs) > self._errors.target_bler:
+            if is_idle or sum(rates[every, mcs].tolist()) / len(mcs) > self._errors.target_bler:
                 high = middle
             else:
                 low = middle
@@ -171,6 +179,8 @@ class OuterLoopWarmUp:
         reported, present = (gains[:, device] for gains in self._samples())
         snr = float(self._channel.snr(self.direction, np.array([device]), np.array([num_prb]))[0])
         sizes = self._channel.carrier.group_sizes
+        if self.cqi is not None:
+            reported = self.cqi.quantised(snr * reported) / snr
         return snr * reported, _ReceivedBlocks.of(snr * present, best_groups(reported, num_prb, sizes))
 
     def _evaluate(self) -> tuple[Array, Array]:
