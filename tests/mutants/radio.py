@@ -61,6 +61,15 @@ RADIO: tuple[Mutant, ...] = (
         ("ranks_share_an_offset", "limits.offsets[rank - 1]", "limits.offsets[0]"),
     ),
     *faults_of(
+        "sim/links/nr/mac/link_adaptation.py",
+        ("tests/links/nr/test_antennas.py",),
+        (
+            "one_layer_in_the_first_beam",
+            "self.precoder[rows] = report.num_layers, report",
+            "_ = report.num_layers, report",
+        ),
+    ),
+    *faults_of(
         "sim/links/nr/mac/layered_warm_up.py",
         ("tests/links/nr/test_outer_loop.py",),
         ("layers_start_at_zero", "return np.asarray(10 ** (np.array(found_db) / 10))", "return np.ones(len(found_db))"),

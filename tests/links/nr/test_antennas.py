@@ -213,6 +213,20 @@ def test_layers_that_are_allowed_cost_nothing(direction, keys):
         assert rate[4] > 1.1 * rate[1]
 
 
+def test_blocks_of_one_layer_have_the_reported_precoder():
+    """Four by four antennas at -5 dB, where ranks are one anyway: as much with one layer allowed as with four.
+
+    Without its precoder a block would lose up to 6 dB, and carry .57 of it.
+    """
+    rate = {}
+    for most in (1, 4):
+        settings = NrLinkSettings(snr_db=-5.0, num_rx=4, num_tx=4, max_layers=most, tdd_pattern="F")
+        summary = run_full_buffer(settings, 4, 300, (DOWN,), warm_up_slots=50).link.summary()
+        rate[most] = summary["downlink_mac_throughput_bps"]
+        assert summary["downlink_first_transmission_bler"] == pytest.approx(0.1, abs=0.06)
+    assert rate[1] == pytest.approx(rate[4], rel=0.05)
+
+
 def test_layers_multiply_the_block():
     """At 60 dB every rank is full: four layers carry four times as much, two twice, within the rounding of sizes."""
     rates = {}

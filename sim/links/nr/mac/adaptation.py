@@ -23,7 +23,7 @@ class Adaptation(Protocol):
         widths: PRBs that backlogs are worth.
         min_prb: Smallest grant at the lowest MCS.
         rate_bps: Rate of each PRB group, [num_devices, num_groups].
-        has_layers: Whether blocks may have several layers.
+        has_layers: Whether blocks have precoders, and may have several layers.
         num_layers: Layers of each device's blocks, [num_devices].
         precoder: Index of their precoder in the codebook of so many layers, [num_devices].
     """

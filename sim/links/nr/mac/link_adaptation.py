@@ -73,7 +73,7 @@ class ReportedChannel:
         self._gains = np.ones((count, carrier.num_groups))
         self.num_layers, self.precoder = np.ones(count, dtype=np.int64), np.zeros(count, dtype=np.int64)
         self._is_multi = channel.small_scale.is_multi
-        self.has_layers = self._is_multi and channel.spatial.max_layers[direction] > 1
+        self.has_layers = channel.small_scale.num_tx[direction] > 1
         reduces_power = settings.power_reduction and direction == Direction.UPLINK and channel.fixed_snr_db is None
         self._reduction = PowerReduction(channel) if reduces_power else None
         self._fixed_mcs = settings.mcs
@@ -202,9 +202,7 @@ class ReportedChannel:
         snr = np.repeat(mean[:, None], self._gains.shape[1], axis=1)
         if self._interference is not None:
             snr /= 1 + self._interference.expected_over_noise(slot, rows)
-        if self._codewords is None:
-            self._gains[rows], self.precoder[rows] = spatial.beam(self._direction, measured_slot, rows, snr)
-            return
+        assert self._codewords is not None
         losses = self._reduction.losses_db(rows, width) if self._reduction else None
         limits = RankLimits(width, self.loops.by_rank[:, rows], losses)
         report = spatial.report(self._direction, measured_slot, rows, snr, self._codewords, limits)

@@ -38,7 +38,7 @@ class OuterLoops:
         direction: Uplink or downlink.
         ceiling: Linear SINR beyond which a report does not count.
         lowest_db: Lowest offset.
-        codewords: What blocks of several layers carry; None where blocks have one layer.
+        codewords: What blocks of several antennas carry; None where one antenna sends.
         cqi: What reports keep of an SINR; None is all.
 
     Attributes:

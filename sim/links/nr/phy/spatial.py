@@ -107,20 +107,6 @@ class Spatial:
         """What one antenna brings to each receive antenna. [num_devices, num_groups, num_rx]."""
         return np.abs(self._small_scale.matrices(direction, slot, devices)[..., 0])
 
-    def beam(self, direction: Direction, slot: int, devices: Indices, snr: Array) -> tuple[Array, Indices]:
-        """Precoder of most power of one layer by the channel of a slot, and the gain that it gives.
-
-        Args:
-            snr: SNR per PRB and receive antenna, interference counted as noise, [num_devices, num_groups].
-
-        Returns:
-            Gains over the mean SNR of an antenna, [num_devices, num_groups]; index in the codebook, [num_devices].
-        """
-        channel = self._small_scale.matrices(direction, slot, devices)
-        index = self._best_precoder(direction, 1, _band_mean(channel), snr.mean(axis=1))
-        capacity = np.log2(1 + self.layer_sinr(direction, channel, 1, index, snr)[..., 0])
-        return (np.exp2(capacity) - 1) / snr, index
-
     def rank_candidates(
         self, direction: Direction, channel: Complex, snr: Array
     ) -> Iterator[tuple[int, Indices, Array]]:
