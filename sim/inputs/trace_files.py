@@ -12,13 +12,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from channels.text_files import TextFileError, csv_cells, has_suffix, parse_json, read_lines, read_table
+from channels.text_files import TextFileError, csv_cells, has_suffix, parse_json, parse_number, read_lines, read_table
 from sim.core.errors import InputError, shortened
 
 MOONCAKE_BLOCK_TOKENS = 512
 # Latest arrival that a file may name: over a week, from its first entry on.
 MAX_ARRIVAL_S = 1e6
 _MAX_TOKENS = 10_000_000
+_MAX_STAMP_S = 1e12  # Dates count from some first moment.
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,16 +94,17 @@ def _tokens(row: Row, key: str, min_tokens: int = 0) -> int:
 
 def _seconds(row: Row, key: str, unit_s: float = 1.0) -> float:
     number = _number(row[key]) * unit_s
-    if not 0 <= number < 1e12:
-        raise ValueError(f"{key} must be a finite number, not negative, got {shortened(row[key])}")
+    if not 0 <= number <= _MAX_STAMP_S:
+        largest = f"{_MAX_STAMP_S / unit_s:g}"
+        raise ValueError(f"{key} must be a finite number, 0 to {largest}, got {shortened(row[key])}")
     return number
 
 
 def _number(value: Any) -> float:
-    if isinstance(value, bool) or (isinstance(value, str) and "_" in value):
+    if isinstance(value, bool):
         return math.nan
     try:
-        return float(value)
+        return parse_number(value.strip()) if isinstance(value, str) else float(value)
     except (TypeError, ValueError):
         return math.nan
 
