@@ -16,7 +16,11 @@ _PATIENCE_S = 2.0
 # Libraries may lose an exception that comes from a signal: seconds after which it is raised again then.
 _AGAIN_S = 1.0
 # With the handlers that Python gives them; a signal that the parent process ignores (as under nohup) is left alone.
-_SIGNALS = ((signal.SIGINT, signal.default_int_handler), (signal.SIGTERM, signal.SIG_DFL))
+_SIGNALS = (
+    (signal.SIGINT, signal.default_int_handler),
+    (signal.SIGTERM, signal.SIG_DFL),
+    *((number, signal.SIG_DFL) for number in [getattr(signal, "SIGHUP", None)] if number is not None),
+)
 
 
 class Interrupts:

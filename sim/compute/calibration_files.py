@@ -15,7 +15,7 @@ from channels.text_files import TextFileError, check_regular
 from sim.compute.calibration import Calibration, Host
 from sim.compute.measurement import describe_host, measure_calibration
 from sim.core.errors import InputError
-from sim.core.files import cache_folder
+from sim.core.files import cache_folder, cannot_write
 from sim.models.interface import LanguageModel
 
 CALIBRATION_FORMAT = "specran calibration 1"
@@ -54,11 +54,18 @@ def calibrate(
     """Measure models anew; into the user's cache, and into one calibration file if ``out`` names it.
 
     Raises:
-        InputError: ``out`` cannot be written.
+        InputError: ``out`` cannot be written, or the cache where there is no ``out``: nothing would be kept.
     """
     calibrations = [measure_calibration(model, threads) for model in models]
     for calibration in calibrations:
-        _try_to_cache(cache_path(calibration.model_fingerprint, calibration.host, cache), calibration)
+        place = cache_path(calibration.model_fingerprint, calibration.host, cache)
+        if out is not None:
+            _try_to_cache(place, calibration)
+            continue
+        try:
+            save([calibration], place)
+        except OSError as error:
+            raise cannot_write("timings", place, error) from error
     if out is not None:
         try:
             save(calibrations, Path(out))

@@ -60,7 +60,7 @@ def test_a_group_without_a_command_shows_its_help(group: list[str], capsys: pyte
     assert "see specran --help" not in captured
 
 
-@pytest.mark.parametrize(("first", "second"), [("SIGINT", "SIGINT"), ("SIGTERM", "SIGINT")])
+@pytest.mark.parametrize(("first", "second"), [("SIGINT", "SIGINT"), ("SIGTERM", "SIGINT"), ("SIGHUP", "SIGHUP")])
 def test_an_interrupt_is_told_in_one_line(cache: Path, tmp_path: Path, first: str, second: str):
     code = f"""
 import signal, sys, threading

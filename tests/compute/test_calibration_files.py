@@ -14,7 +14,7 @@ from sim.compute import calibration_files
 from sim.compute.calibration import Calibration, Host
 from sim.compute.calibration_files import cache_path, calibrate, load, load_or_measure, save
 from sim.compute.measurement import describe_host, measure_calibration
-from sim.core.errors import InputError
+from sim.core.errors import InputError, RunError
 from tests.compute.conftest import ClockedModel
 
 MakeModel = Callable[..., ClockedModel]
@@ -164,6 +164,9 @@ def test_a_cache_that_cannot_be_written_costs_a_measurement_only(make_model: Mak
     assert load_or_measure(make_model(), cache=blocked).model_fingerprint == "clocked-0"
     with pytest.raises(InputError, match="cannot write"):
         calibrate([make_model()], blocked / "times.json", cache=tmp_path / "cache")
+    # Where the cache is all that is written, nothing would be kept.
+    with pytest.raises((InputError, RunError), match="cannot write timings to"):
+        calibrate([make_model()], cache=blocked)
 
 
 def test_written_files_are_readable_by_others(make_model: MakeModel, tmp_path: Path) -> None:
