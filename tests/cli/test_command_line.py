@@ -68,6 +68,7 @@ from sim.cli import main
 from sim.sweep import executors
 executors.InProcess.run = lambda self, pieces: signal.raise_signal(signal.{first})
 signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)  # of nohup's children it is set aside
 # As the interpreter waits for its threads and workers.
 threading._register_atexit(lambda: signal.raise_signal(signal.{second}))
 sys.argv[1:] = ["sweep", "quickstart", "--jobs", "1", "--vary", "link.bandwidth_mhz=10"]
