@@ -48,7 +48,9 @@ def incremental_combine(
 def block_incremental_combine(
     effective_before: float, weight_before: float, effective_new: float, weight_new: float, beta: float
 ) -> float:
-    """`incremental_combine` of one block whose transmissions all have resource elements, in plain numbers."""
+    """`incremental_combine` of one block in plain numbers; what no resource element carried counts for nothing."""
+    if not weight_before or not weight_new:
+        return effective_before if weight_before else effective_new
     floor = min(effective_before, effective_new)
     before, new = (
         weight if value == floor else weight * np.exp((floor - value) / beta)

@@ -6,6 +6,7 @@ import pytest
 from channels import nr
 from channels.eesm import block_effective_sinr, eesm_betas, effective_sinr, effective_sinr_db
 from channels.harq import (
+    block_incremental_combine,
     chase_combine,
     incremental_code_rate,
     incremental_combine,
@@ -51,6 +52,15 @@ def test_harq_oracle_of_5g_lena():
     assert union == pytest.approx(float(effective_sinr(np.concatenate([first, second]), BETA)), rel=1e-12)
     chase = effective_sinr(chase_combine(np.tile(first, 3), second), BETA)
     assert chase == pytest.approx(3.3318, abs=5e-5)
+
+
+def test_a_lost_transmission_leaves_the_other_one(recwarn):
+    for lost, received in ((0.0, 1e5), (0.0, 3.0)):
+        assert block_incremental_combine(lost, 0.0, received, 600.0, BETA) == received
+        assert block_incremental_combine(received, 600.0, lost, 0.0, BETA) == received
+    both = block_incremental_combine(2.0, 600.0, 3.0, 200.0, BETA)
+    assert both == pytest.approx(float(incremental_combine(2.0, 600.0, 3.0, 200.0, BETA)), rel=1e-12)
+    assert not recwarn.list
 
 
 @pytest.mark.parametrize("beta", [1.6, 34.28, 132.54])
