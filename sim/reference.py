@@ -183,7 +183,7 @@ REFERENCES = (
         "mobility",
         "mobility",
         comparisons.latency_of("link.speed_kmh"),
-        "At speed full rows pay for outdated channel reports, 7 to 11 % at 120 km/h; rows of 512 entries do not.",
+        "At speed full rows pay for outdated channel reports, 9 to 11 % at 120 km/h; rows of 512 entries do not.",
     ),
     Reference(
         "drive",
@@ -195,7 +195,7 @@ REFERENCES = (
         "mimo",
         "mimo",
         sweep_figures.latency,
-        "Two layers on 10 MHz are as fast as one antenna on 20 MHz; receive antennas alone save 7 to 15 %.",
+        "Two layers on 10 MHz are as fast as one antenna on 20 MHz; receive antennas alone save 9 to 12 %.",
     ),
     Reference(
         "schedulers",
@@ -215,7 +215,7 @@ REFERENCES = (
         "public_network",
         "public_network",
         sleep.latency_and_modem_energy("protocol.draft_length"),
-        "In the mean a public network's settings cost 12 % at drafts of four tokens and 52 % at eight, more than half"
+        "In the mean a public network's settings cost 12 % at drafts of four tokens and 49 % at eight, more than half"
         " of it by sleep, which saves 30 % of the modem's energy.",
     ),
     Reference(
@@ -292,7 +292,7 @@ REFERENCES = (
         "seven_cells",
         "seven_cells",
         sweep_figures.breakdown,
-        "Neighbours that really transmit lengthen the uplink's air time eight-fold; a constant 6 dB by a quarter.",
+        "Neighbours that really transmit lengthen the uplink's air time eight-fold; a constant 6 dB by a fifth.",
     ),
     Reference(
         "shared_gpu",
@@ -321,7 +321,7 @@ REFERENCES = (
         "handovers",
         sites.handovers,
         "Keys and values that move over 300 Mbit/s between sites make requests last four times as long as with an "
-        "anchor, at 3 Gbit/s 5 % longer and at 30 Gbit/s 3 % less; text that is computed anew takes 1 % less at any "
+        "anchor, at 3 Gbit/s 5 % longer and at 30 Gbit/s 2 % less; text that is computed anew takes 1 % less at any "
         "rate.",
     ),
     Reference(
