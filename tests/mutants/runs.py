@@ -160,6 +160,7 @@ RUNS: tuple[Mutant, ...] = (
         "sim/links/nr/phy/interference.py",
         ("tests/sweep/test_city.py",),
         ("neighbours_not_heard", "total += self._from_outside(self.outside, slot, blocks)", "pass"),
+        ("neighbours_do_not_fade", "outside.faded_at(slot) if is_uplink else outside.at(slot)", "outside.at(slot)"),
         ("neighbours_not_reported", "self._mean += sent / _WINDOW_SLOTS", "pass"),
     ),
     *faults_of(

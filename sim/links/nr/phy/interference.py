@@ -99,12 +99,13 @@ class Interference:
     def _from_outside(self, outside: Outside, slot: int, blocks: SentBlocks) -> Array:
         """I / N of each block in each group from cells that are simulated elsewhere. [num_blocks, num_groups].
 
-        Downlink: what strong cells send fades as it does where all cells are in one world. Uplink: at mean gains.
+        Downlink: what strong cells send fades as it does where all cells are in one world. Uplink: as it faded there.
         """
-        sent, channel = outside.at(slot), self._channel
+        is_uplink, channel = self._direction == Direction.UPLINK, self._channel
+        sent = outside.faded_at(slot) if is_uplink else outside.at(slot)
         if sent is None:
             return np.zeros(blocks.loads.shape)
-        if self._direction == Direction.UPLINK:
+        if is_uplink:
             return np.asarray(sent[blocks.cells] / channel.noise_mw[self._direction], dtype=np.float64)
         mean = channel.linear_gain(channel.gnb_psd_dbm)[blocks.devices] / channel.noise_mw[self._direction]
         mean[np.arange(len(blocks.cells)), blocks.cells] = 0.0
@@ -181,11 +182,11 @@ class Interference:
             num_pairs, num_links = _kernels().uplink_pairs(
                 levels, channel.linear_gain(), ends, noise_mw, *common, (mean, received), *found
             )
-            self._remember(slot, np.asarray(received.T @ blocks.loads))
+            self._remember(slot, np.asarray(received.T @ blocks.loads), blocks)
         else:
             used, gains_mw = np.empty(self._mean.shape), channel.linear_gain(channel.gnb_psd_dbm)
             num_pairs, num_links = _kernels().downlink_pairs(gains_mw, ends, noise_mw, *common, (mean, used), *found)
-            self._remember(slot, used)
+            self._remember(slot, used, blocks)
         white = 1 + mean @ blocks.loads
         if self.outside is not None:
             white += self._from_outside(self.outside, slot, blocks)
@@ -211,12 +212,12 @@ class Interference:
         channel, cells, devices = self._channel, blocks.cells, blocks.devices
         if self._direction == Direction.UPLINK:
             sent = self._sent_mw(blocks)
-            self._remember(slot, self._received_mw(sent, blocks))
+            self._remember(slot, np.asarray(self._received_mw(sent, blocks).T @ blocks.loads), blocks)
             mean = sent * channel.linear_gain()[devices, cells[:, None]] / channel.noise_mw[self._direction]
         else:
             used = np.zeros_like(self._mean)
             np.add.at(used, cells, blocks.loads)
-            self._remember(slot, used)
+            self._remember(slot, used, blocks)
             received = channel.linear_gain(channel.gnb_psd_dbm)[devices[:, None], cells]
             mean = received / channel.noise_mw[self._direction]
         mean[cells[:, None] == cells] = 0.0
@@ -231,11 +232,11 @@ class Interference:
             received = np.empty((len(cells), channel.num_cells))
             sent = self._snr(blocks), channel.serving_losses()
             _kernels().uplink_means(sent, channel.linear_gain(), devices, cells, noise_mw, mean, received)
-            self._remember(slot, np.asarray(received.T @ blocks.loads))
+            self._remember(slot, np.asarray(received.T @ blocks.loads), blocks)
         else:
             used, gains_mw = np.zeros_like(self._mean), channel.linear_gain(channel.gnb_psd_dbm)
             _kernels().downlink_means(gains_mw, devices, cells, noise_mw, blocks.loads, mean, used)
-            self._remember(slot, used)
+            self._remember(slot, used, blocks)
         return mean
 
     def _beam_gains(self, victims: Indices, sources: Indices, blocks: SentBlocks) -> Array:
@@ -258,10 +259,10 @@ class Interference:
         return self._channel.snr(self._direction, blocks.devices, blocks.num_prb, blocks.reduction_db)
 
     def _received_mw(self, sent_mw: Array, blocks: SentBlocks) -> Array:
-        """Power per PRB at each cell from the devices of others, fading and beams 1. [num_cells, num_groups]."""
+        """Power per PRB of each block at the cells of others, fading and beams 1. [num_blocks, num_cells]."""
         received = sent_mw[:, None] * self._channel.linear_gain()[blocks.devices]
         received[np.arange(len(sent_mw)), blocks.cells] = 0.0
-        return np.asarray(received.T @ blocks.loads)
+        return np.asarray(received)
 
     def _take_strong(self, mean: Array, blocks: SentBlocks) -> tuple[Indices, Indices, Array]:
         """Pairs of blocks that share PRBs and are not drowned by noise and all others; taken from the mean.
@@ -416,13 +417,27 @@ class Interference:
         sent = None if self.outside is None else self.outside.at(slot)
         return self._at_devices(present if sent is None else present + sent, devices)
 
-    def _remember(self, slot: int, present: Array) -> None:
+    def _remember(self, slot: int, present: Array, blocks: SentBlocks) -> None:
         if self._kept_slots:
             self._kept[slot] = present
             while (oldest := next(iter(self._kept))) < slot - self._kept_slots:
                 del self._kept[oldest]
         if self.log is not None:
-            self.log.add(slot, present)
+            self.log.add(slot, present, self._faded(slot, present, blocks))
         self._fade(slot + 1)
         self._mean += present / _WINDOW_SLOTS
         self._last_expected = None
+
+    def _faded(self, slot: int, present: Array, blocks: SentBlocks) -> Array | None:
+        """Power per PRB at each cell from the devices of others as it fades in this slot. [num_cells, num_groups]."""
+        small, channel = self._channel.small_scale, self._channel
+        if self._direction == Direction.DOWNLINK or not small.cross_fades:
+            return None
+        received = self._received_mw(self._sent_mw(blocks), blocks)
+        sources, cells = np.nonzero(received > _FADING_SHARE * channel.noise_mw[self._direction])
+        if not len(sources):
+            return present
+        fading = small.cross_powers(self._direction, slot, blocks.devices[sources], channel.antennas.cell_site[cells])
+        faded = present.copy()
+        np.add.at(faded, cells, received[sources, cells][:, None] * blocks.loads[sources] * (fading - 1))
+        return np.maximum(faded, 0.0)
