@@ -18,7 +18,7 @@ from sim.models.training.smollm2.evaluate import answers_of, overlap_on
 from sim.models.training.smollm2.network import NORM, Network, StepNetwork, copy_layers, load_target
 from sim.models.training.smollm2.prompts import kinds, make_prompt
 from sim.models.training.smollm2.samples import SampleStore, as_rows, read_samples, write_samples
-from sim.models.training.smollm2.sampling import Text, sample_texts
+from sim.models.training.smollm2.sampling import Text, draw, sample_texts
 from sim.models.training.smollm2.ship import quantise, shipped_values, write_folder
 from sim.models.training.smollm2.train import STATE_FILE, Plan, hidden_at, losses_of, read_state, train
 from tests.models.builders import network as build
@@ -41,8 +41,8 @@ def samples(target):
 
     def new_text():
         if draws.random() < 0.5:
-            return Text([1, 5, 6, 7], 1.0, "free", writes_prompt=True)
-        return Text([1, *(draws.randrange(8, 60) for _ in range(5)), *ANSWER_IDS], draws.choice([1.0, 0.7]), "code")
+            return Text([1, 5, 6, 7], 1.0, "free", 2, writes_prompt=True)
+        return Text([1, *(draws.randrange(8, 60) for _ in range(5)), *ANSWER_IDS], draws.choice([1.0, 0.7]), "code", 0)
 
     with torch.no_grad():
         texts = sample_texts(target, new_text, ANSWER_IDS, 8, torch.Generator().manual_seed(1))
@@ -89,8 +89,26 @@ def test_samples_carry_the_rows_that_they_were_drawn_from(target, samples, folde
         assert torch.allclose(hidden, rows.hidden, atol=2e-2)
         assert torch.allclose(logs, rows.log_probs, atol=2e-2)
         assert (best[:, 0] == rows.best[:, 0]).float().mean() > 0.9
-    free = next(one for one in samples if one.kind == "free")
-    assert free.tokens[free.start - 1 : free.start + 1].tolist() == ANSWER_IDS
+    answered = [one for one in samples if one.answer < len(one.tokens)]
+    assert {one.kind for one in answered} == {"free", "code"}
+    for one in answered:
+        assert one.tokens[one.answer - 1 : one.answer + 1].tolist() == ANSWER_IDS
+        weights = as_rows([one], pad_id=2).weights
+        assert weights[one.answer - one.start - 1] < 1 < weights[one.answer - one.start]
+        assert weights.mean().item() == pytest.approx(1)
+
+
+def test_tokens_are_drawn_as_often_as_they_are_likely():
+    """A chi-square of 60,000 draws over two blocks of tokens; false alarm 1e-6."""
+    draws = torch.Generator().manual_seed(7)
+    logits = torch.full((20_000, 512), -30.0)
+    likely = torch.tensor([0, 255, 256, 300, 511])
+    logits[:, likely] = torch.tensor([0.0, 1.0, 0.5, -1.0, 2.0])
+    found = torch.cat([draw(logits, torch.full((20_000,), 0.5), draws) for _ in range(3)])
+    expected = torch.softmax(logits[0, likely] / 0.5, -1).numpy() * 60_000
+    counts = np.array([(found == token).sum().item() for token in likely.tolist()])
+    assert counts.sum() == 60_000
+    assert ((counts - expected) ** 2 / expected).sum() < 33.4  # of 4 degrees of freedom
 
 
 def test_losses_are_those_of_the_whole_softmax_where_all_of_it_is_sampled(target, folder):
@@ -104,9 +122,10 @@ def test_losses_are_those_of_the_whole_softmax_where_all_of_it_is_sampled(target
     is_best = torch.isin(rows.best, best)
     draft_log = torch.log_softmax(network.head(hidden), -1).gather(1, rows.best)
     p = torch.where(is_best, rows.log_probs.exp(), 0.0)
-    assert losses.divergence.item() == pytest.approx((p * (rows.log_probs - draft_log)).sum(-1).mean().item(), abs=1e-5)
-    overlap = torch.minimum(p, draft_log.exp()).sum(-1).mean().item()
-    assert losses.variation.item() == pytest.approx(1 - overlap, abs=1e-5)
+    divergence = (p * (rows.log_probs - draft_log)).sum(-1)
+    overlap = torch.minimum(p, draft_log.exp()).sum(-1)
+    means = [(rows.weights * one).mean().item() for one in (divergence, 1 - overlap)]
+    assert [losses.divergence.item(), losses.variation.item()] == pytest.approx(means, abs=1e-5)
 
 
 def test_training_goes_on_from_its_checkpoint_and_brings_the_draft_nearer(target, folder, tmp_path):

@@ -160,7 +160,9 @@ class StepNetwork(Network):
         super().__init__(target, parameters, max_tokens)
         sizes = self.sizes
         shape = (self.num_layers, num_texts, sizes.num_kv_heads, max_tokens, sizes.head_dim)
-        self._keys, self._values = torch.zeros(shape), torch.zeros(shape)
+        # Kept as the matrices are: reading float32 would take a tenth of a step in bfloat16.
+        kind = parameters["layers.0.self_attn.k_proj.weight"].dtype
+        self._keys, self._values = torch.zeros(shape, dtype=kind), torch.zeros(shape, dtype=kind)
         self._rows = torch.arange(num_texts)
 
     def step(self, ids: torch.Tensor, positions: torch.Tensor) -> torch.Tensor:
@@ -174,12 +176,13 @@ class StepNetwork(Network):
         sizes, num_texts = self.sizes, len(ids)
 
         def attend(index: int, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor) -> torch.Tensor:
-            self._keys[index, self._rows, :, positions] = _turn(key, cos, sin)
-            self._values[index, self._rows, :, positions] = value
-            grouped = _turn(query, cos, sin).view(num_texts, sizes.num_kv_heads, -1, sizes.head_dim)
+            kind = self._keys.dtype
+            self._keys[index, self._rows, :, positions] = _turn(key, cos, sin).to(kind)
+            self._values[index, self._rows, :, positions] = value.to(kind)
+            grouped = _turn(query, cos, sin).view(num_texts, sizes.num_kv_heads, -1, sizes.head_dim).to(kind)
             keys, values = self._keys[index, :, :, :end], self._values[index, :, :, :end]
             found = F.scaled_dot_product_attention(grouped, keys, values, attn_mask=visible)
-            return found.reshape(num_texts, -1)
+            return found.reshape(num_texts, -1).float()
 
         return self._through_layers(F.embedding(ids, self.embedding).float(), attend)
 

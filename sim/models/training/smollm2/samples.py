@@ -1,9 +1,9 @@
-"""Samples of the target in files: tokens, and at every place of an answer its best log-probabilities and hidden state.
+"""Samples of the target in files: tokens, and from the user's message on its best log-probabilities and hidden states.
 
-A file holds, for n texts of lengths L_i whose rows begin at s_i: ``lengths`` [n], ``starts`` [n], ``temps`` [n],
-``kinds`` [n], ``tokens`` [sum L_i], and for the places s_i to L_i - 1 of all texts ``idx`` and ``lp`` [rows, 256] (best
-first, at temperature 1) and ``h`` [rows, hidden_size]. The row of a place is of the token after it; a text that has
-ended has an empty last row (``lp`` of EMPTY_LOGP).
+A file holds, for n texts of lengths L_i whose rows begin at s_i: ``lengths`` [n], ``starts`` [n], ``answers`` [n],
+``temps`` [n], ``kinds`` [n], ``tokens`` [sum L_i], and for the places s_i to L_i - 1 of all texts ``idx`` and ``lp``
+[rows, 256] (best first, at temperature 1) and ``h`` [rows, hidden_size]. The row of a place is of the token after it; a
+text that has ended has an empty last row (``lp`` of EMPTY_LOGP).
 """
 
 from __future__ import annotations
@@ -20,6 +20,8 @@ import torch
 
 BEST_STORED, BEST_TRAINED = 256, 128
 EMPTY_LOGP = -20.0
+MESSAGE_WEIGHT = 0.3
+"""Of a row of the user's message: a draft is asked for answers, and learns the language from both."""
 _POOL = 512  # texts among which those of like length share a batch
 
 
@@ -35,6 +37,7 @@ class Sample:
         hidden: State behind every row, [rows, hidden_size].
         temperature: At which it was drawn.
         kind: Of its prompt.
+        answer: Last place before the answer: rows from there on are of the answer, those before of the user's message.
     """
 
     tokens: npt.NDArray[np.uint16]
@@ -44,6 +47,7 @@ class Sample:
     hidden: npt.NDArray[np.float16]
     temperature: float
     kind: str
+    answer: int
 
     @property
     def num_rows(self) -> int:
@@ -62,6 +66,7 @@ def write_samples(path: Path, samples: Sequence[Sample]) -> None:
         scratch,
         lengths=np.array([len(one.tokens) for one in samples]),
         starts=np.array([one.start for one in samples]),
+        answers=np.array([one.answer for one in samples]),
         temps=np.array([one.temperature for one in samples], np.float32),
         kinds=np.array([one.kind for one in samples]),
         tokens=joined([one.tokens for one in samples]),
@@ -76,6 +81,7 @@ def read_samples(path: Path, best: int = BEST_TRAINED) -> list[Sample]:
     """Texts of a file with their rows cut to the best few tokens; those of fewer than two rows are left out."""
     with np.load(path) as file:
         content = {name: file[name] for name in file.files}
+    answers = content.get("answers", content["starts"])  # older files have rows of answers only
     ends = np.cumsum(content["lengths"])
     row_ends = np.cumsum(content["lengths"] - content["starts"])
     found = []
@@ -93,6 +99,7 @@ def read_samples(path: Path, best: int = BEST_TRAINED) -> list[Sample]:
                     content["h"][first:last],
                     float(content["temps"][index]),
                     str(content["kinds"][index]),
+                    int(answers[index]),
                 )
             )
     return found
@@ -143,6 +150,7 @@ class Rows:
         best: Best tokens, [rows, best].
         log_probs: Theirs.
         hidden: The target's states, [rows, hidden_size].
+        weights: Of the rows in losses, mean 1: those of answers count fully. [rows].
     """
 
     ids: torch.Tensor
@@ -150,6 +158,7 @@ class Rows:
     best: torch.Tensor
     log_probs: torch.Tensor
     hidden: torch.Tensor
+    weights: torch.Tensor
 
 
 def as_rows(batch: Sequence[Sample], pad_id: int) -> Rows:
@@ -159,10 +168,13 @@ def as_rows(batch: Sequence[Sample], pad_id: int) -> Rows:
     for row, one in enumerate(batch):
         ids[row, : len(one.tokens)] = one.tokens
     places = [row * length + one.start + np.arange(one.num_rows) for row, one in enumerate(batch)]
+    of_answers = np.concatenate([one.start + np.arange(one.num_rows) >= one.answer for one in batch])
+    weights = np.where(of_answers, 1.0, MESSAGE_WEIGHT)
     return Rows(
         torch.from_numpy(ids),
         torch.from_numpy(np.concatenate(places)),
         torch.from_numpy(np.concatenate([one.ids for one in batch]).astype(np.int64)),
         torch.from_numpy(np.concatenate([one.log_probs for one in batch])).float(),
         torch.from_numpy(np.concatenate([one.hidden for one in batch])).float(),
+        torch.from_numpy(weights / weights.mean()).float(),
     )

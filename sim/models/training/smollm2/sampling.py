@@ -19,6 +19,7 @@ MAX_TOKENS, MAX_PROMPT, MIN_ROWS = 208, 150, 5
 TEMPERATURES, SHARE_AT_ONE, SHARE_FROM_TEMPLATES = (1.0, 0.7), 0.65, 0.6
 TEXTS_PER_FILE = 256
 TEXTS_AT_ONCE = 128
+_BLOCK = 256
 BEGIN = (
     "<|im_start|>system\nYou are a helpful AI assistant named SmolLM, trained by Hugging Face<|im_end|>\n"
     "<|im_start|>user\n"
@@ -31,33 +32,32 @@ class Text:
     """A text in the making.
 
     Attributes:
-        tokens: So far; those up to ``forced`` are given, the others drawn.
-        forced: How many are given.
+        tokens: So far, given or drawn.
         temperature: Of the draws.
         kind: Of the prompt.
+        start: First place that has a row: the last one before the user's message.
         writes_prompt: Whether the user's message is still being drawn.
-        start: First place that has a row; None before the answer.
+        answer: Last place before the answer; None before that is known.
         at: Place whose token is fed next.
     """
 
     tokens: list[int]
     temperature: float
     kind: str
+    start: int
     writes_prompt: bool = False
-    start: int | None = None
+    answer: int | None = None
     at: int = 0
     rows: list[tuple[Any, Any, Any]] = field(default_factory=list)
-    forced: int = 0
 
     def __post_init__(self) -> None:
-        self.forced = len(self.tokens)
         if not self.writes_prompt:
-            self.start = self.forced - 1
+            self.answer = len(self.tokens) - 1
 
     @property
     def has_row(self) -> bool:
         """Whether the place that is fed next is one that has a row."""
-        return self.start is not None and self.at >= self.start
+        return self.at >= self.start
 
 
 NewText = Callable[[], Text]
@@ -74,18 +74,19 @@ class PromptMaker:
     def __init__(self, encode: Callable[[str], list[int]], draws: random.Random) -> None:
         self._encode, self._draws = encode, draws
         self.answer_ids = encode(ANSWER)
+        self._start = len(encode(BEGIN)) - 1
 
     def __call__(self) -> Text:
         """The beginning of a new text."""
         temperature = TEMPERATURES[self._draws.random() >= SHARE_AT_ONE]
         if self._draws.random() >= SHARE_FROM_TEMPLATES:
             word = self._draws.choice(first_words())
-            return Text(self._encode(BEGIN + word), temperature, "free", writes_prompt=True)
+            return Text(self._encode(BEGIN + word), temperature, "free", self._start, writes_prompt=True)
         while True:
             kind, prompt = make_prompt(self._draws)
             ids = self._encode(BEGIN + prompt + ANSWER)
             if len(ids) <= MAX_PROMPT:
-                return Text(ids, temperature, kind)
+                return Text(ids, temperature, kind, self._start)
 
 
 def sample_texts(
@@ -113,20 +114,40 @@ def sample_texts(
             if text.at < len(text.tokens):
                 continue
             text.tokens.append(token)
-            if text.writes_prompt:
-                if not _ended_prompt(text, token, target.eos_id, answer_ids):
-                    texts[slot] = new_text()
-            elif token == target.eos_id or len(text.tokens) == MAX_TOKENS:
+            if text.writes_prompt and token == target.eos_id:
+                _begin_answer(text, answer_ids)
+            elif token == target.eos_id or len(text.tokens) == (MAX_PROMPT if text.writes_prompt else MAX_TOKENS):
                 if len(text.rows) >= MIN_ROWS:
                     yield _finished(text)
-                texts[slot] = new_text()
+                texts[slot] = _next_in_place(text, new_text())
+
+
+def _next_in_place(before: Text, text: Text) -> Text:
+    """A new text in the place of another: what both begin with need not be fed again."""
+    if text.tokens[: text.start] == before.tokens[: text.start]:
+        text.at = text.start
+    return text
 
 
 def draw(logits: torch.Tensor, temperatures: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
     """One token of every row at its temperature, by inversion."""
-    sums = torch.softmax(logits / temperatures[:, None], -1).cumsum(-1)
-    uniform = torch.rand(len(logits), 1, generator=generator) * sums[:, -1:]
-    return torch.searchsorted(sums, uniform).clamp(max=logits.shape[-1] - 1)[:, 0]
+    weights = torch.softmax(logits / temperatures[:, None], -1)
+    uniform = torch.rand(len(logits), 1, generator=generator)
+    size = _BLOCK if logits.shape[-1] % _BLOCK == 0 else logits.shape[-1]
+    blocks = weights.view(len(logits), -1, size)
+    # First the block of tokens that it lies in, then the token: running sums of all tokens take several times as long.
+    sums = blocks.sum(-1).cumsum(-1)
+    block, rest = _found(sums, uniform * sums[:, -1:])
+    own = blocks[torch.arange(len(logits)), block].cumsum(-1)
+    token, _ = _found(own, torch.minimum(rest, own[:, -1:]))
+    return block * size + token
+
+
+def _found(sums: torch.Tensor, value: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Where a value falls between running sums, and by how much it is beyond the one before. [rows], [rows, 1]."""
+    place = torch.searchsorted(sums, value).clamp(max=sums.shape[-1] - 1)
+    before = torch.where(place > 0, sums.gather(1, (place - 1).clamp(min=0)), torch.zeros(()))
+    return place[:, 0], value - before
 
 
 def _keep_rows(texts: Sequence[Text], logits: torch.Tensor, hidden: torch.Tensor) -> None:
@@ -144,14 +165,11 @@ def _keep_rows(texts: Sequence[Text], logits: torch.Tensor, hidden: torch.Tensor
         )
 
 
-def _ended_prompt(text: Text, token: int, eos_id: int, answer_ids: Sequence[int]) -> bool:
-    """Turn to the answer where the drawn message has ended; False if the text is of no use."""
-    if token == eos_id:
-        # The end of the message is the first token of what leads to the answer.
-        text.tokens[-1:] = answer_ids
-        text.writes_prompt = False
-        text.start = len(text.tokens) - 1
-    return len(text.tokens) <= MAX_PROMPT
+def _begin_answer(text: Text, answer_ids: Sequence[int]) -> None:
+    """Turn to the answer: the end of the message is the first token of what leads to it."""
+    text.tokens[-1:] = answer_ids
+    text.writes_prompt = False
+    text.answer = len(text.tokens) - 1
 
 
 def _finished(text: Text) -> Sample:
@@ -159,8 +177,9 @@ def _finished(text: Text) -> Sample:
     # The last token has no row after it: an empty one.
     ids, hidden = (np.concatenate([part, np.zeros_like(part[:1])]) for part in (ids, hidden))
     values = np.concatenate([values, np.full_like(values[:1], EMPTY_LOGP)])
-    start = text.start or 0
-    return Sample(np.array(text.tokens, np.uint16), start, ids, values, hidden, text.temperature, text.kind)
+    answer = len(text.tokens) if text.answer is None else text.answer
+    tokens = np.array(text.tokens, np.uint16)
+    return Sample(tokens, text.start, ids, values, hidden, text.temperature, text.kind, answer)
 
 
 @torch.no_grad()

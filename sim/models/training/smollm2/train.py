@@ -57,7 +57,7 @@ class Progress:
 
 @dataclass(frozen=True)
 class Losses:
-    """Means over the rows of a batch.
+    """Means over the rows of a batch, by their weights.
 
     Attributes:
         divergence: KL(target || draft) over the target's best tokens [nat].
@@ -106,7 +106,9 @@ def losses_of(
     target = torch.where(is_there, rows.log_probs.exp(), zero)
     divergence = (target * (rows.log_probs - draft_log)).sum(-1)
     overlap = torch.minimum(target, torch.where(is_there, draft_log.exp(), zero)).sum(-1)
-    return Losses(divergence.mean(), 1 - overlap.mean(), F.smooth_l1_loss(hidden, rows.hidden))
+    state = F.smooth_l1_loss(hidden, rows.hidden, reduction="none").mean(-1)
+    weights = rows.weights
+    return Losses((weights * divergence).mean(), 1 - (weights * overlap).mean(), (weights * state).mean())
 
 
 def hidden_at(network: Network, rows: Rows) -> torch.Tensor:
