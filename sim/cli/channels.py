@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from channels.text_files import has_suffix
 from sim.cli.terminal import print_lines
@@ -226,7 +226,7 @@ def calibrate_channel_command(
     from sim.scenario.loading import load_scenario, locate_errors
     from sim.scenario.overrides import changes_of
 
-    changes = changes_of(set_, seed)
+    changes = _with_a_carrier_of_its_range(changes_of(set_, seed))
     scenario = load_scenario(name, changes)
     say_user_code()
     settings = scenario.link.settings
@@ -257,6 +257,20 @@ def calibrate_channel_command(
         return
     of_both = [_compared(quantity, ours[quantity], theirs[quantity]) for quantity in QUANTITIES]
     print_lines([_layout(settings, devices, drops), *(line for lines in of_both for line in lines)])
+
+
+def _with_a_carrier_of_its_range(changes: dict[str, Any]) -> dict[str, Any]:
+    """Another carrier frequency has a width and a subcarrier spacing that there are; gains depend on neither."""
+    from channels.nr.bandwidth import frequency_range_of
+
+    carrier_ghz = changes.get("link.carrier_ghz")
+    if not isinstance(carrier_ghz, int | float) or isinstance(carrier_ghz, bool):
+        return changes
+    widths: dict[str | None, dict[str, Any]] = {
+        "fr1": {"link.scs_khz": 30, "link.bandwidth_mhz": 20},
+        "fr2": {"link.scs_khz": 120, "link.bandwidth_mhz": 100},
+    }
+    return {**widths.get(frequency_range_of(carrier_ghz), {}), **changes}
 
 
 def _check_has_neighbours(settings: NrLinkSettings) -> None:

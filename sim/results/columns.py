@@ -327,7 +327,8 @@ KPM_COLUMNS = {
             f"RRU.PrbUsed{suffix}": f"{direction}: PRBs used, mean per slot of this direction",
             f"RRU.PrbAvail{suffix}": f"{direction}: PRBs of the carrier",
             f"DRB.PdcpSduVolume{suffix.upper()}": f"{direction}: bytes of datagrams received, in Mbit",
-            f"DRB.UEThp{suffix}": f"{direction}: bits received over the period, mean of devices with any, in kbit/s",
+            f"DRB.UEThp{suffix}": f"{direction}: bits received over the time in service, of bursts of several slots, "
+            "the piece that empties the buffer apart, in kbit/s",
             initial: f"{direction}: first transmissions of transport blocks",
             initial_errors: f"{direction}: first transmissions that were not decoded",
             f"TB.TotNbr{suffix}": f"{direction}: transmissions, retransmissions included",

@@ -122,7 +122,7 @@ class NrLink(Link):
     def measurements(self) -> list[dict[str, float]]:
         """A row per cell and period of ``kpm_period_s`` in which anything was sent, names as in TS 28.552."""
         kpm = self.network.kpm
-        return kpm.all_rows() if kpm is not None else []
+        return kpm.all_rows(-(-int(self.env.now) // self.network.carrier.slot_ns)) if kpm is not None else []
 
     def capture(self) -> bytes | None:
         """Decoded MAC PDUs as a file for Wireshark, if ``record_pcap`` is set."""

@@ -13,6 +13,7 @@ from channels.large_scale import BS_HEIGHT_M
 from channels.nr import SYMBOLS_PER_SLOT, check_sr_period, mcs_table, min_k2, num_prb
 from channels.nr.bandwidth import frequency_range_of
 from channels.power import FRACTIONAL_ALPHAS
+from sim.core.clock import NS_PER_S
 from sim.core.errors import InputError
 from sim.core.settings import problems_error
 from sim.links.nr.access_profiles import PROFILES, AccessProfile, ProfileName
@@ -387,6 +388,9 @@ class NrLinkSettings(
         """What propagation models have no values for, of the keys that are in use."""
         bands = list(band_misfits(self.bandwidth_mhz, self.scs_khz, self.carrier_ghz, self.frequency_range))
         yield from bands or self._size_misfits()
+        slot_ns = NS_PER_S * 15 // (1000 * self.scs_khz)
+        if self.kpm_period_s is not None and round(self.kpm_period_s * NS_PER_S) % slot_ns:
+            yield "kpm_period_s", f"got {self.kpm_period_s:g}; valid: a multiple of the slot, {slot_ns / NS_PER_S:g} s"
         if self.channel == "ideal":
             return
         yield from indoor_misfits(self.scenario, self.indoor_share)

@@ -10,7 +10,8 @@ from sim.links.base import Direction, Packet
 from sim.links.nr import NrLink, NrLinkSettings
 from sim.links.nr.full_buffer import run_full_buffer
 from sim.links.nr.mac.allocation import ResourceGrid, allocate_prbs, rotated_groups
-from sim.links.nr.mac.grant_width import GrantWidths, share_leftover
+from sim.links.nr.mac.grant_width import GrantWidths
+from sim.links.nr.mac.power_sharing import gain_rows, share_by_gain, share_evenly, share_in_order, spread_gains
 from sim.links.nr.mac.schedulers.registry import SCHEDULERS
 from tests.links.nr.test_schedulers import grants
 from tests.links.nr.traffic import run
@@ -126,18 +127,49 @@ def test_few_grants_fill_the_carrier_although_many_power_limited_devices_wait(sc
     assert ran["uplink_prb_utilisation"] > 0.95
 
 
-def test_leftover_prbs_are_shared_evenly():
+def test_where_power_ends_an_order_leaves_everybody_an_even_share():
     def shared(needed, limit, num_prb):
-        return share_leftover(np.array(needed), np.array(limit), num_prb).tolist()
+        return share_in_order(np.array(needed), np.array(limit), num_prb).tolist()
 
     # All 51 go round: six each, and one more to the first three.
     assert shared([51] * 8, [1] * 8, 51) == [7, 7, 7, 6, 6, 6, 6, 6]
-    # Who needs little leaves the rest to the others; a headroom above the level is left alone.
-    assert shared([2, 51, 51], [1, 1, 30], 51) == [2, 19, 30]
-    # Headrooms that fill the carrier are cuts; nobody is raised.
-    assert shared([51, 51], [40, 20], 51) == [40, 20]
+    # Who needs little leaves the rest to the others; who has power for all may have all, when its turn comes.
+    assert shared([2, 51, 51], [1, 1, 51], 51) == [2, 25, 51]
     assert shared([51, 51], [1, 1], 51) == [26, 25]
     assert shared([3, 4], [50, 50], 51) == [3, 4]
+    assert share_evenly(np.array([51, 51, 2]), 51).tolist() == [25, 24, 2]
+
+
+def test_prbs_go_where_they_are_worth_most():
+    """Proportional fairness in one slot: bits of two devices as closed forms, the product of both by trying all."""
+    sinr, headroom, num_prb = 31.0, 2, 51
+
+    def bits(width):
+        spread = np.maximum(width / headroom, 1.0)
+        return width * np.log2(1 + sinr / spread)
+
+    widths = np.arange(1, num_prb)
+    best = int(widths[np.argmax(np.log(bits(widths)) + np.log((num_prb - widths) * np.log2(1 + sinr)))])
+    # At the optimum the worth of a PRB, its rate over the average one, is the same for both.
+    value = np.log2(1 + sinr) / np.array([bits(np.array(best)), (num_prb - best) * np.log2(1 + sinr)])
+    gains = spread_gains(9.0)[gain_rows(np.full(2, np.log2(1 + sinr)))]
+    found = share_by_gain(np.array([51, 51]), np.array([headroom, 51]), value, gains, num_prb)
+    assert found.sum() == num_prb
+    assert found[0] == pytest.approx(best, rel=0.34)  # to a step of the widths
+
+
+@pytest.mark.parametrize("scheduler", ["round_robin", "proportional_fair", "earliest_deadline"])
+def test_a_device_far_away_is_not_left_out_beside_near_ones(scheduler):
+    """One at 300 m without line of sight beside one at 50 m, whose power reaches for the whole carrier."""
+    keys = {"distances_m": [50.0, 300.0], "los": "nlos", "shadowing": False, "fading": "none", "tdd_pattern": "F"}
+    both = run_full_buffer(NrLinkSettings(scheduler=scheduler, **keys), 2, 600).link.network.uplink.kpis
+    alone = run_full_buffer(
+        NrLinkSettings(scheduler=scheduler, multiplexing="tdma", **keys), 2, 600
+    ).link.network.uplink.kpis
+    near, far = both.received_bits.tolist()
+    near_alone, far_alone = alone.received_bits.tolist()
+    # The far one has two thirds of what it has where it gets every other slot for itself, and together they carry more.
+    assert far > 0.65 * far_alone and near + far > 1.1 * (near_alone + far_alone)
 
 
 def test_widths_beyond_the_headroom_follow_the_thinner_power():

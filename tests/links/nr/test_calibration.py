@@ -70,6 +70,10 @@ def test_the_command_shows_percentiles(tmp_path, capsys):
     assert "no curves are published for umi at 3.5 GHz" in shown_text.err
     assert "Coupling gain [dB]" in shown_text.out and "200 m apart; 228 devices in 2 drops" in shown_text.out
     assert "difference" not in shown_text.out
+    # Another frequency range takes no key but the carrier.
+    assert _main([*command, "--json", "--set", "link.carrier_ghz=30"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["reference"]["sir_db"] == shown_reference("sir_db", "umi", 30.0)
 
 
 @pytest.mark.parametrize(

@@ -27,7 +27,8 @@ def ran(seconds=0.35, num_devices=3, **keys):
 def test_reports_add_up_to_the_counters():
     link = ran(background=[FULL, {"kind": "ftp", "users": 0, "direction": "uplink", "rate_hz": 50, "file_bytes": 2000}])
     rows = link.measurements()
-    assert [row["time_s"] for row in rows] == pytest.approx([0.1, 0.2, 0.3, 0.4])
+    # The last one tells of the half period that there was.
+    assert [row["time_s"] for row in rows] == pytest.approx([0.1, 0.2, 0.3, 0.35])
     # All of them stand in the table of TS 28.552, but for time and cell.
     assert list(rows[0]) == [name for name in KPM_COLUMNS if name != "RRC.InactiveConnMean"]
     assert {row["RRC.ConnMean"] for row in rows} == {3.0}
@@ -39,9 +40,26 @@ def test_reports_add_up_to_the_counters():
         assert first == mac.kpis.num_first_failed
         assert first <= total[f"TB.ErrTotNbr{name}"] < total[f"TB.TotNbr{name}"]
         assert total[f"TB.ResidualErrNbr{name}"] <= total[f"TB.ErrTotNbr{name}"]
-        assert total[f"RRU.PrbUsed{name}"] * 200 == pytest.approx(mac.kpis.prbs_used)
+        used = sum(row[f"RRU.PrbUsed{name}"] * slots for row, slots in zip(rows, (200, 200, 200, 100), strict=True))
+        assert used == pytest.approx(mac.kpis.prbs_used)
         assert 0 < total[f"DRB.PdcpSduVolume{name.upper()}"] * 1e6 <= mac.kpis.received_bits.sum()
-    assert rows[1]["RRU.PrbTotDl"] == pytest.approx(100, abs=1)
+    assert [row["RRU.PrbTotDl"] for row in rows[1:]] == pytest.approx([100, 100, 100], abs=1)
+
+
+def test_the_throughput_of_a_device_is_that_of_its_bursts():
+    """TS 28.552 5.1.1.3: files of 50 kB, one now and then, come at the rate of the carrier, not at that of the mean."""
+    ftp = {"kind": "ftp", "users": 1, "rate_hz": 4, "file_bytes": 50_000}
+    keys = {"channel": "ideal", "mcs": 20, "snr_db": None, "kpm_period_s": 1.0, "num_devices": 1}
+    full = ran(1.0, background=[{**FULL, "users": 1}], **keys).measurements()[0]
+    assert full["DRB.UEThpDl"] == pytest.approx(1e3 * full["DRB.PdcpSduVolumeDL"], rel=0.01)
+    for row in ran(3.0, background=[ftp], **keys).measurements():
+        assert row["DRB.UEThpDl"] == pytest.approx(full["DRB.UEThpDl"], rel=0.02)
+        assert row["RRU.PrbTotDl"] < 40
+
+
+def test_a_period_that_is_no_number_of_slots_is_refused():
+    with pytest.raises(ValidationError, match=r"kpm_period_s\n.*valid: a multiple of the slot, 0.0005 s"):
+        NrLinkSettings(kpm_period_s=0.0013)
 
 
 def test_each_cell_has_a_row_and_silence_has_none():

@@ -14,6 +14,7 @@ from sim.links.nr.mac.allocation import ResourceGrid, allocate_prbs, group_parts
 from sim.links.nr.mac.candidates import Candidates
 from sim.links.nr.mac.deps import MacDeps
 from sim.links.nr.mac.pdcch import GrantBudget
+from sim.links.nr.mac.power_sharing import RATIOS
 from sim.links.nr.mac.scheduler_view import SchedulerView
 from sim.links.nr.mac.schedulers.base import Array, Indices
 from sim.links.nr.mac.transmission import Transmission
@@ -233,7 +234,8 @@ class MacEntity(Transmission):
             own.quality,
             own.devices,
             own.needed,
-            (widths.headroom_prb, widths.smallest_prb) if self.has_power_limits else (order[:0], order[:0]),
+            (widths.headroom_prb, widths.smallest_prb, widths.gain_row) if self.has_power_limits else (order[:0],) * 3,
+            (widths.spread_gains, RATIOS),
             pdcch.cost_row,
             free,
             self._group_orders[cell],

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sim.links.nr.carrier_settings import MIN_BLOCK_BYTES
+from sim.links.nr.mac.power_sharing import spread_gains
 from sim.links.nr.phy.carrier import Carrier
 from sim.links.nr.phy.small_scale import are_many
 
@@ -45,6 +46,8 @@ class GrantWidths:
         max_prb: PRBs beyond which it would not carry the lowest MCS, [num_devices].
         headroom_bytes: Block of a full slot at ``mcs`` and ``headroom_prb``, [num_devices].
         smallest_prb: PRBs of the smallest useful grant of each device, [num_devices].
+        spread_gains: What PRBs beyond the headroom bring, see `power_sharing`.
+        gain_row: Row of it of each device, [num_devices].
         grid: Widths for which sizes beyond the headroom are kept, [num_widths].
     """
 
@@ -71,6 +74,8 @@ class GrantWidths:
         self.headroom_bytes = self._sizes[self.mcs, self.headroom_prb]
         self._full_bytes = self.headroom_bytes.copy()
         self.smallest_prb = np.ones(num_devices, dtype=np.int64)
+        self.spread_gains = spread_gains(float(np.inf))
+        self.gain_row = np.zeros(num_devices, dtype=np.int64)
         self._renew_sizes(np.arange(num_devices))
 
     def use_compiled_code(self) -> None:
@@ -164,31 +169,3 @@ class GrantWidths:
             width = self.grid[np.minimum(step, len(self.grid) - 1)]
             needed[wide] = np.clip(width, self.headroom_prb[devices[wide]], needed[wide])
         return needed
-
-
-def share_leftover(needed: Indices, limit: Indices, num_prb: int) -> Indices:
-    """Cut what devices need to their power headroom, and share what is then left of the carrier evenly.
-
-    Where the headroom of all fills the carrier, each is cut to it. Else their limits are raised to a common level that
-    fills the carrier: a device beyond its headroom gains the less from a PRB the more it has, so that equal shares
-    bring most.
-
-    Args:
-        needed: PRBs that each device can use, by falling priority, [num_devices].
-        limit: Its headroom, [num_devices].
-        num_prb: PRBs that are free.
-
-    Returns:
-        PRBs that each may be given, [num_devices].
-    """
-    own = needed
-    cut = np.minimum(own, limit)
-    if (cut < own).any() and cut.sum() < num_prb:
-        levels = np.arange(1, num_prb + 1)
-        raised = np.minimum(own, np.maximum(cut, levels[:, None]))
-        level = int(np.searchsorted(raised.sum(axis=1), num_prb, side="right"))
-        cut = raised[level - 1] if level else cut
-        # What the level leaves over goes, PRB by PRB, to the first who can use it.
-        more = (cut < own).nonzero()[0][: num_prb - int(cut.sum())]
-        cut[more] += 1
-    return cut

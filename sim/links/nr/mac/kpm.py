@@ -27,10 +27,11 @@ class _Counts:
     def __init__(self, num_cells: int, num_devices: int) -> None:
         self.prb, self.blocks, self.errors, self.residual, self.bits = np.zeros((5, num_cells))
         self.first, self.first_errors = np.zeros((2, num_cells))
+        self.burst_bits, self.burst_slots = np.zeros((2, num_cells))
         self.device_prb, self.device_bits = np.zeros((2, num_devices))
 
-    def add(self, block: TransportBlock, is_last: bool) -> None:
-        """Count a transmission, its outcome being known to the simulation."""
+    def add(self, block: TransportBlock, is_last: bool) -> int:
+        """Count a transmission, its outcome being known to the simulation; returns the bits of data received."""
         cell, failed = block.cell, not block.received
         self.prb[cell] += block.num_prb
         self.blocks[cell] += 1
@@ -40,10 +41,32 @@ class _Counts:
             self.first[cell] += 1
             self.first_errors[cell] += failed
         self.device_prb[block.device] += block.num_prb
-        if block.received:
-            bits = 8 * sum(segment.stop - segment.start for segment in block.segments if segment.message.bearer >= 0)
-            self.bits[cell] += bits
-            self.device_bits[block.device] += bits
+        if not block.received:
+            return 0
+        bits = 8 * sum(segment.stop - segment.start for segment in block.segments if segment.message.bearer >= 0)
+        self.bits[cell] += bits
+        self.device_bits[block.device] += bits
+        return bits
+
+
+class _Bursts:
+    """Since when each device's buffer of one direction has been in service without being emptied.
+
+    TS 28.552 5.1.1.3: the throughput of a device is the volume of its bursts, the piece that empties the buffer apart,
+    over the time from a burst's first transmission to the one before that piece.
+    """
+
+    def __init__(self) -> None:
+        self._counted_to: dict[int, int] = {}
+
+    def add(self, counts: _Counts, block: TransportBlock, slot: int, bits: int, has_more: bool) -> None:
+        """Count a slot in which a device sent or received, and whether its buffer held more."""
+        if not has_more:
+            self._counted_to.pop(block.device, None)
+            return
+        counts.burst_slots[block.cell] += slot + 1 - self._counted_to.get(block.device, slot)
+        counts.burst_bits[block.cell] += bits
+        self._counted_to[block.device] = slot + 1
 
 
 class KpmReports:
@@ -83,18 +106,20 @@ class KpmReports:
         self._is_silent = True
         self._weights = np.ones(len(serving))
         self.rows: list[dict[str, float]] = []
+        self._bursts = {direction: _Bursts() for direction in Direction}
         self._restart()
 
     def _restart(self) -> None:
         self._counts = {direction: _Counts(self._num_cells, len(self._serving)) for direction in Direction}
         self._is_silent = True
 
-    def on_air(self, direction: Direction, blocks: list[TransportBlock]) -> None:
-        """Count a slot's transmissions."""
+    def on_air(self, direction: Direction, slot: int, blocks: list[TransportBlock], have_more: list[bool]) -> None:
+        """Count a slot's transmissions, and whose buffers hold more."""
         self._is_silent = False
-        counts = self._counts[direction]
-        for block in blocks:
-            counts.add(block, block.attempt >= self._max_attempt)
+        counts, bursts = self._counts[direction], self._bursts[direction]
+        for block, has_more in zip(blocks, have_more, strict=True):
+            bits = counts.add(block, block.attempt >= self._max_attempt)
+            bursts.add(counts, block, slot, bits, has_more)
 
     def advance(self, slot: int) -> None:
         """Close the period that has ended by a slot, if any."""
@@ -102,26 +127,27 @@ class KpmReports:
         if period == self._period:
             return
         if not self._is_silent:
-            rows = self._close()
+            rows = self._close((self._period + 1) * self._period_slots)
             self.rows += rows
             if self._xapp is not None:
                 self._act(self._xapp, rows)
             self._restart()
         self._period = period
 
-    def all_rows(self) -> list[dict[str, float]]:
-        """All rows, that of the period under way included."""
-        return self.rows if self._is_silent else [*self.rows, *self._close()]
+    def all_rows(self, end_slot: int) -> list[dict[str, float]]:
+        """All rows, that of the period under way included, of which there has been as much as ``end_slot`` says."""
+        end_slot = min(end_slot, (self._period + 1) * self._period_slots)
+        return self.rows if self._is_silent else [*self.rows, *self._close(end_slot)]
 
-    def _close(self) -> list[dict[str, float]]:
-        """Rows of the present period."""
+    def _close(self, end_slot: int) -> list[dict[str, float]]:
+        """Rows of the present period up to a slot."""
         first = self._period * self._period_slots
         slots = {
-            direction: self._carrier.num_data_slots(direction, first + self._period_slots)
+            direction: self._carrier.num_data_slots(direction, end_slot)
             - self._carrier.num_data_slots(direction, first)
             for direction in Direction
         }
-        end_s = (first + self._period_slots) * self._carrier.slot_ns / NS_PER_S
+        end_s = end_slot * self._carrier.slot_ns / NS_PER_S
         rows = []
         for cell in range(self._num_cells):
             connected = float(((self._serving == cell) & self._reachable).sum())
@@ -136,15 +162,14 @@ class KpmReports:
     def _row_of(self, direction: Direction, cell: int, num_slots: int) -> dict[str, float]:
         counts, name, carrier = self._counts[direction], _SHORT[direction], self._carrier
         used = float(counts.prb[cell]) / max(1, num_slots)
-        active = (counts.device_bits > 0) & (self._serving == cell)
-        period_s = self._period_slots * carrier.slot_ns * 1e-9
-        mean_bps = float(counts.device_bits[active].mean()) / period_s if active.any() else 0.0
+        burst_s = float(counts.burst_slots[cell]) * carrier.slot_ns * 1e-9
+        throughput_bps = float(counts.burst_bits[cell]) / burst_s if burst_s else 0.0
         return {
             f"RRU.PrbTot{name}": 100 * used / carrier.num_prb,
             f"RRU.PrbUsed{name}": used,
             f"RRU.PrbAvail{name}": float(carrier.num_prb),
             f"DRB.PdcpSduVolume{name.upper()}": float(counts.bits[cell]) / 1e6,
-            f"DRB.UEThp{name}": mean_bps / 1e3,
+            f"DRB.UEThp{name}": throughput_bps / 1e3,
             _INITIAL[direction]: float(counts.first[cell]),
             _INITIAL_ERRORS[direction]: float(counts.first_errors[cell]),
             f"TB.TotNbr{name}": float(counts.blocks[cell]),

@@ -42,15 +42,21 @@ class LayeredWarmUp:
         if self._gains is None:
             self._gains = self._evaluate()
         direction = self._plain.direction
-        snr = float(self._channel.snr(direction, np.array([device]), np.array([num_prb]))[0])
-        found_db = []
+        found_db: list[float] = []
         for both in self._gains:
-            reported, present = (snr * gains[:, device].astype(np.float64) for gains in both)
-            found_db.append(self._offset_db(reported, present, num_prb, num_symbols))
+            width, meets_target = num_prb, False
+            while not meets_target:
+                snr = float(self._channel.snr(direction, np.array([device]), np.array([width]))[0])
+                reported, present = (snr * gains[:, device].astype(np.float64) for gains in both)
+                offset_db, meets_target = self._offset_db(reported, present, width, num_symbols)
+                if found_db or width == 1:
+                    break  # only one layer is sent whatever becomes of it
+                width //= 2
+            found_db.append(offset_db)
         return np.asarray(10 ** (np.array(found_db) / 10))
 
-    def _offset_db(self, reported: Array, present: Array, num_prb: int, num_symbols: int) -> float:
-        """Offset of one rank, by bisection of the mean error rate; SINR, [num_blocks, num_groups, rank] each."""
+    def _offset_db(self, reported: Array, present: Array, num_prb: int, num_symbols: int) -> tuple[float, bool]:
+        """Offset of one rank as in `OuterLoopWarmUp`; SINR, [num_blocks, num_groups, rank] each."""
         codewords, num_layers = self._codewords, reported.shape[2]
         sizes, widths = self._channel.carrier.group_sizes, np.full(len(reported), num_prb)
         if self._plain.cqi is not None:
@@ -63,20 +69,22 @@ class LayeredWarmUp:
         expected = codewords.effective_sinr(reported, weights)
         sinr_db = 10 * np.log10(np.maximum(codewords.effective_sinr(present, weights), 1e-12))
         rates = self._errors.error_rates(codewords.available, num_prb, num_symbols, sinr_db, num_layers)
-        low, high = self._plain.lowest_db, TOP_DB
+        low, high, meets_target = self._plain.lowest_db, TOP_DB, False
         every = np.arange(len(rates))
         for _ in range(_NUM_HALVINGS):
             middle = (low + high) / 2
             offset = np.full(len(rates), 10 ** (middle / 10))
             place, is_met = codewords.choose(expected, offset, widths, num_symbols, num_layers)
-            fails = float(rates[every, place][is_met].mean()) if is_met.any() else 0.0
+            is_sent = is_met if num_layers > 1 else np.ones_like(is_met)
+            fails = float(rates[every, place][is_sent].mean()) > self._errors.target_bler if is_sent.any() else False
+            is_lowest = num_layers == 1 and place.max() == 0
             # Where no larger offset would lead to another choice, none is larger than it is without a loop.
             is_idle = middle > 0 and (not is_met.any() or place.min() == len(codewords.available) - 1)
-            if fails > self._errors.target_bler or is_idle:
+            if is_idle or (fails and not is_lowest):
                 high = middle
             else:
-                low = middle
-        return low
+                low, meets_target = middle, not fails
+        return low, meets_target
 
     def _evaluate(self) -> list[tuple[Single, Single]]:
         """Gains of each layer as reported and when blocks are sent, of all devices, by rank.

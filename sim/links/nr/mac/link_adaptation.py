@@ -15,6 +15,7 @@ from sim.links.nr.mac.csi import CqiReports, MeasurementTimes
 from sim.links.nr.mac.grant_width import GrantWidths
 from sim.links.nr.mac.grant_width import kernels as report_kernels
 from sim.links.nr.mac.outer_loop import OuterLoops
+from sim.links.nr.mac.power_sharing import gain_rows, spread_gains
 from sim.links.nr.phy.block import TransportBlock
 from sim.links.nr.phy.block_errors import BlockErrors
 from sim.links.nr.phy.channel import RadioChannel
@@ -97,6 +98,7 @@ class ReportedChannel:
         self._layered_mcs = np.zeros(count, dtype=np.int64)
         mcs = lowest if settings.mcs is None else settings.mcs
         self.widths = GrantWidths(carrier, count, mcs, self._spread_mcs)
+        self.widths.spread_gains = spread_gains(float(errors.top_capacity))
         # Of each device's last report: SINR at its headroom's width, and the greatest capacity that counts.
         self._report_sinr, self._report_ceiling = np.zeros((count, carrier.num_groups)), np.zeros(count)
         self.rate_bps = np.zeros((count, carrier.num_groups))
@@ -234,6 +236,7 @@ class ReportedChannel:
         if self._fixed_mcs is not None:
             self._renew_rates(rows, capacity)
             return
+        self.widths.gain_row[rows] = gain_rows(capacity @ self._group_shares)
         ceiling = np.log2(1 + self._ceiling * self.loops.offset[rows])
         self._report_sinr[rows], self._report_ceiling[rows] = sinr, ceiling
         self._renew_rates(rows, capacity)
@@ -256,6 +259,7 @@ class ReportedChannel:
         reports = self.rate_bps, self._report_sinr, self._report_ceiling
         lowest = self._errors.lowest
         kernels.take_reports(rows, capacity, sinr, means, headroom, needed, lowest, rates, reports, mcs)
+        self.widths.gain_row[rows] = gain_rows(means[0])
         self.widths.set_mcs(rows, mcs)
 
     def _renew_rates(self, rows: Indices, capacity: Array) -> None:
@@ -390,7 +394,8 @@ class ReportedChannel:
     def learn(self, block: TransportBlock) -> None:
         """The outcome of a first transmission."""
         highest = self._errors.highest(block.num_symbols, block.num_layers)[block.num_prb]
-        self.loops.learn(block.device, block.received, block.mcs == highest, block.num_layers)
+        is_lowest = block.mcs == self._errors.lowest
+        self.loops.learn(block.device, block.received, block.mcs == highest, block.num_layers, is_lowest)
 
     def restart_figures(self) -> None:
         """Count from now on."""

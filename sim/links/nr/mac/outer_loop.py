@@ -21,7 +21,8 @@ _CREDIT_STEPS = 5
 """Failures of blocks with the highest MCS that earlier successes pay for. Without reserve, any failure would wear the
 offset down until the highest MCS is given up, however rare they are; without an end, seconds of a good channel would
 raise the offset to its bound, and take hundreds of failures to undo once the channel is a bad one. Where half as many
-blocks fail as the target allows (.05 of .1), one block in 8,700 finds this reserve empty; of one step, one in 62."""
+blocks fail as the target allows (.05 of .1), one block in 8,700 finds this reserve empty; of one step, one in 62.
+Failures with the lowest MCS that later successes with it have to make up for are bounded likewise."""
 
 
 class OuterLoops:
@@ -30,7 +31,9 @@ class OuterLoops:
     A device has an offset for each rank, as the layers of a block fail by what was not reported of each of them.
 
     A success with the highest MCS says nothing about the offset: no larger one would have led to another choice. It
-    does not raise the offset, but is put in reserve for failures with that MCS, up to some steps.
+    does not raise the offset, but is put in reserve for failures with that MCS, up to some steps. A failure with the
+    lowest MCS and one layer does not lower the offset, which would help nobody, but takes from what successes with that
+    MCS would raise it by.
 
     Args:
         channel: Channels.
@@ -77,6 +80,7 @@ class OuterLoops:
         # In steps of a failure: what a success counts, and what each device has in reserve.
         self._success_share = loop.ack_step_db / loop.nack_step_db
         self._reserve = [[0.0] * count for _ in range(max_layers)]
+        self._debt = [0.0] * count
         self._first = self.by_rank.copy()
 
     def prepare(self, devices: Indices, num_prb: list[int], num_symbols: int) -> Indices | None:
@@ -100,11 +104,15 @@ class OuterLoops:
         self._rank[rows] = ranks
         self.offset[rows] = self.by_rank[ranks - 1, rows]
 
-    def learn(self, device: int, received: bool, is_highest: bool = False, num_layers: int = 1) -> None:
-        """Move a device's offset by the outcome of a first transmission, with the highest MCS or a lower one."""
+    def learn(
+        self, device: int, received: bool, is_highest: bool = False, num_layers: int = 1, is_lowest: bool = False
+    ) -> None:
+        """Move a device's offset by the outcome of a first transmission, with the highest or lowest MCS or another."""
         rank = num_layers - 1
         self._num_blocks[rank][device] += 1
         if is_highest and self._is_paid(self._reserve[rank], device, received):
+            return
+        if is_lowest and num_layers == 1 and self._is_owed(device, received):
             return
         own = self.by_rank[rank]
         moved = own.item(device) * self._steps[received]
@@ -119,6 +127,12 @@ class OuterLoops:
             return False
         held[device] = min(reserve, _CREDIT_STEPS)
         return True
+
+    def _is_owed(self, device: int, received: bool) -> bool:
+        """Whether the outcome of a block with the lowest MCS is set off against others, so that the offset stays."""
+        debt = self._debt[device]
+        self._debt[device] = min(max(debt + (-self._success_share if received else 1.0), 0.0), _CREDIT_STEPS)
+        return not received or debt > 0
 
     def restart(self) -> None:
         """Count the figures from now on."""

@@ -156,34 +156,53 @@ def _first(total: Array, costs: Indices, grants_left: int, cce_left: int, first:
 
 
 @compiled
-def _raised(needed: Indices, cut: Indices, queues: Indices, level: int) -> int:
-    """PRBs in all if each queue may have so many at least."""
+def _used(needed: Indices, queues: Indices, level: int) -> int:
+    """PRBs in all if each queue may have so many."""
     total = 0
     for queue in queues:
-        total += min(needed[queue], max(cut[queue], level))
+        total += min(needed[queue], level)
     return total
 
 
 @compiled
-def _shared(needed: Indices, limits: Indices, queues: Indices, num_prb: int, cut: Indices) -> None:
-    """`grant_width.share_leftover` among some queues, by falling priority."""
-    left = num_prb
-    for queue in queues:
-        cut[queue] = min(needed[queue], limits[queue])
-        left -= cut[queue]
-    if left <= 0:
-        return
+def _share_in_order(needed: Indices, limits: Indices, queues: Indices, num_prb: int, allowed: Indices) -> None:
+    """`power_sharing.share_in_order` among some queues, by falling priority."""
     level = 0
-    while level < num_prb and _raised(needed, cut, queues, level + 1) <= num_prb:
+    while level < num_prb and _used(needed, queues, level + 1) <= num_prb:
         level += 1
-    left = num_prb
+    left = num_prb - _used(needed, queues, level)
     for queue in queues:
-        cut[queue] = min(needed[queue], max(cut[queue], level))
-        left -= cut[queue]
-    for queue in queues:
-        if left > 0 and cut[queue] < needed[queue]:
-            cut[queue] += 1
+        even = min(needed[queue], level)
+        if left > 0 and even < needed[queue]:
+            even += 1
             left -= 1
+        allowed[queue] = max(min(needed[queue], limits[queue]), even)
+
+
+@compiled
+def _share_by_gain(
+    needed: Indices, limits: Indices, value: Array, gain_rows: Indices, steps: tuple[Array, Array], queues: Indices,
+    num_prb: int, allowed: Indices,
+) -> None:  # fmt: skip
+    """`power_sharing.share_by_gain` among some queues, by falling priority: step by step to whom it is worth most."""
+    gains, ratios = steps
+    num_steps = len(ratios)
+    step, worth = np.zeros(len(needed), dtype=np.int64), value.copy()
+    left = num_prb
+    while left > 0:
+        best = -1
+        for queue in queues:
+            if step[queue] < num_steps and (best < 0 or worth[queue] > worth[best]):
+                best = queue
+        if best < 0:
+            return
+        end = min(needed[best], int(limits[best] * ratios[step[best]]))
+        more = min(end - allowed[best], left)
+        allowed[best] += more
+        left -= more
+        step[best] += 1
+        if step[best] < num_steps:
+            worth[best] = value[best] * gains[gain_rows[best], step[best] - 1]
 
 
 @compiled
@@ -203,7 +222,8 @@ def share_out(
     quality: Array,
     devices: Indices,
     needed: Indices,
-    power: tuple[Indices, Indices],
+    power: tuple[Indices, Indices, Indices],
+    steps: tuple[Array, Array],
     cost_of_device: Indices,
     free: Indices,
     places: tuple[Indices, Indices],
@@ -218,8 +238,9 @@ def share_out(
             where it lies.
         devices: Whose queues, [num_queues].
         needed: PRBs that each queue can use, [num_queues].
-        power: PRBs within each device's power, and those of the smallest useful grant, [num_devices] each; empty where
-            power sets no limit.
+        power: PRBs within each device's power, those of the smallest useful grant, and row of what further ones bring,
+            [num_devices] each; empty where power sets no limit.
+        steps: `power_sharing.spread_gains` and its `RATIOS`.
         cost_of_device: CCEs of a grant to each device, [num_devices].
         free: PRBs left in each group, taken from, [num_groups].
         places: Order and part of the groups, see `ResourceGrid`, [num_groups] each.
@@ -231,7 +252,7 @@ def share_out(
         Queues that are given anything.
     """
     grants_left, cce_left = left
-    headroom, smallest = power
+    headroom, smallest, gain_row = power
     costs, allowed = cost_of_device[devices], needed.copy()
     limits = np.empty(len(needed), dtype=np.int64)
     if len(headroom) and _power_limits(devices, needed, headroom, smallest, limits):
@@ -243,7 +264,10 @@ def share_out(
             total[queue] = _total(priority[queue])
         first = order[: _first(total, costs, grants_left, cce_left, order)]
         allowed[:] = 0
-        _shared(needed, limits, first, num_prb, allowed)
+        if len(first) and total[first[-1]] < 0:
+            _share_in_order(needed, limits, first, num_prb, allowed)
+        else:
+            _share_by_gain(needed, limits, total, gain_row[devices], steps, first, num_prb, allowed)
     rotation, parts = places
     count = _by_group(priority, quality, allowed, costs, free, rotation, parts, grants_left, cce_left, order, given)
     for place in range(count):

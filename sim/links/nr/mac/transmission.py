@@ -266,7 +266,8 @@ class Transmission(ABC):
         self.deps.modems.on_air(self.direction, blocks)
         slot_ns = self.carrier.slot_ns
         if self.deps.kpm is not None:
-            self.deps.kpm.on_air(self.direction, blocks)
+            have_more = [bool(self.queues[block.device].stream_bytes) for block in blocks]
+            self.deps.kpm.on_air(self.direction, slot, blocks, have_more)
         if self.deps.active_slot is not None:
             self.deps.active_slot[[block.device for block in blocks]] = slot
         self.kpis.on_air(blocks)

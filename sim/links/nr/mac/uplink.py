@@ -13,8 +13,8 @@ from sim.links.nr.mac.candidates import Candidates
 from sim.links.nr.mac.configured_grants import ConfiguredGrants
 from sim.links.nr.mac.deps import MacDeps
 from sim.links.nr.mac.entity import MacEntity, PrbPlacement
-from sim.links.nr.mac.grant_width import share_leftover
 from sim.links.nr.mac.pdcch import GrantBudget
+from sim.links.nr.mac.power_sharing import share_by_gain, share_evenly, share_in_order
 from sim.links.nr.mac.schedulers.base import Array, Indices
 from sim.links.nr.phy.block import TransportBlock
 from sim.links.nr.phy.carrier import RequestOpportunities
@@ -226,13 +226,18 @@ class Uplink(MacEntity):
     def within_power(
         self, devices: Indices, needed: Indices, priority: Array, num_prb: int, budget: GrantBudget
     ) -> tuple[Indices | None, Indices]:
-        """PRBs within the devices' power headroom, raised evenly where that leaves some free; TDMA takes all."""
+        """PRBs where some need more than their power headroom: by worth, order or evenly; TDMA takes all.
+
+        Priorities by PRB group are taken for what a PRB within the headroom is worth, those of whole queues for an
+        order among them.
+        """
         widths = self.adaptation.widths
         headroom = widths.headroom_prb.take(devices)
         if self.settings.multiplexing == "tdma" or np.logical_and.reduce(headroom >= needed):
             return None, needed
         limit = np.maximum(headroom, widths.smallest_prb.take(devices))
-        order = (-np.add.reduce(priority, axis=1)).argsort(kind="stable")
+        total = np.add.reduce(priority, axis=1)
+        order = (-total).argsort(kind="stable")
         # As many as there are CCEs for, in the order of priority.
         costs, cce_left = self.deps.pdcch.costs, budget.cce_left
         first: list[int] = []
@@ -242,7 +247,14 @@ class Uplink(MacEntity):
                 break
             first.append(queue)
         start = np.array(first, dtype=np.int64)
-        shared = share_leftover(needed.take(start), limit.take(start), num_prb)
+        own, limit, value = needed.take(start), limit.take(start), total.take(start)
+        if self.deps.scheduler.shares_evenly:
+            shared = share_evenly(own, num_prb)
+        elif priority.shape[1] == 1 or not len(value) or value[-1] < 0:
+            shared = share_in_order(own, limit, num_prb)
+        else:
+            gains = widths.spread_gains.take(widths.gain_row.take(devices.take(start)), axis=0)
+            shared = share_by_gain(own, limit, value, gains, num_prb)
         by_device = start.argsort()
         return start.take(by_device), shared.take(by_device)
 

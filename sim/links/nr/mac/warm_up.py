@@ -124,10 +124,26 @@ class OuterLoopWarmUp:
         self._period = MeasurementTimes(channel.settings, channel.carrier, direction, channel.num_devices).period
 
     def offset(self, device: int, num_prb: int, num_symbols: int) -> float:
-        """Linear offset for blocks of a device on so many PRBs, by bisection of the mean error rate."""
+        """Linear offset for blocks of a device on so many PRBs.
+
+        Where even the lowest MCS misses the target, the power is spread too thin, and fewer PRBs are tried: errors that
+        no offset can help say nothing about reports.
+        """
+        while True:
+            found_db, meets_target = self._offset_db(device, num_prb, num_symbols)
+            if meets_target or num_prb == 1:
+                return float(10 ** (found_db / 10))
+            num_prb //= 2
+
+    def _offset_db(self, device: int, num_prb: int, num_symbols: int) -> tuple[float, bool]:
+        """Offset by bisection of the mean error rate, and whether the target is met there.
+
+        The offset is the greatest at which it is, or at which all blocks have the lowest MCS: below that, nothing
+        changes any more.
+        """
         reported, blocks = self._at_best_groups(device, num_prb)
         low, high = self.lowest_db, self._highest_db
-        last = self._errors.highest(num_symbols)[num_prb]
+        last, meets_target = self._errors.highest(num_symbols)[num_prb], False
         every = np.arange(len(reported))
         # Of each block by MCS, as far as they are asked for. [num_blocks, num_mcs].
         rates = np.full((len(reported), len(self._betas)), np.nan)
@@ -141,11 +157,12 @@ class OuterLoopWarmUp:
             # Where no larger offset would lead to another choice, none is larger than it is without a loop.
             is_idle = middle > 0 and int(mcs.min()) == last
             # Added one after the other, as numbers.
-            if is_idle or sum(rates[every, mcs].tolist()) / len(mcs) > self._errors.target_bler:
+            fails = sum(rates[every, mcs].tolist()) / len(mcs) > self._errors.target_bler
+            if is_idle or (fails and int(mcs.max()) > self._errors.lowest):
                 high = middle
             else:
-                low = middle
-        return float(10 ** (low / 10))
+                low, meets_target = middle, not fails
+        return low, meets_target
 
     def fixed_mcs(self, device: int, weights: list[int], num_symbols: int) -> int:
         """Highest MCS at which a device's blocks meet the target over its fading, whatever the report.

@@ -98,9 +98,14 @@ class Scheduler(ABC):
     Attributes:
         sees_messages: Whether it looks at first messages: their bytes, ages, deadlines, tokens or 5QI. Keeping note of
             them takes time with every block.
+        shares_evenly: Whether an uplink slot is cut into equal shares where some devices have not the power for all
+            PRBs. Else priorities by PRB group say what a PRB is worth to a queue as long as its power reaches; it is
+            worth less beyond, and each goes where it is worth most. Priorities without groups are an order: who comes
+            first may go up to its power headroom, but not below an equal share.
     """
 
     sees_messages: ClassVar[bool] = True
+    shares_evenly: bool = False
 
     def __init__(self, delay_budget_s: float = 0.1) -> None:
         self.delay_budget_s = delay_budget_s

@@ -37,6 +37,7 @@ class CheckedScheduler(Scheduler):
 
     def __init__(self, name: str, inner: Scheduler) -> None:
         self._name, self._inner = name, inner
+        self.shares_evenly = inner.shares_evenly
 
     def priority(self, queues: QueueView) -> Array:
         """Priorities of the inner one.

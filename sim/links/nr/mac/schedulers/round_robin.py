@@ -11,6 +11,7 @@ class RoundRobin(Scheduler):
     """Serves the queue whose last grant lies furthest back, blind to channels and delays."""
 
     sees_messages = False
+    shares_evenly = True
 
     def priority(self, queues: QueueView) -> Array:
         """Slots since the last grant."""
