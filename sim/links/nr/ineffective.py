@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
 
 from sim.links.nr.antenna_settings import AntennaSettings
 from sim.links.nr.model_ranges import Misfit
@@ -61,6 +62,49 @@ _AIR = (
 )
 """Of no effect over the ideal channel."""
 _SMALL_MODEM_RX = 2
+_HANDOVER = ("l3_filter_k", "handover_offset_db", "handover_hysteresis_db", "time_to_trigger_s")
+_UNUSED: tuple[tuple[str, tuple[str, ...], Callable[[Any], bool]], ...] = (
+    ("with link.mobility 'fixed'", _HANDOVER, lambda link: link.mobility == "fixed"),
+    (
+        "with one cell",
+        _HANDOVER,
+        lambda link: link.mobility != "fixed" and link.num_sites * link.sectors_per_site == 1,
+    ),
+    ("with one site", ("wrap_around",), lambda link: link.num_sites == 1),
+    ("with link.interference 'none'", ("csi_interference",), lambda link: link.interference == "none"),
+    (
+        "without link.interference 'rise_over_thermal'",
+        ("rise_db",),
+        lambda link: link.interference != "rise_over_thermal",
+    ),
+    ("with link.indoor_share 0", ("building", "floors"), lambda link: not link.indoor_share),
+    ("with link.car_share 0", ("car_windows",), lambda link: not link.car_share),
+    ("with link.indoor_share 1", ("car_share",), lambda link: link.indoor_share == 1),
+    (
+        "where devices have their places",
+        ("min_distance_m",),
+        lambda link: link.positions_m is not None or link.distances_m is not None,
+    ),
+    (
+        "with one site and link.distances_m",
+        ("inter_site_distance_m",),
+        lambda link: link.num_sites == 1 and link.distances_m is not None,
+    ),
+    (
+        f"with link.fading {'none'!r}",
+        ("delay_spread_ns", "rician_k_db"),
+        lambda link: link.fading == "none" and link.fading_trace is None,
+    ),
+    ("without link.drx_cycle_s", ("drx_on_s", "drx_inactivity_s"), lambda link: not link.drx_cycle_s),
+    ("with link.mcs", ("olla_step_db", "olla_warm_up_blocks"), lambda link: link.mcs is not None),
+    (
+        "without special slots (S) in link.tdd_pattern",
+        ("special_symbols", "special_carries_pdsch", "special_carries_pusch", "special_carries_pucch"),
+        lambda link: "S" not in link.tdd_pattern,
+    ),
+    ("with link.rlc_feedback 'status'", ("rlc_status_delay_s",), lambda link: link.rlc_feedback == "status"),
+)
+"""Where keys are of no effect, which, and when that is so."""
 
 
 def notes_of(settings: AntennaSettings, is_ideal: bool, has_fixed_snr: bool) -> Iterator[str]:
@@ -78,6 +122,9 @@ def notes_of(settings: AntennaSettings, is_ideal: bool, has_fixed_snr: bool) -> 
             yield f"link.num_rx ({settings.num_rx}) {what} over channel 'ideal'"
         return
     fixed = _changed(settings, _GEOMETRY) if has_fixed_snr else []
+    for where, keys, is_so in _UNUSED:
+        if is_so(settings):
+            yield from _sentence([key for key in _changed(settings, keys) if key not in fixed], where)
     yield from _sentence(fixed, "with link.snr_db, which stands for geometry and powers")
     if settings.column_elements == 1 and "tilt_deg" not in fixed:
         yield from _sentence(_changed(settings, ("tilt_deg",)), "with link.column_elements 1")

@@ -75,6 +75,42 @@ def test_what_is_noted_changes_nothing(plain, kind, key):
     assert any(f"link.{key} " in f"{note} " for note in NrLinkSettings(bandwidth_mhz=5, **changed).notes())
 
 
+_SITE = {"distances_m": [60.0, 120.0, 180.0]}
+
+
+@pytest.mark.parametrize(
+    ("keys", "key", "value"),
+    [
+        ({}, "l3_filter_k", 4),
+        ({"mobility": "linear", "speed_kmh": 30}, "time_to_trigger_s", 0.1),
+        ({}, "wrap_around", False),
+        ({}, "csi_interference", "measured"),
+        ({"interference": "explicit", "num_sites": 7}, "rise_db", 9.0),
+        ({}, "building", "high"),
+        ({}, "floors", (2, 3)),
+        ({}, "car_windows", "metallised"),
+        ({"indoor_share": 1.0}, "car_share", 0.5),
+        (_SITE, "min_distance_m", 35.0),
+        (_SITE, "inter_site_distance_m", 700.0),
+        ({"fading": "none"}, "delay_spread_ns", 100.0),
+        ({"fading": "none"}, "rician_k_db", 3.0),
+        ({}, "drx_on_s", 0.02),
+        ({}, "drx_inactivity_s", 0.2),
+        ({"mcs": 5}, "olla_step_db", 0.5),
+        ({"mcs": 5}, "olla_warm_up_blocks", 0),
+        ({"tdd_pattern": "F"}, "special_symbols", (6, 4, 4)),
+        ({"tdd_pattern": "F"}, "special_carries_pdsch", False),
+        ({"rlc_feedback": "status"}, "rlc_status_delay_s", 0.02),
+    ],
+)
+def test_what_other_keys_leave_without_effect_is_noted(keys, key, value):
+    expected = _outcome(**keys)
+    assert _outcome(**keys, **{key: value}) == expected
+    noted = [f"{note} " for note in NrLinkSettings(**keys, **{key: value}).notes()]
+    assert any(f"link.{key} " in note for note in noted), noted
+    assert not any("link." in note for note in NrLinkSettings(**keys).notes())
+
+
 @pytest.mark.parametrize(
     ("keys", "note"),
     [
