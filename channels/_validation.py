@@ -25,6 +25,15 @@ def require_between(name: str, value: npt.ArrayLike, low: float, high: float) ->
         raise ValueError(f"{name}: got {bad}; valid: {low} to {high}")
 
 
+def require_whole(name: str, value: npt.ArrayLike, low: int, high: float = np.inf) -> None:
+    """Raise ValueError unless every element is a whole number in [low, high]."""
+    array = np.asarray(value, dtype=float)
+    good = (array >= low) & (array <= high) & (array == np.floor(array))
+    if not np.all(good):
+        bound = f"{low} or more" if np.isinf(high) else f"{low} to {high:g}"
+        raise ValueError(f"{name}: got {array[~good].flat[0]:g}; valid: whole numbers, {bound}")
+
+
 def require_positive(name: str, value: npt.ArrayLike) -> None:
     """Raise ValueError unless every element is finite and > 0."""
     array = np.asarray(value, dtype=float)

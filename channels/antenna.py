@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from channels._validation import require_between, require_positive
+from channels._validation import require_between, require_positive, require_whole
 
 Array = npt.NDArray[np.float64]
 
@@ -87,7 +87,7 @@ class ColumnAntenna:
     is_omni_in_azimuth: bool = False
 
     def __post_init__(self) -> None:
-        require_between("num_elements", self.num_elements, 1, 64)
+        require_whole("num_elements", self.num_elements, 1, 64)
         require_between("tilt_deg", self.tilt_deg, 0, 180)
         require_between("spacing_wavelengths", self.spacing_wavelengths, 0.1, 10)
         self._element()

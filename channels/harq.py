@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from channels._validation import require_between, require_choice, require_positive
+from channels._validation import require_between, require_choice, require_positive, require_whole
 from channels.nr.segmentation import segment
 
 Array = npt.NDArray[np.float64]
@@ -130,6 +130,7 @@ def incremental_gain_db(
     """
     require_between("code_rate", code_rate, 0, 1)
     require_between("payload_bits", payload_bits, 1, np.inf)
+    require_whole("num_transmissions", num_transmissions, 1)
     order, rate, bits, count = np.broadcast_arrays(modulation_order, code_rate, payload_bits, num_transmissions)
     is_second = segment(bits, rate).base_graph == 2
     first, second = (incremental_equivalent_sinr(1.0, order, rate, count, graph) for graph in (1, 2))

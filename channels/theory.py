@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import special
 
-from channels._validation import require_between, require_positive
+from channels._validation import require_between, require_positive, require_whole
 
 Array = npt.NDArray[np.float64]
 
@@ -63,8 +63,7 @@ def outage_probability(mean_snr_db: npt.ArrayLike, rate_bps_hz: npt.ArrayLike) -
 
 def chase_outage_probability(mean_snr_db: npt.ArrayLike, rate_bps_hz: npt.ArrayLike, num_rounds: int) -> Array:
     """Outage after chase combining of M independent Rayleigh rounds: 1 - e^-x sum_{k<M} x^k / k!, x = (2^R - 1) / g."""
-    if num_rounds < 1:
-        raise ValueError(f"num_rounds: got {num_rounds}; valid: >= 1")
+    require_whole("num_rounds", num_rounds, 1)
     require_between("rate_bps_hz", rate_bps_hz, 0, np.inf)
     threshold = (2 ** np.asarray(rate_bps_hz, dtype=np.float64) - 1) * 10 ** (-np.asarray(mean_snr_db) / 10)
     return np.asarray(special.gammainc(num_rounds, threshold))
@@ -80,8 +79,7 @@ def mrc_outage(rate_bps_hz: npt.ArrayLike, mean_snr_db: npt.ArrayLike, num_rx: i
         mean_snr_db: mean SNR of one branch.
         num_rx: L, >= 1.
     """
-    if num_rx < 1:
-        raise ValueError(f"num_rx: got {num_rx}; valid: >= 1")
+    require_whole("num_rx", num_rx, 1)
     return chase_outage_probability(mean_snr_db, rate_bps_hz, num_rx)
 
 
@@ -97,7 +95,7 @@ def ergodic_mimo_bps_hz(num_tx: int, num_rx: int, mean_snr_db: npt.ArrayLike) ->
         mean_snr_db: g, total transmit power over the noise of one receive antenna.
     """
     for name, count in (("num_tx", num_tx), ("num_rx", num_rx)):
-        require_between(name, count, 1, 64)
+        require_whole(name, count, 1, 64)
     small, large = min(num_tx, num_rx), max(num_tx, num_rx)
     nodes, weights = _quadrature()
     # Eigenvalues end near (sqrt m + sqrt n)^2; beyond it the density falls faster than e^-x.

@@ -133,7 +133,10 @@ def import_trace(
     rows.sort(key=lambda row: row.time_s)
     measured, num_merged = _merged(path, rows, layout, max(merge_s, _MIN_MERGE_S))
     if len(measured.times_s) < _MIN_ROWS:
-        raise ValueError(f"{path}: got {len(measured.times_s)} measurements at different times; valid: at least 2")
+        merged = f", {num_merged} others lie within {merge_s:g} s of them" if num_merged else ""
+        raise ValueError(
+            f"{path}: got {len(measured.times_s)} measurements at different times{merged}; valid: at least 2"
+        )
     found = _gaps(measured.times_s)
     measured = _without_gaps(measured, found, gaps)
     trace = ImportedTrace(

@@ -90,6 +90,8 @@ def exits_are_failures() -> Iterator[None]:
     try:
         yield
     except SystemExit as error:
+        if isinstance(error.__context__, BrokenPipeError):
+            raise error.__context__ from None  # The command line's own exit, whose reader has gone.
         raise RunError(_exit_message(error)) from error
 
 

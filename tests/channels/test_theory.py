@@ -7,7 +7,9 @@ import pytest
 from scipy import special
 
 from channels import theory
+from channels.antenna import ColumnAntenna
 from channels.fading import doppler_hz
+from channels.harq import incremental_gain_db
 
 
 def test_ergodic_rayleigh_capacity():
@@ -146,3 +148,18 @@ def test_what_has_no_meaning_is_refused(call, message):
 
 def test_limits_are_valid():
     assert theory.mrc_outage(0, 10, 2) == theory.preamble_collision(1) == theory.drx_mean_wait_s(0.04, 0.04) == 0
+
+
+@pytest.mark.parametrize(
+    ("call", "name"),
+    [
+        (lambda: theory.mrc_outage(2, 10, 1.5), "num_rx: got 1.5"),
+        (lambda: theory.ergodic_mimo_bps_hz(2.5, 1, 0), "num_tx: got 2.5"),
+        (lambda: theory.ergodic_mimo_bps_hz(2, 65, 0), "num_rx: got 65"),
+        (lambda: incremental_gain_db(2, 0.5, 1000, 1.5), "num_transmissions: got 1.5"),
+        (lambda: ColumnAntenna(2.5, 100), "num_elements: got 2.5"),
+    ],
+)
+def test_counts_are_whole_numbers(call, name):
+    with pytest.raises(ValueError, match=f"{name}; valid: whole numbers, 1 "):
+        call()

@@ -6,6 +6,8 @@ import csv
 import io
 import json
 import shutil
+import subprocess
+import sys
 from importlib import metadata
 from pathlib import Path
 
@@ -261,3 +263,14 @@ def test_names_of_variants_and_categories_are_no_formulas_in_results(work, capsy
     (table,) = Path("out").rglob("sweep.csv")
     assert [row["variant"] for row in csv.DictReader(table.open(newline=""))] == ["'=2+3", "$x_$"]
     assert pd.read_parquet(table.with_suffix(".parquet"))["variant"].tolist() == ["=2+3", "$x_$"]
+
+
+def test_a_reader_that_leaves_is_not_taken_for_own_code():
+    command = [sys.executable, "-c", "from sim.cli import main; main()", "schema"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None and process.stderr is not None
+        process.stdout.read(1)
+        process.stdout.close()
+        told = process.stderr.read()
+    assert process.returncode == 1
+    assert told == b""
