@@ -42,11 +42,14 @@ RADIO: tuple[Mutant, ...] = (
         ("warm_up_spread_forgotten", "self.floor - betas * np.log(spread)", "self.floor"),
         ("warm_up_of_exact_reports", "if self.cqi is not None:", "if False:"),
         ("warm_up_winds_up", "is_idle = middle > 0 and int(mcs.min()) == last", "is_idle = False"),
+        ("warm_up_winds_down", "(fails and int(mcs.max()) > self._errors.lowest)", "fails"),
+        ("warm_up_on_a_thin_carrier", "if meets_target or num_prb == 1:", "if True:"),
     ),
     *faults_of(
         "sim/links/nr/mac/outer_loop.py",
         ("tests/links/nr/test_outer_loop.py",),
         ("outer_loop_winds_up", "if is_highest and self", "if not received and is_highest and self"),
+        ("outer_loop_winds_down", "return not received or debt > 1e-9", "return False"),
         ("outer_loop_without_reserve", "_CREDIT_STEPS = 5", "_CREDIT_STEPS = 0"),
     ),
     *faults_of(

@@ -8,6 +8,7 @@ import simpy
 
 from sim.links.base import Direction, Packet
 from sim.links.nr import NrLink, NrLinkSettings
+from sim.links.nr.full_buffer import run_full_buffer
 
 UP, DOWN = Direction.UPLINK, Direction.DOWNLINK
 
@@ -110,6 +111,36 @@ def test_the_reserve_of_the_highest_mcs_by_hand():
     loops.learn(1, True)
     loops.learn(1, False)
     assert 10 * np.log10(loops.offset[1]) == pytest.approx(0.2 / 9 - 0.2, abs=1e-12)
+
+
+def test_failures_with_the_lowest_mcs_by_hand():
+    """They lower no offset, and up to five are made up for by later successes, nine for each, at a target of .1."""
+    loops = (
+        NrLink(simpy.Environment(), 1, 1, NrLinkSettings(snr_db=8.0, olla_step_db=0.2)).network.adaptations[UP].loops
+    )
+    for received in [False] * 10 + [True] * 45:
+        loops.learn(0, received, is_lowest=True)
+        assert loops.offset[0] == 1.0
+    loops.learn(0, True, is_lowest=True)
+    assert 10 * np.log10(loops.offset[0]) == pytest.approx(0.2 / 9, abs=1e-12)
+    # With another MCS a failure lowers it, whatever there is to make up for.
+    loops.learn(0, False, is_lowest=True)
+    loops.learn(0, False)
+    assert 10 * np.log10(loops.offset[0]) == pytest.approx(0.2 / 9 - 0.2, abs=1e-12)
+
+
+@pytest.mark.parametrize("antennas", [{}, {"num_rx": 2, "uplink_num_tx": 2}])
+def test_power_that_is_spread_too_thin_says_nothing_about_reports(antennas):
+    """At 500 m in UMa NLoS the lowest MCS misses the target on the whole carrier: fewer PRBs are tried.
+
+    First offsets went down to the last, -28 dB, and 1,270 successes would have had to raise them again.
+    """
+    keys = {"scenario": "uma", "los": "nlos", "shadowing": False, "tdd_pattern": "F", "fading": "tdl_a"}
+    settings = NrLinkSettings(distances_m=[500.0] * 2, **keys, **antennas)
+    ran = run_full_buffer(settings, 2, 300)
+    assert ran.link.network.adaptations[UP].loops.warm_up.offset(0, 51, 14) > 10**-0.6
+    assert np.abs(ran.link.network.adaptations[UP].offset_db).max() < 5
+    assert ran.link.summary()["uplink_first_transmission_bler"] == pytest.approx(0.1, abs=0.05)
 
 
 def test_each_rank_has_an_offset_of_its_own():

@@ -132,7 +132,7 @@ class OuterLoops:
         """Whether the outcome of a block with the lowest MCS is set off against others, so that the offset stays."""
         debt = self._debt[device]
         self._debt[device] = min(max(debt + (-self._success_share if received else 1.0), 0.0), _CREDIT_STEPS)
-        return not received or debt > 0
+        return not received or debt > 1e-9
 
     def restart(self) -> None:
         """Count the figures from now on."""

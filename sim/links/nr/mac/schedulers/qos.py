@@ -15,7 +15,8 @@ class QualityOfService(Scheduler):
     """Proportional fair, weighted by the 5QIs of the flows that wait (as 5G-LENA's QoS scheduler).
 
     A queue's weight is the sum over its flows of 100 less the priority level. Saturated queues of weights w_i get rates
-    in proportion to w_i. A delay-critical message counts the more the less of its delay budget is left.
+    in proportion to w_i where their channels are alike and ``average_window_slots`` holds several turns of each. A
+    delay-critical message counts the more the less of its delay budget is left.
     """
 
     def priority(self, queues: QueueView) -> Array:
