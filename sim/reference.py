@@ -183,7 +183,7 @@ REFERENCES = (
         "mobility",
         "mobility",
         comparisons.latency_of("link.speed_kmh"),
-        "At speed full rows pay for outdated channel reports, 9 to 11 % at 120 km/h; rows of 512 entries do not.",
+        "At speed full rows pay for outdated channel reports, 5 to 7 % at 120 km/h; rows of 512 entries do not.",
     ),
     Reference(
         "drive",
@@ -195,7 +195,7 @@ REFERENCES = (
         "mimo",
         "mimo",
         sweep_figures.latency,
-        "Two layers on 10 MHz are as fast as one antenna on 20 MHz; receive antennas alone save 9 to 12 %.",
+        "Two layers on 10 MHz are as fast as one antenna on 20 MHz; receive antennas alone save 7 to 12 %.",
     ),
     Reference(
         "schedulers",
@@ -292,7 +292,7 @@ REFERENCES = (
         "seven_cells",
         "seven_cells",
         sweep_figures.breakdown,
-        "Neighbours that really transmit lengthen the uplink's air time eight-fold; a constant 6 dB by a fifth.",
+        "Neighbours that really transmit lengthen the uplink's air time ten-fold; a constant 6 dB by a quarter.",
     ),
     Reference(
         "shared_gpu",

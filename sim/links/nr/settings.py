@@ -340,8 +340,8 @@ class NrLinkSettings(
 
     p0_dbm: float = Field(default=-90.0, ge=-202, le=24)
     """Uplink power control: wanted received power per PRB at 15 kHz [dBm] (TS 38.213 7.1.1). The default makes up for
-    the whole path loss, which suits a lone cell; where cells interfere (UMa calibration, full buffers), -80 dBm at an
-    ``alpha`` of 0.8 saves two fifths of the retransmissions at 5 % less throughput."""
+    the whole path loss. Cells that interfere (UMa calibration, full buffers) carry 4 % less with -80 dBm at an
+    ``alpha`` of 0.8, with as many retransmissions."""
 
     alpha: float = 1.0
     """Share of the path loss that the device makes up for: 0, 0.4, 0.5 ... 1."""
