@@ -68,6 +68,7 @@ BESIDE: dict[str, dict[str, Any]] = {
     "csi_interference": {**_SEVEN, "interference": "explicit", "record_slots": True},
     "max_rlc_retransmissions": {**_LOSSES, "block_error_rate": 0.5},
     "average_window_slots": {"multiplexing": "tdma", "devices.count": 8, "devices.requests": 4},
+    "multiplexing": {"devices.count": 8, "devices.requests": 4},
     "delay_budget_s": {"scheduler": "qos", "five_qi": 85, "multiplexing": "tdma", "channel": "ideal", "mcs": 0},
     "harq_processes": {"tdd_pattern": "F"},
     "wrap_around": {**_SEVEN, "interference": "explicit"},
