@@ -154,7 +154,7 @@ def test_incremental_gain_knows_the_base_graph():
         ((4, 0.0, 100, 2), "code_rate: got 0.0; valid: finite and > 0"),
         ((5, 0.5, 100, 2), "modulation_order: got .*5.*; valid: 1, 2, 4, 6, 8, 10"),
         ((4, 0.5, 0, 2), "payload_bits: got 0; valid: 1 to inf"),
-        ((4, 0.5, 100, [2, 0]), "num_transmissions: got 0.0; valid: >= 1"),
+        ((4, 0.5, 100, [2, 0]), "num_transmissions: got 0; valid: whole numbers, 1 or more"),
     ],
 )
 def test_gains_of_what_cannot_be_sent_are_refused(given, message):

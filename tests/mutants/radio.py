@@ -281,14 +281,15 @@ RADIO: tuple[Mutant, ...] = (
     ),
     # Placement of PRBs, power headroom, control channel.
     *faults_of(
-        "sim/links/nr/mac/grant_width.py",
-        ("tests/links/nr/test_allocation.py", "tests/links/nr/test_schedulers.py"),
+        "sim/links/nr/mac/power_sharing.py",
+        ("tests/links/nr/test_allocation.py",),
         (
-            "leftover_to_the_last",
-            "raised = np.minimum(own, np.maximum(cut, levels[:, None]))",
-            "raised = np.minimum(own, cut + levels[:, None])",
+            "no_even_share",
+            "np.maximum(np.minimum(needed, limit), share_evenly(needed, num_prb))",
+            "np.minimum(needed, limit)",
         ),
-        ("headroom_not_shared", "cut = np.minimum(own, limit)", "cut = own"),
+        ("power_that_never_ends", "sinr / RATIOS), max_capacity)", "sinr), max_capacity)"),
+        ("all_to_the_first", "(-worth).ravel().argsort", "(0 * worth).ravel().argsort"),
     ),
     *faults_of(
         "sim/links/nr/mac/uplink.py",
