@@ -143,6 +143,13 @@ def test_power_that_is_spread_too_thin_says_nothing_about_reports(antennas):
     assert ran.link.summary()["uplink_first_transmission_bler"] == pytest.approx(0.1, abs=0.05)
 
 
+def test_where_the_lowest_mcs_fails_on_any_width_the_offset_ends_with_it():
+    """At -12 dB nothing meets the target; below the offset at which all blocks have MCS 0, nothing changes any more."""
+    link = NrLink(simpy.Environment(), 1, 1, NrLinkSettings(snr_db=-12.0, tdd_pattern="F"))
+    offset_db = 10 * np.log10(link.network.adaptations[UP].loops.warm_up.offset(0, 51, 14))
+    assert -6 < offset_db <= 0
+
+
 def test_each_rank_has_an_offset_of_its_own():
     """A failure with two layers lowers their offset and leaves that of one layer; the one in use is the rank's."""
     env = simpy.Environment()
