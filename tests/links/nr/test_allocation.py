@@ -127,7 +127,7 @@ def test_few_grants_fill_the_carrier_although_many_power_limited_devices_wait(sc
     assert ran["uplink_prb_utilisation"] > 0.95
 
 
-def test_where_power_ends_an_order_leaves_everybody_an_even_share():
+def test_where_power_ends_an_order_goes_up_to_an_even_share():
     def shared(needed, limit, num_prb):
         return share_in_order(np.array(needed), np.array(limit), num_prb).tolist()
 
