@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from channels.text_files import JSON_LINES, check_regular, has_suffix, read_records
+from channels.text_files import check_regular
 from sim.core.errors import InputError
 from sim.inputs.prompts import SHIPPED, prompts_named, read_prompts, trace_of
 from sim.scenario.devices import RENEWAL_PROCESSES
@@ -45,7 +45,7 @@ def check_named_files(scenarios: Iterable[Scenario]) -> list[str]:
     return list(notes)
 
 
-# How an entry of a file of prompts is read, by the key that it is known by; the first of them that it has counts.
+# How an entry of a file of prompts is read, by the key that it was read from.
 _FORMATS = {
     "text": "plain texts",
     "ids": "token ids",
@@ -73,13 +73,9 @@ def _described(source: str) -> str:
     trace = trace_of(source)
     if trace is not None:
         return f"{len(trace.entries):,} requests of {source}, read as a trace: {trace.format}"
-    count = len(read_prompts(source))
-    found: dict[str, None] = {}
-    if has_suffix(source, ".json", *JSON_LINES):
-        for entry, _ in read_records(source):
-            inner = entry["body"] if isinstance(entry.get("body"), Mapping) else entry
-            found[_FORMATS[next(key for key in _FORMATS if key in inner)]] = None
-    return f"{count:,} of {source}, read as {' and '.join(found) or 'plain texts, one a line'}"
+    prompts = read_prompts(source)
+    found = dict.fromkeys(_FORMATS[prompt.form] for prompt in prompts if prompt.form)
+    return f"{len(prompts):,} of {source}, read as {' and '.join(found) or 'plain texts, one a line'}"
 
 
 def _prompts(kind: Kind) -> list[str]:

@@ -9,6 +9,7 @@ from typing import Any
 
 from channels.text_files import JSON_LINES, TextFileError, has_suffix, read_lines, read_records
 from sim.core.errors import InputError, shortened
+from sim.inputs.prompt_keys import LENGTH_KEYS, contradiction, forms_in, misspelt_key
 from sim.inputs.trace_files import Trace, TraceEntry, name_of_csv_trace, read_trace
 from sim.scenario.schema import ModelsSettings
 from sim.scenario.workload import WorkloadSettings
@@ -26,7 +27,6 @@ _SPEAKERS = {"human": "user", "user": "user", "gpt": "assistant", "chatgpt": "as
 _SPEAKERS |= {"bard": "assistant", "bing": "assistant", "system": "system"}
 # More than any context or number of devices.
 _MAX_COUNT = 10_000_000
-_LENGTH_KEYS = ("max_new_tokens", "max_completion_tokens", "max_tokens", "output_tokens")
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +43,7 @@ class Prompt:
         device: Index of the only device that it is for, or None.
         num_tokens: Its length, where a trace gives nothing else of it.
         blocks: What its blocks of 512 tokens are known by, likewise.
+        form: Key of the form that it was read from; empty for a line of plain text or of a trace.
     """
 
     text: str
@@ -54,6 +55,7 @@ class Prompt:
     device: int | None = None
     num_tokens: int | None = None
     blocks: tuple[int, ...] = ()
+    form: str = ""
 
     def __str__(self) -> str:
         return self.text
@@ -77,7 +79,8 @@ def read_prompts(source: str) -> list[Prompt]:
     vLLM), ``question`` (GSM8K) or ``instruction`` with ``input`` (Alpaca), which all are chats; or a ``body`` with one
     of them (OpenAI batch). Answers at the end of a conversation are left out: the model is to give its own. Besides,
     ``category``, ``device`` and ``max_new_tokens`` (also ``max_tokens``, ``max_completion_tokens``,
-    ``output_tokens``) count.
+    ``output_tokens``) count. Other keys of data sets are passed over, unless they look like a misspelt one of these. Of
+    forms that say the same the first one counts; ``text`` beside the ``instruction`` that it repeats (Alpaca) does not.
 
     Traces of services (Azure, BurstGPT, Mooncake) give prompts of which only the lengths are known.
 
@@ -155,15 +158,13 @@ def parse_prompt(entry: Any, where: str) -> Prompt:
     if not isinstance(entry, Mapping):
         raise InputError(f"{where}: broken prompt line; expected an object of keys and values", "workload.prompts")
     inner = entry["body"] if isinstance(entry.get("body"), Mapping) else entry
-    found = next((key for key in _READERS if key in inner), None)
-    if found is None:
+    forms = forms_in(inner, _READERS)
+    _refuse_misspelt_keys(entry, inner, forms, where)
+    if not forms:
         raise InputError(
             f"{where}: broken prompt line; expected one of the keys {', '.join(_READERS)}", "workload.prompts"
         )
-    try:
-        content = _READERS[found](inner)
-    except _Broken as broken:
-        raise InputError(f"{where}: broken prompt line; {found}: {broken}", "workload.prompts") from broken
+    form, content = _content(inner, forms, where)
     chat, ids = (None, None) if isinstance(content, str) else _chat_or_ids(content)
     return Prompt(
         content if isinstance(content, str) else "\n\n".join(text for _, text in chat or ()),
@@ -171,9 +172,39 @@ def parse_prompt(entry: Any, where: str) -> Prompt:
         chat,
         ids,
         _category(entry, where),
-        next((_count(inner, key, 1, where) for key in _LENGTH_KEYS if inner.get(key) is not None), None),
+        next((_count(inner, key, 1, where) for key in LENGTH_KEYS if inner.get(key) is not None), None),
         _count(entry, "device", 0, where) if entry.get("device") is not None else None,
+        form=form,
     )
+
+
+def _refuse_misspelt_keys(entry: Mapping[str, Any], inner: Mapping[str, Any], forms: list[str], where: str) -> None:
+    for part in (entry,) if inner is entry else (entry, inner):
+        # Beside a body there is no form to look for.
+        found = misspelt_key(part, forms if part is inner else ("body",), _READERS)
+        if found is not None:
+            key, meant = found
+            listed = "" if forms else f"; expected one of the keys {', '.join(_READERS)}"
+            message = f"{where}: broken prompt line; unknown key {shortened(key)} (did you mean {meant!r}?){listed}"
+            raise InputError(message, "workload.prompts")
+
+
+def _content(entry: Mapping[str, Any], forms: list[str], where: str) -> tuple[str, str | Chat | tuple[int, ...]]:
+    """The form that counts, of one or of several that say the same, and what it holds."""
+    contents = {}
+    for form in forms:
+        try:
+            contents[form] = _READERS[form](entry)
+        except _Broken as broken:
+            raise InputError(f"{where}: broken prompt line; {form}: {broken}", "workload.prompts") from broken
+    if {"text", "instruction"} <= contents.keys() and entry["instruction"].strip() in entry["text"]:
+        del contents["text"]  # Alpaca's, which holds the answer, too.
+    conflict = contradiction(contents)
+    if conflict is not None:
+        one, other = conflict
+        message = f"{where}: {one} and {other} are given and are not the same prompt; leave one of them out"
+        raise InputError(message, "workload.prompts")
+    return next(iter(contents.items()))
 
 
 def _chat_or_ids(content: Chat | tuple[int, ...]) -> tuple[Chat | None, tuple[int, ...] | None]:

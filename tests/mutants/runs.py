@@ -379,6 +379,19 @@ RUNS: tuple[Mutant, ...] = (
     ),
     # Inputs.
     *faults_of(
+        "sim/inputs/prompt_keys.py",
+        ("tests/world/test_prompts.py",),
+        ("exchanged_letters_are_not_near", "best = min(best, older[j - 2] + 1)", "pass"),
+        ("keys_of_data_sets_are_misspelt", '_FOREIGN = ("id", "test", "min_tokens",', '_FOREIGN = ("id",'),
+        ("a_count_of_turns_is_a_prompt", "if _may_hold(name, entry[name])] or given[:1]", "]"),
+    ),
+    *faults_of(
+        "sim/inputs/prompts.py",
+        ("tests/world/test_prompts.py",),
+        ("answers_of_alpaca_are_prompts", 'del contents["text"]', 'del contents["instruction"]'),
+        ("contradictions_are_passed_over", "if conflict is not None:", "if False:"),
+    ),
+    *faults_of(
         "sim/inputs/workload.py",
         ("tests/world/test_workload.py",),
         ("prompts_keep_head", "*ids[len(ids) - (limit - kept) :]]", "*ids[kept:limit]]"),

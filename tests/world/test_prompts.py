@@ -64,6 +64,131 @@ def test_chats_as_the_field_writes_them(entry: dict[str, Any], chat: Any):
     assert prompt.max_new_tokens == (9 if "body" in entry else None)
 
 
+@pytest.mark.parametrize(
+    ("form", "entry"),
+    [
+        (
+            "prompt",
+            {"task_id": "HumanEval/0", "prompt": "Why?", "canonical_solution": "x", "test": "y", "entry_point": "f"},
+        ),
+        (
+            "text",
+            {
+                "task_id": 2,
+                "text": "Why?",
+                "code": "x",
+                "test_list": [],
+                "test_setup_code": "",
+                "challenge_test_list": [],
+            },
+        ),
+        ("question", {"question": "Why?", "answer": "#### 3"}),
+        ("turns", {"question_id": 81, "category": "writing", "turns": ["Why?"], "reference": ["a"]}),
+        ("turns", {"questionId": 81, "turns": ["Why?"]}),
+        (
+            "conversations",
+            {"id": "a_0", "conversations": [{"from": "human", "value": "Why?"}], "turns": 1, "model": "m"},
+        ),
+        (
+            "messages",
+            {
+                "prompt": "Why?",
+                "prompt_id": "f",
+                "messages": [{"role": "user", "content": "Why?"}, {"role": "assistant", "content": "So."}],
+            },
+        ),
+        (
+            "instruction",
+            {
+                "instruction": "Why?",
+                "input": "",
+                "output": "So.",
+                "text": "Below is an instruction.\n\n### Instruction:\nWhy?\n\n### Response:\nSo.",
+            },
+        ),
+        ("instruction", {"instruction": "Why?", "context": "", "response": "So.", "category": "open_qa"}),
+        (
+            "prompt",
+            {"prompt": "Why?", "text": None, "messages": None, "expected_output_len": 3, "min_tokens": 1, "seed": 3},
+        ),
+        (
+            "messages",
+            {
+                "custom_id": "1",
+                "method": "POST",
+                "url": "/v1/chat/completions",
+                "body": {
+                    "model": "m",
+                    "messages": [{"role": "user", "content": "Why?"}],
+                    "temperature": 0.5,
+                    "top_p": 1,
+                    "n": 1,
+                    "user": "u",
+                    "stop": None,
+                    "stream": False,
+                    "max_tokens": 9,
+                    "min_tokens": 2,
+                },
+            },
+        ),
+        ("question", {"id": 1, "system_prompt": "", "question": "Why?", "response": "So."}),
+        (
+            "question",
+            {"id": "q", "question": "Why?", "choices": ["a"], "subject": "s", "answerKey": "A", "device_id": "x"},
+        ),
+    ],
+)
+def test_other_keys_of_data_sets_are_passed_over(form: str, entry: dict[str, Any]):
+    prompt = parse_prompt(entry, "here:1")
+    assert (prompt.text, prompt.form) == ("Why?", form)
+
+
+@pytest.mark.parametrize(
+    ("entry", "key", "meant"),
+    [
+        ({"mesages": [{"role": "user", "content": "a"}]}, "mesages", "messages"),
+        ({"conversation": []}, "conversation", "conversations"),
+        ({"Prompt": "a"}, "Prompt", "prompt"),
+        ({"txet": "a"}, "txet", "text"),
+        ({"bdoy": {"prompt": "a"}}, "bdoy", "body"),
+        ({"prompt": "a", "max_new_token": 5}, "max_new_token", "max_new_tokens"),
+        ({"prompt": "a", "maxTokens": 5}, "maxTokens", "max_tokens"),
+        ({"prompt": "a", "max-completion-tokens": 5}, "max-completion-tokens", "max_completion_tokens"),
+        ({"prompt": "a", "output_token": 5}, "output_token", "output_tokens"),
+        ({"text": "a", "catagory": "maths"}, "catagory", "category"),
+        ({"text": "a", "devices": 1}, "devices", "device"),
+        ({"instruction": "a", "imput": "b"}, "imput", "input"),
+        ({"body": {"prompt": "a", "max_token": 3}}, "max_token", "max_tokens"),
+        ({"custom_id": 1, "Category": "maths", "body": {"prompt": "a"}}, "Category", "category"),
+        ({"body": {"mesages": []}}, "mesages", "messages"),
+    ],
+)
+def test_misspelt_keys_say_what_is_meant(entry: dict[str, Any], key: str, meant: str, tmp_path: Path):
+    path = tmp_path / "prompts.jsonl"
+    path.write_text(f'{{"text": "fine"}}\n{json.dumps(entry)}\n', encoding="utf-8")
+    with pytest.raises(InputError) as error:
+        read_prompts(str(path))
+    says = f"workload.prompts: {path}:2: broken prompt line; unknown key {key!r} (did you mean {meant!r}?)"
+    assert str(error.value).startswith(says) and "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("entry", "one", "other"),
+    [
+        ({"text": "a", "instruction": "b"}, "text", "instruction"),
+        ({"text": "a", "prompt": "a"}, "text", "prompt"),
+        ({"text": "a", "ids": [3]}, "text", "ids"),
+        ({"prompt": "a", "question": "b"}, "prompt", "question"),
+        ({"messages": [{"role": "user", "content": "a"}], "prompt": "b"}, "messages", "prompt"),
+        ({"messages": [{"role": "system", "content": "a"}], "prompt": "a"}, "messages", "prompt"),
+        ({"body": {"turns": ["a"], "prompt": "b"}}, "turns", "prompt"),
+    ],
+)
+def test_forms_that_contradict_each_other(entry: dict[str, Any], one: str, other: str):
+    with pytest.raises(InputError, match=f"here:1: {one} and {other} are given and are not the same prompt"):
+        parse_prompt(entry, "here:1")
+
+
 @pytest.mark.parametrize("key", ["max_new_tokens", "max_completion_tokens", "max_tokens", "output_tokens"])
 def test_a_prompt_may_have_a_length_limit_of_its_own(key: str, tmp_path: Path):
     short, plain = {"prompt": "ab", key: 5}, {"prompt": "cd"}

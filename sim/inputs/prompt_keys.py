@@ -1,0 +1,99 @@
+"""Keys of a prompt's entry: forms that say the same or contradict each other, and keys that are misspelt."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+from typing import Any
+
+LENGTH_KEYS = ("max_new_tokens", "max_completion_tokens", "max_tokens", "output_tokens")
+"""Keys of an entry's own length limit; the first that is given counts."""
+
+_SIDE_KEYS = ("category", "device", *LENGTH_KEYS)
+# Keys of data sets and tools that are near to a key that counts and mean something else.
+_FOREIGN = ("id", "test", "min_tokens", "min_new_tokens")
+# Edits, by the length of the key that is meant.
+_LONG, _FEW_EDITS, _MANY_EDITS = 7, 1, 2
+_TEXT_FORMS = ("text", "question", "instruction")
+
+
+def forms_in(entry: Mapping[str, Any], names: Iterable[str]) -> list[str]:
+    """The forms of a prompt that an entry holds.
+
+    A key of a form's name that holds another kind of value is a data set's own, such as a count of ``turns``, beside a
+    form that can be read.
+    """
+    given = [name for name in names if name in entry]
+    return [name for name in given if _may_hold(name, entry[name])] or given[:1]
+
+
+def _may_hold(name: str, value: Any) -> bool:
+    if name == "prompt":
+        return isinstance(value, str | list)
+    return isinstance(value, str if name in _TEXT_FORMS else list)
+
+
+def contradiction(contents: Mapping[str, Any]) -> tuple[str, str] | None:
+    """Two forms of one entry that are not the same prompt, if there are any.
+
+    Args:
+        contents: What each form holds, a text or messages or ids.
+    """
+    (first, content), *others = contents.items()
+    return next(((first, other) for other, held in others if not _agree(content, held)), None)
+
+
+def _agree(one: Any, other: Any) -> bool:
+    """Whether two contents are equal, or one is the first message of a user in a conversation that is the other."""
+    if one == other:
+        return True
+    chats = [content for content in (one, other) if _is_chat(content)]
+    users = [[text for role, text in chat if role == "user"] for chat in chats]
+    return len(chats) == 2 and min(map(len, chats)) == 1 and users[0][:1] == users[1][:1] != []
+
+
+def _is_chat(content: Any) -> bool:
+    return isinstance(content, tuple) and bool(content) and isinstance(content[0], tuple)
+
+
+def misspelt_key(entry: Mapping[str, Any], forms: Collection[str], known: Collection[str]) -> tuple[str, str] | None:
+    """A key that is probably meant to be another one, and which, or None.
+
+    Keys of data sets that mean nothing here are passed over. A key that is given as it should be is not looked for
+    among the others, nor are forms of a prompt where there is one.
+
+    Args:
+        entry: Keys and values.
+        forms: Names of the forms that it holds.
+        known: All names that are valid there.
+    """
+    wanted = list(_SIDE_KEYS) if forms else [*known, "body", *_SIDE_KEYS]
+    if "instruction" in forms:
+        wanted.append("input")
+    absent = [name for name in wanted if name not in entry]
+    if any(name in entry for name in LENGTH_KEYS):
+        absent = [name for name in absent if name not in LENGTH_KEYS]
+    for key in entry:
+        if key not in _FOREIGN and key not in known and key not in wanted:
+            near = sorted((_edits(_plain(key), _plain(name)), name) for name in absent)
+            near = [(edits, name) for edits, name in near if edits <= (_MANY_EDITS, _FEW_EDITS)[len(name) < _LONG]]
+            if near:
+                return key, near[0][1]
+    return None
+
+
+def _plain(key: str) -> str:
+    return "".join(letter for letter in key[:40].lower() if letter not in "_- ")
+
+
+def _edits(one: str, other: str) -> int:
+    """Letters to insert, delete, replace or exchange with the next one to make one word the other."""
+    before: list[int] = []
+    row = list(range(len(other) + 1))
+    for i, letter in enumerate(one, start=1):
+        older, before, row = before, row, [i]
+        for j, wanted in enumerate(other, start=1):
+            best = min(before[j] + 1, row[j - 1] + 1, before[j - 1] + (letter != wanted))
+            if i > 1 and j > 1 and letter == other[j - 2] and one[i - 2] == wanted:
+                best = min(best, older[j - 2] + 1)
+            row.append(best)
+    return row[-1]
