@@ -12,6 +12,7 @@ from typing import Any
 
 from sim.core.errors import InputError
 from sim.core.user_code import remote_code_is_trusted
+from sim.models.chat_template import TEMPLATE_FILE, ChatTemplate, template_file
 from sim.models.checkpoint import SCALE_SUFFIX, Shape, check_folder, read_json, weight_files, wrong_tensors
 from sim.models.gguf_files import check_gguf, conversion_folder
 from sim.models.gguf_header import GgufHead, read_head
@@ -21,7 +22,7 @@ from sim.models.llama_sizes import LlamaSizes, optional_ends, tensors_of
 from sim.models.pairing import compare_tokens
 from sim.models.sources import LAYERS_MARK, SHIPPED_FOLDERS, SHIPPED_NAMES, ModelSource, find_model, is_here
 from sim.models.token_bytes import bytes_by_id
-from sim.models.tokenizer import TextTokenizer, light_tokenizer
+from sim.models.tokenizer import TextTokenizer, light_tokenizer, read_template
 
 _ENDS = ("model.embed_tokens.weight", "model.norm.weight", "lm_head.weight")
 _MAX_HEAD_BYTES = 100_000_000
@@ -121,7 +122,7 @@ def _of_folder(source: ModelSource) -> tuple[ModelDescription, TextTokenizer]:
             len(source.layers) if source.layers is not None else layers,
             None if limit is None else limit.length,
             has_template(source.tokenizer_folder),
-            () if limit is None else limit.notes,
+            (*(() if limit is None else limit.notes), *_notes_of_template(source.tokenizer_folder)),
             problem,
             str(source.folder),
         ),
@@ -194,8 +195,31 @@ def folder_tokenizer(source: ModelSource) -> TextTokenizer:
 
 def has_template(folder: Path) -> bool:
     """Whether a folder holds a chat template."""
-    stored = read_json(folder / "tokenizer_config.json").get("chat_template")
-    return (folder / "chat_template.jinja").is_file() or bool(stored)
+    return bool(_stored_template(folder))
+
+
+def _stored_template(folder: Path) -> Any:
+    """Source of a folder's chat template, several by name, or None."""
+    path = template_file(folder)
+    if path.name == TEMPLATE_FILE:
+        return read_template(path)
+    return read_json(path).get("chat_template")
+
+
+def _notes_of_template(folder: Path) -> tuple[str, ...]:
+    """What a chat template says of a chat that every model should take, if it refuses it."""
+    source = _stored_template(folder)
+    named = {entry["name"]: entry["template"] for entry in source} if isinstance(source, list) else source
+    text = named.get("default") if isinstance(named, dict) else named
+    if not isinstance(text, str):
+        return () if text is None else (f"{template_file(folder)}: chat_template must be a text",)
+    tokens = {key: value for key, value in read_json(folder / "tokenizer_config.json").items() if key[-6:] == "_token"}
+    texts = {key: str(value.get("content") if isinstance(value, dict) else value) for key, value in tokens.items()}
+    try:
+        ChatTemplate(text, texts, template_file(folder))([{"role": "user", "content": "Hello"}])
+    except InputError as error:
+        return (f"chats cannot be put to it: {error}",)
+    return ()
 
 
 def _shapes_of(source: ModelSource) -> dict[str, Shape]:

@@ -271,7 +271,7 @@ def _load_tokenizer(name: str, trust_remote_code: bool, stamp: str) -> TextToken
         # transformers reads config.json along with it, whose values it checks.
         part = "config.json" if type(error).__name__.startswith("StrictDataclass") else "the tokenizer"
         raise InputError(f"cannot load {part} of model {name!r}: {first_line(error)}") from error
-    return transformers_tokenizer(tokenizer, name)
+    return transformers_tokenizer(tokenizer, name, folder)
 
 
 def _cannot_load(source: ModelSource, error: Exception) -> InputError:

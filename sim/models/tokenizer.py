@@ -6,18 +6,16 @@ import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
 from sim.core.errors import InputError, shortened
+from sim.models.chat_template import TEMPLATE_FILE, ChatMessage, ChatTemplate, template_file
 from sim.models.hub import first_line
 
 MAX_IDS = 10_000_000
 """Ids of a vocabulary are below this."""
-
-ChatMessage = Mapping[str, str]
-"""One message of a chat: its ``role`` (system, user, assistant) and its ``content``."""
 
 
 @dataclass(frozen=True)
@@ -52,16 +50,16 @@ class TextTokenizer:
         A model without one gets the messages' texts, a blank line between them.
 
         Raises:
-            InputError: The template refuses the messages.
+            InputError: The template refuses the messages or does not come to an end.
         """
         if self.chat_encoder is None:
             return self.encode("\n\n".join(message["content"] for message in messages))
         try:
             return [int(token) for token in self.chat_encoder(messages)]
-        except Exception as error:  # templates are programs
-            roles = ", ".join(message["role"] for message in messages)
-            text = str(error).strip().split("\n")[0]
-            raise InputError(f"the chat template of {self.name} refuses messages of roles {roles}: {text}") from error
+        except InputError:
+            raise
+        except Exception as error:  # as for a text
+            raise InputError(f"the tokenizer of {self.name} does not work: {first_line(error)}") from error
 
     definition: str = field(default="", repr=False)
     chat_template: str = field(default="", repr=False)
@@ -116,9 +114,9 @@ def light_tokenizer(folder: Path, name: str) -> TextTokenizer:
     special = {role: config.get(f"{role}_token_id") for role in ("bos", "eos", "pad", "unk")}
     roles = {role: token for role, token in special.items() if isinstance(token, int)}
     added = tokenizer.get_added_tokens_decoder()
-    template = _read_template(folder / "chat_template.jinja")
+    template = read_template(folder / TEMPLATE_FILE)
     texts = {f"{role}_token": added[token].content for role, token in roles.items() if token in added}
-    render = chat_renderer(template, texts) if template else None
+    render = ChatTemplate(template, texts, folder / TEMPLATE_FILE) if template else None
 
     def encode_chat(messages: Sequence[ChatMessage]) -> Sequence[int]:
         assert render is not None
@@ -138,8 +136,16 @@ def light_tokenizer(folder: Path, name: str) -> TextTokenizer:
     )
 
 
-def _read_template(path: Path) -> str:
-    return path.read_text(encoding="utf-8") if path.is_file() else ""
+def read_template(path: Path) -> str:
+    """Source of a chat template; empty if there is no such file.
+
+    Raises:
+        InputError: It is no text.
+    """
+    try:
+        return path.read_text(encoding="utf-8") if path.is_file() else ""
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path} cannot be read: {first_line(error)}") from error
 
 
 def check_ids(vocabulary: Mapping[str, int], path: Path) -> None:
@@ -164,40 +170,25 @@ def refuse_huge_ids(path: Path) -> None:
     check_ids(vocabulary, path)
 
 
-def chat_renderer(template: str, special_tokens: Mapping[str, str]) -> Callable[[Sequence[ChatMessage]], str]:
-    """A chat template as a function from messages to text, rendered as transformers renders it.
+def transformers_tokenizer(source: Any, name: str, folder: Path) -> TextTokenizer:
+    """Wrap a transformers tokenizer.
 
     Args:
-        template: Jinja source.
-        special_tokens: Texts that it may name, such as ``bos_token``.
+        source: As transformers has it.
+        name: What the user called its model.
+        folder: Where its files lie.
     """
-    from jinja2 import TemplateError
-    from jinja2.sandbox import ImmutableSandboxedEnvironment
-
-    def refuse(message: str) -> None:
-        raise TemplateError(message)
-
-    environment = ImmutableSandboxedEnvironment(
-        trim_blocks=True, lstrip_blocks=True, extensions=["jinja2.ext.loopcontrols"]
-    )
-    environment.globals["raise_exception"] = refuse
-    compiled = environment.from_string(template)
-
-    def render(messages: Sequence[ChatMessage]) -> str:
-        plain = [dict(message) for message in messages]
-        return compiled.render(messages=plain, add_generation_prompt=True, **special_tokens)
-
-    return render
-
-
-def transformers_tokenizer(source: Any, name: str) -> TextTokenizer:
-    """Wrap a transformers tokenizer."""
     special = {role: getattr(source, f"{role}_token_id", None) for role in ("bos", "eos", "pad", "unk")}
 
+    template = getattr(source, "chat_template", None)
+
+    @cache
+    def render() -> ChatTemplate:
+        # As transformers chooses among several; it says so if none of them is the default.
+        return ChatTemplate(source.get_chat_template(), source.special_tokens_map, template_file(folder))
+
     def chat(messages: Sequence[ChatMessage]) -> Sequence[int]:
-        plain = [dict(message) for message in messages]
-        text = source.apply_chat_template(plain, tokenize=False, add_generation_prompt=True)
-        ids: list[int] = source(text, add_special_tokens=False)["input_ids"]
+        ids: list[int] = source(render()(messages), add_special_tokens=False)["input_ids"]
         return ids
 
     return TextTokenizer(
@@ -208,8 +199,8 @@ def transformers_tokenizer(source: Any, name: str) -> TextTokenizer:
         decoder=lambda ids: source.decode(ids, skip_special_tokens=True),
         # A special token that is named and not in the vocabulary has no id.
         all_special_ids=frozenset(token for token in source.all_special_ids if isinstance(token, int)),
-        chat_encoder=chat if getattr(source, "chat_template", None) else None,
+        chat_encoder=chat if template else None,
         definition=backend.to_str() if (backend := getattr(source, "backend_tokenizer", None)) is not None else "",
         # A text, or texts by name.
-        chat_template=json.dumps(template) if (template := getattr(source, "chat_template", None)) else "",
+        chat_template=json.dumps(template) if template else "",
     )

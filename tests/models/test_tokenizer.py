@@ -7,8 +7,9 @@ import pytest
 from sim.core.errors import InputError
 from sim.decoding import decode
 from sim.models import load_pair
+from sim.models.chat_template import ChatTemplate
 from sim.models.loading import load_tokenizer
-from sim.models.tokenizer import chat_renderer, light_tokenizer, transformers_tokenizer
+from sim.models.tokenizer import light_tokenizer, transformers_tokenizer
 from tests.models import builders
 
 TEMPLATE = (
@@ -35,13 +36,13 @@ def test_chats_are_rendered_as_transformers_renders_them(folder):
 
     source = AutoTokenizer.from_pretrained(folder)
     expected = source.apply_chat_template(CHAT, tokenize=True, add_generation_prompt=True, return_dict=False)
-    ours = transformers_tokenizer(source, "wrapped")
+    ours = transformers_tokenizer(source, "wrapped", folder)
     light = light_tokenizer(folder, "light")
     assert ours.encode_chat(CHAT) == light.encode_chat(CHAT) == expected
     assert ours.has_chat_template
     assert ours.all_special_ids == light.all_special_ids == {0, 1, 2}
     text = source.apply_chat_template(CHAT, tokenize=False, add_generation_prompt=True)
-    assert chat_renderer(TEMPLATE, {"bos_token": "<s>"})(CHAT) == text
+    assert ChatTemplate(TEMPLATE, {"bos_token": "<s>"}, folder / "x")(CHAT) == text
 
 
 def test_what_a_template_refuses_is_said_in_one_line(folder):

@@ -133,6 +133,16 @@ DECODING: tuple[Mutant, ...] = (
     ),
     # Drafts of another vocabulary.
     *faults_of(
+        "sim/models/chat_template.py",
+        ("tests/models/test_chat_template.py",),
+        ("iterations_are_not_counted", "            self._environment.charge(1)\n", ""),
+        ("output_is_not_counted", "self.charge(1 + len(part) // _UNIT)", "self.charge(1)"),
+        ("what_is_made_is_not_worked_out", "if _made_by(name, values) // _UNIT > self.work_left:", "if False:"),
+        ("elements_are_not_counted", "waiting += one\n", "pass\n"),
+        ("work_is_bounded_whatever_the_chat", "MAX_WORK + MAX_WORK_PER_UNIT * _units(plain, 10**12)", "MAX_WORK"),
+        ("dates_are_of_today", '"strftime_now": _TODAY.strftime', '"strftime_now": datetime.now().strftime'),
+    ),
+    *faults_of(
         "sim/models/cross_vocabulary.py",
         ("tests/models/test_cross_vocabulary.py",),
         (
