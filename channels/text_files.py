@@ -53,6 +53,14 @@ def has_suffix(path: Path | str, *suffixes: str) -> bool:
     return Path(path).suffix.lower() in suffixes
 
 
+def reading_format(path: Path | str) -> str:
+    """What a file's name says of how it is read: ``.csv``, ``.json`` or ``.jsonl``; of any other name nothing."""
+    suffix = Path(path).suffix.lower()
+    if suffix in JSON_LINES:
+        return JSON_LINES[0]
+    return suffix if suffix in (".csv", ".json") else ""
+
+
 def check_regular(path: Path | str) -> None:
     """Refuse a pipe, a socket or a device, of which reading may never end; what is missing or a folder passes.
 

@@ -93,6 +93,10 @@ class ComputeModel(ABC):
         """What was assumed, for the manifest: kind, coefficients, fit errors, sources."""
         return {}
 
+    def basis(self) -> dict[str, object]:
+        """What of it prices depend on, which a run's address holds: no names of files, no words about them."""
+        return self.describe()
+
 
 def idle_power_w(cost_models: Iterable[ComputeModel]) -> float:
     """What the hardware of one site draws at rest [W]: models share it, so the largest of theirs."""

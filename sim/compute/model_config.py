@@ -94,7 +94,8 @@ def shape_from_config(name: str, path: Path) -> ModelShape:
         raise InputError(f"{path}: {kind or 'this model'} is no decoder of attention and feed-forward layers")
     if any("linear" in str(one) or "mamba" in str(one) for one in _layer_types(config)):
         raise InputError(f"{path}: layers of linear attention or state space are not supported")
-    return shape_of(name, _shown(name, path), _dimensions(config, kind, path))
+    shown = _shown(name, path)
+    return shape_of(shown, shown, _dimensions(config, kind, path))
 
 
 def _shown(name: str, path: Path) -> str:

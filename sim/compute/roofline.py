@@ -22,6 +22,7 @@ from sim.compute.step_cost import StepCost, StepModel
 from sim.core.errors import InputError, unknown_name_message
 from sim.models.interface import LanguageModel
 
+_LABELS = ("name", "source", "note")  # of a shape: what it is called
 _HOW = ("own", "is_described")  # how hardware was put together, not what it is
 
 
@@ -226,6 +227,11 @@ class RooflineCompute(ComputeModel):
             "memory_bytes": self.memory_bytes,
             "notes": list(self.notes),
         }
+
+    def basis(self) -> dict[str, object]:
+        """The same numbers, whatever the model that they are of is called and wherever its configuration lies."""
+        shape = {key: value for key, value in asdict(self.step.shape).items() if key not in _LABELS}
+        return {**self.describe(), "model_size": shape, "notes": []}
 
 
 @COMPUTE.register("roofline", RooflineSettings)

@@ -1,25 +1,34 @@
 """What a result depends on, stated once: the addresses of recorded requests, run ids and ``--resume`` all go by it.
 
-Contents count, never paths or names: a scenario has the same identity in another folder, and another one as soon as a
-file that it names has changed. What a scenario states but does not use (models of other roles, cost models of sites on
-which nothing runs) is left out.
+Contents count, never paths: a scenario has the same identity in another folder, and another one as soon as a file that
+it names has changed. Of a file's name only what says how the file is read counts. What a scenario states but does not
+use (models of other roles, cost models of sites on which nothing runs) is left out.
 """
 
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from channels.text_files import reading_format
 from sim.compute.base import ComputeModel
 from sim.core.addresses import digest
+from sim.core.errors import InputError
+from sim.core.user_code import is_user_name
 from sim.inputs.prompts import SHIPPED, prompts_named
 from sim.inputs.versions import decoding_code, simulator_code
 from sim.models.fingerprint import file_digest
 from sim.models.info import ModelInfo
+from sim.scenario.kinds import PARTS
 from sim.scenario.schema import Scenario
 from sim.scenario.user_code import user_code_hashes
+
+# Keys whose texts may be names of files however they look.
+_FILE_KEYS = ("arrivals", "diurnal", "prompts", "uplink_trace", "downlink_trace", "fading_trace")
+_MAX_FILES = 4096
 
 
 def needed_models(scenario: Scenario, models: Mapping[str, ModelInfo]) -> dict[str, ModelInfo]:
@@ -62,19 +71,45 @@ def _drafts_apart(scenario: Scenario) -> bool:
     return drafts and workload.draft_temperature not in (None, workload.temperature)
 
 
-def with_contents(plain: Any) -> Any:
-    """Nested plain values, each file's path replaced by the hash of what is in it."""
+def with_contents(plain: Any, is_file: bool = False) -> Any:
+    """Nested plain values, each path of a file or folder replaced by the hash of what is in it and how it is read.
+
+    Args:
+        plain: The values; texts with a slash or a dot may be paths.
+        is_file: Whether other texts may be, too.
+
+    Raises:
+        InputError: A folder holds too many files.
+    """
     if isinstance(plain, dict):
-        return {key: with_contents(value) for key, value in plain.items()}
+        return {key: with_contents(value, key in _FILE_KEYS) for key, value in plain.items()}
     if isinstance(plain, list | tuple):
-        return [with_contents(value) for value in plain]
-    if isinstance(plain, str) and ("/" in plain or "." in plain) and len(plain) < 1024 and "\n" not in plain:
-        try:
-            if Path(plain).is_file():
-                return {"sha256": file_digest(Path(plain))}
-        except (OSError, ValueError):
-            return plain
-    return plain
+        return [with_contents(value, is_file) for value in plain]
+    if not isinstance(plain, str) or not (is_file or "/" in plain or "." in plain) or len(plain) >= 1024:
+        return plain
+    path = Path(plain)
+    try:
+        if path.is_file():
+            return {"sha256": file_digest(path), "format": reading_format(path)}
+        # Of a folder's own name nothing counts; texts of dots and slashes alone are no names.
+        return {"folder": _files_in(path)} if plain.strip("./") and path.is_dir() else plain
+    except (OSError, ValueError):
+        return plain
+
+
+def _files_in(folder: Path) -> dict[str, str]:
+    """Hashes of a folder's files by their places in it; hidden ones and compiled code left out."""
+    found: dict[str, str] = {}
+    for place, folders, names in os.walk(folder):
+        folders[:] = [name for name in folders if not name.startswith((".", "__pycache__"))]
+        for path in (Path(place, name) for name in names if not name.startswith(".")):
+            if len(found) == _MAX_FILES:
+                raise InputError(
+                    f"{folder} holds over {_MAX_FILES} files, which all would count: name a smaller folder"
+                )
+            if path.is_file():
+                found[path.relative_to(folder).as_posix()] = file_digest(path)
+    return found
 
 
 class RunAddresses:
@@ -102,8 +137,13 @@ class RunAddresses:
         if not kinds[0].name:
             return self.of(scenario, *parts[0])
         each = [(kind.name, kind.first, self.of(kind.scenario, *own)) for kind, own in zip(kinds, parts, strict=True)]
-        devices = with_contents(scenario.devices.model_dump(mode="json"))
-        return digest([each, devices, _with_code(scenario.link.dump())])
+        devices = scenario.devices.model_dump(mode="json")
+        # What is different for a kind counts as part of its own address, but for its places.
+        own_parts = [part for part in PARTS if part != "link"]
+        devices["kinds"] = [
+            {key: value for key, value in kind.items() if key not in own_parts} for kind in devices["kinds"]
+        ]
+        return digest([each, with_contents(devices), _with_code(scenario.link.dump())])
 
     def of(
         self,
@@ -157,14 +197,17 @@ def _with_code(plain: dict[str, Any]) -> dict[str, Any]:
 def _workload(scenario: Scenario) -> dict[str, Any]:
     keys = scenario.workload.model_dump(mode="json")
     named = prompts_named(scenario.workload, scenario.models)
-    return {**keys, "prompts": with_contents(str(SHIPPED.get(named, named)))}
+    return {**keys, "prompts": with_contents(str(SHIPPED.get(named, named)), is_file=True)}
 
 
 def _costs(scenario: Scenario, cost_models: Mapping[str, Mapping[str, ComputeModel]]) -> dict[str, Any]:
-    """What is assumed of each model at the site where it runs, and the users' own code that prices it."""
+    """What prices depend on of each model at the site where it runs, and the users' own code that prices it.
+
+    Built-in cost models say all that they depend on; of users' own ones the keys count, too.
+    """
     placed = [(role, site.value) for role, where in scenario.placed().items() for site in where]
     assumed: dict[str, list[Any]] = {}
     for role, site in placed:
-        assumed.setdefault(role, []).extend([site, cost_models[site][role].describe()])
-    used = {site: scenario.compute[site].dump() for _, site in placed}
-    return {"assumed": json.loads(json.dumps(assumed, default=str)), **_with_code(used)}
+        assumed.setdefault(role, []).extend([site, cost_models[site][role].basis()])
+    own = {site: scenario.compute[site].dump() for _, site in placed if is_user_name(scenario.compute[site].name)}
+    return {"assumed": with_contents(json.loads(json.dumps(assumed, default=str))), **_with_code(own)}

@@ -59,3 +59,14 @@ def short_names(values: Sequence[Any]) -> list[Any]:
 def without_folders(text: str) -> str:
     """A message, the files in it without the folders that they lie in."""
     return _FOLDERS.sub("", text)
+
+
+def without_paths(plain: Any) -> Any:
+    """Nested plain values, the files in them without the folders that they lie in."""
+    if isinstance(plain, dict):
+        return {key: without_paths(value) for key, value in plain.items()}
+    if isinstance(plain, list | tuple):
+        return [without_paths(value) for value in plain]
+    if isinstance(plain, str | Path):
+        return name_of_file(text) if is_path(text := str(plain)) else without_folders(text)
+    return plain

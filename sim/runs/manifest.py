@@ -20,7 +20,7 @@ from sim.decoding.protocols.registry import sites_of
 from sim.inputs.identity import RunAddresses
 from sim.inputs.versions import decoding_code, simulator_code
 from sim.models.info import ModelInfo
-from sim.results.portable import name_of_file, without_folders
+from sim.results.portable import name_of_file, without_folders, without_paths
 from sim.runs.inputs import SimulationInputs
 from sim.scenario.schema import Kind, Scenario
 
@@ -92,7 +92,7 @@ def _of_kind(scenario: Scenario, inputs: SimulationInputs) -> dict[str, Any]:
     """Models of one kind of devices, and their prices at the sites at which they run."""
     costs: dict[str, dict[str, Any]] = {}
     for role, site in sites_of(scenario.protocol.entry, scenario.protocol.settings).items():
-        costs.setdefault(site.value, {})[role] = inputs.cost_models[site.value][role].describe()
+        costs.setdefault(site.value, {})[role] = without_paths(inputs.cost_models[site.value][role].describe())
     vocab_size = min(info.vocab_size for info in inputs.models_info.values())
     return {
         "models": {role: _described(info) for role, info in inputs.models_info.items()},

@@ -333,7 +333,21 @@ RUNS: tuple[Mutant, ...] = (
         ("key_without_controller", '        "controller": with_contents(controller),', '        "controller": {},'),
         ("key_without_code", '        "code": decoding_code(),', '        "code": "",'),
         ("key_without_numerics", '        "numerics": [scenario.models.dtype, *', '        "numerics": [*'),
-        ("key_by_path", 'return {"sha256": file_digest(Path(plain))}', "return plain"),
+    ),
+    *faults_of(
+        "sim/inputs/identity.py",
+        ("tests/tape/test_identity_of_files.py",),
+        ("key_by_path", '"sha256": file_digest(path), ', '"sha256": plain, '),
+        ("key_by_name", '"sha256": file_digest(path), ', '"sha256": path.name, '),
+        ("read_in_whatever_way", '"format": reading_format(path)', '"format": ""'),
+        ("folders_by_path", 'return {"folder": _files_in(path)} if', 'return {"folder": plain} if'),
+        ("kinds_by_path", "if key not in own_parts}", "if key != own_parts}"),
+        ("prices_by_name", "[site, cost_models[site][role].basis()]", "[site, cost_models[site][role].describe()]"),
+    ),
+    *faults_of(
+        "sim/compute/model_config.py",
+        ("tests/tape/test_identity_of_files.py",),
+        ("sizes_named_by_path", "return shape_of(shown, shown,", "return shape_of(name, shown,"),
     ),
     # Files that are kept.
     *faults_of(
