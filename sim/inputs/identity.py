@@ -28,7 +28,8 @@ from sim.scenario.user_code import user_code_hashes
 
 # Keys whose texts may be names of files however they look.
 _FILE_KEYS = ("arrivals", "diurnal", "prompts", "uplink_trace", "downlink_trace", "fading_trace")
-_MAX_FILES = 4096
+# Of a folder that a scenario names.
+MAX_FILES = 4096
 
 
 def needed_models(scenario: Scenario, models: Mapping[str, ModelInfo]) -> dict[str, ModelInfo]:
@@ -103,10 +104,8 @@ def _files_in(folder: Path) -> dict[str, str]:
     for place, folders, names in os.walk(folder):
         folders[:] = [name for name in folders if not name.startswith((".", "__pycache__"))]
         for path in (Path(place, name) for name in names if not name.startswith(".")):
-            if len(found) == _MAX_FILES:
-                raise InputError(
-                    f"{folder} holds over {_MAX_FILES} files, which all would count: name a smaller folder"
-                )
+            if len(found) == MAX_FILES:
+                raise InputError(f"{folder} holds over {MAX_FILES} files, all of which would count: name less")
             if path.is_file():
                 found[path.relative_to(folder).as_posix()] = file_digest(path)
     return found

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from tests.mutants.decoding import DECODING
+from tests.mutants.identity import IDENTITY
 from tests.mutants.mutant import Mutant
 from tests.mutants.radio import RADIO
 from tests.mutants.runs import RUNS
 from tests.mutants.surfaces import SURFACES
 
-MUTANTS: tuple[Mutant, ...] = (*DECODING, *RADIO, *RUNS, *SURFACES)
+MUTANTS: tuple[Mutant, ...] = (*DECODING, *IDENTITY, *RADIO, *RUNS, *SURFACES)

@@ -1,4 +1,4 @@
-"""Faults of engines, prices, nodes, identity, files, inputs and results."""
+"""Faults of engines, prices, nodes, files, inputs and results."""
 
 from __future__ import annotations
 
@@ -12,26 +12,6 @@ RUNS: tuple[Mutant, ...] = (
         "sim/scenario/kinds.py",
         ("tests/sweep/test_advise.py", "tests/cli/test_wrong_input.py"),
         ("prices_of_a_kind_are_blamed_elsewhere", 'own = ("compute", *where[2:])', "own = where"),
-    ),
-    *faults_of(
-        "sim/core/user_code.py",
-        ("tests/core/test_user_code.py",),
-        (
-            "workers_take_what_lies_beside_them",
-            "    _loaded[top] = UserModule(path, _hash_of(top, path))\n\n\ndef restore",
-            "\n\ndef restore",
-        ),
-        ("data_of_own_code_changes_unseen", "for place in _named_by(name, file).values()]", "for place in ()]"),
-    ),
-    *faults_of(
-        "sim/models/fingerprint.py",
-        ("tests/models/test_loading.py",),
-        ("equal_in_time_and_size_is_equal", "status.st_ctime_ns, status.st_ino", "0, 0"),
-    ),
-    *faults_of(
-        "sim/models/tokenizer.py",
-        ("tests/tape/test_identity.py::test_another_chat_template_is_another_run",),
-        ("chat_templates_do_not_count", "self.definition, self.chat_template]", "self.definition]"),
     ),
     *faults_of(
         "channels/compiled.py",
@@ -127,16 +107,6 @@ RUNS: tuple[Mutant, ...] = (
         "sim/scenario/schema.py",
         ("tests/scenario/test_shared_parts.py",),
         ("parts_of_a_point_need_not_fit", "        changed._refuse_misfits()\n", ""),
-    ),
-    *faults_of(
-        "sim/core/local_imports.py",
-        ("tests/core/test_user_code.py",),
-        ("imports_of_imports_do_not_count", "waiting.append(inner)", "pass"),
-        (
-            "relative_imports_from_the_root",
-            "start = package[: len(package) - level + 1] if level else []",
-            "start = []",
-        ),
     ),
     *faults_of(
         "sim/links/processor_sharing.py",
@@ -259,12 +229,6 @@ RUNS: tuple[Mutant, ...] = (
         ("tests/world/test_slo.py",),
         ("slo_always_met", "not latencies[name] > limit for name", "True for name"),
     ),
-    # Addresses of results.
-    *faults_of(
-        "sim/core/addresses.py",
-        ("tests/tape/test_identity.py",),
-        ("address_of_written_order", "sort_keys=True, separators", "sort_keys=False, separators"),
-    ),
     # Nodes: queue, batches, breakdown, energy.
     *faults_of(
         "sim/serving/fcfs.py",
@@ -315,39 +279,6 @@ RUNS: tuple[Mutant, ...] = (
             "            metrics.uplink_bits += record.charged_bits + 8",
         ),
         ("branches_first_is_critical", "breakdown.include(ends[-1][1])", "breakdown.include(ends[0][1])"),
-    ),
-    # Identity.
-    *faults_of(
-        "sim/inputs/identity.py",
-        ("tests/tape/test_identity.py",),
-        (
-            "key_without_sampling",
-            '        "sampling": [workload.temperature, workload.top_k, workload.top_p],',
-            '        "sampling": [],',
-        ),
-        (
-            "key_without_draft_temperature",
-            "return drafts and workload.draft_temperature not in (None, workload.temperature)",
-            "return False",
-        ),
-        ("key_without_controller", '        "controller": with_contents(controller),', '        "controller": {},'),
-        ("key_without_code", '        "code": decoding_code(),', '        "code": "",'),
-        ("key_without_numerics", '        "numerics": [scenario.models.dtype, *', '        "numerics": [*'),
-    ),
-    *faults_of(
-        "sim/inputs/identity.py",
-        ("tests/tape/test_identity_of_files.py",),
-        ("key_by_path", '"sha256": file_digest(path), ', '"sha256": plain, '),
-        ("key_by_name", '"sha256": file_digest(path), ', '"sha256": path.name, '),
-        ("read_in_whatever_way", '"format": reading_format(path)', '"format": ""'),
-        ("folders_by_path", 'return {"folder": _files_in(path)} if', 'return {"folder": plain} if'),
-        ("kinds_by_path", "if key not in own_parts}", "if key != own_parts}"),
-        ("prices_by_name", "[site, cost_models[site][role].basis()]", "[site, cost_models[site][role].describe()]"),
-    ),
-    *faults_of(
-        "sim/compute/model_config.py",
-        ("tests/tape/test_identity_of_files.py",),
-        ("sizes_named_by_path", "return shape_of(shown, shown,", "return shape_of(name, shown,"),
     ),
     # Files that are kept.
     *faults_of(

@@ -88,8 +88,8 @@ def test_a_folder_is_the_files_in_it(tmp_path: Path, monkeypatch):
     assert with_contents(other) != before
     monkeypatch.chdir(tmp_path)
     assert with_contents(["/", ".", ".."]) == ["/", ".", ".."]
-    monkeypatch.setattr("sim.inputs.identity._MAX_FILES", 1)
-    with pytest.raises(Exception, match="other holds over 1 files, which all would count: name a smaller folder"):
+    monkeypatch.setattr("sim.inputs.identity.MAX_FILES", 1)
+    with pytest.raises(Exception, match="other holds over 1 files, all of which would count: name less"):
         with_contents(other)
 
 
@@ -180,6 +180,8 @@ def test_a_copy_of_everything_is_the_same_run_and_says_nothing_of_its_folder(
         shutil.copytree(tiny_pair, tmp_path / name)
         shutil.copytree(tiny_pair / "draft", tmp_path / name / "second")
         config_in(tmp_path / name, name="size.json")
+        # Of a model's folder only what is read counts.
+        (tmp_path / name / "second" / "notes.txt").write_text(name)
         (tmp_path / name / "case.yaml").write_text(json.dumps(own))
         folders.append(run(load_scenario(tmp_path / name / "case.yaml"), tmp_path / "out" / name).folder)
     one, other = folders
@@ -196,7 +198,7 @@ def test_names_of_one_size_are_points_of_their_own(tiny_keys: dict, tmp_path: Pa
     """As any two values that come to the same: rows of their own, though they are one run."""
     config = config_in(tmp_path / "a")
     shutil.copytree(tmp_path / "a", tmp_path / "b")
-    tiny_keys["compute"]["edge"] = {"kind": "roofline", "hardware": "h100"}
+    tiny_keys["compute"] = {**tiny_keys["compute"], "edge": {"kind": "roofline", "hardware": "h100"}}
     sizes = [str(config), str(tmp_path / "b")]
     tiny_keys["sweep"] = {"axes": {"compute.edge.model_size": sizes}}
     done = sweep(Scenario.from_dict(tiny_keys), tmp_path / "out", jobs=1)
