@@ -23,6 +23,7 @@ from types import ModuleType
 
 from sim.core.errors import InputError, RunError, shortened
 from sim.core.local_imports import local_files
+from sim.core.own_imports import data_files_of_module, module_in_use, nothing_watched, watch
 
 _NAME = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
 _beside: ContextVar[Path | None] = ContextVar("beside", default=None)
@@ -117,7 +118,8 @@ def user_code_forgotten() -> Iterator[None]:
     _loaded.clear()
     _trusted = False
     try:
-        yield
+        with nothing_watched():
+            yield
     finally:
         _loaded.clear()
         _loaded.update(before)
@@ -164,6 +166,8 @@ def load_module(name: str) -> ModuleType:
         path = _file_of(spec)
         if path is not None and not _is_in_use(top, path, known):
             _load(top, spec, path)
+    if (own := _loaded.get(top)) is not None and name != top:
+        watch(name, None, _folder_of(own.path))
     try:
         with contextlib.redirect_stdout(sys.stderr):
             return importlib.import_module(name)
@@ -172,9 +176,9 @@ def load_module(name: str) -> ModuleType:
 
 
 def data_files_of(module: str) -> dict[str, Path]:
-    """Files that a module of a user's, and those that it imports, say that they read, by module and name.
+    """Files that a module of a user's, and those that it imports, read, by module and name.
 
-    A module lists them as ``DATA_FILES``, names beside its own file: what a run depends on is then known.
+    Those beside it that it names by constants are seen; others it lists as ``DATA_FILES``, names beside its own file.
 
     Args:
         module: Dotted name of a loaded module.
@@ -184,8 +188,8 @@ def data_files_of(module: str) -> dict[str, Path]:
     """
     found = {}
     for name, path in files_of(module).items():
-        for file, place in _named_by(name, path).items():
-            found[f"{name}/{file}"] = place
+        for file, place in data_files_of_module(name, path).items():
+            found[f"{name}/{Path(file).name if os.path.isabs(file) else file}"] = place
             if not place.is_file():
                 raise InputError(f"{path}: DATA_FILES names {file!r}, and there is no such file beside it")
     return found
@@ -220,6 +224,7 @@ def adopt_module(name: str) -> None:
     file = importlib.import_module(top).__file__
     assert file is not None
     path = Path(file).resolve()
+    watch(top, path, _folder_of(path))
     _loaded[top] = UserModule(path, _hash_of(top, path))
 
 
@@ -280,6 +285,7 @@ def _is_in_use(top: str, path: Path, known: UserModule | None) -> bool:
             return False
         file = getattr(present, "__file__", None)
         if file is not None and Path(file).resolve() == path:
+            watch(top, path, _folder_of(path))
             _loaded[top] = UserModule(path, _hash_of(top, path))
             return True
         raise UserCodeError(f"{path} has the name of {file or 'a built-in module'}, which is in use; rename it")
@@ -290,13 +296,16 @@ def _is_in_use(top: str, path: Path, known: UserModule | None) -> bool:
 
 def _load(top: str, spec: ModuleSpec, path: Path) -> None:
     _forget(top, path)
+    if (other := module_in_use(local_files(top, path, _folder_of(path)))) is not None:
+        raise UserCodeError("module {!r} is in use from {}, so {} cannot be; rename one of them".format(*other))
+    watch(top, path, _folder_of(path))
     folder = str(_folder_of(path))
     if folder not in sys.path:
         # Last: what it imports in turn may stand beside it, but shadows nothing that is installed.
         sys.path.append(folder)
     module = importlib.util.module_from_spec(spec)
     sys.modules[top] = module
-    before = _hash_of(top, path)
+    before, data = _hash_of(top, path), _data_of(top, path)
     try:
         assert spec.loader is not None
         with contextlib.redirect_stdout(sys.stderr):
@@ -304,9 +313,8 @@ def _load(top: str, spec: ModuleSpec, path: Path) -> None:
     except (Exception, SystemExit) as error:
         del sys.modules[top]
         raise UserCodeError(_failure(error, path)) from error
-    # Data files are known now; without any, what was hashed before a file could change is what was loaded.
-    names_data = any(_named_by(name, file) for name, file in local_files(top, path, _folder_of(path)).items())
-    _loaded[top] = UserModule(path, _hash_of(top, path) if names_data else before)
+    # All data files are known now; else what was hashed before a file could change is what was loaded.
+    _loaded[top] = UserModule(path, before if _data_of(top, path) == data else _hash_of(top, path))
 
 
 def _forget(top: str, path: Path) -> None:
@@ -322,22 +330,28 @@ def _forget(top: str, path: Path) -> None:
 
 
 def _hash_of(top: str, path: Path) -> str:
-    """Hash of a module's files, and of the data that those of them that are loaded say they read."""
-    files = local_files(top, path, _folder_of(path))
-    named = [place for name, file in sorted(files.items()) for place in _named_by(name, file).values()]
-    parts = [file.read_bytes() for _, file in sorted(files.items())]
-    parts += [place.read_bytes() for place in named if place.is_file()]
-    return hashlib.sha256(b"".join(parts)).hexdigest()
+    """Hash of a module's files, and of the data that they read."""
+    files = [file for _, file in sorted(local_files(top, path, _folder_of(path)).items())]
+    parts = [content_hash(file) for file in [*files, *_data_of(top, path)] if file.is_file()]
+    return hashlib.sha256(" ".join(parts).encode()).hexdigest()
 
 
-def _named_by(module: str, path: Path) -> dict[str, Path]:
-    """Data files that a loaded module names, by what it calls them."""
-    named = getattr(sys.modules.get(module), "DATA_FILES", ())
-    return {str(file): path.parent / str(file) for file in named}
+def content_hash(path: Path) -> str:
+    """SHA-256 of a file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _data_of(top: str, path: Path) -> list[Path]:
+    """Data files of a module and of those that it imports, as far as they are known."""
+    files = sorted(local_files(top, path, _folder_of(path)).items())
+    return [place for name, file in files for place in data_files_of_module(name, file).values()]
 
 
 def _failure(error: BaseException, path: Path | None = None) -> str:
     """What went wrong, with the line of the user's file at which it did."""
+    if isinstance(error, InputError):
+        return str(error)
     where = "" if path is None else f"{path}: "
     if isinstance(error, SyntaxError) and error.filename:
         where = f"{error.filename}:{error.lineno}: "

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator
 from typing import Any
 
-from sim.core.user_code import data_files_of, files_of, is_user_name
+from sim.core.user_code import content_hash, data_files_of, files_of, is_user_name
 
 
 def user_code_hashes(plain: Any) -> dict[str, str]:
     """Hashes of the files in which a scenario's own names stand, by module; empty if all its names are built in.
 
-    Files that these import from the same folder count too, and those that they say that they read; what is installed
-    elsewhere does not.
+    Files that these import from the same folder count too, and those that they are seen, or say, to read; what is
+    installed elsewhere does not.
 
     Args:
         plain: A scenario, or a part of one, as nested plain values. Its names were looked up, so that their modules
@@ -24,7 +23,7 @@ def user_code_hashes(plain: Any) -> dict[str, str]:
         if is_user_name(name):
             own = name.partition(":")[0]
             for module, path in {**files_of(own), **data_files_of(own)}.items():
-                found[module] = hashlib.sha256(path.read_bytes()).hexdigest()
+                found[module] = content_hash(path)
     return found
 
 

@@ -4,12 +4,20 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 from typing_extensions import override
 
 from sim.core.errors import InputError
-from sim.core.user_code import adopt_module, files_of, remote_code_is_trusted, trust_remote_code, user_modules
+from sim.core.user_code import (
+    adopt_module,
+    data_files_of,
+    files_of,
+    remote_code_is_trusted,
+    trust_remote_code,
+    user_modules,
+)
 from sim.sweep.cluster import Cluster
 from sim.sweep.processes import Processes, keep_off_stdout
 from sim.sweep.tasks import Executor, InProcess, Task, TaskResult, ended
@@ -72,11 +80,7 @@ class DaskCluster(Executor):
             self._client.register_plugin(Quiet(), name="specran-results-alone-on-stdout")
         names = list(user_modules())
         for name in names:
-            files = files_of(name)
-            for inner, path in reversed(files.items()):  # The module itself last: it imports the others.
-                if path.name == "__init__.py" or "." in inner:
-                    text = f"{inner!r} is in a package; workers take single files, or install it there"
-                    raise InputError(f"--scheduler: {text}")
+            for inner, path in reversed(_single_files(name).items()):
                 if self._local is None:
                     self._client.upload_file(str(path), load=inner == name)
                 else:  # Its scheduler is in this process, which has the module; another copy must not take its place.
@@ -121,6 +125,26 @@ class DaskCluster(Executor):
             self._client.close()
         if self._local is not None:
             self._local.close()
+
+
+def _single_files(name: str) -> dict[str, Path]:
+    """All files of a module of the user's, itself first, as it uses the others when it is loaded.
+
+    Raises:
+        InputError: One does not lie beside it, where workers have all of them.
+    """
+    files = files_of(name)
+    for inner, path in files.items():
+        if path.name == "__init__.py" or "." in inner:
+            text = f"{inner!r} is in a package; workers take single files, or install it there"
+            raise InputError(f"--scheduler: {text}")
+    data = data_files_of(name)
+    for inner, path in data.items():
+        if inner.count("/") > 1:
+            raise InputError(
+                f"--scheduler: {path} does not lie beside {files[name]}, which reads it; workers need it there"
+            )
+    return {**files, **data}
 
 
 def _same(data: bytes) -> bytes:

@@ -1,0 +1,148 @@
+"""Imports that users' own code makes while it runs, of files that its source does not show: they are refused."""
+
+from __future__ import annotations
+
+import os
+import sys
+import sysconfig
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import lru_cache
+from importlib.abc import MetaPathFinder
+from importlib.machinery import ModuleSpec, PathFinder
+from pathlib import Path
+from types import FrameType, ModuleType
+
+from typing_extensions import override
+
+from sim.core.errors import InputError
+from sim.core.local_imports import file_of, files_named, local_files
+
+# By dotted name: file, and the folder where its top-level name was looked for.
+_watched: dict[str, tuple[Path, Path]] = {}
+_installed: list[Path] = []
+_LIBRARIES = [Path(sysconfig.get_path(name)).resolve() for name in ("stdlib", "platstdlib", "purelib", "platlib")]
+
+
+def watch(module: str, path: Path | None, folder: Path) -> None:
+    """Refuse from now on what a module, and what it imports from its folder, imports of that folder unseen.
+
+    Args:
+        module: Dotted name.
+        path: Its file, None to look for it in the folder.
+        folder: Where top-level names are looked for.
+    """
+    path = path or file_of(folder, module)
+    if path is None:
+        return
+    if _FINDER not in sys.meta_path:
+        _installed[:] = [Path(place).resolve() for place in sys.path]
+        sys.meta_path.insert(0, _FINDER)
+    _watched[module] = path, folder
+
+
+@contextmanager
+def nothing_watched() -> Iterator[None]:
+    """Begin the block without any module; those of before are watched again afterwards."""
+    before = dict(_watched)
+    _watched.clear()
+    try:
+        yield
+    finally:
+        _watched.clear()
+        _watched.update(before)
+
+
+def data_files_of_module(module: str, path: Path) -> dict[str, Path]:
+    """Files that a module reads, by what it calls them: its constants, and ``DATA_FILES`` once it is loaded."""
+    listed = getattr(sys.modules.get(module), "DATA_FILES", ())
+    names = [listed] if isinstance(listed, str) else listed
+    return {**files_named(path), **{str(file): path.parent / str(file) for file in names}}
+
+
+def module_in_use(own: Mapping[str, Path]) -> tuple[str, Path, Path] | None:
+    """A module that is loaded from another file than it would be for own code: name, its file, own code's file.
+
+    Args:
+        own: Files of own code by module.
+    """
+    for name, path in own.items():
+        file = getattr(sys.modules.get(name), "__file__", None)
+        if file is not None and not _is_installed(Path(file).resolve()) and not _is_same(path, Path(file).resolve()):
+            return name, Path(file), path
+    return None
+
+
+class _Finder(MetaPathFinder):
+    """Finds nothing itself; the others on ``sys.meta_path`` do."""
+
+    @override
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        folders = {folder for _, folder in _watched.values()}
+        places = list(sys.path if path is None else path)
+        if any(_is_local(_resolved(str(place), os.getcwd()), folder) for place in places for folder in folders):
+            spec = PathFinder.find_spec(fullname, places)
+            file = None if spec is None or not spec.has_location else Path(spec.origin or "").resolve()
+            if file is not None and not _is_installed(file):
+                _refuse_unseen(fullname, file, any(_is_local(file, folder) for folder in folders))
+        return None
+
+
+_FINDER = _Finder()
+
+
+@lru_cache(maxsize=4096)
+def _resolved(place: str, here: str) -> Path:
+    return Path(here, place).resolve()
+
+
+def _is_local(place: Path, folder: Path) -> bool:
+    """Whether a place lies in a user's folder, and not in one within it where modules are installed."""
+    inner = [one for one in _installed if one != folder and one.is_relative_to(folder)]
+    return place.is_relative_to(folder) and not any(place.is_relative_to(one) for one in inner)
+
+
+def _is_installed(file: Path) -> bool:
+    return any(file.is_relative_to(place) for place in _LIBRARIES) or "site-packages" in file.parts
+
+
+def _refuse_unseen(name: str, file: Path, is_local: bool) -> None:
+    """Refuse an import by own code of a file that does not count.
+
+    Raises:
+        InputError: It is one.
+    """
+    own: dict[str, Path] = {}
+    for module, (path, folder) in _watched.items():
+        own.update(local_files(module, path, folder))
+    known = own.get(name)
+    if known is None and not is_local:
+        return
+    read = [place for one, path in own.items() for place in data_files_of_module(one, path).values()]
+    frame = _frame_in(own)
+    if frame is None or any(_is_same(place, file) for place in [*read, *filter(None, [known])]):
+        return
+    where = f"{frame.f_code.co_filename}:{frame.f_lineno}"
+    if known is not None:
+        raise InputError(f"{where}: {name!r} is imported from {file}, not from {known}; rename one of them")
+    listed = os.path.relpath(file, Path(frame.f_code.co_filename).resolve().parent)
+    raise InputError(
+        f"{where}: {name!r} is imported from {listed} in a way that the source does not show, so that a change of it "
+        f"would go unseen: write an import statement, or list {listed!r} in DATA_FILES"
+    )
+
+
+def _is_same(known: Path, file: Path) -> bool:
+    """Whether a file is the one that is known, or a copy of it."""
+    return known.is_file() and (known.resolve() == file or known.read_bytes() == file.read_bytes())
+
+
+def _frame_in(own: dict[str, Path]) -> FrameType | None:
+    """The innermost call of own code that is under way, None if it is others that import."""
+    files = {str(path) for path in own.values()} | {getattr(sys.modules.get(name), "__file__", None) for name in own}
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None and frame.f_code.co_filename not in files:
+        frame = frame.f_back
+    return frame
