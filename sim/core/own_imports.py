@@ -20,17 +20,20 @@ from sim.core.local_imports import file_of, files_named, local_files
 
 # By dotted name: file, and the folder where its top-level name was looked for.
 _watched: dict[str, tuple[Path, Path]] = {}
+# Where the same modules lie on the machine that has brought them here.
+_origins: set[Path] = set()
 _installed: list[Path] = []
 _LIBRARIES = [Path(sysconfig.get_path(name)).resolve() for name in ("stdlib", "platstdlib", "purelib", "platlib")]
 
 
-def watch(module: str, path: Path | None, folder: Path) -> None:
+def watch(module: str, path: Path | None, folder: Path, origin: Path | None = None) -> None:
     """Refuse from now on what a module, and what it imports from its folder, imports of that folder unseen.
 
     Args:
         module: Dotted name.
         path: Its file, None to look for it in the folder.
         folder: Where top-level names are looked for.
+        origin: Folder that the module was brought from; what lies there is the user's, too.
     """
     path = path or file_of(folder, module)
     if path is None:
@@ -39,6 +42,8 @@ def watch(module: str, path: Path | None, folder: Path) -> None:
         _installed[:] = [Path(place).resolve() for place in sys.path]
         sys.meta_path.insert(0, _FINDER)
     _watched[module] = path, folder
+    if origin is not None:
+        _origins.add(origin)
 
 
 @contextmanager
@@ -80,13 +85,13 @@ class _Finder(MetaPathFinder):
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        folders = {folder for _, folder in _watched.values()}
+        folders = {folder for _, folder in _watched.values()} | _origins
         places = list(sys.path if path is None else path)
         if any(_is_local(_resolved(str(place), os.getcwd()), folder) for place in places for folder in folders):
             spec = PathFinder.find_spec(fullname, places)
             file = None if spec is None or not spec.has_location else Path(spec.origin or "").resolve()
             if file is not None and not _is_installed(file):
-                _refuse_unseen(fullname, file, any(_is_local(file, folder) for folder in folders))
+                _refuse_unseen(fullname, file, [folder for folder in folders if _is_local(file, folder)])
         return None
 
 
@@ -108,8 +113,13 @@ def _is_installed(file: Path) -> bool:
     return any(file.is_relative_to(place) for place in _LIBRARIES) or "site-packages" in file.parts
 
 
-def _refuse_unseen(name: str, file: Path, is_local: bool) -> None:
+def _refuse_unseen(name: str, file: Path, folders: list[Path]) -> None:
     """Refuse an import by own code of a file that does not count.
+
+    Args:
+        name: Dotted name.
+        file: What would be imported.
+        folders: Those of a user's that it lies in.
 
     Raises:
         InputError: It is one.
@@ -118,7 +128,7 @@ def _refuse_unseen(name: str, file: Path, is_local: bool) -> None:
     for module, (path, folder) in _watched.items():
         own.update(local_files(module, path, folder))
     known = own.get(name)
-    if known is None and not is_local:
+    if known is None and not folders:
         return
     read = [place for one, path in own.items() for place in data_files_of_module(one, path).values()]
     frame = _frame_in(own)
@@ -127,7 +137,8 @@ def _refuse_unseen(name: str, file: Path, is_local: bool) -> None:
     where = f"{frame.f_code.co_filename}:{frame.f_lineno}"
     if known is not None:
         raise InputError(f"{where}: {name!r} is imported from {file}, not from {known}; rename one of them")
-    listed = os.path.relpath(file, Path(frame.f_code.co_filename).resolve().parent)
+    beside, folder = Path(frame.f_code.co_filename).resolve().parent, max(folders, key=lambda one: len(one.parts))
+    listed = os.path.relpath(file, beside if beside.is_relative_to(folder) else folder)
     raise InputError(
         f"{where}: {name!r} is imported from {listed} in a way that the source does not show, so that a change of it "
         f"would go unseen: write an import statement, or list {listed!r} in DATA_FILES"

@@ -214,17 +214,18 @@ def user_modules() -> dict[str, UserModule]:
     return dict(_loaded)
 
 
-def adopt_module(name: str) -> None:
+def adopt_module(name: str, origin: Path) -> None:
     """Take a module for the user's that a cluster has brought here, whatever lies in this process's folder.
 
     Args:
         name: Dotted name of the module, which can be imported.
+        origin: Its file where it was brought from.
     """
     top = name.partition(".")[0]
     file = importlib.import_module(top).__file__
     assert file is not None
     path = Path(file).resolve()
-    watch(top, path, _folder_of(path))
+    watch(top, path, _folder_of(path), _folder_of(origin))
     _loaded[top] = UserModule(path, _hash_of(top, path))
 
 

@@ -78,8 +78,8 @@ class DaskCluster(Executor):
                     keep_off_stdout()
 
             self._client.register_plugin(Quiet(), name="specran-results-alone-on-stdout")
-        names = list(user_modules())
-        for name in names:
+        origins = {name: module.path for name, module in user_modules().items()}
+        for name in origins:
             for inner, path in reversed(_single_files(name).items()):
                 if self._local is None:
                     self._client.upload_file(str(path), load=inner == name)
@@ -92,8 +92,8 @@ class DaskCluster(Executor):
 
             @override
             def setup(self, worker: object) -> None:
-                for name in names:
-                    adopt_module(name)
+                for name, origin in origins.items():
+                    adopt_module(name, origin)
                 trust_remote_code(is_trusted)
 
         self._client.register_plugin(Code(), name="specran-code")

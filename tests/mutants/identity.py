@@ -55,7 +55,7 @@ IDENTITY: tuple[Mutant, ...] = (
         ("unseen_imports_pass", "if file is not None and not _is_installed(file):", "if False:"),
         ("everybody_is_own_code", "while frame is not None and frame.f_code.co_filename not in files:", "while False:"),
         ("what_is_installed_within_is_own", "if one != folder and one.is_relative_to(folder)]", "if False]"),
-        ("names_are_enough", "if known is None and not is_local:", "if not is_local:"),
+        ("names_are_enough", "if known is None and not folders:", "if not folders:"),
         ("copies_are_others", "known.read_bytes() == file.read_bytes()", "False"),
         ("modules_of_others_are_taken", "            return name, Path(file), path\n", "            pass\n"),
     ),
