@@ -158,6 +158,7 @@ def make_request(
         controller if controller is not None else make_controller(scenario),
         scenario.models.wire_vocab_size,
         workload.draft_temperature,
+        (scenario.seed, planned.id),
     )
 
 

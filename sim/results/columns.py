@@ -68,17 +68,18 @@ ROUND_COLUMNS = {
     "round": "number of the round in its request",
     "start_s": "end of the round before",
     "duration_s": "until this round's tokens were at the device",
-    "overlap": "mean of sum min(p, q) over the tested positions: the acceptance probability of single-draft rejection",
-    "tail_mass": "mean draft probability that the truncation dropped at the tested positions",
+    "overlap": "mean of sum min(p, q) over the tested positions: the acceptance probability of single-draft rejection; "
+    "rounded at random to 1/8 up or down, right in the mean",
+    "tail_mass": "mean draft probability that the truncation dropped at the tested positions; rounded likewise to 1/32",
     "reused": "1 if the round's draft was made ahead while the verdict before was in flight (specedge)",
     "uncertainty": "share of perturbed samples that disagree with the drafted token (u_hlm, u_hlm_importance, cu_hlm)",
     "importance": "weight of an uncertain token in its own attention, over the text's mean (u_hlm_importance)",
     "asked": "1 if the target was asked (u_hlm, u_hlm_importance, cu_hlm)",
     "inner_tested": "positions tested below the top of a chain of models (hsd)",
     "inner_accepted": "of these the accepted ones (hsd)",
-    "draft_entropy_bits": "mean entropy of the draft's rows as sent, at the tested positions",
-    "target_entropy_bits": "mean entropy of the target's rows, over the round's tokens",
-    "surprisal_bits": "mean of -log2 p over the round's tokens, p the target's",
+    "draft_entropy_bits": "mean entropy of the draft's rows as sent, at the tested positions; rounded likewise to 1/2",
+    "target_entropy_bits": "mean entropy of the target's rows, over the round's tokens; rounded likewise to 1/2",
+    "surprisal_bits": "mean of -log2 p over the round's tokens, p the target's; rounded likewise to 1/2",
     **{f"{part}_s": f"{meaning}, in this round" for part, meaning in _PART_MEANINGS.items()},
 }
 

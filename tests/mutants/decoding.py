@@ -16,6 +16,20 @@ DECODING: tuple[Mutant, ...] = (
         ("forwards_without_a_round_uncounted", "self._target_forwards += runs_target", "self._target_forwards += 0"),
     ),
     *faults_of(
+        "sim/decoding/core/reproducible.py",
+        ("tests/decoding/test_reproducible.py",),
+        ("rounded_to_the_nearest", 'uniform_at(("reproducible", *key))', "0.5"),
+        ("rounded_by_the_value", 'uniform_at(("reproducible", *key))', 'uniform_at(("reproducible", repr(value)))'),
+        ("bounds_rounded_away", "_WHOLE = 1e-9", "_WHOLE = 1e-15"),
+        ("all_names_rounded_alike", ", *key, name)", ", *key)"),
+        ("steps_of_one_octave", "math.ldexp(1 / _STEPS_PER_OCTAVE, exponent - 1)", "1 / _STEPS_PER_OCTAVE"),
+    ),
+    *faults_of(
+        "sim/decoding/core/request.py",
+        ("tests/decoding/test_reproducible.py",),
+        ("rounded_by_the_cache_key", "key = (*self.rounding_key, self.position)", "key = (self.id, self.position)"),
+    ),
+    *faults_of(
         "sim/decoding/analysis/proof.py",
         ("tests/decoding/test_proof.py",),
         ("one_outcome_beyond_the_limit", "if self.count >= self.limit:", "if self.count > self.limit:"),

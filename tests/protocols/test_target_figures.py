@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from sim.decoding.core.request import reproducible
+from sim.decoding.core.reproducible import QUANTA, reproducible
 from sim.decoding.protocols.registry import PROTOCOLS
 from sim.models.interface import ForwardPass
 
@@ -40,15 +40,22 @@ def test_rounds_tell_entropy_and_surprisal_of_the_targets_rows(tables, trio, nam
     draft, middle, target = trio
     done = tables.run(name, draft, target, models={"middle": middle}, max_new_tokens=40)
     expected = from_the_text(target, done.tokens)
-    start = 0
+    start = others = 0
     for round_ in done.rounds:
         stats = dict(round_.stats)
         means = expected[start : start + len(round_.tokens)].mean(axis=0)
-        for column, mean in zip(TOLD, means, strict=True):
-            # A digit may fall to either side where the mean lies between two.
-            assert stats[column] == pytest.approx(reproducible(float(mean)), abs=0.0101), (name, column)
+        others += not all(is_told(stats, means, start))
         start += len(round_.tokens)
     assert start == 40
+    # Entropies are in single precision: one may fall to the other side.
+    assert others <= 1
+
+
+def is_told(stats, means, start):
+    """Whether a round of seed 0 and request 0 tells each of these means, rounded as it must be."""
+    for column, mean in zip(TOLD, means, strict=True):
+        assert abs(stats[column] - mean) < QUANTA[column], column
+        yield stats[column] == reproducible(float(mean), QUANTA[column], 0, 0, start, column)
 
 
 @pytest.mark.parametrize("name", ["u_hlm", "u_hlm_importance", "cu_hlm"])
@@ -62,6 +69,5 @@ def test_gated_rounds_tell_them_where_the_target_was_asked(tables, trio, name):
         assert (TOLD[0] in stats) is bool(stats["asked"])
         if stats["asked"]:
             asked += 1
-            assert stats[TOLD[0]] == pytest.approx(expected[place, 0], abs=0.0101)
-            assert stats[TOLD[1]] == pytest.approx(expected[place, 1], abs=0.0101)
+            assert all(is_told(stats, expected[place], place))
     assert 0 < asked < 40

@@ -56,9 +56,9 @@ class KeyedRandom(RandomSource):
 
     @override
     def bernoulli(self, probability: float) -> bool:
-        start, _ = _keys((*self._path, "flip", self._flips))
+        uniform = uniform_at((*self._path, "flip", self._flips))
         self._flips += 1
-        return bool((start >> 11) * 2.0**-53 < probability)
+        return bool(uniform < probability)
 
     @override
     def categorical(self, row: Row) -> int:
@@ -74,6 +74,12 @@ Path = tuple[int | str, ...]
 _MULTIPLIERS = (np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB))
 _SHIFTS = (np.uint64(30), np.uint64(27), np.uint64(31))
 _DROPPED = np.uint64(12)
+
+
+def uniform_at(path: Path) -> float:
+    """One uniform in [0, 1), a function of the address alone."""
+    start, _ = _keys(path)
+    return (start >> 11) * 2.0**-53
 
 
 def uniforms(path: Path, ids: Ids) -> Probabilities:

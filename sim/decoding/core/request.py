@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from copy import copy
 from dataclasses import replace
 
 from sim.decoding.core.controller import Controller
 from sim.decoding.core.prepared import PreparedDrafts
+from sim.decoding.core.random_source import Path
+from sim.decoding.core.reproducible import rounded_stats
 from sim.decoding.core.rows import Sampling
 from sim.decoding.core.steps import Compute, Emit, Location, Round
 from sim.models.interface import ForwardPass, Logits
 
 __all__ = ["Logits", "Request"]
-
-_SMALL = 0.1  # below, significant digits count
 
 
 class Request:
@@ -32,6 +31,7 @@ class Request:
         wire_vocab_size: Messages are charged as if rows had this width; None charges what they really encode to.
         draft_temperature: Of the draft's rows where a target verifies; None draws them at the target's. Filters are
             the same, applied after it.
+        rounding_key: Seed and request, by which figures of rounds are rounded; the id alone by default.
 
     Attributes:
         prepared: Drafts that were made for what the text might become; None where nobody makes any.
@@ -51,6 +51,7 @@ class Request:
         controller: Controller | None = None,
         wire_vocab_size: int | None = None,
         draft_temperature: float | None = None,
+        rounding_key: Path | None = None,
     ) -> None:
         if not prompt:
             raise ValueError("a request needs at least one prompt token")
@@ -69,6 +70,7 @@ class Request:
         if draft_temperature is not None:
             self.draft_sampling = replace(self.sampling, temperature=draft_temperature)
         self.controller = controller if controller is not None else Controller(None)
+        self.rounding_key: Path = (request_id,) if rounding_key is None else rounding_key
         self.tokens: list[int] = []
         self.rounds: list[Round] = []
         self.finished = False
@@ -130,30 +132,13 @@ class Request:
         Args:
             tokens: Tokens in order.
             counts: ``drafted``, ``tested``, ``accepted`` and ``stats`` of the round; the latter are rounded by
-                :func:`reproducible`.
+                :func:`rounded_stats`.
         """
+        key = (*self.rounding_key, self.position)
         kept = tuple(int(token) for token in tokens[: self.num_kept(tokens)])
         self.tokens.extend(kept)
         self.finished = self.finished or self.remaining <= 0 or any(token in self.eos_ids for token in kept[-1:])
-        counts["stats"] = rounded_stats(counts.get("stats", ()))
+        counts["stats"] = rounded_stats(counts.get("stats", ()), key)  # type: ignore[arg-type]
         round_result = Round(kept, **counts)  # type: ignore[arg-type]
         self.rounds.append(round_result)
         return Emit(round_result)
-
-
-def rounded_stats(stats: object) -> tuple[tuple[str, float], ...]:
-    """A round's further figures as they are kept: name and value, rounded where they are computed from rows."""
-    assert isinstance(stats, Iterable)
-    return tuple((name, reproducible(value)) for name, value in stats)
-
-
-def reproducible(value: float) -> float:
-    """A figure computed from rows, rounded to what does not depend on the batch that its rows were computed in.
-
-    Logits of one text differ between batches in their last bits, and sums over a vocabulary by some 1e-6. Two decimals,
-    or two significant digits below 0.1, are the same in whichever batch: the next value is 10,000 times further away
-    than that. Counts and shares given as whole numbers stay as they are.
-    """
-    if isinstance(value, int) or not math.isfinite(value):
-        return value
-    return round(value, 2) if abs(value) >= _SMALL else float(f"{value:.2g}")

@@ -116,6 +116,7 @@ def decode(
         adjusting,
         wire_vocab_size,
         draft_temperature,
+        (seed, request_id),
     )
     source = rng if rng is not None else KeyedRandom(seed, "request", request_id)
     protocol_run = InstantDriver(present).run(entry.make(request, parsed, source), request)
