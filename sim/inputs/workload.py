@@ -10,6 +10,7 @@ from sim.decoding.core.controller import Controller
 from sim.decoding.core.random_source import KeyedRandom
 from sim.decoding.core.request import Request
 from sim.decoding.core.rows import Sampling
+from sim.decoding.protocols.registry import lossless_to
 from sim.inputs.prompts import Chat, Prompt, prompts_named, read_prompts, shipped_for
 from sim.models.info import ModelInfo
 from sim.scenario.schema import ModelsSettings, Scenario
@@ -159,6 +160,7 @@ def make_request(
         scenario.models.wire_vocab_size,
         workload.draft_temperature,
         (scenario.seed, planned.id),
+        lossless_to(scenario.protocol.entry),
     )
 
 

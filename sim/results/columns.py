@@ -73,7 +73,8 @@ ROUND_COLUMNS = {
     "tail_mass": "mean draft probability that the truncation dropped at the tested positions; rounded likewise to 1/32",
     "reused": "1 if the round's draft was made ahead while the verdict before was in flight (specedge)",
     "uncertainty": "share of perturbed samples that disagree with the drafted token (u_hlm, u_hlm_importance, cu_hlm)",
-    "importance": "weight of an uncertain token in its own attention, over the text's mean (u_hlm_importance)",
+    "importance": "weight of an uncertain token in its own attention, over the text's mean (u_hlm_importance); rounded "
+    "likewise to eight steps per octave",
     "asked": "1 if the target was asked (u_hlm, u_hlm_importance, cu_hlm)",
     "inner_tested": "positions tested below the top of a chain of models (hsd)",
     "inner_accepted": "of these the accepted ones (hsd)",

@@ -6,9 +6,11 @@ import pytest
 
 from sim.core.errors import RunError
 from sim.decoding import ChainSettings, decode, protocol
-from sim.decoding.core.steps import Drop, Emit, Join, Location, Observe, Round, Start, Together
+from sim.decoding.analysis.proof import prove
+from sim.decoding.core.steps import Compute, Drop, Emit, Join, Location, Observe, Round, Start, Together
 from sim.decoding.drivers import conformance
 from sim.decoding.protocols.registry import PROTOCOLS
+from sim.models.interface import ForwardPass
 from tests.worlds import table_models
 
 
@@ -124,18 +126,122 @@ WRONG = [
 ]
 
 
+def emits_from_the_draft_alone(request):
+    while not request.finished:
+        logits = yield request.forward(Location.DEVICE, "draft")
+        yield request.emit([int(logits[0].argmax())], drafted=1, tested=1, accepted=1)
+
+
+def emits_one_more_than_verified(request):
+    """The target reads two drafted tokens and gives three rows; a third drafted token and a bonus are emitted, too."""
+    while not request.finished:
+        rows = yield request.forward(Location.EDGE, "target", [1, 2])
+        yield request.emit([1, 2, 3, int(rows[2].argmax())], drafted=3, tested=3, accepted=3)
+
+
+def emits_what_the_target_was_not_asked_about(request):
+    """Other tokens than those whose rows were asked for."""
+    while not request.finished:
+        yield request.forward(Location.EDGE, "target", [1, 2])
+        yield request.emit([1, 3, 2], drafted=2, tested=2, accepted=2)
+
+
+def asks_for_the_last_row_only(request):
+    while not request.finished:
+        yield request.forward(Location.EDGE, "target", [1, 2], first_row=2)
+        yield request.emit([1, 2, 3], drafted=2, tested=2, accepted=2)
+
+
+def takes_a_path_that_is_no_path_of_the_tree(request):
+    """Two candidates at each of two depths: the second pair hangs under the first candidate."""
+    while not request.finished:
+        yield request.forward(Location.EDGE, "target", [1, 2, 3, 4], parents=(-1, -1, 0, 0))
+        yield request.emit([2, 3, 0], drafted=4, tested=2, accepted=2)
+
+
+def repeats_a_verdict(request):
+    """Emits what one verification gave again and again."""
+    yield request.forward(Location.EDGE, "target", [1, 2])
+    while not request.finished:
+        yield request.emit([1, 2, 1], drafted=2, tested=2, accepted=2)
+
+
+def verifies_another_text(request):
+    while not request.finished:
+        yield request.supposing([5]).forward(Location.EDGE, "target", [1])
+        yield request.emit([1, 2], drafted=1, tested=1, accepted=1)
+
+
+def verifies_after_another_prompt(request):
+    """A text of the same length, but not of the same words."""
+    while not request.finished:
+        work = ForwardPass((request.id, "edge", "target"), [9] * len(request.text), (1,))
+        yield Compute(Location.EDGE, "target", work)
+        yield request.emit([1, 2], drafted=1, tested=1, accepted=1)
+
+
+def asks_in_a_branch_about_another_round(request):
+    """The branch runs beside the round, but after other tokens."""
+    while not request.finished:
+        started = yield Start(a_forward_pass(request.supposing([7])))
+        yield request.emit([1], drafted=1, tested=1, accepted=1)
+        yield Join(started)
+
+
+CHEATS = [
+    (emits_from_the_draft_alone, r"token 1 of the 1 of a round \(token 1 of the text\)"),
+    (emits_one_more_than_verified, r"token 4 of the 4 of a round \(token 4 of the text\)"),
+    (emits_what_the_target_was_not_asked_about, r"token 3 of the 3 of a round \(token 3 of the text\)"),
+    (asks_for_the_last_row_only, r"token 1 of the 3 of a round \(token 1 of the text\)"),
+    (takes_a_path_that_is_no_path_of_the_tree, r"token 3 of the 3 of a round \(token 3 of the text\)"),
+    (repeats_a_verdict, r"token 1 of the 3 of a round \(token 4 of the text\)"),
+    (verifies_another_text, r"token 1 of the 2 of a round \(token 1 of the text\)"),
+    (verifies_after_another_prompt, r"token 1 of the 2 of a round \(token 1 of the text\)"),
+    (asks_in_a_branch_about_another_round, r"token 1 of the 1 of a round \(token 1 of the text\)"),
+]
+
+
+def decodes_ahead(request):
+    """Right, though rows are asked for a round before: the next text is verified while this round is emitted."""
+    rows = yield request.forward(Location.EDGE, "target", [1])
+    while not request.finished:
+        bonus = int(rows[1].argmax())
+        started = yield Start(a_block_after(request.supposing([1, bonus])))
+        yield request.emit([1, bonus], drafted=1, tested=1, accepted=1)
+        rows = yield Join(started)
+
+
+def a_block_after(request):
+    return (yield request.forward(Location.EDGE, "target", [1]))
+
+
+def reads_the_prompt_along_with_the_draft(request):
+    """Right: the context ends within the prompt, and the block begins with what is left of it."""
+    while not request.finished:
+        *before, last = request.text
+        work = ForwardPass((request.id, "edge", "target"), before, (last, 1), first_row=1)
+        rows = yield Compute(Location.EDGE, "target", work)
+        yield request.emit([1, int(rows[1].argmax())], drafted=1, tested=1, accepted=1)
+
+
+def follows_the_draft(request):
+    while not request.finished:
+        logits = yield request.forward(Location.DEVICE, "draft")
+        yield request.emit([int(logits[0].argmax())])
+
+
 @pytest.fixture
 def registered(monkeypatch: pytest.MonkeyPatch):
     """Registers a coroutine under the name ``wrong``."""
     monkeypatch.setattr(conformance, "MAX_STEPS_PER_ROUND", 500)
     monkeypatch.setattr(conformance, "MAX_TARGET_FORWARDS_PER_ROUND", 12)
 
-    def register(coroutine):
+    def register(coroutine, lossless=False, models=("draft", "target")):
         def wrong(request, settings, rng):
             return coroutine(request)
 
         wrong.__name__ = coroutine.__name__
-        protocol("wrong", ChainSettings, lossless=True)(wrong)
+        protocol("wrong", ChainSettings, lossless=lossless, models=models)(wrong)
 
     with PROTOCOLS.restored_afterwards():
         yield register
@@ -157,6 +263,77 @@ def test_wrong_protocols_are_errors_in_a_simulation(registered, coroutine, says)
     scenario = small_scenario(protocol={"name": "wrong"}, workload={"max_new_tokens": 8})
     with pytest.raises(RunError, match=says):
         simulate(scenario)
+
+
+@pytest.mark.parametrize(("coroutine", "where"), CHEATS, ids=lambda value: getattr(value, "__name__", ""))
+def test_tokens_that_no_row_of_the_target_covers_are_errors(registered, coroutine, where):
+    """Whether the protocol says that it is lossless or a round says that positions were tested."""
+    models = table_models()
+    for lossless, claim in ((True, "its text follows the target"), (False, r"\d positions were tested")):
+        registered(coroutine, lossless)
+        with pytest.raises(RunError, match=f"'{coroutine.__name__}' says that {claim}, but no row of .* {where}: each"):
+            decode("wrong", models["draft"], models["target"], [1, 2], max_new_tokens=8)
+
+
+def test_they_are_errors_in_a_simulation_and_on_the_way_to_the_tape(registered):
+    from tests.worlds import recorded_inputs, simulate, small_scenario
+
+    registered(repeats_a_verdict, lossless=True)
+    scenario = small_scenario(protocol={"name": "wrong"}, workload={"max_new_tokens": 8})
+    for decoding in (simulate, recorded_inputs):
+        with pytest.raises(RunError, match=r"says that its text follows the target, but no row of .* \(token 4 of the"):
+            decoding(scenario)
+
+
+def test_a_proof_of_such_a_protocol_ends_with_the_same_message(registered):
+    registered(emits_from_the_draft_alone, lossless=True)
+    with pytest.raises(RunError, match="but no row of the target was asked for at token 1"):
+        prove("wrong", pairs=1)
+
+
+@pytest.mark.parametrize("coroutine", [decodes_ahead, reads_the_prompt_along_with_the_draft])
+def test_rows_count_whenever_and_however_they_were_asked_for(registered, coroutine):
+    registered(coroutine, lossless=True)
+    models = table_models()
+    assert len(decode("wrong", models["draft"], models["target"], [1, 2], max_new_tokens=9).tokens) == 9
+
+
+def test_what_claims_nothing_needs_no_rows_of_the_target_and_a_text_of_the_draft_may_follow_it(registered):
+    models = table_models()
+    registered(follows_the_draft)
+    assert len(decode("wrong", models["draft"], models["target"], [1, 2], max_new_tokens=5).tokens) == 5
+    registered(follows_the_draft, lossless=True, models=("draft",))
+    assert len(decode("wrong", models["draft"], None, [1, 2], max_new_tokens=5).tokens) == 5
+    registered(follows_the_draft, lossless=True)
+    with pytest.raises(RunError, match="its text follows the target"):
+        decode("wrong", models["draft"], models["target"], [1, 2], max_new_tokens=5)
+
+
+def test_a_lossy_protocol_may_verify_by_another_model_than_the_target(registered):
+    def verified_by_the_middle(request):
+        while not request.finished:
+            yield request.forward(Location.EDGE, "middle", [1])
+            yield request.emit([1, 2], drafted=1, tested=1, accepted=1)
+
+    models = table_models()
+    for lossless in (False, True):
+        registered(verified_by_the_middle, lossless, models=("draft", "middle", "target"))
+        keys = {"models": {"middle": models["middle"]}, "max_new_tokens": 8}
+        if not lossless:
+            assert len(decode("wrong", models["draft"], models["target"], [1, 2], **keys).tokens) == 8
+            continue
+        with pytest.raises(RunError, match="but no row of the target was asked for at token 1 of the 2"):
+            decode("wrong", models["draft"], models["target"], [1, 2], **keys)
+
+
+@pytest.mark.parametrize("name", PROTOCOLS.names())
+@pytest.mark.parametrize("temperature", [0.0, 1.0])
+def test_built_in_protocols_ask_for_all_that_they_emit(name, temperature):
+    models = table_models()
+    pair, keys = (models["draft"], models["target"]), {"models": {"middle": models["middle"]}}
+    for limit in (1, 2, 33):
+        done = decode(name, *pair, [1, 2, 3], max_new_tokens=limit, temperature=temperature, **keys)
+        assert len(done.tokens) == limit
 
 
 def test_only_work_of_the_device_can_be_dropped(registered):

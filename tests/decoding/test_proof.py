@@ -27,14 +27,21 @@ def fair(request, settings, rng):
 
 @protocol("own_biased", ChainSettings, lossless=True)
 def biased(request, settings, rng):
-    '''Says what the draft says.'''
+    '''Asks the target, and says what the draft says.'''
     from sim.decoding import Location
     from sim.decoding.core.rows import Sampling
     while not request.finished:
         logits = yield request.forward(Location.DEVICE, "draft")
+        yield request.forward(Location.EDGE, "target")
         row = Sampling().row(logits[0])
         token = rng.at("own", request.position).categorical(row)
         yield request.emit([token], drafted=0, tested=0, accepted=0)
+
+@protocol("own_trusting", ChainSettings, lossless=True)
+def trusting(request, settings, rng):
+    '''Does not even ask.'''
+    from sim.decoding.protocols.device_only import device_only
+    yield from device_only(request, settings, rng)
 
 @protocol("own_silent", ChainSettings, lossless=True)
 def silent(request, settings, rng):
@@ -106,6 +113,8 @@ def test_the_command_takes_the_protocols_keys_and_refuses_others(own, capsys):
     assert "did you mean 'dsd'" in capsys.readouterr().err
     assert _main(["prove", "own_proof:silent"]) == 1
     assert "ended without having emitted a round" in capsys.readouterr().err
+    assert _main(["prove", "own_proof:trusting"]) == 1
+    assert "but no row of the target was asked for at token 1" in capsys.readouterr().err
 
 
 def test_more_outcomes_than_are_followed_are_told_with_what_makes_them_fewer(capsys, monkeypatch):

@@ -13,7 +13,26 @@ DECODING: tuple[Mutant, ...] = (
     *faults_of(
         "sim/decoding/drivers/conformance.py",
         ("tests/decoding/test_conformance.py",),
-        ("forwards_without_a_round_uncounted", "self._target_forwards += runs_target", "self._target_forwards += 0"),
+        (
+            "forwards_without_a_round_uncounted",
+            "self._target_forwards += step.model",
+            "self._target_forwards += not step.model",
+        ),
+        ("rows_of_any_text_cover", "if list(work.context[:common]) != self._text[:common]:", "if not common:"),
+        ("all_rows_asked_for", "for path in paths[work.first_row :]:", "for path in paths:"),
+        ("trees_read_as_chains", "(*paths[parent + 1], token)", "(*paths[-1], token)"),
+        ("rows_kept_over_rounds", "self._text.extend(tokens)", "self._text.extend(())"),
+        ("lossy_claims_unchecked", 'if round_.tested else "")', 'if round_.tested < 0 else "")'),
+        ("middle_rows_cover", "if followed is None else model == followed", "if True else model == followed"),
+    ),
+    *faults_of(
+        "sim/decoding/drivers/conformance.py",
+        ("tests/protocols/test_recording.py",),
+        (
+            "blocks_read_before_they_are_drawn",
+            "self._works.append(work)",
+            "self._works.append(type(work)(0, work.context, tuple(work.block), work.parents, work.first_row))",
+        ),
     ),
     *faults_of(
         "sim/decoding/core/reproducible.py",

@@ -7,7 +7,7 @@ import pytest
 from sim.decoding.core.random_source import KeyedRandom
 from sim.decoding.core.request import Request
 from sim.decoding.drivers.instant import InstantDriver
-from sim.decoding.protocols.registry import PROTOCOLS
+from sim.decoding.protocols.registry import PROTOCOLS, lossless_to
 from sim.models.interface import ForwardPass
 from sim.models.on_demand import OnDemandModel, PromisedRows
 from sim.models.tabular import TabularModel
@@ -53,9 +53,10 @@ def recorded(name, settings, encodes, on_demand):
     entry = PROTOCOLS.find(name)
     models = trio()
     front = {role: OnDemandModel(model) for role, model in models.items()} if on_demand else models
-    requests = [Request(number, [number, 3], 24, 30) for number in range(6)]
+    claim = lossless_to(entry)  # each row that is emitted from must have been asked for, however it was computed
+    requests = [Request(number, [number, 3], 24, 30, lossless_to=claim) for number in range(6)]
     protocols = [entry.make(r, entry.settings(**settings), KeyedRandom(7, "request", r.id)) for r in requests]
-    return InstantDriver(front, encodes=encodes).run_all(protocols), models
+    return InstantDriver(front, encodes=encodes).run_all(protocols, requests=requests), models
 
 
 @pytest.mark.parametrize(("name", "settings"), CASES)

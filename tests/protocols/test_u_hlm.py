@@ -71,7 +71,9 @@ def test_a_token_that_is_read_early_is_not_read_again(tables):
     reads = sum(getattr(step, "model", "") == "draft" for step in done.steps)
     figures = [dict(round_.stats) for round_ in done.rounds]
     told = [row["importance"] for row in figures if "importance" in row]
-    assert all((row["importance"] > 1.0) == bool(row["asked"]) for row in figures if "importance" in row)
+    # What is recorded is rounded, but never over the bound.
+    recorded = [(row["importance"], row["asked"]) for row in figures if "importance" in row]
+    assert all(weight >= 1.0 if asked else weight <= 1.0 for weight, asked in recorded)
     read_early = [
         place
         for place, (row, round_) in enumerate(zip(figures, done.rounds, strict=True))

@@ -142,10 +142,11 @@ def test_the_tapes_here_are_whole_and_of_this_code():
 
 
 def test_a_sample_of_the_tapes_here_is_reproduced_live(tmp_path: Path):
-    """Tokens, counts and sizes of every message are equal; figures of rows, rounded to three digits, nearly so.
+    """Tokens, counts, sizes of every message and the figures of rows are equal.
 
     Another processor or another version of a library sums in another order: then a token can differ where two are all
-    but tied for a draw, about once in 10,000 tokens, and the sample is of 64.
+    but tied for a draw, about once in 10,000 tokens, and a figure about once in 27,000 rounds; the sample is of 64
+    tokens.
     """
     for archive in shipped_tapes().archives:
         for name, number in (("quickstart", 1), ("round_trip", 2)):
@@ -196,4 +197,4 @@ def _assert_same_round(one: Round, other: Round) -> None:
     )
     for (name, value), (other_name, other_value) in zip(one.stats, other.stats, strict=True):
         assert name == other_name
-        assert math.isclose(value, other_value, rel_tol=0.02, abs_tol=0.02) or math.isnan(value)
+        assert value == other_value or (math.isnan(value) and math.isnan(other_value))

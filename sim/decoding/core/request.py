@@ -32,6 +32,8 @@ class Request:
         draft_temperature: Of the draft's rows where a target verifies; None draws them at the target's. Filters are
             the same, applied after it.
         rounding_key: Seed and request, by which figures of rounds are rounded; the id alone by default.
+        lossless_to: Role of the model whose distribution the protocol claims to follow exactly, so that each token
+            needs one of its rows; None where it does not.
 
     Attributes:
         prepared: Drafts that were made for what the text might become; None where nobody makes any.
@@ -52,6 +54,7 @@ class Request:
         wire_vocab_size: int | None = None,
         draft_temperature: float | None = None,
         rounding_key: Path | None = None,
+        lossless_to: str | None = None,
     ) -> None:
         if not prompt:
             raise ValueError("a request needs at least one prompt token")
@@ -71,6 +74,7 @@ class Request:
             self.draft_sampling = replace(self.sampling, temperature=draft_temperature)
         self.controller = controller if controller is not None else Controller(None)
         self.rounding_key: Path = (request_id,) if rounding_key is None else rounding_key
+        self.lossless_to = lossless_to
         self.tokens: list[int] = []
         self.rounds: list[Round] = []
         self.finished = False

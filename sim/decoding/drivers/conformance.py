@@ -1,20 +1,22 @@
 """What every protocol owes, checked while it runs: rounds that its verdicts cover, and a text that is finished.
 
 A protocol that breaks these rules would leave tables that look like results. The rules hold for every protocol, lossy
-ones included; whether a text follows the target's distribution is another question (``specran prove``).
+ones included; that a verdict was asked for does not mean that the text follows the target's distribution, which is
+another question (``specran prove``).
 """
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sim.core.errors import InputError, RunError
+from sim.decoding.core.steps import Compute, Round
 
 if TYPE_CHECKING:
     from sim.decoding.core.request import Request
-    from sim.decoding.core.steps import Round
+    from sim.models.interface import ForwardPass
 
 # Without a round, a protocol is taken to go round in circles after so many steps (256 prepared branches of 64 tokens
 # are the most that the drafts of one round take) or forward passes of the target (a round takes a few). A prompt may be
@@ -23,6 +25,44 @@ MAX_STEPS_PER_ROUND = 20_000
 MAX_TARGET_FORWARDS_PER_ROUND = 256
 STEPS_PER_PROMPT_TOKEN = 4
 _PACKAGE = Path(__file__).resolve().parent.parent.parent
+
+
+class AskedRows:
+    """Texts after which a row of the verifying model was asked for.
+
+    Args:
+        prompt: What the text begins with.
+    """
+
+    def __init__(self, prompt: Sequence[int]) -> None:
+        self._text = list(prompt)  # up to the last token that was emitted
+        self._works: list[ForwardPass] = []
+
+    def ask(self, work: ForwardPass) -> None:
+        """A forward pass was asked for; a recorder may draw the tokens of its block only while it is verified."""
+        self._works.append(work)
+
+    def covered(self, tokens: tuple[int, ...]) -> int:
+        """How many of these tokens, from the first on, have a row that tells how probable they are."""
+        after = {path for work in self._works for path in self._paths(work)}
+        return next((place for place in range(len(tokens)) if tokens[:place] not in after), len(tokens))
+
+    def emit(self, tokens: tuple[int, ...]) -> None:
+        """These tokens are final; forward passes that end before them will cover nothing more."""
+        self._text.extend(tokens)
+        self._works = [work for work in self._works if work.text_length >= len(self._text)]
+
+    def _paths(self, work: ForwardPass) -> Iterator[tuple[int, ...]]:
+        """How the emitted text goes on before each row of a forward pass, where the row is after it."""
+        common = min(len(work.context), len(self._text))
+        if list(work.context[:common]) != self._text[:common]:
+            return
+        missing, paths = tuple(self._text[common:]), [tuple(work.context[common:])]
+        for token, parent in zip(work.block, work.parent_nodes, strict=True):
+            paths.append((*paths[parent + 1], token))
+        for path in paths[work.first_row :]:
+            if path[: len(missing)] == missing:
+                yield path[len(missing) :]
 
 
 class RoundChecks:
@@ -41,21 +81,22 @@ class RoundChecks:
             )
         self.name = str(getattr(protocol, "__name__", "protocol"))
         self._request = request
+        self._asked = None if request is None else AskedRows(request.prompt)
         self._emitted = 0
         self._steps = 0
         self._target_forwards = 0
 
-    def step(self, runs_target: bool = False) -> None:
+    def step(self, step: object) -> None:
         """Another step was yielded.
-
-        Args:
-            runs_target: Whether it is a forward pass of the target.
 
         Raises:
             RunError: There were far too many since the last round.
         """
         self._steps += 1
-        self._target_forwards += runs_target
+        if isinstance(step, Compute):
+            self._target_forwards += step.model == "target"
+            if self._asked is not None and self._verifies(step.model):
+                self._asked.ask(step.work)
         prompt_tokens = 0 if self._request is None else len(self._request.prompt)
         over_steps = self._steps > MAX_STEPS_PER_ROUND + STEPS_PER_PROMPT_TOKEN * prompt_tokens
         if over_steps or self._target_forwards > MAX_TARGET_FORWARDS_PER_ROUND + prompt_tokens:
@@ -85,8 +126,31 @@ class RoundChecks:
                 f"{round_.accepted} accepted and one of the target's own"
             )
         self._emitted += count
-        if self._request is not None and self._emitted > len(self._request.tokens):
-            raise RunError(f"protocol {self.name!r} emits tokens that are not in its request's text; use request.emit")
+        if self._request is not None:
+            if list(round_.tokens) != self._request.tokens[self._emitted - count : self._emitted]:
+                raise RunError(
+                    f"protocol {self.name!r} emits tokens that are not in its request's text; use request.emit"
+                )
+            self._refuse_uncovered(round_, self._request)
+
+    def _verifies(self, model: str) -> bool:
+        """Whether rows of a model decide: those of the one that is followed; where none is, all but the draft's."""
+        followed = None if self._request is None else self._request.lossless_to
+        return model != "draft" if followed is None else model == followed
+
+    def _refuse_uncovered(self, round_: Round, request: Request) -> None:
+        """Refuse a round with a token that no row was asked for, if it or the protocol claims that there is one."""
+        assert self._asked is not None
+        covered, count = self._asked.covered(round_.tokens), len(round_.tokens)
+        claim = f"says that its text follows the {request.lossless_to}" if request.lossless_to else ""
+        claim = claim or (f"says that {round_.tested} positions were tested" if round_.tested else "")
+        if claim and covered < count:
+            raise RunError(
+                f"protocol {self.name!r} {claim}, but no row of the {request.lossless_to or 'target'} was asked for at "
+                f"token {covered + 1} of the {count} of a round (token {self._emitted - count + covered + 1} of the "
+                "text): each needs a forward pass over the very text before it"
+            )
+        self._asked.emit(round_.tokens)
 
     def end(self) -> None:
         """The protocol has ended.

@@ -19,7 +19,7 @@ from sim.decoding.core.rows import Sampling
 from sim.decoding.core.steps import Round
 from sim.decoding.drivers.instant import InstantDriver
 from sim.decoding.drivers.protocol_run import Record
-from sim.decoding.protocols.registry import PROTOCOLS, controls_of
+from sim.decoding.protocols.registry import PROTOCOLS, controls_of, lossless_to
 from sim.models.interface import LanguageModel
 
 
@@ -117,6 +117,7 @@ def decode(
         wire_vocab_size,
         draft_temperature,
         (seed, request_id),
+        lossless_to(entry),
     )
     source = rng if rng is not None else KeyedRandom(seed, "request", request_id)
     protocol_run = InstantDriver(present).run(entry.make(request, parsed, source), request)

@@ -229,7 +229,7 @@ class ProtocolRun:
             if failure is error:
                 raise
             raise failure from error
-        self._checks.step(isinstance(step, Compute) and step.model == "target")
+        self._checks.step(step)
         pending = self._pending(step)
         if pending.record is not None:
             self.records.append(pending.record)

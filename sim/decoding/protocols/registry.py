@@ -80,6 +80,14 @@ def sites_of(
     return {role: site for role, site in placed.items() if role in entry.traits["models"]}
 
 
+def lossless_to(entry: RegistryEntry[Callable[[Request, Any, RandomSource], Protocol]]) -> str | None:
+    """Role of the model whose distribution a protocol claims to follow: the target, or the last one that it needs."""
+    models: Sequence[str] = entry.traits.get("models", ())
+    if not entry.traits.get("lossless") or not models:
+        return None
+    return "target" if "target" in models else models[-1]
+
+
 MAX_TREE_NODES = 4096
 
 
