@@ -85,6 +85,9 @@ DOUBLED = (
 ENDLESS = {
     "range": "{% for i in range(10**9) %}{% endfor %}",
     "nested": NESTED,
+    "loops over one list": "{% set x = range(300)|list %}{% for a in x %}{% for b in x %}{% for c in x %}{% endfor %}"
+    "{% endfor %}{% endfor %}",
+    "its own text": "{% for i in range(3000) %}" + "x" * 50_000 + "{% endfor %}",
     "in a macro": "{% macro m() %}" + NESTED + "{% endmacro %}{{ m() }}",
     "in a filter": "{{ range(90000)|map('upper')|list|length }}" * 20,
     "filtered": "{% for a in range(99999) %}{% for b in range(99999) if b < 0 %}{% endfor %}{% endfor %}",
