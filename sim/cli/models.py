@@ -30,7 +30,11 @@ def get_command(name: str) -> None:
 
 
 def check_command(name: str, other: str | None, as_json: bool) -> int:
-    """Tell what a model is, and whether it and another one can be draft and target; 1 if they cannot."""
+    """Tell what a model is, and whether it and another one can be draft and target; 1 if they cannot.
+
+    Raises:
+        InputError: A model cannot be loaded.
+    """
     from sim.models.describe import describe_model, describe_pair
 
     model, tokenizer = describe_model(name)
@@ -43,8 +47,7 @@ def check_command(name: str, other: str | None, as_json: bool) -> int:
         print_json(found)
     else:
         print_lines(_lines(found))
-    usable = model.problem is None and (other is None or (found["pair"]["possible"] and target.problem is None))
-    return 0 if usable else 1
+    return 0 if other is None or found["pair"]["possible"] else 1
 
 
 _LABELS = {
@@ -66,8 +69,6 @@ def _lines(found: dict[str, Any]) -> list[str]:
         lines.append(model["name"])
         lines += [f"  {label:<14} {_shown(model[key])}" for key, label in _LABELS.items()]
         lines += [f"  note: {note}" for note in model["notes"]]
-        if model["problem"]:
-            lines.append(f"  cannot be used: {model['problem']}")
     if "pair" in found:
         pair = found["pair"]
         verdict = "yes" if pair["possible"] else f"no: {pair['problem']}"

@@ -4,42 +4,27 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from sim.core.errors import InputError, shortened
+from sim.core.errors import InputError
+from sim.models.config_check import json_problem
+from sim.models.safetensors_head import Shape, read_tensors
 
 _POINTER = b"version https://git-lfs"
 _MAX_POINTER_BYTES = 1024
 _PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt")
-_SIZES = (
-    "vocab_size",
-    "hidden_size",
-    "n_embd",
-    "intermediate_size",
-    "num_hidden_layers",
-    "n_layer",
-    "num_attention_heads",
-    "n_head",
-    "num_key_value_heads",
-    "head_dim",
-    "max_position_embeddings",
-)
-# Beyond any model: what asks for more is damaged, and would be tried to be built.
-_MAX_SIZE, _MAX_LAYERS, _MAX_CONTEXT = 10_000_000, 10_000, 1_000_000_000
-_LAYERS, _CONTEXT = ("num_hidden_layers", "n_layer"), "max_position_embeddings"
-_DTYPE = re.compile(r"(torch\.)?(auto|u?int[1-8]?\d?|bool|half|float|double|b?float(8|16|32|64)(_\w+)?)")
-_JSON_FILES = ("config.json", "generation_config.json", "tokenizer_config.json")
 # Weights of layers alone; the rest comes from a base model.
 LAYERS_FILE = "layers.safetensors"
 INDEX_FILE = "model.safetensors.index.json"
 # A weight of eight bits has its scales beside it, under its own name and this.
 SCALE_SUFFIX = "_scale"
+_LAYER = re.compile(r"(?:layers|h|blocks)\.(\d{1,6})\.")
+_MAX_MISSING_LAYERS = 100
+_NO_WEIGHTS = ("BOOL", "C64", "I16", "I32", "I64", "U8", "U16", "U32", "U64")
 # What older checkpoints store although it follows from the configuration.
 _DERIVED = ("rotary_emb.inv_freq", "attn.masked_bias", "attn.bias")
-
-Shape = tuple[int, ...]
 
 
 def check_folder(folder: Path, name: str) -> None:
@@ -50,16 +35,19 @@ def check_folder(folder: Path, name: str) -> None:
         name: What the user called the model.
 
     Raises:
-        InputError: No configuration, an adapter, files that are git-lfs pointers, broken JSON, weights that are pickles
-            only, or shards that are missing.
+        InputError: No configuration, an adapter, files that are git-lfs pointers, broken JSON, settings that no model
+            has, quantised weights, weights that are pickles only or damaged, or shards that are missing.
     """
-    problem = _problem_of(folder)
+    try:
+        problem = _problem_of(folder)
+    except InputError as error:
+        problem = str(error)
     if problem is not None:
         raise InputError(f"cannot load model {name!r}: {problem}")
 
 
 def _problem_of(folder: Path) -> str | None:
-    return _config_problem(folder) or _pointer_problem(folder) or _json_problem(folder) or _weights_problem(folder)
+    return _config_problem(folder) or _pointer_problem(folder) or json_problem(folder) or _weights_problem(folder)
 
 
 def _config_problem(folder: Path) -> str | None:
@@ -86,49 +74,6 @@ def _pointer_problem(folder: Path) -> str | None:
     return None
 
 
-def _json_problem(folder: Path) -> str | None:
-    for name in _JSON_FILES:
-        path = folder / name
-        if not path.is_file():
-            continue
-        try:
-            content = json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, UnicodeDecodeError) as error:
-            return f"{path} cannot be read: {error}"
-        except ValueError as error:
-            line = f":{error.lineno}" if isinstance(error, json.JSONDecodeError) else ""
-            return f"{path}{line} is not JSON: {getattr(error, 'msg', error)}"
-        if not isinstance(content, dict):
-            return f"{path} must hold an object of keys and values"
-        if problem := _ids_problem(content) or _sizes_problem(content):
-            return f"{path}: {problem}"
-    return None
-
-
-def _ids_problem(content: dict[str, Any]) -> str | None:
-    """What is wrong with the special ids that a file names; tokenizers name theirs as texts, under other keys."""
-    for key in ("bos_token_id", "eos_token_id", "pad_token_id"):
-        value = content.get(key)
-        ids = value if isinstance(value, list) and key == "eos_token_id" else [value]
-        if value is not None and not all(type(one) is int for one in ids):
-            return f"{key} must be a token id{' or a list of them' * (key == 'eos_token_id')}, got {shortened(value)}"
-    return None
-
-
-def _sizes_problem(content: dict[str, Any]) -> str | None:
-    """What is wrong with the sizes that a configuration states; where layers differ it may list one for each."""
-    for key in _SIZES:
-        value = content.get(key)
-        largest = _MAX_LAYERS if key in _LAYERS else _MAX_CONTEXT if key == _CONTEXT else _MAX_SIZE
-        if not (value is None or isinstance(value, list) or (type(value) is int and 1 <= value <= largest)):
-            return f"{key} must be a whole number from 1 to {largest}, got {shortened(value)}"
-    for key in ("dtype", "torch_dtype"):
-        value = content.get(key)
-        if isinstance(value, str) and not _DTYPE.fullmatch(value):
-            return f"{key} must be a type of PyTorch, got {shortened(value)}; valid: float32, bfloat16, float16"
-    return None
-
-
 def _weights_problem(folder: Path) -> str | None:
     files = weight_files(folder)
     folders = [path.name for path in files if path.is_dir()]
@@ -138,7 +83,8 @@ def _weights_problem(folder: Path) -> str | None:
     if missing:
         return f"{folder} lacks {listed(missing)}, which {INDEX_FILE} names; the download is incomplete"
     if files:
-        return None
+        tensors = {name: tensor.dtype for path in files for name, tensor in read_tensors(path).items()}
+        return _types_problem(tensors) or _layers_problem(folder, list(tensors))
     pickles = sorted(path.name for pattern in _PICKLES for path in folder.glob(pattern))
     if pickles:
         return (
@@ -149,6 +95,26 @@ def _weights_problem(folder: Path) -> str | None:
     if gguf:
         return f"{folder} holds no *.safetensors file, but {listed(gguf)}: name a .gguf file itself as the model"
     return f"{folder} holds no *.safetensors file"
+
+
+def _types_problem(dtypes: Mapping[str, str]) -> str | None:
+    """Weights that are no numbers to compute with, whatever they would be cast to."""
+    for name, dtype in dtypes.items():
+        if dtype == "I8" and name.endswith(".weight") and name + SCALE_SUFFIX not in dtypes:
+            return f"tensor {name} is of int8, and {name}{SCALE_SUFFIX} with its scales is missing"
+        if dtype in _NO_WEIGHTS and name.endswith(".weight"):
+            return f"tensor {name} is of type {dtype}, which no weights are of"
+    return None
+
+
+def _layers_problem(folder: Path, names: Sequence[str]) -> str | None:
+    """Far more layers than the files hold, which would take minutes to build; a few missing ones are named later."""
+    config = read_json(folder / "config.json")
+    stated = (config.get("text_config") or config).get("num_hidden_layers")
+    held = 1 + max((int(found[1]) for name in names if (found := _LAYER.search(name))), default=-1)
+    if isinstance(stated, int) and 0 < held < stated - _MAX_MISSING_LAYERS:
+        return f"{folder / 'config.json'}: num_hidden_layers is {stated}, and the files hold tensors of {held} layers"
+    return None
 
 
 def weight_files(folder: Path) -> list[Path]:
@@ -166,7 +132,7 @@ def _shards(index: Path) -> list[str]:
     try:
         shard_of = json.loads(index.read_text(encoding="utf-8"))["weight_map"]
         names = sorted({str(shard) for shard in shard_of.values()})
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise InputError(f"{index} is no index of shards: {type(error).__name__}: {error}") from error
     # What is loaded is what is hashed: files of this folder.
     elsewhere = [name for name in names if "/" in name or "\\" in name or not name.endswith(".safetensors")]

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import math
-import struct
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,19 +11,21 @@ from typing import Any
 from sim.core.errors import InputError
 from sim.core.user_code import remote_code_is_trusted
 from sim.models.chat_template import TEMPLATE_FILE, ChatTemplate, template_file
-from sim.models.checkpoint import SCALE_SUFFIX, Shape, check_folder, read_json, weight_files, wrong_tensors
+from sim.models.checkpoint import SCALE_SUFFIX, check_folder, read_json, weight_files, wrong_tensors
 from sim.models.gguf_files import check_gguf, conversion_folder
-from sim.models.gguf_header import GgufHead, read_head
+from sim.models.gguf_header import GgufHead, check_head, read_head
 from sim.models.hub import first_line
 from sim.models.limits import context_limit, text_config
 from sim.models.llama_sizes import LlamaSizes, optional_ends, tensors_of
 from sim.models.pairing import compare_tokens
+from sim.models.safetensors_head import Shape, Tensor, first_not_finite, read_tensors
 from sim.models.sources import LAYERS_MARK, SHIPPED_FOLDERS, SHIPPED_NAMES, ModelSource, find_model, is_here
 from sim.models.token_bytes import bytes_by_id
 from sim.models.tokenizer import TextTokenizer, light_tokenizer, read_template
 
 _ENDS = ("model.embed_tokens.weight", "model.norm.weight", "lm_head.weight")
-_MAX_HEAD_BYTES = 100_000_000
+# Weights of this size are read within a second or two.
+_MAX_READ_BYTES = 2_000_000_000
 _FULL = {"full_attention", "sliding_attention"}
 _GGUF_SPECIAL = {"bos": "bos", "eos": "eos", "pad": "padding", "unk": "unknown"}
 
@@ -45,7 +45,6 @@ class ModelDescription:
         max_context: Longest text in tokens.
         chat_template: Whether it comes with a template for chats.
         notes: What was cut, and why.
-        problem: Why it cannot be loaded, or None.
         place: Folder or file.
     """
 
@@ -59,7 +58,6 @@ class ModelDescription:
     max_context: int | None
     chat_template: bool
     notes: tuple[str, ...]
-    problem: str | None
     place: str
 
 
@@ -67,7 +65,7 @@ def describe_model(name: str) -> tuple[ModelDescription, TextTokenizer]:
     """Describe a model: of a folder, a GGUF file (which is not converted), or the hub (which is downloaded from).
 
     Raises:
-        InputError: There is no such model, or its files make no sense.
+        InputError: There is no such model, or it cannot be loaded.
     """
     plain = Path(name.partition(LAYERS_MARK)[0]).expanduser()
     if plain.suffix.lower() == ".gguf" and LAYERS_MARK not in name:
@@ -99,14 +97,22 @@ def _of_folder(source: ModelSource) -> tuple[ModelDescription, TextTokenizer]:
     if not source.is_hub:
         check_folder(source.folder, source.name)
     config = read_json(source.folder / "config.json")
-    tokenizer = folder_tokenizer(source)
-    text = text_config(config)
-    try:
-        limit, problem = context_limit(config, source.name), _problem_of(config, text)
-    except InputError as error:
-        limit, problem = None, str(error)
-    shapes = _shapes_of(source)
-    problem = problem or _problem_with_tensors(source, config, shapes)
+    checked: Mapping[str, Any] = config
+    tensors = _tensors_of(source)
+    sizes = LlamaSizes.from_config(config)
+    if sizes is not None or not source.has_weights:
+        tokenizer = folder_tokenizer(source)
+        _refuse_llama(source, config, sizes, tensors)
+    else:
+        from sim.models.loading import load_tokenizer
+        from sim.models.networks import check_network
+
+        tokenizer = load_tokenizer(source.name, trust_remote_code=remote_code_is_trusted())
+        checked = check_network(source, remote_code_is_trusted())
+    limit = context_limit(checked, source.name)
+    notes = (*limit.notes, *_notes_of_template(source.tokenizer_folder), *_notes_of_values(source))
+    text = text_config(checked)
+    shapes = {name: tensor.shape for name, tensor in tensors.items()}
     rows = next((shapes[name][0] for name in shapes if "embed_tokens" in name or name.endswith("wte.weight")), None)
     width = min(size for size in (len(tokenizer), text.get("vocab_size"), rows) if isinstance(size, int))
     generation = read_json(source.tokenizer_folder / "generation_config.json")
@@ -120,14 +126,63 @@ def _of_folder(source: ModelSource) -> tuple[ModelDescription, TextTokenizer]:
             tokenizer.special_ids.get("bos", config.get("bos_token_id")),
             _count_parameters(source, shapes),
             len(source.layers) if source.layers is not None else layers,
-            None if limit is None else limit.length,
+            limit.length,
             has_template(source.tokenizer_folder),
-            (*(() if limit is None else limit.notes), *_notes_of_template(source.tokenizer_folder)),
-            problem,
+            notes,
             str(source.folder),
         ),
         tokenizer,
     )
+
+
+def _refuse_llama(
+    source: ModelSource, config: Mapping[str, Any], sizes: LlamaSizes | None, tensors: Mapping[str, Tensor]
+) -> None:
+    """Refuse what ``check_network`` would, where the configuration and the heads of the files tell.
+
+    Raises:
+        InputError: A plain Llama's tensors do not fit, or the configuration is of another kind of model.
+    """
+    if config.get("is_encoder_decoder"):
+        problem: str | None = (
+            f"model type {config.get('model_type')!r} is an encoder-decoder; give a decoder-only model"
+        )
+    elif others := set(text_config(config).get("layer_types") or []) - _FULL:
+        problem = f"layers of type {', '.join(sorted(others))} cannot be rolled back after a rejected draft"
+    else:
+        problem = None if sizes is None or not source.has_weights else _problem_with_tensors(source, sizes, tensors)
+    if problem is not None:
+        raise InputError(f"cannot load model {source.name!r}: {problem}")
+
+
+def _problem_with_tensors(source: ModelSource, sizes: LlamaSizes, tensors: Mapping[str, Tensor]) -> str | None:
+    """Tensors that a plain Llama's files lack, hold beyond need or in another shape."""
+    scales = {name + SCALE_SUFFIX for name in tensors}
+    shapes = {name: tensor.shape for name, tensor in tensors.items() if name not in scales}
+    asked = tensors_of(sizes, source.layers)
+    optional = optional_ends(shapes, sizes)
+    return wrong_tensors(
+        [name for name in asked if name not in shapes and name not in optional],
+        sorted(set(shapes) - set(asked)),
+        [(name, shapes[name], shape) for name, shape in asked.items() if shapes.get(name, shape) != shape],
+    )
+
+
+def _notes_of_values(source: ModelSource) -> tuple[str, ...]:
+    """That weights were not read, as large ones are not.
+
+    Raises:
+        InputError: One holds values that are not finite.
+    """
+    files = [path for folder in source.folders for path in weight_files(folder)]
+    if sum(path.stat().st_size for path in files) > _MAX_READ_BYTES:
+        return ("its weights were not read; whether their values are finite is seen when it is loaded",)
+    for path in files:
+        name = first_not_finite(path)
+        if name is not None:
+            text = f"its weights are damaged ({name} holds values that are not finite)"
+            raise InputError(f"cannot load model {source.name!r}: {text}")
+    return ()
 
 
 def _count_parameters(source: ModelSource, shapes: Mapping[str, Shape]) -> int | None:
@@ -140,32 +195,6 @@ def _count_parameters(source: ModelSource, shapes: Mapping[str, Shape]) -> int |
         return sum(get_safetensors_metadata(source.name).parameter_count.values())
     except Exception:  # no network, or no safetensors there
         return None
-
-
-def _problem_of(config: Mapping[str, Any], text: Mapping[str, Any]) -> str | None:
-    """Why a model of this configuration cannot be verified with, as far as the configuration shows."""
-    if config.get("is_encoder_decoder"):
-        return f"model type {config.get('model_type')!r} is an encoder-decoder; give a decoder-only model"
-    if config.get("auto_map") and not remote_code_is_trusted():
-        return "its code comes with it (auto_map in config.json) and runs with --trust-remote-code only"
-    others = set(text.get("layer_types") or []) - _FULL
-    if others:
-        return f"layers of type {', '.join(sorted(others))} cannot be rolled back after a rejected draft"
-    return None
-
-
-def _problem_with_tensors(source: ModelSource, config: dict[str, Any], shapes: Mapping[str, Shape]) -> str | None:
-    """Tensors that a plain Llama's files lack, hold beyond need or in another shape; of others loading tells."""
-    sizes = LlamaSizes.from_config(config)
-    if sizes is None or not shapes:
-        return None
-    asked = tensors_of(sizes, source.layers)
-    optional = optional_ends(shapes, sizes)
-    return wrong_tensors(
-        [name for name in asked if name not in shapes and name not in optional],
-        sorted(set(shapes) - set(asked)),
-        [(name, shapes[name], shape) for name, shape in asked.items() if shapes.get(name, shape) != shape],
-    )
 
 
 def _ends(generation: Mapping[str, Any], config: Mapping[str, Any], tokenizer: TextTokenizer) -> set[int]:
@@ -222,22 +251,19 @@ def _notes_of_template(folder: Path) -> tuple[str, ...]:
     return ()
 
 
-def _shapes_of(source: ModelSource) -> dict[str, Shape]:
-    """Shapes of the tensors that a model is made of; a layers-only folder borrows the ends of its base model."""
-    shapes = _shapes_in(weight_files(source.folder))
+def _tensors_of(source: ModelSource) -> dict[str, Tensor]:
+    """The tensors that a model is made of; a layers-only folder borrows the ends of its base model."""
+    tensors = _tensors_in(weight_files(source.folder))
     if source.base is not None:
-        ends = _shapes_in(weight_files(source.base))
-        shapes |= {name: ends[name] for name in _ENDS if name in ends}
+        ends = _tensors_in(weight_files(source.base))
+        tensors = {name: ends[name] for name in _ENDS if name in ends} | tensors
     if source.layers is not None:
-        shapes = {name: shape for name, shape in shapes.items() if _layer_of(name) in (None, *source.layers)}
-    return shapes
+        tensors = {name: one for name, one in tensors.items() if _layer_of(name) in (None, *source.layers)}
+    return tensors
 
 
-def _shapes_in(files: Iterable[Path]) -> dict[str, Shape]:
-    shapes: dict[str, Shape] = {}
-    for path in files:
-        shapes |= safetensors_shapes(path)
-    return {name: shape for name, shape in shapes.items() if not name.endswith(SCALE_SUFFIX)}
+def _tensors_in(files: Iterable[Path]) -> dict[str, Tensor]:
+    return {name: tensor for path in files for name, tensor in read_tensors(path).items()}
 
 
 def _layer_of(name: str) -> int | None:
@@ -245,32 +271,10 @@ def _layer_of(name: str) -> int | None:
     return next((int(part) for part in name.split(".") if part.isdecimal()), None)
 
 
-def safetensors_shapes(path: Path) -> dict[str, Shape]:
-    """Shapes by name from the head of a safetensors file: eight bytes of length, then JSON.
-
-    Raises:
-        InputError: It is no such file.
-    """
-    try:
-        with path.open("rb") as file:
-            (length,) = struct.unpack("<Q", file.read(8))
-            head = json.loads(file.read(min(length, _MAX_HEAD_BYTES)))
-        return {name: tuple(entry["shape"]) for name, entry in head.items() if name != "__metadata__"}
-    except (
-        OSError,
-        struct.error,
-        ValueError,
-        KeyError,
-        TypeError,
-        AttributeError,
-        OverflowError,
-        MemoryError,
-    ) as error:
-        raise InputError(f"{path} is no safetensors file or is damaged: {error}") from error
-
-
 def _of_gguf(path: Path, name: str) -> tuple[ModelDescription, TextTokenizer]:
     head = read_head(path, name)
+    check_head(head, path, name)
+    _refuse_architecture(head, name)
     tokenizer = gguf_vocabulary(head, name)
     metadata = head.metadata
     config = {
@@ -278,11 +282,8 @@ def _of_gguf(path: Path, name: str) -> tuple[ModelDescription, TextTokenizer]:
         "max_position_embeddings": head.of_architecture("context_length"),
         "sliding_window": head.of_architecture("attention.sliding_window"),
     }
-    try:
-        limit, problem = context_limit(config, name), None
-    except InputError as error:
-        limit, problem = None, str(error)
-    rows = head.shapes.get("token_embd.weight", (len(tokenizer),))[0]
+    limit = context_limit(config, name)
+    rows = head.shapes["token_embd.weight"][0]
     eos = tokenizer.special_ids.get("eos")
     return (
         ModelDescription(
@@ -293,25 +294,36 @@ def _of_gguf(path: Path, name: str) -> tuple[ModelDescription, TextTokenizer]:
             tokenizer.special_ids.get("bos"),
             sum(math.prod(shape) for shape in head.shapes.values()),
             head.of_architecture("block_count"),
-            None if limit is None else limit.length,
+            limit.length,
             "tokenizer.chat_template" in metadata,
-            () if limit is None else limit.notes,
-            problem,
+            limit.notes,
             str(path),
         ),
         tokenizer,
     )
 
 
-def gguf_vocabulary(head: GgufHead, name: str) -> TextTokenizer:
-    """The vocabulary of a GGUF file, to compare with others; it neither encodes nor decodes.
+def _refuse_architecture(head: GgufHead, name: str) -> None:
+    """Refuse an architecture that transformers does not convert.
 
     Raises:
-        InputError: The file holds none.
+        InputError: It is none of those.
     """
-    tokens = head.metadata.get("tokenizer.ggml.tokens")
-    if not isinstance(tokens, list) or not tokens:
-        raise InputError(f"cannot load model {name!r}: the file holds no vocabulary (tokenizer.ggml.tokens)")
+    from transformers.modeling_gguf_pytorch_utils import GGUF_SUPPORTED_ARCHITECTURES
+
+    own = head.metadata["general.architecture"]
+    # Some go by another name there.
+    if _plain(own) not in {_plain(known) for known in GGUF_SUPPORTED_ARCHITECTURES}:
+        raise InputError(f"cannot load model {name!r}: transformers does not read GGUF files of architecture {own!r}")
+
+
+def _plain(architecture: str) -> str:
+    return architecture.replace("_", "").replace("-", "")
+
+
+def gguf_vocabulary(head: GgufHead, name: str) -> TextTokenizer:
+    """The vocabulary of a GGUF file, to compare with others; it neither encodes nor decodes."""
+    tokens = head.metadata["tokenizer.ggml.tokens"]
     roles = {role: head.metadata.get(f"tokenizer.ggml.{key}_token_id") for role, key in _GGUF_SPECIAL.items()}
 
     def neither(_: Any) -> Any:

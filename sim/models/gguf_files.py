@@ -16,6 +16,7 @@ from sim.core.errors import InputError, RunError
 from sim.core.files import cannot_write, models_folder, take_place, unfinished_folder
 from sim.models.checkpoint import refuse_wrong_tensors
 from sim.models.fingerprint import combine
+from sim.models.gguf_header import check_head, read_head
 from sim.models.hub import first_line, quiet_transformers
 
 MAGIC = b"GGUF"
@@ -121,9 +122,10 @@ def convert(path: Path, folder: Path, name: str, dtype: str | None = None) -> No
         dtype: Of the weights; by default the narrowest that holds them exactly.
 
     Raises:
-        InputError: transformers does not read it.
+        InputError: It is damaged, or transformers does not read it.
         RunError: There is no room for it.
     """
+    check_head(read_head(path, name), path, name)
     network, tokenizer = _read(path, name)
     tensors = _tensors_of(network, dtype)
     needed = sum(tensor.numel() * tensor.itemsize for tensor in tensors.values())

@@ -6,7 +6,7 @@ from collections.abc import Container, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sim.models.checkpoint import Shape
+from sim.models.safetensors_head import Shape
 
 EMBEDDING, HEAD, LAST_NORM = "model.embed_tokens.weight", "lm_head.weight", "model.norm.weight"
 REQUIRED = (
@@ -52,6 +52,7 @@ class LlamaSizes:
             or any(not _is_count(config.get(key)) for key in REQUIRED)
             or any(not _is_count(config.get(key) or 1) for key in ("head_dim", "num_key_value_heads"))
             or not plain_rope
+            or set(config.get("layer_types") or []) - {"full_attention"}
             or rope.get("partial_rotary_factor", 1.0) != 1.0
         ):
             return None

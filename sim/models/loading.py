@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from functools import lru_cache, partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sim.core.errors import InputError, unknown_name_message
@@ -15,7 +16,14 @@ from sim.models.info import files_stamp
 from sim.models.interface import LanguageModel
 from sim.models.pairing import compare_tokens
 from sim.models.sources import EMBEDDED, SMOLLM2, ModelSource, find_model, resolve_folder
-from sim.models.tokenizer import TextTokenizer, light_tokenizer, refuse_huge_ids, transformers_tokenizer
+from sim.models.tokenizer import (
+    VOCABULARY_FILES,
+    TextTokenizer,
+    light_tokenizer,
+    refuse_huge_ids,
+    transformers_tokenizer,
+    unreadable,
+)
 
 if TYPE_CHECKING:
     from sim.models.cached_model import CachedModel
@@ -202,7 +210,7 @@ def _load_lean(source: ModelSource, tokenizer: TextTokenizer, dtype: str, width:
                 max_context=limit.length,
                 halves=halves,
             )
-    except (KeyError, RuntimeError, ValueError) as error:
+    except (KeyError, RuntimeError, TypeError, ValueError) as error:
         raise _cannot_load(source, error) from error
     model.notes = (*limit.notes, *_note_of_ends(ends, vocab_size, source.name))
     return model
@@ -264,14 +272,31 @@ def _load_tokenizer(name: str, trust_remote_code: bool, stamp: str) -> TextToken
     quiet_transformers()
     from transformers import AutoTokenizer
 
+    if not trust_remote_code and not any(next(folder.glob(pattern), None) for pattern in VOCABULARY_FILES):
+        raise InputError(f"cannot load model {name!r}: {folder} holds no tokenizer, such as tokenizer.json")
     refuse_huge_ids(folder / "tokenizer.json")
     try:
         tokenizer = AutoTokenizer.from_pretrained(str(folder), trust_remote_code=trust_remote_code)
     except Exception as error:
+        from sim.models.networks import needs_own_code
+
+        if problem := needs_own_code(source, trust_remote_code) or unreadable(folder / "tokenizer.json"):
+            raise problem from error
         # transformers reads config.json along with it, whose values it checks.
-        part = "config.json" if type(error).__name__.startswith("StrictDataclass") else "the tokenizer"
+        part = "the tokenizer" if _has_config(folder) else "config.json"
         raise InputError(f"cannot load {part} of model {name!r}: {first_line(error)}") from error
     return transformers_tokenizer(tokenizer, name, folder)
+
+
+def _has_config(folder: Path) -> bool:
+    """Whether transformers takes a folder's configuration; one of a kind that it does not know is not looked into."""
+    from transformers import AutoConfig
+
+    try:
+        AutoConfig.from_pretrained(str(folder))
+    except Exception:  # as below
+        return False
+    return True
 
 
 def _cannot_load(source: ModelSource, error: Exception) -> InputError:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from sim.core.errors import InputError, unknown_name_message
-from sim.models.checkpoint import refuse_wrong_tensors
+from sim.models.checkpoint import INDEX_FILE, read_json, refuse_wrong_tensors
 from sim.models.hub import first_line, quiet_transformers
 from sim.models.llama_sizes import EMBEDDING, HEAD, LAST_NORM, LlamaSizes, optional_ends, tensors_of
 from sim.models.sources import ModelSource
@@ -22,18 +22,32 @@ def load_network(source: ModelSource, dtype: str, trust_remote_code: bool) -> An
     Raises:
         InputError: It cannot be loaded, lacks tensors or holds unknown ones, or cannot be rolled back.
     """
-    from sim.models.huggingface import refuse_unfit
-
-    quiet_transformers()
     # A hub repository without safetensors on its main branch may have them on the hub's conversion branch.
     place = str(source.folder) if source.has_weights or not source.is_hub else source.name
-    config = _config(source, place, trust_remote_code)
-    refuse_unfit(config, source.name)
+    config = _fit_config(source, place, trust_remote_code)
     if source.base is not None:
         network = _from_layers(source, config, dtype)
     else:
         network = _from_checkpoint(source, place, config, dtype, trust_remote_code)
     return network if source.layers is None else keep_layers(network, source.layers, source.name)
+
+
+def check_network(source: ModelSource, trust_remote_code: bool) -> dict[str, Any]:
+    """Look for what keeps a checkpoint from being loaded, without reading its weights.
+
+    Returns:
+        Its configuration, with what transformers takes for what it does not state.
+
+    Raises:
+        InputError: As ``load_network``.
+    """
+    place = str(source.folder)
+    config = _fit_config(source, place, trust_remote_code)
+    network = _from_checkpoint(source, place, config, "float32", trust_remote_code, is_empty=True)
+    if source.layers is not None:
+        keep_layers(network, source.layers, source.name)
+    plain: dict[str, Any] = config.to_dict()
+    return plain
 
 
 def keep_layers(network: Any, layers: tuple[int, ...], name: str) -> Any:
@@ -68,16 +82,38 @@ def keep_layers(network: Any, layers: tuple[int, ...], name: str) -> Any:
     return network
 
 
-def _config(source: ModelSource, place: str, trust_remote_code: bool) -> Any:
+def needs_own_code(source: ModelSource, trust_remote_code: bool) -> InputError | None:
+    """What to say of a checkpoint that cannot be read and comes with code that may not run."""
+    if trust_remote_code or not read_json(source.folder / "config.json").get("auto_map"):
+        return None
+    text = "its code comes with it (auto_map in config.json) and runs with --trust-remote-code only"
+    return InputError(f"cannot load model {source.name!r}: {text}")
+
+
+def _fit_config(source: ModelSource, place: str, trust_remote_code: bool) -> Any:
+    """The configuration of a model that can be rolled back."""
     from transformers import AutoConfig
 
+    from sim.models.huggingface import refuse_unfit
+
+    quiet_transformers()
     try:
-        return AutoConfig.from_pretrained(place, trust_remote_code=trust_remote_code)
+        config = AutoConfig.from_pretrained(place, trust_remote_code=trust_remote_code)
     except Exception as error:  # the libraries below raise many kinds
+        raise needs_own_code(source, trust_remote_code) or _cannot_load(source, place, error) from error
+    try:
+        refuse_unfit(config, source.name)
+    except InputError as error:
+        raise InputError(f"cannot load model {source.name!r}: {error.message}") from error
+    except Exception as error:  # of a configuration whose parts do not fit together
         raise _cannot_load(source, place, error) from error
+    return config
 
 
-def _from_checkpoint(source: ModelSource, place: str, config: Any, dtype: str, trust_remote_code: bool) -> Any:
+def _from_checkpoint(
+    source: ModelSource, place: str, config: Any, dtype: str, trust_remote_code: bool, is_empty: bool = False
+) -> Any:
+    """A network of a folder's weights; ``is_empty``: only their names and shapes are looked at."""
     import torch
     from transformers import AutoModelForCausalLM
 
@@ -91,8 +127,12 @@ def _from_checkpoint(source: ModelSource, place: str, config: Any, dtype: str, t
             attn_implementation=attention,
             output_loading_info=True,
             ignore_mismatched_sizes=True,  # they are reported below, by name
+            device_map="meta" if is_empty else None,
         )
 
+    if not is_empty and source.has_weights and not trust_remote_code:
+        # Of the shapes that a damaged configuration asks for no memory holds the tensors.
+        _from_checkpoint(source, place, config, dtype, trust_remote_code, is_empty=True)
     try:
         try:
             network, info = load("sdpa")
@@ -101,15 +141,7 @@ def _from_checkpoint(source: ModelSource, place: str, config: Any, dtype: str, t
                 raise
             network, info = load("eager")
     except Exception as error:
-        activation = getattr(config.get_text_config(), "hidden_act", None)
-        if isinstance(error, KeyError) and error.args == (activation,):
-            from transformers.activations import ACT2FN
-
-            text = (
-                f"{source.folder / 'config.json'}: {unknown_name_message('hidden_act', str(activation), list(ACT2FN))}"
-            )
-            raise InputError(f"cannot load model {source.name!r}: {text}") from error
-        raise _cannot_load(source, place, error) from error
+        raise _unknown_name(source, config, error) or _cannot_load(source, place, error) from error
     refuse_wrong_tensors(
         list(info["missing_keys"]),
         list(info["unexpected_keys"]),
@@ -117,6 +149,28 @@ def _from_checkpoint(source: ModelSource, place: str, config: Any, dtype: str, t
         source.name,
     )
     return network
+
+
+def _unknown_name(source: ModelSource, config: Any, error: Exception) -> InputError | None:
+    """What to say of an error that is a name of the configuration which transformers has looked up in vain."""
+    from transformers.activations import ACT2FN
+    from transformers.modeling_rope_utils import ROPE_INIT_FUNCTIONS
+
+    if not isinstance(error, KeyError):
+        return None
+    text = config.get_text_config()
+    ropes = text.rope_parameters if isinstance(getattr(text, "rope_parameters", None), dict) else {}
+    parts = [ropes, *(part for part in ropes.values() if isinstance(part, dict))]
+    tables = [("hidden_act", getattr(text, "hidden_act", None), list(ACT2FN))]
+    tables += [("rope_type", part.get("rope_type"), ["default", *ROPE_INIT_FUNCTIONS]) for part in parts]
+    for kind, name, known in tables:
+        if error.args == (name,) and name is not None:
+            said = unknown_name_message(kind, str(name), known)
+            return InputError(f"cannot load model {source.name!r}: {source.folder / 'config.json'}: {said}")
+    if error.args == ("metadata",):
+        said = f"{source.folder / INDEX_FILE}: it holds no metadata, which transformers asks for"
+        return InputError(f"cannot load model {source.name!r}: {said}")
+    return None
 
 
 def _from_layers(source: ModelSource, config: Any, dtype: str) -> Any:

@@ -17,6 +17,9 @@ from sim.models.hub import first_line
 MAX_IDS = 10_000_000
 """Ids of a vocabulary are below this."""
 
+VOCABULARY_FILES = ("tokenizer.json", "*.model", "vocab*", "*.vocab", "*.tiktoken", "tekken.json")
+"""Files of which a tokenizer needs one; without any, transformers makes one of special tokens alone."""
+
 
 @dataclass(frozen=True)
 class TextTokenizer:
@@ -105,10 +108,9 @@ def light_tokenizer(folder: Path, name: str) -> TextTokenizer:
     from tokenizers import Tokenizer
 
     path = folder / "tokenizer.json"
-    try:
-        tokenizer = Tokenizer.from_file(str(path))
-    except Exception as error:  # the library has no other
-        raise InputError(f"{path} is no tokenizer, or damaged: {first_line(error)}") from error
+    if problem := unreadable(path):
+        raise problem
+    tokenizer = Tokenizer.from_file(str(path))
     check_ids(tokenizer.get_vocab(with_added_tokens=True), path)
     config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     special = {role: config.get(f"{role}_token_id") for role in ("bos", "eos", "pad", "unk")}
@@ -136,6 +138,17 @@ def light_tokenizer(folder: Path, name: str) -> TextTokenizer:
     )
 
 
+def unreadable(path: Path) -> InputError | None:
+    """What to say of a ``tokenizer.json`` that is there and that the tokenizers library cannot read."""
+    from tokenizers import Tokenizer
+
+    try:
+        Tokenizer.from_file(str(path))
+    except Exception as error:  # the library has no other
+        return InputError(f"{path} is no tokenizer, or damaged: {first_line(error)}") if path.is_file() else None
+    return None
+
+
 def read_template(path: Path) -> str:
     """Source of a chat template; empty if there is no such file.
 
@@ -152,9 +165,11 @@ def check_ids(vocabulary: Mapping[str, int], path: Path) -> None:
     """Refuse ids that no vocabulary has; the tokenizers library visits all numbers up to the largest one.
 
     Raises:
-        InputError: An id is ``MAX_IDS`` or more.
+        InputError: An id is ``MAX_IDS`` or more, or there is none.
     """
-    text, token = max(vocabulary.items(), key=lambda item: item[1], default=("", 0))
+    if not vocabulary:
+        raise InputError(f"{path} holds no vocabulary")
+    text, token = max(vocabulary.items(), key=lambda item: item[1])
     if token >= MAX_IDS:
         raise InputError(f"{path}: token {shortened(text)} has the id {token}; valid: below {MAX_IDS}")
 

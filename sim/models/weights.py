@@ -9,7 +9,8 @@ from typing import Any
 import torch
 
 from sim.core.errors import InputError
-from sim.models.checkpoint import SCALE_SUFFIX, Shape, refuse_wrong_tensors
+from sim.models.checkpoint import SCALE_SUFFIX, refuse_wrong_tensors
+from sim.models.safetensors_head import Shape
 
 
 class TensorFiles:

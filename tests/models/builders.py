@@ -25,7 +25,10 @@ ARCHITECTURES: dict[str, tuple[str, dict[str, Any]]] = {
         "OPT",
         {**SIZES, "ffn_dim": 64, "max_position_embeddings": MAX_CONTEXT, "word_embed_proj_dim": 16, "dropout": 0.1},
     ),
-    "gpt2": ("GPT2", {"n_embd": 32, "n_layer": 2, "n_head": 4, "n_positions": MAX_CONTEXT, "eos_token_id": 2}),
+    "gpt2": (
+        "GPT2",
+        {"n_embd": 32, "n_layer": 2, "n_head": 4, "n_positions": MAX_CONTEXT, "bos_token_id": 1, "eos_token_id": 2},
+    ),
     "llama": ("Llama", {**MODERN, "attention_bias": True}),
     "qwen2": ("Qwen2", MODERN),
     "qwen3": ("Qwen3", {**MODERN, "head_dim": 16}),

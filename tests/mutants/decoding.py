@@ -176,6 +176,44 @@ DECODING: tuple[Mutant, ...] = (
         ("dates_are_of_today", '"strftime_now": _TODAY.strftime', '"strftime_now": datetime.now().strftime'),
     ),
     *faults_of(
+        "sim/models/config_check.py",
+        ("tests/models/test_broken_folders.py",),
+        ("ids_below_zero_end_texts", "type(one) is int and 0 <= one <= last", "type(one) is int and one <= last"),
+        ("quantised_checkpoints_are_read", "    if quantised is not None:", "    if False:"),
+        (
+            "bases_of_rotary_embeddings_may_be_zero",
+            "is_number and 0 < value < math.inf",
+            "is_number and value < math.inf",
+        ),
+    ),
+    *faults_of(
+        "sim/models/checkpoint.py",
+        ("tests/models/test_broken_folders.py",),
+        ("layers_are_built_that_no_file_holds", "0 < held < stated - _MAX_MISSING_LAYERS", "0 < held < stated - 10**6"),
+        ("whole_numbers_are_weights", "if dtype in _NO_WEIGHTS and", "if False and"),
+    ),
+    *faults_of(
+        "sim/models/safetensors_head.py",
+        ("tests/models/test_broken_folders.py",),
+        ("tensors_may_end_beyond_the_file", "    if stop != num_bytes:", "    if False:"),
+        ("values_are_finite_unseen", "if len(values) == 0 or not is_finite.all():", "if len(values) == 0:"),
+    ),
+    *faults_of(
+        "sim/models/gguf_header.py",
+        ("tests/models/test_broken_folders.py",),
+        ("gguf_tensors_may_end_beyond_the_file", "        if stop > num_bytes:", "        if False:"),
+        ("gguf_ids_may_lie_beyond_the_vocabulary", "0 <= token < len(tokens)", "0 <= token"),
+    ),
+    *faults_of(
+        "sim/models/describe.py",
+        ("tests/models/test_broken_folders.py",),
+        (
+            "check_passes_what_transformers_refuses",
+            "        checked = check_network(source, remote_code_is_trusted())\n",
+            "",
+        ),
+    ),
+    *faults_of(
         "sim/models/cross_vocabulary.py",
         ("tests/models/test_cross_vocabulary.py",),
         (
