@@ -62,7 +62,8 @@ def rounded_stats(stats: Iterable[tuple[str, float]], key: Path) -> tuple[tuple[
 
     Between requests decoded alone and in batches, mean differences of 1e-7 (tail mass) to 5e-6 (surprisal in bits) were
     measured, so that one round in 27,000 is expected to differ with SmolLM2 and its draft (359 rounds), and one in
-    70,000 (cut rows) to 90,000 (whole ones) with the embedded pair (3,454 rounds).
+    70,000 (cut rows) to 90,000 (whole ones) with the embedded pair (3,454 rounds). That is float32; bfloat16 has a
+    thousand times the noise, and one round in seven.
 
     Args:
         stats: Name and value.
