@@ -73,7 +73,7 @@ def module_in_use(own: Mapping[str, Path]) -> tuple[str, Path, Path] | None:
     """
     for name, path in own.items():
         file = getattr(sys.modules.get(name), "__file__", None)
-        if file is not None and not _is_installed(Path(file).resolve()) and not _is_same(path, Path(file).resolve()):
+        if file is not None and not _is_installed(Path(file)) and not _is_same(path, Path(file)):
             return name, Path(file), path
     return None
 
@@ -87,11 +87,12 @@ class _Finder(MetaPathFinder):
     ) -> ModuleSpec | None:
         folders = {folder for _, folder in _watched.values()} | _origins
         places = list(sys.path if path is None else path)
-        if any(_is_local(_resolved(str(place), os.getcwd()), folder) for place in places for folder in folders):
+        if any(_is_local(_spots(str(place), os.getcwd()), folder) for place in places for folder in folders):
             spec = PathFinder.find_spec(fullname, places)
-            file = None if spec is None or not spec.has_location else Path(spec.origin or "").resolve()
+            file = None if spec is None or not spec.has_location else Path(spec.origin or "")
             if file is not None and not _is_installed(file):
-                _refuse_unseen(fullname, file, [folder for folder in folders if _is_local(file, folder)])
+                spots = _spots(str(file), os.getcwd())
+                _refuse_unseen(fullname, file, [folder for folder in folders if _is_local(spots, folder)])
         return None
 
 
@@ -99,18 +100,21 @@ _FINDER = _Finder()
 
 
 @lru_cache(maxsize=4096)
-def _resolved(place: str, here: str) -> Path:
-    return Path(here, place).resolve()
+def _spots(place: str, here: str) -> tuple[Path, Path]:
+    """Where a file or folder lies by its name, and where what it may be a link to does."""
+    path = Path(os.path.abspath(os.path.join(here, place)))
+    return path, path.resolve()
 
 
-def _is_local(place: Path, folder: Path) -> bool:
+def _is_local(spots: Sequence[Path], folder: Path) -> bool:
     """Whether a place lies in a user's folder, and not in one within it where modules are installed."""
     inner = [one for one in _installed if one != folder and one.is_relative_to(folder)]
-    return place.is_relative_to(folder) and not any(place.is_relative_to(one) for one in inner)
+    return any(one.is_relative_to(folder) and not any(map(one.is_relative_to, inner)) for one in spots)
 
 
 def _is_installed(file: Path) -> bool:
-    return any(file.is_relative_to(place) for place in _LIBRARIES) or "site-packages" in file.parts
+    path = file.resolve()
+    return any(map(path.is_relative_to, _LIBRARIES)) or not {"site-packages", "dist-packages"}.isdisjoint(path.parts)
 
 
 def _refuse_unseen(name: str, file: Path, folders: list[Path]) -> None:
@@ -137,7 +141,7 @@ def _refuse_unseen(name: str, file: Path, folders: list[Path]) -> None:
     where = f"{frame.f_code.co_filename}:{frame.f_lineno}"
     if known is not None:
         raise InputError(f"{where}: {name!r} is imported from {file}, not from {known}; rename one of them")
-    beside, folder = Path(frame.f_code.co_filename).resolve().parent, max(folders, key=lambda one: len(one.parts))
+    beside, folder = Path(frame.f_code.co_filename).parent, max(folders, key=lambda one: len(one.parts))
     listed = os.path.relpath(file, beside if beside.is_relative_to(folder) else folder)
     raise InputError(
         f"{where}: {name!r} is imported from {listed} in a way that the source does not show, so that a change of it "
@@ -147,7 +151,7 @@ def _refuse_unseen(name: str, file: Path, folders: list[Path]) -> None:
 
 def _is_same(known: Path, file: Path) -> bool:
     """Whether a file is the one that is known, or a copy of it."""
-    return known.is_file() and (known.resolve() == file or known.read_bytes() == file.read_bytes())
+    return known.is_file() and (known.resolve() == file.resolve() or known.read_bytes() == file.read_bytes())
 
 
 def _frame_in(own: dict[str, Path]) -> FrameType | None:

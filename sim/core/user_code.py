@@ -16,13 +16,13 @@ import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
 from types import ModuleType
 
 from sim.core.errors import InputError, RunError, shortened
-from sim.core.local_imports import local_files
+from sim.core.local_imports import file_of, local_files
 from sim.core.own_imports import data_files_of_module, module_in_use, nothing_watched, watch
 
 _NAME = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
@@ -36,11 +36,14 @@ class UserModule:
 
     Attributes:
         path: Its file.
-        content_hash: SHA-256 of the file, and of what it imports from the same folder, when it was loaded.
+        content_hash: SHA-256 of the file, of what it imports from the same folder and of what these read, when it was
+            loaded.
+        inner: Dotted names of modules within the package that were asked for, whose files count likewise.
     """
 
     path: Path
     content_hash: str
+    inner: tuple[str, ...] = ()
 
 
 _loaded: dict[str, UserModule] = {}
@@ -166,8 +169,10 @@ def load_module(name: str) -> ModuleType:
         path = _file_of(spec)
         if path is not None and not _is_in_use(top, path, known):
             _load(top, spec, path)
-    if (own := _loaded.get(top)) is not None and name != top:
+    if (own := _loaded.get(top)) is not None and name not in (top, *own.inner):
         watch(name, None, _folder_of(own.path))
+        _loaded[top] = replace(own, inner=(*own.inner, name))
+        _loaded[top] = replace(_loaded[top], content_hash=_hash_of(top, own.path))
     try:
         with contextlib.redirect_stdout(sys.stderr):
             return importlib.import_module(name)
@@ -224,7 +229,7 @@ def adopt_module(name: str, origin: Path) -> None:
     top = name.partition(".")[0]
     file = importlib.import_module(top).__file__
     assert file is not None
-    path = Path(file).resolve()
+    path = Path(file).absolute()
     watch(top, path, _folder_of(path), _folder_of(origin))
     _loaded[top] = UserModule(path, _hash_of(top, path))
 
@@ -267,7 +272,7 @@ def _spec_in_folders(top: str) -> ModuleSpec | None:
 
 
 def _file_of(spec: ModuleSpec) -> Path | None:
-    return Path(spec.origin).resolve() if spec.origin and spec.has_location else None
+    return Path(spec.origin).absolute() if spec.origin and spec.has_location else None
 
 
 def _folder_of(path: Path) -> Path:
@@ -285,7 +290,7 @@ def _is_in_use(top: str, path: Path, known: UserModule | None) -> bool:
         if present is None:
             return False
         file = getattr(present, "__file__", None)
-        if file is not None and Path(file).resolve() == path:
+        if file is not None and Path(file).resolve() == path.resolve():
             watch(top, path, _folder_of(path))
             _loaded[top] = UserModule(path, _hash_of(top, path))
             return True
@@ -297,7 +302,7 @@ def _is_in_use(top: str, path: Path, known: UserModule | None) -> bool:
 
 def _load(top: str, spec: ModuleSpec, path: Path) -> None:
     _forget(top, path)
-    if (other := module_in_use(local_files(top, path, _folder_of(path)))) is not None:
+    if (other := module_in_use(_files_in_use(top, path))) is not None:
         raise UserCodeError("module {!r} is in use from {}, so {} cannot be; rename one of them".format(*other))
     watch(top, path, _folder_of(path))
     folder = str(_folder_of(path))
@@ -315,14 +320,15 @@ def _load(top: str, spec: ModuleSpec, path: Path) -> None:
         del sys.modules[top]
         raise UserCodeError(_failure(error, path)) from error
     # All data files are known now; else what was hashed before a file could change is what was loaded.
-    _loaded[top] = UserModule(path, before if _data_of(top, path) == data else _hash_of(top, path))
+    loaded = before if _data_of(top, path) == data else _hash_of(top, path)
+    _loaded[top] = replace(_loaded.get(top, UserModule(path, "")), content_hash=loaded)
 
 
 def _forget(top: str, path: Path) -> None:
     """Have a module, what lies in it and what it imports from its folder imported anew at the next use."""
     if top not in sys.modules:
         return  # What another module has imported of them stays as it is.
-    files = local_files(top, path, _folder_of(path))
+    files = _files_in_use(top, path)
     for name, module in list(sys.modules.items()):
         file = getattr(module, "__file__", None)
         is_local = name in files and file is not None and Path(file).resolve() == files[name].resolve()
@@ -330,9 +336,20 @@ def _forget(top: str, path: Path) -> None:
             del sys.modules[name]
 
 
+def _files_in_use(top: str, path: Path) -> dict[str, Path]:
+    """Files by module of a top-level module, and of those modules within it that were asked for."""
+    folder = _folder_of(path)
+    found = local_files(top, path, folder)
+    known = _loaded.get(top)
+    for name in () if known is None else known.inner:
+        file = file_of(folder, name)
+        found.update({} if file is None else local_files(name, file, folder))
+    return found
+
+
 def _hash_of(top: str, path: Path) -> str:
     """Hash of a module's files, and of the data that they read."""
-    files = [file for _, file in sorted(local_files(top, path, _folder_of(path)).items())]
+    files = [file for _, file in sorted(_files_in_use(top, path).items())]
     parts = [content_hash(file) for file in [*files, *_data_of(top, path)] if file.is_file()]
     return hashlib.sha256(" ".join(parts).encode()).hexdigest()
 
@@ -345,7 +362,7 @@ def content_hash(path: Path) -> str:
 
 def _data_of(top: str, path: Path) -> list[Path]:
     """Data files of a module and of those that it imports, as far as they are known."""
-    files = sorted(local_files(top, path, _folder_of(path)).items())
+    files = sorted(_files_in_use(top, path).items())
     return [place for name, file in files for place in data_files_of_module(name, file).values()]
 
 

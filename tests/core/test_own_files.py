@@ -78,7 +78,9 @@ def test_folders_without_init_and_packages_around_a_module_count(here: Path):
     own(package, "inner", "from importlib import import_module\nX = import_module('.beside', __package__)")
     (package / "__init__.py").write_text("RUNS = 'before inner'\n")
     (package / "beside.py").write_text("")
+    own(package, "alone")
     assert set(hashes(here, "own_around.inner")) == {"own_around", "own_around.inner", "own_around.beside"}
+    assert set(hashes(here, "own_around.alone")) == {"own_around", "own_around.alone"}
 
 
 @pytest.mark.parametrize(
@@ -242,3 +244,40 @@ def test_a_copy_with_own_code_has_the_same_hashes(here: Path, monkeypatch):
     with user_code.user_code_forgotten():
         monkeypatch.chdir(other)
         assert hashes(other, "own_t") == before and Path(sys.modules["own_t"].__file__ or "").parent == other
+
+
+def test_a_link_to_own_code_is_own_code_where_the_link_lies(here: Path, capsys):
+    shared = here.parent / "shared"
+    path = own(shared, "implementation", "import own_helper\nX = __import__('pathlib').Path(__file__)")
+    path.write_text(f"{path.read_text()}X.with_name('a.txt').read_text()\n")
+    (shared / "own_helper.py").write_text("WORD = 1\n")
+    (here / "a.txt").write_text("1")
+    for name, place in (("own_u.py", "implementation.py"), ("own_helper.py", "own_helper.py")):
+        (here / name).symlink_to(shared / place)
+    before = hashes(here, "own_u")
+    assert set(before) == {"own_u", "own_helper", "own_u/a.txt"}
+    write_scenario(here, "own_u:own", _MORE)
+    assert _main(["sweep", "case.yaml", "--vary", "seed=1,2", "--jobs", "2"]) == 0
+    (shared / "own_helper.py").write_text("WORD = 2\n")
+    (here / "a.txt").write_text("2")
+    after = hashes(here, "own_u")
+    assert {name for name in before if before[name] != after[name]} == {"own_helper", "own_u/a.txt"}
+
+
+def test_a_package_that_is_a_link_counts_and_is_watched(here: Path):
+    shared = here.parent / "implementation"
+    own(shared, "inner", "from .beside import WORD")
+    (shared / "__init__.py").write_text("")
+    (shared / "beside.py").write_text("WORD = 1\n")
+    (shared / "own_secret.py").write_text("")
+    (here / "own_linked").symlink_to(shared, target_is_directory=True)
+    names = {"own_linked", "own_linked.inner", "own_linked.beside"}
+    before = hashes(here, "own_linked.inner")
+    assert set(before) == names and sys.modules["own_linked.beside"].WORD == 1
+    (shared / "beside.py").write_text("WORD = 2\n")
+    assert hashes(here, "own_linked.inner") != before and sys.modules["own_linked.beside"].WORD == 2
+    (shared / "beside.py").write_text(
+        "import importlib\nWORD = importlib.import_module('.own_' + 'secret', __package__)\n"
+    )
+    with pytest.raises(InputError, match=r"'own_linked.own_secret' is imported from own_secret.py in a way"):
+        hashes(here, "own_linked.inner")

@@ -20,6 +20,12 @@ IDENTITY: tuple[Mutant, ...] = (
         ),
     ),
     *faults_of(
+        "sim/core/user_code.py",
+        ("tests/core/test_own_files.py",),
+        ("inner_modules_stay_loaded", "for name in () if known is None else known.inner:", "for name in ():"),
+        ("links_count_as_their_targets", "Path(spec.origin).absolute() if", "Path(spec.origin).resolve() if"),
+    ),
+    *faults_of(
         "sim/models/fingerprint.py",
         ("tests/models/test_loading.py",),
         ("equal_in_time_and_size_is_equal", "status.st_ctime_ns, status.st_ino", "0, 0"),
