@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
+from functools import lru_cache
+from itertools import islice
 from typing import Any
 
 LENGTH_KEYS = ("max_new_tokens", "max_completion_tokens", "max_tokens", "output_tokens")
@@ -13,6 +15,8 @@ _SIDE_KEYS = ("category", "device", *LENGTH_KEYS)
 _FOREIGN = ("id", "test", "min_tokens", "min_new_tokens")
 # Edits, by the length of the key that is meant.
 _LONG, _FEW_EDITS, _MANY_EDITS = 7, 1, 2
+# An entry of more keys, or longer ones, is a table of its own.
+_MAX_KEYS, _MAX_CHARS = 200, 40
 _TEXT_FORMS = ("text", "question", "instruction")
 
 
@@ -66,23 +70,32 @@ def misspelt_key(entry: Mapping[str, Any], forms: Collection[str], known: Collec
         forms: Names of the forms that it holds.
         known: All names that are valid there.
     """
-    wanted = list(_SIDE_KEYS) if forms else [*known, "body", *_SIDE_KEYS]
+    wanted = _SIDE_KEYS if forms else (*known, "body", *_SIDE_KEYS)
     if "instruction" in forms:
-        wanted.append("input")
-    absent = [name for name in wanted if name not in entry]
-    if any(name in entry for name in LENGTH_KEYS):
-        absent = [name for name in absent if name not in LENGTH_KEYS]
-    for key in entry:
-        if key not in _FOREIGN and key not in known and key not in wanted:
-            near = sorted((_edits(_plain(key), _plain(name)), name) for name in absent)
-            near = [(edits, name) for edits, name in near if edits <= (_MANY_EDITS, _FEW_EDITS)[len(name) < _LONG]]
-            if near:
-                return key, near[0][1]
+        wanted = (*wanted, "input")
+    strange = [key for key in islice(entry, _MAX_KEYS) if not (key in _FOREIGN or key in known or key in wanted)]
+    for key in strange:
+        near = [name for name in _names_near(key[:_MAX_CHARS], wanted) if name not in entry]
+        if near and any(name in entry for name in LENGTH_KEYS):
+            near = [name for name in near if name not in LENGTH_KEYS]
+        if near:
+            return key, near[0]
     return None
 
 
+@lru_cache(maxsize=4096)
+def _names_near(key: str, names: tuple[str, ...]) -> list[str]:
+    """Names that a key is probably meant to be, the nearest first."""
+    found = []
+    for name in names:
+        one, other, most = _plain(key), _plain(name), _FEW_EDITS if len(name) < _LONG else _MANY_EDITS
+        if abs(len(one) - len(other)) <= most and (edits := _edits(one, other)) <= most:
+            found.append((edits, name))
+    return [name for _, name in sorted(found)]
+
+
 def _plain(key: str) -> str:
-    return "".join(letter for letter in key[:40].lower() if letter not in "_- ")
+    return "".join(letter for letter in key.lower() if letter not in "_- ")
 
 
 def _edits(one: str, other: str) -> int:

@@ -218,7 +218,9 @@ class _Broken(ValueError):
 
 
 def _category(entry: Mapping[str, Any], where: str) -> str:
-    category = entry.get("category", "")
+    category = entry.get("category")
+    if category is None:
+        return ""
     if not isinstance(category, str):
         raise InputError(f"{where}: category must be a text, got {shortened(category)}", "workload.prompts")
     return category

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from sim.core.errors import InputError
+from sim.inputs import prompt_keys
 from sim.inputs.prompts import SHIPPED, parse_prompt, read_prompts
 from sim.inputs.requests import DrawnRequests
 from sim.inputs.workload import cut_start, make_request
@@ -170,6 +171,22 @@ def test_misspelt_keys_say_what_is_meant(entry: dict[str, Any], key: str, meant:
         read_prompts(str(path))
     says = f"workload.prompts: {path}:2: broken prompt line; unknown key {key!r} (did you mean {meant!r}?)"
     assert str(error.value).startswith(says) and "\n" not in str(error.value)
+
+
+def test_keys_are_compared_a_bounded_number_of_times(monkeypatch: pytest.MonkeyPatch):
+    """However many an entry has, and once for all entries that have the same."""
+    calls: list[str] = []
+    edits = prompt_keys._edits
+    monkeypatch.setattr(prompt_keys, "_edits", lambda one, other: calls.append(one) or edits(one, other))
+    prompt_keys._names_near.cache_clear()
+    entry = {**{f"max_token{i}": 1 for i in range(10_000)}, "max_tokens": 3, "text": "a"}
+    for line in range(50):
+        assert parse_prompt(entry, f"here:{line}").text == "a"
+    assert 0 < len(calls) < 3_000
+
+
+def test_a_category_of_null_is_none():
+    assert parse_prompt({"text": "a", "category": None}, "here:1").category == ""
 
 
 @pytest.mark.parametrize(
