@@ -58,13 +58,18 @@ def only_results_on_stdout() -> Iterator[None]:
 def answer_folder(out: Path, scenario: Scenario, name: str, asked: Mapping[str, Any]) -> Path:
     """Make the folder of an answer; another question, or another scenario of the same name, has another one.
 
+    Files of the scenario count by their contents, as in addresses of runs.
+
     Args:
         out: Folder of results.
         scenario: What is asked about.
         name: What the folder's name begins with.
         asked: All that the answer depends on beside the scenario.
     """
-    folder = out / scenario.name / f"{name}-{digest({'scenario': scenario.dump(), 'asked': asked})[:12]}"
+    from sim.inputs.identity import with_contents
+
+    question = digest({"scenario": with_contents(scenario.dump()), "asked": asked})
+    folder = out / scenario.name / f"{name}-{question[:12]}"
     folder.mkdir(parents=True, exist_ok=True)
     return folder
 

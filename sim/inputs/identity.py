@@ -22,12 +22,14 @@ from sim.inputs.prompts import SHIPPED, prompts_named
 from sim.inputs.versions import decoding_code, simulator_code
 from sim.models.fingerprint import file_digest
 from sim.models.info import ModelInfo
+from sim.scenario.devices import RENEWAL_PROCESSES
 from sim.scenario.kinds import PARTS
 from sim.scenario.schema import Scenario
 from sim.scenario.user_code import user_code_hashes
 
 # Keys whose texts may be names of files however they look.
 _FILE_KEYS = ("arrivals", "diurnal", "prompts", "uplink_trace", "downlink_trace", "fading_trace")
+_NO_FILES = (*RENEWAL_PROCESSES, "closed", "trace")
 # Of a folder that a scenario names.
 MAX_FILES = 4096
 
@@ -83,7 +85,7 @@ def with_contents(plain: Any, is_file: bool = False) -> Any:
         InputError: A folder holds too many files.
     """
     if isinstance(plain, dict):
-        return {key: with_contents(value, key in _FILE_KEYS) for key, value in plain.items()}
+        return {key: with_contents(value, key in _FILE_KEYS and value not in _NO_FILES) for key, value in plain.items()}
     if isinstance(plain, list | tuple):
         return [with_contents(value, is_file) for value in plain]
     if not isinstance(plain, str) or not (is_file or "/" in plain or "." in plain) or len(plain) >= 1024:
@@ -101,8 +103,14 @@ def with_contents(plain: Any, is_file: bool = False) -> Any:
 def _files_in(folder: Path) -> dict[str, str]:
     """Hashes of a folder's files by their places in it; hidden ones and compiled code left out."""
     found: dict[str, str] = {}
-    for place, folders, names in os.walk(folder):
-        folders[:] = [name for name in folders if not name.startswith((".", "__pycache__"))]
+    seen: set[str] = set()
+    for place, folders, names in os.walk(folder, followlinks=True):
+        real = os.path.realpath(place)
+        if real in seen:  # Links among folders may make a circle.
+            folders.clear()
+            continue
+        seen.add(real)
+        folders[:] = sorted(name for name in folders if not name.startswith((".", "__pycache__")))
         for path in (Path(place, name) for name in names if not name.startswith(".")):
             if len(found) == MAX_FILES:
                 raise InputError(f"{folder} holds over {MAX_FILES} files, all of which would count: name less")

@@ -99,8 +99,14 @@ IDENTITY: tuple[Mutant, ...] = (
         ("key_by_name", '"sha256": file_digest(path), ', '"sha256": path.name, '),
         ("read_in_whatever_way", '"format": reading_format(path)', '"format": ""'),
         ("folders_by_path", 'return {"folder": _files_in(path)} if', 'return {"folder": plain} if'),
+        ("words_are_files", "key in _FILE_KEYS and value not in _NO_FILES)", "key in _FILE_KEYS)"),
         ("kinds_by_path", "if key not in own_parts}", "if key != own_parts}"),
         ("prices_by_name", "[site, cost_models[site][role].basis()]", "[site, cost_models[site][role].describe()]"),
+    ),
+    *faults_of(
+        "sim/cli/output.py",
+        ("tests/tape/test_identity_of_files.py",),
+        ("answers_by_path", "with_contents(scenario.dump())", "scenario.dump()"),
     ),
     *faults_of(
         "sim/compute/model_config.py",

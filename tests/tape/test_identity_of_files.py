@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from sim.cli.output import answer_folder
 from sim.compute.roofline import RooflineSettings, price_model
 from sim.inputs.identity import with_contents
 from sim.inputs.prompts import read_prompts
@@ -66,6 +67,26 @@ def test_a_name_without_dots_and_slashes_is_that_of_a_file_too(tmp_path: Path, m
     assert address(naming(key, "data")) != before
 
 
+def test_a_word_of_a_scenario_is_no_file(tmp_path: Path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    before = address(small_scenario())
+    for word in ("closed", "fixed", "tslt", "embedded", "chat"):
+        Path(word).write_text("1")
+    assert address(small_scenario()) == before
+
+
+def test_an_answer_lies_in_the_folder_of_what_was_asked_of_these_files(tmp_path: Path):
+    def of(path: Path, count: int = 3) -> str:
+        return answer_folder(tmp_path / "out", naming("link", path), "capacity", {"count": count}).name
+
+    for name in ("a.csv", "b.csv"):
+        (tmp_path / name).write_text(_ROWS)
+    before = of(tmp_path / "a.csv")
+    assert before == of(tmp_path / "b.csv") != of(tmp_path / "a.csv", 4)
+    (tmp_path / "a.csv").write_text(f"{_ROWS}2,4\n")
+    assert of(tmp_path / "a.csv") != before
+
+
 def test_a_link_to_a_file_is_the_file(tmp_path: Path):
     (tmp_path / "real.csv").write_text(_ROWS)
     (tmp_path / "link.csv").symlink_to("real.csv")
@@ -86,6 +107,11 @@ def test_a_folder_is_the_files_in_it(tmp_path: Path, monkeypatch):
     assert with_contents(one) != before
     (tmp_path / "other" / "b.txt").write_text("1")
     assert with_contents(other) != before
+    (tmp_path / "circle").mkdir()
+    for name in ("a", "b"):
+        (tmp_path / "circle" / name).symlink_to(tmp_path / "circle", target_is_directory=True)
+    (tmp_path / "circle" / "link").symlink_to(tmp_path / "one", target_is_directory=True)
+    assert set(with_contents(str(tmp_path / "circle"))["folder"]) == {"link/inner/a.txt"}
     monkeypatch.chdir(tmp_path)
     assert with_contents(["/", ".", ".."]) == ["/", ".", ".."]
     monkeypatch.setattr("sim.inputs.identity.MAX_FILES", 1)
