@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from channels.text_files import TextFileError, check_regular
 from sim.core.errors import InputError
 from sim.models.config_check import json_problem
 from sim.models.safetensors_head import Shape, read_tensors
@@ -68,7 +69,12 @@ def _config_problem(folder: Path) -> str | None:
 
 
 def _pointer_problem(folder: Path) -> str | None:
+    """A git-lfs pointer in place of a file, or a pipe, of which reading would never end."""
     for path in sorted(folder.iterdir()):
+        try:
+            check_regular(path)
+        except TextFileError as error:
+            return str(error)
         if path.is_file() and path.stat().st_size <= _MAX_POINTER_BYTES and path.read_bytes().startswith(_POINTER):
             return f"{path} is a git-lfs pointer, not the file itself; run git lfs pull in {folder}"
     return None

@@ -32,7 +32,10 @@ _DTYPE = re.compile(r"(torch\.)?(auto|u?int[1-8]?\d?|bool|half|float|double|b?fl
 _ABOVE_ZERO = ("rms_norm_eps", "layer_norm_eps", "layer_norm_epsilon", "rope_theta", "factor")
 _FLAGS = ("tie_word_embeddings", "attention_bias", "mlp_bias", "is_encoder_decoder", "use_sliding_window")
 _OBJECTS = ("text_config", "rope_parameters", "rope_scaling")
-_JSON_FILES = ("config.json", "generation_config.json", "tokenizer_config.json")
+_TOKEN_FILES = ("tokenizer_config.json", "special_tokens_map.json")
+_JSON_FILES = ("config.json", "generation_config.json", *_TOKEN_FILES, "added_tokens.json")
+# Characters that a normaliser may make of one; those of real tokenizers make one or two.
+_MAX_GROWTH, _MAX_DEPTH = 1000, 50
 # Keys under which further settings of a model stand.
 _INNER = ("text_config", "rope_parameters", "rope_scaling", "full_attention", "sliding_attention")
 
@@ -59,7 +62,7 @@ def json_problem(folder: Path) -> str | None:
             problem = _config_problem(content)
             vocab_size = None if problem else _vocab_size(content)
         else:
-            problem = _tokens_problem(content) if name == "tokenizer_config.json" else None
+            problem = _tokens_problem(content) if name in _TOKEN_FILES else None
         if problem := problem or _ids_problem(content, vocab_size):
             return f"{path}: {problem}"
     return None
@@ -175,3 +178,32 @@ def _tokens_problem(content: Mapping[str, Any]) -> str | None:
     if wrong is not None:
         return f"added_tokens_decoder must name token ids, got {shortened(wrong)}; valid: 0 to {_MAX_SIZE - 1}"
     return None
+
+
+def growth_problem(tokenizer: Any) -> str | None:
+    """What of a ``tokenizer.json`` would make far more than it is given: padding, and normalisers one after another."""
+    if not isinstance(tokenizer, dict):
+        return None  # The library says what it is.
+    padding = tokenizer.get("padding")
+    if isinstance(padding, dict):
+        strategy = padding.get("strategy")
+        lengths = [padding.get("pad_to_multiple_of"), strategy.get("Fixed") if isinstance(strategy, dict) else None]
+        longest = max((length for length in lengths if type(length) is int), default=0)
+        if longest > _MAX_SIZE:
+            return f"padding must be to at most {_MAX_SIZE} tokens, got {longest}"
+    if _growth(tokenizer.get("normalizer")) * _growth(tokenizer.get("pre_tokenizer")) > _MAX_GROWTH:
+        return f"its normalizer makes more than {_MAX_GROWTH} characters of one"
+    return None
+
+
+def _growth(part: Any, depth: int = 0) -> float:
+    """Characters that a normaliser makes of one, at most."""
+    if not isinstance(part, dict) or depth > _MAX_DEPTH:
+        return 1.0
+    parts = [inner for key in ("normalizers", "pretokenizers") for inner in part.get(key) or ()]
+    content, pattern = part.get("content"), part.get("pattern")
+    replaced = pattern.get("String") if isinstance(pattern, dict) else None
+    # A pattern of another kind may find a place between any two characters, too.
+    length = len(replaced) if isinstance(replaced, str) and replaced else 0.5
+    own = len(content) / length if isinstance(content, str) else 1.0
+    return math.prod([max(1.0, own), *(_growth(inner, depth + 1) for inner in parts)])

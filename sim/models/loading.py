@@ -20,7 +20,7 @@ from sim.models.tokenizer import (
     VOCABULARY_FILES,
     TextTokenizer,
     light_tokenizer,
-    refuse_huge_ids,
+    refuse_greedy,
     transformers_tokenizer,
     unreadable,
 )
@@ -274,7 +274,7 @@ def _load_tokenizer(name: str, trust_remote_code: bool, stamp: str) -> TextToken
 
     if not trust_remote_code and not any(next(folder.glob(pattern), None) for pattern in VOCABULARY_FILES):
         raise InputError(f"cannot load model {name!r}: {folder} holds no tokenizer, such as tokenizer.json")
-    refuse_huge_ids(folder / "tokenizer.json")
+    refuse_greedy(folder / "tokenizer.json")
     try:
         tokenizer = AutoTokenizer.from_pretrained(str(folder), trust_remote_code=trust_remote_code)
     except Exception as error:

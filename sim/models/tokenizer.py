@@ -12,6 +12,7 @@ from typing import Any
 
 from sim.core.errors import InputError, shortened
 from sim.models.chat_template import TEMPLATE_FILE, ChatMessage, ChatTemplate, template_file
+from sim.models.config_check import growth_problem
 from sim.models.hub import first_line
 
 MAX_IDS = 10_000_000
@@ -108,6 +109,8 @@ def light_tokenizer(folder: Path, name: str) -> TextTokenizer:
     from tokenizers import Tokenizer
 
     path = folder / "tokenizer.json"
+    if not path.is_file():
+        raise InputError(f"{path} is missing")
     if problem := unreadable(path):
         raise problem
     tokenizer = Tokenizer.from_file(str(path))
@@ -139,14 +142,17 @@ def light_tokenizer(folder: Path, name: str) -> TextTokenizer:
 
 
 def unreadable(path: Path) -> InputError | None:
-    """What to say of a ``tokenizer.json`` that is there and that the tokenizers library cannot read."""
+    """What to say of a ``tokenizer.json`` that is there and cannot be read or used."""
     from tokenizers import Tokenizer
 
+    if not path.is_file():
+        return None
     try:
         Tokenizer.from_file(str(path))
+        problem = growth_problem(json.loads(path.read_text(encoding="utf-8")))
     except Exception as error:  # the library has no other
-        return InputError(f"{path} is no tokenizer, or damaged: {first_line(error)}") if path.is_file() else None
-    return None
+        return InputError(f"{path} is no tokenizer, or damaged: {first_line(error)}")
+    return None if problem is None else InputError(f"{path}: {problem}")
 
 
 def read_template(path: Path) -> str:
@@ -174,15 +180,22 @@ def check_ids(vocabulary: Mapping[str, int], path: Path) -> None:
         raise InputError(f"{path}: token {shortened(text)} has the id {token}; valid: below {MAX_IDS}")
 
 
-def refuse_huge_ids(path: Path) -> None:
-    """``check_ids`` of a file that is there and that the tokenizers library can read; others are not its matter."""
+def refuse_greedy(path: Path) -> None:
+    """Refuse what would take all memory, of a file that is there and can be read; others are not its matter.
+
+    Raises:
+        InputError: Ids beyond any vocabulary, no vocabulary, or a normaliser or padding that makes far too much.
+    """
     from tokenizers import Tokenizer
 
     try:
         vocabulary = Tokenizer.from_file(str(path)).get_vocab(with_added_tokens=True)
+        problem = growth_problem(json.loads(path.read_text(encoding="utf-8")))
     except Exception:  # the library has no other
         return
     check_ids(vocabulary, path)
+    if problem is not None:
+        raise InputError(f"{path}: {problem}")
 
 
 def transformers_tokenizer(source: Any, name: str, folder: Path) -> TextTokenizer:

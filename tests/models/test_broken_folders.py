@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import struct
 from collections.abc import Callable
@@ -94,11 +95,23 @@ def remove(*patterns: str) -> Edit:
     return lambda folder: [path.unlink() for pattern in patterns for path in folder.glob(pattern)]
 
 
+def pipe(name: str) -> Edit:
+    def edit(folder: Path) -> None:
+        (folder / name).unlink(missing_ok=True)
+        os.mkfifo(folder / name)
+
+    return edit
+
+
 def rope(**settings: Any) -> Edit:
     return keys(rope_parameters={"rope_theta": 10000.0, **settings})
 
 
 ROPE_TYPES = "valid: default, dynamic, linear, llama3, longrope, proportional, yarn"
+DOUBLED = {"type": "Replace", "pattern": {"String": "w"}, "content": "ww"}
+DOUBLED = {"type": "Sequence", "normalizers": [DOUBLED] * 40}
+PADDED = {"strategy": {"Fixed": 10**9}, "direction": "Right", "pad_to_multiple_of": None, "pad_id": 0}
+PADDED |= {"pad_type_id": 0, "pad_token": "<pad>"}
 MAMBA = b'{"model_type": "mamba", "vocab_size": 100, "num_hidden_layers": 2}'
 BROKEN: dict[str, tuple[Edit, str]] = {
     "config empty": (bytes_of("config.json", b""), "config.json:1 is not JSON"),
@@ -156,6 +169,13 @@ BROKEN: dict[str, tuple[Edit, str]] = {
                                    added_tokens=[]), "tokenizer.json holds no vocabulary"),
     "id below zero": (vocabulary(w43=-1), "tokenizer.json is no tokenizer, or damaged"),
     "id beyond all": (vocabulary(w43=2**31), "token 'w43' has the id 2147483648"),
+    "normaliser without bounds": (keys("tokenizer.json", normalizer=DOUBLED), "more than 1000 characters of one"),
+    "padding without bounds": (keys("tokenizer.json", padding=PADDED), "padding must be to at most 10000000 tokens"),
+    "other special tokens": (keys("special_tokens_map.json", eos_token=3), "map.json: eos_token must be a text, got 3"),
+    "special tokens cut": (bytes_of("special_tokens_map.json", b"{"), "special_tokens_map.json:1 is not JSON"),
+    "added tokens a list": (bytes_of("added_tokens.json", b"[]"), "added_tokens.json must hold an object"),
+    "tokenizer a pipe": (pipe("tokenizer.json"), "tokenizer.json: is a pipe; only regular files are read"),
+    "template a pipe": (pipe("chat_template.jinja"), "chat_template.jinja: is a pipe"),
     "settings empty": (bytes_of("tokenizer_config.json", b""), "tokenizer_config.json:1 is not JSON"),
     "end as a number": (keys("tokenizer_config.json", eos_token=2), "eos_token must be a text, got 2"),
     "class as a number": (keys("tokenizer_config.json", tokenizer_class=3), "tokenizer_class must be a text, got 3"),
