@@ -75,7 +75,7 @@ def misspelt_key(entry: Mapping[str, Any], forms: Collection[str], known: Collec
         wanted = (*wanted, "input")
     strange = [key for key in islice(entry, _MAX_KEYS) if not (key in _FOREIGN or key in known or key in wanted)]
     for key in strange:
-        near = [name for name in _names_near(key[:_MAX_CHARS], wanted) if name not in entry]
+        near = [name for name in names_near(key[:_MAX_CHARS], wanted) if name not in entry]
         if near and any(name in entry for name in LENGTH_KEYS):
             near = [name for name in near if name not in LENGTH_KEYS]
         if near:
@@ -84,12 +84,12 @@ def misspelt_key(entry: Mapping[str, Any], forms: Collection[str], known: Collec
 
 
 @lru_cache(maxsize=4096)
-def _names_near(key: str, names: tuple[str, ...]) -> list[str]:
+def names_near(key: str, names: tuple[str, ...]) -> list[str]:
     """Names that a key is probably meant to be, the nearest first."""
     found = []
     for name in names:
         one, other, most = _plain(key), _plain(name), _FEW_EDITS if len(name) < _LONG else _MANY_EDITS
-        if abs(len(one) - len(other)) <= most and (edits := _edits(one, other)) <= most:
+        if abs(len(one) - len(other)) <= most and (edits := edits_between(one, other)) <= most:
             found.append((edits, name))
     return [name for _, name in sorted(found)]
 
@@ -98,7 +98,7 @@ def _plain(key: str) -> str:
     return "".join(letter for letter in key.lower() if letter not in "_- ")
 
 
-def _edits(one: str, other: str) -> int:
+def edits_between(one: str, other: str) -> int:
     """Letters to insert, delete, replace or exchange with the next one to make one word the other."""
     before: list[int] = []
     row = list(range(len(other) + 1))

@@ -176,9 +176,9 @@ def test_misspelt_keys_say_what_is_meant(entry: dict[str, Any], key: str, meant:
 def test_keys_are_compared_a_bounded_number_of_times(monkeypatch: pytest.MonkeyPatch):
     """However many an entry has, and once for all entries that have the same."""
     calls: list[str] = []
-    edits = prompt_keys._edits
-    monkeypatch.setattr(prompt_keys, "_edits", lambda one, other: calls.append(one) or edits(one, other))
-    prompt_keys._names_near.cache_clear()
+    edits = prompt_keys.edits_between
+    monkeypatch.setattr(prompt_keys, "edits_between", lambda one, other: calls.append(one) or edits(one, other))
+    prompt_keys.names_near.cache_clear()
     entry = {**{f"max_token{i}": 1 for i in range(10_000)}, "max_tokens": 3, "text": "a"}
     for line in range(50):
         assert parse_prompt(entry, f"here:{line}").text == "a"
