@@ -121,6 +121,9 @@ def _sizes_problem(content: Mapping[str, Any]) -> str | None:
         is_listed = isinstance(value, list) and key in _PER_LAYER
         if not (value is None or is_listed or (type(value) is int and 1 <= value <= largest)):
             return f"{key} must be a whole number from 1 to {largest}, got {shortened(value)}"
+    labels = content.get("num_labels", 0)
+    if not (type(labels) is int and 0 <= labels <= _MAX_LAYERS):
+        return f"num_labels must be a whole number from 0 to {_MAX_LAYERS}, got {shortened(labels)}"
     for key in ("dtype", "torch_dtype"):
         value = content.get(key)
         if isinstance(value, str) and not _DTYPE.fullmatch(value):

@@ -100,14 +100,13 @@ def _of_folder(source: ModelSource) -> tuple[ModelDescription, TextTokenizer]:
     checked: Mapping[str, Any] = config
     tensors = _tensors_of(source)
     sizes = LlamaSizes.from_config(config)
+    is_light = source.is_hub or source.base is not None or source.name.startswith(tuple(SHIPPED_FOLDERS))
+    tokenizer = folder_tokenizer(source) if is_light else _as_loaded(source)
     if sizes is not None or not source.has_weights:
-        tokenizer = folder_tokenizer(source)
         _refuse_llama(source, config, sizes, tensors)
     else:
-        from sim.models.loading import load_tokenizer
         from sim.models.networks import check_network
 
-        tokenizer = load_tokenizer(source.name, trust_remote_code=remote_code_is_trusted())
         checked = check_network(source, remote_code_is_trusted())
     limit = context_limit(checked, source.name)
     notes = (*limit.notes, *_notes_of_template(source.tokenizer_folder), *_notes_of_values(source))
@@ -133,6 +132,13 @@ def _of_folder(source: ModelSource) -> tuple[ModelDescription, TextTokenizer]:
         ),
         tokenizer,
     )
+
+
+def _as_loaded(source: ModelSource) -> TextTokenizer:
+    """The tokenizer that a run has, which looks at more of the files."""
+    from sim.models.loading import load_tokenizer
+
+    return load_tokenizer(source.name, trust_remote_code=remote_code_is_trusted())
 
 
 def _refuse_llama(

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sim.core.errors import InputError, unknown_name_message
+from sim.models.chat_template import TEMPLATE_FILE
 from sim.models.checkpoint import read_json
 from sim.models.fingerprint import combine, parameters_digest, weights_digest
 from sim.models.hub import first_line, quiet_transformers
@@ -20,6 +21,7 @@ from sim.models.tokenizer import (
     VOCABULARY_FILES,
     TextTokenizer,
     light_tokenizer,
+    read_template,
     refuse_greedy,
     transformers_tokenizer,
     unreadable,
@@ -275,6 +277,7 @@ def _load_tokenizer(name: str, trust_remote_code: bool, stamp: str) -> TextToken
     if not trust_remote_code and not any(next(folder.glob(pattern), None) for pattern in VOCABULARY_FILES):
         raise InputError(f"cannot load model {name!r}: {folder} holds no tokenizer, such as tokenizer.json")
     refuse_greedy(folder / "tokenizer.json")
+    read_template(folder / TEMPLATE_FILE)  # It names the file, should it be no text.
     try:
         tokenizer = AutoTokenizer.from_pretrained(str(folder), trust_remote_code=trust_remote_code)
     except Exception as error:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from sim.core.errors import InputError, unknown_name_message
+from sim.core.errors import InputError, shortened, unknown_name_message
 from sim.models.checkpoint import LAYERS_FILE, check_folder, read_json, weight_files
 from sim.models.fetch import is_fetched, smollm2_target
 from sim.models.gguf_files import converted_folder
@@ -144,8 +144,11 @@ def _parse_layers(selection: str, name: str, num_layers: object) -> tuple[int, .
         raise InputError(f"cannot load model {name!r}: its config.json does not state num_hidden_layers")
     if not all(part.strip().isdecimal() for part in parts):
         raise InputError(f"{name!r}: layers must be a number, such as 8, or several, such as 0,7,14; got {selection!r}")
-    numbers = [int(part) for part in parts]
+    # More digits than any number of layers has.
+    numbers = [min(int(part.strip()[:9]), num_layers + 1) for part in parts]
     layers = tuple(range(numbers[0])) if len(parts) == 1 else tuple(numbers)
     if not layers or max(layers) >= num_layers:
-        raise InputError(f"{name!r}: the model has {num_layers} layers, 0 to {num_layers - 1}; got {selection!r}")
+        raise InputError(
+            f"{name!r}: the model has {num_layers} layers, 0 to {num_layers - 1}; got {shortened(selection)}"
+        )
     return layers

@@ -156,6 +156,9 @@ BROKEN: dict[str, tuple[Edit, str]] = {
     "rope of no factor": (rope(rope_type="linear", factor=0.0), "factor must be a number above 0, got 0.0"),
     "epsilon": (keys(rms_norm_eps=-1.0), "rms_norm_eps must be a number above 0, got -1.0"),
     "epsilon of null": (keys(rms_norm_eps=None), "rms_norm_eps must be a number above 0, got None"),
+    "many labels": (keys(num_labels=10**9), "num_labels must be a whole number from 0 to 10000"),
+    "labels": (keys(id2label=3), "config.json of model"),
+    "padding side": (keys("tokenizer_config.json", padding_side="x"), "Padding side should be"),
     "activation": (keys(hidden_act="siluu"), "unknown hidden_act 'siluu' (did you mean 'silu'?)"),
     "tied by a text": (keys(tie_word_embeddings="yes"), "tie_word_embeddings must be true or false, got 'yes'"),
     "inner configuration": (keys(text_config="x"), "text_config must be an object"),
@@ -319,3 +322,10 @@ def test_check_and_run_refuse_a_broken_gguf_file_in_one_line(name: str, gguf: by
     path.write_bytes(edit(gguf))
     for line in refused(path, capsys):
         assert says in line, line
+
+
+@pytest.mark.parametrize("layers", [str(10**12), "9" * 5000, f"0,{10**30}"])
+def test_more_layers_than_any_model_has_are_not_counted_out(layers: str, capsys):
+    assert _main(["models", "check", f"embedded/target#layers={layers}"]) == 2
+    said = capsys.readouterr().err
+    assert "the model has 4 layers, 0 to 3; got" in said and said.count("\n") == 1
