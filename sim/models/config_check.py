@@ -74,14 +74,19 @@ def _vocab_size(config: Mapping[str, Any]) -> int | None:
 
 
 def _ids_problem(content: Mapping[str, Any], vocab_size: int | None) -> str | None:
-    """What is wrong with the special ids that a file names; tokenizers name theirs as texts, under other keys."""
-    last = (_MAX_SIZE if vocab_size is None else vocab_size) - 1
+    """What is wrong with the special ids that a file names; tokenizers name theirs as texts, under other keys.
+
+    Ends and beginnings outside the vocabulary, which small models have from the defaults of larger ones, never occur.
+    A padding must have a row in the embedding; of it and of a beginning, -1 says that there is none.
+    """
     for key in ("bos_token_id", "eos_token_id", "pad_token_id"):
         value = content.get(key)
         ids = value if isinstance(value, list) and key == "eos_token_id" else [value]
-        if value is not None and not all(type(one) is int and 0 <= one <= last for one in ids):
+        first = 0 if key == "eos_token_id" else -1
+        last = (vocab_size if vocab_size is not None and key == "pad_token_id" else _MAX_SIZE) - 1
+        if value is not None and not all(type(one) is int and first <= one <= last for one in ids):
             several = " or a list of them" * (key == "eos_token_id")
-            return f"{key} must be a token id{several}, got {shortened(value)}; valid: 0 to {last}"
+            return f"{key} must be a token id{several}, got {shortened(value)}; valid: {first} to {last}"
     return None
 
 

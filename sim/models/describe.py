@@ -122,7 +122,7 @@ def _of_folder(source: ModelSource) -> tuple[ModelDescription, TextTokenizer]:
             ", ".join(config.get("architectures") or [str(config.get("model_type"))]),
             width,
             tuple(sorted(token for token in _ends(generation, config, tokenizer) if token < width)),
-            tokenizer.special_ids.get("bos", config.get("bos_token_id")),
+            _begin(config, tokenizer, width),
             _count_parameters(source, shapes),
             len(source.layers) if source.layers is not None else layers,
             limit.length,
@@ -209,6 +209,11 @@ def _ends(generation: Mapping[str, Any], config: Mapping[str, Any], tokenizer: T
     for one in named:
         ends.update([one] if isinstance(one, int) else one or [])
     return ends
+
+
+def _begin(config: Mapping[str, Any], tokenizer: TextTokenizer, vocab_size: int) -> int | None:
+    named = (tokenizer.special_ids.get("bos"), config.get("bos_token_id"))
+    return next((token for token in named if isinstance(token, int) and 0 <= token < vocab_size), None)
 
 
 def folder_tokenizer(source: ModelSource) -> TextTokenizer:

@@ -261,7 +261,7 @@ def _special_ids(
     for named in (generation("eos_token_id", None), config("eos_token_id", None), tokenizer.special_ids.get("eos")):
         ends.update([named] if isinstance(named, int) else named or [])
     begins = (tokenizer.special_ids.get("bos"), config("bos_token_id", None), tokenizer.special_ids.get("eos"), 0)
-    begin = next(token for token in begins if isinstance(token, int) and token < len(tokenizer))
+    begin = next(token for token in begins if isinstance(token, int) and 0 <= token < len(tokenizer))
     return frozenset(ends), begin
 
 

@@ -16,6 +16,7 @@ from safetensors.torch import load_file, save_file
 
 from sim.cli import _main
 from sim.models import loading
+from sim.models.describe import describe_model
 from tests.models import builders, gguf_builders
 from tests.worlds import FIXED_COMPUTE
 
@@ -211,14 +212,15 @@ BROKEN: dict[str, tuple[Edit, str]] = {
     "no weights": (remove(WEIGHTS), "holds no *.safetensors file"),
 }  # fmt: skip
 for key, file in [(key, "config.json") for key in ("eos", "bos", "pad")] + [("eos", "generation_config.json")]:
-    for value in (-1, 10**9, 100, True, 2.0, "2"):
+    first, last = 0 if key == "eos" else -1, 99 if key == "pad" else 9_999_999
+    for value in (first - 1, 10**9, last + 1, True, 2.0, "2"):
         several = " or a list of them" * (key == "eos")
         BROKEN[f"{key} {value!r} in {file}"] = (
             keys(file, **{f"{key}_token_id": value}),
-            f"{file}: {key}_token_id must be a token id{several}, got {value!r}; valid: 0 to 99",
+            f"{file}: {key}_token_id must be a token id{several}, got {value!r}; valid: {first} to {last}",
         )
 BROKEN["ends of which one is none"] = keys(eos_token_id=[2, -5]), "eos_token_id must be a token id or a list of them"
-BROKEN["id in tokenizer_config"] = keys("tokenizer_config.json", pad_token_id=-1), "pad_token_id must be a token id"
+BROKEN["id in tokenizer_config"] = keys("tokenizer_config.json", pad_token_id=-2), "pad_token_id must be a token id"
 
 
 @pytest.fixture(scope="module", params=["Llama", "qwen2"])
@@ -329,3 +331,21 @@ def test_more_layers_than_any_model_has_are_not_counted_out(layers: str, capsys)
     assert _main(["models", "check", f"embedded/target#layers={layers}"]) == 2
     said = capsys.readouterr().err
     assert "the model has 4 layers, 0 to 3; got" in said and said.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("ids", "ends"),
+    [
+        ({"bos_token_id": 50256, "eos_token_id": [2, 50256], "pad_token_id": None}, [2]),
+        ({"bos_token_id": -1, "eos_token_id": 2, "pad_token_id": -1}, [2]),
+    ],
+    ids=["defaults of a larger model", "none, as old checkpoints have it"],
+)
+def test_ids_that_a_model_does_not_have_do_no_harm(ids, ends, good, tmp_path):
+    model = shutil.copytree(good, tmp_path / "model")
+    keys("config.json", **ids)(model)
+    (model / "generation_config.json").unlink(missing_ok=True)
+    described, _ = describe_model(str(model))
+    assert described.bos_id != ids["bos_token_id"] and set(ends) <= set(described.eos_ids)
+    network = loading.load_model(str(model))
+    assert 0 <= network.bos_id < network.vocab_size and network.eos_ids == set(described.eos_ids)

@@ -178,7 +178,7 @@ DECODING: tuple[Mutant, ...] = (
     *faults_of(
         "sim/models/config_check.py",
         ("tests/models/test_broken_folders.py",),
-        ("ids_below_zero_end_texts", "type(one) is int and 0 <= one <= last", "type(one) is int and one <= last"),
+        ("ids_below_zero_end_texts", "type(one) is int and first <= one <= last", "type(one) is int and one <= last"),
         ("quantised_checkpoints_are_read", "    if quantised is not None:", "    if False:"),
         (
             "bases_of_rotary_embeddings_may_be_zero",
