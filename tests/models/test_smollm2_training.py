@@ -14,8 +14,9 @@ import torch
 from sim.models.interface import ForwardPass
 from sim.models.loading import load_model
 from sim.models.sources import BASE_KEY
+from sim.models.training.smollm2.blocks import Blocks
 from sim.models.training.smollm2.evaluate import answers_of, overlap_on
-from sim.models.training.smollm2.network import NORM, Network, StepNetwork, copy_layers, load_target
+from sim.models.training.smollm2.network import NORM, Network, StepNetwork, block_ends, copy_layers, load_target
 from sim.models.training.smollm2.prompts import kinds, make_prompt
 from sim.models.training.smollm2.samples import SampleStore, as_rows, read_samples, write_samples
 from sim.models.training.smollm2.sampling import Text, draw, sample_texts
@@ -45,7 +46,8 @@ def samples(target):
         return Text([1, *(draws.randrange(8, 60) for _ in range(5)), *ANSWER_IDS], draws.choice([1.0, 0.7]), "code", 0)
 
     with torch.no_grad():
-        texts = sample_texts(target, new_text, ANSWER_IDS, 8, torch.Generator().manual_seed(1))
+        blocks = block_ends(target.sizes.num_layers, 2)
+        texts = sample_texts(target, new_text, ANSWER_IDS, 8, torch.Generator().manual_seed(1), blocks)
         return [next(texts) for _ in range(24)]
 
 
@@ -80,13 +82,14 @@ def _logits(model, text):
 def test_samples_carry_the_rows_that_they_were_drawn_from(target, samples, folder):
     assert {one.kind for one in samples} == {"free", "code"}
     read = read_samples(folder / "s1-0000.npz", best=8)
-    network = Network(target, target.parameters)
+    network = Network(target, target.parameters, kept_after=block_ends(target.sizes.num_layers, 2))
     for one in read[:6]:
         assert one.num_rows == len(one.tokens) - one.start - 1
         rows = as_rows([one], pad_id=2)
         hidden = hidden_at(network, rows)
         logs, best = torch.log_softmax(network.head(hidden), -1).topk(8, -1)
         assert torch.allclose(hidden, rows.hidden, atol=2e-2)
+        assert torch.allclose(network.kept[0].flatten(0, 1)[rows.places], rows.between[:, 0], atol=2e-2)
         assert torch.allclose(logs, rows.log_probs, atol=2e-2)
         assert (best[:, 0] == rows.best[:, 0]).float().mean() > 0.9
     answered = [one for one in samples if one.answer < len(one.tokens)]
@@ -147,10 +150,51 @@ def test_training_goes_on_from_its_checkpoint_and_brings_the_draft_nearer(target
     assert losses[1].divergence < losses[0].divergence
 
 
+def test_blocks_of_a_target_are_of_like_size():
+    assert block_ends(30, 5) == (5, 11, 17, 23)
+    assert block_ends(30, 4) == (6, 14, 21)
+    assert block_ends(2, 1) == ()
+
+
+def test_the_target_is_no_distance_from_its_own_blocks(target, folder):
+    """Where each block is one layer, the layers do just what blocks do; places before the first row count, too."""
+    batch = [*read_samples(folder / "s1-0000.npz"), *read_samples(folder / "s1-0001.npz")]
+    rows, starts = as_rows(batch, pad_id=2), [one.start for one in batch]
+    blocks = Blocks(target, target.sizes.num_layers, batch)
+    assert max(starts) > 0
+    own = Network(target, target.parameters, kept_after=blocks.ends)
+    assert blocks.losses(own, rows, starts).max() < 1e-4
+    own(rows.ids)
+    assert blocks.drift(own.kept, rows) < 1e-4
+    swapped = Network(target, copy_layers(target, [1, 0]), kept_after=blocks.ends)
+    swapped(rows.ids)
+    assert blocks.losses(swapped, rows, starts).min() > 0.01 < blocks.drift(swapped.kept, rows)
+
+
+def test_layers_that_learn_by_themselves_come_nearer_to_their_blocks(target, folder, tmp_path):
+    messages = []
+    store = SampleStore(folder)
+    start = copy_layers(target, [1, 0])
+    plan = Plan(1e-2, 400, 40, 5, block_steps=40)
+    train(target, start, store, plan, tmp_path, messages.append)
+    first, last = (sum(float(one) for one in text.rpartition("blocks ")[2].split(", ")) for text in messages)
+    assert last < first
+    draft, _ = read_state(tmp_path / STATE_FILE)
+    rows, starts = as_rows(store.train, pad_id=2), [one.start for one in store.train]
+    blocks = Blocks(target, 2, store.train)
+    after, before = (blocks.losses(Network(target, one), rows, starts) for one in (draft, copy_layers(target, [1, 0])))
+    assert (after < before).all()
+    with pytest.raises(ValueError, match="hold no states at the ends of 1 blocks"):
+        train(target, copy_layers(target, [0]), store, plan, tmp_path / "other", messages.append)
+
+
 def test_rate_warms_up_stays_and_falls_to_zero():
     plan = Plan(rate=1.0, steps=100, decay_steps=20)
     assert [plan.rate_at(step) for step in (29, 50, 80, 90, 100)] == [1.0, 1.0, 1.0, 0.5, 0.0]
     assert plan.rate_at(0) < 0.1
+    blocks = Plan(rate=1.0, steps=200, decay_steps=20, block_steps=80)
+    assert [blocks.rate_at(step) for step in (29, 40, 60, 79)] == [1.0, 1.0, 0.5, 0.025]
+    assert blocks.rate_at(80) < 0.1 < blocks.rate_at(150) == 1
 
 
 def test_overlap_of_the_target_with_itself_is_one_and_answers_end(target):

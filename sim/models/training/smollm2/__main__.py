@@ -14,7 +14,7 @@ from sim.models.loading import load_tokenizer
 from sim.models.sources import SHIPPED_FOLDERS, SMOLLM2, SMOLLM2_TARGET
 from sim.models.tokenizer import TextTokenizer
 from sim.models.training.smollm2.evaluate import TEMPERATURES, Overlap, overlap_on
-from sim.models.training.smollm2.network import Parameters, Target, copy_layers, load_target
+from sim.models.training.smollm2.network import Parameters, Target, block_ends, copy_layers, load_target
 from sim.models.training.smollm2.samples import SampleStore
 from sim.models.training.smollm2.sampling import sample_files
 from sim.models.training.smollm2.ship import shipped_values, write_folder
@@ -44,13 +44,14 @@ def measure(args: argparse.Namespace, target: Target, tokenizer: TextTokenizer, 
 
 def run_sample(args: argparse.Namespace, target: Target, tokenizer: TextTokenizer) -> None:
     """Sample the target."""
-    sample_files(target, tokenizer.encode, args.data, args.seed, args.files)
+    blocks = block_ends(target.sizes.num_layers, args.blocks)
+    sample_files(target, tokenizer.encode, args.data, args.seed, args.files, blocks)
 
 
 def run_train(args: argparse.Namespace, target: Target, _: TextTokenizer) -> None:
     """Train the draft."""
     store = SampleStore(args.data, args.held_out)
-    plan = Plan(args.rate, args.tokens_per_step, args.steps, args.decay_steps)
+    plan = Plan(args.rate, args.tokens_per_step, args.steps, args.decay_steps, args.block_steps, args.between_weight)
     done = train(target, copy_layers(target, args.layers), store, plan, args.work, say)
     say(f"done after {done.step} steps, {done.rows} rows: {args.work / STATE_FILE}")
 
@@ -89,6 +90,8 @@ def parser() -> argparse.ArgumentParser:
 
     sample = commands.add_parser("sample", parents=[shared, data], help=run_sample.__doc__)
     sample.add_argument("--files", type=int, default=8, help="files of 256 texts to add")
+    blocks = f"blocks at whose ends states are kept, as many as the draft has layers (default {len(LAYERS)})"
+    sample.add_argument("--blocks", type=int, default=len(LAYERS), help=blocks)
     sample.set_defaults(run=run_sample)
     fit = commands.add_parser("train", parents=[shared, data, work, layers], help=run_train.__doc__)
     fit.add_argument("--held-out", nargs="*", default=(), help="files of samples that are not trained on")
@@ -96,6 +99,8 @@ def parser() -> argparse.ArgumentParser:
     fit.add_argument("--tokens-per-step", type=int, default=Plan.tokens_per_step)
     fit.add_argument("--steps", type=int, default=Plan.steps, help="in all, earlier runs included")
     fit.add_argument("--decay-steps", type=int, default=Plan.decay_steps)
+    fit.add_argument("--block-steps", type=int, default=Plan.block_steps, help="of the beginning: layers by themselves")
+    fit.add_argument("--between-weight", type=float, default=Plan.between_weight)
     fit.set_defaults(run=run_train)
     check = commands.add_parser("evaluate", parents=[shared, work, prompts], help=run_evaluate.__doc__)
     check.set_defaults(run=run_evaluate)

@@ -78,6 +78,19 @@ def copy_layers(target: Target, layers: Sequence[int]) -> Parameters:
     return draft
 
 
+def num_layers_of(parameters: Mapping[str, torch.Tensor]) -> int:
+    """How many layers there are parameters of."""
+    return len({name.split(".")[1] for name in parameters if name.startswith("layers.")})
+
+
+def block_ends(num_target_layers: int, num_draft_layers: int) -> tuple[int, ...]:
+    """Last layers of all but the last of the target's blocks, one block for each layer of a draft.
+
+    A layer of the draft is trained to do what a block of the target's does.
+    """
+    return tuple(num_target_layers * (1 + one) // num_draft_layers - 1 for one in range(num_draft_layers - 1))
+
+
 class Network:
     """A Llama of the target's sizes with its embedding and any number of layers.
 
@@ -86,6 +99,10 @@ class Network:
         parameters: Layers and last norm; the target's own or a draft's.
         max_tokens: Longest text.
         precision: Of the layers' products; None for that of the weights. bfloat16 halves the time of a training step.
+        kept_after: Layers, numbered from 0, whose results are kept.
+
+    Attributes:
+        kept: States after those layers in the last call, before any norm, each as the hidden states that it returned.
     """
 
     def __init__(
@@ -94,10 +111,13 @@ class Network:
         parameters: Mapping[str, torch.Tensor],
         max_tokens: int = 512,
         precision: torch.dtype | None = None,
+        kept_after: Sequence[int] = (),
     ) -> None:
         self.precision = precision
+        self._kept_after = frozenset(kept_after)
+        self.kept: list[torch.Tensor] = []
         self.sizes, self.embedding, self.parameters = target.sizes, target.embedding, parameters
-        self.num_layers = len({name.split(".")[1] for name in parameters if name.startswith("layers.")})
+        self.num_layers = num_layers_of(parameters)
         self.max_tokens = max_tokens
         dim = self.sizes.head_dim
         frequencies = 1.0 / self.sizes.rope_theta ** (torch.arange(0, dim, 2).float() / dim)
@@ -106,7 +126,17 @@ class Network:
 
     def __call__(self, ids: torch.Tensor) -> torch.Tensor:
         """Hidden states [batch, length, hidden_size], after the last norm, of texts [batch, length]."""
-        num_texts, length = ids.shape
+        return self._through_layers(F.embedding(ids, self.embedding).float(), self._whole_texts(*ids.shape))
+
+    def layer(self, index: int, x: torch.Tensor) -> torch.Tensor:
+        """States after one layer from those before it, both [batch, length, hidden_size]."""
+        return self._through_layer(index, x, self._whole_texts(*x.shape[:2]))
+
+    def last_norm(self, x: torch.Tensor) -> torch.Tensor:
+        """What the head is applied to, from states after the last layer."""
+        return self._normed(x, self.parameters[NORM])
+
+    def _whole_texts(self, num_texts: int, length: int) -> Attend:
         cos, sin = self._cos[:length], self._sin[:length]
         groups = self.sizes.num_heads // self.sizes.num_kv_heads
 
@@ -117,30 +147,34 @@ class Network:
             found = F.scaled_dot_product_attention(_turn(query, cos, sin), key, value, is_causal=True)
             return found.transpose(1, 2).reshape(num_texts, length, -1)
 
-        return self._through_layers(F.embedding(ids, self.embedding).float(), attend)
+        return attend
 
     def head(self, hidden: torch.Tensor) -> torch.Tensor:
         """Logits of hidden states."""
         return _product(hidden, self.embedding)
 
     def _through_layers(self, x: torch.Tensor, attend: Attend) -> torch.Tensor:
-        sizes = self.sizes
+        self.kept = []
         for index in range(self.num_layers):
-            part = {name: self.parameters[f"layers.{index}.{name}.weight"] for name in _PARTS}
-            h = self._normed(x, part["input_layernorm"])
-            query, key, value = (
-                _product(h, part[name], self.precision).view(*x.shape[:-1], heads, sizes.head_dim)
-                for name, heads in zip(
-                    MATRICES[:3], (sizes.num_heads, sizes.num_kv_heads, sizes.num_kv_heads), strict=True
-                )
-            )
-            x = x + _product(attend(index, query, key, value), part["self_attn.o_proj"], self.precision)
-            h = self._normed(x, part["post_attention_layernorm"])
-            gated = F.silu(_product(h, part["mlp.gate_proj"], self.precision)) * _product(
-                h, part["mlp.up_proj"], self.precision
-            )
-            x = x + _product(gated, part["mlp.down_proj"], self.precision)
-        return self._normed(x, self.parameters[NORM])
+            x = self._through_layer(index, x, attend)
+            if index in self._kept_after:
+                self.kept.append(x)
+        return self.last_norm(x)
+
+    def _through_layer(self, index: int, x: torch.Tensor, attend: Attend) -> torch.Tensor:
+        sizes = self.sizes
+        part = {name: self.parameters[f"layers.{index}.{name}.weight"] for name in _PARTS}
+        h = self._normed(x, part["input_layernorm"])
+        query, key, value = (
+            _product(h, part[name], self.precision).view(*x.shape[:-1], heads, sizes.head_dim)
+            for name, heads in zip(MATRICES[:3], (sizes.num_heads, sizes.num_kv_heads, sizes.num_kv_heads), strict=True)
+        )
+        x = x + _product(attend(index, query, key, value), part["self_attn.o_proj"], self.precision)
+        h = self._normed(x, part["post_attention_layernorm"])
+        gated = F.silu(_product(h, part["mlp.gate_proj"], self.precision)) * _product(
+            h, part["mlp.up_proj"], self.precision
+        )
+        return x + _product(gated, part["mlp.down_proj"], self.precision)
 
     def _normed(self, x: torch.Tensor, gain: torch.Tensor) -> torch.Tensor:
         return F.rms_norm(x, (self.sizes.hidden_size,), gain, self.sizes.norm_epsilon)
@@ -154,10 +188,18 @@ class StepNetwork(Network):
         parameters: Layers and last norm.
         num_texts: Rows of the batch.
         max_tokens: Longest text.
+        kept_after: Layers whose results are kept.
     """
 
-    def __init__(self, target: Target, parameters: Mapping[str, torch.Tensor], num_texts: int, max_tokens: int) -> None:
-        super().__init__(target, parameters, max_tokens)
+    def __init__(
+        self,
+        target: Target,
+        parameters: Mapping[str, torch.Tensor],
+        num_texts: int,
+        max_tokens: int,
+        kept_after: Sequence[int] = (),
+    ) -> None:
+        super().__init__(target, parameters, max_tokens, kept_after=kept_after)
         sizes = self.sizes
         shape = (self.num_layers, num_texts, sizes.num_kv_heads, max_tokens, sizes.head_dim)
         # Kept as the matrices are: reading float32 would take a tenth of a step in bfloat16.

@@ -2,8 +2,9 @@
 
 A file holds, for n texts of lengths L_i whose rows begin at s_i: ``lengths`` [n], ``starts`` [n], ``answers`` [n],
 ``temps`` [n], ``kinds`` [n], ``tokens`` [sum L_i], and for the places s_i to L_i - 1 of all texts ``idx`` and ``lp``
-[rows, 256] (best first, at temperature 1) and ``h`` [rows, hidden_size]. The row of a place is of the token after it; a
-text that has ended has an empty last row (``lp`` of EMPTY_LOGP).
+[rows, 256] (best first, at temperature 1), ``h`` [rows, hidden_size] and ``between`` [rows, blocks - 1, hidden_size],
+the states at the ends of the target's blocks. The row of a place is of the token after it; a text that has ended has an
+empty last row (``lp`` of EMPTY_LOGP).
 """
 
 from __future__ import annotations
@@ -35,6 +36,7 @@ class Sample:
         ids: Best tokens of every row, [rows, best].
         log_probs: Theirs.
         hidden: State behind every row, [rows, hidden_size].
+        between: States at the ends of blocks, [rows, blocks - 1, hidden_size]; no block of files that have none.
         temperature: At which it was drawn.
         kind: Of its prompt.
         answer: Last place before the answer: rows from there on are of the answer, those before of the user's message.
@@ -45,6 +47,7 @@ class Sample:
     ids: npt.NDArray[np.uint16]
     log_probs: npt.NDArray[np.float16]
     hidden: npt.NDArray[np.float16]
+    between: npt.NDArray[np.float16]
     temperature: float
     kind: str
     answer: int
@@ -73,6 +76,7 @@ def write_samples(path: Path, samples: Sequence[Sample]) -> None:
         idx=joined([one.ids for one in samples]),
         lp=joined([one.log_probs for one in samples]),
         h=joined([one.hidden for one in samples]),
+        between=joined([one.between for one in samples]),
     )
     scratch.rename(path)
 
@@ -82,6 +86,7 @@ def read_samples(path: Path, best: int = BEST_TRAINED) -> list[Sample]:
     with np.load(path) as file:
         content = {name: file[name] for name in file.files}
     answers = content.get("answers", content["starts"])  # older files have rows of answers only
+    between = content.get("between", np.zeros((len(content["h"]), 0, content["h"].shape[1]), np.float16))
     ends = np.cumsum(content["lengths"])
     row_ends = np.cumsum(content["lengths"] - content["starts"])
     found = []
@@ -97,6 +102,7 @@ def read_samples(path: Path, best: int = BEST_TRAINED) -> list[Sample]:
                     content["idx"][first:last, :best],
                     content["lp"][first:last, :best],
                     content["h"][first:last],
+                    between[first:last],
                     float(content["temps"][index]),
                     str(content["kinds"][index]),
                     int(answers[index]),
@@ -150,6 +156,7 @@ class Rows:
         best: Best tokens, [rows, best].
         log_probs: Theirs.
         hidden: The target's states, [rows, hidden_size].
+        between: Those at the ends of blocks, [rows, blocks - 1, hidden_size].
         weights: Of the rows in losses, mean 1: those of answers count fully. [rows].
     """
 
@@ -158,6 +165,7 @@ class Rows:
     best: torch.Tensor
     log_probs: torch.Tensor
     hidden: torch.Tensor
+    between: torch.Tensor
     weights: torch.Tensor
 
 
@@ -176,5 +184,6 @@ def as_rows(batch: Sequence[Sample], pad_id: int) -> Rows:
         torch.from_numpy(np.concatenate([one.ids for one in batch]).astype(np.int64)),
         torch.from_numpy(np.concatenate([one.log_probs for one in batch])).float(),
         torch.from_numpy(np.concatenate([one.hidden for one in batch])).float(),
+        torch.from_numpy(np.concatenate([one.between for one in batch])).float(),
         torch.from_numpy(weights / weights.mean()).float(),
     )

@@ -48,7 +48,7 @@ class Text:
     writes_prompt: bool = False
     answer: int | None = None
     at: int = 0
-    rows: list[tuple[Any, Any, Any]] = field(default_factory=list)
+    rows: list[tuple[Any, ...]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         if not self.writes_prompt:
@@ -90,7 +90,12 @@ class PromptMaker:
 
 
 def sample_texts(
-    target: Target, new_text: NewText, answer_ids: Sequence[int], num_texts: int, generator: torch.Generator
+    target: Target,
+    new_text: NewText,
+    answer_ids: Sequence[int],
+    num_texts: int,
+    generator: torch.Generator,
+    blocks: Sequence[int] = (),
 ) -> Iterator[Sample]:
     """Draw texts without end, a batch side by side; a text that is done makes room for the next at once.
 
@@ -100,15 +105,16 @@ def sample_texts(
         answer_ids: What stands between a message of the user and its answer.
         num_texts: Texts side by side.
         generator: Of the draws.
+        blocks: Layers after which states are kept.
     """
-    network = StepNetwork(target, target.parameters, num_texts, MAX_TOKENS)
+    network = StepNetwork(target, target.parameters, num_texts, MAX_TOKENS, blocks)
     texts = [new_text() for _ in range(num_texts)]
     while True:
         ids = torch.tensor([text.tokens[text.at] for text in texts])
         hidden = network.step(ids, torch.tensor([text.at for text in texts]))
         logits = network.head(hidden)
         drawn = draw(logits, torch.tensor([text.temperature for text in texts]), generator)
-        _keep_rows(texts, logits, hidden)
+        _keep_rows(texts, logits, hidden, network.kept)
         for slot, (text, token) in enumerate(zip(texts, drawn.tolist(), strict=True)):
             text.at += 1
             if text.at < len(text.tokens):
@@ -150,19 +156,15 @@ def _found(sums: torch.Tensor, value: torch.Tensor) -> tuple[torch.Tensor, torch
     return place[:, 0], value - before
 
 
-def _keep_rows(texts: Sequence[Text], logits: torch.Tensor, hidden: torch.Tensor) -> None:
+def _keep_rows(texts: Sequence[Text], logits: torch.Tensor, hidden: torch.Tensor, kept: list[torch.Tensor]) -> None:
     need = [slot for slot, text in enumerate(texts) if text.has_row]
     if not need:
         return
     values, ids = torch.log_softmax(logits[need], -1).topk(min(BEST_STORED, logits.shape[-1]), -1)
-    for row, slot in enumerate(need):
-        texts[slot].rows.append(
-            (
-                ids[row].numpy().astype(np.uint16),
-                values[row].numpy().astype(np.float16),
-                hidden[slot].numpy().astype(np.float16),
-            )
-        )
+    between = torch.stack(kept, 1) if kept else hidden.new_zeros(len(hidden), 0, hidden.shape[1])
+    parts = (ids.numpy().astype(np.uint16), *(part.half().numpy() for part in (values, hidden[need], between[need])))
+    for slot, *row in zip(need, *parts, strict=True):
+        texts[slot].rows.append(tuple(row))
 
 
 def _begin_answer(text: Text, answer_ids: Sequence[int]) -> None:
@@ -173,17 +175,24 @@ def _begin_answer(text: Text, answer_ids: Sequence[int]) -> None:
 
 
 def _finished(text: Text) -> Sample:
-    ids, values, hidden = (np.stack(parts) for parts in zip(*text.rows, strict=True))
+    ids, values, hidden, between = (np.stack(parts) for parts in zip(*text.rows, strict=True))
     # The last token has no row after it: an empty one.
-    ids, hidden = (np.concatenate([part, np.zeros_like(part[:1])]) for part in (ids, hidden))
+    ids, hidden, between = (np.concatenate([part, np.zeros_like(part[:1])]) for part in (ids, hidden, between))
     values = np.concatenate([values, np.full_like(values[:1], EMPTY_LOGP)])
     answer = len(text.tokens) if text.answer is None else text.answer
     tokens = np.array(text.tokens, np.uint16)
-    return Sample(tokens, text.start, ids, values, hidden, text.temperature, text.kind, answer)
+    return Sample(tokens, text.start, ids, values, hidden, between, text.temperature, text.kind, answer)
 
 
 @torch.no_grad()
-def sample_files(target: Target, encode: Callable[[str], list[int]], folder: Path, seed: int, num_files: int) -> None:
+def sample_files(
+    target: Target,
+    encode: Callable[[str], list[int]],
+    folder: Path,
+    seed: int,
+    num_files: int,
+    blocks: Sequence[int] = (),
+) -> None:
     """Add files of samples to a folder; a run that is repeated goes on with other draws.
 
     Args:
@@ -192,11 +201,12 @@ def sample_files(target: Target, encode: Callable[[str], list[int]], folder: Pat
         folder: Where ``sSEED-NUMBER.npz`` are written.
         seed: Of all draws.
         num_files: How many files to add.
+        blocks: Layers after which states are kept.
     """
     folder.mkdir(parents=True, exist_ok=True)
     first = len(list(folder.glob(f"s{seed}-*.npz")))
     maker = PromptMaker(encode, random.Random(f"{seed}/{first}"))
     generator = torch.Generator().manual_seed(seed * 1000 + first)
-    texts = sample_texts(in_bfloat16(target), maker, maker.answer_ids, TEXTS_AT_ONCE, generator)
+    texts = sample_texts(in_bfloat16(target), maker, maker.answer_ids, TEXTS_AT_ONCE, generator, blocks)
     for number in range(first, first + num_files):
         write_samples(folder / f"s{seed}-{number:04d}.npz", [next(texts) for _ in range(TEXTS_PER_FILE)])

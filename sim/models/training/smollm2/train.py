@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
@@ -12,12 +12,14 @@ from time import perf_counter
 import torch
 import torch.nn.functional as F
 
-from sim.models.training.smollm2.network import Network, Parameters, Target
-from sim.models.training.smollm2.samples import Rows, SampleStore, as_rows
+from sim.models.training.smollm2.blocks import Blocks
+from sim.models.training.smollm2.network import Network, Parameters, Target, num_layers_of
+from sim.models.training.smollm2.samples import Rows, Sample, SampleStore, as_rows
 
 STATE_FILE = "state.pt"
 WARM_UP_STEPS, SAVE_EVERY_S, SAY_EVERY = 30, 240.0, 20
 MAX_GRADIENT = 1.0
+_TEXTS_OF_SPREAD = 200
 _BEST_IN_HEAD, _OTHERS_IN_HEAD = 48, 4096
 
 
@@ -30,17 +32,28 @@ class Plan:
         tokens_per_step: At most, with padding.
         steps: Of all of the training.
         decay_steps: Of the end, over which the rate falls to zero and the loss turns to total variation.
+        block_steps: Of the beginning, in which every layer learns to do what a block of the target's does.
+        between_weight: Of the distance from the target's states at the ends of its blocks, after that.
     """
 
     rate: float = 1.2e-3
     tokens_per_step: int = 1400
     steps: int = 3000
     decay_steps: int = 600
+    block_steps: int = 0
+    between_weight: float = 0.1
 
     def rate_at(self, step: int) -> float:
-        """Learning rate of a step: warm-up, constant, linear to zero."""
-        rest = (self.steps - step) / self.decay_steps if self.is_decay(step) else 1.0
-        return self.rate * min(1.0, (step + 1) / WARM_UP_STEPS) * rest
+        """Learning rate of a step: warm-up, constant, linear to zero; likewise before that for blocks."""
+        if self.is_of_blocks(step):
+            first, rest = 0, min(1.0, 2 * (self.block_steps - step) / self.block_steps)
+        else:
+            first, rest = self.block_steps, (self.steps - step) / self.decay_steps if self.is_decay(step) else 1.0
+        return self.rate * min(1.0, (step + 1 - first) / WARM_UP_STEPS) * rest
+
+    def is_of_blocks(self, step: int) -> bool:
+        """Whether layers learn by themselves."""
+        return step < self.block_steps
 
     def is_decay(self, step: int) -> bool:
         """Whether the rate falls."""
@@ -68,6 +81,10 @@ class Losses:
     divergence: torch.Tensor
     variation: torch.Tensor
     state: torch.Tensor
+
+    def __str__(self) -> str:
+        parts = (part.item() for part in (self.divergence, self.variation, self.state))
+        return "KL {:.3f} nat, 1 - overlap {:.3f}, state {:.3f}".format(*parts)
 
 
 def losses_of(
@@ -132,51 +149,70 @@ def train(
     folder.mkdir(parents=True, exist_ok=True)
     for value in draft.values():
         value.requires_grad_()
-    network, optimiser, progress = (
-        Network(target, draft, precision=torch.bfloat16),
-        _optimiser(draft, plan.rate),
-        Progress(),
-    )
+    optimiser, progress = _optimiser(draft, plan.rate), Progress()
     state = folder / STATE_FILE
     if state.exists():
         progress = _restore(state, draft, optimiser)
     draws, generator = random.Random(progress.step), torch.Generator().manual_seed(progress.step + 1)
     saved = perf_counter()
+    store.refresh()
+    trainer = _Trainer(target, draft, plan, store.train[:_TEXTS_OF_SPREAD], generator)
     while progress.step < plan.steps:
-        store.refresh()
         for batch in store.batches(draws, plan.tokens_per_step):
             if progress.step >= plan.steps:
                 break
-            rows = as_rows(batch, target.eos_id)
-            losses = losses_of(hidden_at(network, rows), rows, target.embedding, generator)
-            _take_step(losses, draft, optimiser, plan, progress.step)
+            loss, words = trainer.loss_of(batch, progress.step)
+            _take_step(loss, draft, optimiser, plan.rate_at(progress.step))
             progress.step += 1
-            progress.rows += len(rows.places)
+            progress.rows += sum(one.num_rows for one in batch)
             if progress.step % SAY_EVERY == 0:
-                say(f"step {progress.step}, {progress.rows} rows: {_in_words(losses)}")
+                say(f"step {progress.step}, {progress.rows} rows: {words}")
             if perf_counter() - saved > SAVE_EVERY_S:
                 save_state(state, draft, optimiser, progress)
                 saved = perf_counter()
+        store.refresh()
     save_state(state, draft, optimiser, progress)
     return progress
 
 
-def _take_step(losses: Losses, draft: Parameters, optimiser: torch.optim.Optimizer, plan: Plan, step: int) -> None:
+class _Trainer:
+    """What is made smaller in a step, by the plan."""
+
+    def __init__(
+        self, target: Target, draft: Parameters, plan: Plan, samples: Sequence[Sample], generator: torch.Generator
+    ) -> None:
+        self.target, self.plan, self.generator = target, plan, generator
+        num_layers = num_layers_of(draft)
+        has_blocks = samples[0].between.shape[1] == num_layers - 1 > 0
+        if plan.block_steps and not has_blocks:
+            raise ValueError(f"block_steps: the samples hold no states at the ends of {num_layers} blocks")
+        self.blocks = Blocks(target, num_layers, samples) if has_blocks else None
+        kept = range(num_layers - 1) if has_blocks else ()
+        self.network = Network(target, draft, precision=torch.bfloat16, kept_after=kept)
+
+    def loss_of(self, batch: Sequence[Sample], step: int) -> tuple[torch.Tensor, str]:
+        """The loss of a batch, and its parts in words."""
+        rows = as_rows(batch, self.target.eos_id)
+        if self.blocks is not None and self.plan.is_of_blocks(step):
+            each = self.blocks.losses(self.network, rows, [one.start for one in batch])
+            return each.sum(), "distance of blocks " + ", ".join(f"{one:.3f}" for one in each.tolist())
+        losses = losses_of(hidden_at(self.network, rows), rows, self.target.embedding, self.generator)
+        near_end = self.plan.is_decay(step)
+        loss = losses.divergence * (0.3 if near_end else 1.0) + 0.1 * losses.state
+        if near_end:
+            loss = loss + 2.0 * losses.variation
+        if self.blocks is not None:
+            loss = loss + self.plan.between_weight * self.blocks.drift(self.network.kept, rows)
+        return loss, str(losses)
+
+
+def _take_step(loss: torch.Tensor, draft: Parameters, optimiser: torch.optim.Optimizer, rate: float) -> None:
     for group in optimiser.param_groups:
-        group["lr"] = plan.rate_at(step)
-    near_end = plan.is_decay(step)
-    loss = losses.divergence * (0.3 if near_end else 1.0) + 0.1 * losses.state
-    if near_end:
-        loss = loss + 2.0 * losses.variation
+        group["lr"] = rate
     optimiser.zero_grad()
     loss.backward()
     torch.nn.utils.clip_grad_norm_(list(draft.values()), MAX_GRADIENT)
     optimiser.step()
-
-
-def _in_words(losses: Losses) -> str:
-    divergence, variation, state = (part.item() for part in (losses.divergence, losses.variation, losses.state))
-    return f"KL {divergence:.3f} nat, 1 - overlap {variation:.3f}, state {state:.3f}"
 
 
 def _optimiser(draft: Parameters, rate: float) -> torch.optim.AdamW:
