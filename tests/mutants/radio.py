@@ -62,6 +62,12 @@ RADIO: tuple[Mutant, ...] = (
         "sim/links/nr/phy/spatial.py",
         ("tests/links/nr/test_antennas.py",),
         ("ranks_share_an_offset", "limits.offsets[rank - 1]", "limits.offsets[0]"),
+        ("rounding_chooses_precoders", "best - _ROUNDING * np.abs(best)", "best"),
+        (
+            "precoders_are_chosen_by_all_that_layers_could_carry",
+            "np.diagonal(errors, axis1=2, axis2=3).real",
+            "np.linalg.eigvalsh(errors)",
+        ),
     ),
     *faults_of(
         "sim/links/nr/mac/link_adaptation.py",

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
+from channels.codebook import type_one_precoders
 from channels.eesm import eesm_betas, effective_sinr
 from channels.mimo import layer_sinr
 from channels.theory import ergodic_mimo_bps_hz, mrc_outage
@@ -186,6 +187,33 @@ def test_ranks_are_those_of_most_goodput():
                 most[device], ranks[device] = sizes[carried[-1]], rank
     assert len(set(ranks)) > 1
     np.testing.assert_array_equal(report.num_layers, ranks)
+
+
+@pytest.mark.parametrize(("num_tx", "rank"), [(2, 1), (2, 2), (4, 2), (4, 3), (4, 4)])
+def test_precoders_are_those_that_a_linear_receiver_gets_most_of(num_tx, rank):
+    """Against all of the codebook by the SINR of its layers; rounding of a channel by 1e-13 changes none of them.
+
+    With as many layers as antennas all precoders have the same determinant, so that rounding would choose by that.
+    """
+    count = 60
+    channel = channel_of(count, fading="rayleigh", num_rx=4, num_tx=num_tx, snr_db=10.0, **NARROW)
+    rows, snr = np.arange(count), np.full((count, channel.carrier.num_groups), 10.0)
+    matrices = channel.small_scale.matrices(DOWN, 5, rows)
+    noise = 1 + 1e-13 * np.random.default_rng(1).standard_normal(matrices.shape)
+
+    def chosen(matrices):
+        return next(index for one, index, _ in channel.spatial.rank_candidates(DOWN, matrices, snr) if one == rank)
+
+    found = chosen(matrices.astype(complex))
+    book = type_one_precoders(num_tx, rank)
+    # One channel for the whole band, so that its mean is what each group has.
+    worth = [
+        np.log2(1 + channel.spatial.layer_sinr(DOWN, matrices, rank, np.full(count, one), snr)).mean(axis=1).sum(axis=1)
+        for one in range(len(book))
+    ]
+    np.testing.assert_allclose(np.max(worth, axis=0), np.array(worth)[found, rows], rtol=1e-5)
+    assert len(set(found)) > 1
+    np.testing.assert_array_equal(chosen(matrices * noise), found)
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,8 @@ from sim.links.nr.settings import NrLinkSettings
 
 Array = npt.NDArray[np.float64]
 Indices = npt.NDArray[np.int64]
+# Of a precoder's worth: less says nothing of which is better.
+_ROUNDING = 1e-9
 Complex = npt.NDArray[np.complexfloating]
 
 
@@ -173,16 +175,26 @@ class Spatial:
         return white_mmse_sinr(received * np.sqrt(snr)[..., None, None], np.ones(snr.shape))
 
     def _best_precoder(self, direction: Direction, rank: int, gram: Complex, snr: Array) -> Indices:
-        """Index of the best precoder of a rank for each device. [num_devices]."""
+        """Index of the precoder of a rank that brings a linear receiver most, for each device. [num_devices].
+
+        What all layers could carry together is no measure of it: with as many layers as antennas every precoder of the
+        codebook spans the same space, and rounding would decide.
+        """
         if self._is_open_loop:
             return np.zeros(len(gram), dtype=np.int64)
         book = type_one_precoders(self._small_scale.num_tx[direction], rank)
         # [devices, precoders, layers, layers]
         inner = np.einsum("pil,dij,pjm->dplm", book.conj(), gram, book, optimize=True)
         if rank == 1:
-            return np.asarray(inner[..., 0, 0].real.argmax(axis=1))
-        information = np.linalg.slogdet(np.eye(rank) + snr[:, None, None, None] * inner)[1]
-        return np.asarray(information.argmax(axis=1))
+            return _first_of_best(inner[..., 0, 0].real)
+        errors = np.linalg.inv(np.eye(rank) + snr[:, None, None, None] * inner)
+        return _first_of_best(-np.log(np.diagonal(errors, axis1=2, axis2=3).real).sum(axis=-1))
+
+
+def _first_of_best(values: Array) -> Indices:
+    """The first of those that are the best but for rounding, which differs between processors. [num_devices]."""
+    best = values.max(axis=1, keepdims=True)
+    return np.asarray((values >= best - _ROUNDING * np.abs(best)).argmax(axis=1))
 
 
 def _band_mean(channel: Complex) -> Complex:
