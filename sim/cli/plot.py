@@ -268,6 +268,7 @@ def _sides(a: Path, b: Path | None, side_a: str | None, side_b: str | None) -> t
     from sim.figures.runs_table import seed_of
     from sim.results.reading import read_table
 
+    tables = {path: read_table(path) for path in (a, b or a)}
     if b is None and (side_a is None or side_b is None):
         raise InputError("name two results, or two sides of one: --a VARIANT --b VARIANT")
     if b is not None:
@@ -276,7 +277,6 @@ def _sides(a: Path, b: Path | None, side_a: str | None, side_b: str | None) -> t
             raise InputError(
                 f"A ran with seed {seeds[0]}, B with seed {seeds[1]}: pairs must have seen the same random numbers"
             )
-    tables = {path: read_table(path) for path in (a, b or a)}
     return _side(tables[a], a, "a", side_a), _side(tables[b or a], b or a, "b", side_b)
 
 

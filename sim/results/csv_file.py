@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import math
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,16 +14,18 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
+_CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")  # All but tabs and ends of lines, which are quoted.
 
 
 def inert_cell(value: Any) -> Any:
     """A cell; a text that a spreadsheet would take for a formula gets an apostrophe in front, which marks text.
 
-    A carriage return becomes its escape: the writers leave it unquoted, and readers take it for the end of a row.
+    Control characters become their escapes: a terminal that shows the file would obey them, and a carriage return,
+    which the writers leave unquoted, would end a row.
     """
     if not isinstance(value, str):
         return value
-    text = value.replace("\r", "\\r")
+    text = _CONTROLS.sub(lambda found: repr(found.group())[1:-1], value)
     if not value.startswith(_FORMULA):
         return text
     try:

@@ -13,7 +13,7 @@ import pytest
 from matplotlib.figure import Figure
 from rich.console import Console
 
-from sim.cli import output
+from sim.cli import _main, output
 from sim.core.errors import InputError
 from sim.figures.labels import label_of
 
@@ -123,6 +123,12 @@ def _run(folder: Path, seed: int, bandwidth: int, latency_s: float) -> Path:
     requests = pd.DataFrame({"device": [0, 1], "request": 0, "e2e_s": [latency_s - 0.5, latency_s + 0.5]})
     requests.to_parquet(folder / "requests.parquet")
     return folder
+
+
+def test_what_is_compared_must_be_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert _main(["compare", "nowhere"]) == 2
+    assert "nowhere" in capsys.readouterr().err
 
 
 def test_runs_are_compared_by_their_requests_and_only_under_one_seed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

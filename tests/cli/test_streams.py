@@ -252,6 +252,13 @@ def test_a_carriage_return_ends_no_row(tmp_path):
     assert rows[1:] == [["a\\rb", "1"], ["'\\r=1", "2"]]
 
 
+def test_a_terminal_that_shows_a_csv_file_obeys_nothing_in_it(tmp_path):
+    cell = "a\x1b[31m\x07\x9b2J\x7f\tb\nc"
+    write_csv(pd.DataFrame({"name": [cell], "other": [1]}), tmp_path / "a.csv")
+    (row,) = csv.DictReader((tmp_path / "a.csv").open(newline=""))
+    assert row["name"] == "a\\x1b[31m\\x07\\x9b2J\\x7f\tb\nc"
+
+
 def test_names_of_variants_and_categories_are_no_formulas_in_results(work, capsys):
     Path("prompts.jsonl").write_text('{"ids": [3, 4, 5], "category": "=1+1"}\n')
     more = ["--set", "workload.prompts=prompts.jsonl", "--out", "out"]
