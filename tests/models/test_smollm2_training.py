@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import random
 import tomllib
 from pathlib import Path
@@ -19,8 +20,8 @@ from sim.models.training.smollm2.evaluate import answers_of, overlap_on
 from sim.models.training.smollm2.network import NORM, Network, StepNetwork, block_ends, copy_layers, load_target
 from sim.models.training.smollm2.prompts import kinds, make_prompt
 from sim.models.training.smollm2.samples import SampleStore, as_rows, read_samples, write_samples
-from sim.models.training.smollm2.sampling import Text, draw, sample_texts
-from sim.models.training.smollm2.ship import quantise, shipped_values, write_folder
+from sim.models.training.smollm2.sampling import Text, draw, draw_by_best, sample_texts
+from sim.models.training.smollm2.ship import quantise, read_folder, shipped_values, write_folder
 from sim.models.training.smollm2.train import STATE_FILE, Plan, hidden_at, losses_of, read_state, train
 from tests.models.builders import network as build
 from tests.models.builders import save
@@ -101,17 +102,44 @@ def test_samples_carry_the_rows_that_they_were_drawn_from(target, samples, folde
         assert weights.mean().item() == pytest.approx(1)
 
 
-def test_tokens_are_drawn_as_often_as_they_are_likely():
+def draw_by_best_two(logits, temperatures, draws):
+    best = torch.log_softmax(logits, -1).topk(2, -1)
+    return draw_by_best(logits, *best, temperatures, draws)
+
+
+@pytest.mark.parametrize("temperature", [0.5, 1.0])
+@pytest.mark.parametrize("by", [draw, draw_by_best_two])
+def test_tokens_are_drawn_as_often_as_they_are_likely(by, temperature):
     """A chi-square of 60,000 draws over two blocks of tokens; false alarm 1e-6."""
     draws = torch.Generator().manual_seed(7)
     logits = torch.full((20_000, 512), -30.0)
     likely = torch.tensor([0, 255, 256, 300, 511])
     logits[:, likely] = torch.tensor([0.0, 1.0, 0.5, -1.0, 2.0])
-    found = torch.cat([draw(logits, torch.full((20_000,), 0.5), draws) for _ in range(3)])
-    expected = torch.softmax(logits[0, likely] / 0.5, -1).numpy() * 60_000
+    found = torch.cat([by(logits, torch.full((20_000,), temperature), draws) for _ in range(3)])
+    expected = torch.softmax(logits[0, likely] / temperature, -1).numpy() * 60_000
     counts = np.array([(found == token).sum().item() for token in likely.tolist()])
     assert counts.sum() == 60_000
     assert ((counts - expected) ** 2 / expected).sum() < 33.4  # of 4 degrees of freedom
+
+
+def test_where_all_tokens_are_among_the_best_one_of_them_is_drawn():
+    logits = torch.randn(500, 6, generator=torch.Generator().manual_seed(2))
+    best = torch.log_softmax(logits, -1).topk(6, -1)
+    drawn = draw_by_best(logits, *best, torch.ones(500), torch.Generator().manual_seed(3))
+    assert set(drawn.tolist()) == set(range(6))
+
+
+def test_a_store_keeps_the_newest_rows(samples, folder):
+    rows = [sum(one.num_rows for one in part) for part in (samples[:16], samples[16:])]
+    for name, age in (("s1-0000.npz", 0), ("s1-0001.npz", 10)):  # the second file is the older one
+        os.utime(folder / name, ns=(10**18 - age * 10**9,) * 2)
+    store = SampleStore(folder, max_rows=rows[0] + samples[-1].num_rows)
+    store.refresh()
+    assert sum(one.num_rows for one in store.train) <= rows[0] + samples[-1].num_rows
+    assert [one.tokens.tolist() for one in store.train] == [one.tokens.tolist() for one in [samples[-1], *samples[:16]]]
+    everything = SampleStore(folder)
+    everything.refresh()
+    assert len(everything.train) == len(samples)
 
 
 def test_losses_are_those_of_the_whole_softmax_where_all_of_it_is_sampled(target, folder):
@@ -230,6 +258,8 @@ def test_what_is_shipped_loads_as_a_model_with_the_norm_that_was_trained(target,
     assert config["num_hidden_layers"] == 2
     config[BASE_KEY] = str(target.folder)
     (tmp_path / "config.json").write_text(json.dumps(config))
+    again, shipped = read_folder(tmp_path), shipped_values(draft)
+    assert all(torch.equal(again[name], shipped[name]) for name in shipped.keys() | again.keys())
     text = [1, 9, 20, 33, 5]
     logits = _logits(load_model(str(tmp_path), dtype="float32"), text)
     network = Network(target, shipped_values(draft))

@@ -17,7 +17,7 @@ from sim.models.training.smollm2.evaluate import TEMPERATURES, Overlap, overlap_
 from sim.models.training.smollm2.network import Parameters, Target, block_ends, copy_layers, load_target
 from sim.models.training.smollm2.samples import SampleStore
 from sim.models.training.smollm2.sampling import sample_files
-from sim.models.training.smollm2.ship import shipped_values, write_folder
+from sim.models.training.smollm2.ship import read_folder, shipped_values, write_folder
 from sim.models.training.smollm2.train import STATE_FILE, Plan, read_state, train
 
 LAYERS = (0, 7, 14, 21, 29)
@@ -50,10 +50,16 @@ def run_sample(args: argparse.Namespace, target: Target, tokenizer: TextTokenize
 
 def run_train(args: argparse.Namespace, target: Target, _: TextTokenizer) -> None:
     """Train the draft."""
-    store = SampleStore(args.data, args.held_out)
+    store = SampleStore(args.data, args.held_out, args.max_rows)
     plan = Plan(args.rate, args.tokens_per_step, args.steps, args.decay_steps, args.block_steps, args.between_weight)
-    done = train(target, copy_layers(target, args.layers), store, plan, args.work, say)
+    done = train(target, _first_layers(args, target), store, plan, args.work, say)
     say(f"done after {done.step} steps, {done.rows} rows: {args.work / STATE_FILE}")
+
+
+def _first_layers(args: argparse.Namespace, target: Target) -> Parameters:
+    if args.init is None:
+        return copy_layers(target, args.layers)
+    return read_folder(args.init) if args.init.is_dir() else read_state(args.init)[0]
 
 
 def run_evaluate(args: argparse.Namespace, target: Target, tokenizer: TextTokenizer) -> None:
@@ -101,6 +107,8 @@ def parser() -> argparse.ArgumentParser:
     fit.add_argument("--decay-steps", type=int, default=Plan.decay_steps)
     fit.add_argument("--block-steps", type=int, default=Plan.block_steps, help="of the beginning: layers by themselves")
     fit.add_argument("--between-weight", type=float, default=Plan.between_weight)
+    fit.add_argument("--init", type=Path, help="draft to begin with: a checkpoint, or a folder that was shipped")
+    fit.add_argument("--max-rows", type=int, help="the newest rows that are trained on (default: all)")
     fit.set_defaults(run=run_train)
     check = commands.add_parser("evaluate", parents=[shared, work, prompts], help=run_evaluate.__doc__)
     check.set_defaults(run=run_evaluate)

@@ -138,13 +138,19 @@ class Network:
 
     def _whole_texts(self, num_texts: int, length: int) -> Attend:
         cos, sin = self._cos[:length], self._sin[:length]
-        groups = self.sizes.num_heads // self.sizes.num_kv_heads
+        sizes = self.sizes
+        groups, kind = sizes.num_heads // sizes.num_kv_heads, self.precision or torch.float32
+        later = torch.full((length, length), -torch.inf, dtype=kind).triu(1).repeat(groups, 1)
 
         def attend(_: int, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor) -> torch.Tensor:
             query, key, value = (part.transpose(1, 2) for part in (query, key, value))
-            key = _turn(key, cos, sin).repeat_interleave(groups, 1)
-            value = value.repeat_interleave(groups, 1)
-            found = F.scaled_dot_product_attention(_turn(query, cos, sin), key, value, is_causal=True)
+            # Plain products with the heads of a group below each other: a third of the time of PyTorch's own attention
+            # for texts of some two hundred tokens.
+            query = _turn(query, cos, sin) * sizes.head_dim**-0.5
+            grouped = query.reshape(num_texts, sizes.num_kv_heads, groups * length, -1).to(kind)
+            scores = torch.matmul(grouped, _turn(key, cos, sin).to(kind).transpose(-1, -2))
+            weights = torch.softmax(scores.add_(later), -1, dtype=torch.float32).to(kind)
+            found = torch.matmul(weights, value.to(kind)).view(num_texts, sizes.num_heads, length, -1)
             return found.transpose(1, 2).reshape(num_texts, length, -1)
 
         return attend
@@ -171,10 +177,11 @@ class Network:
         )
         x = x + _product(attend(index, query, key, value), part["self_attn.o_proj"], self.precision)
         h = self._normed(x, part["post_attention_layernorm"])
-        gated = F.silu(_product(h, part["mlp.gate_proj"], self.precision)) * _product(
-            h, part["mlp.up_proj"], self.precision
-        )
-        return x + _product(gated, part["mlp.down_proj"], self.precision)
+        return x + _product(self._gated(h, part), part["mlp.down_proj"], self.precision)
+
+    def _gated(self, h: torch.Tensor, part: Mapping[str, torch.Tensor]) -> torch.Tensor:
+        gate, up = (_raw_product(h, part[f"mlp.{name}_proj"], self.precision) for name in ("gate", "up"))
+        return F.silu(gate) * up
 
     def _normed(self, x: torch.Tensor, gain: torch.Tensor) -> torch.Tensor:
         return F.rms_norm(x, (self.sizes.hidden_size,), gain, self.sizes.norm_epsilon)
@@ -213,8 +220,8 @@ class StepNetwork(Network):
         What a text holds at its position and later is overwritten; starting anew at 0 needs nothing else.
         """
         cos, sin = self._cos[positions][:, None], self._sin[positions][:, None]
-        end = int(positions.max()) + 1
-        visible = (torch.arange(end)[None] <= positions[:, None])[:, None, None]
+        later = (torch.arange(self.max_tokens)[None] > positions[:, None])[:, None, None]
+        bias = torch.zeros(later.shape).masked_fill(later, -torch.inf)
         sizes, num_texts = self.sizes, len(ids)
 
         def attend(index: int, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor) -> torch.Tensor:
@@ -222,8 +229,10 @@ class StepNetwork(Network):
             self._keys[index, self._rows, :, positions] = _turn(key, cos, sin).to(kind)
             self._values[index, self._rows, :, positions] = value.to(kind)
             grouped = _turn(query, cos, sin).view(num_texts, sizes.num_kv_heads, -1, sizes.head_dim).to(kind)
-            keys, values = self._keys[index, :, :, :end], self._values[index, :, :, :end]
-            found = F.scaled_dot_product_attention(grouped, keys, values, attn_mask=visible)
+            # Plain products over all places: PyTorch's own attention takes three times as long for as few queries as a
+            # group of heads, and a part of the places would be copied before each product.
+            scores = torch.matmul(grouped, self._keys[index].transpose(-1, -2)).float() * sizes.head_dim**-0.5 + bias
+            found = torch.matmul(torch.softmax(scores, -1).to(kind), self._values[index])
             return found.reshape(num_texts, -1).float()
 
         return self._through_layers(F.embedding(ids, self.embedding).float(), attend)
@@ -231,8 +240,12 @@ class StepNetwork(Network):
 
 def _product(x: torch.Tensor, weight: torch.Tensor, precision: torch.dtype | None = None) -> torch.Tensor:
     """``x @ weight.T`` in float32, the product itself in ``precision`` or as the weight is kept."""
+    return _raw_product(x, weight, precision).float()
+
+
+def _raw_product(x: torch.Tensor, weight: torch.Tensor, precision: torch.dtype | None) -> torch.Tensor:
     kept = weight if precision is None else weight.to(precision)
-    return F.linear(x.to(kept.dtype), kept).float()
+    return F.linear(x.to(kept.dtype), kept)
 
 
 def in_bfloat16(target: Target) -> Target:

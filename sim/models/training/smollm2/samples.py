@@ -2,7 +2,7 @@
 
 A file holds, for n texts of lengths L_i whose rows begin at s_i: ``lengths`` [n], ``starts`` [n], ``answers`` [n],
 ``temps`` [n], ``kinds`` [n], ``tokens`` [sum L_i], and for the places s_i to L_i - 1 of all texts ``idx`` and ``lp``
-[rows, 256] (best first, at temperature 1), ``h`` [rows, hidden_size] and ``between`` [rows, blocks - 1, hidden_size],
+[rows, 128] (best first, at temperature 1), ``h`` [rows, hidden_size] and ``between`` [rows, blocks - 1, hidden_size],
 the states at the ends of the target's blocks. The row of a place is of the token after it; a text that has ended has an
 empty last row (``lp`` of EMPTY_LOGP).
 """
@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-BEST_STORED, BEST_TRAINED = 256, 128
+BEST_STORED = BEST_TRAINED = 128
 EMPTY_LOGP = -20.0
 MESSAGE_WEIGHT = 0.3
 """Of a row of the user's message: a draft is asked for answers, and learns the language from both."""
@@ -117,20 +117,30 @@ class SampleStore:
     Args:
         folder: Of ``*.npz`` files.
         held_out: Names of files that are never trained on.
+        max_rows: Of texts that are kept for training, the newest ones; None for all. A million take 6 GB.
     """
 
-    def __init__(self, folder: Path, held_out: Sequence[str] = ()) -> None:
-        self.folder, self.held_out_names = folder, frozenset(held_out)
+    def __init__(self, folder: Path, held_out: Sequence[str] = (), max_rows: int | None = None) -> None:
+        self.folder, self.held_out_names, self._max_rows = folder, frozenset(held_out), max_rows
         self.train: list[Sample] = []
         self.held_out: list[Sample] = []
         self._seen: set[str] = set()
 
     def refresh(self) -> None:
-        """Read files that were not there before."""
-        for path in sorted(self.folder.glob("s*.npz")):
-            if path.name not in self._seen:
-                self._seen.add(path.name)
-                (self.held_out if path.name in self.held_out_names else self.train).extend(read_samples(path))
+        """Read files that were not there before, the oldest first."""
+        paths = [path for path in self.folder.glob("s*.npz") if path.name not in self._seen]
+        for path in sorted(paths, key=lambda one: (one.stat().st_mtime_ns, one.name)):
+            self._seen.add(path.name)
+            (self.held_out if path.name in self.held_out_names else self.train).extend(read_samples(path))
+            self._forget_oldest()
+
+    def _forget_oldest(self) -> None:
+        rows = sum(one.num_rows for one in self.train)
+        first = 0
+        while self._max_rows is not None and rows > self._max_rows:
+            rows -= self.train[first].num_rows
+            first += 1
+        del self.train[:first]
 
     def batches(self, draws: random.Random, tokens_per_step: int) -> Iterator[list[Sample]]:
         """One epoch: texts of like length together, of at most so many tokens with their padding."""

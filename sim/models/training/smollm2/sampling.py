@@ -113,8 +113,9 @@ def sample_texts(
         ids = torch.tensor([text.tokens[text.at] for text in texts])
         hidden = network.step(ids, torch.tensor([text.at for text in texts]))
         logits = network.head(hidden)
-        drawn = draw(logits, torch.tensor([text.temperature for text in texts]), generator)
-        _keep_rows(texts, logits, hidden, network.kept)
+        best = torch.log_softmax(logits, -1).topk(min(BEST_STORED, logits.shape[-1]), -1)
+        drawn = draw_by_best(logits, *best, torch.tensor([text.temperature for text in texts]), generator)
+        _keep_rows(texts, *best, hidden, network.kept)
         for slot, (text, token) in enumerate(zip(texts, drawn.tolist(), strict=True)):
             text.at += 1
             if text.at < len(text.tokens):
@@ -133,6 +134,38 @@ def _next_in_place(before: Text, text: Text) -> Text:
     if text.tokens[: text.start] == before.tokens[: text.start]:
         text.at = text.start
     return text
+
+
+def draw_by_best(
+    logits: torch.Tensor,
+    log_probs: torch.Tensor,
+    ids: torch.Tensor,
+    temperatures: torch.Tensor,
+    generator: torch.Generator,
+) -> torch.Tensor:
+    """One token of every row at its temperature, as :func:`draw`: nearly always one of the best, without the others.
+
+    Args:
+        logits: [rows, vocab_size].
+        log_probs: Of the best tokens at temperature 1, [rows, best].
+        ids: The best tokens, [rows, best].
+        temperatures: [rows].
+        generator: Of the draws.
+    """
+    scaled = log_probs / temperatures[:, None]
+    warm = (temperatures != 1).nonzero()[:, 0]
+    # At temperature 1 the weights of all tokens sum to one; at another the logits tell what they sum to.
+    shift = logits[warm, ids[warm, 0]] - log_probs[warm, 0]
+    totals = torch.zeros(len(logits))
+    totals[warm] = torch.logsumexp(logits[warm] / temperatures[warm, None], -1) - shift / temperatures[warm]
+    sums = (scaled - totals[:, None]).exp().cumsum(-1)
+    place = torch.searchsorted(sums, torch.rand(len(logits), 1, generator=generator))
+    drawn = ids.gather(1, place.clamp(max=ids.shape[1] - 1))[:, 0]
+    rest = (place[:, 0] == ids.shape[1]).nonzero()[:, 0]
+    if len(rest) and ids.shape[1] < logits.shape[1]:
+        others = logits[rest].scatter(1, ids[rest], -torch.inf)
+        drawn[rest] = draw(others, temperatures[rest], generator)
+    return drawn
 
 
 def draw(logits: torch.Tensor, temperatures: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
@@ -156,13 +189,12 @@ def _found(sums: torch.Tensor, value: torch.Tensor) -> tuple[torch.Tensor, torch
     return place[:, 0], value - before
 
 
-def _keep_rows(texts: Sequence[Text], logits: torch.Tensor, hidden: torch.Tensor, kept: list[torch.Tensor]) -> None:
+def _keep_rows(
+    texts: Sequence[Text], log_probs: torch.Tensor, ids: torch.Tensor, hidden: torch.Tensor, kept: list[torch.Tensor]
+) -> None:
     need = [slot for slot, text in enumerate(texts) if text.has_row]
-    if not need:
-        return
-    values, ids = torch.log_softmax(logits[need], -1).topk(min(BEST_STORED, logits.shape[-1]), -1)
     between = torch.stack(kept, 1) if kept else hidden.new_zeros(len(hidden), 0, hidden.shape[1])
-    parts = (ids.numpy().astype(np.uint16), *(part.half().numpy() for part in (values, hidden[need], between[need])))
+    parts = (ids[need].numpy().astype(np.uint16), *(part[need].half().numpy() for part in (log_probs, hidden, between)))
     for slot, *row in zip(need, *parts, strict=True):
         texts[slot].rows.append(tuple(row))
 

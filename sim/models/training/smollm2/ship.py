@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 
 from sim.models.checkpoint import LAYERS_FILE, SCALE_SUFFIX, read_json
 from sim.models.sources import BASE_KEY, SMOLLM2_TARGET
@@ -36,6 +36,17 @@ def shipped_values(draft: Mapping[str, torch.Tensor]) -> Parameters:
 def _rounded(weight: torch.Tensor) -> torch.Tensor:
     rounded, scale = quantise(weight)
     return rounded.float() * scale[:, None]
+
+
+def read_folder(folder: Path) -> Parameters:
+    """The layers and last norm of a folder that :func:`write_folder` wrote."""
+    tensors = load_file(folder / LAYERS_FILE)
+    draft = {}
+    for name, value in tensors.items():
+        if not name.endswith(SCALE_SUFFIX):
+            scale = tensors.get(name + SCALE_SUFFIX)
+            draft[name.removeprefix("model.")] = value if scale is None else value.float() * scale[:, None]
+    return draft
 
 
 def write_folder(

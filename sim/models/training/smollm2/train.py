@@ -20,7 +20,7 @@ STATE_FILE = "state.pt"
 WARM_UP_STEPS, SAVE_EVERY_S, SAY_EVERY = 30, 240.0, 20
 MAX_GRADIENT = 1.0
 _TEXTS_OF_SPREAD = 200
-_BEST_IN_HEAD, _OTHERS_IN_HEAD = 48, 4096
+_BEST_IN_HEAD, _OTHERS_IN_HEAD = 32, 3072
 
 
 @dataclass(frozen=True)
@@ -111,15 +111,14 @@ def losses_of(
     columns = torch.cat([best, rest])
     place = torch.full((vocab_size,), -1)
     place[columns] = torch.arange(len(columns))
-    logits = F.linear(hidden, embedding[columns])
-    weight = torch.zeros(len(columns))
+    weight = torch.zeros(len(columns), dtype=embedding.dtype)
     if len(rest):
         weight[len(best) :] = math.log((vocab_size - len(best)) / len(rest))
-    total = torch.logsumexp(logits + weight, -1, keepdim=True)
+    logs = torch.log_softmax(F.linear(hidden.to(embedding.dtype), embedding[columns], weight).float(), -1)
     at = place[rows.best]
     is_there = (at >= 0) & (at < len(best))
     zero = torch.zeros(())
-    draft_log = torch.where(is_there, logits.gather(1, at.clamp(min=0)) - total, zero)
+    draft_log = torch.where(is_there, logs.gather(1, at.clamp(min=0)), zero)
     target = torch.where(is_there, rows.log_probs.exp(), zero)
     divergence = (target * (rows.log_probs - draft_log)).sum(-1)
     overlap = torch.minimum(target, torch.where(is_there, draft_log.exp(), zero)).sum(-1)
@@ -182,6 +181,7 @@ class _Trainer:
         self, target: Target, draft: Parameters, plan: Plan, samples: Sequence[Sample], generator: torch.Generator
     ) -> None:
         self.target, self.plan, self.generator = target, plan, generator
+        self._head = target.embedding.bfloat16()
         num_layers = num_layers_of(draft)
         has_blocks = samples[0].between.shape[1] == num_layers - 1 > 0
         if plan.block_steps and not has_blocks:
@@ -196,7 +196,7 @@ class _Trainer:
         if self.blocks is not None and self.plan.is_of_blocks(step):
             each = self.blocks.losses(self.network, rows, [one.start for one in batch])
             return each.sum(), "distance of blocks " + ", ".join(f"{one:.3f}" for one in each.tolist())
-        losses = losses_of(hidden_at(self.network, rows), rows, self.target.embedding, self.generator)
+        losses = losses_of(hidden_at(self.network, rows), rows, self._head, self.generator)
         near_end = self.plan.is_decay(step)
         loss = losses.divergence * (0.3 if near_end else 1.0) + 0.1 * losses.state
         if near_end:
