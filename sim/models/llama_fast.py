@@ -91,7 +91,7 @@ class LlamaFast(CachedModel):
     def _read_weights(self, read: TensorFiles, layers: Sequence[int], halves: bool) -> None:
         sizes = self.sizes
         self._embedding, head = read_ends(read, sizes)
-        self._head = OutputProjection(head[: self.vocab_size], packs=halves)
+        self._head = OutputProjection(head[: self.vocab_size])
         self._final_gain = read(LAST_NORM).repeat(2)
         self._layers = [fuse_layer(read, f"model.layers.{index}.", sizes, halves) for index in layers]
         shapes = tensors_of(sizes, layers)

@@ -19,8 +19,9 @@ from sim.models.sources import ModelSource
 from sim.models.weights import Reader, TensorFiles
 
 DTYPES = {"float32": torch.float32, "float64": torch.float64}
+PACKED_DTYPES = (torch.float32, torch.bfloat16)
 HALF_DTYPE = "bfloat16"  # layers' weights and what they are multiplied with; all else in float32
-MAX_COPIED = 1 << 24  # numbers in an output projection, or in all layers, that are kept in several layouts
+MAX_COPIED = 1 << 24  # numbers in an output projection, or in all layers, that are kept in two or three layouts
 # Numbers in a weight, or multiplications of a product, from which on oneDNN's call costs less than its kernels gain.
 LARGE_WEIGHT, LARGE_PRODUCT = 1 << 16, 1 << 20
 MAX_IN_NUMPY = 1 << 20  # numbers in a matrix that a few rows are multiplied with in NumPy; beyond, kernels matter
@@ -58,10 +59,10 @@ def read_ends(read: TensorFiles, sizes: LlamaSizes) -> tuple[torch.Tensor, torch
 def pack(weight: torch.Tensor) -> torch.Tensor | None:
     """A weight [out, in] as oneDNN likes it, or None where there is no oneDNN or it has no such kernel.
 
-    Its kernels are made for the processor at hand. Where that was measured, plain products of a hundred rows took twice
-    as long.
+    Its kernels are made for the processor at hand. Where that was measured, plain products took two to three times as
+    long for 2 to 200 rows, and a third longer for one.
     """
-    if weight.dtype is torch.float32 and torch.backends.mkldnn.is_available():
+    if weight.dtype in PACKED_DTYPES and torch.backends.mkldnn.is_available():
         with contextlib.suppress(AttributeError, RuntimeError, NotImplementedError):
             packed: torch.Tensor = torch.ops.mkldnn._reorder_linear_weight(weight.clone(), TYPICAL_ROWS)
             return packed
@@ -109,23 +110,28 @@ class Projection:
         return num_rows > 1 and (self._size >= LARGE_WEIGHT or num_rows * self._size >= LARGE_PRODUCT)
 
 
-class HalfProjection:
-    """x W with x, W and the product rounded to bfloat16, by oneDNN, which sums in float32.
+class PackedProjection:
+    """x W for a weight that is kept as oneDNN likes it and in no other layout.
+
+    In bfloat16, x, W and the product are rounded to it; oneDNN sums in float32.
 
     Args:
-        weight: [out, in].
+        packed: From :func:`pack`.
     """
 
-    __slots__ = ("_packed", "weight")
+    __slots__ = ("_dtype", "_packed")
 
-    def __init__(self, weight: torch.Tensor) -> None:
-        self.weight = weight.bfloat16()
-        packed: torch.Tensor = torch.ops.mkldnn._reorder_linear_weight(self.weight.clone(), TYPICAL_ROWS)
-        self._packed = packed
+    def __init__(self, packed: torch.Tensor) -> None:
+        self._packed, self._dtype = packed, packed.dtype
+
+    @property
+    def weight(self) -> torch.Tensor:
+        """A copy as [out, in]."""
+        return self._packed.to_dense()
 
     def __call__(self, rows: torch.Tensor) -> torch.Tensor:
         """[num_rows, in] -> [num_rows, out], both float32."""
-        return packed_product(rows.bfloat16(), self._packed).float()
+        return packed_product(rows.to(self._dtype), self._packed).float()
 
     def of_array(self, rows: npt.NDArray[np.floating]) -> npt.NDArray[np.floating]:
         """The product for NumPy arrays: [num_rows, in] -> [num_rows, out]."""
@@ -144,10 +150,10 @@ def has_half_products() -> bool:
 class LlamaLayer:
     """One layer's weights, fused."""
 
-    qkv: Projection | HalfProjection
-    attention_out: Projection | HalfProjection
-    gate_up: Projection | HalfProjection
-    down: Projection | HalfProjection
+    qkv: Projection | PackedProjection
+    attention_out: Projection | PackedProjection
+    gate_up: Projection | PackedProjection
+    down: Projection | PackedProjection
 
     @property
     def weights(self) -> list[torch.Tensor]:
@@ -158,22 +164,17 @@ class LlamaLayer:
 class OutputProjection:
     """Hidden states to logits: x W^T for a weight [vocab_size, hidden_size].
 
-    A weight of moderate size is kept in two more layouts, because plain matrix products are slow for a handful of
-    rows against a tall matrix: by input for one row, and packed by oneDNN, where there is one, for several.
+    It is packed by oneDNN where there is one, because plain matrix products are slow for a handful of rows against a
+    tall matrix; a weight of moderate size is kept by input as well, for one row.
 
     Args:
         weight: [vocab_size, hidden_size].
-        packs: Whether it is packed whatever its size.
     """
 
-    def __init__(self, weight: torch.Tensor, packs: bool = False) -> None:
+    def __init__(self, weight: torch.Tensor) -> None:
         self.weight = weight
-        self.by_input: torch.Tensor | None = None
-        self.packed: torch.Tensor | None = None
-        if weight.numel() <= MAX_COPIED:
-            self.by_input = weight.t().contiguous()
-        if self.by_input is not None or packs:
-            self.packed = pack(weight)
+        self.by_input = weight.t().contiguous() if weight.numel() <= MAX_COPIED else None
+        self.packed = pack(weight)
 
     def of_array(self, hidden: npt.NDArray[np.floating]) -> Logits:
         """Logits for NumPy arrays: [num_rows, hidden_size] -> [num_rows, vocab_size]."""
@@ -210,10 +211,15 @@ def fuse_layer(read: Reader, prefix: str, sizes: LlamaSizes, halves: bool = Fals
         torch.cat((gate, up)) * mlp_gain,
         read(f"{prefix}mlp.down_proj.weight"),
     )
-    if halves:
-        return LlamaLayer(*map(HalfProjection, weights))
-    packs = sizes.layer_numbers <= MAX_COPIED
-    return LlamaLayer(*(Projection(weight.t().contiguous(), packs) for weight in weights))
+    return LlamaLayer(*(_projection_of(weight, sizes.layer_numbers <= MAX_COPIED, halves) for weight in weights))
+
+
+def _projection_of(weight: torch.Tensor, has_room: bool, halves: bool) -> Projection | PackedProjection:
+    """The fastest form of a weight [out, in]: in more than one layout where there is room for that."""
+    if has_room and not halves:
+        return Projection(weight.t().contiguous(), packs=True)
+    packed = pack(weight.bfloat16() if halves else weight)
+    return Projection(weight.t().contiguous(), packs=False) if packed is None else PackedProjection(packed)
 
 
 def _interleave(weight: torch.Tensor, head_dim: int) -> torch.Tensor:
