@@ -20,6 +20,7 @@ from sim.models.llama_sizes import LlamaSizes, optional_ends, tensors_of
 from sim.models.pairing import compare_tokens
 from sim.models.safetensors_head import Shape, Tensor, first_not_finite, read_tensors
 from sim.models.sources import LAYERS_MARK, SHIPPED_FOLDERS, SHIPPED_NAMES, ModelSource, find_model, is_here
+from sim.models.special_ids import special_ids
 from sim.models.token_bytes import bytes_by_id
 from sim.models.tokenizer import TextTokenizer, light_tokenizer, read_template
 
@@ -115,14 +116,15 @@ def _of_folder(source: ModelSource) -> tuple[ModelDescription, TextTokenizer]:
     rows = next((shapes[name][0] for name in shapes if "embed_tokens" in name or name.endswith("wte.weight")), None)
     width = min(size for size in (len(tokenizer), text.get("vocab_size"), rows) if isinstance(size, int))
     generation = read_json(source.tokenizer_folder / "generation_config.json")
+    ids = special_ids(generation, config, tokenizer, width)
     layers = text.get("num_hidden_layers", text.get("n_layer"))
     return (
         ModelDescription(
             source.name,
             ", ".join(config.get("architectures") or [str(config.get("model_type"))]),
             width,
-            tuple(sorted(token for token in _ends(generation, config, tokenizer) if token < width)),
-            _begin(config, tokenizer, width),
+            tuple(sorted(token for token in ids.ends if token < width)),
+            ids.begin,
             _count_parameters(source, shapes),
             len(source.layers) if source.layers is not None else layers,
             limit.length,
@@ -201,19 +203,6 @@ def _count_parameters(source: ModelSource, shapes: Mapping[str, Shape]) -> int |
         return sum(get_safetensors_metadata(source.name).parameter_count.values())
     except Exception:  # no network, or no safetensors there
         return None
-
-
-def _ends(generation: Mapping[str, Any], config: Mapping[str, Any], tokenizer: TextTokenizer) -> set[int]:
-    ends: set[int] = set()
-    named = (generation.get("eos_token_id"), config.get("eos_token_id"), tokenizer.special_ids.get("eos"))
-    for one in named:
-        ends.update([one] if isinstance(one, int) else one or [])
-    return ends
-
-
-def _begin(config: Mapping[str, Any], tokenizer: TextTokenizer, vocab_size: int) -> int | None:
-    named = (tokenizer.special_ids.get("bos"), config.get("bos_token_id"))
-    return next((token for token in named if isinstance(token, int) and 0 <= token < vocab_size), None)
 
 
 def folder_tokenizer(source: ModelSource) -> TextTokenizer:

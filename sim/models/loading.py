@@ -17,6 +17,7 @@ from sim.models.info import files_stamp
 from sim.models.interface import LanguageModel
 from sim.models.pairing import compare_tokens
 from sim.models.sources import EMBEDDED, SMOLLM2, ModelSource, find_model, resolve_folder
+from sim.models.special_ids import KEYS, special_ids
 from sim.models.tokenizer import (
     VOCABULARY_FILES,
     TextTokenizer,
@@ -195,7 +196,8 @@ def _load_lean(source: ModelSource, tokenizer: TextTokenizer, dtype: str, width:
     if sizes is None or not (halves or dtype in LEAN_DTYPES) or not source.has_weights:
         return None
     vocab_size = min(len(tokenizer), sizes.vocab_size) if width is None else width
-    ends, begin = _special_ids(read_json(source.tokenizer_folder / "generation_config.json").get, config.get, tokenizer)
+    generation = read_json(source.tokenizer_folder / "generation_config.json")
+    ids = special_ids(generation, config, tokenizer, len(tokenizer))
     limit = context_limit(config, source.name)
     content = ["lean llama", *_content(source), tokenizer.fingerprint, dtype, "cpu", vocab_size]
     try:
@@ -205,8 +207,8 @@ def _load_lean(source: ModelSource, tokenizer: TextTokenizer, dtype: str, width:
                 sizes,
                 source.name,
                 vocab_size,
-                ends,
-                begin,
+                ids.ends,
+                ids.first,
                 combine(content),
                 layers=source.layers,
                 max_context=limit.length,
@@ -214,7 +216,7 @@ def _load_lean(source: ModelSource, tokenizer: TextTokenizer, dtype: str, width:
             )
     except (KeyError, RuntimeError, TypeError, ValueError) as error:
         raise _cannot_load(source, error) from error
-    model.notes = (*limit.notes, *_note_of_ends(ends, vocab_size, source.name))
+    model.notes = (*limit.notes, *_note_of_ends(ids.ends, vocab_size, source.name))
     return model
 
 
@@ -239,30 +241,21 @@ def _load_transformers(
     content = _content(source) if source.has_weights else [parameters_digest(network)]
     head = network.get_output_embeddings().weight.shape[0]
     vocab_size = min(len(tokenizer), head) if width is None else width
-    generation, config = network.generation_config, network.config
-    ends, begin = _special_ids(partial(getattr, generation), partial(getattr, config), tokenizer)
+    ids = special_ids(_ids_of(network.generation_config), _ids_of(network.config), tokenizer, len(tokenizer))
     model = HuggingFaceModel(
         network,
         name=source.name,
         vocab_size=vocab_size,
-        eos_ids=ends,
-        bos_id=begin,
+        eos_ids=ids.ends,
+        bos_id=ids.first,
         fingerprint=combine(["transformers", *content, tokenizer.fingerprint, dtype, device, vocab_size]),
     )
-    model.notes = (*model.notes, *_note_of_ends(ends, vocab_size, source.name))
+    model.notes = (*model.notes, *_note_of_ends(ids.ends, vocab_size, source.name))
     return model
 
 
-def _special_ids(
-    generation: Callable[[str, None], Any], config: Callable[[str, None], Any], tokenizer: TextTokenizer
-) -> tuple[frozenset[int], int]:
-    """Ids that end a text (all that model and tokenizer name) and the id that begins one."""
-    ends: set[int] = set()
-    for named in (generation("eos_token_id", None), config("eos_token_id", None), tokenizer.special_ids.get("eos")):
-        ends.update([named] if isinstance(named, int) else named or [])
-    begins = (tokenizer.special_ids.get("bos"), config("bos_token_id", None), tokenizer.special_ids.get("eos"), 0)
-    begin = next(token for token in begins if isinstance(token, int) and 0 <= token < len(tokenizer))
-    return frozenset(ends), begin
+def _ids_of(settings: object) -> dict[str, Any]:
+    return {key: getattr(settings, key, None) for key in KEYS}
 
 
 @lru_cache(maxsize=16)

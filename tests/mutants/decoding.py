@@ -205,6 +205,11 @@ DECODING: tuple[Mutant, ...] = (
         ("gguf_ids_may_lie_beyond_the_vocabulary", "0 <= token < len(tokens)", "0 <= token"),
     ),
     *faults_of(
+        "sim/models/special_ids.py",
+        ("tests/models/test_special_ids.py",),
+        ("ends_of_the_configuration_are_passed_over", 'config.get("eos_token_id"), own_end', "own_end"),
+    ),
+    *faults_of(
         "sim/models/describe.py",
         ("tests/models/test_broken_folders.py",),
         (
