@@ -71,8 +71,30 @@ def shipped_for(models: ModelsSettings) -> str:
     return "embedded" if models.target.startswith("embedded/") else "chat"
 
 
+@dataclass(frozen=True, slots=True)
+class PromptFile:
+    """What was read of a file of prompts.
+
+    Attributes:
+        prompts: At least one.
+        notes: What of it was left out, or may have been meant otherwise; a sentence each.
+    """
+
+    prompts: list[Prompt]
+    notes: tuple[str, ...] = ()
+
+
+class NoHumanTurn(InputError):
+    """An entry is a conversation in which no human speaks; those of shared chats have some."""
+
+
 def read_prompts(source: str) -> list[Prompt]:
-    """Prompts of a file.
+    """Prompts of a file, as ``read_prompt_file`` reads it."""
+    return read_prompt_file(source).prompts
+
+
+def read_prompt_file(source: str) -> PromptFile:
+    """Prompts of a file, and what is to be said of it.
 
     A line, or an entry of a JSON list, holds one of: ``text`` (fed as it stands); ``ids`` (token ids); ``messages``
     (OpenAI), ``conversations`` (ShareGPT), ``turns`` (MT-bench, Spec-Bench; the first turn), ``prompt`` (HumanEval,
@@ -81,6 +103,7 @@ def read_prompts(source: str) -> list[Prompt]:
     ``category``, ``device`` and ``max_new_tokens`` (also ``max_tokens``, ``max_completion_tokens``,
     ``output_tokens``) count. Other keys of data sets are passed over, unless they look like a misspelt one of these. Of
     forms that say the same the first one counts; ``text`` beside the ``instruction`` that it repeats (Alpaca) does not.
+    ``conversations`` without a turn of a human are left out, as vLLM does with those of ShareGPT that are too short.
 
     Traces of services (Azure, BurstGPT, Mooncake) give prompts of which only the lengths are known.
 
@@ -89,26 +112,47 @@ def read_prompts(source: str) -> list[Prompt]:
             ``.csv`` file, which is a trace; or a text file, a prompt per line.
 
     Raises:
-        InputError: A file that cannot be read, is empty, or has a broken line.
+        InputError: A file that cannot be read, holds no prompt, or has a broken line.
     """
     path = SHIPPED.get(source) or Path(source)
     trace = trace_of(source)
     if trace is not None:
-        return [_of_trace(entry) for entry in trace.entries]
+        return PromptFile([_of_trace(entry) for entry in trace.entries], tuple(trace.notes))
     try:
-        if has_suffix(path, ".json", *JSON_LINES):
-            prompts = [parse_prompt(entry, where) for entry, where in read_records(path)]
-        else:
-            lines = list(read_lines(path))
-            if lines and (known := name_of_csv_trace(lines[0][1])):
-                message = f"{path}:{lines[0][0]}: these are the columns of {known}, not prompts: name the file .csv"
-                raise InputError(message, "workload.prompts")
-            prompts = [Prompt(line, f"{path}:{number}") for number, line in lines]
+        found = _entries(path) if has_suffix(path, ".json", *JSON_LINES) else _plain_lines(path)
     except TextFileError as error:
         raise InputError(str(error), "workload.prompts") from error
-    if not prompts:
+    if not found.prompts:
         raise InputError(f"{source!r} holds no prompt", "workload.prompts")
-    return prompts
+    return found
+
+
+def _entries(path: Path) -> PromptFile:
+    """Entries of a JSON file; if all are left out, the first one is refused."""
+    prompts: list[Prompt] = []
+    left_out: list[NoHumanTurn] = []
+    first = ""
+    for entry, where in read_records(path):
+        try:
+            prompts.append(parse_prompt(entry, where))
+        except NoHumanTurn as error:
+            left_out.append(error)
+            first = first or where
+    if not left_out:
+        return PromptFile(prompts)
+    if not prompts:
+        raise left_out[0]
+    count = f"{len(left_out)} of {len(left_out) + len(prompts)} entries left out"
+    return PromptFile(prompts, (f"{count}, conversations without a message of a user; the first is {first}",))
+
+
+def _plain_lines(path: Path) -> PromptFile:
+    """A prompt per line."""
+    lines = list(read_lines(path))
+    if lines and (known := name_of_csv_trace(lines[0][1])):
+        message = f"{path}:{lines[0][0]}: these are the columns of {known}, not prompts: name the file .csv"
+        raise InputError(message, "workload.prompts")
+    return PromptFile([Prompt(line, f"{path}:{number}") for number, line in lines])
 
 
 def trace_of(source: str) -> Trace | None:
@@ -153,7 +197,7 @@ def parse_prompt(entry: Any, where: str) -> Prompt:
     """The prompt that an entry holds.
 
     Raises:
-        InputError: It holds none, or one that cannot be used.
+        InputError: It holds none, or one that cannot be used; ``NoHumanTurn`` if it is a conversation of others alone.
     """
     if not isinstance(entry, Mapping):
         raise InputError(f"{where}: broken prompt line; expected an object of keys and values", "workload.prompts")
@@ -196,7 +240,10 @@ def _content(entry: Mapping[str, Any], forms: list[str], where: str) -> tuple[st
         try:
             contents[form] = _READERS[form](entry)
         except _Broken as broken:
-            raise InputError(f"{where}: broken prompt line; {form}: {broken}", "workload.prompts") from broken
+            if isinstance(broken, _NobodyAsks) and len(forms) > 1:
+                continue  # Another form holds the prompt.
+            refusal = NoHumanTurn if isinstance(broken, _NobodyAsks) else InputError
+            raise refusal(f"{where}: broken prompt line; {form}: {broken}", "workload.prompts") from broken
     if {"text", "instruction"} <= contents.keys() and entry["instruction"].strip() in entry["text"]:
         del contents["text"]  # Alpaca's, which holds the answer, too.
     conflict = contradiction(contents)
@@ -215,6 +262,10 @@ def _chat_or_ids(content: Chat | tuple[int, ...]) -> tuple[Chat | None, tuple[in
 
 class _Broken(ValueError):
     """What is wrong with a value."""
+
+
+class _NobodyAsks(_Broken):
+    """A shared conversation holds no turn of a human."""
 
 
 def _category(entry: Mapping[str, Any], where: str) -> str:
@@ -288,6 +339,8 @@ def _conversations(value: Any) -> Chat:
         if not isinstance(speaker, str) or speaker not in _SPEAKERS:
             raise _Broken(f"expected from and value in every message; from is one of {', '.join(_SPEAKERS)}")
         found.append((_SPEAKERS[speaker], _text(message.get("value"))))
+    if not any(role == "user" for role, _ in found):
+        raise _NobodyAsks("holds no message of a user")
     return _chat(found)
 
 

@@ -15,7 +15,7 @@ from typing_extensions import override
 from sim.core.errors import InputError, RunError
 from sim.inputs.arrivals import Arrivals, generator, turn_think_time_s
 from sim.inputs.lengths import draw_length
-from sim.inputs.prompts import Prompt, prompts_named, read_prompts, trace_of
+from sim.inputs.prompts import Prompt, prompts_named, read_prompt_file, trace_of
 from sim.inputs.workload import (
     REQUESTS_PER_DEVICE,
     Encode,
@@ -26,6 +26,9 @@ from sim.inputs.workload import (
 )
 from sim.models.info import ModelInfo
 from sim.scenario.schema import Scenario
+
+OF_FILE = "workload.prompts: "
+"""What a note begins with that is about the file of prompts, not about a run."""
 
 # Where a request's own random numbers begin, and those of the order in which a trace's entries are asked.
 _OWN = 1 << 52
@@ -117,8 +120,8 @@ class DrawnRequests(RequestSource):
         self._leader = models.get("target") or next(iter(models.values()))
         self._context = min(model.max_context for model in models.values())
         self._models, self._named = scenario.models, prompts_named(workload, scenario.models)
-        trace = trace_of(self._named)
-        self._prompts = read_prompts(self._named)
+        trace, file = trace_of(self._named), read_prompt_file(self._named)
+        self._prompts, self._file_notes = file.prompts, file.notes
         self._is_paired = trace is not None and devices.arrivals in ("trace", workload.prompts)
         if self._is_paired and workload.turns > 1:
             message = "turns above 1 need arrivals of their own: each entry of a trace is one request"
@@ -132,7 +135,6 @@ class DrawnRequests(RequestSource):
         self._own_prompts = _by_device(self._prompts)
         self._cut: Counter[str] = Counter()
         self._conversations: dict[int, tuple[int, tuple[int, ...]]] = {}
-        self._left_out = list(trace.notes) if trace is not None else []
         self._shared = self._common_beginnings()
         self._encode_ahead()
 
@@ -145,7 +147,7 @@ class DrawnRequests(RequestSource):
         """What the user should know of what was left out or cut since ``begin``, a sentence each."""
         not_issued = self.arrivals.left_out if self.arrivals is not None else None
         return [
-            *(f"workload.prompts: {note}" for note in self._left_out),
+            *(f"{OF_FILE}{note}" for note in self._file_notes),
             *([f"devices.arrivals: {not_issued}"] if not_issued else []),
             *(f"{number} requests: {what}" for what, number in self._cut.items()),
         ]

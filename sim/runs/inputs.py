@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from sim.compute.base import ComputeModel
-from sim.inputs.requests import RequestSource
+from sim.inputs.requests import OF_FILE, RequestSource
 from sim.inputs.workload import PlannedRequest
 from sim.models.info import ModelInfo
 from sim.models.interface import LanguageModel
@@ -55,8 +55,12 @@ class SimulationInputs:
 
     @property
     def notes(self) -> list[str]:
-        """What of the workload was left out or cut, a sentence each."""
-        return [note for one in self.kinds if one.source is not None for note in one.source.notes]
+        """What of the workload was left out or cut, a sentence each; once for a file that several kinds have."""
+        notes: list[str] = []
+        for note in (note for one in self.kinds if one.source is not None for note in one.source.notes):
+            if note not in notes or not note.startswith(OF_FILE):
+                notes.append(note)
+        return notes
 
     def with_tape(self, tape: TapeStore | None) -> SimulationInputs:
         """These inputs, replayed from a tape."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from sim.models.info import ModelInfo
 from sim.report.warnings import run_warnings
 from sim.results.summary import SummaryBuilder
 from sim.results.tables import RunTables
+from sim.runs.inputs import SimulationInputs
 from sim.runs.run import simulate
 from sim.runs.world import World
 from sim.scenario.schema import Scenario
@@ -208,6 +210,19 @@ def test_what_chats_need_is_told(tmp_path: Path) -> None:
         small_scenario(devices={"arrivals": "poisson", "arrival_rate_hz": 1, "think_time_s": 1})
     with pytest.raises(InputError, match=r"take distinct_requests out"):
         small_scenario(workload={"turns": 2, "distinct_requests": 1})
+
+
+def test_entries_that_are_left_out_are_told_once_for_all_kinds(tmp_path: Path) -> None:
+    path = tmp_path / "shared.jsonl"
+    asked = {"conversations": [{"from": "human", "value": "abc"}]}
+    path.write_text("\n".join(map(json.dumps, [asked, {"conversations": []}])))
+    drawn = source({"count": 2}, prompts=str(path))
+    note = f"1 of 2 entries left out, conversations without a message of a user; the first is {path}:2"
+    assert drawn.notes == [f"workload.prompts: {note}"]
+    one = SimulationInputs([], {}, {"device": {}}, source=drawn)
+    assert replace(one, others=[one]).notes == drawn.notes
+    drawn._cut["prompts cut"] += 1  # Counted by kind.
+    assert replace(one, others=[one]).notes == [*drawn.notes, drawn.notes[1]]
 
 
 def test_an_azure_file_under_another_name_is_refused(tmp_path: Path) -> None:

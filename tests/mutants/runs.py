@@ -335,6 +335,17 @@ RUNS: tuple[Mutant, ...] = (
         ("tests/world/test_prompts.py",),
         ("answers_of_alpaca_are_prompts", 'del contents["text"]', 'del contents["instruction"]'),
         ("contradictions_are_passed_over", "if conflict is not None:", "if False:"),
+        (
+            "a_conversation_without_a_human_is_asked",
+            'if not any(role == "user" for role, _ in found):',
+            "if not found:",
+        ),
+        ("left_out_entries_are_not_told", "    if not left_out:", "    if prompts:"),
+    ),
+    *faults_of(
+        "sim/runs/inputs.py",
+        ("tests/inputs/test_requests.py",),
+        ("a_file_of_several_kinds_is_told_of_twice", "if note not in notes or not", "if note or not"),
     ),
     *faults_of(
         "sim/inputs/workload.py",

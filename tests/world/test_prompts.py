@@ -10,7 +10,7 @@ import pytest
 
 from sim.core.errors import InputError
 from sim.inputs import prompt_keys
-from sim.inputs.prompts import SHIPPED, parse_prompt, read_prompts
+from sim.inputs.prompts import SHIPPED, parse_prompt, read_prompt_file, read_prompts
 from sim.inputs.requests import DrawnRequests
 from sim.inputs.workload import cut_start, make_request
 from sim.models.info import ModelInfo
@@ -204,6 +204,49 @@ def test_a_category_of_null_is_none():
 def test_forms_that_contradict_each_other(entry: dict[str, Any], one: str, other: str):
     with pytest.raises(InputError, match=f"here:1: {one} and {other} are given and are not the same prompt"):
         parse_prompt(entry, "here:1")
+
+
+def _spoken(*speakers: str) -> list[dict[str, str]]:
+    return [{"from": speaker, "value": f"{speaker} {place}"} for place, speaker in enumerate(speakers)]
+
+
+NOBODY_ASKS = [[], _spoken("gpt"), _spoken("system", "gpt"), _spoken("system"), _spoken("chatgpt", "bing")]
+
+
+@pytest.mark.parametrize("turns", NOBODY_ASKS)
+@pytest.mark.parametrize("as_list", [True, False])
+def test_conversations_without_a_human_are_left_out_with_a_note(turns: Any, as_list: bool, tmp_path: Path):
+    asked = [{"conversations": _spoken("human", "gpt")}, {"conversations": _spoken("gpt", "human", "gpt")}]
+    entries = [asked[0], {"id": "x", "conversations": turns}, asked[1], {"conversations": []}]
+    path = tmp_path / ("shared.json" if as_list else "shared.jsonl")
+    path.write_text(json.dumps(entries) if as_list else "\n".join(map(json.dumps, entries)))
+    found = read_prompt_file(str(path))
+    assert [prompt.chat for prompt in found.prompts] == [
+        (("user", "human 0"),),
+        (("assistant", "gpt 0"), ("user", "human 1")),
+    ]
+    assert read_prompts(str(path)) == found.prompts
+    first = f"{path}, entry 2" if as_list else f"{path}:2"
+    assert found.notes == (f"2 of 4 entries left out, conversations without a message of a user; the first is {first}",)
+    path.write_text(json.dumps(asked) if as_list else "\n".join(map(json.dumps, asked)))
+    assert read_prompt_file(str(path)).notes == ()
+
+
+@pytest.mark.parametrize("turns", NOBODY_ASKS)
+def test_a_file_of_such_conversations_alone_is_refused(turns: Any, tmp_path: Path):
+    path = tmp_path / "shared.jsonl"
+    path.write_text(2 * f"{json.dumps({'conversations': turns})}\n")
+    with pytest.raises(InputError) as error:
+        read_prompts(str(path))
+    says = "broken prompt line; conversations: holds no message of a user"
+    assert str(error.value) == f"workload.prompts: {path}:1: {says}"
+
+
+def test_another_form_beside_such_a_conversation_is_the_prompt(tmp_path: Path):
+    path = tmp_path / "shared.jsonl"
+    path.write_text(json.dumps({"conversations": _spoken("system"), "question": "Why?"}))
+    found = read_prompt_file(str(path))
+    assert [prompt.chat for prompt in found.prompts] == [(USER,)] and not found.notes
 
 
 @pytest.mark.parametrize("key", ["max_new_tokens", "max_completion_tokens", "max_tokens", "output_tokens"])
