@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from channels.text_files import JSON_LINES, TextFileError, has_suffix, read_lines, read_records
+from channels.text_kinds import is_json_list, is_json_object
 from sim.core.errors import InputError, shortened
 from sim.inputs.prompt_keys import LENGTH_KEYS, contradiction, forms_in, misspelt_key
 from sim.inputs.trace_files import Trace, TraceEntry, name_of_csv_trace, read_trace
@@ -152,7 +153,23 @@ def _plain_lines(path: Path) -> PromptFile:
     if lines and (known := name_of_csv_trace(lines[0][1])):
         message = f"{path}:{lines[0][0]}: these are the columns of {known}, not prompts: name the file .csv"
         raise InputError(message, "workload.prompts")
-    return PromptFile([Prompt(line, f"{path}:{number}") for number, line in lines])
+    objects = [number for number, line in lines if is_json_object(line)]
+    if objects[:1] == [number for number, _ in lines[:1]] and 2 * len(objects) > len(lines):
+        kind, suffix = f"{len(objects)} of its {len(lines)} lines are JSON objects", " or ".join(JSON_LINES)
+    elif is_json_list([line for _, line in lines]):
+        kind, suffix = "it is a JSON list of objects", ".json"
+    else:
+        prompts = [Prompt(line, f"{path}:{number}") for number, line in lines]
+        return PromptFile(prompts, _note_of_objects(path, objects, len(lines)))
+    message = f"{path}:{lines[0][0]}: {kind}, but a file of this name is read as plain text, a prompt per line"
+    raise InputError(f"{message}: name it {suffix}", "workload.prompts")
+
+
+def _note_of_objects(path: Path, objects: list[int], num_lines: int) -> tuple[str, ...]:
+    if not objects:
+        return ()
+    count = f"{len(objects)} of {num_lines} lines are JSON objects and prompts as they stand"
+    return (f"{count}, because the file is named neither .json nor .jsonl; the first is {path}:{objects[0]}",)
 
 
 def trace_of(source: str) -> Trace | None:

@@ -340,6 +340,8 @@ RUNS: tuple[Mutant, ...] = (
             'if not any(role == "user" for role, _ in found):',
             "if not found:",
         ),
+        ("json_is_plain_text", " and 2 * len(objects) > len(lines):", " and len(objects) > len(lines):"),
+        ("one_object_among_texts_refuses_them", " and 2 * len(objects) > len(lines):", ":"),
         ("left_out_entries_are_not_told", "    if not left_out:", "    if prompts:"),
     ),
     *faults_of(

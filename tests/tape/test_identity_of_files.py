@@ -11,12 +11,12 @@ import pytest
 
 from sim.cli.output import answer_folder
 from sim.compute.roofline import RooflineSettings, price_model
+from sim.core.errors import InputError
 from sim.inputs.identity import with_contents
-from sim.inputs.prompts import read_prompts
 from sim.runs.run import run
 from sim.scenario.loading import load_scenario
 from sim.scenario.schema import Scenario
-from sim.sweep.run import sweep
+from sim.sweep.run import SweepResult, sweep
 from tests.tape.test_identity import address, tape_key
 from tests.worlds import FIXED_COMPUTE, small_scenario
 
@@ -45,16 +45,16 @@ def test_how_a_file_is_read_counts_and_its_name_does_not(tmp_path: Path, key: st
 
 
 @pytest.mark.usefixtures("no_pictures", "cache")
-def test_one_text_read_in_two_ways_is_two_runs(tiny_keys: dict, tmp_path: Path):
-    lines, text = tmp_path / "same.jsonl", tmp_path / "same.txt"
-    for path in (lines, text):
-        path.write_text('{"text": "w5 w6 w7"}\n')
-    assert read_prompts(str(lines))[0].text != read_prompts(str(text))[0].text
-    tiny_keys["sweep"] = {"axes": {"workload.prompts": [str(lines), str(text)]}}
-    scenario = Scenario.from_dict(tiny_keys)
-    done = sweep(scenario, tmp_path / "out", jobs=1)
-    assert len(set(done.table["run_id"])) == 2
-    assert sweep(scenario, tmp_path / "out", jobs=1, resume=True).resumed == 2
+def test_what_was_read_in_one_way_does_not_stand_for_what_is_read_in_another(tiny_keys: dict, tmp_path: Path):
+    def done(name: str) -> SweepResult:
+        (tmp_path / name).write_text('{"text": "w5 w6 w7"}\n')
+        tiny_keys["sweep"] = {"axes": {"workload.prompts": [str(tmp_path / name)]}}
+        return sweep(Scenario.from_dict(tiny_keys), tmp_path / "out", jobs=1, resume=True)
+
+    assert not done("same.jsonl").resumed
+    assert done("renamed.jsonl").resumed
+    with pytest.raises(InputError, match=r"name it \.jsonl"):
+        done("same.txt")
 
 
 @pytest.mark.parametrize("key", ["prompts", "arrivals", "link"])

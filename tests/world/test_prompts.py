@@ -306,6 +306,55 @@ def test_lists_other_suffixes_and_byte_order_marks(tmp_path: Path):
     assert [prompt.text for prompt in read_prompts(str(plain))] == ["one\u2028still one", "two"]
 
 
+OBJECTS = ['{"prompt": "a"}', '{"id": 2, "conversations": []}']
+
+
+@pytest.mark.parametrize("name", ["prompts.txt", "prompts", "prompts.jsonlines", "prompts.json.bak"])
+@pytest.mark.parametrize(
+    ("lines", "kind"),
+    [
+        (OBJECTS, "2 of its 2 lines are JSON objects"),
+        (OBJECTS[:1], "1 of its 1 lines are JSON objects"),
+        (["", f"  {OBJECTS[0]}\r", "", OBJECTS[1], "cut off {"], "2 of its 3 lines are JSON objects"),
+        ([f"[{', '.join(OBJECTS)}]"], "it is a JSON list of objects"),
+        (json.dumps([json.loads(line) for line in OBJECTS], indent=1).split("\n"), "it is a JSON list of objects"),
+    ],
+)
+def test_json_under_another_name_is_not_taken_for_text(name: str, lines: list[str], kind: str, tmp_path: Path):
+    path = tmp_path / name
+    path.write_text("\n".join(lines), encoding="utf-8-sig")
+    with pytest.raises(InputError) as error:
+        read_prompts(str(path))
+    suffix = ".json" if "list" in kind else ".jsonl or .ndjson"
+    first = 2 if not lines[0] else 1
+    assert str(error.value) == (
+        f"workload.prompts: {path}:{first}: {kind}, but a file of this name is read as plain text, a prompt per line: "
+        f"name it {suffix}"
+    )
+
+
+@pytest.mark.parametrize(
+    ("lines", "told"),
+    [
+        (["Which keys has this?", OBJECTS[0]], 2),
+        ([OBJECTS[0], "Which keys has this?"], 1),
+        (["Which?", *OBJECTS], 2),
+        (["{a: b}", "{", "}", "[1]", '["a"]', "3", '"a"', "[", "]"], None),
+        (["[1, 2]"], None),
+        (["[]"], None),
+        ([100_000 * '{"a":' + "1" + 100_000 * "}"], None),
+    ],
+)
+def test_a_line_of_text_may_look_like_json(lines: list[str], told: int | None, tmp_path: Path):
+    path = tmp_path / "prompts.txt"
+    path.write_text("\n".join(lines))
+    found = read_prompt_file(str(path))
+    assert [prompt.text for prompt in found.prompts] == lines
+    assert bool(found.notes) is (told is not None)
+    for note in found.notes:
+        assert note.endswith(f"the first is {path}:{told}") and f"of {len(lines)} lines are JSON objects" in note
+
+
 @pytest.mark.parametrize(
     ("entry", "message"),
     [
