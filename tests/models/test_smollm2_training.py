@@ -148,15 +148,18 @@ def test_losses_are_those_of_the_whole_softmax_where_all_of_it_is_sampled(target
     network = Network(target, draft)
     hidden = hidden_at(network, rows)
     everything = len(target.embedding)
-    losses = losses_of(hidden, rows, target.embedding, torch.Generator().manual_seed(1), others=everything)
-    best = torch.unique(rows.best[:, :48])
+    losses = losses_of(hidden, rows, target.embedding, torch.Generator().manual_seed(1), True, everything)
+    best = torch.unique(rows.best[:, :32])
     is_best = torch.isin(rows.best, best)
     draft_log = torch.log_softmax(network.head(hidden), -1).gather(1, rows.best)
     p = torch.where(is_best, rows.log_probs.exp(), 0.0)
     divergence = (p * (rows.log_probs - draft_log)).sum(-1)
     overlap = torch.minimum(p, draft_log.exp()).sum(-1)
-    means = [(rows.weights * one).mean().item() for one in (divergence, 1 - overlap)]
-    assert [losses.divergence.item(), losses.variation.item()] == pytest.approx(means, abs=1e-5)
+    cool_log = torch.log_softmax(network.head(hidden) / 0.7, -1).gather(1, rows.best)
+    cool = torch.minimum(torch.softmax(rows.log_probs / 0.7, -1), cool_log.exp()).sum(-1)
+    means = [(rows.weights * one).mean().item() for one in (divergence, 1 - overlap, 1 - cool)]
+    found = (losses.divergence, losses.variation, losses.cool_variation)
+    assert [one.item() for one in found] == pytest.approx(means, abs=1e-5)
 
 
 def test_training_goes_on_from_its_checkpoint_and_brings_the_draft_nearer(target, folder, tmp_path):

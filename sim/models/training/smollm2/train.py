@@ -19,6 +19,7 @@ from sim.models.training.smollm2.samples import Rows, Sample, SampleStore, as_ro
 STATE_FILE = "state.pt"
 WARM_UP_STEPS, SAVE_EVERY_S, SAY_EVERY = 30, 240.0, 20
 MAX_GRADIENT = 1.0
+COOL = 0.7  # the other temperature at which drafts are used
 _TEXTS_OF_SPREAD = 200
 _BEST_IN_HEAD, _OTHERS_IN_HEAD = 32, 3072
 
@@ -76,19 +77,27 @@ class Losses:
         divergence: KL(target || draft) over the target's best tokens [nat].
         variation: 1 - overlap of the same.
         state: Smooth L1 distance of the last hidden states.
+        cool_variation: 1 - overlap at a lower temperature, if that was asked for.
     """
 
     divergence: torch.Tensor
     variation: torch.Tensor
     state: torch.Tensor
+    cool_variation: torch.Tensor | None = None
 
     def __str__(self) -> str:
         parts = (part.item() for part in (self.divergence, self.variation, self.state))
-        return "KL {:.3f} nat, 1 - overlap {:.3f}, state {:.3f}".format(*parts)
+        cool = "" if self.cool_variation is None else f", 1 - overlap at {COOL:g} {self.cool_variation.item():.3f}"
+        return "KL {:.3f} nat, 1 - overlap {:.3f}, state {:.3f}".format(*parts) + cool
 
 
 def losses_of(
-    hidden: torch.Tensor, rows: Rows, embedding: torch.Tensor, generator: torch.Generator, others: int = _OTHERS_IN_HEAD
+    hidden: torch.Tensor,
+    rows: Rows,
+    embedding: torch.Tensor,
+    generator: torch.Generator,
+    cool: bool = False,
+    others: int = _OTHERS_IN_HEAD,
 ) -> Losses:
     """Losses of a draft's hidden states [rows, hidden_size].
 
@@ -100,6 +109,7 @@ def losses_of(
         rows: What the target has there.
         embedding: Head, [vocab_size, hidden_size].
         generator: Of the sample.
+        cool: Whether the variation at a lower temperature is asked for.
         others: Size of the sample.
     """
     vocab_size = len(embedding)
@@ -111,20 +121,29 @@ def losses_of(
     columns = torch.cat([best, rest])
     place = torch.full((vocab_size,), -1)
     place[columns] = torch.arange(len(columns))
-    weight = torch.zeros(len(columns), dtype=embedding.dtype)
+    weight = torch.zeros(len(columns))
     if len(rest):
         weight[len(best) :] = math.log((vocab_size - len(best)) / len(rest))
-    logs = torch.log_softmax(F.linear(hidden.to(embedding.dtype), embedding[columns], weight).float(), -1)
+    logits = F.linear(hidden.to(embedding.dtype), embedding[columns]).float()
     at = place[rows.best]
     is_there = (at >= 0) & (at < len(best))
+    at = at.clamp(min=0)
     zero = torch.zeros(())
-    draft_log = torch.where(is_there, logs.gather(1, at.clamp(min=0)), zero)
+
+    def variation_of(draft_log: torch.Tensor, target_log: torch.Tensor) -> torch.Tensor:
+        overlap = torch.where(is_there, torch.minimum(target_log.exp(), draft_log.exp()), zero).sum(-1)
+        return 1 - (rows.weights * overlap).mean()
+
+    draft_log = torch.log_softmax(logits + weight, -1).gather(1, at)
     target = torch.where(is_there, rows.log_probs.exp(), zero)
     divergence = (target * (rows.log_probs - draft_log)).sum(-1)
-    overlap = torch.minimum(target, torch.where(is_there, draft_log.exp(), zero)).sum(-1)
     state = F.smooth_l1_loss(hidden, rows.hidden, reduction="none").mean(-1)
-    weights = rows.weights
-    return Losses((weights * divergence).mean(), 1 - (weights * overlap).mean(), (weights * state).mean())
+    cool_variation = None
+    if cool:
+        cool_log = torch.log_softmax(logits / COOL + weight, -1).gather(1, at)
+        cool_variation = variation_of(cool_log, torch.log_softmax(rows.log_probs / COOL, -1))
+    means = [(rows.weights * one).mean() for one in (divergence, state)]
+    return Losses(means[0], variation_of(draft_log, rows.log_probs), means[1], cool_variation)
 
 
 def hidden_at(network: Network, rows: Rows) -> torch.Tensor:
@@ -196,11 +215,11 @@ class _Trainer:
         if self.blocks is not None and self.plan.is_of_blocks(step):
             each = self.blocks.losses(self.network, rows, [one.start for one in batch])
             return each.sum(), "distance of blocks " + ", ".join(f"{one:.3f}" for one in each.tolist())
-        losses = losses_of(hidden_at(self.network, rows), rows, self._head, self.generator)
         near_end = self.plan.is_decay(step)
+        losses = losses_of(hidden_at(self.network, rows), rows, self._head, self.generator, cool=near_end)
         loss = losses.divergence * (0.3 if near_end else 1.0) + 0.1 * losses.state
-        if near_end:
-            loss = loss + 2.0 * losses.variation
+        if losses.cool_variation is not None:
+            loss = loss + losses.variation + losses.cool_variation
         if self.blocks is not None:
             loss = loss + self.plan.between_weight * self.blocks.drift(self.network.kept, rows)
         return loss, str(losses)
