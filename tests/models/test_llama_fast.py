@@ -15,6 +15,8 @@ import numpy as np
 import pytest
 import torch
 
+from sim.core.errors import InputError
+from sim.models import llama_weights
 from sim.models.huggingface import HuggingFaceModel
 from sim.models.importance import importance
 from sim.models.interface import ForwardPass
@@ -108,7 +110,10 @@ def test_long_prompts_in_a_batch_are_fed_in_chunks(both, monkeypatch):
     check(both, ForwardPass("c0", text(4, 60), (5, 6)), ForwardPass("c1", text(5, 43)), ForwardPass("c2", text(6, 5)))
 
 
-def test_float32_agrees_with_the_transformers_model_and_picks_the_same_tokens(both):
+@pytest.mark.parametrize("max_copied", [llama_weights.MAX_COPIED, 0], ids=["small", "large"])
+def test_float32_agrees_with_the_transformers_model_and_picks_the_same_tokens(both, monkeypatch, max_copied):
+    """Weights of a small model are kept in several layouts, those of a large one packed only."""
+    monkeypatch.setattr(llama_weights, "MAX_COPIED", max_copied)
     _, network, folder = both
     fast = load_model(str(folder), device="cpu")
     slow = HuggingFaceModel(network.float(), "oracle", builders.VOCAB_SIZE, frozenset(), 1, "none")
@@ -121,7 +126,21 @@ def test_float32_agrees_with_the_transformers_model_and_picks_the_same_tokens(bo
             np.testing.assert_array_equal(got.argmax(axis=1), expected.argmax(axis=1))
     assert fast.num_parameters == slow.num_parameters
     assert fast.max_context == slow.max_context
+    for length in (1, 2, 90):  # alone: one row, few, and many
+        ids = text(length, length)
+        got, expected = (model.forward([ForwardPass(("alone", length), ids, first_row=0)])[0] for model in (fast, slow))
+        np.testing.assert_allclose(got, expected, rtol=0, atol=2e-4)
     network.double()
+
+
+@pytest.mark.parametrize("part", ["self_attn.v_proj", "mlp.up_proj", "self_attn.o_proj", "mlp.down_proj"])
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_a_weight_that_is_no_number_is_found_in_packed_ones(both, tmp_path, monkeypatch, dtype, part):
+    monkeypatch.setattr(llama_weights, "MAX_COPIED", 0)
+    network = deepcopy(both[1]).float()
+    network.get_parameter(f"model.layers.1.{part}.weight").data[3, 2] = torch.nan
+    with pytest.raises(InputError, match="layer 1"):
+        load_model(str(builders.save(network, tmp_path)), device="cpu", dtype=dtype)
 
 
 def test_products_in_bfloat16_leave_rows_close_to_exact_ones_and_closer_than_a_network_in_bfloat16(both):

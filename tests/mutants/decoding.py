@@ -380,6 +380,12 @@ DECODING: tuple[Mutant, ...] = (
         "sim/models/llama_weights.py",
         ("tests/models/test_llama_fast.py",),
         ("halves_scaled", "self._packed).float()", "self._packed).float() * 1.02"),
+        ("packed_weight_unchecked", "return self._packed.to_dense()", "return torch.zeros(1)"),
+        (
+            "large_weight_twice_normed",
+            "packed = pack(weight.bfloat16() if halves else weight)",
+            "packed = pack(weight * 2)",
+        ),
     ),
     *faults_of(
         "sim/models/loading.py",
