@@ -11,7 +11,8 @@ from typing import Any
 from channels.text_files import TextFileError, check_regular
 from sim.core.errors import InputError
 from sim.models.config_check import json_problem
-from sim.models.safetensors_head import Shape, read_tensors
+from sim.models.pickled import PICKLE_FILE, PICKLE_INDEX, is_pickled, pickled_tensors
+from sim.models.safetensors_head import Shape, Tensor, read_tensors
 
 _POINTER = b"version https://git-lfs"
 _MAX_POINTER_BYTES = 1024
@@ -37,7 +38,7 @@ def check_folder(folder: Path, name: str) -> None:
 
     Raises:
         InputError: No configuration, an adapter, files that are git-lfs pointers, broken JSON, settings that no model
-            has, quantised weights, weights that are pickles only or damaged, or shards that are missing.
+            has, quantised weights, weights that are more than tensors or damaged, or shards that are missing.
     """
     try:
         problem = _problem_of(folder)
@@ -48,7 +49,16 @@ def check_folder(folder: Path, name: str) -> None:
 
 
 def _problem_of(folder: Path) -> str | None:
-    return _config_problem(folder) or _pointer_problem(folder) or json_problem(folder) or _weights_problem(folder)
+    problem = _link_problem(folder) or _config_problem(folder) or _pointer_problem(folder)
+    return problem or json_problem(folder) or _weights_problem(folder)
+
+
+def _link_problem(folder: Path) -> str | None:
+    """A symbolic link in place of a file that is read, and nothing where it points to."""
+    for path in sorted({*folder.glob("*.json"), folder / PICKLE_FILE, *weight_files(folder)}):
+        if path.is_symlink() and not path.exists():
+            return f"{path} is a link to {path.readlink()}, a file that is not there"
+    return None
 
 
 def _config_problem(folder: Path) -> str | None:
@@ -87,16 +97,14 @@ def _weights_problem(folder: Path) -> str | None:
         return f"{folder / folders[0]} is a folder, not a file of weights"
     missing = [path.name for path in files if not path.is_file()]
     if missing:
-        return f"{folder} lacks {listed(missing)}, which {INDEX_FILE} names; the download is incomplete"
+        index = index_file(folder).name
+        return f"{folder} lacks {listed(missing)}, which {index} names; the download is incomplete"
     if files:
-        tensors = {name: tensor.dtype for path in files for name, tensor in read_tensors(path).items()}
+        tensors = {name: tensor.dtype for path in files for name, tensor in tensors_of_file(path).items()}
         return _types_problem(tensors) or _layers_problem(folder, list(tensors))
     pickles = sorted(path.name for pattern in _PICKLES for path in folder.glob(pattern))
     if pickles:
-        return (
-            f"{folder} holds its weights as {listed(pickles)}, which can run code and is not read; if you trust it, "
-            "convert it: AutoModelForCausalLM.from_pretrained(FOLDER).save_pretrained(FOLDER) writes model.safetensors"
-        )
+        return f"{folder} holds {listed(pickles)} and no weights that are read; valid: *.safetensors, {PICKLE_FILE}"
     gguf = sorted(path.name for path in folder.glob("*.[gG][gG][uU][fF]"))
     if gguf:
         return f"{folder} holds no *.safetensors file, but {listed(gguf)}: name a .gguf file itself as the model"
@@ -124,14 +132,35 @@ def _layers_problem(folder: Path, names: Sequence[str]) -> str | None:
 
 
 def weight_files(folder: Path) -> list[Path]:
-    """The safetensors files that make up a model, chosen as transformers does; shards may be named and missing."""
+    """The files that make up a model, chosen as transformers does; shards may be named and missing.
+
+    They are safetensors files, or pickles where there is none of these.
+    """
     if (folder / LAYERS_FILE).is_file():
         return [folder / LAYERS_FILE]
     if (folder / "model.safetensors").is_file():
         return [folder / "model.safetensors"]
     if (folder / INDEX_FILE).is_file():
         return [folder / shard for shard in _shards(folder / INDEX_FILE)]
-    return sorted(folder.glob("*.safetensors"))
+    if files := sorted(folder.glob("*.safetensors")):
+        return files
+    if (folder / PICKLE_FILE).is_file():
+        return [folder / PICKLE_FILE]
+    return [folder / shard for shard in _shards(folder / PICKLE_INDEX)] if (folder / PICKLE_INDEX).is_file() else []
+
+
+def index_file(folder: Path) -> Path:
+    """The index that names a folder's shards, if there is one."""
+    return folder / (INDEX_FILE if (folder / INDEX_FILE).is_file() else PICKLE_INDEX)
+
+
+def tensors_of_file(path: Path) -> dict[str, Tensor]:
+    """Tensors of a file of weights by name.
+
+    Raises:
+        InputError: It is none, or damaged.
+    """
+    return pickled_tensors(path) if is_pickled(path) else read_tensors(path)
 
 
 def _shards(index: Path) -> list[str]:
@@ -141,9 +170,10 @@ def _shards(index: Path) -> list[str]:
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise InputError(f"{index} is no index of shards: {type(error).__name__}: {error}") from error
     # What is loaded is what is hashed: files of this folder.
-    elsewhere = [name for name in names if "/" in name or "\\" in name or not name.endswith(".safetensors")]
+    suffix = ".safetensors" if index.name == INDEX_FILE else ".bin"
+    elsewhere = [name for name in names if "/" in name or "\\" in name or not name.endswith(suffix)]
     if elsewhere:
-        raise InputError(f"{index} names {listed(elsewhere)}; valid: *.safetensors files beside it")
+        raise InputError(f"{index} names {listed(elsewhere)}; valid: *{suffix} files beside it")
     return names
 
 

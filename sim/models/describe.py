@@ -11,14 +11,15 @@ from typing import Any
 from sim.core.errors import InputError
 from sim.core.user_code import remote_code_is_trusted
 from sim.models.chat_template import TEMPLATE_FILE, ChatTemplate, template_file
-from sim.models.checkpoint import SCALE_SUFFIX, check_folder, read_json, weight_files, wrong_tensors
+from sim.models.checkpoint import SCALE_SUFFIX, check_folder, read_json, tensors_of_file, weight_files, wrong_tensors
 from sim.models.gguf_files import check_gguf, conversion_folder
 from sim.models.gguf_header import GgufHead, check_head, read_head
 from sim.models.hub import first_line
 from sim.models.limits import context_limit, text_config
 from sim.models.llama_sizes import LlamaSizes, optional_ends, tensors_of
 from sim.models.pairing import compare_tokens
-from sim.models.safetensors_head import Shape, Tensor, first_not_finite, read_tensors
+from sim.models.pickled import first_pickled_not_finite, is_pickled
+from sim.models.safetensors_head import Tensor, first_not_finite
 from sim.models.sources import LAYERS_MARK, SHIPPED_FOLDERS, SHIPPED_NAMES, ModelSource, find_model, is_here
 from sim.models.special_ids import special_ids
 from sim.models.token_bytes import bytes_by_id
@@ -125,7 +126,7 @@ def _of_folder(source: ModelSource) -> tuple[ModelDescription, TextTokenizer]:
             width,
             tuple(sorted(token for token in ids.ends if token < width)),
             ids.begin,
-            _count_parameters(source, shapes),
+            _count_parameters(source, tensors),
             len(source.layers) if source.layers is not None else layers,
             limit.length,
             has_template(source.tokenizer_folder),
@@ -186,23 +187,25 @@ def _notes_of_values(source: ModelSource) -> tuple[str, ...]:
     if sum(path.stat().st_size for path in files) > _MAX_READ_BYTES:
         return ("its weights were not read; whether their values are finite is seen when it is loaded",)
     for path in files:
-        name = first_not_finite(path)
+        name = first_pickled_not_finite(path) if is_pickled(path) else first_not_finite(path)
         if name is not None:
             text = f"its weights are damaged ({name} holds values that are not finite)"
             raise InputError(f"cannot load model {source.name!r}: {text}")
     return ()
 
 
-def _count_parameters(source: ModelSource, shapes: Mapping[str, Shape]) -> int | None:
-    """Numbers in the weights; those of a hub model that is not here are asked for."""
-    if shapes or not source.is_hub:
-        return sum(math.prod(shape) for shape in shapes.values())
+def _count_parameters(source: ModelSource, tensors: Mapping[str, Tensor]) -> int | None:
+    """Numbers in the weights; those of a hub model that is not here are asked for or follow from its configuration."""
+    if tensors or not source.is_hub:
+        return sum(math.prod(one.shape) for one in tensors.values() if one.stop > one.start)
     from huggingface_hub import get_safetensors_metadata
+
+    from sim.models.networks import count_parameters
 
     try:
         return sum(get_safetensors_metadata(source.name).parameter_count.values())
     except Exception:  # no network, or no safetensors there
-        return None
+        return count_parameters(source, remote_code_is_trusted())
 
 
 def folder_tokenizer(source: ModelSource) -> TextTokenizer:
@@ -263,7 +266,7 @@ def _tensors_of(source: ModelSource) -> dict[str, Tensor]:
 
 
 def _tensors_in(files: Iterable[Path]) -> dict[str, Tensor]:
-    return {name: tensor for path in files for name, tensor in read_tensors(path).items()}
+    return {name: tensor for path in files for name, tensor in tensors_of_file(path).items()}
 
 
 def _layer_of(name: str) -> int | None:

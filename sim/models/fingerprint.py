@@ -7,10 +7,7 @@ from collections.abc import Iterable
 from functools import lru_cache
 from importlib import metadata
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    import torch
+from typing import Any
 
 BLOCK = 1 << 22
 
@@ -44,27 +41,19 @@ def _file_digest(path: str, state: FileState) -> str:  # noqa: ARG001
 
 
 def weights_digest(folder: Path) -> str:
-    """Hash of a model folder's safetensors files in the order of their names, of its configuration and its own code.
+    """Hash of a model folder's files of weights in the order of their names, of its configuration and its own code.
 
     Raises:
-        FileNotFoundError: The folder holds no safetensors file.
+        FileNotFoundError: The folder holds no weights.
     """
-    files = sorted(folder.glob("*.safetensors"))
+    from sim.models.checkpoint import weight_files
+
+    # What is not read, such as the same weights in another format, does not count.
+    files = weight_files(folder)
     if not files:
         raise FileNotFoundError(f"no *.safetensors file in {folder}")
     # Code that comes with the weights, if any, decides what they compute.
     return combine(file_digest(path) for path in [*files, folder / "config.json", *sorted(folder.glob("*.py"))])
-
-
-def parameters_digest(network: torch.nn.Module) -> str:
-    """Hash of a network's parameters and buffers by name, for weights that lie in no folder of their own."""
-    import torch
-
-    digest = hashlib.sha256()
-    for name, tensor in sorted(network.state_dict().items()):
-        digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}".encode())
-        digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().data)
-    return digest.hexdigest()
 
 
 def combine(parts: Iterable[Any]) -> str:

@@ -10,6 +10,10 @@ from sim.core.errors import InputError
 
 HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[\w.-]+)?")
 SNAPSHOT_FILES = ["*.json", "*.safetensors", "*.model", "*.txt", "*.jinja", "*.py"]
+# Taken where there are no safetensors files.
+PICKLED_FILES = ["pytorch_model.bin", "pytorch_model-*.bin"]
+# Other folders, and a second copy of the weights under names that are not those of transformers.
+LEFT_OUT = ["*/*", "consolidated*.safetensors"]
 
 
 @lru_cache(maxsize=16)
@@ -27,8 +31,11 @@ def hub_snapshot(name: str, weights: bool = True) -> Path:
     from huggingface_hub import snapshot_download
 
     try:
-        left_out = ["*/*"] if weights else ["*/*", "*.safetensors"]
-        return Path(snapshot_download(name, allow_patterns=SNAPSHOT_FILES, ignore_patterns=left_out))
+        left_out = LEFT_OUT if weights else [*LEFT_OUT, "*.safetensors"]
+        folder = Path(snapshot_download(name, allow_patterns=SNAPSHOT_FILES, ignore_patterns=left_out))
+        if weights and not any(folder.glob("*.safetensors")):
+            snapshot_download(name, allow_patterns=PICKLED_FILES, ignore_patterns=LEFT_OUT)
+        return folder
     except Exception as error:
         raise InputError(
             f"cannot load model {name!r}: no folder of that name here, and the Hugging Face hub says: "

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from sim.core.errors import InputError, unknown_name_message
 from sim.models.chat_template import TEMPLATE_FILE
 from sim.models.checkpoint import read_json
-from sim.models.fingerprint import combine, parameters_digest, weights_digest
+from sim.models.fingerprint import combine, weights_digest
 from sim.models.hub import first_line, quiet_transformers
 from sim.models.info import files_stamp
 from sim.models.interface import LanguageModel
@@ -193,7 +193,7 @@ def _load_lean(source: ModelSource, tokenizer: TextTokenizer, dtype: str, width:
     config = read_json(source.folder / "config.json")
     sizes = LlamaSizes.from_config(config)
     halves = dtype == HALF_DTYPE and has_half_products()
-    if sizes is None or not (halves or dtype in LEAN_DTYPES) or not source.has_weights:
+    if sizes is None or not (halves or dtype in LEAN_DTYPES):
         return None
     vocab_size = min(len(tokenizer), sizes.vocab_size) if width is None else width
     generation = read_json(source.tokenizer_folder / "generation_config.json")
@@ -238,7 +238,6 @@ def _load_transformers(
     from sim.models.networks import load_network
 
     network = load_network(source, dtype, trust_remote_code).to(device)
-    content = _content(source) if source.has_weights else [parameters_digest(network)]
     head = network.get_output_embeddings().weight.shape[0]
     vocab_size = min(len(tokenizer), head) if width is None else width
     ids = special_ids(_ids_of(network.generation_config), _ids_of(network.config), tokenizer, len(tokenizer))
@@ -248,7 +247,7 @@ def _load_transformers(
         vocab_size=vocab_size,
         eos_ids=ids.ends,
         bos_id=ids.first,
-        fingerprint=combine(["transformers", *content, tokenizer.fingerprint, dtype, device, vocab_size]),
+        fingerprint=combine(["transformers", *_content(source), tokenizer.fingerprint, dtype, device, vocab_size]),
     )
     model.notes = (*model.notes, *_note_of_ends(ids.ends, vocab_size, source.name))
     return model

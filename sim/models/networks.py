@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from sim.core.errors import InputError, unknown_name_message
-from sim.models.checkpoint import INDEX_FILE, read_json, refuse_wrong_tensors
+from sim.models.checkpoint import index_file, read_json, refuse_wrong_tensors, weight_files
 from sim.models.hub import first_line, quiet_transformers
 from sim.models.llama_sizes import EMBEDDING, HEAD, LAST_NORM, LlamaSizes, optional_ends, tensors_of
+from sim.models.pickled import is_pickled
 from sim.models.sources import ModelSource
 
 
@@ -22,8 +23,7 @@ def load_network(source: ModelSource, dtype: str, trust_remote_code: bool) -> An
     Raises:
         InputError: It cannot be loaded, lacks tensors or holds unknown ones, or cannot be rolled back.
     """
-    # A hub repository without safetensors on its main branch may have them on the hub's conversion branch.
-    place = str(source.folder) if source.has_weights or not source.is_hub else source.name
+    place = str(source.folder)
     config = _fit_config(source, place, trust_remote_code)
     if source.base is not None:
         network = _from_layers(source, config, dtype)
@@ -48,6 +48,21 @@ def check_network(source: ModelSource, trust_remote_code: bool) -> dict[str, Any
         keep_layers(network, source.layers, source.name)
     plain: dict[str, Any] = config.to_dict()
     return plain
+
+
+def count_parameters(source: ModelSource, trust_remote_code: bool) -> int | None:
+    """Numbers in the weights that a configuration asks for; None where no network can be made of it."""
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    try:
+        with torch.device("meta"):
+            config = _fit_config(source, str(source.folder), trust_remote_code)
+            network = AutoModelForCausalLM.from_config(config, trust_remote_code=trust_remote_code)
+    except Exception:  # the libraries below raise many kinds
+        return None
+    count: int = sum(parameter.numel() for parameter in network.parameters())
+    return count
 
 
 def keep_layers(network: Any, layers: tuple[int, ...], name: str) -> Any:
@@ -122,7 +137,8 @@ def _from_checkpoint(
             place,
             config=config,
             dtype=getattr(torch, dtype),
-            use_safetensors=True,
+            use_safetensors=not any(is_pickled(path) for path in weight_files(source.folder)),
+            weights_only=True,  # of pickled ones
             trust_remote_code=trust_remote_code,
             attn_implementation=attention,
             output_loading_info=True,
@@ -130,7 +146,7 @@ def _from_checkpoint(
             device_map="meta" if is_empty else None,
         )
 
-    if not is_empty and source.has_weights and not trust_remote_code:
+    if not is_empty and not trust_remote_code:
         # Of the shapes that a damaged configuration asks for no memory holds the tensors.
         _from_checkpoint(source, place, config, dtype, trust_remote_code, is_empty=True)
     try:
@@ -168,7 +184,7 @@ def _unknown_name(source: ModelSource, config: Any, error: Exception) -> InputEr
             said = unknown_name_message(kind, str(name), known)
             return InputError(f"cannot load model {source.name!r}: {source.folder / 'config.json'}: {said}")
     if error.args == ("metadata",):
-        said = f"{source.folder / INDEX_FILE}: it holds no metadata, which transformers asks for"
+        said = f"{index_file(source.folder)}: it holds no metadata, which transformers asks for"
         return InputError(f"cannot load model {source.name!r}: {said}")
     return None
 

@@ -51,7 +51,7 @@ class ModelSource:
 
     @property
     def has_weights(self) -> bool:
-        """Whether there are safetensors files; a hub model may have them elsewhere."""
+        """Whether there are files of weights; those of a hub model may not have been downloaded."""
         return bool(weight_files(self.folder))
 
 
@@ -103,7 +103,10 @@ def _find_whole(name: str, weights: bool = True) -> ModelSource:
         raise InputError(f"cannot load model {name!r}: {path} is a file; give a folder, a .gguf file or a hub id")
     if not HUB_ID.fullmatch(name):
         raise InputError(f"cannot load model {name!r}: no such folder, and not a Hugging Face hub id (owner/name)")
-    return ModelSource(name, hub_snapshot(name, weights), is_hub=True)
+    folder = hub_snapshot(name, weights)
+    if weights:
+        check_folder(folder, name)
+    return ModelSource(name, folder, is_hub=True)
 
 
 def _shipped(name: str) -> ModelSource:

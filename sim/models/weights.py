@@ -1,4 +1,4 @@
-"""Tensors of safetensors files by name, cast to one dtype; those of eight bits have a scale per output channel."""
+"""Tensors of files of weights by name, cast to one dtype; those of eight bits have a scale per output channel."""
 
 from __future__ import annotations
 
@@ -10,11 +10,12 @@ import torch
 
 from sim.core.errors import InputError
 from sim.models.checkpoint import SCALE_SUFFIX, refuse_wrong_tensors
+from sim.models.pickled import PickledFile, is_pickled
 from sim.models.safetensors_head import Shape
 
 
 class TensorFiles:
-    """Tensors of several safetensors files.
+    """Tensors of several files, safetensors or pickled.
 
     A weight [out, in] of type int8 stands for ``weight * weight_scale[:, None]``, where ``weight_scale`` [out] is
     stored beside it under the weight's name and ``_scale``; it is read as floating-point numbers.
@@ -27,7 +28,7 @@ class TensorFiles:
         dtype: The same.
 
     Raises:
-        InputError: A file that is no safetensors file.
+        InputError: A file that is none of these, or damaged.
     """
 
     def __init__(self, files: Iterable[Path | tuple[Path, Collection[str]]], dtype: torch.dtype) -> None:
@@ -77,6 +78,8 @@ class TensorFiles:
 
 
 def _open(path: Path) -> Any:
+    if is_pickled(path):
+        return PickledFile(path)
     from safetensors import SafetensorError, safe_open
 
     try:

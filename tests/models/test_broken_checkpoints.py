@@ -159,14 +159,6 @@ def test_files_that_are_not_what_they_should_be(broken, name, content, message):
         load()
 
 
-def test_weights_that_are_pickles_only(broken):
-    folder, load = broken
-    torch.save(load_file(folder / "model.safetensors"), folder / "pytorch_model.bin")
-    (folder / "model.safetensors").unlink()
-    with pytest.raises(InputError, match=r"weights as pytorch_model\.bin, .* is not read; if you trust it, convert it"):
-        load()
-
-
 def test_a_folder_of_an_adapter_or_of_a_gguf_file_says_so(broken):
     folder, load = broken
     (folder / "config.json").unlink()

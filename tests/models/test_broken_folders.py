@@ -104,6 +104,14 @@ def pipe(name: str) -> Edit:
     return edit
 
 
+def link(name: str) -> Edit:
+    def edit(folder: Path) -> None:
+        (folder / name).unlink(missing_ok=True)
+        (folder / name).symlink_to("../gone")
+
+    return edit
+
+
 def rope(**settings: Any) -> Edit:
     return keys(rope_parameters={"rope_theta": 10000.0, **settings})
 
@@ -210,6 +218,20 @@ BROKEN: dict[str, tuple[Edit, str]] = {
     "tensor of whole numbers": (weights(lambda w: w.update({UP: w[UP].long()})), f"tensor {UP} is of type I64"),
     "tensor of eight bits": (weights(lambda w: w.update({UP: w[UP].to(torch.int8)})), f"{UP}_scale with its scales"),
     "no weights": (remove(WEIGHTS), "holds no *.safetensors file"),
+    "weights a link to nothing": (link(WEIGHTS), f"/{WEIGHTS} is a link to ../gone, a file that is not there"),
+    "shard a link to nothing": (
+        lambda folder: [index({"weight_map": {"a": SHARD}, "metadata": {}})(folder), link(SHARD)(folder)],
+        f"/{SHARD} is a link to ../gone, a file that is not there",
+    ),
+    "pickles a link to nothing": (
+        lambda folder: [remove(WEIGHTS)(folder), link("pytorch_model.bin")(folder)],
+        "/pytorch_model.bin is a link to ../gone, a file that is not there",
+    ),
+    "configuration a link to nothing": (link("config.json"), "/config.json is a link to ../gone, a file that"),
+    "weights in another format": (
+        lambda folder: [remove(WEIGHTS)(folder), (folder / "model.pt").touch()],
+        "holds model.pt and no weights that are read; valid: *.safetensors, pytorch_model.bin",
+    ),
 }  # fmt: skip
 for key, file in [(key, "config.json") for key in ("eos", "bos", "pad")] + [("eos", "generation_config.json")]:
     first, last = 0 if key == "eos" else -1, 99 if key == "pad" else 9_999_999

@@ -188,14 +188,6 @@ def test_broken_folders_are_input_errors(folder):
         load_model(str(folder), device="cpu")
 
 
-def test_pickled_weights_are_not_read(folder):
-    weights = load_file(folder / "model.safetensors")
-    (folder / "model.safetensors").unlink()
-    torch.save(weights, folder / "pytorch_model.bin")
-    with pytest.raises(InputError, match="cannot load model"):
-        load_model(str(folder), device="cpu")
-
-
 def test_arguments_are_checked(checkpoint):
     with pytest.raises(ValueError, match=r"unknown dtype 'float23' .did you mean 'float32'"):
         load_model(str(checkpoint("opt")), dtype="float23")

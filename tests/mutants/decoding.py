@@ -191,6 +191,23 @@ DECODING: tuple[Mutant, ...] = (
         ("tests/models/test_broken_folders.py",),
         ("layers_are_built_that_no_file_holds", "0 < held < stated - _MAX_MISSING_LAYERS", "0 < held < stated - 10**6"),
         ("whole_numbers_are_weights", "if dtype in _NO_WEIGHTS and", "if False and"),
+        ("links_to_nothing_are_passed_over", "if path.is_symlink() and not path.exists():", "if False:"),
+    ),
+    *faults_of(
+        "sim/models/pickled.py",
+        ("tests/models/test_pickled.py",),
+        ("pickles_run_code", "weights_only=True", "weights_only=False"),
+        (
+            "shapes_of_pickles_are_believed",
+            "if value.numel() * value.itemsize > value.untyped_storage().nbytes():",
+            "if False:",
+        ),
+        ("shared_values_count_twice", "size = 0 if values in seen else", "size ="),
+    ),
+    *faults_of(
+        "sim/models/hub.py",
+        ("tests/models/test_pickled.py",),
+        ("pickles_of_the_hub_are_left_there", 'if weights and not any(folder.glob("*.safetensors")):', "if False:"),
     ),
     *faults_of(
         "sim/models/safetensors_head.py",

@@ -31,6 +31,15 @@ IDENTITY: tuple[Mutant, ...] = (
         ("equal_in_time_and_size_is_equal", "status.st_ctime_ns, status.st_ino", "0, 0"),
     ),
     *faults_of(
+        "sim/models/fingerprint.py",
+        ("tests/models/test_pickled.py",),
+        (
+            "weights_count_that_are_not_read",
+            "    files = weight_files(folder)\n",
+            '    files = sorted(folder.glob("*.safetensors")) or weight_files(folder)\n',
+        ),
+    ),
+    *faults_of(
         "sim/models/tokenizer.py",
         ("tests/tape/test_identity.py::test_another_chat_template_is_another_run",),
         ("chat_templates_do_not_count", "self.definition, self.chat_template]", "self.definition]"),
