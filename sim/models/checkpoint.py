@@ -11,6 +11,7 @@ from typing import Any
 from channels.text_files import TextFileError, check_regular
 from sim.core.errors import InputError
 from sim.models.config_check import json_problem
+from sim.models.fingerprint import combine, file_digest
 from sim.models.pickled import PICKLE_FILE, PICKLE_INDEX, is_pickled, pickled_tensors
 from sim.models.safetensors_head import Shape, Tensor, read_tensors
 
@@ -147,6 +148,20 @@ def weight_files(folder: Path) -> list[Path]:
     if (folder / PICKLE_FILE).is_file():
         return [folder / PICKLE_FILE]
     return [folder / shard for shard in _shards(folder / PICKLE_INDEX)] if (folder / PICKLE_INDEX).is_file() else []
+
+
+def weights_digest(folder: Path) -> str:
+    """Hash of a model folder's files of weights in the order of their names, of its configuration and its own code.
+
+    Raises:
+        FileNotFoundError: The folder holds no weights.
+    """
+    # What is not read, such as the same weights in another format, does not count.
+    files = weight_files(folder)
+    if not files:
+        raise FileNotFoundError(f"no *.safetensors file in {folder}")
+    # Code that comes with the weights, if any, decides what they compute.
+    return combine(file_digest(path) for path in [*files, folder / "config.json", *sorted(folder.glob("*.py"))])
 
 
 def index_file(folder: Path) -> Path:

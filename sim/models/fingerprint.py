@@ -40,22 +40,6 @@ def _file_digest(path: str, state: FileState) -> str:  # noqa: ARG001
     return digest.hexdigest()
 
 
-def weights_digest(folder: Path) -> str:
-    """Hash of a model folder's files of weights in the order of their names, of its configuration and its own code.
-
-    Raises:
-        FileNotFoundError: The folder holds no weights.
-    """
-    from sim.models.checkpoint import weight_files
-
-    # What is not read, such as the same weights in another format, does not count.
-    files = weight_files(folder)
-    if not files:
-        raise FileNotFoundError(f"no *.safetensors file in {folder}")
-    # Code that comes with the weights, if any, decides what they compute.
-    return combine(file_digest(path) for path in [*files, folder / "config.json", *sorted(folder.glob("*.py"))])
-
-
 def combine(parts: Iterable[Any]) -> str:
     """One hash of several parts."""
     return hashlib.sha256("\n".join(str(part) for part in parts).encode()).hexdigest()

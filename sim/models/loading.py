@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from sim.core.errors import InputError, unknown_name_message
 from sim.models.chat_template import TEMPLATE_FILE
-from sim.models.checkpoint import read_json
-from sim.models.fingerprint import combine, weights_digest
+from sim.models.checkpoint import read_json, weights_digest
+from sim.models.fingerprint import combine
 from sim.models.hub import first_line, quiet_transformers
 from sim.models.info import files_stamp
 from sim.models.interface import LanguageModel

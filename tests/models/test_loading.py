@@ -17,7 +17,8 @@ from safetensors.torch import load_file, save_file
 import sim.models
 from sim.core.errors import InputError
 from sim.models import loading
-from sim.models.fingerprint import file_digest, weights_digest
+from sim.models.checkpoint import weights_digest
+from sim.models.fingerprint import file_digest
 from sim.models.interface import ForwardPass, LanguageModel
 from sim.models.llama_fast import LlamaFast
 from sim.models.loading import load_model, load_pair, load_tokenizer, resolve_device, use_threads

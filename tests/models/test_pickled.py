@@ -19,8 +19,8 @@ from sim.cli import _main
 from sim.core.errors import InputError
 from sim.decoding import decode
 from sim.models import loading
+from sim.models.checkpoint import weights_digest
 from sim.models.describe import describe_model
-from sim.models.fingerprint import weights_digest
 from sim.models.hub import hub_snapshot
 from sim.models.interface import ForwardPass
 from sim.models.loading import load_model, load_pair

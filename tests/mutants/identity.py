@@ -31,12 +31,12 @@ IDENTITY: tuple[Mutant, ...] = (
         ("equal_in_time_and_size_is_equal", "status.st_ctime_ns, status.st_ino", "0, 0"),
     ),
     *faults_of(
-        "sim/models/fingerprint.py",
+        "sim/models/checkpoint.py",
         ("tests/models/test_pickled.py",),
         (
             "weights_count_that_are_not_read",
-            "    files = weight_files(folder)\n",
-            '    files = sorted(folder.glob("*.safetensors")) or weight_files(folder)\n',
+            "for path in [*files, folder",
+            'for path in [*folder.glob("*.safetensors"), folder',
         ),
     ),
     *faults_of(
