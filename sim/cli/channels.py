@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from channels.recorded import FadingTrace
     from channels.trace_import import ImportedTrace
     from sim.links.nr import NrLinkSettings
+    from sim.scenario.overrides import Changes
 
 
 # Warnings of gaps beyond these are summed up.
@@ -259,7 +260,7 @@ def calibrate_channel_command(
     print_lines([_layout(settings, devices, drops), *(line for lines in of_both for line in lines)])
 
 
-def _with_a_carrier_of_its_range(changes: dict[str, Any]) -> dict[str, Any]:
+def _with_a_carrier_of_its_range(changes: Changes) -> Changes:
     """Another carrier frequency has a width and a subcarrier spacing that there are; gains depend on neither."""
     from channels.nr.bandwidth import frequency_range_of
 
@@ -270,7 +271,9 @@ def _with_a_carrier_of_its_range(changes: dict[str, Any]) -> dict[str, Any]:
         "fr1": {"link.scs_khz": 30, "link.bandwidth_mhz": 20},
         "fr2": {"link.scs_khz": 120, "link.bandwidth_mhz": 100},
     }
-    return {**widths.get(frequency_range_of(carrier_ghz), {}), **changes}
+    for key, value in widths.get(frequency_range_of(carrier_ghz), {}).items():
+        changes.setdefault(key, value)
+    return changes
 
 
 def _check_has_neighbours(settings: NrLinkSettings) -> None:

@@ -10,6 +10,7 @@ import typer
 from sim.cli.options import (
     JsonOption,
     ModelArgument,
+    OwnSeedOption,
     ScenarioArgument,
     SeedOption,
     SetOption,
@@ -66,7 +67,7 @@ def record_channel(
     bandwidth_mhz: Annotated[float, typer.Option(help="Channel bandwidth in MHz.")] = 20.0,
     scs_khz: Annotated[int, typer.Option(help="Subcarrier spacing in kHz.")] = 30,
     prb_group: Annotated[int, typer.Option(min=1, help="PRBs per group.")] = 4,
-    seed: Annotated[int, typer.Option(help="Master seed.")] = 1,
+    seed: OwnSeedOption = 1,
 ) -> None:
     """Record a CDL or ray-traced channel by Sionna, for links that replay traces."""
     from sim.cli.channels import record_channel_command

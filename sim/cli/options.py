@@ -20,7 +20,7 @@ DEFAULT_LOAD = "devices.total_rate_hz"
 _MAX_SEED = (1 << 64) - 1
 
 
-def _seed_of(text: str) -> int:
+def _seed_of(text: str | int) -> int:
     """A seed as scenarios and ``--set`` have it: a whole number, with or without an exponent.
 
     Raises:
@@ -29,7 +29,7 @@ def _seed_of(text: str) -> int:
     from sim.core.yaml_text import YamlError, read_values
 
     try:
-        value = read_values(text)
+        value = read_values(str(text))
     except YamlError:
         value = None
     if isinstance(value, float) and value.is_integer():
@@ -52,6 +52,7 @@ SeedOption = Annotated[
     Optional[int],  # noqa: UP045
     typer.Option(parser=_seed_of, metavar="INTEGER", help="Master seed; the scenario's own by default."),
 ]
+OwnSeedOption = Annotated[int, typer.Option(parser=_seed_of, metavar="INTEGER", help="Master seed.")]
 OutOption = Annotated[Path, typer.Option(help="Folder of results.")]
 ModelArgument = Annotated[
     str, typer.Argument(metavar="NAME_OR_PATH", help="smollm2/target, a folder, a .gguf file, or a hub id.")

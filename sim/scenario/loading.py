@@ -12,7 +12,7 @@ from channels.text_files import TextFileError, check_regular, read_text
 from sim.core.errors import InputError, Key, choices, did_you_mean, dotted
 from sim.core.user_code import modules_beside
 from sim.core.yaml_text import MAX_CHARS, Lines, YamlError, read_document
-from sim.scenario.overrides import apply_overrides
+from sim.scenario.overrides import SEED_OPTION, Changes, apply_overrides
 from sim.scenario.paths import resolve_paths
 from sim.scenario.problems import Problem, ScenarioProblems, named_by_kind
 from sim.scenario.schema import Scenario
@@ -89,7 +89,7 @@ def load_scenario(
     """
     path = find_scenario(str(name))
     data, lines = read_yaml(path)
-    changes, axes = dict(changes or {}), dict(axes or {})
+    changes, axes = changes or {}, axes or {}
     named = {"name": _name_of(path), **data}
     folder = path.resolve().parent
     try:
@@ -113,7 +113,8 @@ def _located(
     key = dotted(problem.named or where)
     for changed in changes:
         if f"{key}.".startswith(f"{changed}."):
-            return InputError(message, key, "--set")
+            option = changes.option_of(changed) if isinstance(changes, Changes) else "--set"
+            return InputError(message, () if option == SEED_OPTION else key, option)
     # Of several changes within what is wrong, the one that the message speaks of first.
     within = [changed for changed in changes if changed.startswith(f"{key}.")]
     if within:

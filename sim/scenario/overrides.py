@@ -14,6 +14,8 @@ from sim.core.yaml_text import YamlError, read_values
 from sim.scenario.model_sets import MODEL_SETS, models_of_set
 from sim.scenario.problems import Problem, ScenarioProblems
 
+SEED_OPTION = "--seed"
+
 # Parts chosen by name: naming another entry drops the old one's keys, which mean nothing to it.
 _SELECTORS = {
     ("protocol", "name"),
@@ -167,11 +169,22 @@ def _shared_keys(part: str, old: Mapping[str, Any], name: Any) -> dict[str, Any]
     }
 
 
-def changes_of(set_: list[str], seed: int | None) -> dict[str, Any]:
+class Changes(dict[str, Any]):
+    """Changes by dotted key, and which option the seed among them comes from."""
+
+    has_seed_option = False
+
+    def option_of(self, key: str) -> str:
+        """The option that gave a key: ``--seed``, or ``--set``."""
+        return SEED_OPTION if key == "seed" and self.has_seed_option else "--set"
+
+
+def changes_of(set_: list[str], seed: int | None) -> Changes:
     """Changes by dotted key from ``--set`` and ``--seed``."""
-    changes = dict(parse_assignment(text, "--set") for text in set_)
+    changes = Changes(parse_assignment(text, "--set") for text in set_)
     if seed is not None:
         changes["seed"] = seed
+        changes.has_seed_option = True
     return changes
 
 

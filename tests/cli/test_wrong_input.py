@@ -15,6 +15,8 @@ workload: {max_new_tokens: 2}
 protocol: {name: edge_only}
 models: embedded
 """
+# The last seed there is, and a sweep that needs two.
+_LAST, _TWICE = 18446744073709551615, '{"axes":{"link.uplink_mbps":[1,2]},"replications":2}'
 
 
 def wrong(
@@ -178,6 +180,21 @@ def test_wrong_scenarios(tmp_path, monkeypatch, capsys, text: str | bytes, says:
         ("run @ --seed 1_000", "Invalid value for '--seed'"),
         ("run @ --seed 1.5", "Invalid value for '--seed'"),
         ("run @ --seed 1e20", "Invalid value for '--seed'"),
+        ("run @ --seed -1", "'--seed': expected a whole number from 0 to 18446744073709551615, got '-1'"),
+        ("channel record cdl_a --out x.npz --seed -1", "'--seed': expected a whole number from 0 to 1844674407370955"),
+        (
+            f"validate @ --seed {_LAST} --set sweep={_TWICE}",
+            f" replications, got {_LAST}; valid: 0 to 18446744073708551612",
+        ),
+        (f"sweep @ --seed {_LAST} --set sweep={_TWICE}", "specran: --seed leaves no room for the seeds of 2 replic"),
+        (
+            f"run @ --set seed={_LAST} --set sweep={_TWICE}",
+            "--set seed: leaves no room for the seeds of 2 replications",
+        ),
+        (
+            f"channel calibrate @ --seed {_LAST} --set sweep={_TWICE} --set link.kind=nr --set link.carrier_ghz=28",
+            "specran: --seed leaves no room for the seeds of 2 replications",
+        ),
         ("run @ --set protocol.name=../bad:nothing", "'../bad' is no name of a module"),
         ("run @ --set protocol.name=json:nothing", "module 'json' registers no protocol"),
         ("prove ../bad:nothing", "'../bad' is no name of a module"),

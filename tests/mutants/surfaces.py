@@ -55,6 +55,11 @@ SURFACES: tuple[Mutant, ...] = (
     ),
     # Command line.
     *faults_of(
+        "sim/scenario/loading.py",
+        ("tests/cli/test_wrong_input.py::test_wrong_options",),
+        ("a_seed_option_is_a_set_option", "if isinstance(changes, Changes) else", "if False else"),
+    ),
+    *faults_of(
         "sim/scenario/overrides.py",
         ("tests/scenario/test_shared_parts.py",),
         (
