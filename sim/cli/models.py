@@ -37,12 +37,12 @@ def check_command(name: str, other: str | None, as_json: bool) -> int:
     """
     from sim.models.describe import describe_model, describe_pair
 
-    model, tokenizer = describe_model(name)
-    found: dict[str, Any] = asdict(model)
+    described = describe_model(name)
+    found: dict[str, Any] = asdict(described[0])
     if other is not None:
-        target, target_tokenizer = describe_model(other)
-        found["with"] = asdict(target)
-        found["pair"] = describe_pair(tokenizer, target_tokenizer)
+        target = describe_model(other)
+        found["with"] = asdict(target[0])
+        found["pair"] = describe_pair(described, target)
     if as_json:
         print_json(found)
     else:

@@ -17,7 +17,7 @@ from sim.models.gguf_header import GgufHead, check_head, read_head
 from sim.models.hub import first_line
 from sim.models.limits import context_limit, text_config
 from sim.models.llama_sizes import LlamaSizes, optional_ends, tensors_of
-from sim.models.pairing import compare_tokens
+from sim.models.pairing import compare_tokens, notes_of_ends
 from sim.models.pickled import first_pickled_not_finite, is_pickled
 from sim.models.safetensors_head import Tensor, first_not_finite
 from sim.models.sources import LAYERS_MARK, SHIPPED_FOLDERS, SHIPPED_NAMES, ModelSource, find_model, is_here
@@ -83,14 +83,18 @@ def describe_model(name: str) -> tuple[ModelDescription, TextTokenizer]:
         raise InputError(text) from error
 
 
-def describe_pair(draft: TextTokenizer, target: TextTokenizer) -> dict[str, Any]:
-    """Whether models with these tokenizers make a pair: ``possible``, ``problem``, ``notes`` and ``shared_tokens``."""
-    match = compare_tokens(draft, target)
-    shared = len(set(bytes_by_id(draft).values()) & set(bytes_by_id(target).values()))
+def describe_pair(
+    draft: tuple[ModelDescription, TextTokenizer], target: tuple[ModelDescription, TextTokenizer]
+) -> dict[str, Any]:
+    """Whether two described models make a pair: ``possible``, ``problem``, ``notes`` and ``shared_tokens``."""
+    (model, tokenizer), (leader, leading) = draft, target
+    match = compare_tokens(tokenizer, leading)
+    shared = len(set(bytes_by_id(tokenizer).values()) & set(bytes_by_id(leading).values()))
+    ends = () if match.problem is not None else notes_of_ends(tokenizer, leading, model.eos_ids, leader.eos_ids)
     return {
         "possible": match.problem is None,
         "problem": match.problem,
-        "notes": list(match.notes),
+        "notes": [*match.notes, *ends],
         "shared_tokens": shared,
     }
 

@@ -15,7 +15,7 @@ from sim.models.fingerprint import combine
 from sim.models.hub import first_line, quiet_transformers
 from sim.models.info import files_stamp
 from sim.models.interface import LanguageModel
-from sim.models.pairing import compare_tokens
+from sim.models.pairing import compare_tokens, notes_of_ends
 from sim.models.sources import EMBEDDED, SMOLLM2, ModelSource, find_model, resolve_folder
 from sim.models.special_ids import KEYS, special_ids
 from sim.models.tokenizer import (
@@ -104,7 +104,8 @@ def load_pair(
 
         return CrossVocabularyModel(helper, leading, leader.vocab_size, leader.eos_ids), leader
     reload = partial(_load_model, draft, resolve_device(device), dtype, trust_remote_code, stamp=_stamp(draft))
-    return _fitted(helper, leader, match.notes, reload)
+    ends = notes_of_ends(own, leading, helper.eos_ids, leader.eos_ids)
+    return _fitted(helper, leader, (*match.notes, *ends), reload)
 
 
 def _fitted(

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from sim.models.tokenizer import TextTokenizer
 
-# Roles whose ids decide where a text begins and ends; the target's count.
-_ROLES = ("bos", "eos", "pad")
+# Roles of which a model has one id; what ends its texts, more than the tokenizer knows.
+_ROLES = ("bos", "pad")
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +41,29 @@ def compare_tokens(draft: TextTokenizer, target: TextTokenizer) -> Match:
             f"({len(draft.vocabulary)} and {len(target.vocabulary)} tokens)"
         )
     return Match(notes=(*_length_notes(draft, target), *_role_notes(draft, target)))
+
+
+def notes_of_ends(
+    draft: TextTokenizer, target: TextTokenizer, draft_ends: Collection[int], target_ends: Collection[int]
+) -> tuple[str, ...]:
+    """That a draft and a target that speak the same tokens end texts with different ones.
+
+    Args:
+        draft: Tokenizer of the draft.
+        target: Tokenizer of the target.
+        draft_ends: Ids of the draft's own vocabulary that its files say end a text.
+        target_ends: Those of the target, the only ones that a run ends a text with.
+    """
+    if set(draft_ends) == set(target_ends):
+        return ()
+    return (
+        f"texts of draft {draft.name} end with {_ids(draft, draft_ends)}, those of target {target.name} with "
+        f"{_ids(target, target_ends)}; the target's count",
+    )
+
+
+def _ids(tokenizer: TextTokenizer, tokens: Collection[int]) -> str:
+    return " or ".join(_role(tokenizer, token) for token in sorted(tokens)) or "no token"
 
 
 def _length_notes(draft: TextTokenizer, target: TextTokenizer) -> list[str]:

@@ -152,7 +152,9 @@ def test_other_special_ids_run_with_a_note_and_the_targets_end_the_text(checkpoi
     builders.save(builders.network("opt"), tmp_path, tokenizer=swapped)
     draft, target = load_pair(str(tmp_path), str(checkpoint("opt")), device="cpu")
     notes = " ".join(draft.notes)
-    assert "the eos token is id 50 ('w50') for draft" in notes
+    folder = checkpoint("opt")
+    ends = f"end with id 2 ('</s>') or id 50 ('w50'), those of target {folder} with id 2 ('</s>'); the target's count"
+    assert f"texts of draft {tmp_path} {ends}" in notes and "eos token" not in notes
     assert "the pad token is none for draft" in notes
     assert target.eos_ids == {2}
 

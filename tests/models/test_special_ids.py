@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from sim.models.describe import describe_model
-from sim.models.loading import load_model
+from sim.models.describe import describe_model, describe_pair
+from sim.models.loading import load_model, load_pair
 from sim.models.special_ids import special_ids
 from sim.models.tokenizer import TextTokenizer
 from tests.models import builders
@@ -43,3 +43,25 @@ def test_check_and_run_know_the_same_ends(kind: str, tmp_path: Path):
     model, (described, _) = load_model(str(folder), device="cpu"), describe_model(str(folder))
     assert set(described.eos_ids) == model.eos_ids == {2, 10, 11, 12}
     assert described.bos_id == model.bos_id == 1
+
+
+@pytest.mark.parametrize(
+    ("draft", "target", "says"),
+    [
+        ([2], [2], None),
+        ([2, 7], [7, 2], None),
+        ([2], [2, 7], "end with id 2 ('</s>'), those of target {} with id 2 ('</s>') or id 7 ('w7')"),
+        ([2, 9], [2], "end with id 2 ('</s>') or id 9 ('w9'), those of target {} with id 2 ('</s>')"),
+    ],
+)
+def test_a_pair_that_ends_texts_differently_says_so_in_check_and_run(draft, target, says: str | None, tmp_path: Path):
+    """Of the tokenizers alone nothing shows: the files of the model name more ids."""
+    for name, ids in (("draft", draft), ("target", target)):
+        folder = builders.save(builders.network("Llama", **builders.MODERN), tmp_path / name)
+        (folder / "generation_config.json").write_text(json.dumps({"eos_token_id": ids}))
+    names = str(tmp_path / "draft"), str(tmp_path / "target")
+    told = describe_pair(*map(describe_model, names))["notes"]
+    loaded = load_pair(*names, device="cpu")
+    expected = [] if says is None else [f"texts of draft {names[0]} {says.format(names[1])}; the target's count"]
+    assert told == list(loaded[0].notes) == expected
+    assert loaded[1].eos_ids == set(target) and not loaded[1].notes

@@ -222,6 +222,15 @@ DECODING: tuple[Mutant, ...] = (
         ("gguf_ids_may_lie_beyond_the_vocabulary", "0 <= token < len(tokens)", "0 <= token"),
     ),
     *faults_of(
+        "sim/models/pairing.py",
+        ("tests/models/test_special_ids.py",),
+        (
+            "further_ends_are_not_told",
+            "if set(draft_ends) == set(target_ends):",
+            "if set(draft_ends) & set(target_ends):",
+        ),
+    ),
+    *faults_of(
         "sim/models/special_ids.py",
         ("tests/models/test_special_ids.py",),
         ("ends_of_the_configuration_are_passed_over", 'config.get("eos_token_id"), own_end', "own_end"),
