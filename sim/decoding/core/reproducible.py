@@ -60,9 +60,9 @@ def rounded_stats(stats: Iterable[tuple[str, float]], key: Path) -> tuple[tuple[
     Counts and other whole numbers stay as they are. Those in ``QUANTA`` are rounded to its steps; what is not known
     here to one of eight steps per octave.
 
-    Between requests decoded alone and in batches, mean differences of 1e-7 (tail mass) to 5e-6 (surprisal in bits) were
-    measured, so that one round in 27,000 is expected to differ with SmolLM2 and its draft (359 rounds), and one in
-    70,000 (cut rows) to 90,000 (whole ones) with the embedded pair (3,454 rounds). That is float32; bfloat16 has a
+    Between requests decoded alone and in batches, mean differences of 1e-7 (tail mass) to 7e-6 (surprisal in bits) were
+    measured, so that one round in 22,000 is expected to differ with SmolLM2 and its draft (380 rounds), and one in
+    77,000 (whole rows) to 100,000 (cut ones) with the embedded pair (228 and 275). That is float32; bfloat16 has a
     thousand times the noise, and one round in seven.
 
     Args:
