@@ -41,13 +41,15 @@ def model_names(settings: ModelsSettings, roles: Sequence[str]) -> dict[str, str
 
 @contextmanager
 def naming_key_at_fault(names: Mapping[str, str]) -> Iterator[None]:
-    """Say the model's key too, where loading fails for one of them."""
+    """Say the model's key too, where loading fails for one of them; all its keys, if it has several roles."""
     try:
         yield
     except InputError as error:
         blamed = [role for role, name in names.items() if repr(name) in str(error)]
-        if len(blamed) != 1 or error.key:
+        if error.key or len({names[role] for role in blamed}) != 1:
             raise
+        if len(blamed) > 1:
+            raise InputError(f"{' and '.join(f'models.{role}' for role in blamed)}: {error.message}") from error
         raise InputError(error.message, f"models.{blamed[0]}") from error
 
 

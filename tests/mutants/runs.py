@@ -350,6 +350,11 @@ RUNS: tuple[Mutant, ...] = (
         ("a_file_of_several_kinds_is_told_of_twice", "if note not in notes or not", "if note or not"),
     ),
     *faults_of(
+        "sim/inputs/scenario_models.py",
+        ("tests/inputs/test_scenario_models.py",),
+        ("a_model_of_two_roles_is_told_of_one", "        if len(blamed) > 1:", "        if len(blamed) > 9:"),
+    ),
+    *faults_of(
         "sim/inputs/workload.py",
         ("tests/world/test_workload.py",),
         ("prompts_keep_head", "*ids[len(ids) - (limit - kept) :]]", "*ids[kept:limit]]"),
