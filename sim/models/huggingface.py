@@ -12,6 +12,7 @@ from transformers.cache_utils import Cache, CacheLayerMixin, DynamicCache, Dynam
 from typing_extensions import override
 
 from sim.core.errors import InputError
+from sim.models.alibi import follow_tree_masks
 from sim.models.cached_model import CachedModel, ancestor_matrix
 from sim.models.fingerprint import library_versions
 from sim.models.importance import Weights
@@ -132,6 +133,7 @@ class HuggingFaceModel(CachedModel):
         refuse_unfit(network.config, name)
         self.name = name
         self.network = network.eval()
+        follow_tree_masks(network)
         self.vocab_size = vocab_size
         limit = context_limit(network.config.to_dict(), name)
         self.max_context, self.notes = limit.length, limit.notes

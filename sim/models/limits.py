@@ -12,6 +12,8 @@ from sim.core.errors import InputError
 _LENGTH_KEYS = ("max_position_embeddings", "n_positions", "n_ctx", "max_sequence_length", "max_seq_len")
 # Rotary embeddings whose frequencies depend on the length of the text at hand.
 _LENGTH_DEPENDENT_ROPES = ("longrope", "su", "dynamic")
+# BLOOM has no longest text: its positions are ALiBi. Older configurations state what it was trained with.
+_BLOOM, _BLOOM_KEY, _BLOOM_LENGTH = "bloom", "seq_length", 2048
 _WINDOWED = ("sliding_attention", "local")
 
 
@@ -44,6 +46,8 @@ def context_limit(config: Mapping[str, Any], name: str) -> ContextLimit:
     """
     text = text_config(config)
     stated = next((text[key] for key in _LENGTH_KEYS if _is_count(text.get(key))), None)
+    if stated is None and text.get("model_type") == _BLOOM:
+        return _limit_of_bloom(text, name)
     if stated is None:
         raise InputError(f"{name}: model type {config.get('model_type')!r} states no context length")
     limits = [ContextLimit(stated)]
@@ -67,6 +71,13 @@ def context_limit(config: Mapping[str, Any], name: str) -> ContextLimit:
         limits.append(ContextLimit(window, (cut,)))
     shortest = min(limits, key=lambda limit: limit.length)
     return shortest if shortest.length < stated else limits[0]
+
+
+def _limit_of_bloom(text: Mapping[str, Any], name: str) -> ContextLimit:
+    if _is_count(text.get(_BLOOM_KEY)):
+        return ContextLimit(text[_BLOOM_KEY])
+    note = f"{name}: its configuration states no context length; taken as {_BLOOM_LENGTH} tokens, as BLOOM was trained"
+    return ContextLimit(_BLOOM_LENGTH, (note,))
 
 
 def text_config(config: Mapping[str, Any]) -> Mapping[str, Any]:

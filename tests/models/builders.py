@@ -32,6 +32,7 @@ ARCHITECTURES: dict[str, tuple[str, dict[str, Any]]] = {
     "llama": ("Llama", {**MODERN, "attention_bias": True}),
     "qwen2": ("Qwen2", MODERN),
     "qwen3": ("Qwen3", {**MODERN, "head_dim": 16}),
+    "bloom": ("Bloom", {"hidden_size": 32, "n_layer": 2, "n_head": 4, "seq_length": MAX_CONTEXT}),
     "gemma": ("Gemma", {**MODERN, "head_dim": 8}),
 }
 

@@ -238,9 +238,8 @@ def test_refusal_comes_from_loading_too(tmp_path: Path):
 
 
 def test_architecture_without_4d_masks_is_refused():
-    network = builders.network("Bloom", hidden_size=32, n_layer=2, n_head=4).double()
-    network.config.max_position_embeddings = 64
-    with pytest.raises(InputError, match="'bloom' does not run with a 4-D attention mask"):
+    network = builders.network("Falcon", hidden_size=32, num_hidden_layers=2, num_attention_heads=4, alibi=True)
+    with pytest.raises(InputError, match="'falcon' does not run with a 4-D attention mask"):
         fresh(network)
 
 

@@ -7,6 +7,7 @@ import pytest
 
 from sim.core.errors import InputError
 from sim.decoding import decode
+from sim.models.describe import describe_model
 from sim.models.huggingface import HuggingFaceModel
 from sim.models.interface import ForwardPass
 from sim.models.limits import context_limit
@@ -113,6 +114,27 @@ def test_a_context_that_holds_as_it_is_stated_has_no_note(config):
 def test_rotary_embeddings_may_differ_by_kind_of_layer():
     rope = {"full_attention": {"rope_type": "dynamic", "original_max_position_embeddings": 16}, "sliding_attention": {}}
     assert context_limit({"max_position_embeddings": 64, "rope_parameters": rope}, "test").length == 16
+
+
+@pytest.mark.parametrize(("stated", "length"), [({"seq_length": 64}, 64), ({}, 2048), ({"seq_length": None}, 2048)])
+def test_bloom_without_a_longest_text_has_the_one_that_it_was_trained_with(stated, length, tmp_path):
+    sizes = {"hidden_size": 32, "n_layer": 2, "n_head": 4, "bos_token_id": 1, "eos_token_id": 2}
+    folder = builders.save(builders.network("Bloom", **sizes, **stated), tmp_path)
+    described, _ = describe_model(str(folder))
+    model = load_model(str(folder), device="cpu")
+    assert described.max_context == model.max_context == length
+    assert described.notes == model.notes and len(model.notes) == (length == 2048)
+    assert all("states no context length; taken as 2048 tokens" in note for note in model.notes)
+    assert (described.vocab_size, described.layers, described.parameters) == (100, 2, model.num_parameters)
+
+
+def test_greedy_text_of_a_bloom_pair_is_that_of_the_target_alone(tmp_path):
+    sizes = {"hidden_size": 32, "n_layer": 2, "n_head": 4, "seq_length": 96}
+    for name, seed in (("draft", 1), ("target", 2)):
+        builders.save(builders.network("Bloom", seed=seed, **sizes), tmp_path / name)
+    draft, target = load_pair(str(tmp_path / "draft"), str(tmp_path / "target"), device="cpu")
+    plain = decode("edge_only", draft, target, text(2, 9), seed=1, max_new_tokens=20, temperature=0.0).tokens
+    assert decode("dsd", draft, target, text(2, 9), seed=1, max_new_tokens=20, temperature=0.0).tokens == plain
 
 
 def test_a_configuration_without_a_length_is_refused():

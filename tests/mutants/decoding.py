@@ -222,6 +222,7 @@ DECODING: tuple[Mutant, ...] = (
         ("gguf_ids_may_lie_beyond_the_vocabulary", "0 <= token < len(tokens)", "0 <= token"),
     ),
     *faults_of(
+<<<<<<< HEAD
         "sim/models/pairing.py",
         ("tests/models/test_special_ids.py",),
         (
@@ -229,6 +230,16 @@ DECODING: tuple[Mutant, ...] = (
             "if set(draft_ends) == set(target_ends):",
             "if set(draft_ends) & set(target_ends):",
         ),
+=======
+        "sim/models/alibi.py",
+        ("tests/models/test_huggingface.py",),
+        ("places_of_keys_are_columns", "(attention_mask >= 0).cumsum", "(attention_mask > -9e999).cumsum"),
+    ),
+    *faults_of(
+        "sim/models/limits.py",
+        ("tests/models/test_limits.py",),
+        ("bloom_has_its_default_whatever_it_states", "if _is_count(text.get(_BLOOM_KEY)):", "if False:"),
+>>>>>>> c3a2c21 (BLOOM runs: a context that is stated or known, and a bias for trees of tokens)
     ),
     *faults_of(
         "sim/models/special_ids.py",
