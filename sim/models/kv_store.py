@@ -221,8 +221,11 @@ class KvStore:
         memory = self._memory.get((is_value, index))
         if memory is None or is_occupied or len(memory) < size:
             # Zeros, not empty memory: a masked NaN would still poison the weighted sum over values.
-            memory = self._memory[is_value, index] = torch.zeros(size, dtype=self.dtype, device=self.device)
-        return memory[:size].view(shape)
+            # Also of a store that is first used in inference mode, columns are moved outside of it.
+            with torch.inference_mode(False):
+                memory = self._memory[is_value, index] = torch.zeros(size, dtype=self.dtype, device=self.device)
+        with torch.inference_mode(False):
+            return memory[:size].view(shape)
 
 
 def _power_of_two(number: int, smallest: int = SMALLEST_CAPACITY) -> int:

@@ -95,6 +95,13 @@ def test_accepted_tree_path_is_kept(model):
     check(model, ForwardPass("a", [*ids, 11, 14, 15, 40, 42, 7]))
 
 
+def test_columns_of_a_store_that_has_not_grown_are_moved():
+    model = fresh(builders.network("llama").double())
+    ids = text(4, 5)
+    check(model, ForwardPass("a", ids, (10, 11, 12), (-1, -1, 1)))
+    check(model, ForwardPass("a", [*ids, 11, 12], (41,)))
+
+
 def test_tree_grown_level_by_level(model):
     ids = text(5, 10)
     check(model, ForwardPass("a", ids))

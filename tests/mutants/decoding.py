@@ -222,7 +222,6 @@ DECODING: tuple[Mutant, ...] = (
         ("gguf_ids_may_lie_beyond_the_vocabulary", "0 <= token < len(tokens)", "0 <= token"),
     ),
     *faults_of(
-<<<<<<< HEAD
         "sim/models/pairing.py",
         ("tests/models/test_special_ids.py",),
         (
@@ -230,7 +229,8 @@ DECODING: tuple[Mutant, ...] = (
             "if set(draft_ends) == set(target_ends):",
             "if set(draft_ends) & set(target_ends):",
         ),
-=======
+    ),
+    *faults_of(
         "sim/models/alibi.py",
         ("tests/models/test_huggingface.py",),
         ("places_of_keys_are_columns", "(attention_mask >= 0).cumsum", "(attention_mask > -9e999).cumsum"),
@@ -239,7 +239,6 @@ DECODING: tuple[Mutant, ...] = (
         "sim/models/limits.py",
         ("tests/models/test_limits.py",),
         ("bloom_has_its_default_whatever_it_states", "if _is_count(text.get(_BLOOM_KEY)):", "if False:"),
->>>>>>> c3a2c21 (BLOOM runs: a context that is stated or known, and a bias for trees of tokens)
     ),
     *faults_of(
         "sim/models/special_ids.py",
