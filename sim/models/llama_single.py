@@ -78,7 +78,8 @@ class SinglePass:
         num_turned, num_gates = sizes.num_heads + sizes.num_kv_heads, sizes.intermediate_size
         hidden = self._embedding[list(chunk.tokens)]
         # A gate far below zero is closed: exp overflows to infinity, and what is divided by it is zero, as it should.
-        with np.errstate(over="ignore"):
+        # What is not finite is found in the logits, and told with the model's name.
+        with np.errstate(over="ignore", invalid="ignore"):
             for index, (qkv, attention_out, gate_up, down) in enumerate(self._layers):
                 mixed = qkv(rms_norm(hidden, sizes.norm_epsilon)).reshape(count, -1, sizes.head_dim)
                 turned = (mixed[:, :num_turned].view(turns.dtype) * turns).view(hidden.dtype)
@@ -101,8 +102,8 @@ class SinglePass:
                 gated = gate / (1 + np.exp(-gate))
                 gated *= gates[:, num_gates:]
                 hidden += down(gated)
-        wanted = hidden[count - chunk.num_rows :]
-        return self._head.of_array(rms_norm(wanted, sizes.norm_epsilon) * self._final_gain)
+            wanted = rms_norm(hidden[count - chunk.num_rows :], sizes.norm_epsilon)
+        return self._head.of_array(wanted * self._final_gain)
 
     def _group(self, query: Array, count: int) -> Array:
         """[count, num_heads, dim] -> [num_kv_heads, group * count, dim]."""
