@@ -70,7 +70,7 @@ REFERENCES = (
         "quickstart",
         sweep_figures.latency,
         "Rows cut to 8, 64 or 512 entries need no bandwidth to speak of; full rows of 49,152 tokens are slowest even "
-        "on 100 MHz, and the target alone is fastest: of this draft .4 is accepted.",
+        "on 100 MHz, and the target alone is fastest: of this draft .46 is accepted.",
     ),
     Reference(
         "quickstart_breakdown",
@@ -95,20 +95,20 @@ REFERENCES = (
         "latency_vs_k",
         "latency_vs_k",
         comparisons.latency_of("protocol.top_k", "link.uplink_mbps", mark_best=True),
-        "Sixteen to 64 entries are best at all four uplink rates; longer rows gain no acceptance, only bits.",
+        "Eight or 16 entries are best at all four uplink rates; longer rows gain no acceptance, only bits.",
     ),
     Reference(
         "candidates",
         "candidates",
         comparisons.latency_of("protocol.candidates", "link.uplink_mbps", mark_best=True),
-        "Several candidates pay from 2 Mbit/s on; at 0.1 Mbit/s each one costs more than it gains.",
+        "Several candidates pay from 0.5 Mbit/s on; at 0.1 Mbit/s each one costs more than it gains.",
     ),
     Reference(
         "round_trip",
         "round_trip",
         comparisons.round_trip,
-        "Of this draft .37 is accepted: distributed speculation pays up to a one-way delay of 13 ms, with drafts of "
-        "eight tokens 8 ms, as the closed form at measured rates predicts (dotted).",
+        "Of this draft .45 is accepted: distributed speculation pays up to a one-way delay of 19 ms, with drafts of "
+        "eight tokens 17 ms, as the closed form at measured rates predicts (dotted).",
     ),
     Reference(
         "payload_frontier",
@@ -135,16 +135,16 @@ REFERENCES = (
         "overlap",
         "overlap",
         overlap.overlap,
-        "Both models at the edge win everywhere; over the air match comes within 3 % of them at a round trip of 5 ms, "
-        "full rows never pay, and from 50 ms on only prompt lookup, at the edge as well, still beats the target alone "
+        "At a round trip of 5 ms match is fastest, with both models at the edge next to it, which win from 50 ms on; there "
+        "only they and prompt lookup, at the edge as well, beat the target alone, and full rows never pay "
         "(bold: within 3 % of the best).",
     ),
     Reference(
         "overlap_costs",
         "overlap",
         overlap.costs,
-        "An accepted token costs 2 to 5 Mbit in full rows up, 1 to 21 kbit in cut ones, 4 kbit where rows are lazy and "
-        "200 to 400 bit as ids and scalars, some of which bring 2.6 Mbit of rows down; nearly all joules are the "
+        "An accepted token costs 2 to 4 Mbit in full rows up, 1 to 17 kbit in cut ones, 3 kbit where rows are lazy and "
+        "160 to 360 bit as ids and scalars, some of which bring 2.2 Mbit of rows down; nearly all joules are the "
         "edge's, most where a guess is seldom right.",
     ),
     Reference(
@@ -260,7 +260,7 @@ REFERENCES = (
             {"ttft_p95_s": "TTFT, 95 % (s)", "slo_attainment": "Attainment", "goodput_rps": "Goodput (1/s)"},
         ),
         "On one L4 at least 19 of 20 requests meet their objectives up to 8 a second with the target alone and 12 "
-        "with TSLT; the rows of DSSD, a megabit per token, fill a downlink of 200 Mbit/s at 8, and with both models "
+        "with TSLT; the rows of DSSD, 850 kbit per token, fill a downlink of 200 Mbit/s at 8, and with both models "
         "at the edge tokens come too slowly.",
     ),
     Reference(
