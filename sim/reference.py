@@ -88,8 +88,8 @@ REFERENCES = (
         "who_wins",
         "who_wins",
         who_wins.who_wins,
-        "Ids that are matched with the target's own draws lead from 50 kbit/s on; short rows overtake the target alone "
-        "at half a megabit, full rows never; with both models at the edge a lone user needs none of them.",
+        "Ids that are matched with the target's own draws lead at every rate; short rows overtake the target alone "
+        "between 0.2 and 0.5 Mbit/s, full rows never; with both models at the edge a lone user needs none of them.",
     ),
     Reference(
         "latency_vs_k",
@@ -121,7 +121,7 @@ REFERENCES = (
         "draft_length",
         "draft_length",
         lengths.draft_length,
-        "At 20 ms each way and .38 of the draft accepted nothing beats the target alone; of drafts the best length "
+        "At 20 ms each way and .45 of the draft accepted nothing beats the target alone; of drafts the best length "
         "grows from one on slow uplinks to three, and controllers that see the rate follow.",
     ),
     Reference(
@@ -135,9 +135,9 @@ REFERENCES = (
         "overlap",
         "overlap",
         overlap.overlap,
-        "At a round trip of 5 ms match is fastest, with both models at the edge next to it, which win from 50 ms on; there "
-        "only they and prompt lookup, at the edge as well, beat the target alone, and full rows never pay "
-        "(bold: within 3 % of the best).",
+        "At a round trip of 5 ms match is fastest, with both models at the edge next to it, which win from 50 ms on; "
+        "there only they and prompt lookup, at the edge as well, beat the target alone by more than 1 %; full rows "
+        "never pay (bold: within 3 % of the best).",
     ),
     Reference(
         "overlap_costs",
@@ -151,8 +151,8 @@ REFERENCES = (
         "batching",
         "batching",
         comparisons.capacity_of("devices.count", "tpot_mean_s", [0.04 + 0.005 * step for step in range(9)]),
-        "With a draft of which .36 is accepted the target alone serves 8 devices within 60 ms per output token; of "
-        "drafts DiP-SD's lengths and batches hold 8 in the mean, WISP's and SLED-like ones 3.",
+        "With a draft of which .44 is accepted the target alone serves 8 devices within 60 ms per output token; of "
+        "drafts DiP-SD's lengths and batches hold 8 in the mean, WISP's 6 and SLED-like ones 5.",
     ),
     Reference(
         "hidden_states",
@@ -195,7 +195,7 @@ REFERENCES = (
         "mimo",
         "mimo",
         sweep_figures.latency,
-        "Two layers on 10 MHz are as fast as one antenna on 20 MHz; receive antennas alone save 7 to 12 %.",
+        "Two layers on 10 MHz are as fast as one antenna on 20 MHz; receive antennas alone save 7 to 14 %.",
     ),
     Reference(
         "schedulers",
@@ -207,16 +207,16 @@ REFERENCES = (
         "drx",
         "drx",
         sleep.latency_and_modem_energy("link.drx_cycle_s"),
-        "Staying awake for 100 ms after a grant, the longest cycle takes 57 % more time per token than the shortest "
-        "and 56 % less of the modem's energy; asleep at once, tokens take over four times as long; released to "
+        "Staying awake for 100 ms after a grant, the longest cycle takes 56 % more time per token than the shortest "
+        "and 58 % less of the modem's energy; asleep at once, tokens take over four times as long; released to "
         "inactive, energy hardly depends on the cycle.",
     ),
     Reference(
         "public_network",
         "public_network",
         sleep.latency_and_modem_energy("protocol.draft_length"),
-        "In the mean a public network's settings cost 12 % at drafts of four tokens and 49 % at eight, more than half"
-        " of it by sleep, which saves 30 % of the modem's energy.",
+        "In the mean a public network's settings cost 13 % at drafts of four tokens and 50 % at eight, more than half"
+        " of it by sleep, which saves a third of the modem's energy.",
     ),
     Reference(
         "configured_grants",
@@ -236,7 +236,7 @@ REFERENCES = (
         "hundred_devices",
         sweep_figures.breakdown,
         "A hundred devices share 20 MHz: rows of 2,048 entries are mostly air time and hardly accepted more often "
-        "than those of 64; the target alone on an H100 takes a third of the time that any draft takes.",
+        "than those of 64; the target alone on an H100 takes two fifths of the time that any draft takes.",
     ),
     Reference(
         "thousand_devices",
@@ -249,7 +249,7 @@ REFERENCES = (
         "chunked_prefill",
         "chunked_prefill",
         sweep_figures.breakdown,
-        "A prompt that is computed whole holds up the verifications beside it: in chunks of 512 requests end a tenth "
+        "A prompt that is computed whole holds up the verifications beside it: in chunks of 512 requests end an eighth "
         "sooner; in chunks of 256 prompts themselves wait, and nothing is gained.",
     ),
     Reference(
