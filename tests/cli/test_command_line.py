@@ -85,6 +85,23 @@ main()
     assert not list(tmp_path.iterdir())
 
 
+def test_of_several_interrupts_the_first_alone_is_raised():
+    code = (
+        "import os, signal\n"
+        "from sim.cli.interrupts import Interrupts\n"
+        "handlers, raised = Interrupts(), 0\n"
+        "for _ in range(3):\n"
+        "    try:\n"
+        "        os.kill(os.getpid(), signal.SIGINT)\n"
+        "    except KeyboardInterrupt:\n"
+        "        raised += 1\n"
+        "handlers.end()\n"
+        "print(raised)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, "1\n"), done.stderr
+
+
 def test_an_interrupt_that_a_library_swallows_is_not_lost():
     code = """
 import signal, sys, time

@@ -51,6 +51,14 @@ def no_decoding(monkeypatch) -> None:
     monkeypatch.setattr("sim.runs.prepare.record_group", refuse)
 
 
+def test_what_ships_is_read_as_it_is_where_the_tape_lacks_it(shipped: Path):
+    tape, entries = tape_store(), dict(TapeArchive(shipped).entries())
+    assert entries
+    for key, data in entries.items():
+        assert not tape.path(key).exists()
+        assert tape.read(key) == data
+
+
 def test_a_member_that_would_fill_the_memory_is_not_read(shipped: Path, tiny: Scenario, monkeypatch, capsys):
     assert TapeArchive(shipped).keys()
     monkeypatch.setattr("sim.tape.archive.MAX_MEMBER_BYTES", 100)
