@@ -76,6 +76,20 @@ def test_compiled_code_gives_what_the_plain_steps_give(reuse):
     assert several > 120
 
 
+def test_queues_that_cannot_be_announced_take_part_in_nothing():
+    """Two CCEs and three queues of limited power: the third is the best in one group, but not over the carrier."""
+    priority = np.array([[3.0] * 7, [2.5] * 7, [9.0] + [0.0] * 6])
+    needed, costs, zeros = np.full(3, 20), np.ones(3, dtype=int), np.zeros(3, dtype=int)
+    free, order, given = np.array(GROUPS), zeros.copy(), np.zeros(priority.shape, dtype=int)
+    places, power = (np.arange(7), np.zeros(7, dtype=int)), (zeros + 8, zeros + 1, zeros)
+    count = share_out(
+        priority, np.zeros_like(priority), np.arange(3), needed, power, (SPREAD_GAINS, RATIOS), costs, free, places,
+        (16, 2), order, given,
+    )  # fmt: skip
+    assert order[:count].tolist() == [0, 1]
+    assert given[:count].sum() == sum(GROUPS)
+
+
 @pytest.mark.parametrize(("scheduler", "placement"), [("proportional_fair", "report"), ("max_ci", "reuse")])
 def test_a_cell_is_the_same_either_way(monkeypatch, scheduler, placement):
     """40 devices with power for few PRBs each: every transmission, its PRBs and its outcome."""

@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import simpy
 
-from sim.links.nr import NrLinkSettings, idle_delivery, idle_uplink_latency_s
+from sim.links.base import Direction, Packet
+from sim.links.nr import NrLink, NrLinkSettings, idle_delivery, idle_uplink_latency_s
 from sim.links.nr.phy.carrier import Carrier
 
 SYMBOL_MS = 0.5 / 14
@@ -126,6 +128,24 @@ def test_slots_that_carry_a_message_and_those_between_them_are_told_apart():
     tdd = idle_delivery(NrLinkSettings(channel="ideal", mcs=20, tdd_pattern="DDDSU"), 65_536)
     assert tdd.notes["air"] == fdd.notes["air"] > 10 * 500_000
     assert tdd.notes["gaps"] == 4 * (tdd.notes["air"] - 500_000)
+
+
+def test_each_request_takes_its_own_time_to_be_decided():
+    """FDD, four slots to decide: a device that asks three slots after another is granted three slots after it."""
+    env = simpy.Environment()
+    keys = {"tdd_pattern": "F", "gnb_decision_slots": 4, "channel": "ideal", "mcs": 20}
+    link = NrLink(env, 2, 1, NrLinkSettings(**keys))
+    took = {}
+
+    def source(device, delay_ns):
+        yield env.timeout(delay_ns)
+        took[device] = yield link.send(Packet(device, Direction.UPLINK, 800))
+
+    for device in range(2):
+        env.process(source(device, device * 3 * 500_000))
+    env.run()
+    # Each: request in the slot that it asks in, DCI five slots later, PUSCH in the next, and a slot of decoding.
+    assert [took[device].total_ns for device in range(2)] == [8 * 500_000 + 200_000] * 2
 
 
 # By slot of the period: offsets to the uplink slots that it grants (N2 = 2), and to its acknowledgement (N1 = 4).
