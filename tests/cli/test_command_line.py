@@ -89,6 +89,8 @@ def test_of_several_interrupts_the_first_alone_is_raised():
     code = (
         "import os, signal\n"
         "from sim.cli.interrupts import Interrupts\n"
+        # A suite in the background of a shell ignores interrupts, and its children with it.
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
         "handlers, raised = Interrupts(), 0\n"
         "for _ in range(3):\n"
         "    try:\n"
