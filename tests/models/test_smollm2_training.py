@@ -20,7 +20,7 @@ from sim.models.training.smollm2.evaluate import answers_of, overlap_on
 from sim.models.training.smollm2.network import NORM, Network, StepNetwork, block_ends, copy_layers, load_target
 from sim.models.training.smollm2.prompts import kinds, make_prompt
 from sim.models.training.smollm2.samples import SampleStore, as_rows, read_samples, write_samples
-from sim.models.training.smollm2.sampling import Text, draw, draw_by_best, sample_texts
+from sim.models.training.smollm2.sampling import MAX_ANSWER, MAX_MESSAGE, Text, draw, draw_by_best, sample_texts
 from sim.models.training.smollm2.ship import quantise, read_folder, shipped_values, write_folder
 from sim.models.training.smollm2.train import STATE_FILE, Plan, hidden_at, losses_of, read_state, train
 from tests.models.builders import network as build
@@ -93,11 +93,11 @@ def test_samples_carry_the_rows_that_they_were_drawn_from(target, samples, folde
         assert torch.allclose(network.kept[0].flatten(0, 1)[rows.places], rows.between[:, 0], atol=2e-2)
         assert torch.allclose(logs, rows.log_probs, atol=2e-2)
         assert (best[:, 0] == rows.best[:, 0]).float().mean() > 0.9
-    answered = [one for one in samples if one.answer < len(one.tokens)]
-    assert {one.kind for one in answered} == {"free", "code"}
-    for one in answered:
+    for one in samples:
         assert one.tokens[one.answer - 1 : one.answer + 1].tolist() == ANSWER_IDS
         weights = as_rows([one], pad_id=2).weights
+        assert one.answer <= one.start + MAX_MESSAGE + len(ANSWER_IDS)
+        assert len(one.tokens) <= one.answer + MAX_ANSWER + 1
         assert weights[one.answer - one.start - 1] < 1 < weights[one.answer - one.start]
         assert weights.mean().item() == pytest.approx(1)
 

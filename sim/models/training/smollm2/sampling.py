@@ -1,4 +1,4 @@
-"""Samples the target: answers to prompts from templates, and whole exchanges that it begins itself from one word."""
+"""Samples the target: answers to prompts from templates, and whole exchanges that it writes from a few first words."""
 
 from __future__ import annotations
 
@@ -15,8 +15,11 @@ from sim.models.training.smollm2.network import StepNetwork, Target, in_bfloat16
 from sim.models.training.smollm2.prompts import first_words, make_prompt
 from sim.models.training.smollm2.samples import BEST_STORED, EMPTY_LOGP, Sample, write_samples
 
-MAX_TOKENS, MAX_PROMPT, MIN_ROWS = 208, 150, 5
-TEMPERATURES, SHARE_AT_ONE, SHARE_FROM_TEMPLATES = (1.0, 0.7), 0.65, 0.6
+MAX_TOKENS, MAX_PROMPT, MAX_MESSAGE, MAX_ANSWER, MIN_ROWS = 208, 150, 64, 112, 5
+"""Of a text, all before an answer, a message that the target writes, and an answer; rows of a text at least."""
+TEMPERATURES, SHARE_AT_ONE, SHARE_FROM_TEMPLATES = (1.0, 0.7), 0.6, 0.7
+MESSAGE_TEMPERATURE = 0.8
+"""Of messages that the target writes; at 1 many make no sense, which those of users do."""
 TEXTS_PER_FILE = 256
 TEXTS_AT_ONCE = 128
 _BLOCK = 256
@@ -33,10 +36,10 @@ class Text:
 
     Attributes:
         tokens: So far, given or drawn.
-        temperature: Of the draws.
+        temperature: Of the answer's draws.
         kind: Of the prompt.
         start: First place that has a row: the last one before the user's message.
-        writes_prompt: Whether the user's message is still being drawn.
+        writes_prompt: Whether the user's message is still being drawn, at a temperature of its own.
         answer: Last place before the answer; None before that is known.
         at: Place whose token is fed next.
     """
@@ -58,6 +61,17 @@ class Text:
     def has_row(self) -> bool:
         """Whether the place that is fed next is one that has a row."""
         return self.at >= self.start
+
+    @property
+    def draws_at(self) -> float:
+        """Temperature of the next draw."""
+        return MESSAGE_TEMPERATURE if self.writes_prompt else self.temperature
+
+    @property
+    def is_full(self) -> bool:
+        """Whether the message or the answer that is drawn is as long as it may be."""
+        begun, limit = (self.start, MAX_MESSAGE) if self.answer is None else (self.answer, MAX_ANSWER)
+        return len(self.tokens) > min(begun + limit, MAX_TOKENS - 1)
 
 
 NewText = Callable[[], Text]
@@ -114,16 +128,16 @@ def sample_texts(
         hidden = network.step(ids, torch.tensor([text.at for text in texts]))
         logits = network.head(hidden)
         best = torch.log_softmax(logits, -1).topk(min(BEST_STORED, logits.shape[-1]), -1)
-        drawn = draw_by_best(logits, *best, torch.tensor([text.temperature for text in texts]), generator)
+        drawn = draw_by_best(logits, *best, torch.tensor([text.draws_at for text in texts]), generator)
         _keep_rows(texts, *best, hidden, network.kept)
         for slot, (text, token) in enumerate(zip(texts, drawn.tolist(), strict=True)):
             text.at += 1
             if text.at < len(text.tokens):
                 continue
             text.tokens.append(token)
-            if text.writes_prompt and token == target.eos_id:
+            if text.writes_prompt and (token == target.eos_id or text.is_full):
                 _begin_answer(text, answer_ids)
-            elif token == target.eos_id or len(text.tokens) == (MAX_PROMPT if text.writes_prompt else MAX_TOKENS):
+            elif token == target.eos_id or text.is_full:
                 if len(text.rows) >= MIN_ROWS:
                     yield _finished(text)
                 texts[slot] = _next_in_place(text, new_text())
@@ -200,7 +214,7 @@ def _keep_rows(
 
 
 def _begin_answer(text: Text, answer_ids: Sequence[int]) -> None:
-    """Turn to the answer: the end of the message is the first token of what leads to it."""
+    """Turn to the answer: what leads to it begins with the end of the message, also where another token was drawn."""
     text.tokens[-1:] = answer_ids
     text.writes_prompt = False
     text.answer = len(text.tokens) - 1
@@ -211,9 +225,9 @@ def _finished(text: Text) -> Sample:
     # The last token has no row after it: an empty one.
     ids, hidden, between = (np.concatenate([part, np.zeros_like(part[:1])]) for part in (ids, hidden, between))
     values = np.concatenate([values, np.full_like(values[:1], EMPTY_LOGP)])
-    answer = len(text.tokens) if text.answer is None else text.answer
+    assert text.answer is not None
     tokens = np.array(text.tokens, np.uint16)
-    return Sample(tokens, text.start, ids, values, hidden, between, text.temperature, text.kind, answer)
+    return Sample(tokens, text.start, ids, values, hidden, between, text.temperature, text.kind, text.answer)
 
 
 @torch.no_grad()
