@@ -108,13 +108,13 @@ HuggingFaceTB) and were trained on its own samples. Embedding, head and tokenize
 folder; the last norm is the draft's own. {numbers / 1e6:.1f} million numbers, matrices in int8 with a scale per output
 channel. "The target" is the model as its 4-bit file has it, and the draft was made for that.
 
-Texts: the target's answers to prompts from templates of eight kinds, and exchanges that it wrote itself from
-a few first words; nothing else. {record["rows"]} rows of the target (with repetition) were seen in {record["steps"]} steps. At first
-each layer learned by itself to give the states at the end of a block of the target's layers from those at its
-beginning. Loss after that: KL divergence from the target's best 128 tokens to the draft, and small distances of the
-states at the ends of blocks and of the last hidden states; in a decay of the learning rate, if there was one, also
-total variation at temperatures 1 and 0.7. The rate had{"" if record["decayed"] else " not"} been lowered to zero when
-these weights were taken.
+Texts: the target's answers to prompts from templates of eight kinds, and exchanges that it wrote itself from a few
+first words; nothing else. {record["rows"]} rows of the target (with repetition) were seen in {record["steps"]} steps.
+At first each layer learned by itself to give the states at the end of a block of the target's layers from those at
+its beginning. Loss after that: KL divergence from the target's best 128 tokens to the draft, and small distances of
+the states at the ends of blocks and of the last hidden states; in a decay of the learning rate, if there was one,
+also total variation at temperatures 1 and 0.7. The rate had{"" if record["decayed"] else " not"} been lowered to
+zero when these weights were taken.
 
 ## Agreement with the target
 
