@@ -18,9 +18,12 @@ def main() -> None:
     relax_gc()  # What a command makes mostly stays until it ends.
     try:
         code = _main(sys.argv[1:])
+        interrupts.end()
     except KeyboardInterrupt:
-        code = _interrupted(sys.argv[1:])
-    interrupts.end()
+        code = INTERRUPTED
+        interrupts.end()
+    if code == INTERRUPTED:
+        _tell_interrupted(sys.argv[1:])  # Once: from its end on no interrupt is raised again.
     sys.exit(code)
 
 
@@ -35,8 +38,6 @@ def _main(arguments: list[str]) -> int:
         result = _run(arguments)
         sys.stdout.flush()
         return result
-    except KeyboardInterrupt:
-        return _interrupted(arguments)
     except BrokenPipeError:
         # The reader of the pipe has closed it; nothing is to be flushed into it when the interpreter ends.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -54,14 +55,11 @@ def _run(arguments: list[str]) -> int:
     try:
         with exits_are_failures():  # Typer's own exits are returned here.
             result = command.main(arguments, prog_name="specran", standalone_mode=False)
-        # Typer takes an interrupt for an exit with this code, and returns it.
-        if result == INTERRUPTED:
-            return _interrupted(arguments)
-        return result if isinstance(result, int) else 0
+        return result if isinstance(result, int) else 0  # Typer takes an interrupt for an exit with 130.
     except typer.Exit as stop:
         return stop.exit_code
     except typer.Abort:
-        return _interrupted(arguments)
+        return INTERRUPTED
     except typer.TyperException as error:
         message = error.format_message()
         # A group that is given no command answers with its help.
@@ -108,7 +106,7 @@ def _place_of(error: OSError) -> str:
     return name
 
 
-def _interrupted(arguments: list[str]) -> int:
+def _tell_interrupted(arguments: list[str]) -> None:
     message = "specran: interrupted"
     command = [argument for argument in arguments if not argument.startswith("-")][:1]
     if command == ["sweep"]:
@@ -119,4 +117,3 @@ def _interrupted(arguments: list[str]) -> int:
     elif command == ["tape"]:
         message += "; what was finished is kept"
     print(message, file=sys.stderr)
-    return INTERRUPTED

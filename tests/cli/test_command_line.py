@@ -64,8 +64,9 @@ def test_a_group_without_a_command_shows_its_help(group: list[str], capsys: pyte
 def test_an_interrupt_is_told_in_one_line(cache: Path, tmp_path: Path, first: str, second: str):
     code = f"""
 import signal, sys, threading
-from sim.cli import main
+from sim.cli import interrupts, main
 from sim.sweep import executors
+interrupts._PATIENCE_S = 1e9  # on a machine with much to do the second may come late
 executors.InProcess.run = lambda self, pieces: signal.raise_signal(signal.{first})
 signal.signal(signal.SIGINT, signal.default_int_handler)
 signal.signal(signal.SIGHUP, signal.SIG_DFL)  # of nohup's children it is set aside
@@ -117,6 +118,39 @@ def swallow(arguments):
     time.sleep(60)
 
 cli._run = swallow
+sys.argv[1:] = ["tape", "list"]
+cli.main()
+"""
+    root = Path(__file__).resolve().parent.parent.parent
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, env={**os.environ, "PYTHONPATH": str(root)}
+    )
+    assert (done.returncode, done.stderr) == (130, "specran: interrupted; what was finished is kept\n")
+
+
+def test_an_interrupt_is_told_once_however_slowly():
+    """What raises a lost interrupt again must not take one for lost that is just being told."""
+    code = """
+import signal, sys, time
+from sim import cli
+
+def returns_as_typer_does(arguments):
+    try:
+        signal.raise_signal(signal.SIGTERM)
+    except KeyboardInterrupt:
+        return 130
+
+class Slow:
+    def write(self, text):
+        time.sleep(0.3)
+        sys.__stderr__.write(text)
+
+    def flush(self):
+        pass
+
+cli.interrupts._AGAIN_S = 0.1
+cli._run = returns_as_typer_does
+sys.stderr = Slow()
 sys.argv[1:] = ["tape", "list"]
 cli.main()
 """

@@ -14,7 +14,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from sim.cli import _main
+from sim.cli import INTERRUPTED, _main, _tell_interrupted
 from sim.cli.output import print_table, say
 from sim.cli.terminal import inert
 from sim.results.csv_file import csv_text, write_csv
@@ -205,7 +205,8 @@ def test_an_interrupt_says_what_is_left(work, capsys, monkeypatch, command, says
     Path("my case.yaml").write_text(_TINY)
     monkeypatch.setattr("sim.runs.run.run", interrupted)
     monkeypatch.setattr("sim.sweep.run.sweep", interrupted)
-    assert _main(command) == 130
+    assert _main(command) == INTERRUPTED
+    _tell_interrupted(command)
     captured = capsys.readouterr()
     assert captured.err.startswith("specran: interrupted; ") and says in captured.err and captured.err.count("\n") == 1
 

@@ -74,6 +74,11 @@ SURFACES: tuple[Mutant, ...] = (
         ("wrong_input_as_a_failure", '_fail(2, f"specran: {error}")', '_fail(1, f"specran: {error}")'),
     ),
     *faults_of(
+        "sim/cli/__init__.py",
+        ("tests/cli/test_command_line.py::test_an_interrupt_is_told_once_however_slowly",),
+        ("told_interrupt_is_raised_again", "_main(sys.argv[1:])\n        interrupts.end()", "_main(sys.argv[1:])"),
+    ),
+    *faults_of(
         "sim/sweep/gather.py",
         ("tests/cli/test_streams.py::test_a_sweep_whose_folder_is_removed_while_it_draws_leaves_nothing",),
         ("lost_sweep_leaves_its_figures", "        _take_back(written, place)\n", ""),
