@@ -12,6 +12,7 @@ from sim.core.errors import InputError
 from sim.core.user_code import remote_code_is_trusted
 from sim.models.chat_template import TEMPLATE_FILE, ChatTemplate, template_file
 from sim.models.checkpoint import SCALE_SUFFIX, check_folder, read_json, tensors_of_file, weight_files, wrong_tensors
+from sim.models.direct_tokenizer import direct_tokenizer
 from sim.models.gguf_files import check_gguf, conversion_folder
 from sim.models.gguf_header import GgufHead, check_head, read_head
 from sim.models.hub import first_line
@@ -107,7 +108,7 @@ def _of_folder(source: ModelSource) -> tuple[ModelDescription, TextTokenizer]:
     tensors = _tensors_of(source)
     sizes = LlamaSizes.from_config(config)
     is_light = source.is_hub or source.base is not None or source.name.startswith(tuple(SHIPPED_FOLDERS))
-    tokenizer = folder_tokenizer(source) if is_light else _as_loaded(source)
+    tokenizer = folder_tokenizer(source) if is_light else _as_loaded(source, config, sizes)
     if sizes is not None or not source.has_weights:
         _refuse_llama(source, config, sizes, tensors)
     else:
@@ -141,11 +142,13 @@ def _of_folder(source: ModelSource) -> tuple[ModelDescription, TextTokenizer]:
     )
 
 
-def _as_loaded(source: ModelSource) -> TextTokenizer:
+def _as_loaded(source: ModelSource, config: Mapping[str, Any], sizes: LlamaSizes | None) -> TextTokenizer:
     """The tokenizer that a run has, which looks at more of the files."""
-    from sim.models.loading import load_tokenizer
+    from sim.models.loading import load_tokenizer, refuse_unfit_files
 
-    return load_tokenizer(source.name, trust_remote_code=remote_code_is_trusted())
+    refuse_unfit_files(source, remote_code_is_trusted())
+    tokenizer = None if sizes is None else direct_tokenizer(source.folder, source.name, config)
+    return tokenizer or load_tokenizer(source.name, trust_remote_code=remote_code_is_trusted())
 
 
 def _refuse_llama(

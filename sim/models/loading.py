@@ -264,13 +264,10 @@ def _load_tokenizer(name: str, trust_remote_code: bool, stamp: str) -> TextToken
     folder = source.tokenizer_folder
     if name.startswith((EMBEDDED, SMOLLM2)) or source.base is not None:
         return light_tokenizer(folder, name)
+    refuse_unfit_files(source, trust_remote_code)
     quiet_transformers()
     from transformers import AutoTokenizer
 
-    if not trust_remote_code and not any(next(folder.glob(pattern), None) for pattern in VOCABULARY_FILES):
-        raise InputError(f"cannot load model {name!r}: {folder} holds no tokenizer, such as tokenizer.json")
-    refuse_greedy(folder / "tokenizer.json")
-    read_template(folder / TEMPLATE_FILE)  # It names the file, should it be no text.
     try:
         tokenizer = AutoTokenizer.from_pretrained(str(folder), trust_remote_code=trust_remote_code)
     except Exception as error:
@@ -282,6 +279,19 @@ def _load_tokenizer(name: str, trust_remote_code: bool, stamp: str) -> TextToken
         part = "the tokenizer" if _has_config(folder) else "config.json"
         raise InputError(f"cannot load {part} of model {name!r}: {first_line(error)}") from error
     return transformers_tokenizer(tokenizer, name, folder)
+
+
+def refuse_unfit_files(source: ModelSource, trust_remote_code: bool) -> None:
+    """Refuse a tokenizer's files that transformers would make too much or something else of.
+
+    Raises:
+        InputError: There is none, one that would take all memory, or a chat template that is no text.
+    """
+    folder = source.tokenizer_folder
+    if not trust_remote_code and not any(next(folder.glob(pattern), None) for pattern in VOCABULARY_FILES):
+        raise InputError(f"cannot load model {source.name!r}: {folder} holds no tokenizer, such as tokenizer.json")
+    refuse_greedy(folder / "tokenizer.json")
+    read_template(folder / TEMPLATE_FILE)  # It names the file, should it be no text.
 
 
 def _has_config(folder: Path) -> bool:

@@ -255,6 +255,14 @@ DECODING: tuple[Mutant, ...] = (
         ),
     ),
     *faults_of(
+        "sim/models/direct_tokenizer.py",
+        ("tests/models/test_direct_tokenizer.py",),
+        ("any_configuration_is_taken", "or not _is_taken(config):", "or False:"),
+        ("byte_level_texts_are_read_as_metaspace", "if class_name == _LLAMA and whole.", "if False and whole."),
+        ("code_of_a_tokenizer_is_passed_over", ' and "auto_map" not in settings', ""),
+        ("paths_have_no_say", "or str(folder).lower().startswith(OWNERS) or", "or"),
+    ),
+    *faults_of(
         "sim/models/cross_vocabulary.py",
         ("tests/models/test_cross_vocabulary.py",),
         (
