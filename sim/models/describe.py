@@ -23,6 +23,7 @@ from sim.models.pickled import first_pickled_not_finite, is_pickled
 from sim.models.safetensors_head import Tensor, first_not_finite
 from sim.models.sources import LAYERS_MARK, SHIPPED_FOLDERS, SHIPPED_NAMES, ModelSource, find_model, is_here
 from sim.models.special_ids import special_ids
+from sim.models.tied import head_stored_twice
 from sim.models.token_bytes import bytes_by_id
 from sim.models.tokenizer import TextTokenizer, light_tokenizer, read_template
 
@@ -131,7 +132,9 @@ def _of_folder(source: ModelSource) -> tuple[ModelDescription, TextTokenizer]:
             width,
             tuple(sorted(token for token in ids.ends if token < width)),
             ids.begin,
-            _count_parameters(source, tensors),
+            _count_parameters(
+                source, tensors, bool(text.get("tie_word_embeddings", checked.get("tie_word_embeddings")))
+            ),
             len(source.layers) if source.layers is not None else layers,
             limit.length,
             has_template(source.tokenizer_folder),
@@ -201,10 +204,13 @@ def _notes_of_values(source: ModelSource) -> tuple[str, ...]:
     return ()
 
 
-def _count_parameters(source: ModelSource, tensors: Mapping[str, Tensor]) -> int | None:
-    """Numbers in the weights; those of a hub model that is not here are asked for or follow from its configuration."""
+def _count_parameters(source: ModelSource, tensors: Mapping[str, Tensor], is_tied: bool) -> int | None:
+    """Numbers in the weights, a tied head's once; of a hub model that is not here asked for or by its configuration."""
     if tensors or not source.is_hub:
-        return sum(math.prod(one.shape) for one in tensors.values() if one.stop > one.start)
+        files = [path for folder in source.folders for path in weight_files(folder)]
+        twice = head_stored_twice(files, _MAX_READ_BYTES // 2) if is_tied else None
+        counted = sum(math.prod(one.shape) for one in tensors.values() if one.stop > one.start)
+        return counted - (0 if twice is None else math.prod(twice.shape))
     from huggingface_hub import get_safetensors_metadata
 
     from sim.models.networks import count_parameters

@@ -13,7 +13,7 @@ import huggingface_hub
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
 from sim.cli import _main
 from sim.core.errors import InputError
@@ -24,6 +24,7 @@ from sim.models.describe import describe_model
 from sim.models.hub import hub_snapshot
 from sim.models.interface import ForwardPass
 from sim.models.loading import load_model, load_pair
+from sim.models.tied import head_stored_twice
 from tests.models import builders
 
 TEXT = [5, 6, 7, 8, 9]
@@ -98,6 +99,51 @@ def test_tensors_that_share_their_values_are_counted_once(tmp_path: Path):
     described, _ = describe_model(str(folder))
     assert described.parameters == sum(parameter.numel() for parameter in network.parameters())
     assert load_model(str(folder), device="cpu").num_parameters == described.parameters
+
+
+@pytest.mark.parametrize("form", ["one file", "shards", "pickled shards"])
+@pytest.mark.parametrize("is_same", [True, False])
+@pytest.mark.parametrize(("kind", "is_tied"), [("Llama", True), ("Llama", False), ("opt", True)])
+def test_a_head_beside_its_embedding_counts_as_in_a_run(kind, is_tied, is_same, form, tmp_path: Path):
+    """Once where the configuration ties the two and they are equal, wherever they are stored."""
+    sizes = builders.MODERN if kind == "Llama" else {"word_embed_proj_dim": 32}
+    network = builders.network(kind, **sizes, tie_word_embeddings=False)
+    if is_same:
+        network.get_output_embeddings().weight.data.copy_(network.get_input_embeddings().weight)
+    whole = builders.save(network, tmp_path / "whole")
+    config = json.loads((whole / "config.json").read_text())
+    (whole / "config.json").write_text(json.dumps({**config, "tie_word_embeddings": is_tied}))
+    assert {"lm_head.weight"} < load_file(whole / "model.safetensors").keys()
+    place = whole if form == "one file" else pickled(whole, tmp_path / "shards", shards=3)
+    if form == "shards":
+        as_safetensors(place)
+    described, _ = describe_model(str(place))
+    embedding = network.get_input_embeddings().weight.numel()
+    parameters = sum(parameter.numel() for parameter in network.parameters())
+    assert described.parameters == parameters - (embedding if is_tied and is_same else 0)
+    assert load_model(str(place), device="cpu").num_parameters == described.parameters
+
+
+def as_safetensors(folder: Path) -> None:
+    """The same shards in the newer format."""
+    index = folder / "pytorch_model.bin.index.json"
+    shard_of = json.loads(index.read_text())["weight_map"].items()
+    names = {name: shard.replace(".bin", ".safetensors") for name, shard in shard_of}
+    for path in folder.glob("*.bin"):
+        save_file(torch.load(path), path.with_suffix(".safetensors"), metadata={"format": "pt"})
+        path.unlink()
+    index.unlink()
+    content = {"metadata": {"total_size": 1}, "weight_map": names}
+    (folder / "model.safetensors.index.json").write_text(json.dumps(content))
+
+
+def test_large_ends_are_not_compared_but_believed_to_be_tied(tmp_path: Path):
+    for value, name in enumerate(("model.embed_tokens.weight", "lm_head.weight")):
+        torch.save({name: torch.full((4, 2), float(value))}, tmp_path / f"{name}.bin")
+    files = sorted(tmp_path.glob("*.bin"))
+    assert head_stored_twice(files, 32) is None
+    assert head_stored_twice(files, 31) is not None
+    assert head_stored_twice(files[:1], 31) is None
 
 
 def test_contents_of_pickled_weights_count_in_the_models_id(checkpoint: Path, tmp_path: Path):
