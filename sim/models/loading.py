@@ -112,15 +112,17 @@ def _fitted(
     draft: LanguageModel, target: LanguageModel, notes: tuple[str, ...], reload: Callable[[int], LanguageModel]
 ) -> tuple[LanguageModel, LanguageModel]:
     """The pair with rows of one width; ``reload`` loads the draft with so many of its ids."""
-    from sim.models.wrapped import WidenedModel
+    from sim.models.wrapped import PairedModel, WidenedModel
 
     if draft.vocab_size > target.vocab_size:
         draft = reload(target.vocab_size)
-    elif draft.vocab_size < target.vocab_size:
-        draft = WidenedModel(draft, target.vocab_size)
-    if notes and not set(notes) <= set(draft.notes):
-        draft.notes = (*draft.notes, *notes)
-    return draft, target
+    if draft.vocab_size == target.vocab_size and not notes:
+        return draft, target
+    # A loaded model is shared by all pairs in which it is.
+    same = draft.vocab_size == target.vocab_size
+    paired = PairedModel(draft) if same else WidenedModel(draft, target.vocab_size)
+    paired.notes = (*draft.notes, *notes)
+    return paired, target
 
 
 def use_threads(count: int) -> None:

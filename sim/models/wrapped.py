@@ -1,4 +1,4 @@
-"""Models in front of another one: what they pass on, and the one that widens a vocabulary to that of its pair."""
+"""Models in front of another one: what they pass on, and those that make a model the draft of a pair."""
 
 from __future__ import annotations
 
@@ -65,6 +65,13 @@ class WrappedModel(LanguageModel):
         """Forget all sessions, here and in the model behind."""
         super().forget_all()
         self.model.forget_all()
+
+
+class PairedModel(WrappedModel):
+    """A draft in one pair, with that pair's notes; the model behind may be the draft of others."""
+
+    def _run(self, batch: Sequence[ForwardPass]) -> list[Logits]:
+        return self.model.forward(batch)
 
 
 class WidenedModel(WrappedModel):

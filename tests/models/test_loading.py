@@ -159,6 +159,28 @@ def test_other_special_ids_run_with_a_note_and_the_targets_end_the_text(checkpoi
     assert target.eos_ids == {2}
 
 
+@pytest.mark.parametrize("width", [100, 97, 103])
+def test_notes_of_a_pair_are_not_told_of_the_next_one(width, checkpoint, tmp_path):
+    """Nor of the model itself, which both pairs have from the same load; rows are the draft's own."""
+    folder = str(checkpoint("opt"))
+    for end in ("w50", "w60"):
+        other = builders.words(width)
+        other.eos_token = end
+        network = builders.network("Llama", vocab_size=width, **builders.MODERN)
+        builders.save(network, tmp_path / end, tokenizer=other)
+    (first, one), (second, other) = (load_pair(folder, str(tmp_path / end), device="cpu") for end in ("w50", "w60"))
+    told = [[note for note in draft.notes if f"'{end}'" in note] for draft in (first, second) for end in ("w50", "w60")]
+    assert [len(notes) for notes in told] == [1, 0, 0, 1]
+    assert not load_model(folder, device="cpu").notes and not one.notes and not other.notes
+    assert load_pair(folder, folder, device="cpu")[0].notes == ()
+    rows = load_model(folder, device="cpu").forward([ForwardPass("a", [5, 6, 7])])[0]
+    ours = first.forward([ForwardPass("b", [5, 6, 7])])[0]
+    shared = min(width, 100)
+    np.testing.assert_allclose(ours[:, :shared], rows[:, :shared], rtol=0, atol=1e-4)
+    assert first.fingerprint == second.fingerprint
+    assert (first.fingerprint == load_model(folder, device="cpu").fingerprint) == (width == 100)
+
+
 def test_pair_of_two_architectures_with_one_tokenizer(checkpoint):
     draft, target = load_pair(str(checkpoint("gpt2")), str(checkpoint("qwen3")), device="cpu")
     assert draft.fingerprint != target.fingerprint
