@@ -225,7 +225,7 @@ class LanguageModel(ABC):
         asks = any(forward.with_importance for forward in batch)
         logits = self._run([replace(one, with_importance=False) for one in batch] if asks else batch)
         for forward, rows in zip(batch, logits, strict=True):
-            self.refuse_unusable(rows, forward.session)
+            self.refuse_unusable(rows, forward.session, forward)
             self._note_cached(forward)
         return [self._with_importance(*both) for both in zip(batch, logits, strict=True)] if asks else logits
 
@@ -245,21 +245,25 @@ class LanguageModel(ABC):
         """
         raise InputError(f"{self.name} does not tell its attention; valid: checkpoints of transformers")
 
-    def refuse_unusable(self, rows: Logits, session: Hashable = None) -> None:
+    def refuse_unusable(self, rows: Logits, session: Hashable = None, forward: ForwardPass | None = None) -> None:
         """Refuse logits that no probabilities can be made of.
 
         Args:
             rows: [num_rows, vocab_size]; -inf is probability zero, but a row's largest must be finite.
             session: Whose; by convention its last part is the model's role.
+            forward: What they are of.
 
         Raises:
-            InputError: A row holds infinity or a value that is no number; the message names model, role and cause.
+            InputError: A row holds infinity or a value that is no number; the message names model, role, place and
+                cause.
         """
         # A maximum over values with one that is no number is no number.
-        if not np.isfinite(rows.max(axis=-1)).all():
+        is_usable = np.isfinite(rows.max(axis=-1))
+        if not is_usable.all():
             role = session[-1] if isinstance(session, tuple) and session and isinstance(session[-1], str) else None
             of = f"{self.name!r}, the {role} model," if role else repr(self.name)
-            raise InputError(f"logits of {of} are not finite: {self.cause_of_unusable()}")
+            place = "" if forward is None else f" after {_read_by(forward, int(is_usable.argmin()))} tokens of a text"
+            raise InputError(f"logits of {of} are not finite{place}: {self.cause_of_unusable()}")
 
     def cause_of_unusable(self) -> str:
         """The likely cause of logits that are not finite."""
@@ -304,3 +308,9 @@ class LanguageModel(ABC):
         """Forget all sessions, as if the model had just been loaded."""
         for session in list(self._texts):
             self.close(session)
+
+
+def _read_by(forward: ForwardPass, row: int) -> int:
+    """Length of the text that a row of a forward follows, in tokens."""
+    node = forward.first_row + row - 1
+    return len(forward.context) + (forward.depths[node] if node >= 0 else 0)

@@ -17,7 +17,7 @@ from sim.models import loading
 from sim.models.describe import describe_model
 from sim.models.hub import first_line
 from sim.models.huggingface import HuggingFaceModel
-from sim.models.interface import ForwardPass
+from sim.models.interface import ForwardPass, LanguageModel
 from sim.models.llama_fast import LlamaFast
 from sim.models.loading import load_model, load_tokenizer, resolve_device
 from tests.models import builders
@@ -220,11 +220,37 @@ def test_logits_that_are_not_finite_name_model_role_and_cause(broken):
     folder, load = broken
     change(folder, lambda w: [w[f"model.layers.0.mlp.{part}_proj.weight"].mul_(1e30) for part in ("up", "down")])
     if isinstance(model := _lean(folder), LlamaFast):
-        with pytest.raises(InputError, match="the target model, are not finite: its activations overflow"):
+        with pytest.raises(InputError, match="the target model, are not finite after 3 tokens of a text: its act"):
             model.forward([ForwardPass((3, "edge", "target"), [4, 5, 6])])
     else:
         with pytest.raises(InputError, match="are not finite: its activations overflow"):
             load().forward([ForwardPass((3, "edge", "target"), [4, 5, 6])])
+
+
+class _Unusable(LanguageModel):
+    """Logits that are no numbers after texts that end with token 9."""
+
+    name, max_context = "unusable", 100
+
+    def _run(self, batch):
+        last = [[one.context[-1], *one.block][one.first_row :] for one in batch]
+        return [np.array([[np.nan if token == 9 else 0.0, 1.0] for token in tokens]) for tokens in last]
+
+
+@pytest.mark.parametrize(
+    ("work", "length"),
+    [
+        (ForwardPass("b", [4, 9]), 2),
+        (ForwardPass("b", [4], (5, 9, 9)), 3),
+        (ForwardPass("b", [4, 9], (5, 6, 9), first_row=2), 5),
+        (ForwardPass("b", [4], (5, 6, 7, 9), (-1, -1, 0, 1)), 3),
+    ],
+)
+def test_logits_that_are_not_finite_name_the_place_in_the_text(work, length):
+    with pytest.raises(
+        InputError, match=f"logits of 'unusable' are not finite after {length} tokens of a text: the mo"
+    ):
+        _Unusable().forward([ForwardPass("a", [4, 5]), work])
 
 
 def _lean(folder: Path):

@@ -255,6 +255,26 @@ DECODING: tuple[Mutant, ...] = (
         ),
     ),
     *faults_of(
+        "sim/models/tied.py",
+        ("tests/models/test_pickled.py",),
+        ("all_heads_are_tied", "return head if is_large or _are_equal(ends[0], ends[1]) else None", "return head"),
+        ("no_head_is_tied", "return head if is_large or", "return None if is_large or"),
+    ),
+    *faults_of(
+        "sim/models/loading.py",
+        ("tests/models/test_loading.py::test_notes_of_a_pair_are_not_told_of_the_next_one",),
+        (
+            "notes_of_a_pair_stay_with_the_model",
+            "paired = PairedModel(draft) if same else",
+            "paired = draft if same else",
+        ),
+    ),
+    *faults_of(
+        "sim/models/interface.py",
+        ("tests/models/test_broken_checkpoints.py::test_logits_that_are_not_finite_name_the_place_in_the_text",),
+        ("drafted_tokens_are_counted_by_index", "forward.depths[node] if node >= 0", "node + 1 if node >= 0"),
+    ),
+    *faults_of(
         "sim/models/direct_tokenizer.py",
         ("tests/models/test_direct_tokenizer.py",),
         ("any_configuration_is_taken", "or not _is_taken(config):", "or False:"),
