@@ -74,6 +74,9 @@ def _lines(found: dict[str, Any]) -> list[str]:
         verdict = "yes" if pair["possible"] else f"no: {pair['problem']}"
         lines.append(f"{found['name']} as draft of {found['with']['name']}: {verdict}")
         lines += [f"  note: {note}" for note in pair["notes"]]
+        if not pair["possible"] and pair["shared_tokens"]:
+            count, key = pair["shared_tokens"], "models.draft_vocabulary: shared_tokens"
+            lines.append(f"  note: {count:,} tokens have the same text in both; {key} pairs the two by them")
     return lines
 
 

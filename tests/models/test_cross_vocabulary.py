@@ -7,12 +7,14 @@ import itertools
 import numpy as np
 import pytest
 
+from sim.cli import _main
 from sim.core.errors import InputError
 from sim.models.cross_vocabulary import CrossVocabularyModel, VocabularyMap
 from sim.models.interface import ForwardPass
 from sim.models.tabular import TabularModel
 from sim.models.token_bytes import bytes_by_id
 from sim.models.tokenizer import TextTokenizer
+from tests.models import builders
 from tests.protocols.conftest import TOLERANCE, distance
 
 # Ids 0 to 4 of the draft and 0 to 3 of the target; "ab" and "d" have no like, eos is a role and not a text.
@@ -100,3 +102,15 @@ def test_a_reading_beyond_the_drafts_context_is_refused(draft, crossed):
     draft.max_context = 6
     with pytest.raises(InputError, match=r"models\.draft: .* reads a text as 8 tokens of its own, more than its"):
         crossed.forward([ForwardPass("s", list(itertools.repeat(4, 4)))])
+
+
+def test_a_check_of_two_vocabularies_says_how_many_tokens_they_share(tmp_path, capsys):
+    """Special tokens are no text."""
+    for name, odd in (("draft", "strange"), ("target", None)):
+        builders.save(builders.network("opt"), tmp_path / name, tokenizer=builders.words(100, odd=odd))
+    words = ["models", "check", str(tmp_path / "draft"), "--with", str(tmp_path / "target")]
+    assert _main(words) == 1
+    said = "96 tokens have the same text in both; models.draft_vocabulary: shared_tokens pairs the two by them"
+    assert capsys.readouterr().out.splitlines()[-1] == f"  note: {said}"
+    assert _main([*words[:4], words[2]]) == 0
+    assert "shared_tokens" not in capsys.readouterr().out
