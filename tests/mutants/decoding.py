@@ -256,7 +256,7 @@ DECODING: tuple[Mutant, ...] = (
     ),
     *faults_of(
         "sim/models/tied.py",
-        ("tests/models/test_pickled.py",),
+        ("tests/models/test_pickled.py::test_a_head_beside_its_embedding_counts_as_in_a_run",),
         ("all_heads_are_tied", "return head if is_large or _are_equal(ends[0], ends[1]) else None", "return head"),
         ("no_head_is_tied", "return head if is_large or", "return None if is_large or"),
     ),
