@@ -10,14 +10,18 @@ from typing import Any
 
 from channels.text_files import TextFileError, check_regular
 from sim.core.errors import InputError
+from sim.models.buffers import is_buffer
 from sim.models.config_check import json_problem
 from sim.models.fingerprint import combine, file_digest
+from sim.models.limits import layer_count, text_config
 from sim.models.pickled import PICKLE_FILE, PICKLE_INDEX, is_pickled, pickled_tensors
 from sim.models.safetensors_head import Shape, Tensor, read_tensors
 
 _POINTER = b"version https://git-lfs"
 _MAX_POINTER_BYTES = 1024
-_PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt")
+# Of PyTorch, TensorFlow, Flax and ONNX.
+_OTHER_WEIGHTS = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.h5", "*.msgpack", "*.onnx")
+_READ = f"*.safetensors, {PICKLE_FILE}"
 # Weights of layers alone; the rest comes from a base model.
 LAYERS_FILE = "layers.safetensors"
 INDEX_FILE = "model.safetensors.index.json"
@@ -25,9 +29,8 @@ INDEX_FILE = "model.safetensors.index.json"
 SCALE_SUFFIX = "_scale"
 _LAYER = re.compile(r"(?:layers|h|blocks)\.(\d{1,6})\.")
 _MAX_MISSING_LAYERS = 100
-_NO_WEIGHTS = ("BOOL", "C64", "I16", "I32", "I64", "U8", "U16", "U32", "U64")
-# What older checkpoints store although it follows from the configuration.
-_DERIVED = ("rotary_emb.inv_freq", "attn.masked_bias", "attn.bias")
+_COMPLEX = "C64"
+_NO_WEIGHTS = ("BOOL", "I16", "I32", "I64", "U8", "U16", "U32", "U64")
 
 
 def check_folder(folder: Path, name: str) -> None:
@@ -103,13 +106,21 @@ def _weights_problem(folder: Path) -> str | None:
     if files:
         tensors = {name: tensor.dtype for path in files for name, tensor in tensors_of_file(path).items()}
         return _types_problem(tensors) or _layers_problem(folder, list(tensors))
-    pickles = sorted(path.name for pattern in _PICKLES for path in folder.glob(pattern))
-    if pickles:
-        return f"{folder} holds {listed(pickles)} and no weights that are read; valid: *.safetensors, {PICKLE_FILE}"
+    return _no_weights_problem(folder)
+
+
+def _no_weights_problem(folder: Path) -> str:
+    """What a folder without weights that are read holds in their place."""
+    for index in (INDEX_FILE, PICKLE_INDEX):
+        if (folder / index).is_file():
+            return f"{folder / index} names no files; valid: {_READ} and shards that an index names"
+    others = sorted(path.name for pattern in _OTHER_WEIGHTS for path in folder.glob(pattern))
+    if others:
+        return f"{folder} holds {listed(others)} and no weights that are read; valid: {_READ}"
     gguf = sorted(path.name for path in folder.glob("*.[gG][gG][uU][fF]"))
     if gguf:
-        return f"{folder} holds no *.safetensors file, but {listed(gguf)}: name a .gguf file itself as the model"
-    return f"{folder} holds no *.safetensors file"
+        return f"{folder} holds no weights that are read, but {listed(gguf)}: name a .gguf file itself as the model"
+    return f"{folder} holds no weights; valid: {_READ}"
 
 
 def _types_problem(dtypes: Mapping[str, str]) -> str | None:
@@ -117,7 +128,7 @@ def _types_problem(dtypes: Mapping[str, str]) -> str | None:
     for name, dtype in dtypes.items():
         if dtype == "I8" and name.endswith(".weight") and name + SCALE_SUFFIX not in dtypes:
             return f"tensor {name} is of int8, and {name}{SCALE_SUFFIX} with its scales is missing"
-        if dtype in _NO_WEIGHTS and name.endswith(".weight"):
+        if dtype == _COMPLEX or (dtype in _NO_WEIGHTS and name.endswith(".weight")):
             return f"tensor {name} is of type {dtype}, which no weights are of"
     return None
 
@@ -125,10 +136,10 @@ def _types_problem(dtypes: Mapping[str, str]) -> str | None:
 def _layers_problem(folder: Path, names: Sequence[str]) -> str | None:
     """Far more layers than the files hold, which would take minutes to build; a few missing ones are named later."""
     config = read_json(folder / "config.json")
-    stated = (config.get("text_config") or config).get("num_hidden_layers")
+    stated = layer_count(text_config(config))
     held = 1 + max((int(found[1]) for name in names if (found := _LAYER.search(name))), default=-1)
-    if isinstance(stated, int) and 0 < held < stated - _MAX_MISSING_LAYERS:
-        return f"{folder / 'config.json'}: num_hidden_layers is {stated}, and the files hold tensors of {held} layers"
+    if stated is not None and 0 < held < stated - _MAX_MISSING_LAYERS:
+        return f"{folder / 'config.json'}: it states {stated} layers, and the files hold tensors of {held} layers"
     return None
 
 
@@ -204,13 +215,17 @@ def listed(names: list[str], max_names: int = 3) -> str:
 
 
 def refuse_wrong_tensors(
-    missing: Sequence[str], unexpected: Sequence[str], mismatched: Sequence[tuple[str, Shape, Shape]], name: str
+    missing: Sequence[str],
+    unexpected: Mapping[str, Shape],
+    mismatched: Sequence[tuple[str, Shape, Shape]],
+    name: str,
 ) -> None:
     """Refuse a checkpoint whose tensors are not those that its configuration asks for.
 
     Args:
         missing: Names that the configuration asks for and the files lack.
-        unexpected: Names that the files hold and the configuration has no use for.
+        unexpected: Names that the files hold and the configuration has no use for, with their shapes; masks and the
+            like that older checkpoints store may be among them.
         mismatched: Names with the shape in the files and the shape asked for.
         name: What the user called the model.
 
@@ -223,17 +238,15 @@ def refuse_wrong_tensors(
 
 
 def wrong_tensors(
-    missing: Sequence[str], unexpected: Sequence[str], mismatched: Sequence[tuple[str, Shape, Shape]]
+    missing: Sequence[str], unexpected: Mapping[str, Shape], mismatched: Sequence[tuple[str, Shape, Shape]]
 ) -> str | None:
     """What is wrong with a checkpoint's tensors, as for ``refuse_wrong_tensors``; None if nothing is."""
     found = []
     if missing:
         found.append(f"{_count(missing)} missing from its files ({listed(sorted(missing))})")
-    unexpected = [one for one in unexpected if not one.endswith(_DERIVED)]
-    if unexpected:
-        found.append(
-            f"{_count(unexpected)} in its files that config.json does not ask for ({listed(sorted(unexpected))})"
-        )
+    surplus = sorted(one for one, shape in unexpected.items() if not is_buffer(one, shape))
+    if surplus:
+        found.append(f"{_count(surplus)} in its files that config.json does not ask for ({listed(surplus)})")
     if mismatched:
         shown = [f"{one}: {list(stored)}, not {list(asked)}" for one, stored, asked in sorted(mismatched)]
         found.append(f"{_count(shown)} of another shape than config.json says ({listed(shown)})")

@@ -10,13 +10,14 @@ from typing import Any
 
 from sim.core.errors import InputError
 from sim.core.user_code import remote_code_is_trusted
+from sim.models.buffers import is_buffer, parameters_of
 from sim.models.chat_template import TEMPLATE_FILE, ChatTemplate, template_file
 from sim.models.checkpoint import SCALE_SUFFIX, check_folder, read_json, tensors_of_file, weight_files, wrong_tensors
 from sim.models.direct_tokenizer import direct_tokenizer
 from sim.models.gguf_files import check_gguf, conversion_folder
 from sim.models.gguf_header import GgufHead, check_head, read_head
 from sim.models.hub import first_line
-from sim.models.limits import context_limit, text_config
+from sim.models.limits import context_limit, layer_count, text_config
 from sim.models.llama_sizes import LlamaSizes, optional_ends, tensors_of
 from sim.models.pairing import compare_tokens, notes_of_ends
 from sim.models.pickled import first_pickled_not_finite, is_pickled
@@ -124,7 +125,7 @@ def _of_folder(source: ModelSource) -> tuple[ModelDescription, TextTokenizer]:
     width = min(size for size in (len(tokenizer), text.get("vocab_size"), rows) if isinstance(size, int))
     generation = read_json(source.tokenizer_folder / "generation_config.json")
     ids = special_ids(generation, config, tokenizer, width)
-    layers = text.get("num_hidden_layers", text.get("n_layer"))
+    layers = layer_count(text)
     return (
         ModelDescription(
             source.name,
@@ -182,7 +183,7 @@ def _problem_with_tensors(source: ModelSource, sizes: LlamaSizes, tensors: Mappi
     optional = optional_ends(shapes, sizes)
     return wrong_tensors(
         [name for name in asked if name not in shapes and name not in optional],
-        sorted(set(shapes) - set(asked)),
+        {name: shape for name, shape in shapes.items() if name not in asked},
         [(name, shapes[name], shape) for name, shape in asked.items() if shapes.get(name, shape) != shape],
     )
 
@@ -205,18 +206,25 @@ def _notes_of_values(source: ModelSource) -> tuple[str, ...]:
 
 
 def _count_parameters(source: ModelSource, tensors: Mapping[str, Tensor], is_tied: bool) -> int | None:
-    """Numbers in the weights, a tied head's once; of a hub model that is not here asked for or by its configuration."""
+    """Numbers in the weights, a tied head's once, without masks, positions and scales.
+
+    Those of a hub model that is not here are asked for, or follow from its configuration.
+    """
     if tensors or not source.is_hub:
         files = [path for folder in source.folders for path in weight_files(folder)]
         twice = head_stored_twice(files, _MAX_READ_BYTES // 2) if is_tied else None
-        counted = sum(math.prod(one.shape) for one in tensors.values() if one.stop > one.start)
-        return counted - (0 if twice is None else math.prod(twice.shape))
+        own = parameters_of(tensors)
+        scales = {name + SCALE_SUFFIX for name in own}
+        stored = [one for name, one in own.items() if one.stop > one.start and name not in scales]
+        return sum(math.prod(one.shape) for one in stored) - (0 if twice is None else math.prod(twice.shape))
     from huggingface_hub import get_safetensors_metadata
 
     from sim.models.networks import count_parameters
 
     try:
-        return sum(get_safetensors_metadata(source.name).parameter_count.values())
+        files_there = get_safetensors_metadata(source.name).files_metadata.values()
+        listed = [(name, one) for file in files_there for name, one in file.tensors.items()]
+        return sum(one.parameter_count for name, one in listed if not is_buffer(name, tuple(one.shape)))
     except Exception:  # no network, or no safetensors there
         return count_parameters(source, remote_code_is_trusted())
 

@@ -164,7 +164,7 @@ def _read(path: Path, name: str) -> tuple[Any, Any]:
         raise InputError(f"cannot load model {name!r}: {first_line(error)}") from error
     network, info = loaded
     # What transformers has no use for, such as factors of a rotary embedding, is no sign of damage here.
-    refuse_wrong_tensors(list(info["missing_keys"]), [], [], name)
+    refuse_wrong_tensors(list(info["missing_keys"]), {}, [], name)
     return network, tokenizer
 
 

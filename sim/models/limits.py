@@ -10,6 +10,8 @@ from sim.core.errors import InputError
 
 # What the architectures call the longest text they were made for.
 _LENGTH_KEYS = ("max_position_embeddings", "n_positions", "n_ctx", "max_sequence_length", "max_seq_len")
+# What they call their number of layers: transformers maps the first of these to the others.
+LAYER_KEYS = ("num_hidden_layers", "n_layer", "n_layers", "num_layers")
 # Rotary embeddings whose frequencies depend on the length of the text at hand.
 _LENGTH_DEPENDENT_ROPES = ("longrope", "su", "dynamic")
 # BLOOM has no longest text: its positions are ALiBi. Older configurations state what it was trained with.
@@ -84,6 +86,11 @@ def text_config(config: Mapping[str, Any]) -> Mapping[str, Any]:
     """The part of a configuration that is about text, where a model also sees or hears."""
     inner = config.get("text_config")
     return inner if isinstance(inner, Mapping) else config
+
+
+def layer_count(text: Mapping[str, Any]) -> int | None:
+    """How many layers a model has, under whichever name its configuration has it; None if it does not say."""
+    return next((text[key] for key in LAYER_KEYS if _is_count(text.get(key))), None)
 
 
 def sliding_window(text: Mapping[str, Any]) -> int | None:

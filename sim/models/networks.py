@@ -5,11 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 from sim.core.errors import InputError, unknown_name_message
-from sim.models.checkpoint import index_file, read_json, refuse_wrong_tensors, weight_files
+from sim.models.checkpoint import index_file, read_json, refuse_wrong_tensors, tensors_of_file, weight_files
 from sim.models.hub import first_line, quiet_transformers
 from sim.models.llama_sizes import EMBEDDING, HEAD, LAST_NORM, LlamaSizes, optional_ends, tensors_of
 from sim.models.pickled import is_pickled
+from sim.models.safetensors_head import Shape
 from sim.models.sources import ModelSource
+
+# Under which attributes modules have the number of their layer, and configurations what each layer is.
+_LAYER_NUMBERS, _LAYER_KINDS = ("layer_idx", "layer_id"), ("layer_types", "attention_layers")
 
 
 def load_network(source: ModelSource, dtype: str, trust_remote_code: bool) -> Any:
@@ -46,7 +50,7 @@ def check_network(source: ModelSource, trust_remote_code: bool) -> dict[str, Any
     network = _from_checkpoint(source, place, config, "float32", trust_remote_code, is_empty=True)
     if source.layers is not None:
         keep_layers(network, source.layers, source.name)
-    plain: dict[str, Any] = config.to_dict()
+    plain: dict[str, Any] = network.config.to_dict()
     return plain
 
 
@@ -88,11 +92,13 @@ def keep_layers(network: Any, layers: tuple[int, ...], name: str) -> Any:
     kept = [getattr(parent, key)[index] for index in layers]
     for place, layer in enumerate(kept):
         for module in layer.modules():
-            if hasattr(module, "layer_idx"):
-                module.layer_idx = place
+            for number in _LAYER_NUMBERS:
+                if hasattr(module, number):
+                    setattr(module, number, place)
     setattr(parent, key, torch.nn.ModuleList(kept))
-    if getattr(text, "layer_types", None):
-        text.layer_types = [text.layer_types[index] for index in layers]
+    for kinds in _LAYER_KINDS:
+        if getattr(text, kinds, None):
+            setattr(text, kinds, [getattr(text, kinds)[index] for index in layers])
     text.num_hidden_layers = len(layers)
     return network
 
@@ -160,11 +166,19 @@ def _from_checkpoint(
         raise _unknown_name(source, config, error) or _cannot_load(source, place, error) from error
     refuse_wrong_tensors(
         list(info["missing_keys"]),
-        list(info["unexpected_keys"]),
+        {name: _shape_of(name, source) for name in info["unexpected_keys"]},
         [(one[0], tuple(one[1]), tuple(one[2])) for one in info["mismatched_keys"]],
         source.name,
     )
     return network
+
+
+def _shape_of(name: str, source: ModelSource) -> Shape:
+    """Shape of a stored tensor, which transformers may call by a longer or a shorter name."""
+    files = weight_files(source.folder)
+    stored = {one: tensor.shape for path in files for one, tensor in tensors_of_file(path).items()}
+    alike = (shape for one, shape in stored.items() if one.endswith(f".{name}") or name.endswith(f".{one}"))
+    return stored[name] if name in stored else next(alike, ())
 
 
 def _unknown_name(source: ModelSource, config: Any, error: Exception) -> InputError | None:

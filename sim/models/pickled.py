@@ -5,13 +5,14 @@
 
 from __future__ import annotations
 
-import re
+import warnings
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sim.core.errors import InputError, shortened
 from sim.models.fingerprint import FileState, file_state
+from sim.models.pickle_reasons import reason_unread
 from sim.models.safetensors_head import Shape, Tensor
 
 if TYPE_CHECKING:
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
 PICKLE_FILE, PICKLE_INDEX = "pytorch_model.bin", "pytorch_model.bin.index.json"
 _SUFFIX = ".bin"
 _ZIP = b"PK\x03\x04"
-_ASKED = re.compile(r"GLOBAL (\S+)")
 # Types of PyTorch by the names that safetensors has for them.
 _TYPES = {"float16": "F16", "bfloat16": "BF16", "float32": "F32", "float64": "F64", "bool": "BOOL", "complex64": "C64"}
 _TYPES |= {f"int{bits}": f"I{bits}" for bits in (8, 16, 32, 64)} | {"uint8": "U8"}
@@ -42,7 +42,9 @@ def load_pickled(path: Path) -> dict[str, torch.Tensor]:
     try:
         with path.open("rb") as file:
             is_zip = file.read(len(_ZIP)) == _ZIP
-        content = torch.load(path, map_location="cpu", weights_only=True, mmap=is_zip)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # The refusal says what matters.
+            content = torch.load(path, map_location="cpu", weights_only=True, mmap=is_zip)
     except Exception as error:  # of a damaged file the unpickler raises many kinds
         raise _cannot_read(path, error) from error
     if not isinstance(content, dict):
@@ -60,6 +62,10 @@ def _problem_of(value: object) -> str | None:
     if type(value) not in (torch.Tensor, torch.nn.Parameter):
         return f"is a {type(value).__name__}, not a tensor"
     assert isinstance(value, torch.Tensor)
+    if value.device.type != "cpu":
+        return f"is a tensor on the device {value.device.type}, without values"
+    if value.is_nested:
+        return "is a nested tensor, which is not read"
     if value.layout != torch.strided or _type_of(value) not in _TYPES:
         return f"is a tensor of type {value.dtype}, {value.layout}, which is not read"
     if value.numel() * value.itemsize > value.untyped_storage().nbytes():
@@ -72,15 +78,7 @@ def _type_of(tensor: torch.Tensor) -> str:
 
 
 def _cannot_read(path: Path, error: Exception) -> InputError:
-    asked = _ASKED.search(str(error))
-    if asked is not None:
-        return InputError(
-            f"{path} asks for {asked[1]}, which could run code: of pickled weights only tensors are read; if you trust "
-            "it, convert it: AutoModelForCausalLM.from_pretrained(FOLDER).save_pretrained(FOLDER) writes "
-            "model.safetensors"
-        )
-    said = str(error).strip().split("\n")[0].split(". ")[0]
-    return InputError(f"{path} is no file of pickled tensors or is damaged: {said or type(error).__name__}")
+    return InputError(f"{path} {reason_unread(path, error)}")
 
 
 def pickled_tensors(path: Path) -> dict[str, Tensor]:
@@ -134,7 +132,7 @@ class PickledFile:
 
     def get_tensor(self, name: str) -> torch.Tensor:
         """A tensor, its values one after another."""
-        return self._tensors[name].detach().contiguous()
+        return self._tensors[name].detach().resolve_neg().contiguous()
 
     def get_slice(self, name: str) -> Any:
         """What tells a tensor's shape."""

@@ -10,6 +10,7 @@ from sim.models.checkpoint import LAYERS_FILE, check_folder, read_json, weight_f
 from sim.models.fetch import is_fetched, smollm2_target
 from sim.models.gguf_files import converted_folder
 from sim.models.hub import HUB_ID, hub_snapshot
+from sim.models.limits import LAYER_KEYS, layer_count, text_config
 
 EMBEDDED, SMOLLM2 = "embedded/", "smollm2/"
 _HERE = Path(__file__).parent
@@ -70,7 +71,7 @@ def find_model(name: str, weights: bool = True) -> ModelSource:
     source = _find_whole(plain, weights)
     if not mark:
         return source
-    num_layers = read_json(source.folder / "config.json").get("num_hidden_layers")
+    num_layers = layer_count(text_config(read_json(source.folder / "config.json")))
     return ModelSource(name, source.folder, source.base, _parse_layers(selection, name, num_layers), source.is_hub)
 
 
@@ -140,11 +141,12 @@ def _local(name: str, folder: Path) -> ModelSource:
     return ModelSource(name, folder, whole.folder)
 
 
-def _parse_layers(selection: str, name: str, num_layers: object) -> tuple[int, ...]:
+def _parse_layers(selection: str, name: str, num_layers: int | None) -> tuple[int, ...]:
     """Layers from ``8`` (the first eight) or ``0,7,14``."""
     parts = selection.split(",")
-    if not isinstance(num_layers, int):
-        raise InputError(f"cannot load model {name!r}: its config.json does not state num_hidden_layers")
+    if num_layers is None:
+        keys = ", ".join(LAYER_KEYS)
+        raise InputError(f"cannot load model {name!r}: its config.json does not state its layers by one of {keys}")
     if not all(part.strip().isdecimal() for part in parts):
         raise InputError(f"{name!r}: layers must be a number, such as 8, or several, such as 0,7,14; got {selection!r}")
     # More digits than any number of layers has.

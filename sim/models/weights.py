@@ -104,7 +104,7 @@ def refuse_unless_as_asked(
     """
     present = set(files.names)
     missing = [one for one in asked if one not in present and one not in optional]
-    unexpected = sorted(present - set(asked))
+    unexpected = {one: files.shape(one) for one in present - set(asked)}
     mismatched = [
         (one, files.shape(one), shape) for one, shape in asked.items() if one in present and files.shape(one) != shape
     ]

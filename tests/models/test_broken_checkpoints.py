@@ -173,7 +173,7 @@ def test_a_folder_with_a_gguf_file_for_weights_says_so(broken):
     folder, load = broken
     (folder / "model.safetensors").unlink()
     (folder / "model.gguf").write_bytes(b"GGUF")
-    with pytest.raises(InputError, match=r"no \*\.safetensors file, but model\.gguf: name a \.gguf file itself"):
+    with pytest.raises(InputError, match=r"no weights that are read, but model\.gguf: name a \.gguf file itself"):
         load()
 
 

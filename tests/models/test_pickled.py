@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fnmatch
 import json
+import pickle
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -24,6 +25,7 @@ from sim.models.describe import describe_model
 from sim.models.hub import hub_snapshot
 from sim.models.interface import ForwardPass
 from sim.models.loading import load_model, load_pair
+from sim.models.pickled import PickledFile, load_pickled
 from sim.models.tied import head_stored_twice
 from tests.models import builders
 
@@ -190,14 +192,31 @@ def edited(edit: Callable[[dict[str, Any]], Any]) -> Callable[[Path], None]:
 
 NORM = "model.norm.weight"
 BROKEN: dict[str, tuple[Callable[[Path], Any], str]] = {
-    "empty": (lambda path: path.write_bytes(b""), "is no file of pickled tensors or is damaged: EOFError"),
+    "empty": (lambda path: path.write_bytes(b""), "is no file of pickled tensors or is damaged: it is empty"),
     "cut": (lambda path: path.write_bytes(path.read_bytes()[:3000]), "is no file of pickled tensors or is damaged"),
-    "a text": (lambda path: path.write_bytes(b"weights"), "is no file of pickled tensors or is damaged"),
+    "a text": (lambda path: path.write_bytes(b"weights"), "or is damaged: it begins with b'weights'"),
     "a list": (edited(lambda content: list(content.values())), "holds a list, not tensors by name"),
     "nested": (edited(lambda content: {"state_dict": content}), "'state_dict' is a dict, not a tensor"),
     "numbers": (edited(lambda content: content.update(step=3)), "'step' is a int, not a tensor"),
     "named by numbers": (edited(lambda content: {3: content[NORM]}), "3 has no text as its name"),
     "sparse": (edited(lambda content: content.update(w=torch.eye(3).to_sparse())), "torch.sparse_coo, which is not"),
+    "no values": (
+        edited(lambda content: content.update({NORM: content[NORM].to("meta")})),
+        "is a tensor on the device meta, without values",
+    ),
+    "ragged": (
+        edited(lambda content: content.update(w=torch.nested.nested_tensor([torch.zeros(2), torch.zeros(3)]))),
+        "'w' is a nested tensor, which is not read",
+    ),
+    "complex": (edited(lambda content: content.update(w=content[NORM] * 1j)), "tensor w is of type C64"),
+    "of a newer protocol": (
+        lambda path: torch.save(torch.load(path), path, pickle_protocol=4),
+        "is a pickle of protocol 4; tensors are read of protocol 2",
+    ),
+    "a program": (
+        lambda path: torch.jit.trace(torch.nn.Linear(2, 2), torch.zeros(1, 2)).save(path),
+        "is a TorchScript archive, which holds a program",
+    ),
     "spread": (edited(lambda content: content.update(w=torch.zeros(1).expand(9**9))), "holds too few values"),
     "missing": (edited(lambda content: content.__delitem__(NORM)), f"1 tensor missing from its files ({NORM})"),
     "too much": (edited(lambda content: content.update(w=torch.zeros(2))), "config.json does not ask for (w)"),
@@ -214,6 +233,7 @@ def good(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     return pickled(folder, tmp_path_factory.mktemp("pickled") / request.param)
 
 
+@pytest.mark.filterwarnings("error:.*(TorchScript|pickle protocol):UserWarning")
 @pytest.mark.parametrize("name", BROKEN)
 def test_check_and_run_refuse_broken_pickles_in_one_line(name: str, good: Path, tmp_path: Path, capsys):
     place = Path(shutil.copytree(good, tmp_path / "model"))
@@ -221,6 +241,35 @@ def test_check_and_run_refuse_broken_pickles_in_one_line(name: str, good: Path, 
     edit(place / "pytorch_model.bin")
     for line in refusals(place, capsys):
         assert says in line, line
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("protocol", range(6))
+def test_a_plain_pickle_is_told_by_what_it_asks_for(protocol: int, good: Path, tmp_path: Path, capsys):
+    place = Path(shutil.copytree(good, tmp_path / "model"))
+    made = tmp_path / "made"
+    (place / "pytorch_model.bin").write_bytes(pickle.dumps({"w": 1, "x": Opened(made)}, protocol=protocol))
+    for line in refusals(place, capsys):
+        assert "pytorch_model.bin asks for" in line and "open, which could run code" in line, line
+    assert not made.exists()
+
+
+@pytest.mark.parametrize("name", ["tf_model.h5", "flax_model.msgpack", "model.onnx", "weights.pt"])
+def test_a_folder_of_weights_that_are_not_read_names_those_that_are(name: str, good: Path, tmp_path: Path, capsys):
+    place = Path(shutil.copytree(good, tmp_path / "model"))
+    (place / "pytorch_model.bin").rename(place / name)
+    for line in refusals(place, capsys):
+        assert f"holds {name} and no weights that are read; valid: *.safetensors, pytorch_model.bin" in line, line
+    (place / "pytorch_model.bin.index.json").write_text(json.dumps({"weight_map": {}}))
+    for line in refusals(place, capsys):
+        assert "pytorch_model.bin.index.json names no files; valid: *.safetensors, pytorch_model.bin" in line, line
+
+
+def test_values_that_are_stored_with_a_mark_of_their_sign_are_read(tmp_path: Path):
+    stored = torch.tensor([1j]).conj().imag
+    torch.save({"w": stored}, tmp_path / "w.bin")
+    assert load_pickled(tmp_path / "w.bin")["w"].is_neg()
+    assert PickledFile(tmp_path / "w.bin").get_tensor("w").numpy().tolist() == [-1.0]
 
 
 @pytest.mark.parametrize("is_old", [False, True])
