@@ -347,9 +347,13 @@ def _part(part: Any) -> Any:
 
 
 def _conversations(value: Any) -> Chat:
-    """As ShareGPT has them: ``from`` and ``value``."""
+    """As ShareGPT has them, ``from`` and ``value``, or all of them as OpenAI has them."""
     if not isinstance(value, list):
         raise _Broken("expected a list of messages")
+    if value and all(isinstance(message, Mapping) and {"role", "content"} <= message.keys() for message in value):
+        if not any(message["role"] == "user" for message in value):
+            raise _NobodyAsks("holds no message of a user")
+        return _messages(value)
     found = []
     for message in value:
         speaker = message.get("from") if isinstance(message, Mapping) else None

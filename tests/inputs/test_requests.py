@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from sim.core.errors import InputError
+from sim.inputs.prompts import NoHumanTurn, parse_prompt
 from sim.inputs.requests import DrawnRequests
 from sim.models.info import ModelInfo
 from sim.report.warnings import run_warnings
@@ -279,3 +280,14 @@ def test_attachments_are_sent_once_each_way(is_recorded: bool) -> None:
         assert other["uplink_payload_bits"] == one["uplink_payload_bits"] + 8000
         assert other["downlink_payload_bits"] == one["downlink_payload_bits"] + 4000
         assert other["ttft_s"] > one["ttft_s"] and other["tokens"] == one["tokens"]
+
+
+def test_conversations_may_have_roles_and_contents():
+    turns = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Why?"}]
+    answer = {"role": "assistant", "content": "So."}
+    found = parse_prompt({"conversations": [*turns, answer]}, "here")
+    assert found.chat == (("system", "Be brief."), ("user", "Why?"))
+    with pytest.raises(NoHumanTurn):
+        parse_prompt({"conversations": [answer]}, "here")
+    with pytest.raises(InputError, match="expected from and value"):
+        parse_prompt({"conversations": [*turns, {"from": "gpt", "value": "So."}]}, "here")

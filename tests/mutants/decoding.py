@@ -194,44 +194,6 @@ DECODING: tuple[Mutant, ...] = (
         ("links_to_nothing_are_passed_over", "if path.is_symlink() and not path.exists():", "if False:"),
     ),
     *faults_of(
-        "sim/models/pickle_reasons.py",
-        ("tests/models/test_pickled.py",),
-        ("newer_pickles_ask_for_nothing", 'elif opcode.name == "STACK_GLOBAL":', "elif False:"),
-        ("texts_may_ask_for_code", 'if opcode.name in ("GLOBAL", "INST"):', "if False:"),
-    ),
-    *faults_of(
-        "sim/models/buffers.py",
-        ("tests/models/test_buffers.py",),
-        ("masks_of_gpt_neo_are_surplus", "(attn|attention)\\.(bias|causal_mask)$", "attn\\.(bias|causal_mask)$"),
-        ("weights_pass_as_buffers", "pattern.search(name) and has_shape(shape)", "pattern.search(name)"),
-        ("masks_count_as_parameters", "if not is_buffer(name, tensor.shape)", "if True"),
-        ("masks_of_every_head_pass", "and set(shape[:-2]) <= {1}", ""),
-    ),
-    *faults_of(
-        "sim/models/limits.py",
-        ("tests/models/test_early_exits.py",),
-        ("layers_have_one_name", "for key in LAYER_KEYS if", "for key in LAYER_KEYS[:1] if"),
-    ),
-    *faults_of(
-        "sim/models/networks.py",
-        ("tests/models/test_early_exits.py",),
-        ("layers_of_gpt_neo_keep_their_numbers", '("layer_idx", "layer_id")', '("layer_idx",)'),
-    ),
-    *faults_of(
-        "sim/models/pickled.py",
-        ("tests/models/test_pickled.py",),
-        ("tensors_without_values_are_read", 'if value.device.type != "cpu":', "if False:"),
-        ("nested_tensors_are_read", "if value.is_nested:", "if False:"),
-        ("torch_warns_of_pickles", 'warnings.simplefilter("ignore")', "pass"),
-        ("pickles_run_code", "weights_only=True", "weights_only=False"),
-        (
-            "shapes_of_pickles_are_believed",
-            "if value.numel() * value.itemsize > value.untyped_storage().nbytes():",
-            "if False:",
-        ),
-        ("shared_values_count_twice", "size = 0 if values in seen else", "size ="),
-    ),
-    *faults_of(
         "sim/models/hub.py",
         ("tests/models/test_pickled.py",),
         ("pickles_of_the_hub_are_left_there", 'if weights and not any(folder.glob("*.safetensors")):', "if False:"),
@@ -261,11 +223,6 @@ DECODING: tuple[Mutant, ...] = (
         "sim/models/alibi.py",
         ("tests/models/test_huggingface.py",),
         ("places_of_keys_are_columns", "(attention_mask >= 0).cumsum", "(attention_mask > -9e999).cumsum"),
-    ),
-    *faults_of(
-        "sim/models/limits.py",
-        ("tests/models/test_limits.py",),
-        ("bloom_has_its_default_whatever_it_states", "if _is_count(text.get(_BLOOM_KEY)):", "if False:"),
     ),
     *faults_of(
         "sim/models/special_ids.py",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tests.mutants.checkpoints import CHECKPOINTS
 from tests.mutants.decoding import DECODING
 from tests.mutants.identity import IDENTITY
 from tests.mutants.mutant import Mutant
@@ -9,4 +10,4 @@ from tests.mutants.radio import RADIO
 from tests.mutants.runs import RUNS
 from tests.mutants.surfaces import SURFACES
 
-MUTANTS: tuple[Mutant, ...] = (*DECODING, *IDENTITY, *RADIO, *RUNS, *SURFACES)
+MUTANTS: tuple[Mutant, ...] = (*CHECKPOINTS, *DECODING, *IDENTITY, *RADIO, *RUNS, *SURFACES)
