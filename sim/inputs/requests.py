@@ -147,10 +147,17 @@ class DrawnRequests(RequestSource):
         """What the user should know of what was left out or cut since ``begin``, a sentence each."""
         not_issued = self.arrivals.left_out if self.arrivals is not None else None
         return [
-            *(f"{OF_FILE}{note}" for note in self._file_notes),
+            *(f"{OF_FILE}{note}" for note in (*self._file_notes, *self._unasked())),
             *([f"devices.arrivals: {not_issued}"] if not_issued else []),
             *(f"{number} requests: {what}" for what, number in self._cut.items()),
         ]
+
+    def _unasked(self) -> Iterator[str]:
+        """That prompts for all devices are asked by none of these, because each has some of its own."""
+        common, last = len(self._own_prompts.get(None, ())), self._first + self._devices.count - 1
+        if common and not self._is_paired and self._own_prompts.keys() >= {*range(self._first, last + 1)}:
+            devices = f"devices {self._first} to {last}"
+            yield f"{common} prompts without a device are not asked by {devices}, which have own ones"
 
     def begin(self) -> None:
         """A run begins; what was cut before does not count."""

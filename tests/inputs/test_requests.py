@@ -291,3 +291,12 @@ def test_conversations_may_have_roles_and_contents():
         parse_prompt({"conversations": [answer]}, "here")
     with pytest.raises(InputError, match="expected from and value"):
         parse_prompt({"conversations": [*turns, {"from": "gpt", "value": "So."}]}, "here")
+
+
+@pytest.mark.parametrize("devices", [[0, 1], [0]])
+def test_prompts_that_no_device_asks_are_told(devices: list[int], tmp_path: Path):
+    path = tmp_path / "labelled.jsonl"
+    own = [{"text": f"own {device}", "device": device} for device in devices]
+    path.write_text("\n".join(map(json.dumps, [{"text": "common"}, *own])))
+    note = "workload.prompts: 1 prompts without a device are not asked by devices 0 to 1, which have own ones"
+    assert source({"count": 2}, prompts=str(path)).notes == ([note] if devices == [0, 1] else [])

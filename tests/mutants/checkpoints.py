@@ -53,4 +53,9 @@ CHECKPOINTS: tuple[Mutant, ...] = (
         ("tests/inputs/test_requests.py",),
         ("conversations_have_one_form", '{"role", "content"} <= message.keys()', "False"),
     ),
+    *faults_of(
+        "sim/inputs/requests.py",
+        ("tests/inputs/test_requests.py",),
+        ("unasked_prompts_are_not_told", "(*self._file_notes, *self._unasked())", "self._file_notes"),
+    ),
 )
