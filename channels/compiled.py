@@ -1,8 +1,8 @@
 """Functions compiled by numba, which takes a while to be imported: import modules that use it where they are needed.
 
 Compiled arithmetic is that of IEEE 754, operation by operation: nothing is reordered or fused, so that results are
-those of the same steps in NumPy or plain Python. Where NumPy has its own way (sines, complex and matrix products),
-NumPy does it.
+those of the same steps in NumPy or plain Python, but for the sums of a function that says otherwise. Where NumPy has
+its own way (sines, complex and matrix products), NumPy does it.
 
 Compiled code is kept on disk for other processes, and used only if it is whole and right. Numba alone would take code
 whose callees in other files or whose constants have changed since, end at a file that a loss of power has cut off or at
@@ -30,7 +30,15 @@ _Function = TypeVar("_Function", bound=Callable[..., Any])
 
 def compiled(function: _Function) -> _Function:
     """Compile at the first call, or read what another process has compiled."""
-    dispatcher = numba.njit(function)
+    return _kept_on_disk(function, numba.njit(function))
+
+
+def compiled_reordering(function: _Function) -> _Function:
+    """The same for a function whose sums may be taken in another order, in which this processor is fast."""
+    return _kept_on_disk(function, numba.njit(function, fastmath={"reassoc", "nsz"}))
+
+
+def _kept_on_disk(function: _Function, dispatcher: Any) -> _Function:
     if hasattr(dispatcher, "_cache"):  # What is not to be compiled at all (NUMBA_DISABLE_JIT) is the function itself.
         # Neither a folder beside the file nor one of the user's may be written: then it is compiled in each process.
         with suppress(RuntimeError, OSError):

@@ -120,7 +120,7 @@ def info_cache_key(names: dict[str, str], settings: ModelsSettings) -> str:
     """
     with naming_key_at_fault(names):
         stamp = {role: [name, files_stamp(find_model(name).folders)] for role, name in names.items()}
-    made_by = [decoding_code(), library_versions("torch", "transformers", "numpy")]
+    made_by = [decoding_code(), library_versions("torch", "transformers", "numpy", "numba")]
     return json.dumps([stamp, settings.draft_vocabulary, settings.device, settings.dtype, made_by], sort_keys=True)
 
 

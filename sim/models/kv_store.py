@@ -43,6 +43,7 @@ class KvStore:
     Attributes:
         keys, values: Per layer [num_slots, num_heads, capacity, key_dim or value_dim]. Columns that no text covers
             hold finite numbers, so that a masked column adds exactly zero.
+        bytes_per_token: What one token takes in all layers.
         num_evicted: Texts that were dropped to make room for others.
     """
 
@@ -57,6 +58,8 @@ class KvStore:
         if max_slots < 1:
             raise ValueError(f"max_slots must be at least 1, got {max_slots}")
         self.layers = tuple(layers)
+        numbers_per_token = sum(layer.num_heads * (layer.key_dim + layer.value_dim) for layer in self.layers)
+        self.bytes_per_token = numbers_per_token * dtype.itemsize
         self.dtype = dtype
         self.device = device
         self.max_slots = max_slots
@@ -78,11 +81,6 @@ class KvStore:
 
     def __contains__(self, session: Hashable) -> bool:
         return session in self._slots
-
-    @property
-    def bytes_per_token(self) -> int:
-        """Bytes that one token takes in all layers."""
-        return sum(layer.num_heads * (layer.key_dim + layer.value_dim) for layer in self.layers) * self.dtype.itemsize
 
     def slot_limit(self, num_columns: int) -> int:
         """Most sessions that fit at once if the longest needs ``num_columns`` columns."""

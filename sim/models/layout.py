@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
-from typing import NamedTuple
+from functools import cached_property, lru_cache
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 Ints = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
+Floats = npt.NDArray[np.floating[Any]]
 
 WHOLE = 1 << 62
 MAX_SPREAD = 2  # slots attended over per slot wanted, so that their keys and values need no copy
@@ -179,3 +180,25 @@ class SlotGrid:
         spread[:, :, 0] = True
         spread[self.rows] = seen
         return spread
+
+
+def bias_of_chunk(chunk: Chunk, dtype: np.dtype[Any]) -> tuple[int, Floats | None]:
+    """First column that not every token sees, and what is added to the scores from there on; None for nothing."""
+    count = len(chunk.tokens)
+    if chunk.ancestors is None:
+        return chunk.start, None if count == 1 else _causal_bias(count, dtype)
+    first = min(chunk.start, chunk.context_length)
+    seen = np.arange(chunk.stop) <= np.arange(chunk.start, chunk.stop)[:, None]
+    chunk.show_tree(seen)
+    return first, bias_of(seen[:, first:], dtype)
+
+
+def bias_of(seen: Bools, dtype: np.dtype[Any]) -> Floats:
+    """0 where a token sees a column, -inf where it does not."""
+    value: Floats = np.where(seen, dtype.type(0), dtype.type(-np.inf))
+    return value
+
+
+@lru_cache(maxsize=32)
+def _causal_bias(count: int, dtype: np.dtype[Any]) -> Floats:
+    return bias_of(np.tri(count, dtype=bool), dtype)

@@ -76,7 +76,6 @@ class LlamaFast(CachedModel):
         self.eos_ids = frozenset(token for token in eos_ids if token < vocab_size)
         self.bos_id = bos_id
         self.fingerprint = fingerprint
-        self.numerics = library_versions("torch", "numpy")
         self.sizes = sizes
         self._dtype = files.dtype
         with torch.inference_mode():
@@ -85,6 +84,7 @@ class LlamaFast(CachedModel):
         shapes = [LayerShape(sizes.num_kv_heads, sizes.head_dim, sizes.head_dim)] * sizes.num_layers
         self._store = KvStore(shapes, self._dtype, torch.device("cpu"), max_slots, max_bytes)
         self._single = SinglePass(sizes, self._embedding, self._layers, self._head, self._final_gain, self._turns)
+        self.numerics = library_versions("torch", "numpy", *(["numba"] if self._single.compiled else []))
         self._views: dict[int, tuple[list[Array], list[Array]]] = {}
         self._viewed: torch.Tensor | None = None
 
@@ -106,14 +106,11 @@ class LlamaFast(CachedModel):
         return first_unusable([*ends, *layers])
 
     def _feed(self, chunks: Sequence[Chunk]) -> list[Logits]:
+        if len(chunks) == 1:
+            keys, values = self._slot_arrays(chunks[0].slot)
+            return [self._single.feed(chunks[0], keys, values)]
         with torch.inference_mode():
-            if len(chunks) == 1:
-                return [self._feed_one(chunks[0])]
             return self._feed_batch(PassLayout(chunks))
-
-    def _feed_one(self, chunk: Chunk) -> Logits:
-        keys, values = self._slot_arrays(chunk.slot)
-        return self._single.feed(chunk, keys, values)
 
     def attention(self, text: Sequence[int]) -> Weights:
         """What a text's last token attends to in the last layer, mean over heads, [num_tokens]."""
@@ -121,8 +118,7 @@ class LlamaFast(CachedModel):
         watched: list[Array] = []
         shape = (sizes.num_kv_heads, len(text), sizes.head_dim)
         keys, values = ([np.empty(shape, self._single.dtype) for _ in self._layers] for _ in range(2))
-        with torch.inference_mode():
-            self._single.feed(Chunk(0, 0, tuple(text), 1, len(text)), keys, values, watched)
+        self._single.feed(Chunk(0, 0, tuple(text), 1, len(text)), keys, values, watched)
         heads = watched[0].astype(np.float64)
         weights: Weights = (heads / heads.sum(-1, keepdims=True)).mean(0)
         return weights

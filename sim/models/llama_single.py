@@ -1,27 +1,30 @@
 """One text's pass through a Llama network in NumPy.
 
-Its calls cost a fraction of a tensor's, and in small models that is most of a pass. Large products go to torch.
+Its calls cost a fraction of a tensor's, and in small models that is most of a pass. Large products go to torch, a few
+tokens of the smallest networks to ``llama_compiled``.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
-from sim.models.layout import Chunk
+from sim.models.layout import Chunk, bias_of_chunk
+from sim.models.llama_weights import FEW_ROWS
 
 if TYPE_CHECKING:
     import torch
 
+    from sim.models.llama_compiled import CompiledPass
     from sim.models.llama_sizes import LlamaSizes
     from sim.models.llama_weights import LlamaLayer, OutputProjection
 
 Array = npt.NDArray[Any]
+COMPILED_NUMBERS = 1 << 20  # in a layer's matrices, up to which a few tokens need no matrix library
 
 
 class SinglePass:
@@ -54,6 +57,7 @@ class SinglePass:
         self._head = head
         self._final_gain: Array = final_gain.numpy()[: sizes.hidden_size]
         self._turns: Array = turns.numpy()
+        self.compiled = None if sizes.layer_numbers > COMPILED_NUMBERS * len(layers) else self._compiled(layers)
 
     @property
     def dtype(self) -> np.dtype[Any]:
@@ -70,40 +74,58 @@ class SinglePass:
             keys, values: Per layer those of the chunk's slot, [num_kv_heads, capacity, head_dim]; written to.
             watched: Gets what the last token attends to in the last layer, not normalised, [num_heads, stop].
         """
+        if self.compiled is not None and watched is None and len(chunk.tokens) <= FEW_ROWS:
+            return self.compiled.feed(chunk, keys, values)
+        # A gate far below zero is closed: exp overflows to infinity, and what is divided by it is zero, as it should.
+        # What is not finite is found in the logits, and told with the model's name.
+        with np.errstate(over="ignore", invalid="ignore"):
+            hidden = self._in_numpy(chunk, keys, values, watched)
+            wanted = rms_norm(hidden[len(hidden) - chunk.num_rows :], self.sizes.norm_epsilon)
+        return self._head.of_array(wanted * self._final_gain)
+
+    def _compiled(self, layers: Sequence[LlamaLayer]) -> CompiledPass | None:
+        """The same network for a few tokens, if its matrices are there as NumPy has them."""
+        matrices = [own for layer in layers if (own := layer.arrays) is not None]
+        if len(matrices) < len(layers):
+            return None
+        from sim.models.llama_compiled import CompiledPass  # imports numba
+
+        return CompiledPass(self.sizes, self._embedding, matrices, self._head, self._final_gain, self._turns)
+
+    def _in_numpy(
+        self, chunk: Chunk, keys: Sequence[Array], values: Sequence[Array], watched: list[Array] | None
+    ) -> Array:
+        """Hidden states after the layers, [num_tokens, hidden_size]; arguments as of ``feed``."""
         sizes, last = self.sizes, len(self._layers) - 1
         count, start, stop = len(chunk.tokens), chunk.start, chunk.stop
-        first_bias, bias = _bias(chunk, self._embedding.dtype)
+        first_bias, bias = bias_of_chunk(chunk, self.dtype)
         turns = self._turns[start:stop] if chunk.ancestors is None else self._turns[chunk.positions]
         turns = turns[:, None]
         num_turned, num_gates = sizes.num_heads + sizes.num_kv_heads, sizes.intermediate_size
         hidden = self._embedding[list(chunk.tokens)]
-        # A gate far below zero is closed: exp overflows to infinity, and what is divided by it is zero, as it should.
-        # What is not finite is found in the logits, and told with the model's name.
-        with np.errstate(over="ignore", invalid="ignore"):
-            for index, (qkv, attention_out, gate_up, down) in enumerate(self._layers):
-                mixed = qkv(rms_norm(hidden, sizes.norm_epsilon)).reshape(count, -1, sizes.head_dim)
-                turned = (mixed[:, :num_turned].view(turns.dtype) * turns).view(hidden.dtype)
-                own_keys, own_values = keys[index][:, :stop], values[index][:, :stop]
-                own_keys[:, start:] = turned[:, sizes.num_heads :].swapaxes(0, 1)
-                own_values[:, start:] = mixed[:, num_turned:].swapaxes(0, 1)
-                query = self._group(turned[:, : sizes.num_heads], count)
-                scores = np.matmul(query, own_keys.swapaxes(1, 2))
-                if bias is not None:
-                    scores.reshape(sizes.num_kv_heads, -1, count, stop)[..., first_bias:] += bias
-                scores -= np.maximum.reduce(scores, axis=-1, keepdims=True)
-                np.exp(scores, out=scores)
-                if watched is not None and index == last:
-                    watched.append(scores.reshape(sizes.num_heads, count, stop)[:, -1].copy())
-                seen = np.matmul(scores, own_values)
-                seen /= np.add.reduce(scores, axis=-1, keepdims=True)
-                hidden = hidden + attention_out(self._ungroup(seen, count))
-                gates = gate_up(rms_norm(hidden, sizes.norm_epsilon))
-                gate = gates[:, :num_gates]
-                gated = gate / (1 + np.exp(-gate))
-                gated *= gates[:, num_gates:]
-                hidden += down(gated)
-            wanted = rms_norm(hidden[count - chunk.num_rows :], sizes.norm_epsilon)
-        return self._head.of_array(wanted * self._final_gain)
+        for index, (qkv, attention_out, gate_up, down) in enumerate(self._layers):
+            mixed = qkv(rms_norm(hidden, sizes.norm_epsilon)).reshape(count, -1, sizes.head_dim)
+            turned = (mixed[:, :num_turned].view(turns.dtype) * turns).view(hidden.dtype)
+            own_keys, own_values = keys[index][:, :stop], values[index][:, :stop]
+            own_keys[:, start:] = turned[:, sizes.num_heads :].swapaxes(0, 1)
+            own_values[:, start:] = mixed[:, num_turned:].swapaxes(0, 1)
+            query = self._group(turned[:, : sizes.num_heads], count)
+            scores = np.matmul(query, own_keys.swapaxes(1, 2))
+            if bias is not None:
+                scores.reshape(sizes.num_kv_heads, -1, count, stop)[..., first_bias:] += bias
+            scores -= np.maximum.reduce(scores, axis=-1, keepdims=True)
+            np.exp(scores, out=scores)
+            if watched is not None and index == last:
+                watched.append(scores.reshape(sizes.num_heads, count, stop)[:, -1].copy())
+            seen = np.matmul(scores, own_values)
+            seen /= np.add.reduce(scores, axis=-1, keepdims=True)
+            hidden = hidden + attention_out(self._ungroup(seen, count))
+            gates = gate_up(rms_norm(hidden, sizes.norm_epsilon))
+            gate = gates[:, :num_gates]
+            gated = gate / (1 + np.exp(-gate))
+            gated *= gates[:, num_gates:]
+            hidden += down(gated)
+        return hidden
 
     def _group(self, query: Array, count: int) -> Array:
         """[count, num_heads, dim] -> [num_kv_heads, group * count, dim]."""
@@ -133,25 +155,3 @@ def rms_norm(hidden: Array, epsilon: float) -> Array:
     squares += hidden.dtype.type(epsilon)
     scaled: Array = hidden / np.sqrt(squares)[:, None]
     return scaled
-
-
-def _bias(chunk: Chunk, dtype: np.dtype[Any]) -> tuple[int, Array | None]:
-    """First column that not every token sees, and what is added to the scores from there on; None for nothing."""
-    count = len(chunk.tokens)
-    if chunk.ancestors is None:
-        return chunk.start, None if count == 1 else _causal_bias(count, dtype)
-    first = min(chunk.start, chunk.context_length)
-    seen = np.arange(chunk.stop) <= np.arange(chunk.start, chunk.stop)[:, None]
-    chunk.show_tree(seen)
-    return first, bias_of(seen[:, first:], dtype)
-
-
-def bias_of(seen: npt.NDArray[np.bool_], dtype: np.dtype[Any]) -> Array:
-    """0 where a token sees a column, -inf where it does not."""
-    value: Array = np.where(seen, dtype.type(0), dtype.type(-np.inf))
-    return value
-
-
-@lru_cache(maxsize=32)
-def _causal_bias(count: int, dtype: np.dtype[Any]) -> Array:
-    return bias_of(np.tri(count, dtype=bool), dtype)

@@ -6,6 +6,7 @@ import contextlib
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +19,7 @@ from sim.models.llama_sizes import EMBEDDING, HEAD, LAST_NORM, LlamaSizes
 from sim.models.sources import ModelSource
 from sim.models.weights import Reader, TensorFiles
 
+Array = npt.NDArray[Any]
 DTYPES = {"float32": torch.float32, "float64": torch.float64}
 PACKED_DTYPES = (torch.float32, torch.bfloat16)
 HALF_DTYPE = "bfloat16"  # layers' weights and what they are multiplied with; all else in float32
@@ -81,14 +83,17 @@ class Projection:
     Args:
         weight: [in, out], contiguous.
         packs: Whether there is memory for a second layout.
+
+    Attributes:
+        array: The weight for NumPy, None if it is large.
     """
 
-    __slots__ = ("_array", "_packed", "_size", "weight")
+    __slots__ = ("_packed", "_size", "array", "weight")
 
     def __init__(self, weight: torch.Tensor, packs: bool) -> None:
         self.weight = weight
         self._size = weight.numel()
-        self._array = weight.numpy() if self._size <= MAX_IN_NUMPY else None
+        self.array = weight.numpy() if self._size <= MAX_IN_NUMPY else None
         self._packed = pack(weight.t().contiguous()) if packs else None
 
     def __call__(self, rows: torch.Tensor) -> torch.Tensor:
@@ -99,9 +104,9 @@ class Projection:
 
     def of_array(self, rows: npt.NDArray[np.floating]) -> npt.NDArray[np.floating]:
         """The product in NumPy: [num_rows, in] -> [num_rows, out]; avoids torch's call overhead for few rows."""
-        few = self._array is not None and len(rows) <= FEW_ROWS
+        few = self.array is not None and len(rows) <= FEW_ROWS
         if few and not (self._packed is not None and self._is_worth_packing(len(rows))):
-            value: npt.NDArray[np.floating] = np.matmul(rows, self._array)  # type: ignore[arg-type]
+            value: npt.NDArray[np.floating] = np.matmul(rows, self.array)  # type: ignore[arg-type]
             return value
         product: npt.NDArray[np.floating] = self(torch.from_numpy(rows)).numpy()
         return product
@@ -120,6 +125,7 @@ class PackedProjection:
     """
 
     __slots__ = ("_dtype", "_packed")
+    array = None
 
     def __init__(self, packed: torch.Tensor) -> None:
         self._packed, self._dtype = packed, packed.dtype
@@ -159,6 +165,14 @@ class LlamaLayer:
     def weights(self) -> list[torch.Tensor]:
         """The matrices."""
         return [part.weight for part in (self.qkv, self.attention_out, self.gate_up, self.down)]
+
+    @property
+    def arrays(self) -> tuple[Array, Array, Array, Array] | None:
+        """The matrices for NumPy, each [in, out]; None if one is large or packed only."""
+        qkv, out, gate_up, down = self.qkv.array, self.attention_out.array, self.gate_up.array, self.down.array
+        if qkv is None or out is None or gate_up is None or down is None:
+            return None
+        return qkv, out, gate_up, down
 
 
 class OutputProjection:

@@ -116,7 +116,7 @@ def first_finisher(probs: Probabilities, uniform: Probabilities) -> int:
     """
     above = probs / uniform
     below = above - probs
-    contenders = np.flatnonzero(above >= below.max())
+    contenders = (above >= below.max()).nonzero()[0]
     scores = probs[contenders] / exponentials(uniform[contenders])
     return int(contenders[scores.argmax()])
 
