@@ -114,7 +114,9 @@ def drawn_inputs(scenario: Scenario, prompt_tokens: int = 3) -> SimulationInputs
             for site, choice in part.compute.items()
         }
         models_info = {role: ModelInfo.of(model) for role, model in used.items()}
-        source = DrawnRequests(part, models_info, lambda text: [len(text) % VOCABULARY] * prompt_tokens, kind.first)
+        source = DrawnRequests(
+            part, models_info, lambda text: [len(text) % VOCABULARY] * prompt_tokens, kind.first, kind.name
+        )
         found.append(SimulationInputs(source.recordings(), models_info, cost_models, used, source=source))
     return replace(found[0], others=found[1:])
 

@@ -47,15 +47,15 @@ def validate_command(names: list[str], vary: list[str], set_: list[str], seed: i
                 scenarios = [scenario, *(point.scenario for point in expand(scenario))]
                 notes = scenario_notes(scenarios)
                 with locate_errors(name, changes, axes):
-                    not_opened = check_named_files(scenarios)
+                    opened = check_named_files(scenarios)
         except InputError as error:
             # An option is to blame in one of several scenarios: in which one?
             wrong.append(f"{name}: {error}" if len(names) > 1 and error.place.startswith("--") else str(error))
         else:
             print_lines([f"{name}: valid"])
-            for line in notes:
+            for line in (*notes, *opened.notes):
                 note(f"note:    {line}")
-            for line in not_opened:
+            for line in opened.left_out:
                 note(f"not opened: {line}")
             own = unchecked_names(scenario)
             if own:

@@ -2,47 +2,69 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from functools import lru_cache, partial
 from pathlib import Path
+from typing import NamedTuple
 
 from channels.text_files import check_regular
 from sim.core.errors import InputError
-from sim.inputs.prompts import SHIPPED, prompts_named, read_prompts, trace_of
+from sim.inputs.prompt_limits import ModelLimits, by_device, check_prompts, notes_of_devices
+from sim.inputs.prompts import OF_FILE, SHIPPED, PromptFile, prompts_named, read_prompt_file, read_prompts, trace_of
 from sim.scenario.devices import RENEWAL_PROCESSES
 from sim.scenario.schema import Kind, Scenario
 
 
-def check_named_files(scenarios: Iterable[Scenario]) -> list[str]:
+class Opened(NamedTuple):
+    """What is to be said of the files of scenarios, a sentence each.
+
+    Attributes:
+        notes: What a run would say of them.
+        left_out: What was not opened, and why.
+    """
+
+    notes: list[str]
+    left_out: list[str]
+
+
+def check_named_files(scenarios: Iterable[Scenario]) -> Opened:
     """Open every file that a run of these scenarios would open, but for the weights of models.
 
     Args:
         scenarios: One, or the points of a sweep; parts that they share are looked at once.
 
-    Returns:
-        What was not opened and why, a sentence each.
-
     Raises:
-        InputError: A file is missing, cannot be read, or holds something else; with the key that names it.
+        InputError: A file is missing, cannot be read, or holds something else, or what no device or model of the
+            scenario takes; with the key that names it.
     """
     notes: dict[str, None] = {}
+    left_out: dict[str, None] = {}
+    read = lru_cache(maxsize=2)(read_prompt_file)
+    prompts_alone, prompts_of_models = partial(_prompts, read=read), partial(_limits, read=read)
     looked_at: dict[tuple[object, ...], Kind] = {}  # by the parts that are read, which are kept along
     for kind in (kind for each in scenarios for kind in each.by_kind()):
         own = kind.scenario
-        prompts = prompts_named(own.workload, own.models)
+        prompts, placed = prompts_named(own.workload, own.models), (own.devices.count, kind.first)
+        limits = (own.models, id(own.protocol), id(own.workload))
         for key, check, parts in (
-            ("workload.prompts", _prompts, (prompts,)),
+            ("workload.prompts", prompts_alone, (prompts, kind.name, *placed)),
             ("devices.arrivals", _arrivals, (prompts, own.workload.turns, id(own.devices), kind.first)),
             ("link", _link, (id(own.link), id(own.devices))),
             ("compute", _calibrations, (id(own.compute), id(own.protocol), id(own.edge))),
             ("models", _models, (own.models, id(own.protocol))),
+            ("workload.prompts", prompts_of_models, (prompts, *limits, *placed)),
         ):
             if looked_at.setdefault((check, *parts), kind) is kind:
                 try:
-                    notes |= dict.fromkeys(check(kind))
+                    said = dict.fromkeys(check(kind))
                 except (OSError, RuntimeError, ValueError) as error:
                     # A name that no file can have: too long, or in the home folder of nobody.
                     raise InputError(f"{getattr(error, 'strerror', None) or error}", key) from error
-    return list(notes)
+                if check is prompts_alone:
+                    notes |= said
+                else:
+                    left_out |= said
+    return Opened(list(notes), list(left_out))
 
 
 # How an entry of a file of prompts is read, by the key that it was read from.
@@ -78,10 +100,40 @@ def _described(source: str) -> str:
     return f"{len(prompts):,} of {source}, read as {' and '.join(found) or 'plain texts, one a line'}"
 
 
-def _prompts(kind: Kind) -> list[str]:
-    """Prompts, or a trace that stands for them."""
-    read_prompts(prompts_named(kind.scenario.workload, kind.scenario.models))
+def _prompts(kind: Kind, read: Callable[[str], PromptFile]) -> Iterator[str]:
+    """Prompts, or a trace that stands for them; what a run notes of them."""
+    devices = kind.scenario.devices
+    file = read(prompts_named(kind.scenario.workload, kind.scenario.models))
+    yield from (f"{OF_FILE}{note}" for note in file.notes)
+    if file.prompts[0].num_tokens is None:
+        indices = range(kind.first, kind.first + devices.count)
+        absent = notes_of_devices(by_device(file.prompts), indices, is_alone=not kind.name)
+        yield from (f"{OF_FILE}{note}" for note in absent)
+
+
+def _limits(kind: Kind, read: Callable[[str], PromptFile]) -> list[str]:
+    """Prompts that no device or model takes, as far as that is seen without a tokenizer."""
+    own = kind.scenario
+    source = prompts_named(own.workload, own.models)
+    prompts = read(source).prompts
+    limits = _model_limits(own, any(prompt.ids for prompt in prompts))
+    check_prompts(prompts, source, own.workload, own.devices, kind.first, limits)
     return []
+
+
+def _model_limits(scenario: Scenario, with_ids: bool) -> ModelLimits:
+    """What is known of the models that the protocol runs; nothing of one that is not here."""
+    from sim.inputs.scenario_models import model_names
+    from sim.models.quick_limits import quick_context, quick_vocab_size
+
+    if not scenario.protocol.entry.loaded:
+        return ModelLimits()
+    names = model_names(scenario.models, tuple(scenario.protocol.trait("models")))
+    leader = names.get("target") or next(iter(names.values()))
+    contexts = [quick_context(name) for name in dict.fromkeys(names.values())]
+    known = [context for context in contexts if context is not None]
+    vocab_size = quick_vocab_size(leader) if with_ids else None
+    return ModelLimits(leader, vocab_size, min(known) if len(known) == len(contexts) else None)
 
 
 def _arrivals(kind: Kind) -> list[str]:

@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from channels.text_files import TextFileError, number_in, read_table
 from sim.core.errors import InputError
+from sim.core.wording import counted
 from sim.inputs.trace_files import MAX_ARRIVAL_S, Trace, read_trace
 from sim.scenario.devices import MAX_FACTOR, RENEWAL_PROCESSES, DevicesSettings, check_factors, check_starts
 
@@ -211,9 +212,12 @@ class Arrivals:
         known, devices = len(self._trace.entries), self._devices
         if self._limit is not None and (issued := min(known, self._limit * devices.count)) < known:
             why = f"{self._limit} from each device (devices.requests); devices.duration_s takes all up to its end"
-            return f"{issued} of the trace's {known} requests are issued, {why}"
+            verb = "is" if issued == 1 else "are"
+            return f"{issued} of the trace's {counted(known, 'request')} {verb} issued, {why}"
         in_time = sum(self._is_in_time(entry.time_s / devices.trace_speedup) for entry in self._trace.entries)
-        return f"{in_time} of the trace's {known} requests come before the window ends" if in_time < known else None
+        verb = "comes" if in_time == 1 else "come"
+        requests = counted(known, "request")
+        return f"{in_time} of the trace's {requests} {verb} before the window ends" if in_time < known else None
 
     def streams(self) -> list[Iterator[Arrival]]:
         """Streams that are independent of each other, each ascending in time and with an end."""

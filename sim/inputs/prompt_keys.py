@@ -10,6 +10,15 @@ from typing import Any
 LENGTH_KEYS = ("max_new_tokens", "max_completion_tokens", "max_tokens", "output_tokens")
 """Keys of an entry's own length limit; the first that is given counts."""
 
+# Settings of a request that shape its answer at an OpenAI or vLLM server.
+_REQUEST_SETTINGS = (
+    *("temperature", "top_p", "top_k", "min_p", "typical_p", "seed", "stop", "stop_token_ids", "n", "best_of"),
+    *("presence_penalty", "frequency_penalty", "repetition_penalty", "length_penalty", "logit_bias", "bad_words"),
+    *("ignore_eos", "min_tokens", "min_new_tokens", "use_beam_search", "do_sample", "tools", "tool_choice"),
+    *("response_format", "reasoning_effort", "prediction", "functions", "function_call", "modalities", "audio"),
+    *("suffix", "echo", "guided_json", "guided_regex", "guided_choice", "guided_grammar", "structured_outputs"),
+)
+_NONE = {"n": 1, "best_of": 1, "tool_choice": "none"}
 _SIDE_KEYS = ("category", "device", *LENGTH_KEYS)
 # Keys of data sets and tools that are near to a key that counts and mean something else.
 _FOREIGN = ("id", "test", "min_tokens", "min_new_tokens")
@@ -57,6 +66,13 @@ def _agree(one: Any, other: Any) -> bool:
 
 def _is_chat(content: Any) -> bool:
     return isinstance(content, tuple) and bool(content) and isinstance(content[0], tuple)
+
+
+def unused_keys(request: Mapping[str, Any]) -> tuple[str, ...]:
+    """Settings of a request that would change its answer at a server and do not count here."""
+    given = [key for key in _REQUEST_SETTINGS if request.get(key) is not None]
+    # An answer alone, and nothing of a kind, is what there is without the key.
+    return tuple(key for key in given if request[key] is not False and request[key] not in ([], {}, "", _NONE.get(key)))
 
 
 def misspelt_key(entry: Mapping[str, Any], forms: Collection[str], known: Collection[str]) -> tuple[str, str] | None:

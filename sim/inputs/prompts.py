@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,8 @@ from typing import Any
 from channels.text_files import JSON_LINES, TextFileError, has_suffix, read_lines, read_records
 from channels.text_kinds import is_json_list, is_json_object
 from sim.core.errors import InputError, shortened
-from sim.inputs.prompt_keys import LENGTH_KEYS, contradiction, forms_in, misspelt_key
+from sim.core.wording import counted
+from sim.inputs.prompt_keys import LENGTH_KEYS, contradiction, forms_in, misspelt_key, unused_keys
 from sim.inputs.trace_files import Trace, TraceEntry, name_of_csv_trace, read_trace
 from sim.scenario.schema import ModelsSettings
 from sim.scenario.workload import WorkloadSettings
@@ -22,6 +24,9 @@ SHIPPED = {"embedded": EMBEDDED_PROMPTS, "chat": CHAT_PROMPTS}
 
 Chat = tuple[tuple[str, str], ...]
 """Messages of a chat as (role, content), the last one not the assistant's."""
+
+OF_FILE = "workload.prompts: "
+"""What a note begins with that is about the file of prompts, not about a run."""
 
 # Who speaks in conversations that were shared from chat services.
 _SPEAKERS = {"human": "user", "user": "user", "gpt": "assistant", "chatgpt": "assistant", "assistant": "assistant"}
@@ -45,6 +50,7 @@ class Prompt:
         num_tokens: Its length, where a trace gives nothing else of it.
         blocks: What its blocks of 512 tokens are known by, likewise.
         form: Key of the form that it was read from; empty for a line of plain text or of a trace.
+        unused: Settings of its request that do not count here, such as a temperature.
     """
 
     text: str
@@ -57,6 +63,7 @@ class Prompt:
     num_tokens: int | None = None
     blocks: tuple[int, ...] = ()
     form: str = ""
+    unused: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         return self.text
@@ -139,12 +146,21 @@ def _entries(path: Path) -> PromptFile:
         except NoHumanTurn as error:
             left_out.append(error)
             first = first or where
+    notes = tuple(_notes_of_settings(prompts))
     if not left_out:
-        return PromptFile(prompts)
+        return PromptFile(prompts, notes)
     if not prompts:
         raise left_out[0]
-    count = f"{len(left_out)} of {len(left_out) + len(prompts)} entries left out"
-    return PromptFile(prompts, (f"{count}, conversations without a message of a user; the first is {first}",))
+    verb = "a conversation" if len(left_out) == 1 else "conversations"
+    count = f"{len(left_out)} of {counted(len(left_out) + len(prompts), 'entry', 'entries')} left out"
+    return PromptFile(prompts, (f"{count}, {verb} without a message of a user; the first is {first}", *notes))
+
+
+def _notes_of_settings(prompts: Sequence[Prompt]) -> Iterator[str]:
+    """That settings of requests do not count; once for all entries with the same."""
+    for keys, number in Counter(prompt.unused for prompt in prompts if prompt.unused).items():
+        count = f"{', '.join(keys)} of {counted(number, 'entry', 'entries')} not used"
+        yield f"{count}: sampling and ends of answers are those of the scenario (workload, seed)"
 
 
 def _plain_lines(path: Path) -> PromptFile:
@@ -155,7 +171,8 @@ def _plain_lines(path: Path) -> PromptFile:
         raise InputError(message, "workload.prompts")
     objects = [number for number, line in lines if is_json_object(line)]
     if objects[:1] == [number for number, _ in lines[:1]] and 2 * len(objects) > len(lines):
-        kind, suffix = f"{len(objects)} of its {len(lines)} lines are JSON objects", " or ".join(JSON_LINES)
+        what = "is a JSON object" if len(objects) == 1 else "are JSON objects"
+        kind, suffix = f"{len(objects)} of its {counted(len(lines), 'line')} {what}", " or ".join(JSON_LINES)
     elif is_json_list([line for _, line in lines]):
         kind, suffix = "it is a JSON list of objects", ".json"
     else:
@@ -168,7 +185,10 @@ def _plain_lines(path: Path) -> PromptFile:
 def _note_of_objects(path: Path, objects: list[int], num_lines: int) -> tuple[str, ...]:
     if not objects:
         return ()
-    count = f"{len(objects)} of {num_lines} lines are JSON objects and prompts as they stand"
+    what = "is a JSON object and a prompt as it stands"
+    if len(objects) > 1:
+        what = "are JSON objects and prompts as they stand"
+    count = f"{len(objects)} of {counted(num_lines, 'line')} {what}"
     return (f"{count}, because the file is named neither .json nor .jsonl; the first is {path}:{objects[0]}",)
 
 
@@ -236,6 +256,7 @@ def parse_prompt(entry: Any, where: str) -> Prompt:
         next((_count(inner, key, 1, where) for key in LENGTH_KEYS if inner.get(key) is not None), None),
         _count(entry, "device", 0, where) if entry.get("device") is not None else None,
         form=form,
+        unused=() if inner is entry else unused_keys(inner),
     )
 
 

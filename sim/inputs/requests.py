@@ -13,9 +13,11 @@ import numpy as np
 from typing_extensions import override
 
 from sim.core.errors import InputError, RunError
+from sim.core.wording import counted
 from sim.inputs.arrivals import Arrivals, generator, turn_think_time_s
 from sim.inputs.lengths import draw_length
-from sim.inputs.prompts import Prompt, prompts_named, read_prompt_file, trace_of
+from sim.inputs.prompt_limits import ModelLimits, by_device, check_prompts, no_room, notes_of_devices
+from sim.inputs.prompts import OF_FILE, Prompt, prompts_named, read_prompt_file, trace_of
 from sim.inputs.workload import (
     REQUESTS_PER_DEVICE,
     Encode,
@@ -26,9 +28,6 @@ from sim.inputs.workload import (
 )
 from sim.models.info import ModelInfo
 from sim.scenario.schema import Scenario
-
-OF_FILE = "workload.prompts: "
-"""What a note begins with that is about the file of prompts, not about a run."""
 
 # Where a request's own random numbers begin, and those of the order in which a trace's entries are asked.
 _OWN = 1 << 52
@@ -105,23 +104,31 @@ class DrawnRequests(RequestSource):
         models: Metadata by role; the smallest context limits the prompts.
         encode: Turns text, or a chat's messages, into token ids.
         first_device: Index of the first of the scenario's devices.
+        kind: Name of these devices, if there are others.
 
     Raises:
-        InputError: A file that cannot be used, or a device for which there is no prompt.
+        InputError: A file that cannot be used, a device for which there is no prompt, or a prompt that does not fit.
     """
 
     def __init__(
-        self, scenario: Scenario, models: Mapping[str, ModelInfo], encode: Encode, first_device: int = 0
+        self,
+        scenario: Scenario,
+        models: Mapping[str, ModelInfo],
+        encode: Encode,
+        first_device: int = 0,
+        kind: str = "",
     ) -> None:
         workload, devices = scenario.workload, scenario.devices
         self._devices, self._workload, self._seed = devices, workload, scenario.seed
-        self._first = first_device
+        self._first, self._kind = first_device, kind
         self._encode: Encode | None = encode
         self._leader = models.get("target") or next(iter(models.values()))
         self._context = min(model.max_context for model in models.values())
-        self._models, self._named = scenario.models, prompts_named(workload, scenario.models)
-        trace, file = trace_of(self._named), read_prompt_file(self._named)
+        self._models, named = scenario.models, prompts_named(workload, scenario.models)
+        trace, file = trace_of(named), read_prompt_file(named)
         self._prompts, self._file_notes = file.prompts, file.notes
+        limits = ModelLimits(self._leader.name, self._leader.vocab_size, self._context)
+        check_prompts(file.prompts, named, workload, devices, first_device, limits)
         self._is_paired = trace is not None and devices.arrivals in ("trace", workload.prompts)
         if self._is_paired and workload.turns > 1:
             message = "turns above 1 need arrivals of their own: each entry of a trace is one request"
@@ -132,7 +139,7 @@ class DrawnRequests(RequestSource):
         self._texts: dict[int, tuple[int, ...]] = {}
         self._corpus: tuple[int, ...] = ()
         self._orders: dict[int, np.ndarray] = {}
-        self._own_prompts = _by_device(self._prompts)
+        self._own_prompts = by_device(self._prompts)
         self._cut: Counter[str] = Counter()
         self._conversations: dict[int, tuple[int, tuple[int, ...]]] = {}
         self._shared = self._common_beginnings()
@@ -146,18 +153,19 @@ class DrawnRequests(RequestSource):
     def notes(self) -> list[str]:
         """What the user should know of what was left out or cut since ``begin``, a sentence each."""
         not_issued = self.arrivals.left_out if self.arrivals is not None else None
+        arrivals = f"devices.{self._kind}.arrivals" if self._kind else "devices.arrivals"
+        of = f" of {self._kind}" if self._kind else ""
         return [
             *(f"{OF_FILE}{note}" for note in (*self._file_notes, *self._unasked())),
-            *([f"devices.arrivals: {not_issued}"] if not_issued else []),
-            *(f"{number} requests: {what}" for what, number in self._cut.items()),
+            *([f"{arrivals}: {not_issued}"] if not_issued else []),
+            *(f"{counted(number, 'request')}{of}: {what}" for what, number in self._cut.items()),
         ]
 
     def _unasked(self) -> Iterator[str]:
-        """That prompts for all devices are asked by none of these, because each has some of its own."""
-        common, last = len(self._own_prompts.get(None, ())), self._first + self._devices.count - 1
-        if common and not self._is_paired and self._own_prompts.keys() >= {*range(self._first, last + 1)}:
-            devices = f"devices {self._first} to {last}"
-            yield f"{common} prompts without a device are not asked by {devices}, which have own ones"
+        """Prompts that no device asks."""
+        if not self._is_paired:
+            devices = range(self._first, self._first + self._devices.count)
+            yield from notes_of_devices(self._own_prompts, devices, is_alone=not self._kind)
 
     def begin(self) -> None:
         """A run begins; what was cut before does not count."""
@@ -213,11 +221,7 @@ class DrawnRequests(RequestSource):
 
     def _prompt_number(self, device: int, index: int) -> int:
         """Each device walks through the prompts in an order of its own: none repeats before all were used."""
-        numbers = self._own_prompts.get(device) or self._own_prompts.get(None)
-        if not numbers:
-            raise InputError(
-                f"{self._named!r} holds no prompt for device {device}: all are for other devices", "workload.prompts"
-            )
+        numbers = self._own_prompts.get(device) or self._own_prompts[None]
         order = self._orders.get(device)
         if order is None:
             order = np.random.Generator(np.random.Philox(key=[self._seed, device])).permutation(len(numbers))
@@ -313,19 +317,7 @@ class DrawnRequests(RequestSource):
         if room >= 1 and (prompt.num_tokens is not None or workload.output_tokens is not None):
             self._cut["answers cut to what the models' context leaves beside the prompt"] += 1
             return room
-        if asked >= self._context:
-            message = f"{asked} new tokens leave no room for a prompt in a context of {self._context} tokens"
-            if prompt.max_new_tokens is None:
-                raise InputError(message, "workload.max_new_tokens")
-            raise InputError(f"{prompt.where}: max_new_tokens: {message}", "workload.prompts")
-        keys = "workload.max_prompt_tokens"
-        if prompt.num_tokens is not None or workload.prompt_tokens is not None:
-            keys += " or workload.decoded_prompt_tokens"
-        raise InputError(
-            f"{prompt.where} has {len(ids)} tokens and {asked} new ones are asked for, "
-            f"but the models' context leaves room for {self._context - asked}; set {keys}",
-            "workload.prompts",
-        )
+        raise no_room(prompt, len(ids), asked, workload, self._context)
 
     def _text_of(self, number: int) -> tuple[int, ...]:
         """Token ids of a prompt's text."""
@@ -406,14 +398,6 @@ def _common_length(first: Sequence[int], second: Sequence[int]) -> int:
         if one != other:
             return place
     return min(len(first), len(second))
-
-
-def _by_device(prompts: Sequence[Prompt]) -> dict[int | None, list[int]]:
-    """Numbers of the prompts by the only device that they are for; None stands for those of all devices."""
-    found: dict[int | None, list[int]] = {}
-    for number, prompt in enumerate(prompts):
-        found.setdefault(prompt.device, []).append(number)
-    return found
 
 
 def _places(arrivals: Arrivals, turns: int) -> Iterator[tuple[int, int, int]]:

@@ -31,7 +31,7 @@ def request_source(kind: Kind) -> DrawnRequests:
     def encode(content: str | Chat) -> tuple[int, ...]:
         return encode_prompt(leader, trusted, content)
 
-    return DrawnRequests(kind.scenario, models_info, encode, kind.first)
+    return DrawnRequests(kind.scenario, models_info, encode, kind.first, kind.name)
 
 
 @lru_cache(maxsize=4096)

@@ -14,6 +14,7 @@ from typing import Any
 
 from channels.text_files import TextFileError, csv_cells, has_suffix, parse_json, parse_number, read_lines, read_table
 from sim.core.errors import InputError, shortened
+from sim.core.wording import counted
 
 MOONCAKE_BLOCK_TOKENS = 512
 # Latest arrival that a file may name: over a week, from its first entry on.
@@ -60,7 +61,7 @@ class Trace:
     @property
     def notes(self) -> list[str]:
         """What was left out, in words."""
-        return [f"{count} rows left out: {reason}" for reason, count in self.left_out.items()]
+        return [f"{counted(count, 'row')} left out: {reason}" for reason, count in self.left_out.items()]
 
 
 Row = Mapping[str, Any]

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from sim.core.errors import InputError
 from sim.decoding.core.controller import Controller
 from sim.decoding.core.random_source import KeyedRandom
 from sim.decoding.core.request import Request
 from sim.decoding.core.rows import Sampling
 from sim.decoding.protocols.registry import lossless_to
+from sim.inputs.prompt_limits import ModelLimits, check_ids
 from sim.inputs.prompts import Chat, Prompt, prompts_named, read_prompts, shipped_for
 from sim.models.info import ModelInfo
 from sim.scenario.schema import ModelsSettings, Scenario
@@ -84,11 +84,7 @@ def ids_of_prompt(prompt: Prompt, workload: WorkloadSettings, model: ModelInfo, 
     """
     content = _to_encode(prompt, workload.chat_template)
     ids = list(prompt.ids or ()) if content is None else [int(token) for token in encode(content)]
-    if any(token >= model.vocab_size for token in ids):
-        raise InputError(
-            f"{prompt.where} holds token id {max(ids)}; the vocabulary of {model.name} has {model.vocab_size}",
-            "workload.prompts",
-        )
+    check_ids(ids, prompt.where, ModelLimits(model.name, model.vocab_size))
     return ids if workload.max_prompt_tokens is None else cut_start(ids, workload.max_prompt_tokens, model)
 
 

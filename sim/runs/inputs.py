@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from sim.compute.base import ComputeModel
-from sim.inputs.requests import OF_FILE, RequestSource
+from sim.inputs.prompts import OF_FILE
+from sim.inputs.requests import RequestSource
 from sim.inputs.workload import PlannedRequest
 from sim.models.info import ModelInfo
 from sim.models.interface import LanguageModel

@@ -72,8 +72,8 @@ def test_what_of_a_trace_is_left_out_or_cut_is_told(tmp_path: Path) -> None:
     drawn = source({"count": 1, "arrivals": "trace", "requests": 2}, prompts=str(path), max_prompt_tokens=500)
     assert [one.num_prompt_tokens for one in drawn.recordings()] == [472, 500]
     assert drawn.notes == [
-        "workload.prompts: 1 rows left out: failed requests, without response tokens",
-        "1 requests: prompts cut to workload.max_prompt_tokens",
+        "workload.prompts: 1 row left out: failed requests, without response tokens",
+        "1 request: prompts cut to workload.max_prompt_tokens",
     ]
     assert drawn.notes[0] in run_warnings({}, {"workload_notes": drawn.notes})
     small = {role: ModelInfo(role, 16, 480, frozenset(), 1, role, 1) for role in ("draft", "target")}
@@ -218,7 +218,7 @@ def test_entries_that_are_left_out_are_told_once_for_all_kinds(tmp_path: Path) -
     asked = {"conversations": [{"from": "human", "value": "abc"}]}
     path.write_text("\n".join(map(json.dumps, [asked, {"conversations": []}])))
     drawn = source({"count": 2}, prompts=str(path))
-    note = f"1 of 2 entries left out, conversations without a message of a user; the first is {path}:2"
+    note = f"1 of 2 entries left out, a conversation without a message of a user; the first is {path}:2"
     assert drawn.notes == [f"workload.prompts: {note}"]
     one = SimulationInputs([], {}, {"device": {}}, source=drawn)
     assert replace(one, others=[one]).notes == drawn.notes
@@ -298,5 +298,5 @@ def test_prompts_that_no_device_asks_are_told(devices: list[int], tmp_path: Path
     path = tmp_path / "labelled.jsonl"
     own = [{"text": f"own {device}", "device": device} for device in devices]
     path.write_text("\n".join(map(json.dumps, [{"text": "common"}, *own])))
-    note = "workload.prompts: 1 prompts without a device are not asked by devices 0 to 1, which have own ones"
+    note = "workload.prompts: 1 prompt without a device is not asked by devices 0 to 1, which have own ones"
     assert source({"count": 2}, prompts=str(path)).notes == ([note] if devices == [0, 1] else [])

@@ -43,7 +43,7 @@ def test_azure(tmp_path: Path, text: str, second_s: float, lengths: list[tuple[i
 def test_burst_gpt_leaves_failures_out_and_says_so(tmp_path: Path) -> None:
     trace = read(tmp_path, "BurstGPT.csv", BURST)
     assert [(e.time_s, e.prompt_tokens, e.output_tokens) for e in trace.entries] == [(0, 472, 18), (40, 1087, 230)]
-    assert trace.notes == ["1 rows left out: failed requests, without response tokens"]
+    assert trace.notes == ["1 row left out: failed requests, without response tokens"]
 
 
 def test_mooncake_is_put_in_order(tmp_path: Path) -> None:
@@ -83,7 +83,7 @@ def test_times_keep_their_origin_and_name_devices(tmp_path: Path) -> None:
         ("x.csv", "TIME\rSTAMP,ContextTokens\n", r"x\.csv:1: not a line of comma-separated values: new-line character"),
         ("x.csv", "time_s,device\n1,\r2\n", r"x\.csv:2: not a line of comma-separated values"),
         ("x.csv", "", r"workload\.prompts: .*x\.csv:1: columns '' are of no known trace"),
-        ("x.csv", BURST_HEAD + "9,G,5,0,5,API log\n", r"holds no request; 1 rows left out: failed"),
+        ("x.csv", BURST_HEAD + "9,G,5,0,5,API log\n", r"holds no request; 1 row left out: failed"),
         ("m.jsonl", MOONCAKE.replace("[0]", '["a"]'), r"m\.jsonl:1: hash_ids must be a list of whole numbers"),
         ("m.jsonl", MOONCAKE.replace("600", "1600"), r"m\.jsonl:2: hash_ids names 2 blocks of 512 tokens for 1600"),
     ],

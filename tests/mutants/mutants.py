@@ -6,8 +6,9 @@ from tests.mutants.checkpoints import CHECKPOINTS
 from tests.mutants.decoding import DECODING
 from tests.mutants.identity import IDENTITY
 from tests.mutants.mutant import Mutant
+from tests.mutants.prompts import PROMPTS
 from tests.mutants.radio import RADIO
 from tests.mutants.runs import RUNS
 from tests.mutants.surfaces import SURFACES
 
-MUTANTS: tuple[Mutant, ...] = (*CHECKPOINTS, *DECODING, *IDENTITY, *RADIO, *RUNS, *SURFACES)
+MUTANTS: tuple[Mutant, ...] = (*CHECKPOINTS, *PROMPTS, *DECODING, *IDENTITY, *RADIO, *RUNS, *SURFACES)
