@@ -130,8 +130,13 @@ def columns_page(folder: Path) -> str:
         "sweep": "`sweep.parquet` and `sweep.csv`: a row per point and replication, with a column per varied key and "
         "those of the summary",
         "summary": "`summary.json`: figures of one run",
-        "requests": "`requests.parquet`: a row per request",
-        "rounds": "`rounds.parquet`: a row per round",
+        "requests": "`requests.parquet`: a row per request. Counts, payload bits, energies and the parts of its time are "
+        "sums over its rounds, of all their tokens and messages",
+        "rounds": "`rounds.parquet`: a row per round. Counts (`tokens`, `drafted_tokens`, `tested_positions`, "
+        "`accepted_tokens`, `inner_*`), payload bits and the parts of its time are sums over the round's tokens and "
+        "messages. `overlap`, `tail_mass` and `draft_entropy_bits` are means over its tested positions, "
+        "`target_entropy_bits` and `surprisal_bits` over its tokens: a mean of several rounds weighs each by "
+        "`tested_positions` or `tokens`, as the summary does",
         "flows": "`flows.csv`: a row per background flow, of an `nr` link with `background`",
         "kpm": "`kpm.csv`: a row per cell and period in which anything was sent, of an `nr` link with `kpm_period_s`; "
         "names of TS 28.552",

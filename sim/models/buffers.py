@@ -29,6 +29,11 @@ _BUFFERS: tuple[tuple[re.Pattern[str], Callable[[Shape], bool]], ...] = (
     (re.compile(r"(^|\.)(original_)?inv_freq$"), lambda shape: len(shape) == 1),
     (re.compile(r"(^|\.)rotary_emb\.(cos|sin)_cached$"), lambda shape: len(shape) in (2, 4)),
     (re.compile(r"(^|\.)position_ids$"), lambda shape: len(shape) == 1 or (len(shape) == 2 and shape[0] == 1)),
+    # GGUF: frequencies and factors of rotary embeddings.
+    (
+        re.compile(r"(^|\.)(rope_(freqs|factors_long|factors_short)|attn_rot_embd)\.weight$"),
+        lambda shape: len(shape) == 1,
+    ),
     # OPT, as fairseq saved it.
     (re.compile(r"(^|\.)decoder\.version$"), _is_number),
 )

@@ -316,7 +316,7 @@ def _of_gguf(path: Path, name: str) -> tuple[ModelDescription, TextTokenizer]:
             min(len(tokenizer), rows),
             () if eos is None else (eos,),
             tokenizer.special_ids.get("bos"),
-            sum(math.prod(shape) for shape in head.shapes.values()),
+            sum(math.prod(shape) for name, shape in head.shapes.items() if not is_buffer(name, shape)),
             head.of_architecture("block_count"),
             limit.length,
             "tokenizer.chat_template" in metadata,

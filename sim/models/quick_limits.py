@@ -34,7 +34,7 @@ def quick_context(name: str) -> int | None:
     return _looked_up(name, _context)
 
 
-def _looked_up(name: str, look: Callable[[ModelSource, Mapping[str, Any]], int | None]) -> int | None:
+def _looked_up(name: str, look: Callable[[ModelSource, dict[str, Any]], int | None]) -> int | None:
     path = Path(name.partition(LAYERS_MARK)[0]).expanduser()
     if not is_here(name) or path.suffix.lower() == ".gguf":
         return None
@@ -45,11 +45,11 @@ def _looked_up(name: str, look: Callable[[ModelSource, Mapping[str, Any]], int |
         return None  # A run, or the check of the model itself, says what is wrong with it.
 
 
-def _context(source: ModelSource, config: Mapping[str, Any]) -> int | None:
+def _context(source: ModelSource, config: dict[str, Any]) -> int | None:
     return None if LlamaSizes.from_config(config) is None else context_limit(config, source.name).length
 
 
-def _vocab_size(source: ModelSource, config: Mapping[str, Any]) -> int | None:
+def _vocab_size(source: ModelSource, config: dict[str, Any]) -> int | None:
     """Ids that both the head and the tokenizer have; None if the tokenizer's are not listed in one file."""
     width = text_config(config).get("vocab_size")
     folder = source.tokenizer_folder

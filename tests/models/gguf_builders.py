@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -33,8 +34,16 @@ FAMILIES: dict[str, tuple[str, dict[str, Any], dict[str, int]]] = {
 _PLAIN_NORMS = ("gemma2", "gemma3")  # whose norms' gains are stored with one added
 
 
-def write(family: str, path: Path, quantisation: str = "F32", **changes: Any) -> Any:
-    """Write a random network of a family; returns the network, whose weights are those before rounding."""
+def write(family: str, path: Path, quantisation: str = "F32", rotary: Sequence[str] = (), **changes: Any) -> Any:
+    """Write a random network of a family; returns the network, whose weights are those before rounding.
+
+    Args:
+        family: One of ``FAMILIES``.
+        path: The file.
+        quantisation: Of the matrices.
+        rotary: Names of tensors of factors of the rotary embedding that are written, too.
+        changes: Sizes of the network.
+    """
     kind, sizes, keys = FAMILIES[family]
     network = builders.network(kind, vocab_size=builders.VOCAB_SIZE, **{**SIZES, **sizes, **changes})
     config = network.config
@@ -55,6 +64,8 @@ def write(family: str, path: Path, quantisation: str = "F32", **changes: Any) ->
         writer.add_uint32(f"{family}.{key}", value)
     _add_tokenizer(writer)
     _add_tensors(writer, network, family, quantisation)
+    for name in rotary:
+        writer.add_tensor(name, np.ones(16, np.float32))
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()

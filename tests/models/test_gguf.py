@@ -155,3 +155,15 @@ def test_no_room_is_told_before_anything_is_written(tmp_path, models, monkeypatc
     with pytest.raises(RunError, match=r"needs 0.0 GB in"):
         load_model(str(path), device="cpu")
     assert not [place for place in models.glob("*") if place.is_dir()]
+
+
+def test_factors_of_a_rotary_embedding_are_no_parameters(tmp_path):
+    from sim.models.describe import describe_model
+
+    path = tmp_path / "factors.gguf"
+    names = ("rope_freqs.weight", "rope_factors_long.weight", "rope_factors_short.weight", "blk.0.rope_freqs.weight")
+    network = gguf_builders.write("llama", path, rotary=names)
+    told = describe_model(str(path))[0].parameters
+    assert told == sum(tensor.numel() for tensor in network.parameters())
+    # The converted file is what a run counts.
+    assert load_model(str(path), device="cpu").num_parameters == describe_model(str(path))[0].parameters == told

@@ -20,6 +20,11 @@ CHECKPOINTS: tuple[Mutant, ...] = (
         ("masks_of_every_head_pass", "and set(shape[:-2]) <= {1}", ""),
     ),
     *faults_of(
+        "sim/models/describe.py",
+        ("tests/models/test_gguf.py",),
+        ("rotary_factors_are_parameters", "if not is_buffer(name, shape)),", "),"),
+    ),
+    *faults_of(
         "sim/models/limits.py",
         ("tests/models/test_early_exits.py",),
         ("layers_have_one_name", "for key in LAYER_KEYS if", "for key in LAYER_KEYS[:1] if"),
