@@ -130,7 +130,7 @@ def columns_page(folder: Path) -> str:
         "sweep": "`sweep.parquet` and `sweep.csv`: a row per point and replication, with a column per varied key and "
         "those of the summary",
         "summary": "`summary.json`: figures of one run",
-        "requests": "`requests.parquet`: a row per request. Counts, payload bits, energies and the parts of its time are "
+        "requests": "`requests.parquet`: a row per request. Counts, payload bits, energies and parts of its time are "
         "sums over its rounds, of all their tokens and messages",
         "rounds": "`rounds.parquet`: a row per round. Counts (`tokens`, `drafted_tokens`, `tested_positions`, "
         "`accepted_tokens`, `inner_*`), payload bits and the parts of its time are sums over the round's tokens and "
