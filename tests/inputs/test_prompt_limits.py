@@ -133,9 +133,10 @@ def folder_with(work: Path, config: dict[str, Any], settings: dict[str, Any], vo
 )
 def test_a_vocabulary_is_what_head_and_tokenizer_have(work, monkeypatch, width, settings, vocab, added, known):
     monkeypatch.setattr("sim.models.sources.check_folder", lambda folder, name: None)
-    name = folder_with(work, {"vocab_size": width}, settings, vocab, added)
+    config = {"model_type": "mistral", "vocab_size": width, "max_position_embeddings": 64}
+    name = folder_with(work, config, settings, vocab, added)
     assert quick_vocab_size(name) == known
-    assert quick_context(name) is None  # It is no plain Llama.
+    assert quick_context(name) is None  # What it omits, such as a window, has a default.
 
 
 @pytest.mark.parametrize("name", ["embedded/draft", "embedded/target"])
