@@ -181,6 +181,25 @@ def test_training_goes_on_from_its_checkpoint_and_brings_the_draft_nearer(target
     assert losses[1].divergence < losses[0].divergence
 
 
+def test_samples_that_come_while_training_goes_on_are_taken_up(target, samples, tmp_path, monkeypatch):
+    """Not only after all that were there have been seen, which can be half an hour later."""
+    monkeypatch.setattr("sim.models.training.smollm2.train.STEPS_BETWEEN_READS", 2)
+    monkeypatch.setattr("sim.models.training.smollm2.train.SAY_EVERY", 1)
+    write_samples(tmp_path / "s1-0000.npz", samples[:12])
+    store = SampleStore(tmp_path)
+    texts_then = []
+
+    def say(_):
+        texts_then.append(len(store.train))
+        if len(texts_then) == 1:
+            write_samples(tmp_path / "s1-0001.npz", samples[12:])
+
+    longest = max(len(one.tokens) for one in samples)  # a step holds one text, so that an epoch takes twelve
+    done = train(target, copy_layers(target, [0]), store, Plan(1e-2, longest, 5, 1), tmp_path / "work", say)
+    assert done.step == 5
+    assert texts_then == [12, 12, 24, 24, 24]
+
+
 def test_blocks_of_a_target_are_of_like_size():
     assert block_ends(30, 5) == (5, 11, 17, 23)
     assert block_ends(30, 4) == (6, 14, 21)

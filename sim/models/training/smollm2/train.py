@@ -6,6 +6,7 @@ import math
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from time import perf_counter
 
@@ -18,6 +19,7 @@ from sim.models.training.smollm2.samples import Rows, Sample, SampleStore, as_ro
 
 STATE_FILE = "state.pt"
 WARM_UP_STEPS, SAVE_EVERY_S, SAY_EVERY = 30, 240.0, 20
+STEPS_BETWEEN_READS = 200  # after so many, new samples are taken up
 MAX_GRADIENT = 1.0
 COOL = 0.7  # the other temperature at which drafts are used
 _TEXTS_OF_SPREAD = 200
@@ -176,9 +178,8 @@ def train(
     store.refresh()
     trainer = _Trainer(target, draft, plan, store.train[:_TEXTS_OF_SPREAD], generator)
     while progress.step < plan.steps:
-        for batch in store.batches(draws, plan.tokens_per_step):
-            if progress.step >= plan.steps:
-                break
+        left = min(STEPS_BETWEEN_READS, plan.steps - progress.step)
+        for batch in islice(store.batches(draws, plan.tokens_per_step), left):
             loss, words = trainer.loss_of(batch, progress.step)
             _take_step(loss, draft, optimiser, plan.rate_at(progress.step))
             progress.step += 1
