@@ -23,14 +23,8 @@ from typing import Any
 
 import pytest
 
-from sim.compute.registry import COMPUTE
+from sim.cli.registries import REGISTRIES
 from sim.core import user_code
-from sim.decoding.controllers.registry import CONTROLLERS
-from sim.decoding.protocols.registry import PROTOCOLS
-from sim.decoding.verification.base import RULES
-from sim.figures.registry import FIGURES
-from sim.links.nr.mac.schedulers.registry import SCHEDULERS
-from sim.links.registry import LINKS
 from sim.scenario.loading import bundled_scenarios
 
 ROOT = Path(__file__).parents[2]
@@ -84,8 +78,8 @@ def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     before = set(sys.modules)
     with ExitStack() as stack:
         stack.enter_context(user_code.user_code_forgotten())
-        for registry in (COMPUTE, CONTROLLERS, FIGURES, LINKS, PROTOCOLS, RULES, SCHEDULERS):
-            stack.enter_context(registry.restored_afterwards())
+        for part in REGISTRIES.values():
+            stack.enter_context(part.registry.restored_afterwards())
         yield tmp_path
     for name in set(sys.modules) - before:
         if str(tmp_path) in str(getattr(sys.modules[name], "__file__", "")):
