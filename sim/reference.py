@@ -70,7 +70,7 @@ REFERENCES = (
         "quickstart",
         sweep_figures.latency,
         "Rows cut to 8, 64 or 512 entries need no bandwidth to speak of; full rows of 49,152 tokens are slowest even "
-        "on 100 MHz, and the target alone is fastest: of this draft .46 is accepted.",
+        "on 100 MHz, and the target alone is fastest, by 4 %: of this draft .50 is accepted.",
     ),
     Reference(
         "quickstart_breakdown",
@@ -82,33 +82,34 @@ REFERENCES = (
         "quickstart_rows",
         "quickstart",
         sweep_figures.rows,
-        "Truncation to 64 tokens saves a factor of 400 in payload and takes a few hundredths off the acceptance.",
+        "Truncation to 64 tokens saves a factor of 450 in payload and takes no acceptance that is seen here.",
     ),
     Reference(
         "who_wins",
         "who_wins",
         who_wins.who_wins,
-        "Ids that are matched with the target's own draws lead at every rate; short rows overtake the target alone "
-        "between 0.2 and 0.5 Mbit/s, full rows never; with both models at the edge a lone user needs none of them.",
+        "Ids that are matched with the target's own draws lead up to 5 Mbit/s, short rows (SQS) from 10 on; short rows "
+        "overtake the target alone at 0.05 to 0.2 Mbit/s, full rows never; a lone user with both models at the edge "
+        "needs none of them.",
     ),
     Reference(
         "latency_vs_k",
         "latency_vs_k",
         comparisons.latency_of("protocol.top_k", "link.uplink_mbps", mark_best=True),
-        "Eight or 16 entries are best at all four uplink rates; longer rows gain no acceptance, only bits.",
+        "Eight entries are best at 0.2 Mbit/s and 32 at the other rates; longer rows gain no acceptance, only bits.",
     ),
     Reference(
         "candidates",
         "candidates",
         comparisons.latency_of("protocol.candidates", "link.uplink_mbps", mark_best=True),
-        "Several candidates pay from 0.5 Mbit/s on; at 0.1 Mbit/s each one costs more than it gains.",
+        "Four to six candidates are best from 0.5 Mbit/s on; at 0.1 Mbit/s each one costs more than it gains.",
     ),
     Reference(
         "round_trip",
         "round_trip",
         comparisons.round_trip,
-        "Of this draft .45 is accepted: distributed speculation pays up to a one-way delay of 19 ms, with drafts of "
-        "eight tokens 17 ms, as the closed form at measured rates predicts (dotted).",
+        "Of this draft .57 is accepted: distributed speculation pays up to a one-way delay of 33 ms, with drafts of "
+        "eight tokens 31 ms, as the closed form at measured rates predicts (dotted).",
     ),
     Reference(
         "payload_frontier",
@@ -121,8 +122,8 @@ REFERENCES = (
         "draft_length",
         "draft_length",
         lengths.draft_length,
-        "At 20 ms each way and .45 of the draft accepted nothing beats the target alone; of drafts the best length "
-        "grows from one on slow uplinks to three, and controllers that see the rate follow.",
+        "At 20 ms each way and .53 of the draft accepted drafts beat the target alone from 1 Mbit/s on, by 8 % at most "
+        "with a fixed length; the best grows from one token to four, and controllers that see the rate follow.",
     ),
     Reference(
         "tk_slt_table",
@@ -135,24 +136,24 @@ REFERENCES = (
         "overlap",
         "overlap",
         overlap.overlap,
-        "At a round trip of 5 ms match is fastest, with both models at the edge next to it, which win from 50 ms on; "
-        "there only they and prompt lookup, at the edge as well, beat the target alone by more than 1 %; full rows "
-        "never pay (bold: within 3 % of the best).",
+        "At a round trip of 5 ms both models at the edge, match and short rows (SQS) are fastest; at 50 ms the first "
+        "win, and match, SQS and prompt lookup still beat the target alone by 6 to 9 %; at 500 ms only what drafts at "
+        "the edge does; full rows pay at 100 Mbit/s and 5 ms (bold: within 3 % of the best).",
     ),
     Reference(
         "overlap_costs",
         "overlap",
         overlap.costs,
-        "An accepted token costs 2 to 4 Mbit in full rows up, 1 to 17 kbit in cut ones, 3 kbit where rows are lazy and "
-        "160 to 360 bit as ids and scalars, some of which bring 2.2 Mbit of rows down; nearly all joules are the "
+        "An accepted token costs 2 to 3 Mbit in full rows up, 3 to 12 kbit in cut ones, 2 kbit where rows are lazy and "
+        "140 to 360 bit as ids and scalars, some of which bring 1.5 Mbit of rows down; nearly all joules are the "
         "edge's, most where a guess is seldom right.",
     ),
     Reference(
         "batching",
         "batching",
         comparisons.capacity_of("devices.count", "tpot_mean_s", [0.04 + 0.005 * step for step in range(9)]),
-        "With a draft of which .44 is accepted the target alone serves 8 devices within 60 ms per output token; of "
-        "drafts DiP-SD's lengths and batches hold 8 in the mean, WISP's 6 and SLED-like ones 5.",
+        "With a draft of which .5 to .6 is accepted all four serve the 8 devices tried within 60 ms per output token; "
+        "within 45 ms DiP-SD holds 6.5 in the mean, SLED-like drafts and WISP 5, the target alone 4.",
     ),
     Reference(
         "hidden_states",
@@ -195,7 +196,7 @@ REFERENCES = (
         "mimo",
         "mimo",
         sweep_figures.latency,
-        "Two layers on 10 MHz are as fast as one antenna on 20 MHz; receive antennas alone save 7 to 14 %.",
+        "Two layers on 10 MHz are faster than one antenna on 20 MHz; receive antennas alone save 8 to 14 %.",
     ),
     Reference(
         "schedulers",
@@ -207,15 +208,15 @@ REFERENCES = (
         "drx",
         "drx",
         sleep.latency_and_modem_energy("link.drx_cycle_s"),
-        "Staying awake for 100 ms after a grant, the longest cycle takes 56 % more time per token than the shortest "
-        "and 58 % less of the modem's energy; asleep at once, tokens take over four times as long; released to "
+        "Staying awake for 100 ms after a grant, the longest cycle takes 53 % more time per token than the shortest "
+        "and 60 % less of the modem's energy; asleep at once, tokens take over four times as long; released to "
         "inactive, energy hardly depends on the cycle.",
     ),
     Reference(
         "public_network",
         "public_network",
         sleep.latency_and_modem_energy("protocol.draft_length"),
-        "In the mean a public network's settings cost 13 % at drafts of four tokens and 50 % at eight, more than half"
+        "In the mean a public network's settings cost 12 % at drafts of four tokens and 53 % at eight, more than half"
         " of it by sleep, which saves a third of the modem's energy.",
     ),
     Reference(
@@ -223,7 +224,7 @@ REFERENCES = (
         "configured_grants",
         comparisons.latency_of("link.sr_period_slots"),
         "Configured grants free latency of the period of scheduling requests, which at 80 slots costs ids and rows of"
-        " 64 entries 3 to 4 %.",
+        " 64 entries 2 to 4 %.",
     ),
     Reference(
         "fdd_tdd",
@@ -235,8 +236,8 @@ REFERENCES = (
         "hundred_devices",
         "hundred_devices",
         sweep_figures.breakdown,
-        "A hundred devices share 20 MHz: rows of 2,048 entries are mostly air time and hardly accepted more often "
-        "than those of 64; the target alone on an H100 takes two fifths of the time that any draft takes.",
+        "A hundred devices share 20 MHz: rows of 2,048 entries are half air time, for .06 more acceptance than those "
+        "of 64; the target alone on an H100 takes less than half of the time that any draft takes.",
     ),
     Reference(
         "thousand_devices",
@@ -249,7 +250,7 @@ REFERENCES = (
         "chunked_prefill",
         "chunked_prefill",
         sweep_figures.breakdown,
-        "A prompt that is computed whole holds up the verifications beside it: in chunks of 512 requests end an eighth "
+        "A prompt that is computed whole holds up the verifications beside it: in chunks of 512 requests end a ninth "
         "sooner; in chunks of 256 prompts themselves wait, and nothing is gained.",
     ),
     Reference(
@@ -259,8 +260,8 @@ REFERENCES = (
             "devices.total_rate_hz",
             {"ttft_p95_s": "TTFT, 95 % (s)", "slo_attainment": "Attainment", "goodput_rps": "Goodput (1/s)"},
         ),
-        "On one L4 at least 19 of 20 requests meet their objectives up to 8 a second with the target alone and 12 "
-        "with TSLT; the rows of DSSD, 850 kbit per token, fill a downlink of 200 Mbit/s at 8, and with both models "
+        "On one L4 at least 19 of 20 requests meet their objectives up to 8 a second with the target alone and 16 "
+        "with TSLT; the rows of DSSD, 710 kbit per token, fill a downlink of 200 Mbit/s at 12, and with both models "
         "at the edge tokens come too slowly.",
     ),
     Reference(
@@ -285,7 +286,7 @@ REFERENCES = (
             x_label="Phones in the cell",
         ),
         "Jetsons ask four times as often, wait for their own earlier requests and miss their tighter objectives more "
-        "often; six times as many phones beside them change neither kind's latency.",
+        "often; six times as many phones beside them change neither kind's latency by more than 7 %.",
         table="kinds",
     ),
     Reference(

@@ -110,7 +110,7 @@ def test_every_lossless_protocol_writes_what_the_target_writes_at_temperature_0(
             assert request.tokens[: len(greedy[place])] == greedy[place], (name, place)
             rounds += request.rounds
     share = sum(round_.accepted for round_ in rounds) / sum(round_.tested for round_ in rounds)
-    assert 0.2 < share < 0.95  # drafts are accepted, and rejected too
+    assert 0.1 < share < 0.95  # drafts are accepted, and rejected too
 
 
 class RealRows(TargetRows):
