@@ -219,13 +219,7 @@ class ModelServer:
 
     def _observe(self) -> None:
         """Note what the engine holds from now on."""
-        monitor, state = self.monitor, self.engine.state()
-        monitor.advance(int(self.env.now))
-        monitor.running, monitor.waiting, monitor.kv_share = state.running, state.waiting, state.kv_share
-        counts = monitor.counts
-        counts.preemptions, counts.prefix_queries = state.preemptions, state.prefix_queries
-        counts.prefix_hits, counts.kv_max = state.prefix_hits, max(counts.kv_max, state.kv_share)
-        counts.unattributed_joules = self.engine.unattributed_joules
+        self.monitor.note(int(self.env.now), self.engine.state(), self.engine.unattributed_joules)
 
     def _start_at_the_end_of_this_instant(self) -> None:
         """Form the step when all else that happens now has happened.

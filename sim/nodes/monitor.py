@@ -13,6 +13,7 @@ from typing import Any
 
 from sim.core.clock import NS_PER_S
 from sim.core.errors import RunError
+from sim.serving.base import EngineState
 
 
 @dataclass(slots=True)
@@ -50,8 +51,9 @@ class QueueMonitor:
 
     def advance(self, now_ns: int) -> None:
         """Bring the time integral up to now."""
-        self.counts.area_ns += self.num_inside * (now_ns - self._last_ns)
-        self._last_ns = now_ns
+        if now_ns != self._last_ns:
+            self.counts.area_ns += self.num_inside * (now_ns - self._last_ns)
+            self._last_ns = now_ns
 
     def enter(self, now_ns: int) -> None:
         """Count an arrival."""
@@ -161,6 +163,22 @@ class ServerMonitor:
     _last_ns: int = 0
     _second: ServerCounts = field(default_factory=ServerCounts)
     _second_ends_ns: int = NS_PER_S
+
+    def note(self, now_ns: int, state: EngineState, unattributed_joules: float) -> None:
+        """The engine holds this from now on.
+
+        Args:
+            now_ns: Now.
+            state: What it holds.
+            unattributed_joules: Energy so far that no job was charged for.
+        """
+        if now_ns != self._last_ns:
+            self.advance(now_ns)
+        self.running, self.waiting, self.kv_share = state.running, state.waiting, state.kv_share
+        counts = self.counts
+        counts.preemptions, counts.prefix_queries = state.preemptions, state.prefix_queries
+        counts.prefix_hits, counts.unattributed_joules = state.prefix_hits, unattributed_joules
+        counts.kv_max = max(counts.kv_max, state.kv_share)
 
     def advance(self, now_ns: int) -> None:
         """Bring the time integrals up to now, closing every second that has passed."""

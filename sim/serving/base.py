@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from sim.compute.base import ComputeModel, WorkSize
@@ -75,6 +75,7 @@ class Job:
         event: What those who wait for it wait for; None if nobody does.
         compute_ns: Duration of the steps since its arrival that computed a part of it.
         joules: Its share of their energy.
+        base_tokens: Tokens of the text whose keys and values are taken as computed before.
     """
 
     request: RequestInfo
@@ -85,11 +86,10 @@ class Job:
     event: Any = None
     compute_ns: int = 0
     joules: float = 0.0
+    base_tokens: int = field(init=False)
 
-    @property
-    def base_tokens(self) -> int:
-        """Tokens of the text whose keys and values are taken as computed before."""
-        return max(0, self.size.context_tokens - self.size.new_tokens)
+    def __post_init__(self) -> None:
+        self.base_tokens = max(0, self.size.context_tokens - self.size.new_tokens)
 
     @property
     def num_generated(self) -> int:

@@ -154,6 +154,8 @@ class ContinuousEngine(Engine):
     def state(self) -> EngineState:
         """Sums over the models; of their memory the fullest."""
         states = [scheduler.state() for scheduler in self._schedulers.values()]
+        if len(states) == 1:
+            return states[0]
         return EngineState(
             running=sum(state.running for state in states),
             waiting=sum(state.waiting for state in states),

@@ -57,16 +57,16 @@ class PendingJob:
         key: Its place among the waiting ones, smallest first.
         progress: Tokens of the text whose keys and values are in memory; None before its first step and after a
             preemption.
+        extent: Tokens in memory when the job is done: the text, and every node of a drafted tree.
     """
 
     job: Job
     key: OrderKey
     progress: int | None = None
+    extent: int = field(init=False)
 
-    @property
-    def extent(self) -> int:
-        """Tokens in memory when the job is done: the text, and every node of a drafted tree."""
-        return self.job.base_tokens + self.job.size.new_tokens
+    def __post_init__(self) -> None:
+        self.extent = self.job.base_tokens + self.job.size.new_tokens
 
     @property
     def is_ahead(self) -> bool:

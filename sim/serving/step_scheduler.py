@@ -168,7 +168,7 @@ class StepScheduler:
 
     def _fill_running_set(self) -> None:
         """Take in waiting jobs in their order; new ones only while memory and the step's budget have room."""
-        prompt_tokens = sum(sequence.remaining() for sequence in self.running if sequence.is_prefill)
+        prompt_tokens = sum([sequence.remaining() for sequence in self.running if sequence.is_prefill])
         may_admit = True
         while len(self.running) < self.limits.max_num_seqs:
             has_room = may_admit and prompt_tokens < self.limits.max_tokens
@@ -319,11 +319,12 @@ class StepScheduler:
 
     def state(self) -> EngineState:
         """What it holds now."""
+        memory = self.memory
         return EngineState(
-            running=len(self.running),
-            waiting=self.num_waiting,
-            kv_share=self.memory.pool.used_share,
-            preemptions=self.num_preemptions,
-            prefix_queries=self.memory.prefix_queries,
-            prefix_hits=self.memory.prefix_hits,
+            len(self.running),
+            len(self._queues),
+            memory.pool.used_share,
+            self.num_preemptions,
+            memory.prefix_queries,
+            memory.prefix_hits,
         )

@@ -388,6 +388,7 @@ RUNS: tuple[Mutant, ...] = (
         ("tests/world/test_steady_load.py",),
         ("littles_law_unchecked", "if area_ns != spent_ns:", "if False:"),
         ("busy_all_the_time", "counts.busy_ns += passed * self.is_busy", "counts.busy_ns += passed"),
+        ("state_holds_for_the_past", "        if now_ns != self._last_ns:\n            self.advance(now_ns)\n", ""),
     ),
     # Compute.
     *faults_of(
