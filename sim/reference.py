@@ -82,7 +82,7 @@ REFERENCES = (
         "quickstart_rows",
         "quickstart",
         sweep_figures.rows,
-        "Truncation to 64 tokens saves a factor of 450 in payload and takes no acceptance that is seen here.",
+        "Truncation to 64 tokens saves a factor of 460 in payload and takes no acceptance that is seen here.",
     ),
     Reference(
         "who_wins",
