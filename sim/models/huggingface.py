@@ -15,6 +15,7 @@ from sim.core.errors import InputError
 from sim.models.alibi import follow_tree_masks
 from sim.models.cached_model import CachedModel, ancestor_matrix
 from sim.models.fingerprint import library_versions
+from sim.models.hub import first_line
 from sim.models.importance import Weights
 from sim.models.interface import Logits
 from sim.models.kv_store import DEFAULT_MAX_BYTES, DEFAULT_MAX_SLOTS, KvStore, LayerShape
@@ -26,6 +27,16 @@ if TYPE_CHECKING:
     from transformers import PreTrainedConfig, PreTrainedModel
 
 CHECK_TOLERANCE = {torch.float64: 1e-4, torch.float32: 1e-3, torch.bfloat16: 0.15, torch.float16: 0.05}
+_RUN_ERRORS = (AttributeError, IndexError, RuntimeError, TypeError, ValueError)
+"""What networks raise that do not know a kind of mask or cache."""
+_BLIND = "does not follow a token tree's attention mask, so drafts cannot be verified with it"
+_OFFSET = ("camembert", "data2vec-text", "roberta", "roberta-prelayernorm", "xlm-roberta", "xlm-roberta-xl", "xmod")
+_UNFIT_TYPES = {
+    **dict.fromkeys(("mpt", "megatron-bert", *_OFFSET), _BLIND),
+    "openai-gpt": "keeps no keys and values of its past, so it cannot be rolled back after a rejected draft",
+}
+"""Model types whose code in transformers runs and gives other rows, or none that can be rolled back. MPT's biases count
+places in the cache, and RoBERTa's kin add an offset to positions."""
 
 
 def to_numpy(logits: torch.Tensor) -> Logits:
@@ -205,11 +216,8 @@ class HuggingFaceModel(CachedModel):
         try:
             self._feed_tokens([Chunk(slot, 0, (a,), 0, 2)])
             rows = self._feed_tokens([tree])[0]
-        except (AttributeError, IndexError, RuntimeError, TypeError, ValueError) as error:
-            raise InputError(
-                f"{self.name}: model type {self.network.config.model_type!r} does not run with a 4-D attention mask "
-                f"and a cache of slots ({type(error).__name__}: {error}), so drafts cannot be verified with it"
-            ) from error
+        except _RUN_ERRORS as error:
+            raise _does_not_run(self.network, self.name, error) from error
         self._store.forget("check")
         self.refuse_unusable(rows)
         for row, path in zip(rows, ((a, b, c), (a, b, d)), strict=True):
@@ -236,8 +244,10 @@ def refuse_unfit(config: PreTrainedConfig, name: str) -> None:
     Attention over a sliding window is full attention for texts up to the window, to which the context is cut.
 
     Raises:
-        InputError: Encoder-decoder, chunked or linear attention.
+        InputError: Encoder-decoder, chunked or linear attention, or a type that is known not to do.
     """
+    if config.model_type in _UNFIT_TYPES:
+        raise InputError(f"{name}: model type {config.model_type!r} {_UNFIT_TYPES[config.model_type]}")
     if config.is_encoder_decoder or getattr(config, "add_cross_attention", False):
         raise InputError(f"{name}: model type {config.model_type!r} is an encoder-decoder; give a decoder-only model")
     text = config.get_text_config()
@@ -252,6 +262,39 @@ def refuse_unfit(config: PreTrainedConfig, name: str) -> None:
         )
 
 
+def refuse_cacheless(network: PreTrainedModel, name: str) -> None:
+    """Refuse what is seen without weights: a token at a time and a token tree through a network on the device "meta".
+
+    Nothing is said of networks whose computation asks for values, such as which expert a token goes to.
+
+    Raises:
+        InputError: As loading would.
+    """
+    follow_tree_masks(network)
+    ids = torch.zeros((1, 2), dtype=torch.long, device=network.device)
+    mask = torch.zeros((1, 1, 2, 3), dtype=network.dtype, device=network.device)
+    cache = DynamicCache()
+    try:
+        with torch.inference_mode():
+            _probe_layers(network, name)
+            network(input_ids=ids[:, :1], **{_cache_key(network): cache})
+            network(input_ids=ids, attention_mask=mask, position_ids=ids + 1, **{_cache_key(network): cache})
+    except InputError as error:
+        if not isinstance(error.__cause__, RuntimeError):
+            raise
+    except RuntimeError:
+        return
+    except _RUN_ERRORS as error:
+        raise _does_not_run(network, name, error) from error
+
+
+def _does_not_run(network: PreTrainedModel, name: str, error: Exception) -> InputError:
+    return InputError(
+        f"{name}: model type {network.config.model_type!r} does not run with a 4-D attention mask and a cache that is "
+        f"rolled back ({first_line(error)}), so drafts cannot be verified with it"
+    )
+
+
 def _cache_key(network: PreTrainedModel) -> str:
     """What the network's forward calls the cache that it is given; transformers 5.24 has renamed it."""
     return "cache" if "cache" in signature(network.forward).parameters else "past_key_values"
@@ -261,7 +304,10 @@ def _probe_layers(network: PreTrainedModel, name: str) -> list[LayerShape]:
     """Run one token to see what each layer keeps."""
     cache = DynamicCache()
     ids = torch.zeros((1, 1), dtype=torch.long, device=network.device)
-    network(input_ids=ids, **{_cache_key(network): cache})
+    try:
+        network(input_ids=ids, **{_cache_key(network): cache})
+    except _RUN_ERRORS as error:
+        raise _does_not_run(network, name, error) from error
     num_layers = network.config.get_text_config().num_hidden_layers
     kept = [
         (layer.keys, layer.values)

@@ -50,6 +50,9 @@ def check_network(source: ModelSource, trust_remote_code: bool) -> dict[str, Any
     network = _from_checkpoint(source, place, config, "float32", trust_remote_code, is_empty=True)
     if source.layers is not None:
         keep_layers(network, source.layers, source.name)
+    from sim.models.huggingface import refuse_cacheless
+
+    refuse_cacheless(network, source.name)
     plain: dict[str, Any] = network.config.to_dict()
     return plain
 

@@ -25,6 +25,16 @@ CHECKPOINTS: tuple[Mutant, ...] = (
         ("rotary_factors_are_parameters", "if not is_buffer(name, shape)),", "),"),
     ),
     *faults_of(
+        "sim/models/networks.py",
+        ("tests/models/test_checked_as_loaded.py",),
+        ("check_runs_no_token", "    refuse_cacheless(network, source.name)\n", ""),
+    ),
+    *faults_of(
+        "sim/models/huggingface.py",
+        ("tests/models/test_checked_as_loaded.py",),
+        ("offset_positions_pass", 'dict.fromkeys(("mpt", "megatron-bert", *_OFFSET), _BLIND)', '{"mpt": _BLIND}'),
+    ),
+    *faults_of(
         "sim/models/limits.py",
         ("tests/models/test_early_exits.py",),
         ("layers_have_one_name", "for key in LAYER_KEYS if", "for key in LAYER_KEYS[:1] if"),
