@@ -43,6 +43,7 @@ class _Worker:
         self.shared: bytes | None = None
         self.under_way: dict[Future[Any], int] = {}
         self._pool: ProcessPoolExecutor | None = None
+        self._last: Future[Any] | None = None
 
     def submit(self, number: int, task: Task) -> None:
         """Give it another task; a process that has crashed is replaced first."""
@@ -56,7 +57,8 @@ class _Worker:
             self._pool = ProcessPoolExecutor(1, get_context("spawn"), initializer=_begin_worker, initargs=code)
         try:
             with hide_main_module():
-                return self._pool.submit(task.run)
+                self._last = self._pool.submit(task.run)
+            return self._last
         except BrokenProcessPool:
             # It crashed without work, or its crash is still to be reported; in both cases nothing else is lost.
             future: Future[Any] = Future()
@@ -75,10 +77,14 @@ class _Worker:
         return lost
 
     def close(self) -> None:
-        """End the process when its running task is done."""
+        """End the process when its running task is done; of one that has done all this is waited for.
+
+        A program that ends while the thread behind an idle process ends as well would tell of a closed pipe (CPython
+        wakes such threads without a lock).
+        """
         if self._pool is not None:
-            self._pool.shutdown(wait=False, cancel_futures=True)
-            self._pool = None
+            self._pool.shutdown(wait=self._last is None or self._last.done(), cancel_futures=True)
+            self._pool = self._last = None
 
     def interrupt(self) -> None:
         """End the process; its unfinished task is not collected."""
@@ -165,8 +171,11 @@ class Processes(Executor):
 
     @override
     def close(self) -> None:
-        for worker in self._workers:
-            worker.close()
+        closing = [threading.Thread(target=worker.close) for worker in self._workers]
+        for thread in closing:
+            thread.start()
+        for thread in closing:
+            thread.join()
 
     def __exit__(self, *exc: object) -> None:
         if any(exc):

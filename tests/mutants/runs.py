@@ -163,6 +163,11 @@ RUNS: tuple[Mutant, ...] = (
         ),
     ),
     *faults_of(
+        "sim/sweep/processes.py",
+        ("tests/sweep/test_executors.py",),
+        ("workers_end_when_they_like", "wait=self._last is None or self._last.done()", "wait=False"),
+    ),
+    *faults_of(
         "sim/sweep/advice/search.py",
         ("tests/sweep/test_advise.py",),
         ("advice_ignores_constraints", "if violation > 0 or math.isnan(loss):", "if math.isnan(loss):"),

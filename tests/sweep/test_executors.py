@@ -75,6 +75,15 @@ def test_workers_get_ready_and_a_call_that_goes_wrong_there_goes_wrong_here():
             results_of(executor, fail, [3])
 
 
+def test_nothing_of_workers_that_are_done_is_left_behind():
+    """A thread of theirs that ended together with the program would tell of a closed pipe on stderr."""
+    before = set(threading.enumerate())
+    with Processes(2) as executor:
+        assert results_of(executor, double, [1, 2, 3]) == [2, 4, 6]
+        assert set(threading.enumerate()) > before
+    assert set(threading.enumerate()) == before
+
+
 @pytest.fixture()
 def dask_cluster(tmp_path: Path) -> Iterator[DaskProcesses]:
     with dask_processes(tmp_path) as cluster:
