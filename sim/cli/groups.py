@@ -228,7 +228,7 @@ def models_check(
     ] = None,
     json: JsonOption = False,
 ) -> int:
-    """Tell what a model is and whether it can be the draft of another; exit code 1 if it cannot be used."""
+    """Tell what a model is and whether it can be the draft of another; exit code 2 for one that a run refuses."""
     from sim.cli.models import check_command
 
     return check_command(name, other, json)

@@ -217,6 +217,17 @@ def _models(kind: Kind) -> Iterator[str]:
             raise InputError(error.message, f"models.{role}") from error
         if note:
             yield f"models.{role} {name!r}: {note}"
+    draft, target = (names.get(role, "") for role in ("draft", "target"))
+    if draft and target and _family(draft) != _family(target) and is_here(draft) and is_here(target):
+        yield f"models: whether the two make a pair; specran models check {draft} --with {target} tells"
+
+
+def _family(name: str) -> str:
+    """What models have in common that are surely a pair: made for each other, or layers of one model."""
+    from sim.models.sources import LAYERS_MARK, SHIPPED_NAMES
+
+    plain = name.partition(LAYERS_MARK)[0]
+    return plain.split("/", maxsplit=1)[0] + "/" if plain in SHIPPED_NAMES else plain
 
 
 def _model_note(name: str) -> str:
@@ -236,16 +247,22 @@ def _model_note(name: str) -> str:
     if path.suffix.lower() == ".gguf":
         check_regular(path)
         check_gguf(path, name)
-        return ""
+        return _left_to_check(name)
     if path.is_dir():
         check_folder(path, name)
         base = read_json(path / "config.json").get(BASE_KEY)
         if (path / LAYERS_FILE).is_file() and isinstance(base, str) and (note := _model_note(base)):
             return f"{base}: {note}"
-    elif (note := _hub_note(plain)) is not None:
+        find_model(name)
+        return _left_to_check(name)
+    if (note := _hub_note(plain)) is not None:
         return note
     find_model(name)
     return ""
+
+
+def _left_to_check(name: str) -> str:
+    return f"its weights and network; specran models check {name} tells whether a run would refuse it"
 
 
 def _hub_note(name: str) -> str | None:

@@ -132,7 +132,7 @@ def priced_warnings(who: str, source: str, vocab_size: int | None, charged: int)
 def _charged(vocab_size: int, wire_vocab_size: int) -> str:
     return (
         f"messages are charged as of a vocabulary of {wire_vocab_size:,} tokens (models.wire_vocab_size); the models "
-        f"that decode have {vocab_size:,}"
+        f"that decode have {vocab_size:,}, and columns of payload hold what these encoded"
     )
 
 

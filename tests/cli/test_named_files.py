@@ -13,6 +13,7 @@ import pytest
 
 from sim.cli import _main
 from sim.core.errors import InputError
+from sim.models.sources import SHIPPED_FOLDERS
 
 _SCENARIO = """devices: {count: 2, requests: 1}
 protocol: {name: edge_only}
@@ -152,6 +153,21 @@ def test_what_is_left_to_a_run_is_said(work, capsys, monkeypatch, model: str, sa
     captured = capsys.readouterr()
     assert captured.out == "case.yaml: valid\n"
     assert captured.err == f"not opened: {says}\n"
+
+
+def test_what_models_check_tells_of_folders_and_pairs_is_said(work, capsys):
+    """Weights, networks and tokenizers are not read."""
+    folder = str(SHIPPED_FOLDERS["embedded/"] / "target")
+    Path("own").symlink_to(folder)
+    tslt = ["--set", "protocol={name: tslt}", "--set"]
+    assert _main(["validate", "case.yaml", *tslt, "models={draft: embedded/draft, target: own}"]) == 0
+    assert capsys.readouterr().err.splitlines() == [
+        "not opened: models.target 'own': its weights and network; specran models check own tells whether a run would "
+        "refuse it",
+        "not opened: models: whether the two make a pair; specran models check embedded/draft --with own tells",
+    ]
+    assert _main(["validate", "case.yaml", *tslt, "models={draft: embedded/draft, target: embedded/target}"]) == 0
+    assert not capsys.readouterr().err
 
 
 def test_the_keys_of_a_users_own_protocol_are_said_to_be_unchecked(work, capsys):
