@@ -228,7 +228,7 @@ def models_check(
     ] = None,
     json: JsonOption = False,
 ) -> int:
-    """Tell what a model is and whether it can be the draft of another; exit code 2 for one that a run refuses."""
+    """Tell what a model is and whether it can draft for another; exit code 2 if a run refuses it, 1 if it cannot."""
     from sim.cli.models import check_command
 
     return check_command(name, other, json)
