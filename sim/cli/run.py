@@ -32,6 +32,8 @@ _RUN_ROWS = (
     ("Block efficiency", "block_efficiency", "tokens/round"),
     ("Uplink payload", "uplink_bits_per_token", "bit/token"),
     ("Downlink payload", "downlink_bits_per_token", "bit/token"),
+    ("Uplink bits charged", "uplink_charged_bits_per_token", "bit/token"),
+    ("Downlink bits charged", "downlink_charged_bits_per_token", "bit/token"),
     ("Device energy", "device_energy_per_token_j", "J/token"),
     ("Edge utilisation", "edge_utilisation", ""),
     ("Layer 1's share of its GPU", "layer1_gpu_share", ""),

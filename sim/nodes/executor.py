@@ -77,7 +77,7 @@ class RequestMetrics:
     Attributes:
         breakdown: Where its time went, along the critical path.
         emitted: Rounds with the times at which their tokens were at the device, in nanoseconds.
-        uplink_bits: Payload bits sent up so far; ``downlink_bits`` likewise.
+        uplink_bits: Payload bits sent up so far; ``uplink_charged_bits`` those that the link was given for them.
         given_up: Whether it was given up.
         handovers: Changes of cell of its device while it lasted.
         device_joules: Energy of device compute and radio.
@@ -91,6 +91,8 @@ class RequestMetrics:
     emitted: list[EmittedRound] = field(default_factory=list)
     uplink_bits: int = 0
     downlink_bits: int = 0
+    uplink_charged_bits: int = 0
+    downlink_charged_bits: int = 0
     uplink_messages: int = 0
     downlink_messages: int = 0
     uplink_airtime_ns: int = 0
@@ -318,11 +320,13 @@ class RequestExecutor:
         metrics, airtime_ns = self.metrics, delivery.airtime_ns
         if record.hop is _UPLINK:
             metrics.uplink_bits += record.payload_bits
+            metrics.uplink_charged_bits += record.charged_bits
             metrics.uplink_messages += 1
             metrics.uplink_airtime_ns += airtime_ns
             metrics.device_joules += self.context.tx_power_w * airtime_ns / NS_PER_S
         else:
             metrics.downlink_bits += record.payload_bits
+            metrics.downlink_charged_bits += record.charged_bits
             metrics.downlink_messages += 1
             metrics.downlink_airtime_ns += airtime_ns
             metrics.device_joules += self.context.rx_power_w * airtime_ns / NS_PER_S

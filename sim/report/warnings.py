@@ -88,11 +88,15 @@ def unlike_chat_models(summary: Mapping[str, Any]) -> list[str]:
 
 
 def whole_rows(summary: Mapping[str, Any]) -> list[str]:
-    """That rows are to be cut to more entries than they have."""
+    """That rows are to be cut to more entries than they have, in the models' vocabulary or in that of the wire."""
     top_k, vocab_size = _number(summary, "row_top_k"), _number(summary, "vocab_size")
-    if not top_k > vocab_size:
-        return []
-    return [f"protocol.top_k ({top_k:,.0f}) is above the vocabulary of {vocab_size:,.0f} tokens: rows are sent whole"]
+    wire_vocab_size = _number(summary, "wire_vocab_size")
+    found = []
+    if top_k > vocab_size:
+        found.append(f"the vocabulary of {vocab_size:,.0f} tokens: rows are sent whole")
+    if top_k > wire_vocab_size != vocab_size:
+        found.append(f"the {wire_vocab_size:,.0f} tokens that messages are charged for: rows are charged whole")
+    return [f"protocol.top_k ({top_k:,.0f}) is above {reason}" for reason in found]
 
 
 def vocabulary_warnings(manifest: Mapping[str, Any]) -> list[str]:
@@ -270,10 +274,9 @@ def _whole_rows_of_some(table: pd.DataFrame) -> list[str]:
     """The same of a sweep, of the largest cut."""
     if "row_top_k" not in table or "vocab_size" not in table:
         return []
-    pairs = table[["row_top_k", "vocab_size"]].drop_duplicates().itertuples(index=False)
-    above = [(top_k, vocab_size) for top_k, vocab_size in pairs if top_k > vocab_size]
-    top_k, vocab_size = max(above, default=(0, 0))
-    return whole_rows({"row_top_k": top_k, "vocab_size": vocab_size})
+    cuts = table.reindex(columns=["row_top_k", "vocab_size", "wire_vocab_size"]).drop_duplicates()
+    named = ({str(name): value for name, value in cut.items()} for cut in cuts.to_dict("records"))
+    return whole_rows(max(filter(whole_rows, named), key=lambda cut: cut["row_top_k"], default={}))
 
 
 def _charged_notes(table: pd.DataFrame) -> list[str]:

@@ -48,6 +48,9 @@ REQUEST_COLUMNS = {
     "acceptance_rate": "alpha: accepted over tested positions",
     "accepted_fraction": "accepted over drafted tokens; not the acceptance rate",
     "block_efficiency": "tokens emitted per round",
+    "uplink_charged_bits": "bits that the uplink was given for them: other than their own where a publication counts "
+    "otherwise, or models.wire_vocab_size does",
+    "downlink_charged_bits": "the same for the downlink",
     "uplink_messages": "messages sent up",
     "downlink_messages": "messages sent down",
     "uplink_airtime_s": "time for which its uplink messages occupied the transmitter",
@@ -201,6 +204,9 @@ SUMMARY_COLUMNS = {
     "uplink_bits_per_token": "uplink payload bits over tokens emitted",
     "uplink_bits_per_accepted_token": "uplink payload bits over accepted tokens",
     "downlink_bits_per_token": "downlink payload bits over tokens emitted",
+    "uplink_charged_bits_per_token": "bits charged to the uplink over tokens emitted, where they are not the "
+    "payload's (models.wire_vocab_size, or a publication's own count)",
+    "downlink_charged_bits_per_token": "the same for the downlink",
     "uplink_payload_bits": "uplink payload bits in all",
     "downlink_payload_bits": "downlink payload bits in all",
     "device_energy_per_token_j": "device energy, that of failed requests included, over tokens emitted",

@@ -27,6 +27,8 @@ _SUMMED = (
     "accepted_tokens",
     "uplink_payload_bits",
     "downlink_payload_bits",
+    "uplink_charged_bits",
+    "downlink_charged_bits",
     "device_energy_j",
     "edge_energy_j",
     *BREAKDOWN_COLUMNS,
@@ -134,6 +136,7 @@ class SummaryBuilder:
             "uplink_bits_per_token": _ratio(sums["uplink_payload_bits"], tokens),
             "uplink_bits_per_accepted_token": _ratio(sums["uplink_payload_bits"], sums["accepted_tokens"]),
             "downlink_bits_per_token": _ratio(sums["downlink_payload_bits"], tokens),
+            **_charged_apart(sums),
             "device_energy_per_token_j": _ratio(sums["device_energy_j"], tokens),
             "edge_energy_per_token_j": _ratio(sums["edge_energy_j"], tokens),
             "acceptance_se": self._acceptance.standard_error(),
@@ -150,6 +153,14 @@ class SummaryBuilder:
             "goodput_rps": _ratio(self._met["slo"], window_s),
             **{f"{name.removesuffix('_s')}_attainment": _ratio(self._met[name], asked) for name in self._objectives},
         }
+
+
+def _charged_apart(sums: Mapping[str, float]) -> dict[str, float]:
+    """Bits charged per token, where they are not those of the encoded messages."""
+    ways = ("uplink", "downlink")
+    if all(sums[f"{way}_charged_bits"] == sums[f"{way}_payload_bits"] for way in ways):
+        return {}
+    return {f"{way}_charged_bits_per_token": _ratio(sums[f"{way}_charged_bits"], sums["tokens"]) for way in ways}
 
 
 class SummaryByKind(SummaryBuilder):

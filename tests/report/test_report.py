@@ -15,7 +15,7 @@ from sim.figures.sweep_figures import SWEEP_FIGURES
 from sim.links.base import Direction
 from sim.report.page import html_table, write_report
 from sim.report.results import means_with_intervals, sweep_cards
-from sim.report.warnings import run_warnings, sweep_warnings
+from sim.report.warnings import run_warnings, sweep_warnings, whole_rows
 from tests.figures.tables import UPLINK, sweep_table
 
 _VOID = {"meta", "link", "img", "br", "hr", "input"}
@@ -181,6 +181,23 @@ def test_vocabularies_that_are_far_apart_are_warned_about() -> None:
     assert len(_priced(54_100, 49_152)) == 1  # 10.1 %
     table = sweep_table().assign(vocab_size=49_152, wire_vocab_size=128_256)
     assert note in sweep_warnings(table, [UPLINK])
+
+
+def test_rows_that_are_cut_to_more_entries_than_there_are_are_told_of() -> None:
+    def told(**sizes: float) -> list[str]:
+        lines = whole_rows(sizes)
+        assert set(lines) <= set(sweep_warnings(sweep_table().assign(**sizes), [UPLINK]))
+        return lines
+
+    assert told(row_top_k=64, vocab_size=64, wire_vocab_size=64) == []
+    assert told(row_top_k=65, vocab_size=64, wire_vocab_size=64) == [
+        "protocol.top_k (65) is above the vocabulary of 64 tokens: rows are sent whole"
+    ]
+    assert told(row_top_k=65, vocab_size=8192, wire_vocab_size=64) == [
+        "protocol.top_k (65) is above the 64 tokens that messages are charged for: rows are charged whole"
+    ]
+    assert len(told(row_top_k=65, vocab_size=64, wire_vocab_size=32)) == 2
+    assert told(row_top_k=65, vocab_size=64) == told(row_top_k=65, vocab_size=64, wire_vocab_size=64)
 
 
 def test_a_cell_is_warned_about_by_its_prbs() -> None:
