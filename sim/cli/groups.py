@@ -226,9 +226,11 @@ def models_check(
         Optional[str],  # noqa: UP045
         typer.Option("--with", metavar="NAME_OR_PATH", help="Target that the model is to be the draft of."),
     ] = None,
+    trust_remote_code: TrustOption = False,
     json: JsonOption = False,
 ) -> int:
     """Tell what a model is and whether it can draft for another; exit code 2 if a run refuses it, 1 if it cannot."""
     from sim.cli.models import check_command
 
+    trust(trust_remote_code)
     return check_command(name, other, json)

@@ -76,7 +76,7 @@ def _lines(found: dict[str, Any]) -> list[str]:
         lines += [f"  note: {note}" for note in pair["notes"]]
         if not pair["possible"] and pair["shared_tokens"]:
             count, key = pair["shared_tokens"], "models.draft_vocabulary: shared_tokens"
-            lines.append(f"  note: {count:,} tokens have the same text in both; {key} pairs the two by them")
+            lines.append(f"  note: {count:,} tokens are in both vocabularies; {key} pairs the two by them")
     return lines
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from channels.text_files import JSON_LINES, TextFileError, has_suffix, read_lines, read_records
 from channels.text_kinds import is_json_list, is_json_object
-from sim.core.errors import InputError, shortened
+from sim.core.errors import InputError, shortened, unknown_name_message
 from sim.core.wording import counted
 from sim.inputs.prompt_keys import LENGTH_KEYS, contradiction, forms_in, misspelt_key, unused_keys
 from sim.inputs.trace_files import Trace, TraceEntry, name_of_csv_trace, read_trace
@@ -31,6 +31,9 @@ OF_FILE = "workload.prompts: "
 # Who speaks in conversations that were shared from chat services.
 _SPEAKERS = {"human": "user", "user": "user", "gpt": "assistant", "chatgpt": "assistant", "assistant": "assistant"}
 _SPEAKERS |= {"bard": "assistant", "bing": "assistant", "system": "system"}
+# Who speaks in messages, at OpenAI's interface and in the chat templates of models that call tools.
+_ASKING = ("user", "tool", "function", "ipython", "observation", "environment")
+_ROLES = ("system", "developer", "assistant", *_ASKING)
 # More than any context or number of devices.
 _MAX_COUNT = 10_000_000
 
@@ -253,7 +256,7 @@ def parse_prompt(entry: Any, where: str) -> Prompt:
         chat,
         ids,
         _category(entry, where),
-        next((_count(inner, key, 1, where) for key in LENGTH_KEYS if inner.get(key) is not None), None),
+        _length_limit(inner, entry, where),
         _count(entry, "device", 0, where) if entry.get("device") is not None else None,
         form=form,
         unused=() if inner is entry else unused_keys(inner),
@@ -306,13 +309,21 @@ class _NobodyAsks(_Broken):
     """A shared conversation holds no turn of a human."""
 
 
+def _length_limit(inner: Mapping[str, Any], entry: Mapping[str, Any], where: str) -> int | None:
+    """The entry's own: that of a request counts before one beside it."""
+    given = ((part, key) for part in (inner, entry) for key in LENGTH_KEYS if part.get(key) is not None)
+    return next((_count(part, key, 1, where) for part, key in given), None)
+
+
 def _category(entry: Mapping[str, Any], where: str) -> str:
+    """On one line, as tables have it."""
     category = entry.get("category")
     if category is None:
         return ""
-    if not isinstance(category, str):
+    plain = " ".join(category.split()) if isinstance(category, str) else None
+    if plain is None or not plain.isprintable():
         raise InputError(f"{where}: category must be a text, got {shortened(category)}", "workload.prompts")
-    return category
+    return plain
 
 
 def _count(entry: Mapping[str, Any], key: str, min_value: int, where: str) -> int:
@@ -341,7 +352,7 @@ def _chat(messages: list[tuple[str, str]]) -> Chat:
     """Messages up to the last one that is not the assistant's."""
     while messages and messages[-1][0] == "assistant":
         messages = messages[:-1]
-    if not messages:
+    if not any(role in _ASKING for role, _ in messages):
         raise _Broken("holds no message of a user")
     return tuple(messages)
 
@@ -354,6 +365,8 @@ def _messages(value: Any) -> Chat:
     for message in value:
         if not isinstance(message, Mapping) or not isinstance(message.get("role"), str):
             raise _Broken("expected a role and a content in every message")
+        if message["role"] not in _ROLES:
+            raise _Broken(unknown_name_message("role", message["role"], _ROLES))
         content = message.get("content")
         if isinstance(content, list):
             content = "".join(_text(_part(part)) for part in content)

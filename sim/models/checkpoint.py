@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -137,10 +137,15 @@ def _layers_problem(folder: Path, names: Sequence[str]) -> str | None:
     """Far more layers than the files hold, which would take minutes to build; a few missing ones are named later."""
     config = read_json(folder / "config.json")
     stated = layer_count(text_config(config))
-    held = 1 + max((int(found[1]) for name in names if (found := _LAYER.search(name))), default=-1)
+    held = held_layers(names)
     if stated is not None and 0 < held < stated - _MAX_MISSING_LAYERS:
         return f"{folder / 'config.json'}: it states {stated} layers, and the files hold tensors of {held} layers"
     return None
+
+
+def held_layers(names: Iterable[str]) -> int:
+    """How many layers the names of tensors tell of."""
+    return 1 + max((int(found[1]) for name in names if (found := _LAYER.search(name))), default=-1)
 
 
 def weight_files(folder: Path) -> list[Path]:

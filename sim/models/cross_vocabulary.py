@@ -71,6 +71,11 @@ class VocabularyMap:
             found = self._known[token] = tuple(self._spelled(self._texts.get(token, b""))) or (self._begin_id,)
         return found
 
+    def within(self, draft_rows: int, target_rows: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+        """Shared ids, the draft's and the target's, that have a place in rows of these widths."""
+        is_within = (self.shared < draft_rows) & (self.shared_targets < target_rows)
+        return self.shared[is_within], self.shared_targets[is_within]
+
     def _spelled(self, text: bytes) -> Iterator[int]:
         while text:
             for length in range(min(len(text), self._longest), 0, -1):
@@ -111,8 +116,7 @@ class CrossVocabularyModel(WrappedModel):
         super().__init__(model, combine(["shared tokens", model.fingerprint, target.fingerprint, vocab_size]))
         self.vocab_size, self.eos_ids = vocab_size, eos_ids
         self._map = VocabularyMap(model.tokenizer, target, model.bos_id)
-        is_within = (self._map.shared < model.vocab_size) & (self._map.shared_targets < vocab_size)
-        self._shared, self._targets = self._map.shared[is_within], self._map.shared_targets[is_within]
+        self._shared, self._targets = self._map.within(model.vocab_size, vocab_size)
         if not len(self._shared):
             raise InputError(f"draft {model.name} and target {target.name} have no token in common")
         self.bos_id = int(self._targets[0]) if model.bos_id not in self._shared else self._target_of(model.bos_id)

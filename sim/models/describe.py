@@ -14,18 +14,17 @@ from sim.models.buffers import is_buffer, parameters_of
 from sim.models.chat_template import TEMPLATE_FILE, ChatTemplate, template_file
 from sim.models.checkpoint import SCALE_SUFFIX, check_folder, read_json, tensors_of_file, weight_files, wrong_tensors
 from sim.models.direct_tokenizer import direct_tokenizer
-from sim.models.gguf_files import check_gguf, conversion_folder
+from sim.models.gguf_files import check_gguf, conversion_folder, refuse_architecture
 from sim.models.gguf_header import GgufHead, check_head, read_head
 from sim.models.hub import first_line
 from sim.models.limits import context_limit, layer_count, text_config
 from sim.models.llama_sizes import LlamaSizes, optional_ends, tensors_of
-from sim.models.pairing import compare_tokens, notes_of_ends
+from sim.models.pairing import compare_tokens, notes_of_ends, notes_of_rows
 from sim.models.pickled import first_pickled_not_finite, is_pickled
 from sim.models.safetensors_head import Tensor, first_not_finite
 from sim.models.sources import LAYERS_MARK, SHIPPED_FOLDERS, SHIPPED_NAMES, ModelSource, find_model, is_here
-from sim.models.special_ids import special_ids
+from sim.models.special_ids import note_of_ends, special_ids
 from sim.models.tied import head_stored_twice
-from sim.models.token_bytes import bytes_by_id
 from sim.models.tokenizer import TextTokenizer, light_tokenizer, read_template
 
 _ENDS = ("model.embed_tokens.weight", "model.norm.weight", "lm_head.weight")
@@ -92,14 +91,16 @@ def describe_pair(
     """Whether two described models make a pair: ``possible``, ``problem``, ``notes`` and ``shared_tokens``."""
     (model, tokenizer), (leader, leading) = draft, target
     match = compare_tokens(tokenizer, leading)
-    shared = len(set(bytes_by_id(tokenizer).values()) & set(bytes_by_id(leading).values()))
-    ends = () if match.problem is not None else notes_of_ends(tokenizer, leading, model.eos_ids, leader.eos_ids)
-    return {
-        "possible": match.problem is None,
-        "problem": match.problem,
-        "notes": [*match.notes, *ends],
-        "shared_tokens": shared,
-    }
+    notes = list(match.notes)
+    if match.problem is None:
+        shared = min(model.vocab_size, leader.vocab_size)
+        notes += notes_of_rows(tokenizer, leading, model.vocab_size, leader.vocab_size)
+        notes += notes_of_ends(tokenizer, leading, model.eos_ids, leader.eos_ids)
+    else:
+        from sim.models.cross_vocabulary import VocabularyMap
+
+        shared = len(VocabularyMap(tokenizer, leading, 0).within(model.vocab_size, leader.vocab_size)[0])
+    return {"possible": match.problem is None, "problem": match.problem, "notes": notes, "shared_tokens": shared}
 
 
 def _of_folder(source: ModelSource) -> tuple[ModelDescription, TextTokenizer]:
@@ -118,7 +119,6 @@ def _of_folder(source: ModelSource) -> tuple[ModelDescription, TextTokenizer]:
 
         checked = check_network(source, remote_code_is_trusted())
     limit = context_limit(checked, source.name)
-    notes = (*limit.notes, *_notes_of_template(source.tokenizer_folder), *_notes_of_values(source))
     text = text_config(checked)
     shapes = {name: tensor.shape for name, tensor in tensors.items()}
     rows = next((shapes[name][0] for name in shapes if "embed_tokens" in name or name.endswith("wte.weight")), None)
@@ -126,6 +126,8 @@ def _of_folder(source: ModelSource) -> tuple[ModelDescription, TextTokenizer]:
     generation = read_json(source.tokenizer_folder / "generation_config.json")
     ids = special_ids(generation, config, tokenizer, width)
     layers = layer_count(text)
+    notes = (*limit.notes, *note_of_ends(ids.ends, width, source.name))
+    notes = (*notes, *_notes_of_template(source.tokenizer_folder), *_notes_of_values(source))
     return (
         ModelDescription(
             source.name,
@@ -298,7 +300,7 @@ def _layer_of(name: str) -> int | None:
 def _of_gguf(path: Path, name: str) -> tuple[ModelDescription, TextTokenizer]:
     head = read_head(path, name)
     check_head(head, path, name)
-    _refuse_architecture(head, name)
+    refuse_architecture(head, name)
     tokenizer = gguf_vocabulary(head, name)
     metadata = head.metadata
     config = {
@@ -325,24 +327,6 @@ def _of_gguf(path: Path, name: str) -> tuple[ModelDescription, TextTokenizer]:
         ),
         tokenizer,
     )
-
-
-def _refuse_architecture(head: GgufHead, name: str) -> None:
-    """Refuse an architecture that transformers does not convert.
-
-    Raises:
-        InputError: It is none of those.
-    """
-    from transformers.modeling_gguf_pytorch_utils import GGUF_SUPPORTED_ARCHITECTURES
-
-    own = head.metadata["general.architecture"]
-    # Some go by another name there.
-    if _plain(own) not in {_plain(known) for known in GGUF_SUPPORTED_ARCHITECTURES}:
-        raise InputError(f"cannot load model {name!r}: transformers does not read GGUF files of architecture {own!r}")
-
-
-def _plain(architecture: str) -> str:
-    return architecture.replace("_", "").replace("-", "")
 
 
 def gguf_vocabulary(head: GgufHead, name: str) -> TextTokenizer:

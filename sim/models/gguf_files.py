@@ -16,7 +16,7 @@ from sim.core.errors import InputError, RunError
 from sim.core.files import cannot_write, models_folder, take_place, unfinished_folder
 from sim.models.checkpoint import refuse_wrong_tensors
 from sim.models.fingerprint import combine
-from sim.models.gguf_header import check_head, read_head
+from sim.models.gguf_header import GgufHead, check_head, read_head
 from sim.models.hub import first_line, quiet_transformers
 
 MAGIC = b"GGUF"
@@ -59,6 +59,9 @@ def converted_folder(path: Path, name: str) -> Path:
     place = conversion_folder(path)
     if (place / "config.json").is_file():
         return place
+    head = read_head(path, name)
+    check_head(head, path, name)
+    refuse_architecture(head, name)
     with locked(place):
         if not (place / "config.json").is_file():
             start = perf_counter()
@@ -67,6 +70,24 @@ def converted_folder(path: Path, name: str) -> Path:
                 convert(path, folder, name)
             say(f"converted {path.name} in {perf_counter() - start:.0f} s")
     return place
+
+
+def refuse_architecture(head: GgufHead, name: str) -> None:
+    """Refuse an architecture that transformers does not convert.
+
+    Raises:
+        InputError: It is none of those.
+    """
+    from transformers.modeling_gguf_pytorch_utils import GGUF_SUPPORTED_ARCHITECTURES
+
+    own = head.metadata["general.architecture"]
+    # Some go by another name there.
+    if _plain(own) not in {_plain(known) for known in GGUF_SUPPORTED_ARCHITECTURES}:
+        raise InputError(f"cannot load model {name!r}: transformers does not read GGUF files of architecture {own!r}")
+
+
+def _plain(architecture: str) -> str:
+    return architecture.replace("_", "").replace("-", "")
 
 
 def conversion_folder(path: Path) -> Path:

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 CHECK_TOLERANCE = {torch.float64: 1e-4, torch.float32: 1e-3, torch.bfloat16: 0.15, torch.float16: 0.05}
 _RUN_ERRORS = (AttributeError, IndexError, RuntimeError, TypeError, ValueError)
 """What networks raise that do not know a kind of mask or cache."""
+_MASKED = "a 4-D attention mask and a cache that is rolled back"
 _BLIND = "does not follow a token tree's attention mask, so drafts cannot be verified with it"
 _OFFSET = ("camembert", "data2vec-text", "roberta", "roberta-prelayernorm", "xlm-roberta", "xlm-roberta-xl", "xmod")
 _UNFIT_TYPES = {
@@ -157,7 +158,7 @@ class HuggingFaceModel(CachedModel):
         self._address = _Address()
         self._cache_key = _cache_key(network)
         with torch.inference_mode():
-            shapes = _probe_layers(network, name)
+            shapes, _ = _probe_layers(network, name)
             self._store = KvStore(shapes, network.dtype, network.device, max_slots, max_bytes)
             self._cache = Cache(layers=[_SlotLayer(self._store, index, self._address) for index in range(len(shapes))])
             self._check_tree()
@@ -273,11 +274,9 @@ def refuse_cacheless(network: PreTrainedModel, name: str) -> None:
     follow_tree_masks(network)
     ids = torch.zeros((1, 2), dtype=torch.long, device=network.device)
     mask = torch.zeros((1, 1, 2, 3), dtype=network.dtype, device=network.device)
-    cache = DynamicCache()
     try:
         with torch.inference_mode():
-            _probe_layers(network, name)
-            network(input_ids=ids[:, :1], **{_cache_key(network): cache})
+            _, cache = _probe_layers(network, name)
             network(input_ids=ids, attention_mask=mask, position_ids=ids + 1, **{_cache_key(network): cache})
     except InputError as error:
         if not isinstance(error.__cause__, RuntimeError):
@@ -288,10 +287,10 @@ def refuse_cacheless(network: PreTrainedModel, name: str) -> None:
         raise _does_not_run(network, name, error) from error
 
 
-def _does_not_run(network: PreTrainedModel, name: str, error: Exception) -> InputError:
+def _does_not_run(network: PreTrainedModel, name: str, error: Exception, with_what: str = _MASKED) -> InputError:
     return InputError(
-        f"{name}: model type {network.config.model_type!r} does not run with a 4-D attention mask and a cache that is "
-        f"rolled back ({first_line(error)}), so drafts cannot be verified with it"
+        f"{name}: model type {network.config.model_type!r} does not run with {with_what} ({first_line(error)}), so "
+        "drafts cannot be verified with it"
     )
 
 
@@ -300,14 +299,14 @@ def _cache_key(network: PreTrainedModel) -> str:
     return "cache" if "cache" in signature(network.forward).parameters else "past_key_values"
 
 
-def _probe_layers(network: PreTrainedModel, name: str) -> list[LayerShape]:
-    """Run one token to see what each layer keeps."""
+def _probe_layers(network: PreTrainedModel, name: str) -> tuple[list[LayerShape], DynamicCache]:
+    """Run one token to see what each layer keeps; the cache that then holds it."""
     cache = DynamicCache()
     ids = torch.zeros((1, 1), dtype=torch.long, device=network.device)
     try:
         network(input_ids=ids, **{_cache_key(network): cache})
     except _RUN_ERRORS as error:
-        raise _does_not_run(network, name, error) from error
+        raise _does_not_run(network, name, error, "a cache of keys and values") from error
     num_layers = network.config.get_text_config().num_hidden_layers
     kept = [
         (layer.keys, layer.values)
@@ -319,4 +318,4 @@ def _probe_layers(network: PreTrainedModel, name: str) -> list[LayerShape]:
             f"{name}: model type {network.config.model_type!r} keeps its past in {len(kept)} of {num_layers} layers; "
             "only models with keys and values in every layer can be rolled back"
         )
-    return [LayerShape(keys.shape[1], keys.shape[-1], values.shape[-1]) for keys, values in kept]
+    return [LayerShape(keys.shape[1], keys.shape[-1], values.shape[-1]) for keys, values in kept], cache

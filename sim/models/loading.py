@@ -15,9 +15,9 @@ from sim.models.fingerprint import combine
 from sim.models.hub import first_line, quiet_transformers
 from sim.models.info import files_stamp
 from sim.models.interface import LanguageModel
-from sim.models.pairing import compare_tokens, notes_of_ends
+from sim.models.pairing import compare_tokens, notes_of_ends, notes_of_rows
 from sim.models.sources import EMBEDDED, SMOLLM2, ModelSource, find_model, resolve_folder
-from sim.models.special_ids import KEYS, special_ids
+from sim.models.special_ids import KEYS, note_of_ends, special_ids
 from sim.models.tokenizer import (
     VOCABULARY_FILES,
     TextTokenizer,
@@ -105,7 +105,8 @@ def load_pair(
         return CrossVocabularyModel(helper, leading, leader.vocab_size, leader.eos_ids), leader
     reload = partial(_load_model, draft, resolve_device(device), dtype, trust_remote_code, stamp=_stamp(draft))
     ends = notes_of_ends(own, leading, helper.eos_ids, leader.eos_ids)
-    return _fitted(helper, leader, (*match.notes, *ends), reload)
+    widths = notes_of_rows(own, leading, helper.vocab_size, leader.vocab_size)
+    return _fitted(helper, leader, (*match.notes, *widths, *ends), reload)
 
 
 def _fitted(
@@ -176,15 +177,6 @@ def _load_model(
     return model
 
 
-def _note_of_ends(ends: frozenset[int], vocab_size: int, name: str) -> tuple[str, ...]:
-    """A sentence about ids that are to end a text and that no row has."""
-    beyond = sorted(token for token in ends if not 0 <= token < vocab_size)
-    if not beyond:
-        return ()
-    ids = ", ".join(map(str, beyond))
-    return (f"{name}: no text ends with token {ids}, which its vocabulary of {vocab_size} does not have",)
-
-
 def _load_lean(source: ModelSource, tokenizer: TextTokenizer, dtype: str, width: int | None) -> CachedModel | None:
     """The lean forward, if the checkpoint is one that it knows."""
     from sim.models.limits import context_limit
@@ -219,7 +211,7 @@ def _load_lean(source: ModelSource, tokenizer: TextTokenizer, dtype: str, width:
             )
     except (KeyError, RuntimeError, TypeError, ValueError) as error:
         raise _cannot_load(source, error) from error
-    model.notes = (*limit.notes, *_note_of_ends(ids.ends, vocab_size, source.name))
+    model.notes = (*limit.notes, *note_of_ends(ids.ends, vocab_size, source.name))
     return model
 
 
@@ -252,7 +244,7 @@ def _load_transformers(
         bos_id=ids.first,
         fingerprint=combine(["transformers", *_content(source), tokenizer.fingerprint, dtype, device, vocab_size]),
     )
-    model.notes = (*model.notes, *_note_of_ends(ids.ends, vocab_size, source.name))
+    model.notes = (*model.notes, *note_of_ends(ids.ends, vocab_size, source.name))
     return model
 
 

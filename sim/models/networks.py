@@ -5,14 +5,23 @@ from __future__ import annotations
 from typing import Any
 
 from sim.core.errors import InputError, unknown_name_message
-from sim.models.checkpoint import index_file, read_json, refuse_wrong_tensors, tensors_of_file, weight_files
+from sim.models.checkpoint import (
+    held_layers,
+    index_file,
+    read_json,
+    refuse_wrong_tensors,
+    tensors_of_file,
+    weight_files,
+)
 from sim.models.hub import first_line, quiet_transformers
+from sim.models.limits import layer_count, text_config
 from sim.models.llama_sizes import EMBEDDING, HEAD, LAST_NORM, LlamaSizes, optional_ends, tensors_of
 from sim.models.pickled import is_pickled
 from sim.models.safetensors_head import Shape
 from sim.models.sources import ModelSource
 
 # Under which attributes modules have the number of their layer, and configurations what each layer is.
+_WHERE_TRUSTED = "an option of run, sweep, calibrate, tape record and models check"
 _LAYER_NUMBERS, _LAYER_KINDS = ("layer_idx", "layer_id"), ("layer_types", "attention_layers")
 
 
@@ -108,10 +117,13 @@ def keep_layers(network: Any, layers: tuple[int, ...], name: str) -> Any:
 
 def needs_own_code(source: ModelSource, trust_remote_code: bool) -> InputError | None:
     """What to say of a checkpoint that cannot be read and comes with code that may not run."""
-    if trust_remote_code or not read_json(source.folder / "config.json").get("auto_map"):
+    if trust_remote_code:
         return None
-    text = "its code comes with it (auto_map in config.json) and runs with --trust-remote-code only"
-    return InputError(f"cannot load model {source.name!r}: {text}")
+    for name in ("config.json", "tokenizer_config.json"):
+        if read_json(source.folder / name).get("auto_map"):
+            text = f"its code comes with it (auto_map in {name}) and runs with --trust-remote-code only"
+            return InputError(f"cannot load model {source.name!r}: {text}, {_WHERE_TRUSTED}")
+    return None
 
 
 def _fit_config(source: ModelSource, place: str, trust_remote_code: bool) -> Any:
@@ -167,6 +179,7 @@ def _from_checkpoint(
             network, info = load("eager")
     except Exception as error:
         raise _unknown_name(source, config, error) or _cannot_load(source, place, error) from error
+    _refuse_assumed_layers(source, config, list(info["missing_keys"]))
     refuse_wrong_tensors(
         list(info["missing_keys"]),
         {name: _shape_of(name, source) for name in info["unexpected_keys"]},
@@ -174,6 +187,20 @@ def _from_checkpoint(
         source.name,
     )
     return network
+
+
+def _refuse_assumed_layers(source: ModelSource, config: Any, missing: list[str]) -> None:
+    """Refuse layers that transformers assumes, where a configuration states none, and that the files do not hold."""
+    path = source.folder / "config.json"
+    if not missing or layer_count(text_config(read_json(path))) is not None:
+        return
+    text = config.get_text_config()
+    names = [name for file in weight_files(source.folder) for name in tensors_of_file(file)]
+    held, assumed = held_layers(names), text.num_hidden_layers
+    if 0 < held < assumed:
+        key = text.attribute_map.get("num_hidden_layers", "num_hidden_layers")
+        said = f"{path} does not state {key}, taken as {assumed}; the files hold tensors of {held} layers"
+        raise InputError(f"cannot load model {source.name!r}: {said}")
 
 
 def _shape_of(name: str, source: ModelSource) -> Shape:

@@ -62,6 +62,22 @@ def notes_of_ends(
     )
 
 
+def notes_of_rows(draft: TextTokenizer, target: TextTokenizer, draft_rows: int, target_rows: int) -> tuple[str, ...]:
+    """That rows of two models with the same tokens are of different widths, which their tokenizers do not tell.
+
+    Args:
+        draft: Tokenizer of the draft.
+        target: Tokenizer of the target.
+        draft_rows: Tokens that the draft's rows have.
+        target_rows: Tokens that the target's rows have.
+    """
+    if len(draft) != len(target) or draft_rows == target_rows:
+        return ()
+    widths = f"draft {draft.name} has rows of {draft_rows} tokens and target {target.name} of {target_rows}"
+    what = "the others are never proposed" if draft_rows < target_rows else "the draft's are cut to the target's"
+    return (f"{widths}; {what}",)
+
+
 def _ids(tokenizer: TextTokenizer, tokens: Collection[int]) -> str:
     return " or ".join(_role(tokenizer, token) for token in sorted(tokens)) or "no token"
 

@@ -20,6 +20,7 @@ SMOLLM2_TARGET = "smollm2/target"
 # What a layers-only folder calls the model that the rest of its weights is taken from.
 BASE_KEY = "base_model"
 LAYERS_MARK = "#layers="
+_KINDS = "a folder, a .gguf file or a hub id"
 
 
 @dataclass(frozen=True)
@@ -96,12 +97,17 @@ def _find_whole(name: str, weights: bool = True) -> ModelSource:
     if name.startswith(tuple(SHIPPED_FOLDERS)):
         return _shipped(name)
     path = Path(name).expanduser()
+    if not name.strip():
+        raise InputError(f"a model's name must not be empty; give {_KINDS}")
+    if f"{name}/" in SHIPPED_FOLDERS and not path.exists():
+        roles = ", ".join(one for one in SHIPPED_NAMES if one.startswith(f"{name}/"))
+        raise InputError(f"{name!r} names several models; give one of {roles}")
     if path.suffix.lower() == ".gguf":
         return ModelSource(name, converted_folder(path, name))
     if path.is_dir():
         return _local(name, path)
     if path.exists():
-        raise InputError(f"cannot load model {name!r}: {path} is a file; give a folder, a .gguf file or a hub id")
+        raise InputError(f"cannot load model {name!r}: {path} is a file; give {_KINDS}")
     if not HUB_ID.fullmatch(name):
         raise InputError(f"cannot load model {name!r}: no such folder, and not a Hugging Face hub id (owner/name)")
     folder = hub_snapshot(name, weights)
@@ -151,9 +157,13 @@ def _parse_layers(selection: str, name: str, num_layers: int | None) -> tuple[in
         raise InputError(f"{name!r}: layers must be a number, such as 8, or several, such as 0,7,14; got {selection!r}")
     # More digits than any number of layers has.
     numbers = [min(int(part.strip()[:9]), num_layers + 1) for part in parts]
-    layers = tuple(range(numbers[0])) if len(parts) == 1 else tuple(numbers)
-    if not layers or max(layers) >= num_layers:
-        raise InputError(
-            f"{name!r}: the model has {num_layers} layers, 0 to {num_layers - 1}; got {shortened(selection)}"
-        )
-    return layers
+    got = shortened(selection)
+    if len(parts) == 1:
+        if not 1 <= numbers[0] <= num_layers:
+            raise InputError(f"{name!r}: of the model's layers the first 1 to {num_layers} can be taken; got {got}")
+        return tuple(range(numbers[0]))
+    if max(numbers) >= num_layers:
+        raise InputError(f"{name!r}: the model has {num_layers} layers, 0 to {num_layers - 1}; got {got}")
+    if len(set(numbers)) < len(numbers):
+        raise InputError(f"{name!r}: each layer can be taken once; got {got}")
+    return tuple(numbers)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, NamedTuple
 
 from sim.models.tokenizer import TextTokenizer
@@ -43,3 +43,12 @@ def special_ids(
     known = [token if isinstance(token, int) and 0 <= token < vocab_size else None for token in begins]
     begin = known[1] if known[0] is None else known[0]
     return SpecialIds(frozenset(ends), begin, next(token for token in known if token is not None))
+
+
+def note_of_ends(ends: Collection[int], vocab_size: int, name: str) -> tuple[str, ...]:
+    """A sentence about ids that are to end a text and that no row has."""
+    beyond = sorted(token for token in ends if not 0 <= token < vocab_size)
+    if not beyond:
+        return ()
+    ids = ", ".join(map(str, beyond))
+    return (f"{name}: no text ends with token {ids}, which its vocabulary of {vocab_size} does not have",)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
@@ -32,6 +33,7 @@ from sim.serving.registry import ENGINES
 from sim.serving.sites_settings import SitesSettings
 
 _NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
+_DEVICE = re.compile(r"auto|cpu|mps|cuda(:\d{1,3})?")
 
 # Seeds are keys of 64 bits.
 MAX_SEED = (1 << 64) - 1
@@ -51,13 +53,21 @@ class ModelsSettings(Settings):
     """`same`: draft and target must have the same tokens. `shared_tokens`: a draft of another family proposes those
     that both have, compared by their text (arXiv 2502.05202, token-level intersection); exact like any other draft."""
     device: str = "auto"
-    """Where PyTorch runs them: `auto`, `cpu`, `cuda`."""
+    """Where PyTorch runs them: `auto`, `cpu`, `cuda` or one of several such as `cuda:1`, `mps`."""
     dtype: Literal["float32", "bfloat16", "float16"] = "float32"
     """Numerics. Half precision makes results depend on batch shapes. On a CPU that multiplies `bfloat16`, models of the
     Llama family decode up to twice as fast with it."""
     wire_vocab_size: int | None = Field(default=None, ge=2, le=10_000_000)
     """Tokens of a larger (or smaller) vocabulary that messages are charged for: rows, ids and sets of indices take the
     bits that they would take there, while texts and acceptance stay those of the models. None charges what is sent."""
+
+    @field_validator("device")
+    @classmethod
+    def _known_device(cls, value: str) -> str:
+        """Whether a machine may have it; whether this one has it is seen by a run."""
+        if not _DEVICE.fullmatch(value):
+            raise ValueError(unknown_name_message("device", value, ("auto", "cpu", "cuda", "cuda:0", "mps")))
+        return value
 
     @model_validator(mode="before")
     @classmethod

@@ -40,7 +40,7 @@ def keys(name: str = "config.json", **changes: Any) -> Edit:
 def without(key: str) -> Edit:
     def edit(folder: Path) -> None:
         content = json.loads((folder / "config.json").read_text())
-        del content[key]
+        content.pop(key, None)
         (folder / "config.json").write_text(json.dumps(content))
 
     return edit
@@ -150,7 +150,14 @@ BROKEN: dict[str, tuple[Edit, str]] = {
     "kind as a number": (keys(model_type=3), "model_type must be a text, got 3"),
     "encoder-decoder": (keys(model_type="t5", is_encoder_decoder=True), "encoder-decoder; give a decoder-only"),
     "state space": (bytes_of("config.json", MAMBA), "cannot be rolled back after a rejected"),
-    "own code": (keys(model_type="own", auto_map={"AutoConfig": "own.C"}), "--trust-remote-code"),
+    "own code": (
+        keys(model_type="own", auto_map={"AutoConfig": "own.C"}),
+        "(auto_map in config.json) and runs with --trust-remote-code only, an option of run, sweep,",
+    ),
+    "layers not stated": (
+        lambda folder: (without("num_hidden_layers")(folder), without("layer_types")(folder)),
+        "config.json does not state num_hidden_layers, taken as 32; the files hold tensors of 2 layers",
+    ),
     "GPTQ": (keys(quantization_config={"quant_method": "gptq", "bits": 4}), "a quantised checkpoint (gptq) is not"),
     "AWQ": (keys(quantization_config={"quant_method": "awq", "bits": 4}), "a quantised checkpoint (awq) is not read"),
     "bitsandbytes": (keys(quantization_config={"quant_method": "bitsandbytes"}), "checkpoint (bitsandbytes) is not"),
@@ -293,6 +300,13 @@ def test_check_and_run_refuse_a_broken_folder_in_one_line(name: str, good: Path,
         assert says in line, line
 
 
+def test_a_tokenizers_own_code_is_named(tmp_path: Path, capsys):
+    folder = builders.save(builders.network("Llama", **builders.MODERN), tmp_path / "model")
+    keys("tokenizer_config.json", tokenizer_class="Own", auto_map={"AutoTokenizer": ["own.T", None]})(folder)
+    for line in refused(folder, capsys):
+        assert "(auto_map in tokenizer_config.json) and runs with --trust-remote-code only, an option of run" in line
+
+
 def test_check_and_run_take_the_whole_folder(good: Path, tmp_path: Path, capsys):
     assert _main(["models", "check", str(good)]) == 0
     (tmp_path / "prompts.txt").write_text("w3 w4\n")
@@ -351,11 +365,59 @@ def test_check_and_run_refuse_a_broken_gguf_file_in_one_line(name: str, gguf: by
         assert says in line, line
 
 
-@pytest.mark.parametrize("layers", [str(10**12), "9" * 5000, f"0,{10**30}"])
-def test_more_layers_than_any_model_has_are_not_counted_out(layers: str, capsys):
+FIRST, LISTED = "of the model's layers the first 1 to 4 can be taken; got", "the model has 4 layers, 0 to 3; got"
+
+
+@pytest.mark.parametrize(
+    ("layers", "says"),
+    [
+        (str(10**12), FIRST),
+        ("9" * 5000, FIRST),
+        ("5", FIRST),
+        ("0", FIRST),
+        (f"0,{10**30}", LISTED),
+        ("0,4", LISTED),
+        ("1,2,1", "each layer can be taken once; got '1,2,1'"),
+        ("", "layers must be a number, such as 8, or several"),
+        ("0,,1", "layers must be a number, such as 8, or several"),
+    ],
+)
+def test_layers_that_a_model_does_not_have_are_refused(layers: str, says: str, capsys):
     assert _main(["models", "check", f"embedded/target#layers={layers}"]) == 2
     said = capsys.readouterr().err
-    assert "the model has 4 layers, 0 to 3; got" in said and said.count("\n") == 1
+    assert says in said and said.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("", "a model's name must not be empty; give a folder, a .gguf file or a hub id"),
+        (" ", "a model's name must not be empty"),
+        ("embedded", "'embedded' names several models; give one of embedded/draft, embedded/middle, embedded/target"),
+        ("smollm2", "'smollm2' names several models; give one of smollm2/draft, smollm2/target"),
+        ("smollm2#layers=2", "'smollm2' names several models"),
+    ],
+)
+def test_names_of_no_one_model_are_refused(name: str, says: str, capsys):
+    changed = ["--set", "models.target=embedded/target", "--set", f"models.draft='{name}'"]
+    for words in (["models", "check", name], ["run", "quickstart", "--live", *changed]):
+        assert _main(words) == 2
+        said = capsys.readouterr().err
+        assert says in said and said.count("\n") == 1, said
+
+
+def test_a_folder_of_such_a_name_is_a_folder(good: Path, tmp_path: Path, capsys):
+    shutil.copytree(good, tmp_path / "smollm2")
+    assert _main(["models", "check", "smollm2"]) == 0
+
+
+def test_an_architecture_that_is_not_read_is_told_alike_and_before_any_conversion(gguf, tmp_path, capsys):
+    path = tmp_path / "model.gguf"
+    path.write_bytes(gguf.replace(b"llama", b"lalma"))
+    line = f"cannot load model {str(path)!r}: transformers does not read GGUF files of architecture 'lalma'"
+    for words in (["models", "check", str(path)], ["models", "get", str(path)]):
+        assert _main(words) == 2
+        assert capsys.readouterr().err == f"specran: {line}\n"
 
 
 @pytest.mark.parametrize(
@@ -374,3 +436,5 @@ def test_ids_that_a_model_does_not_have_do_no_harm(ids, ends, good, tmp_path):
     assert described.bos_id != ids["bos_token_id"] and set(ends) <= set(described.eos_ids)
     network = loading.load_model(str(model))
     assert 0 <= network.bos_id < network.vocab_size and network.eos_ids == set(described.eos_ids)
+    assert described.notes == network.notes
+    assert any("no text ends with token 50256" in note for note in described.notes) == (ids["bos_token_id"] > 0)

@@ -10,7 +10,9 @@ import pytest
 from sim.cli import _main
 from sim.core.errors import InputError
 from sim.models.cross_vocabulary import CrossVocabularyModel, VocabularyMap
+from sim.models.describe import describe_model, describe_pair
 from sim.models.interface import ForwardPass
+from sim.models.loading import load_pair
 from sim.models.tabular import TabularModel
 from sim.models.token_bytes import bytes_by_id
 from sim.models.tokenizer import TextTokenizer
@@ -105,12 +107,42 @@ def test_a_reading_beyond_the_drafts_context_is_refused(draft, crossed):
 
 
 def test_a_check_of_two_vocabularies_says_how_many_tokens_they_share(tmp_path, capsys):
-    """Special tokens are no text."""
+    """As many as a run says that the draft proposes; special tokens count by what they are for."""
     for name, odd in (("draft", "strange"), ("target", None)):
         builders.save(builders.network("opt"), tmp_path / name, tokenizer=builders.words(100, odd=odd))
     words = ["models", "check", str(tmp_path / "draft"), "--with", str(tmp_path / "target")]
     assert _main(words) == 1
-    said = "96 tokens have the same text in both; models.draft_vocabulary: shared_tokens pairs the two by them"
+    draft, _ = load_pair(str(tmp_path / "draft"), str(tmp_path / "target"), draft_vocabulary="shared_tokens")
+    assert "it proposes the 99 of its 100 tokens that both have" in draft.notes[-1]
+    said = "99 tokens are in both vocabularies; models.draft_vocabulary: shared_tokens pairs the two by them"
     assert capsys.readouterr().out.splitlines()[-1] == f"  note: {said}"
     assert _main([*words[:4], words[2]]) == 0
     assert "shared_tokens" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("rows", "said"),
+    [
+        ({"draft": 90, "target": 100}, "rows of 90 tokens and target {target} of 100; the others are never proposed"),
+        (
+            {"draft": 100, "target": 90},
+            "rows of 100 tokens and target {target} of 90; the draft's are cut to the target's",
+        ),
+    ],
+)
+def test_a_pair_whose_rows_differ_in_width_is_told_alike_by_check_and_run(rows, said, tmp_path):
+    folders = {role: str(tmp_path / role) for role in rows}
+    for role, vocab_size in rows.items():
+        builders.save(
+            builders.network("Llama", vocab_size=vocab_size, **builders.MODERN),
+            tmp_path / role,
+            tokenizer=builders.words(100),
+        )
+    found = describe_pair(*(describe_model(folder) for folder in folders.values()))
+    draft, _ = load_pair(*folders.values())
+    assert found["possible"] and found["shared_tokens"] == 90
+    assert (
+        [note for note in found["notes"] if "has rows of" in note]
+        == [note for note in draft.notes if "has rows of" in note]
+        == [f"draft {folders['draft']} has {said.format(**folders)}"]
+    )

@@ -29,6 +29,36 @@ SURFACES: tuple[Mutant, ...] = (
         ("busy_runs_counted_as_idle", "busy = int((table[column] >= limit).sum())", "busy = 0"),
     ),
     *faults_of(
+        "sim/report/warnings.py",
+        ("tests/report/test_report.py::test_rows_that_are_cut_to_more_entries_than_there_are_are_told_of",),
+        ("rows_charged_whole_in_silence", "if top_k > wire_vocab_size != vocab_size:", "if False:"),
+    ),
+    *faults_of(
+        "sim/nodes/executor.py",
+        ("tests/world/test_model_figures.py",),
+        (
+            "payload_taken_for_what_is_charged",
+            "metrics.uplink_charged_bits += record.charged_bits",
+            "metrics.uplink_charged_bits += record.payload_bits",
+        ),
+    ),
+    *faults_of(
+        "sim/models/networks.py",
+        ("tests/models/test_broken_folders.py",),
+        ("layers_assumed_in_silence", "if 0 < held < assumed:", "if False:"),
+        (
+            "tokenizers_own_code_not_named",
+            'for name in ("config.json", "tokenizer_config.json"):',
+            'for name in ("config.json",):',
+        ),
+    ),
+    *faults_of(
+        "sim/inputs/prompts.py",
+        ("tests/world/test_prompts.py",),
+        ("limits_beside_a_request_passed_over", "for part in (inner, entry) for key", "for part in (inner,) for key"),
+        ("systems_alone_asked", "if not any(role in _ASKING for role, _ in messages):", "if not messages:"),
+    ),
+    *faults_of(
         "sim/figures/ticks.py",
         ("tests/figures/test_ticks.py",),
         ("ticks_where_nothing_was_simulated", "if is_key and 0 < len(chosen)", "if not is_key and 0 < len(chosen)"),

@@ -138,3 +138,15 @@ def test_tables_hold_the_value_that_the_key_has(axis: str, values: list[Any], he
 def test_a_value_that_is_written_in_two_ways_is_one_value(values: list[Any]) -> None:
     with pytest.raises(ScenarioProblems, match="twice"):
         expand(Scenario.from_dict({"sweep": {"axes": {"link.uplink_mbps": values}}}))
+
+
+@pytest.mark.parametrize("device", ["tpu", "cuda:", "cuda:x", "CUDA", "", "cpu:0"])
+def test_a_device_that_no_machine_has_is_refused(device: str) -> None:
+    with pytest.raises(ScenarioProblems, match=r"unknown device .*valid: auto, cpu, cuda, cuda:0, mps") as caught:
+        Scenario.from_dict({"models": {"device": device}})
+    assert caught.value.problems[0].key == "models.device"
+
+
+@pytest.mark.parametrize("device", ["auto", "cpu", "cuda", "cuda:11", "mps"])
+def test_a_device_that_another_machine_may_have_is_taken(device: str) -> None:
+    assert Scenario.from_dict({"models": {"device": device}}).models.device == device

@@ -185,6 +185,23 @@ def test_keys_are_compared_a_bounded_number_of_times(monkeypatch: pytest.MonkeyP
     assert 0 < len(calls) < 3_000
 
 
+def test_a_limit_beside_a_request_counts_where_the_request_has_none():
+    def limit(**body: int) -> int | None:
+        entry = {"body": {"prompt": "a", **body}, "max_tokens": 4, "max_new_tokens": 3}
+        return parse_prompt(entry, "here:1").max_new_tokens
+
+    assert (limit(), limit(max_completion_tokens=5), limit(max_tokens=6)) == (3, 5, 6)
+
+
+def test_tools_may_speak_last():
+    messages = [{"role": role, "content": "a"} for role in ("system", "user", "assistant", "tool")]
+    assert [role for role, _ in parse_prompt({"messages": messages}, "here:1").chat] == [m["role"] for m in messages]
+
+
+def test_a_category_is_one_line():
+    assert parse_prompt({"text": "a", "category": " two\n lines\t"}, "here:1").category == "two lines"
+
+
 def test_a_category_of_null_is_none():
     assert parse_prompt({"text": "a", "category": None}, "here:1").category == ""
 
@@ -197,7 +214,11 @@ def test_a_category_of_null_is_none():
         ({"text": "a", "ids": [3]}, "text", "ids"),
         ({"prompt": "a", "question": "b"}, "prompt", "question"),
         ({"messages": [{"role": "user", "content": "a"}], "prompt": "b"}, "messages", "prompt"),
-        ({"messages": [{"role": "system", "content": "a"}], "prompt": "a"}, "messages", "prompt"),
+        (
+            {"messages": [{"role": role, "content": role} for role in ("system", "user")], "prompt": "system"},
+            "messages",
+            "prompt",
+        ),
         ({"body": {"turns": ["a"], "prompt": "b"}}, "turns", "prompt"),
     ],
 )
@@ -367,6 +388,12 @@ def test_a_line_of_text_may_look_like_json(lines: list[str], told: int | None, t
         ({"ids": [1, True]}, "ids: expected a list of token ids"),
         ({"messages": []}, "messages: holds no message of a user"),
         ({"messages": [{"role": "assistant", "content": "Hi"}]}, "messages: holds no message of a user"),
+        ({"messages": [{"role": "system", "content": "Hi"}]}, "messages: holds no message of a user"),
+        ({"messages": [{"role": "developer", "content": "Hi"}, {"role": "assistant", "content": "a"}]}, "of a user"),
+        (
+            {"messages": [{"role": "usr", "content": "a"}]},
+            "messages: unknown role 'usr' (did you mean 'user'?); valid: ",
+        ),
         ({"messages": [{"content": "a"}]}, "expected a role and a content"),
         ({"messages": [{"role": "user", "content": [{"type": "image_url"}]}]}, "a part that is no text"),
         ({"conversations": [{"from": "cat", "value": "a"}]}, "from is one of human, user, gpt"),
@@ -375,6 +402,8 @@ def test_a_line_of_text_may_look_like_json(lines: list[str], told: int | None, t
         ({"text": "a", "device": -1}, "device must be a whole number, 0 to 10000000, got -1"),
         ({"text": "a", "max_tokens": 0}, "max_tokens must be a whole number, 1 to 10000000, got 0"),
         ({"text": "a", "category": 3}, "category must be a text"),
+        ({"text": "a", "category": "m\x1b[2J"}, "category must be a text, got 'm\\x1b[2J'"),
+        ({"body": {"prompt": "a"}, "max_tokens": 0}, "max_tokens must be a whole number, 1 to 10000000, got 0"),
     ],
 )
 def test_broken_entries_say_where_and_what(entry: Any, message: str, tmp_path: Path):

@@ -50,7 +50,8 @@ def run_sample(args: argparse.Namespace, target: Target, tokenizer: TextTokenize
 
 def run_train(args: argparse.Namespace, target: Target, _: TextTokenizer) -> None:
     """Train the draft."""
-    store = SampleStore(args.data, args.held_out, args.max_rows)
+    between = bool(args.block_steps or args.between_weight)
+    store = SampleStore(args.data, args.held_out, args.max_rows, between)
     plan = Plan(args.rate, args.tokens_per_step, args.steps, args.decay_steps, args.block_steps, args.between_weight)
     done = train(target, _first_layers(args, target), store, plan, args.work, say)
     say(f"done after {done.step} steps, {done.rows} rows: {args.work / STATE_FILE}")

@@ -81,12 +81,18 @@ def write_samples(path: Path, samples: Sequence[Sample]) -> None:
     scratch.rename(path)
 
 
-def read_samples(path: Path, best: int = BEST_TRAINED) -> list[Sample]:
-    """Texts of a file with their rows cut to the best few tokens; those of fewer than two rows are left out."""
+def read_samples(path: Path, best: int = BEST_TRAINED, between: bool = True) -> list[Sample]:
+    """Texts of a file with their rows cut to the best few tokens; those of fewer than two rows are left out.
+
+    Args:
+        path: The file.
+        best: Tokens of a row.
+        between: Whether states at the ends of blocks are read, which are three quarters of a file.
+    """
     with np.load(path) as file:
-        content = {name: file[name] for name in file.files}
+        content = {name: file[name] for name in file.files if between or name != "between"}
     answers = content.get("answers", content["starts"])  # older files have rows of answers only
-    between = content.get("between", np.zeros((len(content["h"]), 0, content["h"].shape[1]), np.float16))
+    states = content.get("between", np.zeros((len(content["h"]), 0, content["h"].shape[1]), np.float16))
     ends = np.cumsum(content["lengths"])
     row_ends = np.cumsum(content["lengths"] - content["starts"])
     found = []
@@ -102,7 +108,7 @@ def read_samples(path: Path, best: int = BEST_TRAINED) -> list[Sample]:
                     content["idx"][first:last, :best],
                     content["lp"][first:last, :best],
                     content["h"][first:last],
-                    between[first:last],
+                    states[first:last],
                     float(content["temps"][index]),
                     str(content["kinds"][index]),
                     int(answers[index]),
@@ -118,10 +124,14 @@ class SampleStore:
         folder: Of ``*.npz`` files.
         held_out: Names of files that are never trained on.
         max_rows: Of texts that are kept for training, the newest ones; None for all. A million take 6 GB.
+        between: Whether they are kept with the states at the ends of blocks; without, a million take 2 GB.
     """
 
-    def __init__(self, folder: Path, held_out: Sequence[str] = (), max_rows: int | None = None) -> None:
+    def __init__(
+        self, folder: Path, held_out: Sequence[str] = (), max_rows: int | None = None, between: bool = True
+    ) -> None:
         self.folder, self.held_out_names, self._max_rows = folder, frozenset(held_out), max_rows
+        self._between = between
         self.train: list[Sample] = []
         self.held_out: list[Sample] = []
         self._seen: set[str] = set()
@@ -131,7 +141,9 @@ class SampleStore:
         paths = [path for path in self.folder.glob("s*.npz") if path.name not in self._seen]
         for path in sorted(paths, key=lambda one: (one.stat().st_mtime_ns, one.name)):
             self._seen.add(path.name)
-            (self.held_out if path.name in self.held_out_names else self.train).extend(read_samples(path))
+            (self.held_out if path.name in self.held_out_names else self.train).extend(
+                read_samples(path, between=self._between)
+            )
             self._forget_oldest()
 
     def _forget_oldest(self) -> None:

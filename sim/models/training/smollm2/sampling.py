@@ -21,7 +21,7 @@ TEMPERATURES, SHARE_AT_ONE, SHARE_FROM_TEMPLATES = (1.0, 0.7), 0.6, 0.7
 MESSAGE_TEMPERATURE = 0.8
 """Of messages that the target writes; at 1 many make no sense, which those of users do."""
 TEXTS_PER_FILE = 256
-TEXTS_AT_ONCE = 128
+TEXTS_AT_ONCE = 256
 _BLOCK = 256
 BEGIN = (
     "<|im_start|>system\nYou are a helpful AI assistant named SmolLM, trained by Hugging Face<|im_end|>\n"
