@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import platform
 import random
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
@@ -140,6 +143,36 @@ def test_a_store_keeps_the_newest_rows(samples, folder):
     everything = SampleStore(folder)
     everything.refresh()
     assert len(everything.train) == len(samples)
+
+
+def test_a_store_leaves_states_of_blocks_where_they_lie(target, folder, tmp_path):
+    with_states, without = SampleStore(folder), SampleStore(folder, between=False)
+    for store in (with_states, without):
+        store.refresh()
+    for one, other in zip(with_states.train, without.train, strict=True):
+        assert one.between.shape[1] == 1 and other.between.shape == (one.num_rows, 0, one.between.shape[2])
+        assert np.array_equal(one.hidden, other.hidden) and np.array_equal(one.ids, other.ids)
+    plan = Plan(tokens_per_step=400, steps=2, decay_steps=1)
+    assert train(target, copy_layers(target, (0, 1)), without, plan, tmp_path, [].append).step == 2
+
+
+MEMORY = """
+import resource, sys
+from sim.models.training.allocation import keep_freed_memory
+assert keep_freed_memory()
+def faults():
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    bytearray(64_000_000)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+faults()
+print(faults())
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="mallopt is glibc's")
+def test_freed_memory_is_used_again_without_its_pages_being_mapped_anew():
+    done = subprocess.run([sys.executable, "-c", MEMORY], capture_output=True, text=True, cwd=ROOT, check=True)
+    assert int(done.stdout) < 1000, "64 MB have 15,625 pages of 4 KiB"
 
 
 def test_losses_are_those_of_the_whole_softmax_where_all_of_it_is_sampled(target, folder):

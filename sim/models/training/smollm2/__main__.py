@@ -13,6 +13,7 @@ from sim.models.fetch import smollm2_target
 from sim.models.loading import load_tokenizer
 from sim.models.sources import SHIPPED_FOLDERS, SMOLLM2, SMOLLM2_TARGET
 from sim.models.tokenizer import TextTokenizer
+from sim.models.training.allocation import keep_freed_memory
 from sim.models.training.smollm2.evaluate import TEMPERATURES, Overlap, overlap_on
 from sim.models.training.smollm2.network import Parameters, Target, block_ends, copy_layers, load_target
 from sim.models.training.smollm2.samples import SampleStore
@@ -127,6 +128,7 @@ def _numbers(text: str) -> tuple[int, ...]:
 def main(argv: list[str] | None = None) -> None:
     """Run a command."""
     args = parser().parse_args(argv)
+    keep_freed_memory()
     torch.set_num_threads(args.threads)
     target = load_target(smollm2_target())
     args.run(args, target, load_tokenizer(SMOLLM2_TARGET))
