@@ -157,10 +157,10 @@ class SummaryBuilder:
 
 def _charged_apart(sums: Mapping[str, float]) -> dict[str, float]:
     """Bits charged per token, where they are not those of the encoded messages."""
-    ways = ("uplink", "downlink")
-    if all(sums[f"{way}_charged_bits"] == sums[f"{way}_payload_bits"] for way in ways):
+    directions = ("uplink", "downlink")
+    if all(sums[f"{one}_charged_bits"] == sums[f"{one}_payload_bits"] for one in directions):
         return {}
-    return {f"{way}_charged_bits_per_token": _ratio(sums[f"{way}_charged_bits"], sums["tokens"]) for way in ways}
+    return {f"{one}_charged_bits_per_token": _ratio(sums[f"{one}_charged_bits"], sums["tokens"]) for one in directions}
 
 
 class SummaryByKind(SummaryBuilder):

@@ -44,15 +44,17 @@ def test_means_of_rows_are_weighted_by_tokens_and_by_tested_positions():
 def test_bits_charged_have_columns_of_their_own_where_they_are_not_the_payloads():
     summary, world = summary_of()
     requests = world.tables.requests.rows
-    for way in ("uplink", "downlink"):
-        assert f"{way}_charged_bits_per_token" not in summary
-        assert [row[f"{way}_charged_bits"] for row in requests] == [row[f"{way}_payload_bits"] for row in requests]
+    for direction in ("uplink", "downlink"):
+        assert f"{direction}_charged_bits_per_token" not in summary
+        assert [row[f"{direction}_charged_bits"] for row in requests] == [
+            row[f"{direction}_payload_bits"] for row in requests
+        ]
     wider, world = summary_of(models={"wire_vocab_size": 1000})
     requests = world.tables.requests.rows
-    for way in ("uplink", "downlink"):
-        charged = sum(row[f"{way}_charged_bits"] for row in requests)
-        assert charged > sum(row[f"{way}_payload_bits"] for row in requests)
-        assert wider[f"{way}_charged_bits_per_token"] == pytest.approx(charged / wider["tokens"])
+    for direction in ("uplink", "downlink"):
+        charged = sum(row[f"{direction}_charged_bits"] for row in requests)
+        assert charged > sum(row[f"{direction}_payload_bits"] for row in requests)
+        assert wider[f"{direction}_charged_bits_per_token"] == pytest.approx(charged / wider["tokens"])
 
 
 def test_figures_by_category_are_those_of_its_requests():
